@@ -1,0 +1,163 @@
+"""The sidecar's end of the hand-shake with `bootstrap.sh`: reads its report, gives it orders.
+
+Also here, because the data directory is only known from that report: the heartbeat in it
+(design, rule 8), the settings that must stand there before PostgreSQL starts, and
+`standby.signal`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from sidecar.observation import BootstrapView, DataState, Identity
+from sidecar.postgres.configuration import with_settings
+from sidecar.postgres.control_data import parse_control_data
+
+_HEARTBEAT: Final = ".pgset-heartbeat"
+_HEAD_LINES: Final = 6
+"""session, done, refusal, failure, pgdata, data; what pg_controldata printed comes after."""
+
+
+class Bootstrap:
+    """The bootstrap container of this pod, and the data directory that it reports."""
+
+    def __init__(self, handshake: Path, me: Identity, silence: float) -> None:
+        """`silence`: seconds after which another pod's heartbeat in the directory is dead."""
+        self._handshake = handshake
+        self._me = me
+        self._silence = silence
+        self._ordered: tuple[str, int, str] | None = None
+        self._foreign_heartbeat: tuple[str, float] | None = None
+        self._beats = 0
+
+    def provide_script(self) -> None:
+        """Put the script where the bootstrap container starts it."""
+        _write(self._handshake / "bootstrap.sh", _script().read_text())
+
+    def data_directory(self) -> Path | None:
+        """Return PGDATA as the database's image has it; None before the first report."""
+        report = self._report()
+        return Path(report["pgdata"]) if report else None
+
+    def observe(self, now: float) -> BootstrapView:
+        """Return what bootstrap says, and beat the heart in the data directory if it is ours."""
+        report = self._report()
+        if report is None:
+            return BootstrapView(data=None, running=True)
+        directory = Path(report["pgdata"])
+        other = self._other_writer(directory, now)
+        if other is None:
+            self._beat(directory)
+        control = parse_control_data(report["control_data"])
+        return BootstrapView(
+            data=DataState(report["data"]),
+            running=not self._has_started(report),
+            busy=self._busy(report),
+            refusal=report["refusal"] or None,
+            failure=report["failure"] or None,
+            system_identifier=control.system_identifier if control else None,
+            timeline=control.timeline if control else None,
+            position=control.position if control else None,
+            other_writer=other,
+        )
+
+    def order(self, verb: str, conninfo: str = "") -> None:
+        """Give the next order; the caller has observed that none is being carried out."""
+        report = self._report()
+        if report is None:
+            return
+        number = int(report["done"]) + 1
+        self._ordered = (report["session"], number, verb)
+        _write(self._handshake / "order", f"{report['session']} {number} {verb}\n{conninfo}\n")
+
+    def write_password_file(self, line: str) -> None:
+        """Leave the password for a clone where bootstrap's libpq looks for it."""
+        _write(self._handshake / "pgpass", f"{line}\n", mode=0o600)
+
+    def write_settings(self, settings: dict[str, str]) -> None:
+        """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf."""
+        directory = self.data_directory()
+        if directory is None:
+            return
+        path = directory / "postgresql.auto.conf"
+        present = path.read_text() if path.exists() else ""
+        _write(path, with_settings(present, settings), mode=0o600)
+
+    def has_standby_signal(self) -> bool:
+        """Tell whether the next start is read-only; True where no start can happen yet."""
+        directory = self.data_directory()
+        return directory is None or (directory / "standby.signal").exists()
+
+    def put_standby_signal(self) -> None:
+        """Make the next start read-only."""
+        directory = self.data_directory()
+        if directory is not None:
+            (directory / "standby.signal").touch()
+
+    def leave(self) -> None:
+        """Stop the heartbeat, so that a successor need not wait for its silence."""
+        directory = self.data_directory()
+        if directory is not None and self._foreign_heartbeat is None:
+            (directory / _HEARTBEAT).unlink(missing_ok=True)
+
+    def _report(self) -> dict[str, str] | None:
+        try:
+            text = (self._handshake / "report").read_text()
+        except FileNotFoundError:
+            return None
+        lines = text.splitlines()
+        head = dict(line.split("=", 1) for line in lines[:_HEAD_LINES])
+        return head | {"control_data": "\n".join(lines[_HEAD_LINES:])}
+
+    def _has_started(self, report: dict[str, str]) -> bool:
+        verb = self._last_order(report)
+        return verb is not None and verb == ("start", int(report["done"]))
+
+    def _busy(self, report: dict[str, str]) -> str | None:
+        last = self._last_order(report)
+        return last[0] if last is not None and last[1] > int(report["done"]) else None
+
+    def _last_order(self, report: dict[str, str]) -> tuple[str, int] | None:
+        """Return (verb, number); read from the file after a restart of the sidecar."""
+        order = self._handshake / "order"
+        if self._ordered is None and order.exists():
+            session, number, verb = order.read_text().splitlines()[0].split()
+            self._ordered = (session, int(number), verb)
+        if self._ordered is None or self._ordered[0] != report["session"]:
+            return None
+        return self._ordered[2], self._ordered[1]
+
+    def _other_writer(self, directory: Path, now: float) -> str | None:
+        try:
+            heartbeat = (directory / _HEARTBEAT).read_text()
+        except OSError:
+            heartbeat = ""
+        if not heartbeat or heartbeat.split()[0] == self._me.uid:
+            self._foreign_heartbeat = None
+            return None
+        if self._foreign_heartbeat is None or self._foreign_heartbeat[0] != heartbeat:
+            self._foreign_heartbeat = (heartbeat, now)
+        if now - self._foreign_heartbeat[1] > self._silence:
+            self._foreign_heartbeat = None
+            return None
+        return heartbeat.split()[0]
+
+    def _beat(self, directory: Path) -> None:
+        self._beats += 1
+        try:
+            _write(directory / _HEARTBEAT, f"{self._me.uid} {self._beats}\n")
+        except OSError:
+            # A full or read-only volume shows in PostgreSQL itself; the heartbeat is for peers.
+            return
+
+
+def _script() -> Path:
+    return Path(__file__).with_name("bootstrap.sh")
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file at once: a reader sees the old content or the new."""
+    new = path.with_name(f"{path.name}.new")
+    new.touch(mode)
+    new.chmod(mode)
+    new.write_text(text)
+    new.replace(path)

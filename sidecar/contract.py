@@ -1,0 +1,128 @@
+"""The names that users, the webhook and the sidecar share, each in one place.
+
+Annotations stand on the user's StatefulSet and are copied to its pod template; what each
+of them may hold is in `sidecar.settings`.
+"""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+
+DOMAIN: Final = "pgset.dev"
+
+# ── On the StatefulSet ────────────────────────────────────────────────────────────────────
+
+ENABLED: Final = f"{DOMAIN}/enabled"
+"""Annotation. "true" opts the StatefulSet in; "false" or no annotation leaves it alone."""
+
+CONTAINER: Final = f"{DOMAIN}/container"
+"""Annotation. The container that runs PostgreSQL; needed where the pod has several."""
+
+ROLE_LABEL: Final = f"{DOMAIN}/role-label"
+"""Annotation. The label key that Services select the role by, instead of `pgset.dev/role`."""
+
+PRIMARY_VALUE: Final = f"{DOMAIN}/primary-value"
+"""Annotation. The role label's value on the primary, instead of "primary"."""
+
+REPLICA_VALUE: Final = f"{DOMAIN}/replica-value"
+"""Annotation. The role label's value on a replica, instead of "replica"."""
+
+DURABILITY: Final = f"{DOMAIN}/durability"
+"""Annotation. What an acknowledged commit survives; this version knows "async"."""
+
+TTL: Final = f"{DOMAIN}/ttl"
+"""Annotation. How long the Lease is valid without renewal, such as "10s"."""
+
+RENEW_INTERVAL: Final = f"{DOMAIN}/renew-interval"
+"""Annotation. How often the primary renews the Lease, such as "2s"."""
+
+MAX_LAG: Final = f"{DOMAIN}/max-lag"
+"""Annotation. How far a replica may be behind and still serve reads or take over: "16MB"."""
+
+UID: Final = f"{DOMAIN}/uid"
+"""Annotation. The uid PostgreSQL runs as, where the image is neither official nor told by
+runAsUser."""
+
+# ── On the pods ───────────────────────────────────────────────────────────────────────────
+
+SET_LABEL: Final = f"{DOMAIN}/set"
+"""Label on the pod template and so on every pod (and on the Lease): the StatefulSet's name.
+It is the stamp by which the API server picks the pods that the webhook sees."""
+
+FIRST_ORDINAL: Final = f"{DOMAIN}/first-ordinal"
+"""Annotation on the pod template: the StatefulSet's `spec.ordinals.start`, where not 0."""
+
+INJECTED: Final = f"{DOMAIN}/injected"
+"""Annotation on the pod: the version of the webhook that injected the sidecar."""
+
+STATUS: Final = f"{DOMAIN}/status"
+"""Annotation on the pod: one sentence of the sidecar about its member."""
+
+DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
+
+STATEFULSET_ANNOTATIONS: Final = (
+    ENABLED,
+    CONTAINER,
+    ROLE_LABEL,
+    PRIMARY_VALUE,
+    REPLICA_VALUE,
+    DURABILITY,
+    TTL,
+    RENEW_INTERVAL,
+    MAX_LAG,
+    UID,
+)
+"""Every annotation of ours that a user may put on a StatefulSet."""
+
+# ── On the Lease ──────────────────────────────────────────────────────────────────────────
+
+SYSTEM_IDENTIFIER: Final = f"{DOMAIN}/system-identifier"
+"""Annotation on the Lease: PostgreSQL's system identifier of this set, once it has data."""
+
+TIMELINE: Final = f"{DOMAIN}/timeline"
+"""Annotation on the Lease: the newest timeline that a primary of this set has led on."""
+
+MEMBERS: Final = f"{DOMAIN}/members"
+"""Annotation on the Lease: the pods that may take over, separated by commas."""
+
+HISTORY: Final = f"{DOMAIN}/history"
+"""Annotation on the Lease: the last changes of the primary, one "timeline pod time" each,
+separated by commas."""
+
+
+def lease_name(set_name: str) -> str:
+    """Return the name of a set's Lease."""
+    return f"pgset-{set_name}"
+
+
+def primary_service(set_name: str) -> str:
+    """Return the Service that replicas follow and writers connect to."""
+    return f"{set_name}-primary"
+
+
+# ── Inside the pod ────────────────────────────────────────────────────────────────────────
+
+SIDECAR_CONTAINER: Final = "pgset-sidecar"
+BOOTSTRAP_CONTAINER: Final = "pgset-bootstrap"
+
+SIDECAR_PORT: Final = 8008
+"""The sidecar's HTTP port, Patroni's, whose paths and codes it shares."""
+
+POSTGRES_PORT: Final = 5432
+
+HANDSHAKE_VOLUME: Final = "pgset-handshake"
+HANDSHAKE_DIRECTORY: Final = "/run/pgset"
+"""Where sidecar and bootstrap leave each other messages (an emptyDir)."""
+
+BOOTSTRAP_SCRIPT: Final = f"{HANDSHAKE_DIRECTORY}/bootstrap.sh"
+"""The sidecar puts the script here before its startup probe succeeds, and so before the
+bootstrap container starts; the two are therefore always of one version."""
+
+TOKEN_VOLUME: Final = "pgset-token"  # noqa: S105 - a volume's name
+TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+
+ENV_POD_NAME: Final = "PGSET_POD_NAME"
+ENV_POD_UID: Final = "PGSET_POD_UID"
+ENV_POD_NAMESPACE: Final = "PGSET_POD_NAMESPACE"
+ENV_POD_IP: Final = "PGSET_POD_IP"
+"""The pod's own facts, given by the downward API."""

@@ -1,0 +1,186 @@
+"""Requests to the API server with the pod's own token, each with a deadline."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlencode
+
+import urllib3
+
+from sidecar.contract import TOKEN_DIRECTORY
+
+Json = dict[str, Any]
+
+CONNECT_SECONDS: Final = 1.0
+READ_SECONDS: Final = 2.0
+"""A request that takes longer is given up, so that the loop gets to its fencing in time."""
+
+_TIMEOUT: Final = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+
+_WATCH_SECONDS: Final = 290
+_WATCH_SILENCE: Final = 75.0
+"""The API server sends a bookmark about every minute; a watch that says less is broken."""
+
+_TOKEN_AGE: Final = 60.0
+"""The kubelet renews the projected token in its file long before it expires."""
+
+
+class ApiError(Exception):
+    """The API server did not do what was asked. The message is for the log."""
+
+
+class RetryLaterError(ApiError):
+    """No answer, or a passing fault: what was asked may or may not have been done."""
+
+
+class ConflictError(ApiError):
+    """Somebody else changed the object first: look again before deciding."""
+
+
+class NotFoundError(ApiError):
+    """There is no such object."""
+
+
+class GoneError(ApiError):
+    """The watch's starting point is too old: list again."""
+
+
+class ForbiddenError(ApiError):
+    """The ServiceAccount lacks a right: the operator has to grant it."""
+
+
+_ERRORS: Final[dict[int, type[ApiError]]] = {
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: GoneError,
+}
+
+
+class ApiClient:
+    """One API server, as the pod's ServiceAccount."""
+
+    def __init__(self, base_url: str, ca_file: Path, token_file: Path) -> None:
+        """Take where the API server is and what it and we are recognised by."""
+        self._base_url = base_url
+        self._token_file = token_file
+        self._token = ""
+        self._token_read_at = float("-inf")
+        self._pool = urllib3.PoolManager(
+            ca_certs=str(ca_file), retries=False, maxsize=4, num_pools=2
+        )
+
+    @classmethod
+    def in_cluster(cls, environment: dict[str, str]) -> "ApiClient":
+        """Use what the kubelet puts into every container."""
+        host = environment["KUBERNETES_SERVICE_HOST"]
+        port = environment["KUBERNETES_SERVICE_PORT"]
+        address = f"[{host}]" if ":" in host else host
+        directory = Path(TOKEN_DIRECTORY)
+        return cls(f"https://{address}:{port}", directory / "ca.crt", directory / "token")
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> Json:
+        """Return one object or list."""
+        return self._request("GET", path, query=query)
+
+    def create(self, path: str, body: Json) -> Json:
+        """Create an object; ConflictError where there is one already."""
+        return self._request("POST", path, body=body)
+
+    def replace(self, path: str, body: Json) -> Json:
+        """Write an object, by compare-and-swap on its resourceVersion."""
+        return self._request("PUT", path, body=body)
+
+    def merge(self, path: str, patch: Json) -> Json:
+        """Apply an RFC 7386 merge patch."""
+        return self._request("PATCH", path, body=patch, content="application/merge-patch+json")
+
+    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
+        """Yield watch events until the server ends the watch; raises as every request does."""
+        parameters = query | {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=_WATCH_SILENCE)
+        response = self._send("GET", path, query=parameters, timeout=timeout, stream=True)
+        try:
+            buffer = b""
+            for chunk in response.stream(None, decode_content=True):
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in lines:
+                    yield self._event(json.loads(line))
+        except urllib3.exceptions.HTTPError as error:
+            raise RetryLaterError(f"watch of {path}: {error}") from error
+        finally:
+            response.close()
+
+    @staticmethod
+    def _event(event: Json) -> Json:
+        if event["type"] == "ERROR":
+            status = event["object"]
+            raise _ERRORS.get(status.get("code", 0), RetryLaterError)(status.get("message", ""))
+        return event
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Json | None = None,
+        content: str = "application/json",
+    ) -> Json:
+        response = self._send(method, path, query=query or {}, body=body, content=content)
+        return cast(Json, response.json())
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str],
+        body: Json | None = None,
+        content: str = "",
+        timeout: urllib3.Timeout = _TIMEOUT,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Authorization": f"Bearer {self._fresh_token()}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body),
+                timeout=timeout,
+                preload_content=not stream,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise RetryLaterError(f"{method} {path}: {error}") from error
+        if response.status >= 300:  # noqa: PLR2004 - HTTP's own line between success and not
+            raise _ERRORS.get(response.status, RetryLaterError)(
+                f"{method} {path}: {response.status} {_message(response)}"
+            )
+        return response
+
+    def _fresh_token(self) -> str:
+        now = time.monotonic()
+        if now - self._token_read_at > _TOKEN_AGE:
+            self._token = self._token_file.read_text().strip()
+            self._token_read_at = now
+        return self._token
+
+
+def _message(response: urllib3.BaseHTTPResponse) -> str:
+    try:
+        return str(response.json().get("message", ""))
+    except ValueError:
+        return response.data.decode(errors="replace")[:200]
+    finally:
+        response.close()

@@ -1,0 +1,94 @@
+"""A copy of some objects of the API server, kept up to date by list and watch in a thread."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.kube.client import ApiClient, ApiError, Json
+
+_log = logging.getLogger(__name__)
+
+_MIN_PAUSE: Final = 0.2
+_MAX_PAUSE: Final = 5.0
+"""Seconds between attempts at an API server that does not answer."""
+
+
+class Mirror:
+    """The objects of one collection that match a selector, by name."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        path: str,
+        selector: dict[str, str],
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`selector`: labelSelector or fieldSelector. `on_change` is called by the thread."""
+        self._client = client
+        self._path = path
+        self._selector = selector
+        self._on_change = on_change
+        self._objects: dict[str, Json] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to list and watch."""
+        self._thread.start()
+
+    def objects(self) -> dict[str, Json] | None:
+        """Return the objects by name; None before the first list."""
+        return self._objects
+
+    def learn(self, item: Json) -> None:
+        """Take in an object that a request of our own returned, ahead of the watch."""
+        self._change(item, deleted=False)
+
+    def _run(self) -> None:
+        pause = _MIN_PAUSE
+        while True:
+            try:
+                version = self._list()
+                pause = _MIN_PAUSE
+                self._follow(version)
+            except ApiError as error:
+                _log.warning("watch: %s", error)
+                threading.Event().wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                pause = min(_MAX_PAUSE, pause * 2)
+
+    def _list(self) -> str:
+        listed = self._client.get(self._path, self._selector)
+        self._objects = {item["metadata"]["name"]: item for item in listed["items"]}
+        self._on_change()
+        return str(listed["metadata"]["resourceVersion"])
+
+    def _follow(self, version: str) -> None:
+        """Watch from this version on, again and again, until the server refuses to go on."""
+        while True:
+            query = self._selector | {"resourceVersion": version}
+            for event in self._client.watch(self._path, query):
+                version = event["object"]["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    self._change(event["object"], deleted=event["type"] == "DELETED")
+
+    def _change(self, item: Json, *, deleted: bool) -> None:
+        name = item["metadata"]["name"]
+        with self._lock:
+            known = (self._objects or {}).get(name)
+            if known is not None and _version(item) < _version(known):
+                return
+            # A new dict each time: readers in other threads keep a whole one.
+            others = {key: value for key, value in (self._objects or {}).items() if key != name}
+            self._objects = others if deleted else others | {name: item}
+        self._on_change()
+
+
+def _version(item: Json) -> int:
+    """Return a number that grows: resourceVersions of one resource type may be compared so.
+
+    Kubernetes promises it since 1.35 and etcd has always kept it (KEP-5504).
+    """
+    return int(item["metadata"]["resourceVersion"])

@@ -1,0 +1,52 @@
+"""One look at the world: the adapters' latest views put together into one `Observation`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sidecar.bootstrap import Bootstrap
+from sidecar.decide import needs_peers
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.kube.pods import Pods
+from sidecar.observation import Identity, Observation
+from sidecar.peers import Peers
+from sidecar.postgres.server import Server
+from sidecar.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What the core is connected to the world by."""
+
+    me: Identity
+    settings: Settings
+    clock: Callable[[], float]
+    lease: LeaseKeeper
+    pods: Pods
+    bootstrap: Bootstrap
+    server: Server
+    peers: Peers
+
+
+def observe(adapters: Adapters, started_at: float) -> Observation:
+    """Return what is known now. The peers are asked only while a leader has to be chosen."""
+    bootstrap = adapters.bootstrap.observe(adapters.clock())
+    if not bootstrap.running:
+        adapters.server.start()
+    lease = adapters.lease.observe()
+    observation = Observation(
+        now=adapters.clock(),
+        started_at=started_at,
+        me=adapters.me,
+        lease=lease,
+        pods=adapters.pods.observe(),
+        wanted=None,
+        bootstrap=bootstrap,
+        postgres=replace(
+            adapters.server.view(), standby_signal=adapters.bootstrap.has_standby_signal()
+        ),
+    )
+    choosing = needs_peers(observation, adapters.settings)
+    wanted = adapters.pods.wanted(urgent=choosing) if observation.pods is not None else None
+    peers = adapters.peers.ask(observation.pods or ()) if choosing else {}
+    # The questions took time, which counts for renewing and fencing.
+    return replace(observation, now=adapters.clock(), wanted=wanted, peers=peers)

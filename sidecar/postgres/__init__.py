@@ -1,0 +1,1 @@
+"""The hand-shake with PostgreSQL: what it says, what it is told, how it is stopped."""

@@ -1,0 +1,81 @@
+"""The parameters and pg_hba lines that a member needs, as text in and text out."""
+
+from typing import Final
+
+from sidecar import contract
+from sidecar.settings import Settings
+
+REPLICATION_ROLE: Final = "pgset_replication"
+
+HBA_LINE: Final = f"host replication {REPLICATION_ROLE} all scram-sha-256"
+_HBA_COMMENT: Final = "# pgset: the members of this set replicate by this role"
+
+MIN_WAL_KEEP_MB: Final = 128
+"""What a primary keeps beyond its last checkpoint, so that a clone that just ended finds the WAL
+written since, and pg_rewind the segment before the divergence (with 0 it failed when tried)."""
+
+
+def primary_conninfo(settings: Settings, member: str, password: str) -> str:
+    """Return the conninfo by which a member follows `<set>-primary`, whoever that is.
+
+    A dead primary must be noticed by the standby, not only by TCP's two hours: keepalives end a
+    silent connection after about 5 s.
+    """
+    return conninfo(upstream(settings, member) | {"password": password})
+
+
+def upstream(settings: Settings, member: str) -> dict[str, str]:
+    """Return the libpq parameters for the primary, without the password."""
+    return {
+        "host": contract.primary_service(settings.set_name),
+        "port": str(contract.POSTGRES_PORT),
+        "user": REPLICATION_ROLE,
+        "application_name": member,
+        "connect_timeout": "3",
+        "keepalives_idle": "2",
+        "keepalives_interval": "1",
+        "keepalives_count": "3",
+    }
+
+
+def conninfo(parameters: dict[str, str]) -> str:
+    """Return libpq's key='value' form."""
+    return " ".join(f"{key}={_quoted(value)}" for key, value in parameters.items())
+
+
+def standby_settings(settings: Settings, member: str, password: str) -> dict[str, str]:
+    """Return what must stand in postgresql.auto.conf before PostgreSQL starts."""
+    return {
+        "primary_conninfo": primary_conninfo(settings, member, password),
+        "recovery_target_timeline": "latest",
+    }
+
+
+def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
+    """Return postgresql.auto.conf with these parameters set, everything else as it was."""
+    kept = [
+        line
+        for line in auto_conf.splitlines()
+        if line.partition("=")[0].strip().lower() not in settings
+    ]
+    ours = [f"{name} = {_quoted(value)}" for name, value in settings.items()]
+    return "\n".join([*kept, *ours]) + "\n"
+
+
+def with_hba_line(pg_hba: str) -> str:
+    """Return pg_hba.conf with our line, first: the first match decides."""
+    if HBA_LINE in pg_hba.splitlines():
+        return pg_hba
+    return f"{_HBA_COMMENT}\n{HBA_LINE}\n{pg_hba}"
+
+
+def password_file_line(password: str) -> str:
+    """Return the line of a .pgpass file that gives the replication role's password."""
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:{REPLICATION_ROLE}:{escaped}"
+
+
+def _quoted(value: str) -> str:
+    """Quote for libpq, whose rule is PostgreSQL's in configuration files as far as we need it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

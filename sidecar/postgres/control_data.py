@@ -1,0 +1,44 @@
+"""What `pg_controldata` (in the C locale) says of a data directory whose server is stopped."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """The part of pg_control that matters between members."""
+
+    system_identifier: str
+    timeline: int
+    position: int
+    """The newest WAL position that the control file knows of, in bytes."""
+
+
+def parse_control_data(output: str) -> ControlData | None:
+    """Return None where the output is not that of a readable control file."""
+    fields = {
+        name.strip(): value.strip()
+        for name, separator, value in (line.partition(":") for line in output.splitlines())
+        if separator
+    }
+    try:
+        timelines = (
+            fields["Latest checkpoint's TimeLineID"],
+            fields["Min recovery ending loc's timeline"],
+        )
+        positions = (
+            fields["Latest checkpoint location"],
+            fields["Minimum recovery ending location"],
+        )
+        return ControlData(
+            system_identifier=fields["Database system identifier"],
+            timeline=max(int(timeline) for timeline in timelines),
+            position=max(parse_lsn(position) for position in positions),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def parse_lsn(text: str) -> int:
+    """Return PostgreSQL's "16/B374D848" as a number of bytes."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)

@@ -1,0 +1,40 @@
+"""Who the sidecar is to PostgreSQL: the superuser of the database container's own environment."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEFAULT_USER = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The superuser, and the password that the replication role gets from it."""
+
+    user: str
+    password: str
+
+    def replication_password(self, set_name: str) -> str:
+        """Return the same secret on every member, without storing one anywhere."""
+        key = self.password.encode()
+        return hmac.new(key, f"pgset replication {set_name}".encode(), hashlib.sha256).hexdigest()
+
+
+def from_environment(environment: Mapping[str, str]) -> Credentials:
+    """Read POSTGRES_USER and POSTGRES_PASSWORD, or their _FILE forms, as the official image does.
+
+    Raises OSError where a named file cannot be read.
+    """
+    return Credentials(
+        user=_value(environment, "POSTGRES_USER") or _DEFAULT_USER,
+        password=_value(environment, "POSTGRES_PASSWORD"),
+    )
+
+
+def _value(environment: Mapping[str, str], name: str) -> str:
+    if path := environment.get(f"{name}_FILE"):
+        # The shell that reads it in the image drops trailing newlines.
+        return Path(path).read_text().rstrip("\n")
+    return environment.get(name, "")

@@ -1,0 +1,1 @@
+"""What the sidecar tells: HTTP answers, metrics and the log."""

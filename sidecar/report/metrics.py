@@ -1,0 +1,87 @@
+"""The member's state in Prometheus' text format, computed when it is asked for."""
+
+from collections.abc import Iterator
+
+import prometheus_client
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sidecar.contract import VERSION
+from sidecar.observation import ServerState
+from sidecar.report.snapshot import Reporter, Snapshot
+
+
+class _MemberCollector(Collector):
+    def __init__(self, reporter: Reporter, set_name: str) -> None:
+        self._reporter = reporter
+        self._labels = {"set": set_name}
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._gauge("pgset_info", "The sidecar's version", 1, version=VERSION)
+        yield self._gauge(
+            "pgset_loop_age_seconds", "Seconds since the last decision", self._reporter.age()
+        )
+        snapshot = self._reporter.newest()
+        if snapshot is not None:
+            yield from self._member(snapshot)
+
+    def _member(self, snapshot: Snapshot) -> Iterator[Metric]:
+        postgres, lease = snapshot.observation.postgres, snapshot.observation.lease
+        yield self._gauge(
+            "pgset_situation",
+            "1 for the situation that the last decision was taken in",
+            1,
+            situation=snapshot.decision.situation,
+        )
+        yield self._gauge(
+            "pgset_postgres_up",
+            "Whether PostgreSQL answers",
+            postgres.state is not ServerState.DOWN,
+        )
+        yield self._gauge(
+            "pgset_postgres_writable",
+            "Whether PostgreSQL accepts writes",
+            postgres.state is ServerState.WRITABLE,
+        )
+        yield self._gauge(
+            "pgset_postgres_streaming",
+            "Whether this replica streams from the primary",
+            postgres.streaming,
+        )
+        if postgres.timeline is not None:
+            yield self._gauge("pgset_postgres_timeline", "The timeline", postgres.timeline)
+        if postgres.position is not None:
+            yield self._gauge(
+                "pgset_postgres_wal_position_bytes",
+                "The newest WAL position received or written",
+                postgres.position,
+            )
+        if postgres.lag is not None:
+            yield self._gauge(
+                "pgset_postgres_replay_lag_bytes", "WAL received of but not replayed", postgres.lag
+            )
+        if lease is not None and lease.renewed_at is not None:
+            yield self._gauge(
+                "pgset_lease_renewed_age_seconds",
+                "Seconds since this member renewed the Lease last",
+                snapshot.observation.now - lease.renewed_at,
+            )
+
+    def _gauge(self, name: str, text: str, value: float, **labels: str) -> GaugeMetricFamily:
+        labels = self._labels | labels
+        family = GaugeMetricFamily(name, text, labels=list(labels))
+        family.add_metric(list(labels.values()), float(value))
+        return family
+
+
+class Metrics:
+    """The exposition of one member."""
+
+    def __init__(self, reporter: Reporter, set_name: str) -> None:
+        """Read from `reporter` at each scrape."""
+        self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
+        self._registry.register(_MemberCollector(reporter, set_name))
+
+    def render(self) -> bytes:
+        """Return the exposition."""
+        return prometheus_client.generate_latest(self._registry)

@@ -1,0 +1,43 @@
+"""The last look and what was decided on it, handed from the loop to those who are asked."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.action import Decision
+from sidecar.observation import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One turn of the loop."""
+
+    observation: Observation
+    decision: Decision
+    problem: str | None
+    """What went wrong in it, in one sentence."""
+
+
+class Reporter:
+    """Holds the newest snapshot and how old it is."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: monotonic seconds."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._published_at = clock()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the newest snapshot."""
+        with self._lock:
+            self._snapshot = snapshot
+            self._published_at = self._clock()
+
+    def newest(self) -> Snapshot | None:
+        """Return the newest snapshot; None before the first turn."""
+        return self._snapshot
+
+    def age(self) -> float:
+        """Return the seconds since the loop's last turn."""
+        return self._clock() - self._published_at

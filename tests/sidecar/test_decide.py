@@ -1,0 +1,660 @@
+"""The rules of `sidecar.decide`, each as what a member does in a situation."""
+
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.action import (
+    Action,
+    Clone,
+    PreparePrimary,
+    Promote,
+    PutStandbySignal,
+    ReleaseLease,
+    RenewLease,
+    RunInitdb,
+    SetRole,
+    StartPostgres,
+    StopPostgres,
+    TakeLease,
+)
+from sidecar.decide import TABLE, decide
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Identity,
+    Leadership,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    Peer,
+    Pod,
+    PostgresView,
+    ServerState,
+)
+from sidecar.settings import Settings
+
+SETTINGS = Settings(set_name="orders")
+ME = Identity("orders-0", "uid-0")
+NOW = 1000.0
+
+RECORD = LeaseRecord(
+    holder=str(ME),
+    ttl=10,
+    resource_version="7",
+    system_identifier="111",
+    timeline=1,
+    members=("orders-0", "orders-1", "orders-2"),
+    history=(Leadership(1, "orders-0", "2026-01-01T00:00:00Z"),),
+)
+OTHERS = replace(RECORD, holder="orders-1_uid-1")
+FREE = replace(RECORD, holder="")
+
+RUNNING = BootstrapView(data=DataState.PRESENT, running=False, system_identifier="111")
+EMPTY = BootstrapView(data=DataState.EMPTY, running=True)
+WRITABLE = PostgresView(
+    ServerState.WRITABLE,
+    since=900.0,
+    system_identifier="111",
+    timeline=1,
+    position=5000,
+    followers=("orders-1", "orders-2"),
+    prepared=True,
+)
+STREAMING = PostgresView(
+    ServerState.RECOVERY,
+    since=900.0,
+    system_identifier="111",
+    timeline=1,
+    position=5000,
+    streaming=True,
+    lag=0,
+)
+DOWN = PostgresView(ServerState.DOWN, since=999.0)
+
+
+def pods(*roles: str | None) -> tuple[Pod, ...]:
+    return tuple(
+        Pod(f"orders-{n}", f"uid-{n}", f"10.0.0.{n}", role) for n, role in enumerate(roles)
+    )
+
+
+def lease(record: LeaseRecord | None, **changes: Any) -> LeaseView:
+    return replace(
+        LeaseView(record, changed_at=NOW - 1, renewed_at=NOW - 1, renewal_seen=True), **changes
+    )
+
+
+LEADER = Observation(
+    now=NOW,
+    started_at=0.0,
+    me=ME,
+    lease=lease(RECORD),
+    pods=pods("primary", "replica", "replica"),
+    wanted=3,
+    bootstrap=RUNNING,
+    postgres=WRITABLE,
+)
+REPLICA = replace(
+    LEADER,
+    lease=lease(OTHERS, renewed_at=None),
+    pods=pods("replica", "primary", "replica"),
+    postgres=STREAMING,
+)
+FIRST_POD = replace(
+    LEADER, lease=lease(None, renewed_at=None), pods=pods(None), bootstrap=EMPTY, postgres=DOWN
+)
+
+
+def peer(ordinal: int, **changes: Any) -> dict[str, Peer]:
+    name = f"orders-{ordinal}"
+    told = Peer(name, True, "111", 1, 5000, running=True)
+    return {name: replace(told, **changes)}
+
+
+def situation_and_actions(
+    observation: Observation, settings: Settings = SETTINGS
+) -> tuple[str, tuple[Action, ...]]:
+    decision = decide(observation, settings)
+    return decision.situation, decision.actions
+
+
+# ── leading ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_primary_that_renewed_just_now_has_nothing_to_do() -> None:
+    assert situation_and_actions(LEADER) == ("Leading", ())
+
+
+def test_a_primary_renews_at_its_interval() -> None:
+    due = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"))
+    assert situation_and_actions(due) == ("Leading", (renewal,))
+
+
+def test_a_member_that_streams_is_recorded_at_once() -> None:
+    unrecorded = replace(LEADER, lease=lease(replace(RECORD, members=("orders-0", "orders-1"))))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"))
+    assert situation_and_actions(unrecorded) == ("Leading", (renewal,))
+
+
+def test_a_member_that_is_no_longer_wanted_is_taken_off_the_record() -> None:
+    scaled = replace(LEADER, wanted=2, postgres=replace(WRITABLE, followers=("orders-1",)))
+    assert RenewLease("111", 1, ("orders-0", "orders-1")) in decide(scaled, SETTINGS).actions
+
+
+def test_a_new_primary_first_makes_its_next_start_read_only_and_labels_itself_before_the_old() -> (
+    None
+):
+    promoted = replace(
+        LEADER,
+        pods=pods("replica", "primary"),
+        postgres=replace(WRITABLE, timeline=2, prepared=False, standby_signal=False, followers=()),
+    )
+    assert situation_and_actions(promoted) == (
+        "Leading",
+        (
+            PutStandbySignal(),
+            RenewLease("111", 2, ("orders-0", "orders-1", "orders-2")),
+            SetRole("orders-0", "uid-0", "primary"),
+            SetRole("orders-1", "uid-1", None),
+            PreparePrimary(),
+        ),
+    )
+
+
+def test_the_role_label_is_the_users_own() -> None:
+    settings = replace(SETTINGS, primary_value="pgset-master")
+    labelled = decide(replace(LEADER, pods=pods("replica")), settings).actions
+    assert SetRole("orders-0", "uid-0", "pgset-master") in labelled
+
+
+def test_a_lease_that_somebody_deleted_is_taken_again_by_its_primary() -> None:
+    deleted = replace(LEADER, lease=lease(None))
+    assert situation_and_actions(deleted) == ("Reclaiming", (TakeLease(expired=False),))
+
+
+# ── fencing (rule 3) ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("ago", "sent"),
+    [(7.0, signal.SIGINT), (8.1, signal.SIGQUIT), (9.1, signal.SIGKILL), (60.0, signal.SIGKILL)],
+)
+def test_a_primary_that_cannot_renew_is_stopped_harder_and_harder(
+    ago: float, sent: signal.Signals
+) -> None:
+    late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - ago, changed_at=NOW - ago))
+    situation, actions = situation_and_actions(late)
+    assert (situation, actions[0]) == ("Fencing", StopPostgres(sent))
+
+
+def test_it_is_not_stopped_a_moment_too_early() -> None:
+    late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 6.9, changed_at=NOW - 6.9))
+    assert decide(late, SETTINGS).situation == "Leading"
+
+
+def test_a_set_of_one_member_has_nobody_to_fear() -> None:
+    alone = replace(RECORD, members=("orders-0",))
+    late = replace(
+        LEADER,
+        lease=lease(alone, renewed_at=NOW - 600, changed_at=NOW - 600),
+        postgres=replace(WRITABLE, followers=()),
+        wanted=1,
+    )
+    assert decide(late, SETTINGS).situation == "Leading"
+
+
+def test_a_writable_server_whose_lease_is_anothers_is_stopped_and_loses_the_label() -> None:
+    superseded = replace(LEADER, lease=lease(OTHERS))
+    assert situation_and_actions(superseded) == (
+        "Superseded",
+        (StopPostgres(signal.SIGINT), SetRole("orders-0", "uid-0", None)),
+    )
+
+
+def test_a_restarted_sidecar_that_cannot_renew_fences_within_two_seconds() -> None:
+    restarted = replace(LEADER, started_at=NOW - 1.1, lease=lease(RECORD, renewed_at=None))
+    assert decide(restarted, SETTINGS).situation == "Fencing"
+
+
+def test_a_restarted_sidecar_renews_first() -> None:
+    restarted = replace(LEADER, started_at=NOW - 0.2, lease=lease(RECORD, renewed_at=None))
+    situation, actions = situation_and_actions(restarted)
+    assert (situation, [type(action) for action in actions]) == ("Resuming", [RenewLease])
+
+
+def test_a_writable_server_before_the_first_answer_of_the_api_server_is_stopped_in_the_end() -> (
+    None
+):
+    blind = replace(LEADER, started_at=NOW - 5, lease=None, pods=None)
+    assert decide(blind, SETTINGS).situation == "Fencing"
+
+
+# ── promotion (rules 1, 2, 4) ─────────────────────────────────────────────────────────────
+
+
+def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
+    crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
+    assert situation_and_actions(crashed) == ("Promoting", (Promote(),))
+
+
+def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
+    taken = replace(
+        LEADER,
+        lease=lease(RECORD, taken_expired=True),
+        pods=pods("replica", "primary"),
+        postgres=STREAMING,
+    )
+    assert situation_and_actions(taken) == (
+        "Promoting",
+        (SetRole("orders-1", "uid-1", None), Promote()),
+    )
+
+
+# ── following ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_replica_that_streams_keeps_its_label() -> None:
+    assert situation_and_actions(REPLICA) == ("Following", ())
+
+
+@pytest.mark.parametrize(
+    "postgres",
+    [
+        replace(STREAMING, streaming=False),
+        replace(STREAMING, lag=SETTINGS.max_lag + 1),
+        replace(STREAMING, timeline=0),
+    ],
+    ids=["not streaming", "behind", "older timeline"],
+)
+def test_a_replica_that_does_not_follow_takes_no_reads(postgres: PostgresView) -> None:
+    lagging = replace(REPLICA, postgres=postgres)
+    assert situation_and_actions(lagging) == (
+        "NotFollowing",
+        (SetRole("orders-0", "uid-0", None),),
+    )
+
+
+def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
+    down = replace(REPLICA, postgres=DOWN)
+    assert situation_and_actions(down) == ("Down", (SetRole("orders-0", "uid-0", None),))
+
+
+# ── bootstrap (rules 5, 7, 8) ─────────────────────────────────────────────────────────────
+
+
+def test_the_first_pod_of_a_new_set_takes_the_lease_before_initdb() -> None:
+    assert situation_and_actions(FIRST_POD) == (
+        "TakingToInitialize",
+        (TakeLease(expired=False),),
+    )
+
+
+def test_and_then_runs_initdb() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    assert situation_and_actions(replace(FIRST_POD, lease=lease(held))) == (
+        "Initializing",
+        (RunInitdb(),),
+    )
+
+
+def test_an_interrupted_initdb_is_redone() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    interrupted = replace(EMPTY, data=DataState.INTERRUPTED)
+    again = replace(FIRST_POD, lease=lease(held), bootstrap=interrupted)
+    assert decide(again, SETTINGS).situation == "Initializing"
+
+
+def test_only_the_lowest_ordinal_runs_initdb() -> None:
+    second = replace(FIRST_POD, me=Identity("orders-1", "uid-1"), pods=pods(None, None))
+    assert situation_and_actions(replace(second, peers=peer(0, has_data=False))) == (
+        "WaitingForInitialization",
+        (),
+    )
+
+
+def test_the_lowest_ordinal_is_the_statefulsets_own() -> None:
+    from_five = replace(SETTINGS, first_ordinal=5)
+    fifth = Pod("orders-5", "uid-5", "10.0.0.5", None)
+    first = replace(FIRST_POD, me=Identity("orders-5", "uid-5"), pods=(fifth,))
+    assert decide(first, from_five).situation == "TakingToInitialize"
+
+
+@pytest.mark.parametrize("answer", [{}, peer(1, has_data=None), peer(1, has_data=True)])
+def test_no_initdb_while_another_pod_has_data_or_has_not_said(answer: dict[str, Peer]) -> None:
+    doubtful = replace(FIRST_POD, pods=pods(None, None), peers=answer)
+    assert situation_and_actions(doubtful) == ("WaitingForInitialization", ())
+
+
+def test_no_second_initdb_in_the_life_of_a_set() -> None:
+    lost = replace(LEADER, bootstrap=EMPTY, postgres=DOWN)
+    assert situation_and_actions(lost)[1][-1] == ReleaseLease()
+
+
+def test_what_initdb_made_is_on_record_before_it_starts() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    made = replace(
+        FIRST_POD,
+        lease=lease(held),
+        bootstrap=BootstrapView(data=DataState.PRESENT, running=True, system_identifier="111"),
+    )
+    assert situation_and_actions(made) == (
+        "Starting",
+        (RenewLease("111", None, ("orders-0",)), StartPostgres()),
+    )
+
+
+def test_a_pod_without_data_clones_from_the_leader() -> None:
+    new = replace(REPLICA, bootstrap=EMPTY, postgres=DOWN, pods=pods(None, "primary"))
+    assert situation_and_actions(new) == ("Cloning", (Clone("111"),))
+
+
+def test_a_clone_under_way_is_left_alone() -> None:
+    busy = replace(EMPTY, data=DataState.INTERRUPTED, busy="clone")
+    new = replace(REPLICA, bootstrap=busy, postgres=DOWN)
+    assert situation_and_actions(new) == ("Bootstrapping", ())
+
+
+def test_an_interrupted_clone_is_redone() -> None:
+    interrupted = replace(EMPTY, data=DataState.INTERRUPTED)
+    new = replace(REPLICA, bootstrap=interrupted, postgres=DOWN, pods=pods(None, "primary"))
+    assert situation_and_actions(new) == ("Cloning", (Clone("111"),))
+
+
+def test_a_pod_without_data_waits_while_nobody_leads() -> None:
+    new = replace(REPLICA, lease=lease(FREE), bootstrap=EMPTY, postgres=DOWN, pods=pods(None))
+    assert situation_and_actions(new) == ("WaitingForLeader", ())
+
+
+def test_data_of_another_set_is_refused() -> None:
+    foreign = BootstrapView(data=DataState.PRESENT, running=True, system_identifier="999")
+    decision = decide(replace(REPLICA, bootstrap=foreign, postgres=DOWN), SETTINGS)
+    assert (decision.situation, decision.actions) == (
+        "DataOfAnotherSet",
+        (SetRole("orders-0", "uid-0", None),),
+    )
+    assert "its system identifier is 999, this set's is 111" in decision.sentence
+
+
+def test_what_bootstrap_cannot_do_is_told_in_its_words() -> None:
+    refused = replace(EMPTY, refusal="the data directory belongs to uid 0")
+    decision = decide(replace(FIRST_POD, bootstrap=refused), SETTINGS)
+    assert (decision.situation, decision.sentence) == (
+        "CannotBootstrap",
+        "the data directory belongs to uid 0",
+    )
+
+
+def test_nothing_is_done_in_a_directory_where_another_pod_still_writes() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    shared = replace(EMPTY, other_writer="uid-old")
+    decision = decide(replace(FIRST_POD, lease=lease(held), bootstrap=shared), SETTINGS)
+    assert (decision.situation, decision.actions) == ("DirectoryInUse", ())
+
+
+# ── adopting ──────────────────────────────────────────────────────────────────────────────
+
+ADOPTED = replace(
+    REPLICA,
+    lease=lease(None, renewed_at=None, renewal_seen=False),
+    pods=pods("replica"),
+    wanted=1,
+    postgres=replace(STREAMING, streaming=False),
+)
+
+
+def test_existing_data_is_started_read_only_at_once() -> None:
+    found = replace(ADOPTED, bootstrap=replace(RUNNING, running=True), postgres=DOWN)
+    assert situation_and_actions(found) == ("Starting", (StartPostgres(),))
+
+
+def test_a_single_database_that_opted_in_leads() -> None:
+    assert situation_and_actions(ADOPTED) == ("TakingLease", (TakeLease(expired=False),))
+
+
+def test_without_a_lease_nobody_leads_before_every_wanted_member_has_reported() -> None:
+    three = replace(ADOPTED, wanted=3, peers=peer(1))
+    decision = decide(three, SETTINGS)
+    assert (decision.situation, decision.actions) == ("WaitingForReports", ())
+    assert decision.sentence.endswith("waiting for the data of orders-2")
+
+
+def test_without_a_lease_and_without_the_statefulset_nobody_leads() -> None:
+    assert decide(replace(ADOPTED, wanted=None), SETTINGS).situation == "WaitingForReports"
+
+
+def test_without_a_lease_the_one_furthest_ahead_leads() -> None:
+    three = replace(ADOPTED, wanted=3, peers=peer(1, position=6000) | peer(2, has_data=False))
+    assert decide(three, SETTINGS).situation == "YieldingToPeer"
+
+
+# ── taking over (rule 6) ──────────────────────────────────────────────────────────────────
+
+VACANT = replace(REPLICA, lease=lease(FREE, renewed_at=None))
+
+
+def test_a_released_lease_is_taken() -> None:
+    alone = replace(VACANT, peers=peer(2, position=4000))
+    assert situation_and_actions(alone) == ("TakingLease", (TakeLease(expired=False),))
+
+
+def test_a_lease_that_ran_out_is_taken_as_expired() -> None:
+    ran_out = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 10.1))
+    assert situation_and_actions(ran_out) == ("TakingLease", (TakeLease(expired=True),))
+
+
+def test_a_lease_is_not_taken_a_moment_too_early() -> None:
+    nearly = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 10))
+    assert decide(nearly, SETTINGS).situation == "Following"
+
+
+@pytest.mark.parametrize("better", [{"position": 5001}, {"timeline": 2, "position": 10}])
+def test_who_is_behind_yields(better: dict[str, int]) -> None:
+    behind = replace(VACANT, peers=peer(2, **better))
+    assert situation_and_actions(behind) == ("YieldingToPeer", ())
+
+
+def test_of_two_equals_the_lower_ordinal_leads() -> None:
+    second = replace(VACANT, me=Identity("orders-1", "uid-1"), peers=peer(0))
+    assert decide(second, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_nobody_yields_for_ever_to_a_peer_that_does_not_run() -> None:
+    ahead = peer(2, position=6000, running=False)
+    assert decide(replace(VACANT, peers=ahead), SETTINGS).situation == "TakingLease"
+    just_started = replace(VACANT, postgres=replace(STREAMING, since=NOW - 5), peers=ahead)
+    assert decide(just_started, SETTINGS).situation == "YieldingToPeer"
+
+
+@pytest.mark.parametrize(
+    ("record", "postgres"),
+    [
+        (replace(FREE, members=("orders-1",)), STREAMING),
+        (replace(FREE, timeline=2), STREAMING),
+    ],
+    ids=["not recorded", "older timeline"],
+)
+def test_who_may_not_lead_does_not(record: LeaseRecord, postgres: PostgresView) -> None:
+    vacant = replace(VACANT, lease=lease(record, renewed_at=None), postgres=postgres)
+    assert decide(vacant, SETTINGS).situation == "NotEligible"
+
+
+COLD = replace(
+    VACANT,
+    me=Identity("orders-1", "uid-1"),
+    started_at=NOW - 10,
+    lease=lease(FREE, renewed_at=None, renewal_seen=False),
+    postgres=replace(STREAMING, streaming=False, since=NOW - 5),
+)
+
+
+def test_after_a_cold_start_the_last_primary_is_waited_for() -> None:
+    assert situation_and_actions(COLD) == ("WaitingForLastLeader", ())
+
+
+def test_but_not_for_ever() -> None:
+    assert decide(replace(COLD, started_at=NOW - 31), SETTINGS).situation == "TakingLease"
+
+
+def test_after_a_cold_start_the_last_primary_leads_at_once() -> None:
+    first = replace(COLD, me=ME)
+    assert situation_and_actions(first) == ("TakingLease", (TakeLease(expired=False),))
+
+
+def test_after_a_cold_start_with_every_member_heard_the_one_furthest_ahead_leads() -> None:
+    heard = replace(COLD, peers=peer(0, position=100) | peer(2, position=100))
+    assert decide(heard, SETTINGS).situation == "TakingLease"
+
+
+def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:
+    dead = replace(LEADER, postgres=replace(DOWN, since=NOW - 11))
+    assert situation_and_actions(dead)[0] == "GivingUp"
+    assert ReleaseLease() in situation_and_actions(dead)[1]
+
+
+def test_a_holder_whose_server_was_just_lost_keeps_the_lease_a_while() -> None:
+    assert decide(replace(LEADER, postgres=DOWN), SETTINGS).situation == "Down"
+
+
+# ── whatever is observed ──────────────────────────────────────────────────────────────────
+
+_names = st.sampled_from(["orders-0", "orders-1", "orders-2"])
+_times = st.sampled_from([NOW - 60, NOW - 9.5, NOW - 8, NOW - 3, NOW - 0.5])
+_records = st.builds(
+    LeaseRecord,
+    holder=st.sampled_from(["", str(ME), "orders-0_old", "orders-1_uid-1"]),
+    ttl=st.just(10),
+    resource_version=st.just("7"),
+    system_identifier=st.sampled_from([None, "111", "999"]),
+    timeline=st.sampled_from([None, 1, 2]),
+    members=st.lists(_names, unique=True).map(tuple),
+    history=st.lists(st.builds(Leadership, st.just(1), _names, st.just("")), max_size=1).map(tuple),
+)
+_leases = st.none() | st.builds(
+    LeaseView,
+    record=st.none() | _records,
+    changed_at=_times,
+    renewed_at=st.none() | _times,
+    renewal_seen=st.booleans(),
+    taken_expired=st.booleans(),
+)
+_bootstraps = st.builds(
+    BootstrapView,
+    data=st.none() | st.sampled_from(DataState),
+    running=st.booleans(),
+    busy=st.sampled_from([None, "clone"]),
+    refusal=st.sampled_from([None, "no"]),
+    system_identifier=st.sampled_from([None, "111", "999"]),
+    other_writer=st.sampled_from([None, "uid-old"]),
+)
+_servers = st.builds(
+    PostgresView,
+    state=st.sampled_from(ServerState),
+    since=_times,
+    system_identifier=st.sampled_from([None, "111"]),
+    timeline=st.sampled_from([None, 1, 2]),
+    position=st.sampled_from([None, 100, 200]),
+    streaming=st.booleans(),
+    followers=st.lists(_names.filter(lambda name: name != ME.name), unique=True).map(tuple),
+    standby_signal=st.booleans(),
+    prepared=st.booleans(),
+)
+_pods = st.none() | st.lists(
+    st.builds(
+        Pod,
+        name=_names,
+        uid=st.sampled_from(["uid-0", "uid-1"]),
+        ip=st.none(),
+        role=st.sampled_from([None, "primary", "replica"]),
+    ),
+    unique_by=lambda pod: pod.name,
+).map(tuple)
+_peers = st.dictionaries(
+    _names,
+    st.builds(
+        Peer,
+        name=_names,
+        has_data=st.sampled_from([None, True, False]),
+        system_identifier=st.sampled_from([None, "111"]),
+        timeline=st.sampled_from([None, 1, 2]),
+        position=st.sampled_from([None, 100, 300]),
+        running=st.booleans(),
+    ),
+).map(lambda peers: {name: replace(peer, name=name) for name, peer in peers.items()})
+_observations = st.builds(
+    Observation,
+    now=st.just(NOW),
+    started_at=_times,
+    me=st.just(ME),
+    lease=_leases,
+    pods=_pods,
+    wanted=st.sampled_from([None, 1, 3]),
+    bootstrap=_bootstraps,
+    postgres=_servers,
+    peers=_peers,
+)
+
+
+@given(_observations)
+def test_only_a_holder_with_time_left_promotes_or_carries_the_primary_label(
+    observation: Observation,
+) -> None:
+    for action in decide(observation, SETTINGS).actions:
+        gives_label = isinstance(action, SetRole) and action.value == "primary"
+        if isinstance(action, Promote) or gives_label:
+            view = observation.lease
+            assert view is not None
+            assert view.record is not None
+            assert view.record.holder == str(ME)
+            assert view.renewed_at is not None
+            assert view.record.members == (ME.name,) or NOW - view.renewed_at < 7
+        if gives_label:
+            assert observation.postgres.state is ServerState.WRITABLE
+
+
+@given(_observations)
+def test_initdb_and_clone_happen_only_where_there_is_no_data(observation: Observation) -> None:
+    for action in decide(observation, SETTINGS).actions:
+        if isinstance(action, RunInitdb | Clone):
+            assert observation.bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
+            assert observation.bootstrap.other_writer is None
+        if isinstance(action, RunInitdb):
+            assert observation.lease is not None
+            assert observation.lease.record is not None
+            assert observation.lease.record.system_identifier is None
+
+
+@given(_observations)
+def test_a_writable_server_past_its_deadline_is_always_stopped(observation: Observation) -> None:
+    view = observation.lease
+    alone = view is not None and view.record is not None and view.record.members == (ME.name,)
+    unrenewed = view is None or view.renewed_at is None or NOW - view.renewed_at >= 7
+    started_long_ago = NOW - observation.started_at > 2
+    if (
+        observation.postgres.state is ServerState.WRITABLE
+        and unrenewed
+        and started_long_ago
+        and not alone
+    ):
+        actions = decide(observation, SETTINGS).actions
+        assert any(isinstance(action, StopPostgres) for action in actions)
+
+
+@given(_observations)
+def test_a_lease_that_somebody_holds_is_never_taken(observation: Observation) -> None:
+    for action in decide(observation, SETTINGS).actions:
+        if isinstance(action, TakeLease):
+            assert observation.lease is not None
+            record = observation.lease.record
+            held = record is not None and record.holder != ""
+            assert not held or NOW - observation.lease.changed_at > 10
+
+
+def test_every_row_has_a_name_of_its_own_and_a_sentence() -> None:
+    assert len({row.name for row in TABLE}) == len(TABLE)
+    assert all(row.sentence for row in TABLE)
