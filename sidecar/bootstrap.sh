@@ -16,7 +16,7 @@
 set -eu
 export LC_ALL=C
 
-handshake=/run/pgset
+handshake=${PGSET_HANDSHAKE:-/run/pgset}
 data=${PGDATA:-/var/lib/postgresql/data}
 staging=$data/.pgset-new
 session=$(cat /proc/sys/kernel/random/uuid)
@@ -142,10 +142,10 @@ clone() {
 # A postmaster.pid can only be left over: in this pod none runs before the init containers have
 # ended, and the sidecar has seen that no other pod writes here.
 start() {
-    rm -f "$data/postmaster.pid"
-    if [ -d "$staging" ]; then rmdir "$staging"; fi
-    touch "$data/standby.signal"
-    sync
+    [ -s "$data/PG_VERSION" ] || return 1
+    rm -f "$data/postmaster.pid" || return 1
+    if [ -d "$staging" ]; then rmdir "$staging" || return 1; fi
+    touch "$data/standby.signal" && sync
 }
 
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
@@ -168,10 +168,10 @@ while :; do
     case $verb in
         initdb) run_initdb "$@" || failure="initdb did not succeed: see the log of this container" ;;
         clone) clone "$conninfo" || failure="the clone did not succeed: see the log of this container" ;;
-        start) start ;;
+        start) start || failure="there is no database to start" ;;
         *) failure="unknown order $verb" ;;
     esac
     done=$number
     report
-    if [ "$verb" = start ]; then exit 0; fi
+    if [ "$verb" = start ] && [ -z "$failure" ]; then exit 0; fi
 done

@@ -187,6 +187,8 @@ class Server:
                 user=self._credentials.user,
                 password=self._credentials.password,
                 dbname="postgres",
+                # In a database of encoding SQL_ASCII text would come as bytes.
+                client_encoding="utf8",
                 connect_timeout=_CONNECT_SECONDS,
                 application_name="pgset-sidecar",
                 # Nothing that we ask takes long; nothing of ours may wait for a replica.

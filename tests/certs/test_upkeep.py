@@ -1,0 +1,163 @@
+"""Replicas of the webhook at work on one API server: who wins a race, what heals."""
+
+import base64
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from certs.authority import Pair, service_names
+from certs.secret_store import SecretStore
+from certs.upkeep import Upkeep
+from tests.certs.api_server import CONFIGURATION, SECRET, ApiServer, registration, serving
+from tests.certs.handshake import peer_names
+
+NAMES = service_names("pgset-webhook", "pgset-system")
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def api():
+    server = ApiServer()
+    server.objects[CONFIGURATION] = registration("statefulsets.pgset.dev", "pods.pgset.dev")
+    return server
+
+
+@pytest.fixture
+def api_client(api):
+    with serving(api) as api_client:
+        yield api_client
+
+
+def replica(api_client, directory: Path, now=lambda: NOW) -> Upkeep:
+    directory.mkdir(exist_ok=True)
+    return Upkeep(
+        store=SecretStore(client.CoreV1Api(api_client), "pgset-system", "pgset-webhook-tls"),
+        registrations=client.AdmissionregistrationV1Api(api_client),
+        configuration="pgset",
+        names=NAMES,
+        directory=directory,
+        now=now,
+    )
+
+
+def served(directory: Path) -> Pair:
+    return Pair((directory / "tls.crt").read_bytes(), (directory / "tls.key").read_bytes())
+
+
+def bundles(api) -> set[bytes]:
+    return {
+        base64.b64decode(webhook["clientConfig"].get("caBundle", ""))
+        for webhook in api.objects[CONFIGURATION]["webhooks"]
+    }
+
+
+def assert_callable(api, directory: Path) -> None:
+    """A client that trusts what the registrations say can call what the directory serves."""
+    (bundle,) = bundles(api)
+    assert set(NAMES) == peer_names(directory, served(directory), bundle, NAMES[0])
+
+
+def test_the_first_check_makes_the_webhook_callable(api, api_client, tmp_path):
+    assert replica(api_client, tmp_path / "a").check() is True
+    assert_callable(api, tmp_path / "a")
+
+
+def test_a_second_check_writes_nothing(api, api_client, tmp_path):
+    upkeep = replica(api_client, tmp_path / "a")
+    upkeep.check()
+    written = list(api.writes)
+    upkeep.check()
+    assert written == api.writes
+
+
+def test_two_replicas_that_start_together_serve_the_same_pair(api, api_client, tmp_path):
+    # Both have seen that there is no Secret before either may write one.
+    together = threading.Barrier(2, timeout=10)
+    first = threading.local()
+
+    def meet(path):
+        if path == SECRET and not getattr(first, "met", False):
+            first.met = True
+            together.wait()
+
+    api.before_write = meet
+    replicas = [replica(api_client, tmp_path / name) for name in ("a", "b")]
+    threads = [threading.Thread(target=upkeep.check) for upkeep in replicas]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert served(tmp_path / "a") == served(tmp_path / "b")
+    assert api.writes.count(SECRET) == 1
+    assert_callable(api, tmp_path / "a")
+
+
+def test_a_deleted_secret_is_put_back_as_it_was(api, api_client, tmp_path):
+    upkeep = replica(api_client, tmp_path / "a")
+    upkeep.check()
+    before = api.objects[SECRET]["data"]
+    api.delete(SECRET)
+    upkeep.check()
+    assert before == api.objects[SECRET]["data"]
+
+
+@pytest.mark.parametrize("data", [{}, {"ca.crt": "!", "ca.key": "", "tls.crt": "", "tls.key": ""}])
+def test_a_broken_secret_is_put_back_as_it_was(api, api_client, tmp_path, data):
+    upkeep = replica(api_client, tmp_path / "a")
+    upkeep.check()
+    before = api.objects[SECRET]["data"]
+    api.objects[SECRET]["data"] = data
+    upkeep.check()
+    assert before == api.objects[SECRET]["data"]
+
+
+def test_a_blanked_ca_bundle_is_written_again_and_nothing_beside_it(api, api_client, tmp_path):
+    upkeep = replica(api_client, tmp_path / "a")
+    upkeep.check()
+    api.objects[CONFIGURATION]["webhooks"][1]["clientConfig"]["caBundle"] = ""
+    api.objects[CONFIGURATION]["webhooks"][1]["timeoutSeconds"] = 3
+    upkeep.check()
+    assert_callable(api, tmp_path / "a")
+    assert api.objects[CONFIGURATION]["webhooks"][1]["timeoutSeconds"] == 3
+
+
+def test_a_registration_that_comes_later_is_found_by_a_later_check(api, api_client, tmp_path):
+    later = api.objects.pop(CONFIGURATION)
+    upkeep = replica(api_client, tmp_path / "a")
+    assert upkeep.check() is False
+    assert served(tmp_path / "a")
+    api.objects[CONFIGURATION] = later
+    assert upkeep.check() is True
+    assert_callable(api, tmp_path / "a")
+
+
+def test_a_leaf_near_its_end_is_replaced_by_one_that_everybody_trusts_already(
+    api, api_client, tmp_path
+):
+    old = replica(api_client, tmp_path / "a", now=lambda: NOW - timedelta(days=300))
+    old.check()
+    bundle, leaf = bundles(api), served(tmp_path / "a")
+    new = replica(api_client, tmp_path / "a")
+    new.check()
+    assert leaf != served(tmp_path / "a")
+    assert bundle == bundles(api)
+    assert_callable(api, tmp_path / "a")
+
+
+def test_who_loses_the_race_for_a_renewal_takes_the_winners(api, api_client, tmp_path):
+    replica(api_client, tmp_path / "a", now=lambda: NOW - timedelta(days=300)).check()
+    winner = replica(api_client, tmp_path / "a")
+    loser = replica(api_client, tmp_path / "b")
+
+    def let_the_winner_write_first(path):
+        if path == SECRET:
+            api.before_write = lambda _: None
+            winner.check()
+
+    api.before_write = let_the_winner_write_first
+    loser.check()
+    assert served(tmp_path / "a") == served(tmp_path / "b")
+    assert_callable(api, tmp_path / "b")

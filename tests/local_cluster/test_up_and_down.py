@@ -1,0 +1,191 @@
+"""The real thing: up, used, down without a trace, killed half-way, up again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local import cgroups, cluster, network, node_config, paths, processes
+from deploy.local.layout import NODES
+
+pytestmark = pytest.mark.cluster
+
+WARM_START_SECONDS = 60  # 30 are promised; this machine may have other things to do
+FOLDERS_THAT_NODES_MOUNT_OVER = ("/etc", "/run", "/var/lib", "/var/log")
+SYSCTLS = ("fs/inotify/max_user_instances", "kernel/panic", "vm/overcommit_memory")
+
+
+def kubectl(*words: str) -> str:
+    return subprocess.run(
+        [cluster.kubectl(), f"--kubeconfig={paths.kubeconfig()}", *words],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def trace_of_the_host() -> dict[str, object]:
+    """All that a cluster could leave behind on the host."""
+    firewall = output("iptables-save").splitlines()
+    return {
+        "links": output("ip", "-o", "link"),
+        "routes": output("ip", "route", "show", "table", "all"),
+        "rules": output("ip", "rule"),
+        "firewall": [line for line in firewall if not line.startswith("#")],
+        "mounts": Path("/proc/mounts").read_text(),
+        "namespaces": output("ip", "netns", "list"),
+        "cgroups": cgroups.existing(),
+        "sysctls": {name: Path("/proc/sys", name).read_text() for name in SYSCTLS},
+        "folders": {
+            name: sorted(entry.name for entry in Path(name).iterdir())
+            for name in FOLDERS_THAT_NODES_MOUNT_OVER
+        },
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_runs_before() -> None:
+    cluster.prepare()
+    cluster.down()
+
+
+@pytest.fixture
+def host_before() -> dict[str, object]:
+    return trace_of_the_host()
+
+
+def test_down_leaves_the_host_as_it_was(host_before: dict[str, object]) -> None:
+    began = time.monotonic()
+    cluster.up()
+    assert time.monotonic() - began < WARM_START_SECONDS
+    started = set(processes.recorded().values())
+    containers = cgroups.pids()
+    namespaces = [str(path) for path in network.existing_namespaces()]
+    assert containers, "CoreDNS runs in a container"
+    assert len(namespaces) == 1 + len(NODES)
+
+    cluster.down()
+
+    assert host_before == trace_of_the_host()
+    assert not [record for record in started if record.is_alive()]
+    assert not [pid for pid in containers if processes.start_time(pid) is not None]
+    assert not paths.state().exists()
+
+
+def test_down_twice_is_as_good_as_once(host_before: dict[str, object]) -> None:
+    cluster.down()
+    cluster.down()
+    assert host_before == trace_of_the_host()
+
+
+def test_the_host_sees_nothing_of_the_running_cluster_but_a_loopback_port(
+    host_before: dict[str, object],
+) -> None:
+    cluster.up()
+    seen = trace_of_the_host()
+    for what in ("links", "routes", "rules", "firewall"):
+        assert host_before[what] == seen[what]
+
+
+def test_up_leaves_a_well_cluster_alone() -> None:
+    cluster.up()
+    before = processes.recorded()
+    began = time.monotonic()
+    cluster.up()
+    assert time.monotonic() - began < 10
+    assert before == processes.recorded()
+
+
+@pytest.mark.parametrize(
+    "victims",
+    [
+        pytest.param(("n2-kubelet",), id="a kubelet"),
+        pytest.param(("etcd", "api-server"), id="the API server and its store"),
+        pytest.param(("n1-mounts", "n1-containerd", "n3-proxy", "forwarder"), id="a bit of all"),
+    ],
+)
+def test_up_recovers_from_a_cluster_with_killed_processes(victims: tuple[str, ...]) -> None:
+    cluster.up()
+    alive = processes.alive()
+    for name in victims:
+        os.kill(alive[name].pid, signal.SIGKILL)
+    wait(lambda: not processes.alive(victims))
+
+    assert not cluster.is_well()
+    cluster.up()
+
+    assert cluster.is_well()
+    assert not [record for record in alive.values() if record.is_alive()]
+
+
+def test_up_recovers_from_an_up_that_was_killed_half_way() -> None:
+    cluster.down()
+    interrupted = subprocess.Popen(
+        [sys.executable, "-m", "deploy.local", "up"],
+        cwd=paths.CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait(lambda: "n3-containerd" in processes.recorded())
+    interrupted.kill()
+    interrupted.wait()
+
+    assert not cluster.is_well()
+    cluster.up()
+
+    assert cluster.is_well()
+
+
+def test_up_recovers_from_a_reboot() -> None:
+    """After a reboot only the state folder is there, with pids that mean others now."""
+    cluster.up()
+    records = paths.state() / "processes"
+    kept = {file.name: file.read_text() for file in records.iterdir()}
+    note = (paths.state() / "host-before.json").read_text()
+    cluster.down()
+    records.mkdir(parents=True)
+    for name, text in kept.items():
+        (records / name).write_text(text.replace(processes.boot_id(), "an-earlier-boot"))
+    (paths.state() / "host-before.json").write_text(note)
+
+    assert not cluster.is_well()
+    cluster.up()
+
+    assert cluster.is_well()
+
+
+def test_a_node_can_be_lost_and_brought_back() -> None:
+    cluster.up()
+    node = cluster.node("n3")
+    node.stop()
+    assert not processes.alive(node.process_names)
+    assert not cgroups.pids_of(node.plan.cgroup)
+
+    node.start()
+
+    wait(cluster.is_well, seconds=60)
+    kubectl("run", "probe", f"--image={node_config.PAUSE_IMAGE}", "--overrides", on_node("n3"))
+    try:
+        kubectl("wait", "pod/probe", "--for=condition=Ready", "--timeout=60s")
+    finally:
+        kubectl("delete", "pod", "probe", "--now")
+
+
+def on_node(name: str) -> str:
+    return f'{{"spec": {{"nodeName": "{name}", "terminationGracePeriodSeconds": 0}}}}'
+
+
+def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

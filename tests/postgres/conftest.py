@@ -1,0 +1,60 @@
+"""Fixtures: a folder for a real PostgreSQL, and a database in it."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import packages
+from tests.support.database import Database, Host, free_port, own
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """PostgreSQL's programs, where a user who is not root can reach them: root's cache is not."""
+    root = Path(tempfile.mkdtemp(prefix="pgset-programs-"))
+    root.chmod(0o755)
+    shutil.copytree(packages.unpack(packages.POSTGRESQL), root, symlinks=True, dirs_exist_ok=True)
+    yield root / "usr/lib/postgresql/15/bin"
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def host(programs: Path) -> Iterator[Host]:
+    # Not pytest's own folder: unix socket paths are limited to 107 characters, and its parents
+    # are root's alone.
+    folder = Path(tempfile.mkdtemp(prefix="pgset-"))
+    own(folder)
+    host = Host(folder, programs)
+    yield host
+    for process in reversed(host.processes):
+        if process.poll() is None:
+            # To PostgreSQL: an immediate shutdown. Nothing here is worth a checkpoint.
+            process.send_signal(signal.SIGQUIT)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(host: Host) -> Database:
+    """A stopped primary whose superuser is postgres, password "secret"."""
+    directory = host.make_folder("data")
+    password_file = host.folder / "password"
+    password_file.write_text("secret\n")
+    host.run(
+        "initdb",
+        "--pgdata",
+        directory,
+        "--username=postgres",
+        "--auth=scram-sha-256",
+        f"--pwfile={password_file}",
+    )
+    return Database(host, directory, free_port())

@@ -1,0 +1,202 @@
+"""What the sidecar sees of a real PostgreSQL, and what it can make it do."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres import process
+from sidecar.postgres.configuration import HBA_LINE, conninfo, with_settings
+from sidecar.postgres.control_data import parse_control_data
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Preparation, Server
+from sidecar.postgres.upstream import UpstreamError, identify
+from tests.support.database import Database, own, wait_until
+
+pytestmark = pytest.mark.postgres
+
+Connect = Callable[..., Server]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    servers: list[Server] = []
+
+    def connect_to(port: int, password: str = "secret") -> Server:
+        server = Server(
+            Credentials("postgres", password),
+            clock=time.monotonic,
+            on_change=lambda: None,
+            port=port,
+        )
+        server.start()
+        servers.append(server)
+        return server
+
+    yield connect_to
+    for server in servers:
+        server.stop()
+
+
+def wait_for(server: Server, state: ServerState) -> PostgresView:
+    wait_until(lambda: server.view().state is state, f"{state}, but {server.view()}")
+    return server.view()
+
+
+def replication(port: int) -> dict[str, str]:
+    return {"host": "127.0.0.1", "port": str(port), "user": "pgset_replication"}
+
+
+def test_a_server_that_is_not_there_is_down(connect: Connect, database: Database) -> None:
+    server = connect(database.port)
+    wait_until(lambda: server.view().problem is not None, "a problem")
+    assert server.view().state is ServerState.DOWN
+
+
+def test_a_refused_password_is_told_in_the_servers_words(
+    connect: Connect, database: Database
+) -> None:
+    database.start()
+    server = connect(database.port, password="wrong")
+    wait_until(lambda: server.view().problem is not None, "a problem")
+    assert server.view().state is ServerState.DOWN
+    assert "postgres" in (server.view().problem or "")
+
+
+def test_standby_signal_makes_a_crashed_primary_come_up_read_only_until_promoted(
+    connect: Connect, database: Database
+) -> None:
+    """Rule 1 on a real server: crash, restart, read-only; then promotion writes on."""
+    database.start()
+    server = connect(database.port)
+    before = wait_for(server, ServerState.WRITABLE)
+    (database.directory / "standby.signal").touch()
+
+    database.crash()
+    (database.directory / "postmaster.pid").unlink()
+    database.start()
+    recovered = wait_for(server, ServerState.RECOVERY)
+    assert recovered.system_identifier == before.system_identifier
+    assert recovered.timeline == 1
+
+    server.promote()
+    promoted = wait_for(server, ServerState.WRITABLE)
+    assert promoted.timeline == 2
+    assert not (database.directory / "standby.signal").exists()
+
+
+def test_a_prepared_primary_lets_a_replica_be_cloned_and_follow(
+    connect: Connect, database: Database
+) -> None:
+    database.start()
+    server = connect(database.port)
+    primary = wait_for(server, ServerState.WRITABLE)
+    server.prepare(Preparation("derived"))
+    wait_until(lambda: server.view().prepared, "preparation")
+    # In a pod the sidecar has PostgreSQL's uid; the test, being root, has left root's file.
+    own(database.directory / "pg_hba.conf")
+    server.prepare(Preparation("derived"))
+    time.sleep(1.1)
+    assert identify(replication(database.port), "derived") == primary.system_identifier
+
+    host = database.host
+    copy = Database(host, host.folder / "copy", database.port + 1)
+    host.run(
+        "pg_basebackup",
+        f"--pgdata={copy.directory}",
+        f"--dbname={conninfo(replication(database.port))}",
+        PGPASSWORD="derived",
+    )
+    auto_conf = copy.directory / "postgresql.auto.conf"
+    follow = replication(database.port) | {"application_name": "orders-1", "password": "derived"}
+    auto_conf.write_text(
+        with_settings(auto_conf.read_text(), {"primary_conninfo": conninfo(follow)})
+    )
+    (copy.directory / "standby.signal").touch()
+    copy.start()
+    replica = connect(copy.port)
+    wait_until(lambda: replica.view().streaming, "streaming")
+    wait_until(lambda: server.view().followers == ("orders-1",), "the follower")
+    assert replica.view().lag == 0
+    assert replica.view().timeline == 1
+
+
+def test_preparing_twice_changes_nothing(connect: Connect, database: Database) -> None:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    hba = database.directory / "pg_hba.conf"
+    for _ in range(2):
+        server.prepare(Preparation("derived"))
+        wait_until(lambda: server.view().prepared, "preparation")
+        time.sleep(1.1)
+    assert hba.read_text().splitlines().count(HBA_LINE) == 1
+
+
+def test_a_pg_hba_conf_outside_of_the_data_directory_is_left_to_the_operator(
+    connect: Connect, database: Database
+) -> None:
+    elsewhere = database.host.folder / "pg_hba.conf"
+    elsewhere.write_text("host all all all trust\n")
+    settings = database.directory / "postgresql.conf"
+    settings.write_text(f"{settings.read_text()}\nhba_file = '{elsewhere}'\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare(Preparation("derived"))
+    wait_until(lambda: HBA_LINE in (server.view().problem or ""), "the advice")
+    assert elsewhere.read_text() == "host all all all trust\n"
+
+
+def test_the_password_of_the_replication_role_never_travels(
+    connect: Connect, database: Database
+) -> None:
+    settings = database.directory / "postgresql.conf"
+    settings.write_text(f"{settings.read_text()}\nlog_statement = 'all'\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare(Preparation("never-to-be-seen"))
+    wait_until(lambda: server.view().prepared, "preparation")
+    log = database.host.log()
+    assert "ROLE" in log
+    assert "never-to-be-seen" not in log
+
+
+def test_a_clone_that_cannot_be_is_told_before_it_is_tried(database: Database) -> None:
+    with pytest.raises(UpstreamError):
+        identify(replication(database.port), "derived")
+
+
+def test_the_end_of_the_server_is_seen_at_once(connect: Connect, database: Database) -> None:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    assert database.process is not None
+    assert process.postmaster_pid(database.directory) == database.process.pid
+    process.send(database.directory, signal.SIGINT)
+    wait_for(server, ServerState.DOWN)
+    database.process.wait(timeout=20)
+    assert process.postmaster_pid(database.directory) is None
+
+
+def test_control_data_of_a_stopped_server(
+    connect: Connect, database: Database, programs: Path
+) -> None:
+    database.start()
+    view = wait_for(connect(database.port), ServerState.WRITABLE)
+    with psycopg.connect(
+        host="127.0.0.1", port=database.port, user="postgres", password="secret"
+    ) as connection:
+        connection.execute("CREATE TABLE foo AS SELECT generate_series(1, 1000)")
+    database.stop()
+    database.host.run("sh", "-c", f"{programs}/pg_controldata -D {database.directory} > control")
+    control = parse_control_data((database.host.folder / "control").read_text())
+    assert control is not None
+    assert (control.system_identifier, control.timeline) == (view.system_identifier, 1)
+    assert view.position is not None
+    assert control.position > view.position

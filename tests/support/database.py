@@ -1,0 +1,111 @@
+"""A real PostgreSQL in a folder of its own, as a user who is not root."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ENTRYPOINT = Path(__file__).parents[2] / "deploy/local/postgres-image/docker-entrypoint.sh"
+USER = "nobody"
+"""PostgreSQL refuses to run as root; this user is there on every Debian."""
+
+
+def wait_until(question: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not question():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Host:
+    """A folder that PostgreSQL's user owns, and what runs in it."""
+
+    folder: Path
+    programs: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.programs}:/usr/bin:/bin",
+            "PGHOST": str(self.folder),
+            "LC_ALL": "C",
+        }
+
+    def start(self, *command: str | Path, **environment: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                env=self.environment() | environment,
+                user=USER if os.geteuid() == 0 else None,
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.processes.append(process)
+        return process
+
+    def run(self, *command: str | Path, **environment: str) -> None:
+        code = self.start(*command, **environment).wait(timeout=60)
+        assert code == 0, self.log()
+
+    def make_folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(0o700)
+        own(folder)
+        return folder
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+
+def own(path: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(path, USER, pwd.getpwnam(USER).pw_gid)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Database:
+    """One data directory and the server that runs on it."""
+
+    host: Host
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = self.host.start(
+            "postgres", "-D", self.directory, "-p", str(self.port), "-k", self.host.folder
+        )
+        wait_until(self.answers, "PostgreSQL to accept connections")
+
+    def answers(self) -> bool:
+        command = [self.host.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=30)
+
+    def crash(self) -> None:
+        """As a container dies: the postmaster and all of its children at once."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()]
+        for pid in (self.process.pid, *pids):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "children")

@@ -1,0 +1,96 @@
+"""An API server that knows only Leases: a list, and watches whose events the test sends."""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from kubernetes import client
+
+END_OF_WATCH = None
+
+
+class LeaseServer:
+    def __init__(self) -> None:
+        self.leases: list[tuple[str, str]] = []
+        self.list_status = 200
+        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.selectors: list[str] = []
+        self.lists = 0
+
+    def send(self, kind: str, namespace: str, name: str) -> None:
+        self.events.put({"type": kind, "object": _lease(namespace, name)})
+
+    def send_error(self, code: int) -> None:
+        status = {"kind": "Status", "code": code, "reason": "Expired", "message": "too old"}
+        self.events.put({"type": "ERROR", "object": status})
+
+    def end_watch(self) -> None:
+        self.events.put(END_OF_WATCH)
+
+
+def _lease(namespace: str, name: str) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name, "resourceVersion": "7"}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+
+
+@contextmanager
+def serving(leases: LeaseServer) -> Iterator[client.CoordinationV1Api]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(leases))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    configuration = client.Configuration()
+    configuration.host = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with client.ApiClient(configuration) as api_client:
+            yield client.CoordinationV1Api(api_client)
+            api_client.rest_client.pool_manager.clear()
+    finally:
+        leases.end_watch()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            leases.selectors += query["labelSelector"]
+            if "watch" in query:
+                self._watch()
+            else:
+                leases.lists += 1
+                self._list()
+
+        def _list(self) -> None:
+            items = [_lease(*lease) for lease in leases.leases]
+            document = {"kind": "LeaseList", "metadata": {"resourceVersion": "5"}, "items": items}
+            content = json.dumps(document).encode()
+            self.send_response(leases.list_status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def _watch(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while (event := leases.events.get()) is not END_OF_WATCH:
+                self._write_chunk(json.dumps(event).encode() + b"\n")
+            self._write_chunk(b"")
+
+        def _write_chunk(self, content: bytes) -> None:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler

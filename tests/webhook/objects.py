@@ -1,0 +1,83 @@
+"""Objects that the tests put through the webhook, and what carries them there."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import yaml
+
+from webhook.initial_role import LeaseState
+from webhook.review import Review, Verdict
+from webhook.settings import SidecarImage
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+"""Objects as a real API server 1.36 sent them, and what the webhook makes of them."""
+
+IMAGE = SidecarImage(name="pgset:0.1.0", pull_policy="IfNotPresent")
+
+
+def golden(case: str, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((GOLDEN / case / f"{name}.yaml").read_text())
+    return document
+
+
+def article_statefulset() -> dict[str, Any]:
+    return golden("article", "statefulset")
+
+
+def article_pod() -> dict[str, Any]:
+    return golden("article", "pod")
+
+
+def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]:
+    metadata = reviewed["metadata"]
+    return {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "apps", "version": "v1", "kind": reviewed["kind"]},
+            "operation": "CREATE",
+            "namespace": metadata.get("namespace", "shop"),
+            "name": metadata.get("name", ""),
+            "dryRun": False,
+            "object": reviewed,
+            "oldObject": None,
+            **request,
+        },
+    }
+
+
+def review_of(reviewed: dict[str, Any]) -> Review:
+    return Review(
+        uid="705ab4f5-6393-11e8-b7cc-42010a800002",
+        kind=reviewed["kind"],
+        operation="CREATE",
+        namespace=reviewed["metadata"].get("namespace", "shop"),
+        name=reviewed["metadata"].get("name", ""),
+        dry_run=False,
+        object=reviewed,
+    )
+
+
+def patched(reviewed: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Apply the verdict as the API server does; the argument stays as it is."""
+    document: dict[str, Any] = jsonpatch.apply_patch(copy.deepcopy(reviewed), verdict.patch)
+    return document
+
+
+def changed(original: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Return a copy that `change` was let loose on."""
+    document = copy.deepcopy(original)
+    change(document)
+    return document
+
+
+def never_led(_namespace: str, _set_name: str) -> LeaseState:
+    return LeaseState.NEVER_LED
+
+
+def has_led(_namespace: str, _set_name: str) -> LeaseState:
+    return LeaseState.HAS_LED

@@ -1,0 +1,51 @@
+import pytest
+
+from tests.webhook import objects
+from tests.webhook.changes import in_database, in_pod_spec, verdict_on, with_second_container
+from webhook.advice import _ADVICE
+from webhook.review import MAX_WARNING
+
+
+def named_with_second_container(statefulset):
+    with_second_container(statefulset)
+    statefulset["metadata"]["annotations"]["pgset.dev/container"] = "postgres"
+
+
+def on_an_empty_dir(statefulset):
+    statefulset["spec"]["template"]["spec"]["volumes"] = [{"name": "pgdata", "emptyDir": {}}]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda s: s["spec"].update(podManagementPolicy="OrderedReady"), "OrderedReady"),
+        (lambda s: s["spec"].pop("podManagementPolicy"), "OrderedReady"),
+        (lambda s: s["spec"].update(replicas=1), "replicas: 1"),
+        (lambda s: s["spec"].update(updateStrategy={"type": "OnDelete"}), "OnDelete"),
+        (on_an_empty_dir, "no persistent volume"),
+        (in_database(volumeMounts=[]), "no persistent volume"),
+        (in_database(livenessProbe={"tcpSocket": {"port": 5432}}), "livenessProbe"),
+        (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
+        (in_database(env=[]), "POSTGRES_PASSWORD"),
+        (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),
+        (named_with_second_container, "no container but the sidecar"),
+    ],
+)
+def test_what_will_hurt_is_said_in_one_warning(change, word):
+    (warning,) = verdict_on(change).warnings
+    assert word in warning
+
+
+def test_the_articles_statefulset_needs_no_warning():
+    assert verdict_on(lambda _: None).warnings == ()
+
+
+def test_a_volume_claim_template_is_a_persistent_volume():
+    statefulset = objects.golden("volume-claim-templates", "statefulset")
+    assert "volumeClaimTemplates" in statefulset["spec"]
+    assert objects.golden("volume-claim-templates", "statefulset.admitted")["warnings"] == []
+
+
+@pytest.mark.parametrize("text", [text for text, _ in _ADVICE])
+def test_no_warning_is_longer_than_clients_show(text):
+    assert len(text) <= MAX_WARNING

@@ -1,0 +1,34 @@
+import pytest
+
+from webhook.json_patch import add, append, pointer, set_member, set_members
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (("spec", "containers", 0), "/spec/containers/0"),
+        (("metadata", "labels", "pgset.dev/role"), "/metadata/labels/pgset.dev~1role"),
+        (("a~b/c",), "/a~0b~1c"),
+        ((), ""),
+    ],
+)
+def test_a_path_is_escaped_as_rfc_6901_says(path, text):
+    assert text == pointer(path)
+
+
+def test_a_member_is_added_replaced_or_left():
+    assert set_member(("a",), {}, 1) == [{"op": "add", "path": "/a", "value": 1}]
+    assert set_member(("a",), {"a": 2}, 1) == [{"op": "replace", "path": "/a", "value": 1}]
+    assert set_member(("a",), {"a": 1}, 1) == []
+
+
+def test_members_make_their_object_where_it_is_absent():
+    assert set_members(("labels",), None, {"a": "1"}) == [add(("labels",), {"a": "1"})]
+    assert set_members(("labels",), {}, {"a": "1"}) == [add(("labels", "a"), "1")]
+    assert set_members(("labels",), None, {}) == []
+
+
+def test_a_list_is_made_only_where_it_is_absent():
+    assert append(("volumes",), None, [1, 2]) == [add(("volumes",), [1, 2])]
+    assert append(("volumes",), [0], [1, 2]) == [add(("volumes", "-"), 1), add(("volumes", "-"), 2)]
+    assert append(("volumes",), None, []) == []

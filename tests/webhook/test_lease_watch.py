@@ -1,0 +1,103 @@
+"""The Lease watch over real HTTP, by the real Kubernetes client."""
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from tests.webhook.clock import Clock
+from tests.webhook.lease_server import LeaseServer, serving
+from webhook.initial_role import LeaseState
+from webhook.lease_cache import STALE_AFTER, LeaseCache
+from webhook.lease_watch import LeaseWatch
+
+
+class Stopped(BaseException):
+    """Ends the endless loop from within its sleep."""
+
+
+@pytest.fixture
+def server():
+    return LeaseServer()
+
+
+def test_a_round_lists_and_then_follows_the_events(server):
+    cache = LeaseCache(Clock())
+    server.leases = [("shop", "pgset-old"), ("shop", "pgset-gone")]
+    server.send("ADDED", "shop", "pgset-new")
+    server.send("MODIFIED", "other", "pgset-old")
+    server.send("DELETED", "shop", "pgset-gone")
+    server.end_watch()
+    with serving(server) as api:
+        LeaseWatch(api, cache).follow()
+    assert [
+        cache.state(namespace, name)
+        for namespace, name in [
+            ("shop", "old"),
+            ("shop", "new"),
+            ("other", "old"),
+            ("shop", "gone"),
+            ("other", "new"),
+        ]
+    ] == [
+        LeaseState.HAS_LED,
+        LeaseState.HAS_LED,
+        LeaseState.HAS_LED,
+        LeaseState.NEVER_LED,
+        LeaseState.NEVER_LED,
+    ]
+
+
+def test_only_leases_of_sets_are_asked_for(server):
+    server.end_watch()
+    with serving(server) as api:
+        LeaseWatch(api, LeaseCache(Clock())).follow()
+    assert server.selectors == ["pgset.dev/set", "pgset.dev/set"]
+
+
+def test_a_watch_that_ended_in_good_order_is_a_sign_of_life(server):
+    clock = Clock()
+    cache = LeaseCache(clock)
+
+    def hours_pass(*_):
+        clock.advance(STALE_AFTER + 1)
+
+    server.end_watch()
+    with serving(server) as api:
+        watch = LeaseWatch(api, cache)
+        watch.follow()
+        hours_pass()
+        assert not cache.known
+        server.end_watch()
+        watch.follow()
+        assert cache.known
+
+
+def test_an_expired_resource_version_is_told_and_the_next_round_lists_anew(server):
+    cache = LeaseCache(Clock())
+    server.send_error(410)
+    with serving(server) as api:
+        watch = LeaseWatch(api, cache)
+        with pytest.raises(ApiException):
+            watch.follow()
+        server.leases = [("shop", "pgset-pgset")]
+        server.end_watch()
+        server.end_watch()
+        watch.follow()
+    assert cache.state("shop", "pgset") == LeaseState.HAS_LED
+    assert server.lists == 2
+
+
+def test_the_loop_outlives_errors_and_waits_longer_each_time(server):
+    server.list_status = 500
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 7:
+            raise Stopped
+
+    cache = LeaseCache(Clock())
+    with serving(server) as api, pytest.raises(Stopped):
+        LeaseWatch(api, cache, sleep=sleep)._run()
+    assert cache.state("shop", "pgset") == LeaseState.UNKNOWN
+    limits = [1, 2, 4, 8, 16, 30, 30]
+    assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, limits, strict=True))

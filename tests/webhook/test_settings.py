@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from webhook.settings import InvalidEnvironmentError, WebhookSettings
+
+DEPLOYED = {"PGSET_POD_NAME": "pgset-webhook-0", "PGSET_POD_NAMESPACE": "pgset-system"}
+
+
+def test_the_deployments_environment_is_read():
+    assert WebhookSettings.from_environment(DEPLOYED) == WebhookSettings(
+        pod_name="pgset-webhook-0",
+        pod_namespace="pgset-system",
+        tls_directory=Path("/etc/pgset/tls"),
+    )
+
+
+def test_the_tls_directory_can_be_another():
+    settings = WebhookSettings.from_environment({**DEPLOYED, "PGSET_TLS_DIRECTORY": "/run/tls"})
+    assert settings.tls_directory == Path("/run/tls")
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_what_is_missing_is_named(name):
+    with pytest.raises(InvalidEnvironmentError) as error:
+        WebhookSettings.from_environment({**DEPLOYED, name: ""})
+    assert f"env {name} is missing; the Deployment gives it by the downward API" == str(error.value)
