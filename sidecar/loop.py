@@ -1,7 +1,9 @@
 """observe → decide → act → report, once a second and whenever something happens."""
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from typing import Final
 
 from sidecar.act import Actor
@@ -16,8 +18,13 @@ from sidecar.report.snapshot import Reporter, Snapshot
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS: Final = 1.0
+_BOOTSTRAP_TICK_SECONDS: Final = 0.2
+"""The bootstrap container answers through files, which wake nobody."""
 _MIN_PAUSE: Final = 0.05
 """Seconds between two looks, however much happens."""
+
+_PROBLEM_SECONDS: Final = 10.0
+"""A server that starts refuses connections for a while, as it should: no Event about that."""
 
 
 class Loop:
@@ -34,7 +41,8 @@ class Loop:
         self._happened = threading.Event()
         self._leaving = threading.Event()
         self._told: tuple[str, str] | None = None
-        self._problem: str | None = None
+        self._problem_since: float | None = None
+        self._warned = False
 
     def wake(self) -> None:
         """Look again soon: something has changed. Safe from any thread."""
@@ -54,41 +62,41 @@ class Loop:
             failure = self._actor.carry_out(decision.actions)
             problem = failure or observation.bootstrap.failure or observation.postgres.problem
             self._reporter.publish(Snapshot(observation, decision, problem))
-            self._tell(decision, problem)
-            self._pause()
+            self._tell(decision)
+            self._warn(decision, problem)
+            self._pause(_BOOTSTRAP_TICK_SECONDS if observation.bootstrap.running else _TICK_SECONDS)
         self._hand_in()
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float) -> None:
         self._leaving.wait(_MIN_PAUSE)
-        self._happened.wait(_TICK_SECONDS - _MIN_PAUSE)
+        self._happened.wait(seconds - _MIN_PAUSE)
         self._happened.clear()
 
-    def _tell(self, decision: Decision, problem: str | None) -> None:
+    def _tell(self, decision: Decision) -> None:
         """Log, and tell the operator, what is new; the API server may be away, so once only."""
         told = (decision.situation, decision.sentence)
-        if told != self._told:
-            _log.info(decision.sentence, extra={"situation": decision.situation})
-            self._told = told
-            self._try_to_tell(decision)
-        if problem != self._problem:
-            self._problem = problem
-            if problem is not None:
-                _log.warning(problem, extra={"situation": decision.situation})
-                self._try_to_warn(decision, problem)
-
-    def _try_to_tell(self, decision: Decision) -> None:
-        try:
+        if told == self._told:
+            return
+        self._told = told
+        self._problem_since = None
+        _log.info(decision.sentence, extra={"situation": decision.situation})
+        with _unless_the_api_server_is_away():
             self._adapters.pods.tell(self._adapters.me, decision.sentence)
             if decision.attention is not Attention.NONE:
                 self._events.record(decision.situation, decision.sentence, decision.attention)
-        except ApiError as error:
-            _log.warning("the API server was not told: %s", error)
 
-    def _try_to_warn(self, decision: Decision, problem: str) -> None:
-        try:
-            self._events.record(f"{decision.situation}Problem", problem, Attention.WARNING)
-        except ApiError as error:
-            _log.warning("the API server was not told: %s", error)
+    def _warn(self, decision: Decision, problem: str | None) -> None:
+        """Warn of what keeps failing, once until it has passed or the situation is another."""
+        now = self._adapters.clock()
+        if problem is None or self._problem_since is None:
+            self._problem_since = None if problem is None else now
+            self._warned = False
+        elif now - self._problem_since >= _PROBLEM_SECONDS and not self._warned:
+            self._warned = True
+            _log.warning(problem, extra={"situation": decision.situation})
+            with _unless_the_api_server_is_away():
+                reason = f"{decision.situation}Problem"
+                self._events.record(reason, problem, Attention.WARNING)
 
     def _hand_in(self) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
@@ -96,7 +104,13 @@ class Loop:
         self._adapters.bootstrap.leave()
         if directory is not None and process.postmaster_pid(directory) is not None:
             return
-        try:
+        with _unless_the_api_server_is_away():
             self._adapters.lease.release()
-        except ApiError as error:
-            _log.warning("the Lease was not released: %s", error)
+
+
+@contextlib.contextmanager
+def _unless_the_api_server_is_away() -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        _log.warning("not written to the API server: %s", error)

@@ -48,6 +48,8 @@ def standby_settings(settings: Settings, member: str, password: str) -> dict[str
     return {
         "primary_conninfo": primary_conninfo(settings, member, password),
         "recovery_target_timeline": "latest",
+        # PostgreSQL's own 5 s would be most of the time that a set takes to stream again.
+        "wal_retrieve_retry_interval": "500ms",
     }
 
 

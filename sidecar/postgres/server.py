@@ -116,7 +116,8 @@ class Server:
         """Ask for promotion; whether it is done shows in a later view."""
 
         def promote(connection: psycopg.Connection[DictRow]) -> None:
-            connection.execute("SELECT pg_promote(wait => false)")
+            # Asked again while an earlier promotion is being carried out, it may be done by now.
+            connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
 
         self._request("promote", promote)
 
