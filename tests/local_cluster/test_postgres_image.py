@@ -240,7 +240,14 @@ def test_existing_data_is_started_as_it_is(start_pod: StartPod) -> None:
 
 def test_sigint_is_the_stop_signal_so_shutdown_is_fast(start_pod: StartPod) -> None:
     pod = start_pod(PASSWORD)
-    kubectl("exec", pod.name, "--", "bash", "-c", "psql -U postgres -c 'select pg_sleep(99)' >/dev/null 2>&1 &")
+    kubectl(
+        "exec",
+        pod.name,
+        "--",
+        "bash",
+        "-c",
+        "psql -U postgres -c 'select pg_sleep(99)' >/dev/null 2>&1 &",
+    )
     began = time.monotonic()
     kubectl("delete", "pod", pod.name, "--grace-period=30")
     assert time.monotonic() - began < 10

@@ -1,0 +1,49 @@
+# Each target sets itself up: what it needs is installed or built once, and kept in
+# ~/.cache/pgset (or $PGSET_CACHE). Only make, Python 3.11 and, for the cluster, root are
+# expected to be there.
+
+# A name in PATH may be a version manager's stand-in for a Python that is not there: try it.
+PYTHON := $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$name && break; done)
+ifeq ($(PYTHON),)
+$(error there is no Python 3.11 or newer in PATH: install Debian's python3, then try again)
+endif
+LOCAL := $(PYTHON) -m deploy.local
+VENV := $(LOCAL) in-venv
+
+.PHONY: help demo test check images cluster-up cluster-down clean
+
+help:
+	@echo "make demo                     the walk-through, told step by step"
+	@echo "make test                     everything that CI runs"
+	@echo "make check                    lint, types, import contracts, unit tests"
+	@echo "make cluster-up cluster-down  the local cluster alone"
+	@echo "make images                   build what changed, load it into the running cluster"
+	@echo "make clean                    the cluster and everything in the cache"
+
+demo:
+	@$(VENV) python -m deploy.demo
+
+check:
+	$(VENV) ruff check .
+	$(VENV) ruff format --check .
+	$(VENV) mypy
+	$(VENV) lint-imports
+	$(VENV) pytest -q -m "not cluster and not postgres"
+
+test: check
+	$(LOCAL) prepare
+	$(VENV) pytest -v -m "cluster or postgres"
+
+images:
+	@$(LOCAL) images
+
+cluster-up:
+	@$(LOCAL) up
+
+cluster-down:
+	@$(LOCAL) down
+
+clean: cluster-down
+	$(LOCAL) clean

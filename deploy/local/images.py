@@ -1,0 +1,151 @@
+"""The images of the local cluster: ours, a PostgreSQL to test with, CoreDNS and pause.
+
+An image is kept as an archive in the cache, named by a key of everything that it is made
+from: it is built anew when, and only when, one of these changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local import buildah, node_config, paths, programs, virtual_environment
+from deploy.local.digest import key_of, key_of_files
+from deploy.local.shell import run_long, say
+
+PGSET = "docker.io/library/pgset:0.1.0"
+POSTGRES = "docker.io/library/postgres:15"
+COREDNS = "localhost/pgset-coredns:1"
+
+_LOCK = paths.CHECKOUT / "requirements.txt"
+_DOCKERFILE = paths.CHECKOUT / "deploy/Dockerfile"
+_OUR_SOURCES = ("certs", "sidecar", "webhook")
+_POSTGRES_FOLDER = paths.HERE / "postgres-image"
+
+_PYTHON_BASE = buildah.Base("python-base", ("python3", "python3-venv"))
+_POSTGRES_BASE = buildah.Base(
+    "postgres-base",
+    ("gosu", "libnss-wrapper", "postgresql-15", "postgresql-client-15", "xz-utils"),
+    hooks=(
+        # The official image's ids; Debian's package would take the next free ones.
+        'echo postgres:x:999: >>"$1/etc/group"',
+        'echo postgres:x:999:999::/var/lib/postgresql:/bin/bash >>"$1/etc/passwd"',
+        'mkdir -p "$1/etc/postgresql-common"',
+        'echo create_main_cluster=false >"$1/etc/postgresql-common/createcluster.conf"',
+    ),
+    # Just-in-time compilation is optional at run time, and half of the image.
+    left_out=(
+        "/usr/lib/postgresql/*/lib/bitcode/*",
+        "/usr/lib/postgresql/*/lib/llvmjit*",
+        "/usr/lib/*/libLLVM*",
+        "/usr/lib/*/libz3*",
+        "/usr/lib/llvm*",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: the key of its inputs, and how it is built once that key is new."""
+
+    reference: str
+    key: str
+    prepare: Callable[[], buildah.Build]
+
+    @property
+    def short_name(self) -> str:
+        """The name without registry and tag."""
+        return self.reference.rpartition("/")[2].partition(":")[0]
+
+    def archive(self) -> Path:
+        """The docker-archive in the cache, built now if there is none."""
+        folder = paths.cache() / "images"
+        wanted = folder / f"{self.short_name}-{self.key}.tar"
+        if not wanted.is_file():
+            say(f"building image {self.reference}")
+            buildah.build(self.reference, self.prepare())
+            buildah.save(self.reference, wanted)
+        for other in folder.glob(f"{self.short_name}-*.tar"):
+            if other != wanted and len(other.name) == len(wanted.name):
+                other.unlink()
+        return wanted
+
+
+def all_images() -> tuple[Image, ...]:
+    """Every image that the nodes hold."""
+    return (
+        _program_image(node_config.PAUSE_IMAGE, programs.PAUSE),
+        _program_image(COREDNS, programs.COREDNS),
+        _postgres_image(),
+        _our_image(),
+    )
+
+
+def archives() -> Mapping[str, Path]:
+    """Reference → docker-archive of every image, built where need be."""
+    return {image.reference: image.archive() for image in all_images()}
+
+
+def _program_image(reference: str, module: programs.GoModule) -> Image:
+    dockerfile = module.folder / "Dockerfile"
+    return Image(
+        reference,
+        key_of(module.key, dockerfile.read_bytes()),
+        lambda: buildah.Build(dockerfile, programs.build(module)),
+    )
+
+
+def _postgres_image() -> Image:
+    dockerfile = _POSTGRES_FOLDER / "Dockerfile"
+    return Image(
+        POSTGRES,
+        key_of(key_of_files([_POSTGRES_FOLDER], _POSTGRES_FOLDER), repr(_POSTGRES_BASE)),
+        lambda: buildah.Build(dockerfile, _POSTGRES_FOLDER, {"BASE": _base(_POSTGRES_BASE)}),
+    )
+
+
+def _our_image() -> Image:
+    sources = [paths.CHECKOUT / name for name in _OUR_SOURCES]
+    key = key_of_files([_DOCKERFILE, _LOCK, *sources], paths.CHECKOUT)
+    return Image(PGSET, key_of(key, repr(_PYTHON_BASE)), _our_build)
+
+
+def _our_build() -> buildah.Build:
+    return buildah.Build(
+        _DOCKERFILE,
+        paths.CHECKOUT,
+        {"BASE": _base(_PYTHON_BASE), "PIP_ARGS": "--no-index --find-links=/wheels"},
+        {_wheels(): "/wheels"},
+    )
+
+
+def _base(base: buildah.Base) -> str:
+    """The reference of the base image, built now if there is none."""
+    reference = f"localhost/pgset-{base.name}:{key_of(repr(base))}"
+    if not buildah.has(reference):
+        buildah.build_base(reference, base)
+    return reference
+
+
+def _wheels() -> Path:
+    """The locked wheels, fetched outside of the build: inside, pip may reach no index."""
+    target = paths.cache() / "wheels" / key_of(_LOCK.read_bytes())
+    if not target.is_dir():
+        pip = virtual_environment.project() / "bin/pip"
+        partial = target.with_suffix(".partial")
+        run_long(
+            "pip download",
+            [
+                pip,
+                "download",
+                "--quiet",
+                "--require-hashes",
+                "--only-binary=:all:",
+                "--python-version=3.11",
+                f"--dest={partial}",
+                "-r",
+                _LOCK,
+            ],
+            paths.cache() / "build-logs/pip.log",
+        )
+        partial.rename(target)
+    return target

@@ -1,0 +1,117 @@
+"""The programs that are built by Go from their own modules: Kubernetes, CoreDNS and pause.
+
+Each module is a folder here, with a go.mod and go.sum that fix every dependency. What was
+built is kept in the cache under a key of these files and of the flags.
+"""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local import paths, toolchain
+from deploy.local.digest import key_of, key_of_files
+from deploy.local.errors import LocalClusterError
+from deploy.local.shell import run_long, say
+
+_GIB = 1024**3
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class GoModule:
+    """One folder with a go.mod, and what is built from it."""
+
+    name: str
+    packages: tuple[str, ...]
+    link_flags: tuple[str, ...] = ("-s", "-w")
+    free_gib: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """The module's folder in the checkout."""
+        return paths.HERE / self.name
+
+    @property
+    def key(self) -> str:
+        """Changes with whatever changes the binaries."""
+        sources = [it for it in self.folder.iterdir() if it.suffix in {".go", ".mod", ".sum"}]
+        return key_of(key_of_files(sources, self.folder), *self.packages, *self.link_flags)
+
+
+KUBERNETES = GoModule(
+    "kubernetes",
+    tuple(
+        f"k8s.io/kubernetes/cmd/{program}"
+        for program in (
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "kube-proxy",
+            "kubectl",
+        )
+    ),
+    (
+        "-s",
+        "-w",
+        # Without these the API server says that it is v0.0.0.
+        f"-X {_VERSION_PACKAGE}.gitVersion=v1.36.3",
+        f"-X {_VERSION_PACKAGE}.gitMajor=1",
+        f"-X {_VERSION_PACKAGE}.gitMinor=36",
+    ),
+    free_gib=8,
+)
+COREDNS = GoModule("coredns", ("github.com/coredns/coredns",), free_gib=2)
+PAUSE = GoModule("pause", (".",))
+
+
+def build(module: GoModule) -> Path:
+    """The folder of the module's binaries, built now if the cache has none."""
+    target = paths.cache() / "programs" / f"{module.name}-{module.key}"
+    if not target.is_dir():
+        _build(module, target)
+    return target
+
+
+def kubernetes() -> Path:
+    """The folder of the Kubernetes programs."""
+    return build(KUBERNETES)
+
+
+def _build(module: GoModule, target: Path) -> None:
+    began = time.monotonic()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (target.parent, Path.home()):  # Go's own caches are in the latter
+        _check_disk(folder, module)
+    say(f"building {module.name} from its Go module (once; then it is in the cache)")
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    run_long(
+        f"go build {module.name}",
+        [
+            toolchain.go(),
+            "build",
+            "-v",
+            "-ldflags",
+            " ".join(module.link_flags),
+            "-o",
+            f"{partial}/",
+            *module.packages,
+        ],
+        paths.cache() / f"build-logs/{module.name}.log",
+        cwd=module.folder,
+        env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
+    )
+    partial.rename(target)
+    say(f"built {module.name} in {time.monotonic() - began:.0f} s")
+
+
+def _check_disk(folder: Path, module: GoModule) -> None:
+    free = shutil.disk_usage(folder).free // _GIB
+    if free < module.free_gib:
+        raise LocalClusterError(
+            f"building {module.name} needs {module.free_gib} GiB of disk and {folder} has "
+            f"{free} GiB: make room, or set PGSET_CACHE and HOME to folders on a larger disk"
+        )
