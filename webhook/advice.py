@@ -1,0 +1,119 @@
+"""What is allowed but will hurt: a StatefulSet's response warnings.
+
+One line each, of at most 120 characters (`review.MAX_WARNING`). They go with the
+StatefulSet, since a pod's warnings reach only the StatefulSet controller.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from webhook.database import Database
+from webhook.json_patch import Json
+from webhook.profile import OFFICIAL
+
+VOLATILE_VOLUMES: Final = (
+    "configMap",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "projected",
+    "secret",
+)
+"""Volume sources that hold no data, or hold it no longer than the pod lives."""
+
+
+def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
+    """Return the warnings for an opted-in StatefulSet."""
+    return tuple(text for text, applies in _ADVICE if applies(statefulset, database))
+
+
+def _ordered_ready(statefulset: Json, _: Database) -> bool:
+    return bool(statefulset["spec"].get("podManagementPolicy", "OrderedReady") == "OrderedReady")
+
+
+def _single_replica(statefulset: Json, _: Database) -> bool:
+    return bool(statefulset["spec"].get("replicas", 1) == 1)
+
+
+def _updates_on_delete(statefulset: Json, _: Database) -> bool:
+    strategy = statefulset["spec"].get("updateStrategy") or {}
+    return bool(strategy.get("type") == "OnDelete")
+
+
+def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
+    claims = statefulset["spec"].get("volumeClaimTemplates") or []
+    volumes = statefulset["spec"]["template"]["spec"].get("volumes") or []
+    persistent = {claim["metadata"]["name"] for claim in claims}
+    persistent.update(
+        volume["name"]
+        for volume in volumes
+        if not any(source in volume for source in VOLATILE_VOLUMES)
+    )
+    return persistent.isdisjoint(mount["name"] for mount in database.mounts)
+
+
+def _liveness_probe(_: Json, database: Database) -> bool:
+    return "livenessProbe" in database.container
+
+
+def _pre_stop(_: Json, database: Database) -> bool:
+    return "preStop" in (database.container.get("lifecycle") or {})
+
+
+def _no_password(_: Json, database: Database) -> bool:
+    names = {variable["name"] for variable in database.container.get("env") or []}
+    from_elsewhere = bool(database.container.get("envFrom"))
+    return not from_elsewhere and names.isdisjoint(OFFICIAL.password_variables)
+
+
+def _token_for_all(statefulset: Json, _: Database) -> bool:
+    spec = statefulset["spec"]["template"]["spec"]
+    return bool(spec.get("automountServiceAccountToken"))
+
+
+def _token_taken_away(statefulset: Json, _: Database) -> bool:
+    spec = statefulset["spec"]["template"]["spec"]
+    return len(spec["containers"]) > 1 and spec.get("automountServiceAccountToken") is None
+
+
+_Applies = Callable[[Json, Database], bool]
+
+_ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
+    (
+        "podManagementPolicy OrderedReady starts members one after the other; Parallel is faster",
+        _ordered_ready,
+    ),
+    ("replicas: 1 leaves nobody to take over; a replicated set has 2 or more", _single_replica),
+    (
+        "updateStrategy OnDelete: pods get the sidecar, or lose it, only when you delete them",
+        _updates_on_delete,
+    ),
+    (
+        "the database container has no persistent volume: its data goes with the pod",
+        _no_persistent_volume,
+    ),
+    (
+        "the database container's livenessProbe is replaced by the sidecar's watchdog",
+        _liveness_probe,
+    ),
+    (
+        "the database container's own preStop is kept; without pgset's a switchover takes longer",
+        _pre_stop,
+    ),
+    (
+        f"the database container has no {OFFICIAL.password_variables[0]} nor "
+        f"{OFFICIAL.password_variables[1]}; a new database needs one",
+        _no_password,
+    ),
+    (
+        "automountServiceAccountToken: true gives every container the sidecar's API rights",
+        _token_for_all,
+    ),
+    (
+        "no container but the sidecar gets an API token now; automountServiceAccountToken: true "
+        "undoes that",
+        _token_taken_away,
+    ),
+)
+"""Each warning with the question whether it applies."""

@@ -1,0 +1,38 @@
+"""The bootstrap container: the database's own image, which prepares the data directory.
+
+It runs the sidecar's script with what PostgreSQL's own command line will be, under the
+database container's environment, mounts and rights: what initdb or pg_basebackup writes
+there, the server can read.
+"""
+
+from typing import Final
+
+from sidecar import contract
+from webhook.database import Database, command_line
+from webhook.json_patch import Json
+
+UID_VARIABLE: Final = "PGSET_UID"
+"""The script drops to this uid where the container starts as root."""
+
+SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources")
+"""What bootstrap takes over from the database container as it is, where it is there."""
+
+
+def build(database: Database) -> Json:
+    """Build the init container that runs last."""
+    container = database.container
+    environment = [v for v in container.get("env") or [] if v["name"] != UID_VARIABLE]
+    return {
+        "name": contract.BOOTSTRAP_CONTAINER,
+        "image": container.get("image", ""),
+        "command": ["/bin/sh", contract.BOOTSTRAP_SCRIPT],
+        "args": command_line(container),
+        "env": [*environment, {"name": UID_VARIABLE, "value": str(database.settings.uid)}],
+        "volumeMounts": [
+            *database.mounts,
+            {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
+        ],
+        # What it said last is what the user sees in the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **{name: container[name] for name in SHARED_FIELDS if name in container},
+    }

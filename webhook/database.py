@@ -1,0 +1,107 @@
+"""The database container of a pod: which it is, as whom it runs, what its command line is."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar import contract
+from sidecar.settings import Settings
+from webhook.errors import DeniedError
+from webhook.json_patch import Json
+from webhook.profile import OFFICIAL, Profile
+
+API_ACCESS_VOLUME: Final = "kube-api-access-"
+"""How the volume begins that the ServiceAccount admission plugin adds to every pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database container in a pod's spec, with what follows from it."""
+
+    index: int
+    """Its place in `spec.containers`."""
+    container: Json
+    settings: Settings
+    """The set's settings with container name and uid resolved."""
+    gid: int
+
+    @property
+    def mounts(self) -> list[Json]:
+        """Its volumeMounts as the user wrote them: without the ServiceAccount plugin's."""
+        return [
+            mount
+            for mount in self.container.get("volumeMounts") or []
+            if not mount["name"].startswith(API_ACCESS_VOLUME)
+        ]
+
+
+def find(spec: Json, settings: Settings) -> Database:
+    """Find the database container in a pod's spec.
+
+    Raises DeniedError where the settings name none that exists, or several exist and the
+    settings name none.
+    """
+    containers: list[Json] = spec.get("containers") or []
+    names = [str(container.get("name")) for container in containers]
+    name = settings.container or _only(names)
+    if name not in names:
+        raise DeniedError(
+            f'annotation {contract.CONTAINER}: "{name}" is not a container of the pod; '
+            f"allowed: {_listed(names)}"
+        )
+    index = names.index(name)
+    uid = _uid(spec, containers[index], settings, OFFICIAL)
+    return Database(
+        index=index,
+        container=containers[index],
+        settings=dataclasses.replace(settings, container=name, uid=uid),
+        gid=_gid(spec, containers[index], uid),
+    )
+
+
+def command_line(container: Json, profile: Profile = OFFICIAL) -> list[str]:
+    """Return what the kubelet would run for a container of such an image.
+
+    `command` without `args` drops the image's CMD too:
+    https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/
+    """
+    command = container.get("command")
+    arguments = container.get("args")
+    if command:
+        return [*command, *(arguments or [])]
+    return [*profile.entrypoint, *(arguments or profile.arguments)]
+
+
+def _only(names: list[str]) -> str:
+    if len(names) != 1:
+        raise DeniedError(
+            f"annotation {contract.CONTAINER} is missing, and the pod has "
+            f"{len(names)} containers; allowed: {_listed(names)}"
+        )
+    return names[0]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _security_contexts(spec: Json, container: Json) -> Iterator[Json]:
+    """Yield the container's security context, then the pod's, which it overrides."""
+    yield container.get("securityContext") or {}
+    yield spec.get("securityContext") or {}
+
+
+def _told(spec: Json, container: Json, field: str) -> int | None:
+    contexts = _security_contexts(spec, container)
+    return next((context[field] for context in contexts if context.get(field) is not None), None)
+
+
+def _uid(spec: Json, container: Json, settings: Settings, profile: Profile) -> int:
+    """Return the uid of the server: an entrypoint started as root (0) drops to the image's own."""
+    return _told(spec, container, "runAsUser") or settings.uid or profile.uid
+
+
+def _gid(spec: Json, container: Json, uid: int) -> int:
+    group = _told(spec, container, "runAsGroup")
+    return uid if group is None else group

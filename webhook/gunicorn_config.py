@@ -1,0 +1,42 @@
+"""gunicorn's settings: `gunicorn --config python:webhook.gunicorn_config`.
+
+https://docs.gunicorn.org/en/stable/settings.html; without a comment are the obvious ones.
+"""
+
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+
+from webhook import logs, tls
+from webhook.settings import tls_directory
+
+wsgi_app = "webhook.serve:application()"
+bind = "0.0.0.0:8443"
+proc_name = "pgset-webhook"
+logconfig_dict = logs.CONFIGURATION
+
+# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. One
+# process also means one registry of metrics and one watch of the Leases.
+worker_class = "gthread"
+workers = 1
+threads = 2
+
+# The API server keeps idle connections for 90 s; the side that closes first fails a request.
+keepalive = 100
+
+# The root file system is read-only; the heartbeat file lives where TMPDIR says.
+worker_tmp_dir = tempfile.gettempdir()
+control_socket_disable = True
+
+_directory = tls_directory(os.environ)
+_certificate = tls.ServingCertificate(_directory)
+
+# These two turn TLS on; what is served comes from the hook below.
+certfile = str(_directory / tls.CERTIFICATE_FILE)
+keyfile = str(_directory / tls.KEY_FILE)
+
+
+def ssl_context(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return the context for one new connection; gunicorn calls this in its request threads."""
+    return _certificate.context()

@@ -1,0 +1,170 @@
+"""The injection: a pod's spec in, the operations that make it a member of its set out.
+
+Idempotent: what is already there is left alone, so that the API server may call again
+after other webhooks. Lists grow by `add` at an index or at the end and are never written
+anew, since other webhooks' items may stand in them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sidecar import contract
+from sidecar.settings import Settings, watchdog
+from webhook import bootstrap_container, sidecar_container
+from webhook.database import API_ACCESS_VOLUME, Database, find
+from webhook.initial_role import Role
+from webhook.json_patch import Json, Patch, Path, add, append, remove, set_member, set_members
+from webhook.settings import SidecarImage
+
+SPEC: Final[Path] = ("spec",)
+METADATA: Final[Path] = ("metadata",)
+
+TOKEN_EXPIRATION_SECONDS: Final = 3607
+"""What the ServiceAccount admission plugin asks for; the kubelet renews it at 80 %."""
+
+PRE_STOP_SECONDS: Final = 1
+"""kube-proxy syncs at most once a second, and the deletion itself costs it the first sync."""
+
+
+def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Patch:
+    """Return the operations that make `pod` a member; none where it is one already.
+
+    Raises DeniedError where the database container can't be told.
+    """
+    spec = pod["spec"]
+    database = find(spec, settings)
+    return [
+        *_marks(pod["metadata"], settings, role),
+        *_without_api_access(spec),
+        *_pod_settings(spec),
+        *_volumes(spec),
+        *_probes(database),
+        *_pre_stop(database),
+        *_init_containers(spec, database, image),
+    ]
+
+
+def _marks(metadata: Json, settings: Settings, role: Role) -> Iterator[Json]:
+    yield from set_members(
+        (*METADATA, "labels"),
+        metadata.get("labels"),
+        {settings.role_label: role.label_value(settings)},
+    )
+    yield from set_members(
+        (*METADATA, "annotations"),
+        metadata.get("annotations"),
+        {contract.INJECTED: contract.VERSION},
+    )
+
+
+# ── The service account token ─────────────────────────────────────────────────────────────
+
+
+def _without_api_access(spec: Json) -> Iterator[Json]:
+    """Take out what the ServiceAccount plugin has put in before the webhooks were asked."""
+    if spec.get("automountServiceAccountToken"):
+        return
+    for kind in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(kind) or []):
+            mounts: Path = (*SPEC, kind, index, "volumeMounts")
+            yield from _remove_api_access(mounts, container.get("volumeMounts"))
+    yield from _remove_api_access((*SPEC, "volumes"), spec.get("volumes"))
+
+
+def _remove_api_access(path: Path, items: list[Json] | None) -> Iterator[Json]:
+    # From the back: each removal moves the items behind it.
+    for index, item in reversed(list(enumerate(items or []))):
+        if item["name"].startswith(API_ACCESS_VOLUME):
+            yield remove((*path, index))
+
+
+def _pod_settings(spec: Json) -> Iterator[Json]:
+    if not spec.get("automountServiceAccountToken"):
+        # Without this the plugin puts the token back when it is called again.
+        yield from set_member((*SPEC, "automountServiceAccountToken"), spec, value=False)
+    yield from set_member((*SPEC, "shareProcessNamespace"), spec, value=True)
+
+
+def _volumes(spec: Json) -> Patch:
+    present = spec.get("volumes")
+    names = {volume["name"] for volume in present or []}
+    wanted = [{"name": contract.HANDSHAKE_VOLUME, "emptyDir": {}}, _token_volume()]
+    return append(
+        (*SPEC, "volumes"), present, [volume for volume in wanted if volume["name"] not in names]
+    )
+
+
+def _token_volume() -> Json:
+    """Build the volume that the plugin would have added, to be mounted by the sidecar alone.
+
+    The kubelet makes the token readable for the sidecar's uid: by fsGroup, by runAsUser where
+    all containers share it, and mode 0644 otherwise.
+    https://kubernetes.io/docs/concepts/storage/projected-volumes/#securitycontext-interactions
+    """
+    namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources: list[Mapping[str, Any]] = [
+        {
+            "serviceAccountToken": {
+                "path": "token",
+                "expirationSeconds": TOKEN_EXPIRATION_SECONDS,
+            }
+        },
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
+    ]
+    return {"name": contract.TOKEN_VOLUME, "projected": {"sources": sources}}
+
+
+# ── The database container ────────────────────────────────────────────────────────────────
+
+
+def _probes(database: Database) -> Iterator[Json]:
+    path = _database_path(database)
+    times = watchdog(database.settings)
+    yield from set_member(
+        (*path, "livenessProbe"),
+        database.container,
+        {
+            **sidecar_container.probe("/liveness", times.period, times.timeout, times.failures),
+            "terminationGracePeriodSeconds": times.grace,
+        },
+    )
+    if "readinessProbe" not in database.container:
+        yield add((*path, "readinessProbe"), sidecar_container.probe("/readyz", 1, 1, 3))
+
+
+def _pre_stop(database: Database) -> Iterator[Json]:
+    lifecycle = database.container.get("lifecycle")
+    if "preStop" not in (lifecycle or {}):
+        yield from set_members(
+            (*_database_path(database), "lifecycle"),
+            lifecycle,
+            {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        )
+
+
+def _database_path(database: Database) -> Path:
+    return (*SPEC, "containers", database.index)
+
+
+# ── Our containers ────────────────────────────────────────────────────────────────────────
+
+
+def _init_containers(spec: Json, database: Database, image: SidecarImage) -> Patch:
+    path: Path = (*SPEC, "initContainers")
+    present = spec.get("initContainers")
+    names = {container["name"] for container in present or []}
+    first = (
+        [sidecar_container.build(spec, database, image)]
+        if contract.SIDECAR_CONTAINER not in names
+        else []
+    )
+    last = (
+        [bootstrap_container.build(database)] if contract.BOOTSTRAP_CONTAINER not in names else []
+    )
+    if present is None:
+        return append(path, None, [*first, *last])
+    return [
+        *(add((*path, 0), container) for container in first),
+        *append(path, present, last),
+    ]

@@ -1,0 +1,60 @@
+"""JSON patch operations (RFC 6902), as Kubernetes takes them from a mutating webhook."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+"""A decoded JSON object."""
+
+Patch = list[Json]
+"""Operations in the order in which they are to be applied."""
+
+Path = tuple[str | int, ...]
+"""The keys and indexes that lead to a value, not escaped."""
+
+
+def pointer(path: Path) -> str:
+    """Write a path as a JSON pointer (RFC 6901): `~` becomes `~0` and `/` becomes `~1`."""
+    return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in path)
+
+
+def add(path: Path, value: object) -> Json:
+    """Insert into a list before the index (`-`: after its end), or set an object's member."""
+    return {"op": "add", "path": pointer(path), "value": value}
+
+
+def remove(path: Path) -> Json:
+    """Take out an object's member or a list's item."""
+    return {"op": "remove", "path": pointer(path)}
+
+
+def set_member(path: Path, parent: Mapping[str, Any], value: object) -> Patch:
+    """Make the last token of `path` hold `value` in `parent`, the object that it belongs to."""
+    name = path[-1]
+    if name not in parent:
+        return [add(path, value)]
+    if parent[str(name)] == value:
+        return []
+    return [{"op": "replace", "path": pointer(path), "value": value}]
+
+
+def set_members(path: Path, present: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Patch:
+    """Make the object at `path` hold `values`; it is created where it is absent (None)."""
+    if not values:
+        return []
+    if present is None:
+        return [add(path, dict(values))]
+    return [
+        operation
+        for name, value in values.items()
+        for operation in set_member((*path, name), present, value)
+    ]
+
+
+def append(path: Path, present: Sequence[Any] | None, values: Sequence[Any]) -> Patch:
+    """Put `values` after the end of the list at `path`; it is created where it is absent."""
+    if not values:
+        return []
+    if present is None:
+        return [add(path, list(values))]
+    return [add((*path, "-"), value) for value in values]

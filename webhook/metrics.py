@@ -1,0 +1,43 @@
+"""The webhook's Prometheus metrics."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Metrics:
+    """One application's metrics, in a registry of their own."""
+
+    def __init__(self, leases_known: Callable[[], bool]) -> None:
+        """Register all metrics; `leases_known` is asked at every scrape."""
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "pgset_admission_requests",
+            "Admission reviews answered, by outcome: patched, unchanged, denied or error.",
+            ("kind", "outcome"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "pgset_admission_seconds",
+            "Time from a review's last byte to its answer, in seconds.",
+            ("kind",),
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5),
+            registry=self._registry,
+        )
+        Gauge(
+            "pgset_leases_known",
+            "1 while the cache of Leases can answer; at 0 every new pod is admitted as replica.",
+            registry=self._registry,
+        ).set_function(lambda: float(leases_known()))
+
+    def answered(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count one review."""
+        self._requests.labels(kind, outcome).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,68 @@
+"""One review in, one verdict out: the mutations, composed."""
+
+from collections.abc import Callable
+
+from sidecar import contract
+from sidecar.settings import InvalidSettingError, Settings
+from webhook import advice, injection, opt_in
+from webhook.errors import DeniedError
+from webhook.initial_role import LeaseState, initial_role, ordinal
+from webhook.json_patch import Json, Patch
+from webhook.review import Review, Verdict
+from webhook.settings import SidecarImage
+
+LeaseStates = Callable[[str, str], LeaseState]
+"""What is known of the Lease of (namespace, set) right now."""
+
+
+def mutate_statefulset(review: Review) -> Verdict:
+    """Check and stamp an opted-in StatefulSet, unstamp another.
+
+    Raises DeniedError with the sentence for the user.
+    """
+    try:
+        return _stamped(review.object) if opt_in.opted_in(review.object) else _plain(review.object)
+    except InvalidSettingError as error:
+        raise DeniedError(str(error)) from error
+
+
+def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) -> Verdict:
+    """Give a pod of an opted-in set its role and inject the sidecar.
+
+    Raises DeniedError with the sentence for the user.
+    """
+    metadata = review.object["metadata"]
+    set_name = (metadata.get("labels") or {}).get(contract.SET_LABEL)
+    if set_name is None:
+        return Verdict()
+    try:
+        settings = Settings.from_annotations(set_name, metadata.get("annotations") or {})
+    except InvalidSettingError as error:
+        raise DeniedError(str(error)) from error
+    pod_ordinal = ordinal(review.name, set_name)
+    lease = lease_state(review.namespace, set_name)
+    role = initial_role(pod_ordinal, settings, lease)
+    patch = injection.inject(review.object, settings, image, role)
+    audit = {"role": f"{role.value}: ordinal {pod_ordinal}, and {lease.value}"}
+    return Verdict(patch=patch, audit={**audit, "injection": _counted(patch)})
+
+
+def _stamped(statefulset: Json) -> Verdict:
+    database = opt_in.check(statefulset)
+    patch = opt_in.stamp(statefulset, database)
+    return Verdict(
+        patch=patch,
+        warnings=advice.warnings(statefulset, database),
+        audit={"stamp": _counted(patch)},
+    )
+
+
+def _plain(statefulset: Json) -> Verdict:
+    patch = opt_in.unstamp(statefulset)
+    return Verdict(patch=patch, audit={"unstamp": _counted(patch)})
+
+
+def _counted(patch: Patch) -> str:
+    if not patch:
+        return "nothing was missing"
+    return ", ".join(f"{operation['op']} {operation['path']}" for operation in patch)

@@ -1,0 +1,221 @@
+"""Opting in: a StatefulSet's annotations are checked, and its pod template is stamped.
+
+The stamp is the label `pgset.dev/set`, by which the API server picks the pods that the
+webhook sees, and the settings as annotations, which the pods' admission reads: a pod is
+then injected without asking anybody for its StatefulSet. A stamp changes the template, so
+opting in (or out, or changing a setting) rolls the pods by the user's own updateStrategy.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from sidecar import contract
+from sidecar.settings import Settings, parse_enabled
+from webhook import database
+from webhook.errors import DeniedError
+from webhook.json_patch import Json, Patch, Path, remove, set_members
+
+TEMPLATE: Final[Path] = ("spec", "template", "metadata")
+
+STAMPED_ANNOTATIONS: Final = (*contract.STATEFULSET_ANNOTATIONS, contract.FIRST_ORDINAL)
+
+CONTROLLER_LABELS: Final = (
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+)
+"""Labels that the StatefulSet controller gives to its pods and needs as they are."""
+
+
+def opted_in(statefulset: Json) -> bool:
+    """Tell whether the StatefulSet opts in; InvalidSettingError where that can't be read."""
+    return parse_enabled(annotations_of(statefulset))
+
+
+def check(statefulset: Json) -> database.Database:
+    """Check everything that the injection will rely on, and return the database container.
+
+    Raises InvalidSettingError or DeniedError for the first thing that the user has to change.
+    """
+    _check_annotations(statefulset)
+    settings = Settings.from_annotations(_name(statefulset), annotations_of(statefulset))
+    found = database.find(_pod_spec(statefulset), settings)
+    for refusals in _CHECKS:
+        for refusal in refusals(statefulset, found):
+            raise DeniedError(refusal)
+    return found
+
+
+def stamp(statefulset: Json, found: database.Database) -> Patch:
+    """Return the operations that make the template carry the set's label and settings."""
+    template = statefulset["spec"]["template"].get("metadata") or {}
+    annotations = _stamp(statefulset, found)
+    return [
+        *_stale(template, keep=annotations),
+        *set_members(
+            (*TEMPLATE, "labels"),
+            template.get("labels"),
+            {contract.SET_LABEL: found.settings.set_name},
+        ),
+        *set_members((*TEMPLATE, "annotations"), template.get("annotations"), annotations),
+    ]
+
+
+def unstamp(statefulset: Json) -> Patch:
+    """Return the operations that take every stamp off the template."""
+    template = statefulset["spec"]["template"].get("metadata") or {}
+    if contract.SET_LABEL not in (template.get("labels") or {}):
+        return []
+    return [
+        *_stale(template, keep={}),
+        remove((*TEMPLATE, "labels", contract.SET_LABEL)),
+    ]
+
+
+def annotations_of(statefulset: Json) -> dict[str, str]:
+    """Return the StatefulSet's annotations, none where it has none."""
+    return statefulset["metadata"].get("annotations") or {}
+
+
+def _name(statefulset: Json) -> str:
+    name = statefulset["metadata"].get("name")
+    if not name:
+        raise DeniedError(
+            "metadata.generateName: a set's Services and Lease are named after it; "
+            "allowed: a StatefulSet with metadata.name"
+        )
+    return str(name)
+
+
+def _pod_spec(statefulset: Json) -> Json:
+    spec: Json = statefulset["spec"]["template"].get("spec") or {}
+    return spec
+
+
+def _stamp(statefulset: Json, found: database.Database) -> dict[str, str]:
+    present = annotations_of(statefulset)
+    stamped = {name: present[name] for name in contract.STATEFULSET_ANNOTATIONS if name in present}
+    # Resolved here, while only the user's containers are there: other webhooks may add some
+    # to the pod, and then one container without a name would have become several.
+    stamped[contract.CONTAINER] = str(found.settings.container)
+    start = (statefulset["spec"].get("ordinals") or {}).get("start", 0)
+    if start != 0:
+        stamped[contract.FIRST_ORDINAL] = str(start)
+    return stamped
+
+
+def _stale(template: Json, keep: dict[str, str]) -> Patch:
+    return [
+        remove((*TEMPLATE, "annotations", name))
+        for name in template.get("annotations") or {}
+        if name in STAMPED_ANNOTATIONS and name not in keep
+    ]
+
+
+# ── What an opted-in StatefulSet must not have ────────────────────────────────────────────
+
+
+def _check_annotations(statefulset: Json) -> None:
+    for name, value in annotations_of(statefulset).items():
+        if name.startswith(f"{contract.DOMAIN}/") and name not in contract.STATEFULSET_ANNOTATIONS:
+            raise DeniedError(
+                f'annotation {name}: "{value}" is unknown; '
+                f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}"
+            )
+
+
+def _template_annotations(statefulset: Json, _: database.Database) -> Iterator[str]:
+    template = statefulset["spec"]["template"].get("metadata") or {}
+    for name, value in (template.get("annotations") or {}).items():
+        if name.startswith(f"{contract.DOMAIN}/") and name not in STAMPED_ANNOTATIONS:
+            yield (
+                f'annotation {name}: "{value}" is in the pod template, where pgset writes it '
+                "itself; allowed: a template without it"
+            )
+
+
+def _role_label(statefulset: Json, found: database.Database) -> Iterator[str]:
+    key = found.settings.role_label
+    selector = statefulset["spec"].get("selector") or {}
+    selected = {*(selector.get("matchLabels") or {})}
+    selected.update(rule["key"] for rule in selector.get("matchExpressions") or [])
+    if key in selected:
+        yield (
+            f'annotation {contract.ROLE_LABEL}: "{key}" is in the StatefulSet\'s own '
+            "spec.selector, which would lose the pods when their role changes; "
+            "allowed: a label key that the selector does not contain"
+        )
+    if key in CONTROLLER_LABELS:
+        yield (
+            f'annotation {contract.ROLE_LABEL}: "{key}" is written by the StatefulSet '
+            f"controller; allowed: any label key but {', '.join(CONTROLLER_LABELS)}"
+        )
+
+
+def _process_namespace(statefulset: Json, _: database.Database) -> Iterator[str]:
+    spec = _pod_spec(statefulset)
+    if spec.get("hostPID"):
+        yield (
+            "spec.template.spec.hostPID: true is not allowed; the sidecar signals PostgreSQL "
+            "through the pod's own process namespace, so leave it out"
+        )
+    if spec.get("shareProcessNamespace") is False:
+        yield (
+            "spec.template.spec.shareProcessNamespace: false is not allowed; the sidecar "
+            "signals PostgreSQL through it, so leave it out or set it to true"
+        )
+
+
+def _names(statefulset: Json, _: database.Database) -> Iterator[str]:
+    spec = _pod_spec(statefulset)
+    claims = statefulset["spec"].get("volumeClaimTemplates") or []
+    containers = (contract.SIDECAR_CONTAINER, contract.BOOTSTRAP_CONTAINER)
+    volumes = (contract.HANDSHAKE_VOLUME, contract.TOKEN_VOLUME)
+    named = {
+        "containers": ([c["name"] for c in spec.get("containers") or []], containers),
+        "initContainers": ([c["name"] for c in spec.get("initContainers") or []], containers),
+        "volumes": ([v["name"] for v in spec.get("volumes") or []], volumes),
+        "volumeClaimTemplates": ([c["metadata"]["name"] for c in claims], volumes),
+    }
+    for where, (names, reserved) in named.items():
+        for name in names:
+            if name in reserved:
+                yield (
+                    f'{where}: the name "{name}" belongs to what pgset injects; '
+                    f"allowed: any name but {', '.join(reserved)}"
+                )
+
+
+def _ports(statefulset: Json, _: database.Database) -> Iterator[str]:
+    spec = _pod_spec(statefulset)
+    for container in (spec.get("containers") or []) + (spec.get("initContainers") or []):
+        if contract.SIDECAR_PORT in (
+            port["containerPort"] for port in container.get("ports") or []
+        ):
+            yield (
+                f'container "{container["name"]}": containerPort {contract.SIDECAR_PORT} is the '
+                "sidecar's; allowed: any other port"
+            )
+
+
+def _mounts(_: Json, found: database.Database) -> Iterator[str]:
+    for mount in found.mounts:
+        path = mount["mountPath"].rstrip("/")
+        if f"{path}/".startswith(f"{contract.HANDSHAKE_DIRECTORY}/"):
+            yield (
+                f'container "{found.settings.container}": mountPath "{mount["mountPath"]}" is '
+                f"pgset's; allowed: any path that is not under {contract.HANDSHAKE_DIRECTORY}"
+            )
+
+
+_Check = Callable[[Json, database.Database], Iterator[str]]
+
+_CHECKS: Final[tuple[_Check, ...]] = (
+    _template_annotations,
+    _role_label,
+    _process_namespace,
+    _names,
+    _ports,
+    _mounts,
+)
+"""Each yields a sentence for every thing it refuses."""

@@ -1,0 +1,53 @@
+"""What the webhook's own process is told, by its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
+
+TLS_DIRECTORY: Final = "PGSET_TLS_DIRECTORY"
+"""Where tls.crt and tls.key are; without it `DEFAULT_TLS_DIRECTORY`."""
+
+DEFAULT_TLS_DIRECTORY: Final = "/etc/pgset/tls"
+
+
+class InvalidEnvironmentError(Exception):
+    """Do not start: the Deployment's env has to be changed. The message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarImage:
+    """The image that injected sidecars run, and when the kubelet pulls it."""
+
+    name: str
+    pull_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """One webhook process's settings."""
+
+    pod_name: str
+    pod_namespace: str
+    tls_directory: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings; InvalidEnvironmentError where one is missing."""
+        for name in (ENV_POD_NAME, ENV_POD_NAMESPACE):
+            if not environment.get(name):
+                raise InvalidEnvironmentError(
+                    f"env {name} is missing; the Deployment gives it by the downward API"
+                )
+        return cls(
+            pod_name=environment[ENV_POD_NAME],
+            pod_namespace=environment[ENV_POD_NAMESPACE],
+            tls_directory=tls_directory(environment),
+        )
+
+
+def tls_directory(environment: Mapping[str, str]) -> Path:
+    """Return where the serving certificate is."""
+    return Path(environment.get(TLS_DIRECTORY, DEFAULT_TLS_DIRECTORY))

@@ -1,0 +1,158 @@
+"""The sidecar as a native sidecar: an init container that restarts always.
+
+It sees what the database container sees (environment by reference, mounts at the same
+paths), runs as the same uid and meets Pod Security `restricted`.
+"""
+
+from typing import Final
+
+from sidecar import contract
+from sidecar.settings import watchdog
+from webhook.database import Database
+from webhook.json_patch import Json
+from webhook.settings import SidecarImage
+
+COMMAND: Final = ("/opt/pgset/bin/python", "-m", "sidecar")
+
+NOT_FOR_US: Final = ("PYTHON", "LD_")
+"""Beginnings of variables that change how a program is loaded: the database's are not meant for
+the sidecar, and its image sets its own."""
+
+REQUESTS: Final = {"cpu": "25m", "memory": "64Mi"}
+LIMITS: Final = {"memory": "128Mi"}
+"""No limit on CPU: throttled in the wrong moment, the sidecar would fence late."""
+
+GUARANTEED: Final = {"cpu": "250m", "memory": "128Mi"}
+"""Requests and limits in a pod of QoS class Guaranteed, which would else become Burstable: its
+database would lose exclusive CPUs and its place in the order of eviction. 250m is 25 ms in
+each of the kernel's periods of 100 ms."""
+
+STARTUP_SECONDS: Final = 60
+
+LIVENESS_FAILURES: Final = 5
+"""More than the watchdog's on the database container: that one has to come first."""
+
+
+def build(spec: Json, database: Database, image: SidecarImage) -> Json:
+    """Build the init container that comes first and stays."""
+    times = watchdog(database.settings)
+    container: Json = {
+        "name": contract.SIDECAR_CONTAINER,
+        "image": image.name,
+        "imagePullPolicy": image.pull_policy,
+        "restartPolicy": "Always",
+        "command": list(COMMAND),
+        "ports": [{"name": "pgset", "containerPort": contract.SIDECAR_PORT, "protocol": "TCP"}],
+        "env": _environment(database),
+        "volumeMounts": _mounts(database),
+        "securityContext": _security_context(database),
+        "resources": _resources(spec),
+        # One second is the finest grain that probes have.
+        "startupProbe": probe("/healthz", period=1, timeout=1, failures=STARTUP_SECONDS),
+        "livenessProbe": {
+            **probe("/liveness", times.period, times.timeout, LIVENESS_FAILURES),
+            "terminationGracePeriodSeconds": times.grace,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if "envFrom" in database.container:
+        container["envFrom"] = database.container["envFrom"]
+    return container
+
+
+def probe(path: str, period: int, timeout: int, failures: int) -> Json:
+    """Build a probe of the sidecar's port; times in seconds.
+
+    The API server's defaults are written out, so that a second look finds what the first wrote.
+    """
+    return {
+        "httpGet": {"path": path, "port": contract.SIDECAR_PORT, "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "successThreshold": 1,
+        "failureThreshold": failures,
+    }
+
+
+def _environment(database: Database) -> list[Json]:
+    """Return the database container's variables, then ours, which take the place of equal names."""
+    ours = [
+        *({"name": name, "value": v} for name, v in database.settings.to_environment().items()),
+        _downward(contract.ENV_POD_NAME, "metadata.name"),
+        _downward(contract.ENV_POD_UID, "metadata.uid"),
+        _downward(contract.ENV_POD_NAMESPACE, "metadata.namespace"),
+        _downward(contract.ENV_POD_IP, "status.podIP"),
+    ]
+    names = {variable["name"] for variable in ours}
+    theirs = [
+        variable
+        for variable in database.container.get("env") or []
+        if variable["name"] not in names and not variable["name"].startswith(NOT_FOR_US)
+    ]
+    return [*(_of_container(v, database) for v in theirs), *ours]
+
+
+def _downward(name: str, field: str) -> Json:
+    field_ref = {"apiVersion": "v1", "fieldPath": field}
+    return {"name": name, "valueFrom": {"fieldRef": field_ref}}
+
+
+def _of_container(variable: Json, database: Database) -> Json:
+    """Keep a reference to the container's own resources pointing at the database container."""
+    reference = (variable.get("valueFrom") or {}).get("resourceFieldRef")
+    if reference is None or "containerName" in reference:
+        return variable
+    named = {**reference, "containerName": database.settings.container}
+    return {**variable, "valueFrom": {**variable["valueFrom"], "resourceFieldRef": named}}
+
+
+def _mounts(database: Database) -> list[Json]:
+    return [
+        # A token that the user mounted for the database gives way to the sidecar's own.
+        *(m for m in database.mounts if m["mountPath"].rstrip("/") != contract.TOKEN_DIRECTORY),
+        {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
+        {
+            "name": contract.TOKEN_VOLUME,
+            "mountPath": contract.TOKEN_DIRECTORY,
+            "readOnly": True,
+        },
+    ]
+
+
+def _security_context(database: Database) -> Json:
+    context: Json = {
+        "runAsUser": database.settings.uid,
+        "runAsGroup": database.gid,
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    theirs = database.container.get("securityContext") or {}
+    if "seLinuxOptions" in theirs:
+        # Another SELinux label could not read the data directory.
+        context["seLinuxOptions"] = theirs["seLinuxOptions"]
+    return context
+
+
+def _resources(spec: Json) -> Json:
+    if _guaranteed(spec):
+        return {"requests": dict(GUARANTEED), "limits": dict(GUARANTEED)}
+    return {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
+
+
+def _guaranteed(spec: Json) -> bool:
+    """Tell whether every container's requests are its limits, for CPU and memory.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed
+    The API server writes quantities in canonical form, so equal ones are equal text.
+    """
+    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
+    return all(_fixed(container.get("resources") or {}) for container in containers)
+
+
+def _fixed(resources: Json) -> bool:
+    limits = resources.get("limits") or {}
+    requests = {**limits, **(resources.get("requests") or {})}
+    return all(name in limits and requests[name] == limits[name] for name in ("cpu", "memory"))
