@@ -1,0 +1,162 @@
+"""Where the walk-through is played: a cluster, kubectl, and somebody who tells what is done."""
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAMESPACE = "pgset-demo"
+SYSTEM = "pgset-system"
+
+_LONGEST_SHOWN = 12
+_POLL_SECONDS = 0.25
+
+
+class StepFailedError(Exception):
+    """What a step was to show did not come true; the message says what was seen instead."""
+
+
+@dataclass
+class Stage:
+    """One cluster to play on."""
+
+    kubectl: Path
+    kubeconfig: Path | None
+    """None: kubectl's own choice, the user's current context."""
+    images: tuple[str, str] | None
+    """pgset's image and the PostgreSQL image, where not the manifests' own."""
+    node: str | None
+    """Pin all pods to this node, where the nodes share no file system."""
+    folder: str
+    """The host folder that stands in for the shared file system."""
+    workspace: Path
+    """For manifests made on the way."""
+    times: dict[str, float] = field(default_factory=dict)
+    """Seconds by what was measured."""
+
+    # ── telling ───────────────────────────────────────────────────────────────────────────
+
+    def title(self, number: int, text: str) -> None:
+        """Begin a step."""
+        print(f"\n\033[1m── {number}. {text}\033[0m", flush=True)
+
+    def say(self, text: str) -> None:
+        """Explain."""
+        print(f"   {text}", flush=True)
+
+    def show(self, command: str, output: str) -> None:
+        """Show a command as the user would type it, and what it printed."""
+        print(f"   \033[36m$ {command}\033[0m", flush=True)
+        lines = output.strip().splitlines()
+        for line in lines[:_LONGEST_SHOWN]:
+            print(f"     {line}", flush=True)
+        if len(lines) > _LONGEST_SHOWN:
+            print(f"     … {len(lines) - _LONGEST_SHOWN} lines more", flush=True)
+
+    def measured(self, what: str, seconds: float) -> None:
+        """Keep a time for the table at the end."""
+        self.times[what] = seconds
+        self.say(f"⏱  {what}: {seconds:.1f} s")
+
+    # ── kubectl ───────────────────────────────────────────────────────────────────────────
+
+    def ask(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
+        """Run kubectl quietly and return what it printed on both streams."""
+        command = [str(self.kubectl)]
+        if self.kubeconfig is not None:
+            command += ["--kubeconfig", str(self.kubeconfig)]
+        done = subprocess.run(
+            [*command, *words],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if check and done.returncode != 0:
+            raise StepFailedError(f"kubectl {shlex.join(words)}: {done.stdout.strip()}")
+        return done.stdout
+
+    def do(self, *words: str, namespace: str | None = NAMESPACE) -> str:
+        """Run kubectl in front of the audience; it has to succeed."""
+        return self._perform(words, namespace, wanted=0)
+
+    def fail(self, *words: str, namespace: str | None = NAMESPACE) -> str:
+        """Run kubectl in front of the audience; it has to be refused."""
+        return self._perform(words, namespace, wanted=1)
+
+    def _perform(self, words: Sequence[str], namespace: str | None, wanted: int) -> str:
+        words = (*(("-n", namespace) if namespace else ()), *words)
+        try:
+            output, failed = self.ask(*words), 0
+        except StepFailedError as error:
+            output, failed = str(error), 1
+        self.show(f"kubectl {shlex.join(words)}", output)
+        if failed != wanted:
+            expected = "to be refused" if wanted else "to succeed"
+            raise StepFailedError(f"expected kubectl {shlex.join(words)} {expected}: {output}")
+        return output
+
+    def get(self, *words: str, namespace: str | None = NAMESPACE) -> dict[str, Any]:
+        """Return an object or a list."""
+        scope = ("-n", namespace) if namespace else ()
+        answer: dict[str, Any] = json.loads(self.ask("get", *scope, *words, "-o", "json"))
+        return answer
+
+    def apply(self, manifest: dict[str, Any] | list[dict[str, Any]]) -> None:
+        """Apply objects quietly."""
+        items = manifest if isinstance(manifest, list) else [manifest]
+        self.ask("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in items))
+
+    def wait(self, question: Callable[[], bool], what: str, seconds: float = 120) -> float:
+        """Wait until something is true and return the seconds it took."""
+        began = time.monotonic()
+        while not question():
+            if time.monotonic() - began > seconds:
+                pods = self.ask("-n", NAMESPACE, "get", "pods", "-o", "wide", check=False)
+                events = self.ask("-n", NAMESPACE, "get", "events", check=False)
+                raise StepFailedError(
+                    f"waited {seconds:.0f} s in vain for {what}:\n{pods}\n{events}"
+                )
+            time.sleep(_POLL_SECONDS)
+        return time.monotonic() - began
+
+    # ── psql ──────────────────────────────────────────────────────────────────────────────
+
+    def psql(self, host: str, statement: str, *, password: str = "") -> str:
+        """Run psql in the client pod in front of the audience; it has to succeed."""
+        output, code = self._psql(host, statement, password)
+        self.show(f'psql -h {host} -c "{statement}"', output)
+        if code != 0:
+            raise StepFailedError(f"psql -h {host}: {output}")
+        return output
+
+    def psql_refused(self, host: str, statement: str) -> str:
+        """Run psql in the client pod in front of the audience; it has to be refused."""
+        output, code = self._psql(host, statement, "")
+        self.show(f'psql -h {host} -c "{statement}"', output)
+        if code == 0:
+            raise StepFailedError(f"psql -h {host} was expected to be refused: {output}")
+        return output
+
+    def query(self, host: str, statement: str) -> str | None:
+        """Return the bare value of a query; None where it cannot be had now."""
+        output, code = self._psql(host, statement, "", "-At")
+        return output.strip() if code == 0 else None
+
+    def _psql(self, host: str, statement: str, password: str, *flags: str) -> tuple[str, int]:
+        environment = [f"PGPASSWORD={password}"] if password else []
+        marker = "psql ended with "
+        script = 'psql -X -U postgres -h "$0" "$@" 2>&1; echo "psql ended with $?"'
+        words = ("sh", "-c", script, host, *flags, "-c", statement)
+        output = self.ask(
+            "-n", NAMESPACE, "exec", "client", "--", "env", "PGCONNECT_TIMEOUT=3", *environment,
+            *words,
+        )  # fmt: skip
+        text, _, code = output.rpartition(marker)
+        return text.rstrip(), int(code)

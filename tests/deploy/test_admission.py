@@ -1,0 +1,232 @@
+"""Admission by the installed webhook, on the local cluster.
+
+All is tried as a dry run: the API server does everything but store it.
+"""
+
+import base64
+
+import pytest
+
+from deploy.local import cluster
+from sidecar import contract
+from tests.deploy.cluster_tools import (
+    SYSTEM,
+    Kubectl,
+    RefusedError,
+    reviews_answered,
+    wait_until,
+    webhook_pods,
+)
+from tests.deploy.manifests import DEPLOY, document
+from tests.webhook import objects
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "test-admission"
+SECRET = ("secret", "pgset-webhook-tls")
+REPLICAS = 2
+HEALS_WITHIN = 30.0
+
+
+@pytest.fixture(scope="module")
+def kubectl():
+    cluster.up()
+    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    system("apply", "-k", str(DEPLOY))
+    # The pods of an older installation may run an older image of the same name.
+    system("rollout", "restart", "deployment/pgset-webhook")
+    system("rollout", "status", "deployment/pgset-webhook", "--timeout=90s")
+    wait_until(lambda: len(webhook_pods()) == REPLICAS, HEALS_WITHIN)
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("create", "serviceaccount", "pgset-sa")
+    yield kubectl
+    kubectl("delete", "namespace", NAMESPACE)
+
+
+def without_namespace(manifest):
+    del manifest["metadata"]["namespace"]
+    return manifest
+
+
+def statefulset():
+    return document("examples/pgset/statefulset.yaml")
+
+
+def pod(case="article"):
+    return without_namespace(objects.golden(case, "pod"))
+
+
+def plain_pod(**metadata):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "plain", **metadata},
+        "spec": {"containers": [{"name": "postgres", "image": "postgres:15"}]},
+    }
+
+
+def test_what_has_not_opted_in_is_untouched_and_does_not_reach_the_webhook(kubectl):
+    before = reviews_answered()
+    plain = statefulset()
+    del plain["metadata"]["annotations"]
+    template = kubectl.dry_run(plain)["spec"]["template"]
+    assert template["metadata"]["labels"] == {"app": "pgset"}
+    admitted = kubectl.dry_run(plain_pod())
+    assert "initContainers" not in admitted["spec"]
+    assert "labels" not in admitted["metadata"]
+    assert before == reviews_answered()
+
+
+def test_the_counter_would_have_told(kubectl):
+    before = reviews_answered()
+    kubectl.dry_run(statefulset())
+    assert before + 1 == reviews_answered()
+
+
+def test_an_opted_in_statefulset_is_stamped(kubectl):
+    metadata = kubectl.dry_run(statefulset())["spec"]["template"]["metadata"]
+    assert metadata["labels"] == {"app": "pgset", "pgset.dev/set": "pgset"}
+    assert metadata["annotations"] == {
+        "pgset.dev/enabled": "true",
+        "pgset.dev/container": "postgres",
+    }
+
+
+@pytest.mark.parametrize("case", ["article", "user-init-containers", "run-as-user-guaranteed"])
+def test_a_pod_of_a_set_is_a_member_when_the_api_server_stores_it(kubectl, case):
+    given, admitted = pod(case), kubectl.dry_run(pod(case))
+    names = [container["name"] for container in admitted["spec"]["initContainers"]]
+    theirs = [container["name"] for container in given["spec"].get("initContainers", [])]
+    assert names == ["pgset-sidecar", *theirs, "pgset-bootstrap"]
+    assert admitted["metadata"]["labels"][contract.DEFAULT_ROLE_LABEL] == "primary"
+    assert admitted["metadata"]["annotations"][contract.INJECTED] == contract.VERSION
+    mounts = [
+        (container["name"], mount["name"])
+        for container in admitted["spec"]["initContainers"] + admitted["spec"]["containers"]
+        for mount in container.get("volumeMounts", [])
+        if mount["mountPath"] == contract.TOKEN_DIRECTORY
+    ]
+    assert mounts == [("pgset-sidecar", "pgset-token")]
+
+
+def test_a_guaranteed_pod_is_guaranteed_in_the_api_servers_eyes_too(kubectl):
+    assert kubectl.dry_run(pod("run-as-user-guaranteed"))["status"]["qosClass"] == "Guaranteed"
+
+
+def test_sidecars_run_the_webhooks_own_image(kubectl):
+    (container,) = Kubectl(SYSTEM).json("get", "deployment/pgset-webhook")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    sidecar = kubectl.dry_run(pod())["spec"]["initContainers"][0]
+    assert sidecar["image"] == container["image"]
+
+
+def test_a_pod_is_admitted_as_replica_once_its_sets_lease_exists(kubectl):
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": contract.lease_name("pgset"),
+            "labels": {contract.SET_LABEL: "pgset"},
+        },
+    }
+
+    def role():
+        return kubectl.dry_run(pod())["metadata"]["labels"][contract.DEFAULT_ROLE_LABEL]
+
+    assert role() == "primary"
+    kubectl("create", "-f", "-", manifest=lease)
+    try:
+        wait_until(lambda: role() == "replica", seconds=5)
+    finally:
+        kubectl("delete", "lease", contract.lease_name("pgset"))
+    wait_until(lambda: role() == "primary", seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "sentence"),
+    [
+        ({"pgset.dev/ttl": "1s"}, 'annotation pgset.dev/ttl: "1s" is not allowed; allowed:'),
+        ({"pgset.dev/tll": "9s"}, 'annotation pgset.dev/tll: "9s" is unknown; allowed:'),
+        (
+            {"pgset.dev/container": "mysql"},
+            'annotation pgset.dev/container: "mysql" is not a container of the pod; '
+            'allowed: "postgres"',
+        ),
+        (
+            {"pgset.dev/role-label": "app"},
+            'annotation pgset.dev/role-label: "app" is in the StatefulSet\'s own spec.selector',
+        ),
+    ],
+)
+def test_bad_input_is_denied_with_what_is_allowed(kubectl, annotations, sentence):
+    manifest = statefulset()
+    manifest["metadata"]["annotations"].update(annotations)
+    with pytest.raises(RefusedError) as refusal:
+        kubectl.dry_run(manifest)
+    assert sentence in str(refusal.value)
+
+
+def test_a_pod_without_ordinal_is_denied(kubectl):
+    with pytest.raises(RefusedError) as refusal:
+        kubectl.dry_run(plain_pod(labels={contract.SET_LABEL: "pgset"}))
+    assert 'pod "plain" has no ordinal; allowed in set "pgset":' in str(refusal.value)
+
+
+def test_warnings_reach_the_user(kubectl):
+    manifest = statefulset()
+    manifest["spec"].update(replicas=1, podManagementPolicy="OrderedReady")
+    kubectl.dry_run(manifest)
+    assert kubectl.warnings == [
+        "podManagementPolicy OrderedReady starts members one after the other; Parallel is faster",
+        "replicas: 1 leaves nobody to take over; a replicated set has 2 or more",
+    ]
+
+
+# ── Trust ─────────────────────────────────────────────────────────────────────────────────
+
+
+def ca_bundles():
+    webhooks = Kubectl(SYSTEM).json("get", "mutatingwebhookconfiguration/pgset")["webhooks"]
+    return {webhook["clientConfig"].get("caBundle", "") for webhook in webhooks}
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_both_replicas_serve_what_the_secret_holds():
+    secret = Kubectl(SYSTEM).json("get", *SECRET)["data"]
+    expected = base64.b64decode(secret["tls.crt"]).decode()
+    served = {
+        Kubectl(SYSTEM)("exec", pod, "-c", "webhook", "--", "cat", "/etc/pgset/tls/tls.crt")
+        for pod in webhook_pods()
+    }
+    assert served == {expected}
+    assert ca_bundles() == {secret["ca.crt"]}
+
+
+def test_a_deleted_secret_comes_back_and_nobodys_trust_changes(kubectl):
+    before = Kubectl(SYSTEM).json("get", *SECRET)["data"]
+    Kubectl(SYSTEM)("delete", *SECRET)
+    kubectl.dry_run(pod())
+
+    def is_back():
+        return bool(Kubectl(SYSTEM)("get", *SECRET, "--ignore-not-found"))
+
+    wait_until(is_back, HEALS_WITHIN)
+    assert before == Kubectl(SYSTEM).json("get", *SECRET)["data"]
+
+
+def test_a_blanked_ca_bundle_comes_back(kubectl):
+    Kubectl(SYSTEM)(
+        *("patch", "mutatingwebhookconfiguration/pgset", "--type=json", "--patch"),
+        '[{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]',
+    )
+    wait_until(lambda: "" not in ca_bundles(), HEALS_WITHIN)
+    kubectl.dry_run(pod())
+
+
+def test_the_webhook_comes_back_when_all_its_pods_are_deleted(kubectl):
+    before = set(webhook_pods())
+    Kubectl(SYSTEM)("delete", "pods", "--all", "--wait=false")
+    wait_until(lambda: not before & set(webhook_pods()), HEALS_WITHIN)
+    Kubectl(SYSTEM)("rollout", "status", "deployment/pgset-webhook", "--timeout=60s")
+    kubectl.dry_run(pod())

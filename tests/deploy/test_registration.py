@@ -1,0 +1,199 @@
+"""What the API server is told to ask the webhook about: the design's section 2."""
+
+import pytest
+
+from sidecar import contract
+from tests.deploy.manifests import DEPLOY, document, documents
+
+CONFIGURATION = document("mutating-webhook-configuration.yaml")
+WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
+STATEFULSETS = WEBHOOKS["statefulsets.pgset.dev"]
+PODS = WEBHOOKS["pods.pgset.dev"]
+
+
+def test_there_are_two_mutations():
+    assert set(WEBHOOKS) == {"statefulsets.pgset.dev", "pods.pgset.dev"}
+
+
+@pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("admissionReviewVersions", ["v1"]),
+        ("failurePolicy", "Fail"),
+        ("matchPolicy", "Equivalent"),
+        ("reinvocationPolicy", "IfNeeded"),
+        ("sideEffects", "None"),
+        ("timeoutSeconds", 5),
+    ],
+)
+def test_both_behave_as_designed(webhook, field, value):
+    assert value == webhook[field]
+
+
+@pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
+def test_applying_again_does_not_blank_the_ca_bundle(webhook):
+    assert "caBundle" not in webhook["clientConfig"]
+
+
+@pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
+def test_the_cluster_and_the_webhook_itself_never_wait_for_it(webhook):
+    assert webhook["namespaceSelector"]["matchExpressions"] == [
+        {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": ["kube-system", "pgset-system"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("webhook", "path"), [(STATEFULSETS, "/mutate/statefulsets"), (PODS, "/mutate/pods")]
+)
+def test_each_goes_to_its_path_of_the_service(webhook, path):
+    service = document("service.yaml")
+    assert webhook["clientConfig"]["service"] == {
+        "name": service["metadata"]["name"],
+        "namespace": "pgset-system",
+        "path": path,
+    }
+    assert service["spec"]["ports"][0]["port"] == 443
+
+
+def test_statefulsets_are_matched_at_creation_and_update_and_not_by_subresource():
+    assert STATEFULSETS["rules"] == [
+        {
+            "apiGroups": ["apps"],
+            "apiVersions": ["v1"],
+            "resources": ["statefulsets"],
+            "operations": ["CREATE", "UPDATE"],
+            "scope": "Namespaced",
+        }
+    ]
+
+
+def test_only_pods_with_the_set_label_are_matched_and_only_at_creation():
+    assert PODS["objectSelector"] == {
+        "matchExpressions": [{"key": contract.SET_LABEL, "operator": "Exists"}]
+    }
+    assert PODS["rules"] == [
+        {
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["pods"],
+            "operations": ["CREATE"],
+            "scope": "Namespaced",
+        }
+    ]
+
+
+def test_the_conditions_name_the_opt_in_and_the_stamp():
+    conditions = {c["name"]: c["expression"] for c in STATEFULSETS["matchConditions"]}
+    assert f"'{contract.ENABLED}' in" in conditions["opted-in-or-stamped"]
+    assert f"'{contract.SET_LABEL}' in" in conditions["opted-in-or-stamped"]
+    assert conditions["not-being-deleted"] == "!has(object.metadata.deletionTimestamp)"
+
+
+def test_mirror_pods_are_left_alone():
+    (condition,) = PODS["matchConditions"]
+    assert "'kubernetes.io/config.mirror' in" in condition["expression"]
+
+
+# ── The Deployment ────────────────────────────────────────────────────────────────────────
+
+POD = document("deployment.yaml")["spec"]["template"]["spec"]
+CONTAINERS = POD["initContainers"] + POD["containers"]
+
+
+def test_two_replicas_keep_one_at_every_moment():
+    deployment = document("deployment.yaml")["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert document("pod-disruption-budget.yaml")["spec"]["minAvailable"] == 1
+
+
+def test_the_namespace_enforces_pod_security_restricted():
+    labels = document("namespace.yaml")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("container", CONTAINERS, ids=lambda container: container["name"])
+def test_every_container_is_restricted_with_a_read_only_root(container):
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert POD["securityContext"]["runAsNonRoot"] is True
+    assert POD["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_certs_is_a_native_sidecar_that_comes_before_the_webhook():
+    (certs,) = POD["initContainers"]
+    assert certs["restartPolicy"] == "Always"
+    assert certs["startupProbe"]["exec"]["command"] == ["test", "-s", "/etc/pgset/tls/tls.crt"]
+
+
+def test_both_containers_run_the_image_that_an_overlay_replaces():
+    assert {container["image"] for container in CONTAINERS} == {f"pgset:{contract.VERSION}"}
+
+
+# ── Rights ────────────────────────────────────────────────────────────────────────────────
+
+
+def rights(path):
+    """All (group, resource, name or "", verb) of a role's rules."""
+    return {
+        (group, resource, name, verb)
+        for rule in document(path)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
+    registrations = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "pgset")
+    assert rights("cluster-roles.yaml") == {
+        ("coordination.k8s.io", "leases", "", "list"),
+        ("coordination.k8s.io", "leases", "", "watch"),
+        (*registrations, "get"),
+        (*registrations, "patch"),
+    }
+
+
+def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
+    assert rights("roles.yaml") == {
+        ("", "secrets", "pgset-webhook-tls", "get"),
+        ("", "secrets", "pgset-webhook-tls", "update"),
+        ("", "secrets", "", "create"),
+        ("", "pods", "", "get"),
+    }
+
+
+def test_a_sidecar_is_granted_these_rights_and_no_other():
+    pods = {("", "pods", "", verb) for verb in ("get", "list", "watch", "patch", "delete")}
+    leases = {
+        ("coordination.k8s.io", "leases", "", verb)
+        for verb in ("get", "list", "watch", "create", "update", "patch")
+    }
+    events = {("", "events", "", verb) for verb in ("create", "patch")}
+    statefulsets = {("apps", "statefulsets", "", "get")}
+    assert rights("grant/role.yaml") == pods | leases | events | statefulsets
+
+
+@pytest.mark.parametrize("folder", ["pgset", "volume-claim-templates"])
+def test_the_grant_is_for_the_service_account_that_the_examples_use(folder):
+    (subject,) = document("grant/role-binding.yaml")["subjects"]
+    account = document(f"examples/{folder}/service-account.yaml")["metadata"]["name"]
+    statefulset = document(f"examples/{folder}/statefulset.yaml")
+    assert subject["name"] == account
+    assert statefulset["spec"]["template"]["spec"]["serviceAccountName"] == account
+
+
+def test_every_manifest_is_part_of_the_installation():
+    listed = document("kustomization.yaml")["resources"]
+    present = {path.name for path in DEPLOY.glob("*.yaml")} - {"kustomization.yaml"}
+    assert present == set(listed)
+    assert all(documents(path) for path in listed)

@@ -1,0 +1,82 @@
+"""What `kubectl kustomize` makes of the folders that users apply."""
+
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from deploy.local import programs
+from tests.deploy.manifests import DEPLOY
+from tests.webhook.objects import review_of
+from webhook.mutate import mutate_statefulset
+
+pytestmark = pytest.mark.cluster  # kubectl is built with the cluster's programs
+
+FOLDERS = [
+    ".",
+    "grant",
+    "examples/pgset",
+    "examples/pgset-nfs",
+    "examples/volume-claim-templates",
+    "examples/article-label",
+]
+
+
+def rendered(folder):
+    kubectl = programs.kubernetes() / "kubectl"
+    run = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(run.stdout))
+
+
+def of_kind(manifests, kind):
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_renders(folder):
+    assert rendered(DEPLOY / folder)
+
+
+def test_all_of_the_installation_is_in_its_namespace():
+    namespaced = [
+        manifest
+        for manifest in rendered(DEPLOY)
+        if not manifest["kind"].startswith(("Cluster", "Mutating", "Namespace"))
+    ]
+    assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {"pgset-system"}
+
+
+def test_an_overlays_image_reaches_both_containers(tmp_path):
+    base = os.path.relpath(DEPLOY, tmp_path.resolve())
+    overlay = {
+        "resources": [base],
+        "images": [{"name": "pgset", "newName": "registry.example.com/pgset", "newTag": "1"}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.dump(overlay))
+    (deployment,) = of_kind(rendered(tmp_path), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert {"registry.example.com/pgset:1"} == {
+        container["image"] for container in pod["initContainers"] + pod["containers"]
+    }
+
+
+def test_the_nfs_variant_differs_only_in_where_the_volumes_are():
+    def other_than_volumes(folder):
+        return [m for m in rendered(DEPLOY / folder) if m["kind"] != "PersistentVolume"]
+
+    assert other_than_volumes("examples/pgset") == other_than_volumes("examples/pgset-nfs")
+    for volume in of_kind(rendered(DEPLOY / "examples/pgset-nfs"), "PersistentVolume"):
+        assert volume["spec"]["nfs"] == {"server": "nfs.example.com", "path": "/export/pgset"}
+        assert "hostPath" not in volume["spec"]
+
+
+def test_the_articles_label_selects_what_the_webhook_will_set():
+    manifests = rendered(DEPLOY / "examples/article-label")
+    selectors = {
+        s["metadata"]["name"]: s["spec"]["selector"] for s in of_kind(manifests, "Service")
+    }
+    assert selectors["pgset-primary"] == {"name": "pgset-primary"}
+    assert selectors["pgset-replica"] == {"name": "pgset-replica"}
+    (statefulset,) = of_kind(manifests, "StatefulSet")
+    assert mutate_statefulset(review_of(statefulset)).outcome == "patched"
