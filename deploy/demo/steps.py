@@ -37,6 +37,8 @@ def create_the_set(stage: Stage) -> None:
     stage.do("get", "pods", "-L", "pgset.dev/role")
     stage.apply(manifests.client(stage))
     stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    for service in ("pgset-primary", "pgset-replica"):
+        wait_for_service(stage, service)
 
 
 def one_replica_streams(stage: Stage) -> None:
@@ -101,6 +103,7 @@ def data_outlives_the_statefulset(stage: Stage) -> None:
     stage.wait(lambda: sorted(roles(stage).values()) == ["primary", "replica"], "two members")
     stage.measured("the re-created set is ready", time.monotonic() - began)
     for service in ("pgset-primary", "pgset-replica"):
+        wait_for_service(stage, service)
         output = stage.psql(service, "select id from foo")
         _expect(re.findall(r"\b42\b", output), ["42"], f"the row through {service}")
     lease = stage.get("lease", "pgset-pgset")
@@ -127,11 +130,13 @@ def others_are_left_alone(stage: Stage) -> None:
 def adopt_a_database(stage: Stage) -> None:
     """The annotation on a running database of a million rows, then kubectl scale"""
     address = pod_ip(stage, f"{LEGACY}-0")
+    wait_for_service(stage, address)
     stage.psql(address, f"create table bar as select generate_series(1, {ROWS}) as id")
     began = time.monotonic()
     stage.do("annotate", "statefulset", LEGACY, "pgset.dev/enabled=true")
     stage.wait(lambda: roles(stage, LEGACY) == {f"{LEGACY}-0": "primary"}, "the adopted primary")
     stage.measured("from the annotation to a ready primary", time.monotonic() - began)
+    wait_for_service(stage, f"{LEGACY}-primary")
     _expect(stage.query(f"{LEGACY}-primary", "select count(*) from bar"), str(ROWS), "rows")
     began = time.monotonic()
     stage.do("scale", "statefulset", LEGACY, "--replicas=3")
@@ -206,6 +211,11 @@ def uid(stage: Stage, pod: str) -> str | None:
     """Return a pod's UID; None where there is no such pod."""
     found = [item for item in members(stage) if item["metadata"]["name"] == pod]
     return found[0]["metadata"]["uid"] if found else None
+
+
+def wait_for_service(stage: Stage, host: str) -> None:
+    """Wait until a database answers there: kube-proxy follows a ready pod in a second or two."""
+    stage.wait(lambda: stage.query(host, "select 1") == "1", f"{host} to answer")
 
 
 def pod_ip(stage: Stage, pod: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from deploy.local import cluster, packages, paths, programs, virtual_environment
 from deploy.local.errors import LocalClusterError
@@ -55,7 +56,7 @@ def _postgresql(_: list[str]) -> int:
 
 
 def _enter(words: list[str]) -> int:
-    name, *command = words
+    name, *command = words or _missing("NODE")
     if command[:1] == ["--"]:
         del command[0]
     full = [*cluster.node(name).enter(), *(command or ["sh"])]
@@ -63,20 +64,25 @@ def _enter(words: list[str]) -> int:
 
 
 def _start(words: list[str]) -> int:
-    cluster.node(words[0]).start()
+    cluster.node((words or _missing("NODE"))[0]).start()
     return 0
 
 
 def _stop(words: list[str]) -> int:
-    cluster.node(words[0]).stop()
+    cluster.node((words or _missing("NODE"))[0]).stop()
     return 0
 
 
 def _in_venv(words: list[str]) -> int:
+    words = words or _missing("PROGRAM")
     folder = virtual_environment.project() / "bin"
     path = f"{folder}:{os.environ.get('PATH', os.defpath)}"
     environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(folder.parent)}
     return subprocess.run(words, env=environment, check=False).returncode
+
+
+def _missing(what: str) -> NoReturn:
+    raise LocalClusterError(f"{what} is missing: see `python3 -m deploy.local --help`")
 
 
 _COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {

@@ -19,6 +19,9 @@ CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurat
 
 Json = dict[str, Any]
 
+POLL_SECONDS = 0.01
+"""How soon the server notices that it is to end."""
+
 
 class RefusalError(Exception):
     def __init__(self, code: int, reason: str) -> None:
@@ -109,7 +112,7 @@ def registration(*names: str) -> Json:
 def serving(api: ApiServer) -> Iterator[client.ApiClient]:
     """Serve on loopback; gives a client of the `kubernetes` library that talks to it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     configuration = client.Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"

@@ -10,9 +10,14 @@ from deploy.demo.stage import Stage
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The demo's stage, swept."""
+def played_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage = local_cluster(Path(tmp_path_factory.mktemp("stage")))
-    sweep(stage)
     yield stage
     sweep(stage)
+
+
+@pytest.fixture(scope="module")
+def stage(played_on: Stage) -> Stage:
+    """The demo's stage, swept: each module starts without what another has left."""
+    sweep(played_on)
+    return played_on

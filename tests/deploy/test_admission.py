@@ -113,6 +113,18 @@ def test_a_guaranteed_pod_is_guaranteed_in_the_api_servers_eyes_too(kubectl):
     assert kubectl.dry_run(pod("run-as-user-guaranteed"))["status"]["qosClass"] == "Guaranteed"
 
 
+def test_what_is_injected_meets_pod_security_restricted(kubectl):
+    enforced = "pod-security.kubernetes.io/enforce"
+    kubectl("label", "namespace", NAMESPACE, f"{enforced}=restricted")
+    try:
+        kubectl.dry_run(pod("run-as-user-guaranteed"))
+        with pytest.raises(RefusedError) as refusal:
+            kubectl.dry_run(pod("article"))  # whose user starts it as root
+        assert "pgset-sidecar" not in str(refusal.value)
+    finally:
+        kubectl("label", "namespace", NAMESPACE, f"{enforced}-")
+
+
 def test_sidecars_run_the_webhooks_own_image(kubectl):
     (container,) = Kubectl(SYSTEM).json("get", "deployment/pgset-webhook")["spec"]["template"][
         "spec"

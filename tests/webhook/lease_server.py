@@ -13,6 +13,9 @@ from kubernetes import client
 
 END_OF_WATCH = None
 
+POLL_SECONDS = 0.01
+"""How soon the server notices that it is to end."""
+
 
 class LeaseServer:
     def __init__(self) -> None:
@@ -41,7 +44,7 @@ def _lease(namespace: str, name: str) -> dict[str, Any]:
 @contextmanager
 def serving(leases: LeaseServer) -> Iterator[client.CoordinationV1Api]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(leases))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     configuration = client.Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
