@@ -3,5 +3,7 @@
     app → review → mutate → opt_in                     (StatefulSets: checks, stamps)
                           → initial_role → injection   (pods: role label, sidecar, bootstrap)
 
-Everything between `app` and `lease_watch` is pure: no clock, no I/O, no API call.
+All of these but `app` are pure: no clock, no I/O, no API call. Around them: `serve` builds the
+application for gunicorn, `lease_watch` fills the `lease_cache` that `initial_role` is told from,
+`tls` serves the certificate that `certs` keeps.
 """

@@ -25,7 +25,7 @@ VOLATILE_VOLUMES: Final = (
 
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
     """Return the warnings for an opted-in StatefulSet."""
-    return tuple(text for text, applies in _ADVICE if applies(statefulset, database))
+    return tuple(text for text, applies in ADVICE if applies(statefulset, database))
 
 
 def _ordered_ready(statefulset: Json, _: Database) -> bool:
@@ -79,7 +79,7 @@ def _token_taken_away(statefulset: Json, _: Database) -> bool:
 
 _Applies = Callable[[Json, Database], bool]
 
-_ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
+ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
         "podManagementPolicy OrderedReady starts members one after the other; Parallel is faster",
         _ordered_ready,

@@ -2,7 +2,7 @@ import pytest
 
 from tests.webhook import objects
 from tests.webhook.changes import in_database, in_pod_spec, verdict_on, with_second_container
-from webhook.advice import _ADVICE
+from webhook.advice import ADVICE
 from webhook.review import MAX_WARNING
 
 
@@ -46,6 +46,6 @@ def test_a_volume_claim_template_is_a_persistent_volume():
     assert objects.golden("volume-claim-templates", "statefulset.admitted")["warnings"] == []
 
 
-@pytest.mark.parametrize("text", [text for text, _ in _ADVICE])
+@pytest.mark.parametrize("text", [text for text, _ in ADVICE])
 def test_no_warning_is_longer_than_clients_show(text):
     assert len(text) <= MAX_WARNING
