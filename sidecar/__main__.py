@@ -1,5 +1,6 @@
 """Builds the adapters and runs the loop: what the sidecar container starts."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -28,9 +29,23 @@ from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 
+_PR_SET_DUMPABLE = 4
+
+
+def hide_from_other_processes() -> None:
+    """Keep PostgreSQL, which has the same uid, from reading the token through /proc/<pid>/root.
+
+    A superuser of the database can run programs there (COPY … FROM PROGRAM); with "dumpable" off
+    the kernel refuses them this process's environment, memory and files. See proc(5), prctl(2).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) was refused")
+
 
 def main() -> int:
     """Run until SIGTERM, which the kubelet sends when PostgreSQL has stopped."""
+    hide_from_other_processes()
     configure_logging()
     environment = dict(os.environ)
     settings = Settings.from_environment(environment)

@@ -23,6 +23,12 @@ VOLATILE_VOLUMES: Final = (
 """Volume sources that hold no data, or hold it no longer than the pod lives."""
 
 
+ON_OPTING_OUT: Final = (
+    "without pgset the database stays read-only until standby.signal is removed from its PGDATA",
+)
+"""No PostgreSQL of a set starts writable, and whoever made it so is gone now."""
+
+
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
     """Return the warnings for an opted-in StatefulSet."""
     return tuple(text for text, applies in ADVICE if applies(statefulset, database))

@@ -59,7 +59,11 @@ def _stamped(statefulset: Json) -> Verdict:
 
 def _plain(statefulset: Json) -> Verdict:
     patch = opt_in.unstamp(statefulset)
-    return Verdict(patch=patch, audit={"unstamp": _counted(patch)})
+    return Verdict(
+        patch=patch,
+        warnings=advice.ON_OPTING_OUT if patch else (),
+        audit={"unstamp": _counted(patch)},
+    )
 
 
 def _counted(patch: Patch) -> str:

@@ -66,6 +66,12 @@ class Stage:
 
     def ask(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         """Run kubectl quietly and return what it printed on both streams."""
+        output, code = self._kubectl(words, stdin)
+        if check and code != 0:
+            raise StepFailedError(f"kubectl {shlex.join(words)}: {output.strip()}")
+        return output
+
+    def _kubectl(self, words: Sequence[str], stdin: str | None = None) -> tuple[str, int]:
         command = [str(self.kubectl)]
         if self.kubeconfig is not None:
             command += ["--kubeconfig", str(self.kubeconfig)]
@@ -78,27 +84,22 @@ class Stage:
             check=False,
             timeout=300,
         )
-        if check and done.returncode != 0:
-            raise StepFailedError(f"kubectl {shlex.join(words)}: {done.stdout.strip()}")
-        return done.stdout
+        return done.stdout, done.returncode
 
     def do(self, *words: str, namespace: str | None = NAMESPACE) -> str:
         """Run kubectl in front of the audience; it has to succeed."""
-        return self._perform(words, namespace, wanted=0)
+        return self._perform(words, namespace, refused=False)
 
     def fail(self, *words: str, namespace: str | None = NAMESPACE) -> str:
         """Run kubectl in front of the audience; it has to be refused."""
-        return self._perform(words, namespace, wanted=1)
+        return self._perform(words, namespace, refused=True)
 
-    def _perform(self, words: Sequence[str], namespace: str | None, wanted: int) -> str:
+    def _perform(self, words: Sequence[str], namespace: str | None, *, refused: bool) -> str:
         words = (*(("-n", namespace) if namespace else ()), *words)
-        try:
-            output, failed = self.ask(*words), 0
-        except StepFailedError as error:
-            output, failed = str(error), 1
+        output, code = self._kubectl(words)
         self.show(f"kubectl {shlex.join(words)}", output)
-        if failed != wanted:
-            expected = "to be refused" if wanted else "to succeed"
+        if (code != 0) != refused:
+            expected = "to be refused" if refused else "to succeed"
             raise StepFailedError(f"expected kubectl {shlex.join(words)} {expected}: {output}")
         return output
 

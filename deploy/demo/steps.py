@@ -10,6 +10,7 @@ from deploy.demo.stage import NAMESPACE, SYSTEM, Stage, StepFailedError
 
 ROWS: Final = 1_000_000
 LEGACY: Final = "legacy"
+WEBHOOK_REPLICAS: Final = 2
 
 
 def install(stage: Stage) -> None:
@@ -19,8 +20,10 @@ def install(stage: Stage) -> None:
     output = stage.ask("apply", "-k", str(folder))
     stage.show("kubectl apply -k deploy", output)
     stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=180s")
-    stage.do("get", "pods", namespace=SYSTEM)
     stage.measured("pgset installed, two webhook replicas ready", time.monotonic() - began)
+    # A replica of an earlier roll-out may still answer on its old connections and count.
+    stage.wait(lambda: len(webhook_pods(stage)) == WEBHOOK_REPLICAS, "old replicas to be gone")
+    stage.do("get", "pods", namespace=SYSTEM)
 
 
 def create_the_set(stage: Stage) -> None:
@@ -229,11 +232,16 @@ def is_ready(stage: Stage, pod: str) -> bool:
     return bool(found) and _is_ready(found[0])
 
 
+def webhook_pods(stage: Stage) -> list[dict[str, Any]]:
+    """Return the webhook's pods, those included that are about to go."""
+    pods = stage.get("pods", "-l", "app.kubernetes.io/component=webhook", namespace=SYSTEM)
+    return list(pods["items"])
+
+
 def requests_to_webhook(stage: Stage) -> float:
     """Return the admission requests that all webhook replicas together have counted."""
-    pods = stage.get("pods", "-l", "app.kubernetes.io/component=webhook", namespace=SYSTEM)
     total = 0.0
-    for pod in filter(_is_ready, pods["items"]):
+    for pod in webhook_pods(stage):
         path = f"/api/v1/namespaces/{SYSTEM}/pods/https:{pod['metadata']['name']}:8443/proxy"
         text = stage.ask("get", "--raw", f"{path}/metrics")
         counted = re.findall(r"^pgset_admission_requests_total\S* (\S+)$", text, re.MULTILINE)

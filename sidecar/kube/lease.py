@@ -126,8 +126,11 @@ class LeaseKeeper:
         return self._seen
 
     def take(self, *, expired: bool) -> None:
-        """Become the holder. Raises ConflictError where another was faster, or any ApiError."""
-        view = self.observe()
+        """Become the holder. Raises ConflictError where another was faster, or any ApiError.
+
+        On the record that was observed, not on a newer one: that may have a new holder by now.
+        """
+        view = self._seen
         record = view.record if view and view.record else LeaseRecord("", 0, "")
         taken = replace(
             record,
@@ -140,7 +143,7 @@ class LeaseKeeper:
 
     def renew(self, known: RenewLease) -> None:
         """Stay the holder. Raises ConflictError where the record is another by now."""
-        view = self.observe()
+        view = self._seen
         if view is None or view.record is None:
             return
         record = replace(
@@ -164,10 +167,10 @@ class LeaseKeeper:
 
     def _write(self, record: LeaseRecord) -> None:
         sent_at = self._clock()
-        present = (self._mirror.objects() or {}).get(self._name)
-        if present is None:
+        if not record.resource_version:
             written = self._client.create(self._collection, with_record(self._new(), record))
         else:
+            present = (self._mirror.objects() or {}).get(self._name) or self._new()
             body = with_record(present, record)
             body["metadata"]["resourceVersion"] = record.resource_version
             written = self._client.replace(f"{self._collection}/{self._name}", body)

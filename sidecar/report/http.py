@@ -109,11 +109,13 @@ class Application:
         answer = self.answer(
             environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")
         )
+        # HEAD tells the length of what GET would bring; any other method's is that of its body.
+        body = b"" if environ["REQUEST_METHOD"] == "OPTIONS" else answer.body
         start_response(
             _STATUS_LINES[answer.code],
-            [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))],
+            [("Content-Type", answer.content_type), ("Content-Length", str(len(body)))],
         )
-        return [answer.body if environ["REQUEST_METHOD"] == "GET" else b""]
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
     def answer(self, method: str, path: str, query: str) -> Answer:
         """Return the answer to a request, `query` being the text after the question mark."""

@@ -1,0 +1,124 @@
+"""Every command in the README is run, as it stands there and in its order."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.demo.stage import Stage
+
+pytestmark = pytest.mark.cluster
+
+CHECKOUT = Path(__file__).parents[2]
+NAMESPACE = "shop"
+
+NOT_RUN_HERE = {
+    "docker build -f deploy/Dockerfile -t pgset:0.1.0 .": (
+        "there is no Docker engine here; deploy/local builds the same Dockerfile with buildah"
+    ),
+    "make test": "it runs this",
+    "make check": "make test runs it first",
+    "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
+    "make cluster-down": "likewise",
+}
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.S | re.M)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def shop(stage: Stage) -> Iterator[Stage]:
+    """The reader's cluster: a StatefulSet `orders` in namespace `shop` that is not ours yet."""
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    stage.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
+    stage.apply(orders(stage))
+    rollout = ("rollout", "status", "statefulset/orders", "--timeout=60s")
+    stage.ask("-n", NAMESPACE, *rollout)
+    yield stage
+    stage.ask("delete", "namespace", NAMESPACE)
+
+
+def orders(stage: Stage) -> dict[str, Any]:
+    container = {
+        "name": "postgres",
+        "image": "postgres:15",
+        "env": [
+            {"name": "POSTGRES_PASSWORD", "value": "secret"},
+            {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/var/lib/postgresql/data", "subPathExpr": "$(POD)"}
+        ],
+    }
+    volume = {"hostPath": {"path": f"{stage.folder}/orders", "type": "DirectoryOrCreate"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "orders", "namespace": NAMESPACE},
+        "spec": {
+            "serviceName": "orders",
+            "selector": {"matchLabels": {"app": "orders"}},
+            "template": {
+                "metadata": {"labels": {"app": "orders"}},
+                "spec": {
+                    "containers": [container],
+                    "volumes": [{"name": "data", **volume}],
+                },
+            },
+        },
+    }
+
+
+def members(stage: Stage) -> dict[str, str | None]:
+    pods = stage.get("pods", "-l", "app=orders", namespace=NAMESPACE)["items"]
+    return {
+        pod["metadata"]["name"]: pod["metadata"]["labels"].get("pgset.dev/role") for pod in pods
+    }
+
+
+def test_every_command_that_is_not_run_here_has_its_reason_and_stands_in_the_readme() -> None:
+    assert set(NOT_RUN_HERE) <= set(commands())
+
+
+def test_every_command(shop: Stage) -> None:
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(shop.kubeconfig),
+        "PATH": f"{shop.kubectl.parent}:{os.environ['PATH']}",
+    }
+    for command in commands():
+        if command in NOT_RUN_HERE:
+            continue
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=CHECKOUT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if command.startswith("kubectl -n shop annotate"):
+            shop.wait(lambda: members(shop) == {"orders-0": "primary"}, "the primary")
+    roles = {"orders-0": "primary", "orders-1": "replica", "orders-2": "replica"}
+    shop.wait(lambda: members(shop) == roles, "the README's three members")
+
+
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("cluster-up", "deploy.local up"), ("cluster-down", "deploy.local down")],
+)
+def test_the_targets_that_the_local_clusters_own_tests_call_by_other_names(
+    target: str, runs: str
+) -> None:
+    planned = subprocess.run(
+        ["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert runs in planned.stdout

@@ -1,0 +1,341 @@
+"""What the sidecar answers over HTTP: Patroni's codes, from the newest turn of the loop."""
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import waitress
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.action import Attention, Decision
+from sidecar.contract import VERSION
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Identity,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    PostgresView,
+    ServerState,
+)
+from sidecar.report.http import Application
+from sidecar.report.metrics import Metrics
+from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.settings import Settings
+from tests.webhook.clock import Clock
+
+SETTINGS = Settings(set_name="orders", max_lag=2**20, ttl=10)
+NOW = 1000.0
+
+WRITABLE = PostgresView(
+    ServerState.WRITABLE,
+    since=900.0,
+    system_identifier="111",
+    timeline=3,
+    position=5000,
+    followers=("orders-1", "orders-2"),
+)
+STREAMING = PostgresView(
+    ServerState.RECOVERY,
+    since=900.0,
+    system_identifier="111",
+    timeline=3,
+    position=5000,
+    streaming=True,
+    lag=0,
+)
+DOWN = PostgresView(ServerState.DOWN, since=900.0)
+
+
+def turn(situation: str, postgres: PostgresView) -> Snapshot:
+    """One turn of the loop, in which this was decided on this look at PostgreSQL."""
+    observation = Observation(
+        now=NOW,
+        started_at=0.0,
+        me=Identity("orders-0", "uid-0"),
+        lease=LeaseView(LeaseRecord("", 10, "7"), changed_at=NOW, renewed_at=NOW - 1.5),
+        pods=(),
+        wanted=3,
+        bootstrap=BootstrapView(DataState.PRESENT),
+        postgres=postgres,
+    )
+    decision = Decision(situation, f"this is {situation}", Attention.NONE, ())
+    return Snapshot(observation, decision, problem=None)
+
+
+LEADING = turn("Leading", WRITABLE)
+FOLLOWING = turn("Following", STREAMING)
+FAR_BEHIND = turn("NotFollowing", replace(STREAMING, lag=2**30))
+FENCING = turn("Fencing", WRITABLE)
+STOPPED = turn("Down", DOWN)
+
+
+def lagging(lag: int) -> Snapshot:
+    return turn("Following", replace(STREAMING, lag=lag))
+
+
+def application(snapshot: Snapshot | None, clock: Callable[[], float] | None = None) -> Application:
+    reporter = Reporter(clock or Clock(NOW))
+    if snapshot is not None:
+        reporter.publish(snapshot)
+    return Application(reporter, Metrics(reporter, SETTINGS.set_name), SETTINGS)
+
+
+def code(snapshot: Snapshot | None, path: str, query: str = "") -> int:
+    return application(snapshot).answer("GET", path, query).code
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "codes"),
+    [
+        #           /primary /replica /readyz /healthz
+        (LEADING, (200, 503, 200, 200)),
+        (FOLLOWING, (503, 200, 200, 200)),
+        (FAR_BEHIND, (503, 503, 200, 200)),
+        (FENCING, (503, 503, 200, 200)),
+        (STOPPED, (503, 503, 503, 200)),
+        (None, (503, 503, 503, 200)),
+    ],
+    ids=["leading", "following", "far behind", "fencing", "stopped", "not observed yet"],
+)
+def test_codes(snapshot: Snapshot | None, codes: tuple[int, ...]) -> None:
+    paths = ("/primary", "/replica", "/readyz", "/healthz")
+    assert tuple(code(snapshot, path) for path in paths) == codes
+
+
+@pytest.mark.parametrize("path", ["/primary", "/replica", "/readyz"])
+def test_yes_and_no_both_come_with_the_status(path: str) -> None:
+    snapshots = (LEADING, STOPPED)
+    answers = [application(snapshot).answer("GET", path, "") for snapshot in snapshots]
+    situations = [json.loads(answer.body)["pgset"]["situation"] for answer in answers]
+    assert situations == ["Leading", "Down"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("lag=1MB", 200),
+        ("lag=1048576", 200),
+        ("lag=1%20MB", 200),
+        ("lag=1023kB", 503),
+        ("", 200),
+        ("lag=2MB&lag=1kB", 200),
+        ("delay=1kB", 200),
+    ],
+)
+def test_a_replica_may_be_as_far_behind_as_is_asked_and_no_byte_more(
+    query: str, expected: int
+) -> None:
+    """It is 1 MB behind, which is also the set's own max-lag; the first of two lags counts."""
+    assert code(lagging(2**20), "/replica", query) == expected
+
+
+def test_a_replica_beyond_the_sets_own_limit_can_still_be_asked_for() -> None:
+    behind = lagging(2**20 + 1)
+    assert [code(behind, "/replica"), code(behind, "/replica", "lag=2MB")] == [503, 200]
+
+
+@pytest.mark.parametrize("lag", ["1mb", "much", "-1", "0", "1.5MB", "1e3"])
+def test_a_lag_that_is_no_size_is_answered_with_one_sentence(lag: str) -> None:
+    answer = application(FOLLOWING).answer("GET", "/replica", f"lag={lag}")
+    sentence = (
+        f"parameter lag: allowed: a size above 0 with B, kB, MB, GB or TB, "
+        f'such as "16MB"; not "{lag}"'
+    )
+    assert (answer.code, json.loads(answer.body)) == (400, {"error": sentence})
+
+
+def test_an_unknown_path_is_answered_with_the_known_ones() -> None:
+    answer = application(LEADING).answer("GET", "/master", "")
+    sentence = (
+        "there is no /master; there are: "
+        "/liveness, /healthz, /readyz, /primary, /replica, /status, /metrics"
+    )
+    assert (answer.code, json.loads(answer.body)) == (404, {"error": sentence})
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_nothing_can_be_changed_over_http(method: str) -> None:
+    assert application(LEADING).answer(method, "/primary", "").code == 405
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_haproxys_methods_have_the_codes_of_get(method: str) -> None:
+    answers = [application(s).answer(method, "/primary", "").code for s in (LEADING, FOLLOWING)]
+    assert answers == [200, 503]
+
+
+def test_liveness_ends_when_the_loop_has_not_turned_for_half_a_ttl() -> None:
+    clock = Clock(NOW)
+    alive = application(LEADING, clock)
+    clock.advance(4.9)
+    in_time = alive.answer("GET", "/liveness", "").code
+    clock.advance(0.1)
+    assert (in_time, alive.answer("GET", "/liveness", "").code) == (200, 503)
+
+
+def test_liveness_returns_with_the_next_turn() -> None:
+    clock = Clock(NOW)
+    reporter = Reporter(clock)
+    alive = Application(reporter, Metrics(reporter, "orders"), SETTINGS)
+    clock.advance(100)
+    before = alive.answer("GET", "/liveness", "").code
+    reporter.publish(STOPPED)
+    assert (before, alive.answer("GET", "/liveness", "").code) == (503, 200)
+
+
+def test_a_loop_that_never_turned_is_alive_only_as_long_as_one_that_stopped() -> None:
+    clock = Clock(NOW)
+    alive = application(None, clock)
+    first = alive.answer("GET", "/liveness", "").code
+    clock.advance(5)
+    assert (first, alive.answer("GET", "/liveness", "").code) == (200, 503)
+
+
+def test_the_status_of_a_primary() -> None:
+    answer = application(LEADING).answer("GET", "/status", "")
+    assert (answer.code, json.loads(answer.body)) == (
+        200,
+        {
+            "state": "running",
+            "role": "primary",
+            "timeline": 3,
+            "xlog": {"location": 5000, "lag": None},
+            "replication_state": None,
+            "replication": [
+                {"application_name": "orders-1", "state": "streaming"},
+                {"application_name": "orders-2", "state": "streaming"},
+            ],
+            "database_system_identifier": "111",
+            "pgset": {
+                "uid": "uid-0",
+                "data": "present",
+                "running": True,
+                "system_identifier": "111",
+                "timeline": 3,
+                "position": 5000,
+                "version": VERSION,
+                "situation": "Leading",
+                "sentence": "this is Leading",
+                "problem": None,
+            },
+        },
+    )
+
+
+def test_the_status_of_a_replica_and_of_a_stopped_server() -> None:
+    told = [
+        json.loads(application(snapshot).answer("GET", "/status", "").body)
+        for snapshot in (lagging(7), STOPPED)
+    ]
+    short = [
+        (s["state"], s["role"], s["replication_state"], s["xlog"]["lag"], s["replication"])
+        for s in told
+    ]
+    assert short == [
+        ("running", "replica", "streaming", 7, []),
+        ("stopped", "replica", None, None, []),
+    ]
+
+
+def test_the_status_tells_what_went_wrong() -> None:
+    failed = replace(LEADING, problem="the API server did not take RenewLease")
+    body = json.loads(application(failed).answer("GET", "/status", "").body)
+    assert body["pgset"]["problem"] == "the API server did not take RenewLease"
+
+
+def metrics(snapshot: Snapshot | None, age: float = 0.0) -> dict[str, float]:
+    """The values by name; the labels are told by another test."""
+    clock = Clock(NOW)
+    asked = application(snapshot, clock)
+    clock.advance(age)
+    text = asked.answer("GET", "/metrics", "").body.decode()
+    families = text_string_to_metric_families(text)
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+def test_the_metrics_of_a_primary() -> None:
+    assert metrics(LEADING, age=2.5) == {
+        "pgset_info": 1.0,
+        "pgset_loop_age_seconds": 2.5,
+        "pgset_situation": 1.0,
+        "pgset_postgres_up": 1.0,
+        "pgset_postgres_writable": 1.0,
+        "pgset_postgres_streaming": 0.0,
+        "pgset_postgres_timeline": 3.0,
+        "pgset_postgres_wal_position_bytes": 5000.0,
+        "pgset_lease_renewed_age_seconds": 1.5,
+    }
+
+
+def test_the_metrics_of_a_replica_tell_its_lag() -> None:
+    told = metrics(lagging(7))
+    names = ("pgset_postgres_writable", "pgset_postgres_streaming")
+    values = [told[name] for name in (*names, "pgset_postgres_replay_lag_bytes")]
+    assert values == [0.0, 1.0, 7.0]
+
+
+def test_what_is_not_known_is_no_metric() -> None:
+    """A timeline or a lag of 0 would be a lie that an alert believes."""
+    unknown = {"timeline", "position", "lag"}
+    told = metrics(STOPPED)
+    assert told["pgset_postgres_up"] == 0.0
+    assert [name for name in told if any(word in name for word in unknown)] == []
+
+
+def test_metrics_can_be_scraped_before_the_first_turn() -> None:
+    assert metrics(None) == {"pgset_info": 1.0, "pgset_loop_age_seconds": 0.0}
+
+
+def test_each_metric_names_the_set() -> None:
+    text = application(LEADING).answer("GET", "/metrics", "").body.decode()
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    assert {sample.labels["set"] for sample in samples} == {"orders"}
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = waitress.create_server(application(LEADING), listen="127.0.0.1:0", threads=1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server.effective_port
+    # run() ends where its map of sockets is empty.
+    server.trigger.pull_trigger(server.close)
+    thread.join(timeout=10)
+    server.task_dispatcher.shutdown()
+
+
+def request(port: int, *methods: str) -> list[tuple[int, int, bytes]]:
+    """Code, announced length and body of each answer, all over one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    answers = []
+    for method in methods:
+        connection.request(method, "/primary")
+        response = connection.getresponse()
+        body = response.read()
+        answers.append((response.status, int(response.headers["Content-Length"]), body))
+    connection.close()
+    return answers
+
+
+def test_head_announces_the_body_that_get_brings(port: int) -> None:
+    """Over one connection: a body too many or too few would garble the answer after it."""
+    first, head, last = request(port, "GET", "HEAD", "GET")
+    code, length, body = first
+    assert length == len(body) > 0
+    assert [first, head, last] == [(code, length, body), (200, length, b""), (200, length, body)]
+
+
+def test_options_has_no_body_and_announces_none(port: int) -> None:
+    """HAProxy's own choice for httpchk: a client must not wait for bytes that never come."""
+    assert request(port, "OPTIONS", "OPTIONS") == [(200, 0, b""), (200, 0, b"")]
+
+
+def test_what_is_wrong_with_a_request_can_be_read_whatever_its_method(port: int) -> None:
+    [(code, length, body)] = request(port, "POST")
+    assert (code, length) == (405, len(body))
+    assert "method POST is not allowed" in json.loads(body)["error"]
