@@ -101,9 +101,9 @@ class Loop:
     def _hand_in(self) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
         directory = self._adapters.bootstrap.data_directory()
-        self._adapters.bootstrap.leave()
         if directory is not None and process.postmaster_pid(directory) is not None:
             return
+        self._adapters.bootstrap.leave()
         with _unless_the_api_server_is_away():
             self._adapters.lease.release()
 

@@ -13,15 +13,17 @@ from sidecar.observation import Identity, Observation, Peer, Pod, ServerState
 _SECONDS: Final = 0.8
 """For one answer: within a pod network it takes milliseconds, and a leader is waited for."""
 
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 32
+"""More than any set has members: a silent one must not keep the others from being asked."""
 
 
 class Peers:
     """Asks all of them at the same time, each with a deadline."""
 
-    def __init__(self, me: Identity) -> None:
+    def __init__(self, me: Identity, *, port: int = SIDECAR_PORT) -> None:
         """`me` is not asked."""
         self._me = me
+        self._port = port
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(total=_SECONDS), num_pools=16
         )
@@ -30,13 +32,17 @@ class Peers:
     def ask(self, pods: Sequence[Pod]) -> dict[str, Peer]:
         """Return the answers by pod name; who does not answer in time is left out."""
         asked = [pod for pod in pods if pod.name != self._me.name and pod.ip is not None]
-        answers = self._threads.map(self._ask_one, asked)
-        return {peer.name: peer for peer in answers if peer is not None}
+        answers = [self._threads.submit(self._ask_one, pod) for pod in asked]
+        # urllib3's timeout is for each read: one who sends a byte now and then would outlast it.
+        in_time, late = concurrent.futures.wait(answers, timeout=_SECONDS)
+        for answer in late:
+            answer.cancel()
+        return {peer.name: peer for answer in in_time if (peer := answer.result()) is not None}
 
     def _ask_one(self, pod: Pod) -> Peer | None:
         host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
         try:
-            response = self._pool.request("GET", f"http://{host}:{SIDECAR_PORT}/status")
+            response = self._pool.request("GET", f"http://{host}:{self._port}/status")
             status = json.loads(response.data)["pgset"]
             # An address may have passed to another pod by now.
             if status["uid"] != pod.uid:

@@ -185,17 +185,19 @@ def perform(stage: Stage, number: int, step: Callable[[Stage], None]) -> None:
 # ── what is seen ──────────────────────────────────────────────────────────────────────────
 
 
-def members(stage: Stage, set_name: str = "pgset") -> list[dict[str, Any]]:
+def members(
+    stage: Stage, set_name: str = "pgset", namespace: str = NAMESPACE
+) -> list[dict[str, Any]]:
     """Return the set's pods."""
-    pods = stage.get("pods", "-l", f"app={set_name}")["items"]
+    pods = stage.get("pods", "-l", f"app={set_name}", namespace=namespace)["items"]
     return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-def roles(stage: Stage, set_name: str = "pgset") -> dict[str, str]:
+def roles(stage: Stage, set_name: str = "pgset", namespace: str = NAMESPACE) -> dict[str, str]:
     """Return the role label of every member that is Ready, by pod name."""
     return {
         pod["metadata"]["name"]: pod["metadata"]["labels"].get("pgset.dev/role", "")
-        for pod in members(stage, set_name)
+        for pod in members(stage, set_name, namespace)
         if _is_ready(pod)
     }
 

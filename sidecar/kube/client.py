@@ -57,6 +57,8 @@ _ERRORS: Final[dict[int, type[ApiError]]] = {
     404: NotFoundError,
     409: ConflictError,
     410: GoneError,
+    # What we write is valid but for one thing: the UID of a pod that was re-created meanwhile.
+    422: ConflictError,
 }
 
 
@@ -135,7 +137,10 @@ class ApiClient:
         content: str = "application/json",
     ) -> Json:
         response = self._send(method, path, query=query or {}, body=body, content=content)
-        return cast(Json, response.json())
+        try:
+            return cast(Json, response.json())
+        except ValueError as error:
+            raise RetryLaterError(f"{method} {path}: an answer that is no JSON") from error
 
     def _send(
         self,
@@ -172,7 +177,10 @@ class ApiClient:
     def _fresh_token(self) -> str:
         now = time.monotonic()
         if now - self._token_read_at > _TOKEN_AGE:
-            self._token = self._token_file.read_text().strip()
+            try:
+                self._token = self._token_file.read_text().strip()
+            except OSError as error:
+                raise RetryLaterError(f"no token: {error}") from error
             self._token_read_at = now
         return self._token
 
@@ -182,5 +190,7 @@ def _message(response: urllib3.BaseHTTPResponse) -> str:
         return str(response.json().get("message", ""))
     except ValueError:
         return response.data.decode(errors="replace")[:200]
+    except urllib3.exceptions.HTTPError as error:
+        return str(error)
     finally:
         response.close()

@@ -32,6 +32,10 @@ class Mirror:
         self._selector = selector
         self._on_change = on_change
         self._objects: dict[str, Json] | None = None
+        self._position = 0
+        """The version up to which the list and the watch have told everything."""
+        self._learned: dict[str, Json] = {}
+        """What `learn` brought since the last list was asked for."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
@@ -45,7 +49,12 @@ class Mirror:
 
     def learn(self, item: Json) -> None:
         """Take in an object that a request of our own returned, ahead of the watch."""
-        self._change(item, deleted=False)
+        with self._lock:
+            # Where the watch was faster it may have told of the object's deletion, too.
+            if _version(item) > self._position:
+                self._learned[item["metadata"]["name"]] = item
+                self._put(item)
+        self._on_change()
 
     def _run(self) -> None:
         pause = _MIN_PAUSE
@@ -60,10 +69,19 @@ class Mirror:
                 pause = min(_MAX_PAUSE, pause * 2)
 
     def _list(self) -> str:
+        with self._lock:
+            self._learned = {}
         listed = self._client.get(self._path, self._selector)
-        self._objects = {item["metadata"]["name"]: item for item in listed["items"]}
+        version = str(listed["metadata"]["resourceVersion"])
+        with self._lock:
+            self._objects = {item["metadata"]["name"]: item for item in listed["items"]}
+            self._position = int(version)
+            # What we wrote while the list was on its way may be newer than the list.
+            for item in self._learned.values():
+                if _version(item) > self._position:
+                    self._put(item)
         self._on_change()
-        return str(listed["metadata"]["resourceVersion"])
+        return version
 
     def _follow(self, version: str) -> None:
         """Watch from this version on, again and again, until the server refuses to go on."""
@@ -71,19 +89,21 @@ class Mirror:
             query = self._selector | {"resourceVersion": version}
             for event in self._client.watch(self._path, query):
                 version = event["object"]["metadata"]["resourceVersion"]
+                with self._lock:
+                    self._position = int(version)
+                    if event["type"] != "BOOKMARK":
+                        self._put(event["object"], deleted=event["type"] == "DELETED")
                 if event["type"] != "BOOKMARK":
-                    self._change(event["object"], deleted=event["type"] == "DELETED")
+                    self._on_change()
 
-    def _change(self, item: Json, *, deleted: bool) -> None:
+    def _put(self, item: Json, *, deleted: bool = False) -> None:
         name = item["metadata"]["name"]
-        with self._lock:
-            known = (self._objects or {}).get(name)
-            if known is not None and _version(item) < _version(known):
-                return
-            # A new dict each time: readers in other threads keep a whole one.
-            others = {key: value for key, value in (self._objects or {}).items() if key != name}
-            self._objects = others if deleted else others | {name: item}
-        self._on_change()
+        known = (self._objects or {}).get(name)
+        if known is not None and _version(item) < _version(known):
+            return
+        # A new dict each time: readers in other threads keep a whole one.
+        others = {key: value for key, value in (self._objects or {}).items() if key != name}
+        self._objects = others if deleted else others | {name: item}
 
 
 def _version(item: Json) -> int:

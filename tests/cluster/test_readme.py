@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.demo.stage import Stage
+from deploy.demo.steps import roles
 
 pytestmark = pytest.mark.cluster
 
@@ -42,6 +44,12 @@ def shop(stage: Stage) -> Iterator[Stage]:
     stage.ask("-n", NAMESPACE, *rollout)
     yield stage
     stage.ask("delete", "namespace", NAMESPACE)
+    shutil.rmtree(folder(stage))
+
+
+def folder(stage: Stage) -> str:
+    """Beside the demo's, which the README's first command empties."""
+    return f"{stage.folder}-readme"
 
 
 def orders(stage: Stage) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def orders(stage: Stage) -> dict[str, Any]:
             {"name": "data", "mountPath": "/var/lib/postgresql/data", "subPathExpr": "$(POD)"}
         ],
     }
-    volume = {"hostPath": {"path": f"{stage.folder}/orders", "type": "DirectoryOrCreate"}}
+    volume = {"hostPath": {"path": folder(stage), "type": "DirectoryOrCreate"}}
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -75,11 +83,8 @@ def orders(stage: Stage) -> dict[str, Any]:
     }
 
 
-def members(stage: Stage) -> dict[str, str | None]:
-    pods = stage.get("pods", "-l", "app=orders", namespace=NAMESPACE)["items"]
-    return {
-        pod["metadata"]["name"]: pod["metadata"]["labels"].get("pgset.dev/role") for pod in pods
-    }
+def ready(stage: Stage) -> dict[str, str]:
+    return roles(stage, "orders", NAMESPACE)
 
 
 def test_every_command_that_is_not_run_here_has_its_reason_and_stands_in_the_readme() -> None:
@@ -106,9 +111,9 @@ def test_every_command(shop: Stage) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         if command.startswith("kubectl -n shop annotate"):
-            shop.wait(lambda: members(shop) == {"orders-0": "primary"}, "the primary")
-    roles = {"orders-0": "primary", "orders-1": "replica", "orders-2": "replica"}
-    shop.wait(lambda: members(shop) == roles, "the README's three members")
+            shop.wait(lambda: ready(shop) == {"orders-0": "primary"}, "the primary")
+    three = {"orders-0": "primary", "orders-1": "replica", "orders-2": "replica"}
+    shop.wait(lambda: ready(shop) == three, "the README's three members")
 
 
 @pytest.mark.parametrize(
