@@ -59,7 +59,7 @@ def grant(stage: Stage) -> Path:
     return overlay(stage, CHECKOUT / "deploy/grant", "grant", NAMESPACE)
 
 
-def example(stage: Stage) -> Path:
+def example(stage: Stage, base: Path = EXAMPLE) -> Path:
     """Return the overlay of the article's example, its volumes in the stage's folder."""
     patches = [
         {
@@ -84,7 +84,7 @@ def example(stage: Stage) -> Path:
         }
         patches.append({"target": {"kind": "StatefulSet"}, "patch": yaml.safe_dump([pin])})
     labels = [{"pairs": OURS}]
-    return overlay(stage, EXAMPLE, "example", NAMESPACE, patches=patches, labels=labels)
+    return overlay(stage, base, base.name, NAMESPACE, patches=patches, labels=labels)
 
 
 def postgres_image(stage: Stage) -> str:
@@ -137,10 +137,12 @@ def plain_pod(stage: Stage) -> Manifest:
     return _placed(stage, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
 
-def legacy(stage: Stage, *, name: str = "legacy", replicas: int = 1) -> list[Manifest]:
+def legacy(
+    stage: Stage, *, name: str = "legacy", replicas: int = 1, first: int = 0
+) -> list[Manifest]:
     """Return what runs one PostgreSQL today: a plain StatefulSet with a claim of its own."""
     return [
-        *(_legacy_volume(stage, name, ordinal) for ordinal in range(3)),
+        *(_legacy_volume(stage, name, ordinal) for ordinal in range(first, first + 3)),
         *(_service(name, role) for role in ("primary", "replica")),
         _legacy_statefulset(stage, name, replicas),
     ]

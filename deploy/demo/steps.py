@@ -193,10 +193,16 @@ def members(
     return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-def roles(stage: Stage, set_name: str = "pgset", namespace: str = NAMESPACE) -> dict[str, str]:
+def roles(
+    stage: Stage,
+    set_name: str = "pgset",
+    namespace: str = NAMESPACE,
+    *,
+    label: str = "pgset.dev/role",
+) -> dict[str, str]:
     """Return the role label of every member that is Ready, by pod name."""
     return {
-        pod["metadata"]["name"]: pod["metadata"]["labels"].get("pgset.dev/role", "")
+        pod["metadata"]["name"]: pod["metadata"]["labels"].get(label, "")
         for pod in members(stage, set_name, namespace)
         if _is_ready(pod)
     }

@@ -1,0 +1,75 @@
+"""Sets that differ from the walk-through's in what their users chose."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deploy.demo import manifests
+from deploy.demo.play import sweep
+from deploy.demo.stage import NAMESPACE, Stage
+from deploy.demo.steps import install, members, roles, wait_for_service
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def namespace(stage: Stage) -> Iterator[Stage]:
+    install(stage)
+    stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    stage.ask("apply", "-k", str(manifests.grant(stage)))
+    yield stage
+    sweep(stage)
+
+
+def test_the_articles_own_label_routes(namespace: Stage) -> None:
+    stage = namespace
+    article = manifests.CHECKOUT / "deploy/examples/article-label"
+    stage.ask("apply", "-k", str(manifests.example(stage, article)))
+    wanted = {"pgset-0": "pgset-primary", "pgset-1": "pgset-replica"}
+    stage.wait(lambda: roles(stage, label="name") == wanted, "two members by the article's label")
+    stage.apply(manifests.client(stage))
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    wait_for_service(stage, "pgset-primary")
+    wait_for_service(stage, "pgset-replica")
+    in_recovery = {
+        service: stage.query(service, "select pg_is_in_recovery()")
+        for service in ("pgset-primary", "pgset-replica")
+    }
+    assert in_recovery == {"pgset-primary": "f", "pgset-replica": "t"}
+
+
+def test_a_set_that_starts_in_order_from_another_ordinal_with_company_in_its_pods(
+    namespace: Stage,
+) -> None:
+    """OrderedReady, ordinals from 3, a second container, an init container, a token of its own."""
+    stage = namespace
+    stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
+    stage.ask("-n", NAMESPACE, "create", "serviceaccount", "pgset-sa")
+    stage.apply(_with_company(stage))
+    wanted = {"company-3": "primary", "company-4": "replica"}
+    stage.wait(lambda: roles(stage, "company") == wanted, "two members from ordinal 3")
+    started = [
+        [container["name"] for container in pod["spec"]["initContainers"]]
+        for pod in members(stage, "company")
+    ]
+    assert started == [["pgset-sidecar", "prepare", "pgset-bootstrap"]] * 2
+
+
+def _with_company(stage: Stage) -> list[dict[str, Any]]:
+    *others, statefulset = manifests.legacy(stage, name="company", replicas=2, first=3)
+    image = manifests.postgres_image(stage)
+    spec = statefulset["spec"]
+    spec["podManagementPolicy"] = "OrderedReady"
+    spec["ordinals"] = {"start": 3}
+    spec["template"]["spec"]["containers"].append(
+        {"name": "exporter", "image": image, "command": ["sleep", "infinity"]}
+    )
+    spec["template"]["spec"]["initContainers"] = [
+        {"name": "prepare", "image": image, "command": ["true"]}
+    ]
+    statefulset["metadata"]["annotations"] = {
+        "pgset.dev/enabled": "true",
+        "pgset.dev/container": "postgres",
+    }
+    return [*others, statefulset]
