@@ -1,6 +1,7 @@
 """Builds the adapters and runs the loop: what the sidecar container starts."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,8 @@ from sidecar.settings import Settings
 
 _PR_SET_DUMPABLE = 4
 
+_log = logging.getLogger(__name__)
+
 
 def hide_from_other_processes() -> None:
     """Keep PostgreSQL, which has the same uid, from reading the token through /proc/<pid>/root.
@@ -51,7 +54,11 @@ def main() -> int:
     settings = Settings.from_environment(environment)
     me = Identity(environment[contract.ENV_POD_NAME], environment[contract.ENV_POD_UID])
     namespace = environment[contract.ENV_POD_NAMESPACE]
-    superuser = credentials.from_environment(environment)
+    try:
+        superuser = credentials.from_environment(environment)
+    except OSError as error:
+        _log.error("the file of the database container's password cannot be read: %s", error)
+        return 1
     clock = time.monotonic
     client = ApiClient.in_cluster(environment)
     reporter = Reporter(clock)

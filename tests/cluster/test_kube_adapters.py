@@ -1,0 +1,984 @@
+"""The sidecar's adapters to Kubernetes against a real API server, with a sidecar's own rights.
+
+No PostgreSQL and no kubelet takes part: the pods here are objects that nobody schedules.
+"""
+
+import base64
+import contextlib
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certs.authority import make_authority
+from deploy.demo.play import local_cluster
+from deploy.demo.stage import Stage
+from sidecar import contract
+from sidecar.action import Attention, RenewLease, SetRole
+from sidecar.kube.client import (
+    ApiClient,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    Json,
+    NotFoundError,
+    RetryLaterError,
+)
+from sidecar.kube.events import Events
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.kube.mirror import Mirror
+from sidecar.kube.pods import Pods
+from sidecar.observation import Identity, Pod
+from sidecar.settings import Settings
+from tests.support.database import free_port, wait_until
+from tests.webhook.clock import Clock
+
+pytestmark = pytest.mark.cluster
+
+CHECKOUT = Path(__file__).parents[2]
+SIDECAR, POWERLESS, PERSON = "pgset-sa", "powerless", "person"
+"""Who asks: with deploy/grant's rights, with none, with all in the namespace."""
+
+DEADLINE = 3.0
+"""What a request may take: a second to connect and two to be answered."""
+ROOM = 1.0
+"""For this shared machine."""
+
+
+class Line(ApiClient):
+    """The way to the API server. A test can disturb it, as networks and servers do."""
+
+    lists = 0
+    refusal: ApiError | None = None
+    """Ends the next watch."""
+    refusal_to_start: ApiError | None = None
+    """Meets the next watch that is asked for."""
+    short_watches = False
+    """Each watch ends, in good order, after its next event."""
+    while_listing: Callable[[], None] | None = None
+    """Happens once, between a list's making and its arrival."""
+    closed = False
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> Json:
+        answer = super().get(path, query)
+        if "items" in answer:
+            self.lists += 1
+            if (happens := self.while_listing) is not None:
+                self.while_listing = None
+                happens()
+        return answer
+
+    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
+        if (refusal := self.refusal_to_start) is not None:
+            self.refusal_to_start = None
+            raise refusal
+        for event in super().watch(path, query):
+            if self.closed:
+                raise SystemExit  # Ends the watching thread; it has no other end.
+            if (refusal := self.refusal) is not None:
+                self.refusal = None
+                raise refusal
+            yield event
+            if self.short_watches:
+                return
+
+
+class Site:
+    """A namespace of its own, and who may do what in it."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        self._stage = stage
+        self._folder = folder
+        self.name = f"pgset-adapters-{secrets.token_hex(3)}"
+        self.leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.name}/leases"
+        self.pods = f"/api/v1/namespaces/{self.name}/pods"
+        kubeconfig = json.loads(self.kubectl("config", "view", "--raw", "-o", "json"))
+        cluster = kubeconfig["clusters"][0]["cluster"]
+        self.address = str(cluster["server"])
+        self.ca_file = folder / "ca.crt"
+        self.ca_file.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+        self._lines: list[Line] = []
+
+    def kubectl(self, *words: str) -> str:
+        return self._stage.ask(*words)
+
+    def set_up(self) -> None:
+        self.kubectl("create", "namespace", self.name)
+        for account in (SIDECAR, POWERLESS, PERSON):
+            self.kubectl("-n", self.name, "create", "serviceaccount", account)
+            token = self.kubectl("-n", self.name, "create", "token", account)
+            (self._folder / account).write_text(token)
+        self.kubectl("-n", self.name, "apply", "-k", str(CHECKOUT / "deploy/grant"))
+        self.kubectl(
+            "-n", self.name, "create", "rolebinding", PERSON, "--clusterrole=cluster-admin",
+            f"--serviceaccount={self.name}:{PERSON}",
+        )  # fmt: skip
+
+    def clear(self) -> None:
+        for line in self._lines:
+            line.closed = True
+        self.kubectl("delete", "namespace", self.name, "--wait=false")
+
+    def line(self, account: str = SIDECAR) -> Line:
+        line = Line(self.address, self.ca_file, self._folder / account)
+        self._lines.append(line)
+        return line
+
+    def delete(self, kind: str, name: str) -> None:
+        self.kubectl("-n", self.name, "delete", kind, name, "--force", "--grace-period=0")
+
+    def get(self, kind: str, *words: str) -> dict[str, Any]:
+        return self._stage.get(kind, *words, namespace=self.name)
+
+    def annotate(self, kind: str, name: str, *annotations: str) -> None:
+        self.kubectl("-n", self.name, "annotate", "--overwrite", kind, name, *annotations)
+
+    def make_pod(self, set_name: str, ordinal: int) -> Identity:
+        """Labelled only afterwards, so that no webhook of an installed pgset takes part."""
+        name = f"{set_name}-{ordinal}"
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": self.name, "labels": {"app": "shop"}},
+            "spec": POD,
+        }
+        self._stage.apply(pod)
+        self.kubectl("-n", self.name, "label", "pod", name, f"{contract.SET_LABEL}={set_name}")
+        return Identity(name, self.get("pod", name)["metadata"]["uid"])
+
+    def make_statefulset(self, set_name: str, replicas: int) -> None:
+        labels = {"app": set_name}
+        self._stage.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "StatefulSet",
+                "metadata": {"name": set_name, "namespace": self.name},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": POD},
+                },
+            }
+        )
+
+
+POD = {
+    "schedulerName": "nobody",
+    "serviceAccountName": SIDECAR,
+    "automountServiceAccountToken": False,
+    "containers": [{"name": "db", "image": "postgres"}],
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Not on the demo's stage, which would be swept under whoever plays there."""
+    stage = local_cluster(tmp_path_factory.mktemp("stage"))
+    site = Site(stage, tmp_path_factory.mktemp("site"))
+    try:
+        site.set_up()
+        yield site
+    finally:
+        site.clear()
+
+
+@pytest.fixture
+def line(site: Site) -> Line:
+    return site.line()
+
+
+@pytest.fixture(scope="module")
+def person(site: Site) -> Line:
+    return site.line(PERSON)
+
+
+_numbers = iter(range(1000))
+
+
+@pytest.fixture
+def name() -> str:
+    """Of an object, or of a set, that no other test knows."""
+    return f"set{next(_numbers)}"
+
+
+def lease(name: str, **labels: str) -> Json:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"holderIdentity": "somebody"},
+    }
+
+
+# ── what a request ends with ──────────────────────────────────────────────────────────────
+
+
+def test_what_is_not_there_is_not_found(site: Site, person: Line) -> None:
+    with pytest.raises(NotFoundError, match=r'leases.* "nothing" not found'):
+        person.get(f"{site.leases}/nothing")
+
+
+def test_what_is_there_already_is_a_conflict(site: Site, line: Line, name: str) -> None:
+    line.create(site.leases, lease(name))
+    with pytest.raises(ConflictError, match="already exists"):
+        line.create(site.leases, lease(name))
+
+
+def test_an_object_that_was_changed_meanwhile_is_not_overwritten(
+    site: Site, person: Line, name: str
+) -> None:
+    path = f"{site.leases}/{name}"
+    seen = person.create(site.leases, lease(name))
+    person.merge(path, {"spec": {"holderIdentity": "faster"}})
+    with pytest.raises(ConflictError, match="the object has been modified"):
+        person.replace(path, seen)
+    assert person.get(path)["spec"]["holderIdentity"] == "faster"
+
+
+def test_a_missing_right_is_told_with_who_lacks_it(site: Site) -> None:
+    with pytest.raises(ForbiddenError, match=f"{site.name}:{POWERLESS}"):
+        site.line(POWERLESS).get(site.leases)
+
+
+def test_a_watch_without_the_right_to_it_is_told_so_too(site: Site) -> None:
+    with pytest.raises(ForbiddenError, match=f"{site.name}:{POWERLESS}"):
+        next(site.line(POWERLESS).watch(site.leases, {"resourceVersion": "0"}))
+
+
+def test_a_token_that_nobody_gave_is_forbidden(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("nonsense")
+    with pytest.raises(ForbiddenError):
+        ApiClient(site.address, site.ca_file, tmp_path / "token").get(site.leases)
+
+
+def test_a_watch_from_long_ago_is_gone(site: Site, line: Line) -> None:
+    with pytest.raises(GoneError):
+        next(line.watch(site.leases, {"resourceVersion": "1"}))
+
+
+def in_seconds(client: ApiClient, path: str) -> float:
+    began = time.monotonic()
+    with pytest.raises(RetryLaterError):
+        client.get(path)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_does_not_answer_is_given_up_in_time(
+    site: Site, scheme: str, tmp_path: Path
+) -> None:
+    """With https it is silent in the handshake, with http it has taken the request."""
+    (tmp_path / "token").write_text("token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        client = ApiClient(address, site.ca_file, tmp_path / "token")
+        assert in_seconds(client, "/version") < DEADLINE + ROOM
+
+
+def test_a_full_server_is_given_up_in_time(site: Site, tmp_path: Path) -> None:
+    """Its queue takes no connection: to the client as if packets were lost on the way."""
+    (tmp_path / "token").write_text("token")
+    with contextlib.ExitStack() as taken:
+        full = taken.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = taken.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        address = f"https://127.0.0.1:{full.getsockname()[1]}"
+        client = ApiClient(address, site.ca_file, tmp_path / "token")
+        assert in_seconds(client, "/version") < DEADLINE + ROOM
+
+
+def test_nobody_listening_is_told_at_once(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    address = f"https://127.0.0.1:{free_port()}"
+    assert in_seconds(ApiClient(address, site.ca_file, tmp_path / "token"), "/version") < ROOM
+
+
+def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token")
+    (tmp_path / "other.crt").write_bytes(make_authority(datetime.now(UTC)).certificate)
+    with pytest.raises(RetryLaterError, match="CERTIFICATE_VERIFY_FAILED"):
+        ApiClient(site.address, tmp_path / "other.crt", tmp_path / "token").get("/version")
+
+
+def test_a_token_that_is_not_there_yet_is_no_end_of_a_watch(site: Site, tmp_path: Path) -> None:
+    """The mirror's thread goes on after an ApiError, and after nothing else."""
+    with pytest.raises(RetryLaterError, match="no token"):
+        ApiClient(site.address, site.ca_file, tmp_path / "token").get(site.leases)
+
+
+# ── the mirror ────────────────────────────────────────────────────────────────────────────
+
+
+class Mirrored:
+    """A mirror of the Leases with one label, and each version of each that it ever showed."""
+
+    def __init__(self, site: Site, line: Line, person: Line, label: str) -> None:
+        self.line = line
+        self._person = person
+        self.versions: dict[str, list[int]] = {}
+        self._site = site
+        self._label = label
+        self._looking = threading.Lock()
+        selector = {"labelSelector": f"of={label}"}
+        self.mirror = Mirror(line, site.leases, selector, on_change=self._look)
+
+    def _look(self) -> None:
+        with self._looking:
+            for name, item in (self.mirror.objects() or {}).items():
+                seen = self.versions.setdefault(name, [])
+                version = int(item["metadata"]["resourceVersion"])
+                if seen[-1:] != [version]:
+                    seen.append(version)
+
+    def start(self) -> None:
+        self.mirror.start()
+        wait_until(lambda: self.mirror.objects() is not None, "the first list", seconds=10)
+
+    def holders(self) -> dict[str, str]:
+        objects = self.mirror.objects() or {}
+        return {name: item["spec"]["holderIdentity"] for name, item in objects.items()}
+
+    def wait(self, expected: dict[str, str]) -> None:
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self.holders() == expected, "the mirror", seconds=10)
+        assert self.holders() == expected
+
+    def create(self, name: str) -> Json:
+        return self._person.create(self._site.leases, lease(name, of=self._label))
+
+    def change(self, name: str, holder: str) -> Json:
+        patch = {"spec": {"holderIdentity": holder}}
+        return self._person.merge(f"{self._site.leases}/{name}", patch)
+
+
+@pytest.fixture
+def mirrored(site: Site, line: Line, person: Line, name: str) -> Mirrored:
+    return Mirrored(site, line, person, name)
+
+
+def test_a_mirror_shows_nothing_before_the_first_list(mirrored: Mirrored) -> None:
+    before = mirrored.mirror.objects()
+    mirrored.start()
+    assert (before, mirrored.mirror.objects()) == (None, {})
+
+
+def test_a_mirror_shows_what_there_was_what_comes_changes_and_goes(
+    mirrored: Mirrored, site: Site, name: str
+) -> None:
+    first, second = f"{name}-a", f"{name}-b"
+    mirrored.create(first)
+    mirrored.start()
+    mirrored.wait({first: "somebody"})
+    mirrored.create(second)
+    mirrored.wait({first: "somebody", second: "somebody"})
+    mirrored.change(second, "other")
+    mirrored.wait({first: "somebody", second: "other"})
+    site.delete("lease", first)
+    mirrored.wait({second: "other"})
+    assert mirrored.line.lists == 1
+
+
+def test_objects_that_are_not_selected_do_not_show(
+    mirrored: Mirrored, site: Site, name: str
+) -> None:
+    mirrored.start()
+    mirrored.line.create(site.leases, lease(f"{name}-foreign", of="another"))
+    mirrored.create(name)
+    mirrored.wait({name: "somebody"})
+
+
+def test_a_watch_that_ends_is_taken_up_where_it_ended(
+    mirrored: Mirrored, site: Site, name: str
+) -> None:
+    mirrored.line.short_watches = True
+    mirrored.start()
+    for holder in ("a", "b", "c"):
+        mirrored.create(f"{name}-{holder}")
+        mirrored.change(f"{name}-{holder}", holder)
+    site.delete("lease", f"{name}-a")
+    mirrored.wait({f"{name}-b": "b", f"{name}-c": "c"})
+    assert mirrored.line.lists == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [GoneError("too old"), RetryLaterError("a broken connection")], ids=["410", "broken"]
+)
+def test_what_a_lost_watch_did_not_tell_the_next_list_does(
+    mirrored: Mirrored, site: Site, name: str, refusal: ApiError
+) -> None:
+    mirrored.create(name)
+    mirrored.create(f"{name}-lost")
+    mirrored.start()
+    # The refusal takes the place of the event that tells of the deletion.
+    mirrored.line.refusal = refusal
+    site.delete("lease", f"{name}-lost")
+    mirrored.wait({name: "somebody"})
+    mirrored.change(name, "after")
+    mirrored.wait({name: "after"})
+    assert mirrored.line.lists == 2
+
+
+def test_an_answer_of_our_own_shows_at_once(mirrored: Mirrored, name: str) -> None:
+    mirrored.start()
+    mirrored.create(name)
+    mirrored.wait({name: "somebody"})
+    mirrored.mirror.learn(mirrored.change(name, "me"))
+    assert mirrored.holders() == {name: "me"}
+
+
+def test_an_answer_that_the_watch_has_overtaken_changes_nothing(
+    mirrored: Mirrored, name: str
+) -> None:
+    mirrored.create(name)
+    mirrored.start()
+    old = mirrored.change(name, "me")
+    mirrored.change(name, "newer")
+    mirrored.wait({name: "newer"})
+    mirrored.mirror.learn(old)
+    assert mirrored.holders() == {name: "newer"}
+
+
+def test_an_answer_about_what_is_gone_by_now_does_not_bring_it_back(
+    mirrored: Mirrored, site: Site, name: str
+) -> None:
+    """Nothing would ever take it away again: the watch has told its deletion already."""
+    mirrored.create(name)
+    mirrored.start()
+    old = mirrored.change(name, "me")
+    site.delete("lease", name)
+    mirrored.wait({})
+    mirrored.mirror.learn(old)
+    assert mirrored.holders() == {}
+
+
+def test_a_list_does_not_undo_what_we_wrote_while_it_was_on_its_way(
+    mirrored: Mirrored, name: str
+) -> None:
+    """A holder that saw its Lease without itself for a moment would stop PostgreSQL."""
+    mirrored.create(name)
+    mirrored.start()
+    written = threading.Event()
+
+    def write() -> None:
+        mirrored.mirror.learn(mirrored.change(name, "me"))
+        written.set()
+
+    mirrored.line.while_listing = write
+    mirrored.line.refusal = GoneError("too old")
+    mirrored.change(name, "before")
+    assert written.wait(10)
+    mirrored.change(name, "after")
+    mirrored.wait({name: "after"})
+    assert mirrored.versions[name] == sorted(mirrored.versions[name])
+
+
+def test_a_mirror_never_goes_back(mirrored: Mirrored, name: str) -> None:
+    """Two write, the one with its answers learnt, while every watch ends after one event."""
+    mirrored.create(name)
+    mirrored.line.short_watches = True
+    mirrored.start()
+
+    def write() -> None:
+        for number in range(60):
+            mirrored.change(name, f"other-{number}")
+
+    other = threading.Thread(target=write)
+    other.start()
+    for number in range(60):
+        mirrored.mirror.learn(mirrored.change(name, f"me-{number}"))
+        if number == 40:
+            mirrored.line.refusal = GoneError("too old")
+    other.join()
+    mirrored.change(name, "last")
+    mirrored.wait({name: "last"})
+    assert len(mirrored.versions[name]) > 10
+    assert mirrored.versions[name] == sorted(mirrored.versions[name])
+
+
+# ── the Lease ─────────────────────────────────────────────────────────────────────────────
+
+
+class Member:
+    """One member's view of its set's Lease."""
+
+    def __init__(self, site: Site, set_name: str, ordinal: int) -> None:
+        self.me = Identity(f"{set_name}-{ordinal}", f"uid-{ordinal}")
+        self.clock = Clock()
+        self.line = site.line()
+        settings = Settings(set_name=set_name, ttl=12)
+        self.keeper = LeaseKeeper(
+            self.line, site.name, settings, self.me, clock=self.clock, on_change=self._on_change
+        )
+        self._changes = 0
+        self.keeper.start()
+        wait_until(lambda: self.keeper.observe() is not None, "the first list", seconds=10)
+
+    def _on_change(self) -> None:
+        self._changes += 1
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """The watch has told of what happens here, and nobody has looked."""
+        before = self._changes
+        yield
+        wait_until(lambda: self._changes > before, "the watch", seconds=10)
+
+    def holder(self) -> str | None:
+        """By what it observes now."""
+        view = self.keeper.observe()
+        assert view is not None
+        return None if view.record is None else view.record.holder_pod
+
+    def wait(self, holder: str | None) -> None:
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self.holder() == holder, "the Lease", seconds=10)
+        assert self.holder() == holder
+
+    def renew(self, *, timeline: int | None = 1) -> None:
+        self.keeper.observe()
+        self.keeper.renew(RenewLease("111", timeline, ("a-0", "a-1")))
+
+
+@pytest.fixture
+def members(site: Site, name: str) -> tuple[Member, Member]:
+    return Member(site, name, 0), Member(site, name, 1)
+
+
+def stored(site: Site, name: str) -> dict[str, Any]:
+    return site.get("lease", f"pgset-{name}")
+
+
+def test_the_first_to_take_makes_the_lease(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    made = stored(site, name)
+    assert made["metadata"]["labels"] == {contract.SET_LABEL: name}
+    spec = {key: value for key, value in made["spec"].items() if not key.endswith("Time")}
+    assert spec == {
+        "holderIdentity": f"{name}-0_uid-0",
+        "leaseDurationSeconds": 12,
+        "leaseTransitions": 1,
+    }
+
+
+@pytest.mark.parametrize("there_is_one", [False, True], ids=["no Lease yet", "a released one"])
+def test_of_two_that_take_at_once_exactly_one_holds(
+    members: tuple[Member, Member], there_is_one: bool
+) -> None:
+    one, other = members
+    if there_is_one:
+        one.keeper.take(expired=False)
+        one.keeper.release()
+    expected = "" if there_is_one else None
+    one.wait(expected)
+    other.wait(expected)
+    start, results = threading.Barrier(2), dict[str, str]()
+
+    def take(member: Member) -> None:
+        start.wait()
+        try:
+            member.keeper.take(expired=False)
+            results[member.me.name] = "holds"
+        except ConflictError:
+            results[member.me.name] = "conflict"
+
+    threads = [threading.Thread(target=take, args=[member]) for member in members]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results.values()) == ["conflict", "holds"]
+    winner = next(name for name, result in results.items() if result == "holds")
+    one.wait(winner)
+    other.wait(winner)
+
+
+@pytest.mark.parametrize("there_is_one", [False, True], ids=["no Lease yet", "a released one"])
+def test_who_decided_on_a_free_lease_does_not_take_it_from_who_was_faster(
+    members: tuple[Member, Member], there_is_one: bool
+) -> None:
+    """Between a look and the deed on it peers are asked for up to 0.8 s; the watch tells of the
+    winner in that time."""
+    one, other = members
+    if there_is_one:
+        one.keeper.take(expired=False)
+        one.keeper.release()
+    for member in members:
+        member.wait("" if there_is_one else None)
+    with other.told():
+        one.keeper.take(expired=False)
+    with pytest.raises(ConflictError):
+        other.keeper.take(expired=False)
+    other.wait(one.me.name)
+
+
+def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(
+    members: tuple[Member, Member],
+) -> None:
+    """It must not renew in another's name, and its fencing must not be put off by that."""
+    one, other = members
+    one.keeper.take(expired=False)
+    one.wait(one.me.name)
+    other.wait(one.me.name)
+    one.clock.advance(9)
+    with one.told():
+        other.keeper.take(expired=True)
+    with pytest.raises(ConflictError):
+        one.keeper.renew(RenewLease("111", 1, ("a-0",)))
+    view = one.keeper.observe()
+    assert view is not None
+    assert view.renewed_at == 1000.0
+    one.wait(other.me.name)
+
+
+def test_who_took_an_expired_lease_knows_so(members: tuple[Member, Member]) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    other.keeper.take(expired=True)
+    one.wait(other.me.name)
+    views = [member.keeper.observe() for member in members]
+    assert [view.taken_expired for view in views if view is not None] == [False, True]
+
+
+def test_a_renewal_keeps_what_others_wrote(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    with one.told():
+        site.annotate("lease", f"pgset-{name}", "shop.example/owner=anna")
+    with one.told():
+        site.kubectl("-n", site.name, "label", "lease", f"pgset-{name}", "tier=gold")
+    one.renew()
+    metadata = stored(site, name)["metadata"]
+    assert metadata["labels"] == {contract.SET_LABEL: name, "tier": "gold"}
+    history = metadata["annotations"].pop(contract.HISTORY)
+    assert metadata["annotations"] == {
+        "shop.example/owner": "anna",
+        contract.SYSTEM_IDENTIFIER: "111",
+        contract.TIMELINE: "1",
+        contract.MEMBERS: "a-0,a-1",
+    }
+    assert history.startswith(f"1 {name}-0 20")
+
+
+def test_a_renewal_can_be_seen_by_people_and_the_taking_stays_dated(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    taken = stored(site, name)["spec"]
+    one.renew()
+    renewed = stored(site, name)["spec"]
+    assert taken["renewTime"] < renewed["renewTime"]
+    assert (taken["acquireTime"], taken["leaseTransitions"]) == (
+        renewed["acquireTime"],
+        renewed["leaseTransitions"],
+    )
+
+
+def history(site: Site, name: str) -> list[tuple[str, str]]:
+    text = stored(site, name)["metadata"]["annotations"].get(contract.HISTORY, "")
+    return [(entry.split()[0], entry.split()[1]) for entry in text.split(",") if entry]
+
+
+def test_the_history_grows_with_a_new_timeline_only(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    for timeline in (None, 1, 1, 1):
+        one.renew(timeline=timeline)
+    one.keeper.release()
+    other.wait("")
+    other.keeper.take(expired=False)
+    for timeline in (1, 2, 2):
+        other.renew(timeline=timeline)
+    assert history(site, name) == [("1", f"{name}-0"), ("2", f"{name}-1")]
+
+
+def test_the_history_keeps_the_last_ten(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    for timeline in range(1, 13):
+        one.renew(timeline=timeline)
+    assert [int(timeline) for timeline, _ in history(site, name)] == list(range(3, 13))
+
+
+def test_a_release_empties_the_holder_and_keeps_what_is_known_of_the_set(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    """Right after a renewal, too, as when the sidecar leaves: nobody has looked between them."""
+    one, other = members
+    one.keeper.take(expired=False)
+    one.renew()
+    before = stored(site, name)
+    one.keeper.release()
+    other.wait("")
+    after = stored(site, name)
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+    view = one.keeper.observe()
+    assert view is not None
+    assert view.renewed_at is None
+
+
+def test_a_lease_that_another_holds_cannot_be_released(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    before = stored(site, name)
+    other.keeper.release()
+    assert stored(site, name) == before
+
+
+def test_only_a_change_of_the_record_counts_as_a_sign_of_life(
+    members: tuple[Member, Member],
+) -> None:
+    """A list that shows the same again is none: a dead holder must not live by a lost watch."""
+    one, other = members
+    other.line.short_watches = True
+    other.line.refusal_to_start = GoneError("too old")
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    other.clock.advance(3)
+    wait_until(lambda: other.line.lists == 2, "another list", seconds=10)
+    listed_again = other.keeper.observe()
+    other.clock.advance(3)
+    with other.told():
+        one.renew()
+    renewed = other.keeper.observe()
+    views = [view for view in (listed_again, renewed) if view is not None]
+    assert [view.changed_at for view in views] == [1000.0, 1006.0]
+
+
+def test_the_holder_was_seen_to_renew_only_once_it_did(members: tuple[Member, Member]) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    taken = other.keeper.observe()
+    with other.told():
+        one.renew()
+    renewed = other.keeper.observe()
+    views = [view for view in (taken, renewed) if view is not None]
+    assert [view.renewal_seen for view in views] == [False, True]
+
+
+def test_a_change_by_a_person_moves_changed_at_and_is_not_overwritten(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    one.wait(one.me.name)
+    one.clock.advance(3)
+    with one.told():
+        site.annotate("lease", f"pgset-{name}", "shop.example/note=hello")
+    with pytest.raises(ConflictError):
+        one.keeper.renew(RenewLease("111", 1, ("a-0",)))
+    view = one.keeper.observe()
+    assert view is not None
+    assert (view.changed_at, view.renewed_at) == (1003.0, 1000.0)
+
+
+def test_a_renewal_restores_a_lease_that_was_deleted_under_the_holder(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    """The API server makes a Lease of a PUT where there is none: atomically, so nobody else can
+    hold, and what was known of the set is not lost with it."""
+    one, other = members
+    one.keeper.take(expired=False)
+    one.renew()
+    before = stored(site, name)
+    one.wait(one.me.name)
+    with one.told():
+        site.delete("lease", f"pgset-{name}")
+    one.keeper.renew(RenewLease("111", 1, ("a-0", "a-1")))
+    after = stored(site, name)
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    kept = ("annotations", "labels")
+    assert [after["metadata"][key] for key in kept] == [before["metadata"][key] for key in kept]
+    other.wait(one.me.name)
+
+
+def test_a_deleted_lease_is_seen_as_none_and_can_be_taken_anew(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    one.renew()
+    with one.told():
+        site.delete("lease", f"pgset-{name}")
+    one.wait(None)
+    one.keeper.take(expired=False)
+    one.wait(one.me.name)
+
+
+def test_what_a_person_spoilt_counts_as_absent(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    one.renew()
+    with one.told():
+        site.annotate(
+            "lease",
+            f"pgset-{name}",
+            f"{contract.TIMELINE}=two",
+            f"{contract.HISTORY}=1 a-0,x a-1 now,2 a-2 now",
+            f"{contract.MEMBERS}=,a-1,",
+        )
+    view = one.keeper.observe()
+    assert view is not None
+    assert view.record is not None
+    record = view.record
+    assert (record.timeline, [e.pod for e in record.history], record.members) == (
+        None,
+        ["a-2"],
+        ("a-1",),
+    )
+
+
+def test_an_empty_lease_is_one_that_nobody_holds(site: Site, name: str) -> None:
+    empty = lease(f"pgset-{name}")
+    del empty["spec"]
+    line = site.line()
+    line.create(site.leases, empty)
+    member = Member(site, name, 0)
+    before = member.holder()
+    member.keeper.take(expired=False)
+    assert (before, member.holder()) == ("", f"{name}-0")
+
+
+# ── the pods ──────────────────────────────────────────────────────────────────────────────
+
+ROLE = contract.DEFAULT_ROLE_LABEL
+
+
+@pytest.fixture
+def pods(site: Site, line: Line, name: str) -> Pods:
+    settings = Settings(set_name=name)
+    pods = Pods(line, site.name, settings, clock=Clock(), on_change=lambda: None)
+    pods.start()
+    wait_until(lambda: pods.observe() is not None, "the first list", seconds=10)
+    return pods
+
+
+def wait_for_pods(pods: Pods, expected: tuple[Pod, ...]) -> None:
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: pods.observe() == expected, "the pods", seconds=10)
+    assert pods.observe() == expected
+
+
+def labels(site: Site, pod: str) -> dict[str, str]:
+    return dict(site.get("pod", pod)["metadata"]["labels"])
+
+
+def test_the_pods_of_the_set_are_seen_and_no_others(site: Site, pods: Pods, name: str) -> None:
+    site.make_pod(f"{name}x", 0)
+    second, first = site.make_pod(name, 1), site.make_pod(name, 0)
+    expected = tuple(Pod(member.name, member.uid, None, None) for member in (first, second))
+    wait_for_pods(pods, expected)
+
+
+def test_a_role_is_given_changed_and_taken_away(site: Site, pods: Pods, name: str) -> None:
+    me = site.make_pod(name, 0)
+    seen = []
+    for value in ("primary", "replica", None):
+        pods.set_role(SetRole(me.name, me.uid, value))
+        told = pods.observe() or ()
+        seen.append((labels(site, me.name).get(ROLE), [pod.role for pod in told]))
+    assert seen == [("primary", ["primary"]), ("replica", ["replica"]), (None, [None])]
+    assert labels(site, me.name) == {"app": "shop", contract.SET_LABEL: name}
+
+
+def test_a_re_created_pod_of_the_same_name_is_left_alone(site: Site, pods: Pods, name: str) -> None:
+    """The primary label meant for a pod that died must not come to its successor."""
+    died = site.make_pod(name, 0)
+    site.delete("pod", died.name)
+    born = site.make_pod(name, 0)
+    assert died.name == born.name
+    with pytest.raises(ConflictError):
+        pods.set_role(SetRole(died.name, died.uid, "primary"))
+    with pytest.raises(ConflictError):
+        pods.tell(died, "primary")
+    assert labels(site, born.name) == {"app": "shop", contract.SET_LABEL: name}
+    assert contract.STATUS not in site.get("pod", born.name)["metadata"].get("annotations", {})
+
+
+def test_a_pod_that_is_gone_is_told_so(pods: Pods, name: str) -> None:
+    with pytest.raises(NotFoundError):
+        pods.set_role(SetRole(f"{name}-0", "uid", "primary"))
+
+
+def test_the_sentence_of_a_member_stands_on_its_pod(site: Site, pods: Pods, name: str) -> None:
+    me = site.make_pod(name, 0)
+    pods.tell(me, "replica of nobody: “yet”")
+    annotations = site.get("pod", me.name)["metadata"]["annotations"]
+    assert annotations[contract.STATUS] == "replica of nobody: “yet”"
+
+
+def test_as_many_members_are_wanted_as_the_statefulset_says(
+    site: Site, line: Line, name: str
+) -> None:
+    """Asked again while a leader is chosen, but not within 10 s."""
+    clock = Clock()
+    settings = Settings(set_name=name)
+    pods = Pods(line, site.name, settings, clock=clock, on_change=lambda: None)
+    wanted = [pods.wanted(urgent=True)]
+    site.make_statefulset(name, replicas=0)
+    wanted.append(pods.wanted(urgent=True))
+    clock.advance(11)
+    wanted.append(pods.wanted(urgent=True))
+    assert wanted == [None, None, 0]
+
+
+# ── the Events ────────────────────────────────────────────────────────────────────────────
+
+
+def events(site: Site, me: Identity) -> list[tuple[str, str, str]]:
+    found = site.get("events", "--field-selector", f"involvedObject.uid={me.uid}")["items"]
+    return [(event["type"], event["reason"], event["message"]) for event in found]
+
+
+def test_an_event_appears_on_the_pod(site: Site, line: Line, name: str) -> None:
+    me = site.make_pod(name, 0)
+    Events(line, site.name, me).record("Fencing", "PostgreSQL is being stopped", Attention.WARNING)
+    assert events(site, me) == [("Warning", "Fencing", "PostgreSQL is being stopped")]
+    described = site.kubectl("-n", site.name, "describe", "pod", me.name)
+    assert "PostgreSQL is being stopped" in described
+
+
+def test_the_same_event_can_be_told_again(site: Site, line: Line, name: str) -> None:
+    me = site.make_pod(name, 0)
+    recorder = Events(line, site.name, me)
+    for _ in range(2):
+        recorder.record("Leading", "primary", Attention.NORMAL)
+    assert events(site, me) == [("Normal", "Leading", "primary")] * 2
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "“"])
+def test_a_message_too_long_is_cut_and_not_lost(
+    site: Site, line: Line, name: str, letter: str
+) -> None:
+    me = site.make_pod(name, 0)
+    Events(line, site.name, me).record("Down", letter * 3000, Attention.WARNING)
+    assert events(site, me) == [("Warning", "Down", letter * 1024)]

@@ -1,0 +1,128 @@
+"""How the loop ends: what it hands over, and what it keeps while PostgreSQL is still there.
+
+With the real adapters on a folder. The API server's address is a port where nobody listens.
+"""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.act import Actor
+from sidecar.bootstrap import Bootstrap
+from sidecar.kube.client import ApiClient
+from sidecar.kube.events import Events
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.kube.pods import Pods
+from sidecar.loop import Loop
+from sidecar.observation import Identity
+from sidecar.observe import Adapters
+from sidecar.peers import Peers
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Server
+from sidecar.report.snapshot import Reporter
+from sidecar.settings import Settings
+from tests.support.database import free_port, wait_until
+
+ME = Identity("orders-0", "uid-0")
+SETTINGS = Settings(set_name="orders")
+SUPERUSER = Credentials("postgres", "secret")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def adapters(tmp_path: Path, data: Path) -> Adapters:
+    """Of a member whose bootstrap container has reported its data directory."""
+    handshake = tmp_path / "handshake"
+    handshake.mkdir()
+    report = f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\n"
+    (handshake / "report").write_text(report)
+    token, nobody = tmp_path / "token", f"http://127.0.0.1:{free_port()}"
+    token.write_text("token")
+    client = ApiClient(nobody, tmp_path / "ca.crt", token)
+    return Adapters(
+        me=ME,
+        settings=SETTINGS,
+        clock=time.monotonic,
+        lease=LeaseKeeper(
+            client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None
+        ),
+        pods=Pods(client, "shop", SETTINGS, clock=time.monotonic, on_change=lambda: None),
+        bootstrap=Bootstrap(handshake, ME, silence=10),
+        server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
+        peers=Peers(ME),
+    )
+
+
+@pytest.fixture
+def reporter() -> Reporter:
+    return Reporter(time.monotonic)
+
+
+@pytest.fixture
+def loop(adapters: Adapters, tmp_path: Path, reporter: Reporter) -> Loop:
+    client = ApiClient(f"http://127.0.0.1:{free_port()}", tmp_path / "ca.crt", tmp_path / "token")
+    events = Events(client, "shop", ME)
+    return Loop(adapters, Actor(adapters, SUPERUSER), events, reporter)
+
+
+@pytest.fixture
+def postmaster(tmp_path: Path, data: Path) -> Iterator[None]:
+    """A process by that name, as far as the sidecar can see."""
+    program = tmp_path / "postgres"
+    shutil.copy("/bin/sleep", program)
+    process = subprocess.Popen([program, "60"])
+    (data / "postmaster.pid").write_text(f"{process.pid}\n")
+    name = Path(f"/proc/{process.pid}/comm")
+    wait_until(lambda: name.read_text() == "postgres\n", "the process to have its name")
+    yield
+    process.kill()
+    process.wait()
+
+
+def beats(data: Path) -> bool:
+    return (data / ".pgset-heartbeat").exists()
+
+
+def test_a_sidecar_that_leaves_makes_room_for_its_successor_at_once(
+    adapters: Adapters, loop: Loop, data: Path
+) -> None:
+    adapters.bootstrap.observe(time.monotonic())
+    before = beats(data)
+    loop.leave()
+    loop.run()
+    assert (before, beats(data)) == (True, False)
+
+
+@pytest.mark.usefixtures("postmaster")
+def test_the_directory_stays_taken_while_postgresql_is_alive(
+    adapters: Adapters, loop: Loop, data: Path
+) -> None:
+    """One writer a directory (rule 8): a sidecar alone that is restarted gives nothing away."""
+    adapters.bootstrap.observe(time.monotonic())
+    loop.leave()
+    loop.run()
+    assert beats(data)
+
+
+def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Reporter) -> None:
+    """It publishes what it decided, fails to tell it, goes on, and leaves when it is told to."""
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    wait_until(lambda: reporter.newest() is not None, "the first turn", seconds=10)
+    first = reporter.newest()
+    wait_until(lambda: reporter.newest() is not first, "another turn", seconds=10)
+    loop.leave()
+    thread.join(timeout=10)
+    assert first is not None
+    assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
