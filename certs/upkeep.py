@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from kubernetes import client
 
@@ -15,6 +15,8 @@ from certs.secret_store import ReadAgainError, SecretStore
 
 ATTEMPTS: Final = 10
 """How often a round begins anew when others write at the same time."""
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -47,20 +49,12 @@ class Upkeep:
         The registrations come before the files: a certificate is served only once those who
         call can verify it. Raises ApiException or ReadAgainError where it has to be tried later.
         """
-        self._held = self._ensure_stored()
-        registered = self._publish(self._held)
+        held = self._held = _while_others_write(self._store_once)
+        registered = _while_others_write(lambda: self._publish(held))
         changed = files.write(self._directory, self._held)
         if changed:
             _log.info("wrote %s", ", ".join(changed))
         return registered
-
-    def _ensure_stored(self) -> Trust:
-        for _ in range(ATTEMPTS):
-            try:
-                return self._store_once()
-            except ReadAgainError as error:
-                _log.info("%s", error)
-        raise ReadAgainError(f"the Secret kept changing in {ATTEMPTS} attempts")
 
     def _store_once(self) -> Trust:
         stored = self._store.read()
@@ -94,3 +88,13 @@ class Upkeep:
         if changed:
             _log.info("caBundle written into %s", ", ".join(changed))
         return True
+
+
+def _while_others_write(step: Callable[[], Result]) -> Result:
+    """Do a step that reads, decides and writes, anew for as long as another writes in between."""
+    for _ in range(ATTEMPTS):
+        try:
+            return step()
+        except ReadAgainError as error:
+            _log.info("%s", error)
+    raise ReadAgainError(f"others kept writing in {ATTEMPTS} attempts")

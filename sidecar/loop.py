@@ -82,7 +82,8 @@ class Loop:
         _log.info(decision.sentence, extra={"situation": decision.situation})
         with _unless_the_api_server_is_away():
             self._adapters.pods.tell(self._adapters.me, decision.sentence)
-            if decision.attention is not Attention.NONE:
+        if decision.attention is not Attention.NONE:
+            with _unless_the_api_server_is_away():
                 self._events.record(decision.situation, decision.sentence, decision.attention)
 
     def _warn(self, decision: Decision, problem: str | None) -> None:

@@ -66,12 +66,16 @@ def describe(observation: Observation) -> dict[str, Any]:
 
 
 def read_peer(name: str, status: dict[str, Any]) -> Peer:
-    """Return a peer's own words as a value."""
+    """Return a peer's own words as a value; KeyError, TypeError or ValueError for other words."""
     return Peer(
         name=name,
         has_data=None if status["data"] is None else status["data"] == "present",
         system_identifier=status["system_identifier"],
-        timeline=status["timeline"],
-        position=status["position"],
-        running=status["running"],
+        timeline=_number(status["timeline"]),
+        position=_number(status["position"]),
+        running=status["running"] is True,
     )
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -194,9 +194,9 @@ def _seconds(low: int, high: int) -> Callable[[str, str], int]:
 def parse_size(annotation: str, value: str) -> int:
     """Return bytes; InvalidSettingError where the text is not a size as PostgreSQL writes it."""
     match = re.fullmatch(r"(\d{1,12}) ?([A-Za-z]*)", value, re.ASCII)
-    if match is None or match[2] not in _SIZE_UNITS or int(match[1]) == 0:
+    if match is None or match[2] not in _SIZE_UNITS:
         raise InvalidSettingError(
-            annotation, value, 'allowed: a size above 0 with B, kB, MB, GB or TB, such as "16MB"'
+            annotation, value, 'allowed: a size with B, kB, MB, GB or TB, such as "16MB"'
         )
     return int(match[1]) * _SIZE_UNITS[match[2]]
 

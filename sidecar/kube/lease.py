@@ -4,6 +4,7 @@ Expiry is judged by when this sidecar saw the record change, on a monotonic cloc
 that stand in the Lease are for people (design, rule 2; client-go's leader election does so too).
 """
 
+import contextlib
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.action import RenewLease
-from sidecar.kube.client import ApiClient, Json
+from sidecar.kube.client import ApiClient, ApiError, ConflictError, Json
 from sidecar.kube.mirror import Mirror
 from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
@@ -167,15 +168,24 @@ class LeaseKeeper:
 
     def _write(self, record: LeaseRecord) -> None:
         sent_at = self._clock()
-        if not record.resource_version:
-            written = self._client.create(self._collection, with_record(self._new(), record))
-        else:
-            present = (self._mirror.objects() or {}).get(self._name) or self._new()
-            body = with_record(present, record)
-            body["metadata"]["resourceVersion"] = record.resource_version
-            written = self._client.replace(f"{self._collection}/{self._name}", body)
+        try:
+            written = self._compare_and_swap(record)
+        except ConflictError:
+            # A watch can be silent for a minute before it is given up: without a look of our own
+            # each renewal would meet the same conflict until the holder has to fence.
+            with contextlib.suppress(ApiError):
+                self._mirror.learn(self._client.get(f"{self._collection}/{self._name}"))
+            raise
         self._renewed_at = sent_at
         self._mirror.learn(written)
+
+    def _compare_and_swap(self, record: LeaseRecord) -> Json:
+        if not record.resource_version:
+            return self._client.create(self._collection, with_record(self._new(), record))
+        present = (self._mirror.objects() or {}).get(self._name) or self._new()
+        body = with_record(present, record)
+        body["metadata"]["resourceVersion"] = record.resource_version
+        return self._client.replace(f"{self._collection}/{self._name}", body)
 
     def _new(self) -> Json:
         return {

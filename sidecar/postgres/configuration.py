@@ -55,18 +55,16 @@ def standby_settings(settings: Settings, member: str, password: str) -> dict[str
 
 def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
     """Return postgresql.auto.conf with these parameters set, everything else as it was."""
-    kept = [
-        line
-        for line in auto_conf.splitlines()
-        if line.partition("=")[0].strip().lower() not in settings
-    ]
+    # Not splitlines, which would also split within a value at characters that PostgreSQL keeps.
+    lines = auto_conf.removesuffix("\n").split("\n") if auto_conf else []
+    kept = [line for line in lines if line.partition("=")[0].strip().lower() not in settings]
     ours = [f"{name} = {_quoted(value)}" for name, value in settings.items()]
     return "\n".join([*kept, *ours]) + "\n"
 
 
 def with_hba_line(pg_hba: str) -> str:
     """Return pg_hba.conf with our line, first: the first match decides."""
-    if HBA_LINE in pg_hba.splitlines():
+    if HBA_LINE in pg_hba.split("\n"):
         return pg_hba
     return f"{_HBA_COMMENT}\n{HBA_LINE}\n{pg_hba}"
 

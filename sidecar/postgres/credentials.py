@@ -35,6 +35,6 @@ def from_environment(environment: Mapping[str, str]) -> Credentials:
 
 def _value(environment: Mapping[str, str], name: str) -> str:
     if path := environment.get(f"{name}_FILE"):
-        # The shell that reads it in the image drops trailing newlines.
-        return Path(path).read_text().rstrip("\n")
+        # The shell that reads it in the image drops trailing newlines, and nothing else.
+        return Path(path).read_bytes().decode().rstrip("\n")
     return environment.get(name, "")

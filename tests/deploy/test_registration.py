@@ -176,7 +176,7 @@ def test_a_sidecar_is_granted_these_rights_and_no_other():
     pods = {("", "pods", "", verb) for verb in ("list", "watch", "patch")}
     leases = {
         ("coordination.k8s.io", "leases", "", verb)
-        for verb in ("list", "watch", "create", "update")
+        for verb in ("get", "list", "watch", "create", "update")
     }
     events = {("", "events", "", "create")}
     statefulsets = {("apps", "statefulsets", "", "get")}

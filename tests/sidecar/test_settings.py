@@ -67,7 +67,7 @@ def test_each_annotation_reaches_its_setting() -> None:
         (
             contract.MAX_LAG,
             "16 miles",
-            'allowed: a size above 0 with B, kB, MB, GB or TB, such as "16MB"',
+            'allowed: a size with B, kB, MB, GB or TB, such as "16MB"',
         ),
         (contract.PRIMARY_VALUE, "replica", "primary-value and replica-value must differ"),
         (
