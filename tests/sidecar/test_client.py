@@ -1,0 +1,52 @@
+"""What the API server says in the middle of a watch becomes an error by what to do."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.kube.client import ApiClient, ApiError, GoneError, RetryLaterError
+
+
+class _Watch(http.server.BaseHTTPRequestHandler):
+    """Answers every request with the lines that the server was given."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.lines)  # type: ignore[attr-defined]
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[http.server.HTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Watch) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(410, GoneError), (500, RetryLaterError)], ids=["410", "500"]
+)
+def test_an_error_in_a_watch_says_what_to_do(
+    server: http.server.HTTPServer, tmp_path: Path, code: int, error: type[ApiError]
+) -> None:
+    pod = {"type": "ADDED", "object": {"metadata": {"name": "orders-0"}}}
+    status = {"type": "ERROR", "object": {"code": code, "message": "too old resource version"}}
+    server.lines = b"".join(json.dumps(event).encode() + b"\n" for event in (pod, status))  # type: ignore[attr-defined]
+    (tmp_path / "token").write_text("token")
+    address = f"http://127.0.0.1:{server.server_port}"
+    client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
+    events = client.watch("/api/v1/pods", {})
+    assert next(events) == pod
+    with pytest.raises(error, match="too old resource version"):
+        next(events)
