@@ -217,6 +217,17 @@ class Situation:
         return self.seen.postgres.state is ServerState.DOWN
 
     @cached_property
+    def may_write(self) -> bool:
+        """PostgreSQL accepts writes, or is alive, silent to us, and was last seen to."""
+        postgres = self.seen.postgres
+        return self.is_writable or (self.is_down and postgres.alive and postgres.in_production)
+
+    @cached_property
+    def has_stopped(self) -> bool:
+        """There is no postmaster: nobody is served, and no WAL is sent any more."""
+        return self.is_down and not self.seen.postgres.alive
+
+    @cached_property
     def down_for_too_long(self) -> bool:
         """It had its chance to be restarted and to recover."""
         return self.seen.now - self.seen.postgres.since > self.settings.ttl
@@ -244,6 +255,11 @@ class Situation:
     def other_pods(self) -> tuple[str, ...]:
         """The set's other pods that there are."""
         return tuple(pod.name for pod in self.seen.pods or () if pod.name != self.seen.me.name)
+
+    @cached_property
+    def is_leaving(self) -> bool:
+        """This pod was deleted."""
+        return any(pod.deleting and pod.uid == self.seen.me.uid for pod in self.seen.pods or ())
 
     @cached_property
     def wanted_members(self) -> frozenset[str]:
@@ -434,6 +450,20 @@ def _release(s: Situation) -> Iterator[Action]:
     yield ReleaseLease()
 
 
+def _give_up(s: Situation) -> Iterator[Action]:
+    """A postmaster that only hangs could wake and write: it goes before the Lease does."""
+    if s.has_stopped:
+        yield from _release(s)
+    else:
+        yield StopPostgres(signal.SIGKILL)
+        yield from s.renewal()
+
+
+def _hand_over(_: Situation) -> Iterator[Action]:
+    """Keep the label: a stopped PostgreSQL refuses at once, and the next primary takes it away."""
+    yield ReleaseLease()
+
+
 def _promote(s: Situation) -> Iterator[Action]:
     yield from s.renewal()
     if s.seen.lease is not None and s.seen.lease.taken_expired:
@@ -476,17 +506,17 @@ class Row:
 
 
 TABLE: Final[tuple[Row, ...]] = (
-    # A writable PostgreSQL without a valid Lease comes before everything else.
+    # A PostgreSQL that may write without a valid Lease comes before everything else.
     Row(
         "Fencing",
-        lambda s: s.is_writable and not s.holds_lease and s.renewed_ago >= s.fence_after,
+        lambda s: s.may_write and not s.holds_lease and s.renewed_ago >= s.fence_after,
         _fence,
         "PostgreSQL is being stopped: this pod could not renew the Lease in time",
         Attention.WARNING,
     ),
     Row(
         "Superseded",
-        lambda s: s.is_writable and (s.another_holds or s.is_of_another_set),
+        lambda s: s.may_write and (s.another_holds or s.is_of_another_set),
         _fence,
         "PostgreSQL is being stopped: it is writable, but {s.leader} holds the Lease",
         Attention.WARNING,
@@ -595,9 +625,22 @@ TABLE: Final[tuple[Row, ...]] = (
         Attention.NORMAL,
     ),
     Row(
+        "HandingOver",
+        lambda s: s.has_stopped and s.is_leaving and s.recorded_as_holder,
+        _hand_over,
+        "this pod was deleted and its PostgreSQL has stopped: released the Lease",
+        Attention.NORMAL,
+    ),
+    Row(
+        "Leaving",
+        lambda s: s.has_stopped and s.is_leaving,
+        _nothing,
+        "this pod was deleted and its PostgreSQL has stopped",
+    ),
+    Row(
         "GivingUp",
         lambda s: s.is_down and s.recorded_as_holder and not s.is_alone and s.down_for_too_long,
-        _release,
+        _give_up,
         "PostgreSQL here does not come up: released the Lease to another member",
         Attention.WARNING,
     ),

@@ -11,6 +11,7 @@ from sidecar.action import Attention, Decision
 from sidecar.decide import decide
 from sidecar.kube.client import ApiError
 from sidecar.kube.events import Events
+from sidecar.observation import Observation, ServerState
 from sidecar.observe import Adapters, observe
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
@@ -18,8 +19,8 @@ from sidecar.report.snapshot import Reporter, Snapshot
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS: Final = 1.0
-_BOOTSTRAP_TICK_SECONDS: Final = 0.2
-"""The bootstrap container answers through files, which wake nobody."""
+_UNSETTLED_TICK_SECONDS: Final = 0.1
+"""The bootstrap container answers through files and a postmaster ends, and neither wakes us."""
 _MIN_PAUSE: Final = 0.05
 """Seconds between two looks, however much happens."""
 
@@ -64,7 +65,7 @@ class Loop:
             self._reporter.publish(Snapshot(observation, decision, problem))
             self._tell(decision)
             self._warn(decision, problem)
-            self._pause(_BOOTSTRAP_TICK_SECONDS if observation.bootstrap.running else _TICK_SECONDS)
+            self._pause(_UNSETTLED_TICK_SECONDS if _unsettled(observation) else _TICK_SECONDS)
         self._hand_in()
 
     def _pause(self, seconds: float) -> None:
@@ -107,6 +108,10 @@ class Loop:
         self._adapters.bootstrap.leave()
         with _unless_the_api_server_is_away():
             self._adapters.lease.release()
+
+
+def _unsettled(observation: Observation) -> bool:
+    return observation.bootstrap.running or observation.postgres.state is ServerState.DOWN
 
 
 @contextlib.contextmanager

@@ -121,6 +121,10 @@ class PostgresView:
     state: ServerState
     since: float
     """When this state was first seen."""
+    alive: bool = True
+    """A postmaster runs. One that shuts down refuses connections and still sends its last WAL."""
+    in_production: bool = False
+    """pg_control says that it accepts writes: true also of one that answers nobody any more."""
     problem: str | None = None
     """Why there is no connection, in the server's or the driver's words."""
     system_identifier: str | None = None
@@ -148,6 +152,8 @@ class Pod:
     ip: str | None
     role: str | None
     """The role label's value."""
+    deleting: bool = False
+    """It was deleted and is being stopped; its PostgreSQL will not be started again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
-from sidecar.observation import Identity, Observation
+from sidecar.observation import Identity, Observation, PostgresView
 from sidecar.peers import Peers
+from sidecar.postgres import process
 from sidecar.postgres.server import Server
 from sidecar.settings import Settings
 
@@ -41,12 +42,21 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         pods=adapters.pods.observe(),
         wanted=None,
         bootstrap=bootstrap,
-        postgres=replace(
-            adapters.server.view(), standby_signal=adapters.bootstrap.has_standby_signal()
-        ),
+        postgres=_postgres(adapters),
     )
     choosing = needs_peers(observation, adapters.settings)
     wanted = adapters.pods.wanted(urgent=choosing) if observation.pods is not None else None
     peers = adapters.peers.ask(observation.pods or ()) if choosing else {}
     # The questions took time, which counts for renewing and fencing.
     return replace(observation, now=adapters.clock(), wanted=wanted, peers=peers)
+
+
+def _postgres(adapters: Adapters) -> PostgresView:
+    """Return what the server says, and what can be seen of it without asking."""
+    directory = adapters.bootstrap.data_directory()
+    return replace(
+        adapters.server.view(),
+        alive=directory is not None and process.postmaster_pid(directory) is not None,
+        in_production=adapters.bootstrap.is_in_production(),
+        standby_signal=adapters.bootstrap.has_standby_signal(),
+    )

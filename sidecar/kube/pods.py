@@ -93,4 +93,5 @@ class Pods:
             uid=metadata["uid"],
             ip=pod.get("status", {}).get("podIP"),
             role=metadata.get("labels", {}).get(self._settings.role_label),
+            deleting="deletionTimestamp" in metadata,
         )

@@ -31,6 +31,10 @@ from sidecar.postgres.credentials import Credentials
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 1.0
+_POLL_SECONDS_DOWN: Final = 0.2
+"""A connection that is refused costs next to nothing, and somebody waits for the server."""
+_POLL_SECONDS_PROMOTING: Final = 0.05
+"""A promotion takes about 0.1 s, in which nobody can write."""
 _CONNECT_SECONDS: Final = 2
 """libpq's minimum."""
 
@@ -96,6 +100,7 @@ class Server:
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         self._stopping = False
+        self._promoting = False
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
 
     def start(self) -> None:
@@ -118,6 +123,7 @@ class Server:
         def promote(connection: psycopg.Connection[DictRow]) -> None:
             # Asked again while an earlier promotion is being carried out, it may be done by now.
             connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
+            self._promoting = True
 
         self._request("promote", promote)
 
@@ -146,6 +152,7 @@ class Server:
             view = self._look()
             changed = view.state != self._view.state or view.streaming != self._view.streaming
             self._view = view
+            self._promoting = self._promoting and view.state is ServerState.RECOVERY
             if changed:
                 self._on_change()
             self._wait()
@@ -219,9 +226,14 @@ class Server:
         watched: list[Any] = [self._wake_read]
         if self._connection is not None:
             watched.append(self._connection.fileno())
-        readable, _, _ = select.select(watched, [], [], _POLL_SECONDS)
+        readable, _, _ = select.select(watched, [], [], self._poll_seconds())
         if self._wake_read in readable:
             os.read(self._wake_read, 4096)
+
+    def _poll_seconds(self) -> float:
+        if self._promoting:
+            return _POLL_SECONDS_PROMOTING
+        return _POLL_SECONDS_DOWN if self._connection is None else _POLL_SECONDS
 
 
 def _make_replication_role(connection: psycopg.Connection[DictRow], password: str) -> None:

@@ -74,7 +74,7 @@ STREAMING = PostgresView(
     streaming=True,
     lag=0,
 )
-DOWN = PostgresView(ServerState.DOWN, since=999.0)
+DOWN = PostgresView(ServerState.DOWN, since=999.0, alive=False)
 
 
 def pods(*roles: str | None) -> tuple[Pod, ...]:
@@ -89,12 +89,13 @@ def lease(record: LeaseRecord | None, **changes: Any) -> LeaseView:
     )
 
 
+LEADER_PODS = pods("primary", "replica", "replica")
 LEADER = Observation(
     now=NOW,
     started_at=0.0,
     me=ME,
     lease=lease(RECORD),
-    pods=pods("primary", "replica", "replica"),
+    pods=LEADER_PODS,
     wanted=3,
     bootstrap=RUNNING,
     postgres=WRITABLE,
@@ -191,6 +192,18 @@ def test_a_primary_that_cannot_renew_is_stopped_harder_and_harder(
     late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - ago, changed_at=NOW - ago))
     situation, actions = situation_and_actions(late)
     assert (situation, actions[0]) == ("Fencing", StopPostgres(sent))
+
+
+def test_a_primary_that_answers_nobody_is_stopped_all_the_same() -> None:
+    """Out of connections, or hung: sessions that it has may go on writing."""
+    silent = replace(DOWN, alive=True, in_production=True)
+    late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 7), postgres=silent)
+    assert situation_and_actions(late)[0] == "Fencing"
+
+
+def test_a_replica_that_is_starting_is_left_to_start() -> None:
+    starting = replace(REPLICA, postgres=replace(DOWN, alive=True))
+    assert decide(starting, SETTINGS).situation == "Down"
 
 
 def test_it_is_not_stopped_a_moment_too_early() -> None:
@@ -517,8 +530,35 @@ def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:
     assert ReleaseLease() in situation_and_actions(dead)[1]
 
 
+def test_but_first_a_server_that_only_hangs_is_killed() -> None:
+    hangs = replace(LEADER, postgres=replace(DOWN, since=NOW - 11, alive=True))
+    assert situation_and_actions(hangs) == ("GivingUp", (StopPostgres(signal.SIGKILL),))
+
+
 def test_a_holder_whose_server_was_just_lost_keeps_the_lease_a_while() -> None:
     assert decide(replace(LEADER, postgres=DOWN), SETTINGS).situation == "Down"
+
+
+LEAVING = replace(
+    LEADER, pods=(replace(LEADER_PODS[0], deleting=True), *LEADER_PODS[1:]), postgres=DOWN
+)
+
+
+def test_a_deleted_primary_goes_on_until_its_server_has_stopped() -> None:
+    assert decide(replace(LEAVING, postgres=WRITABLE), SETTINGS).situation == "Leading"
+
+
+def test_then_it_releases_the_lease_and_keeps_the_label_that_the_next_primary_takes() -> None:
+    assert situation_and_actions(LEAVING) == ("HandingOver", (ReleaseLease(),))
+    shutting_down = replace(LEAVING, postgres=replace(DOWN, alive=True))
+    assert situation_and_actions(shutting_down)[0] == "Down"
+    released = replace(LEAVING, lease=lease(FREE, renewed_at=None))
+    assert situation_and_actions(released) == ("Leaving", ())
+
+
+def test_a_pod_of_its_name_that_was_deleted_before_is_not_itself() -> None:
+    before = replace(LEADER_PODS[0], uid="uid-old", deleting=True)
+    assert decide(replace(LEADER, pods=(before,), postgres=DOWN), SETTINGS).situation == "Down"
 
 
 # ── whatever is observed ──────────────────────────────────────────────────────────────────
@@ -556,6 +596,8 @@ _servers = st.builds(
     PostgresView,
     state=st.sampled_from(ServerState),
     since=_times,
+    alive=st.booleans(),
+    in_production=st.booleans(),
     system_identifier=st.sampled_from([None, "111"]),
     timeline=st.sampled_from([None, 1, 2]),
     position=st.sampled_from([None, 100, 200]),
@@ -571,6 +613,7 @@ _pods = st.none() | st.lists(
         uid=st.sampled_from(["uid-0", "uid-1"]),
         ip=st.none(),
         role=st.sampled_from([None, "primary", "replica"]),
+        deleting=st.booleans(),
     ),
     unique_by=lambda pod: pod.name,
 ).map(tuple)
@@ -653,6 +696,15 @@ def test_a_lease_that_somebody_holds_is_never_taken(observation: Observation) ->
             record = observation.lease.record
             held = record is not None and record.holder != ""
             assert not held or NOW - observation.lease.changed_at > 10
+
+
+@given(_observations)
+def test_the_lease_is_never_released_while_a_postmaster_may_still_send_or_write(
+    observation: Observation,
+) -> None:
+    for action in decide(observation, SETTINGS).actions:
+        if isinstance(action, ReleaseLease):
+            assert observation.bootstrap.running or not observation.postgres.alive
 
 
 def test_every_row_has_a_name_of_its_own_and_a_sentence() -> None:
