@@ -23,6 +23,7 @@ from sidecar.observation import Identity
 from sidecar.observe import Adapters
 from sidecar.peers import Peers
 from sidecar.postgres import credentials
+from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
 from sidecar.report.http import Application
 from sidecar.report.log import configure_logging
@@ -74,6 +75,7 @@ def main() -> int:
         pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
         bootstrap=Bootstrap(Path(contract.HANDSHAKE_DIRECTORY), me, silence=settings.ttl),
         server=Server(superuser, clock=clock, on_change=wake),
+        writers=WriterMemory(Path(contract.HANDSHAKE_DIRECTORY)),
         peers=Peers(me),
     )
     loop = Loop(adapters, Actor(adapters, superuser), Events(client, namespace, me), reporter)

@@ -10,7 +10,7 @@ from typing import Final
 
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.postgres.configuration import with_settings
-from sidecar.postgres.control_data import is_in_production, parse_control_data
+from sidecar.postgres.control_data import parse_control_data
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _HEAD_LINES: Final = 6
@@ -86,16 +86,6 @@ class Bootstrap:
         """Tell whether the next start is read-only; True where no start can happen yet."""
         directory = self.data_directory()
         return directory is None or (directory / "standby.signal").exists()
-
-    def is_in_production(self) -> bool:
-        """Tell whether pg_control is that of a server that accepts writes."""
-        directory = self.data_directory()
-        try:
-            return directory is not None and is_in_production(
-                (directory / "global/pg_control").read_bytes()
-            )
-        except OSError:
-            return False
 
     def put_standby_signal(self) -> None:
         """Make the next start read-only."""

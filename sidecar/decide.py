@@ -218,9 +218,9 @@ class Situation:
 
     @cached_property
     def may_write(self) -> bool:
-        """PostgreSQL accepts writes, or is alive, silent to us, and was last seen to."""
+        """PostgreSQL accepts writes, or did, and is alive and silent to us now."""
         postgres = self.seen.postgres
-        return self.is_writable or (self.is_down and postgres.alive and postgres.in_production)
+        return self.is_writable or (self.is_down and postgres.alive and postgres.has_written)
 
     @cached_property
     def has_stopped(self) -> bool:

@@ -123,8 +123,8 @@ class PostgresView:
     """When this state was first seen."""
     alive: bool = True
     """A postmaster runs. One that shuts down refuses connections and still sends its last WAL."""
-    in_production: bool = False
-    """pg_control says that it accepts writes: true also of one that answers nobody any more."""
+    has_written: bool = False
+    """This postmaster was seen writable: it may still be, where it answers nobody any more."""
     problem: str | None = None
     """Why there is no connection, in the server's or the driver's words."""
     system_identifier: str | None = None

@@ -7,7 +7,7 @@ from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
-from sidecar.observation import Identity, Observation, PostgresView
+from sidecar.observation import Identity, Observation, PostgresView, ServerState
 from sidecar.peers import Peers
 from sidecar.postgres import process
 from sidecar.postgres.server import Server
@@ -25,6 +25,7 @@ class Adapters:
     pods: Pods
     bootstrap: Bootstrap
     server: Server
+    writers: process.WriterMemory
     peers: Peers
 
 
@@ -53,10 +54,14 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
 
 def _postgres(adapters: Adapters) -> PostgresView:
     """Return what the server says, and what can be seen of it without asking."""
+    view = adapters.server.view()
     directory = adapters.bootstrap.data_directory()
+    pid = process.postmaster_pid(directory) if directory is not None else None
+    if pid is not None and view.state is ServerState.WRITABLE:
+        adapters.writers.remember(pid)
     return replace(
-        adapters.server.view(),
-        alive=directory is not None and process.postmaster_pid(directory) is not None,
-        in_production=adapters.bootstrap.is_in_production(),
+        view,
+        alive=pid is not None,
+        has_written=pid is not None and pid == adapters.writers.last(),
         standby_signal=adapters.bootstrap.has_standby_signal(),
     )

@@ -1,13 +1,6 @@
-"""What pg_control says of a data directory: by `pg_controldata` (in the C locale), or itself."""
+"""What `pg_controldata` (in the C locale) says of a data directory whose server is stopped."""
 
-import struct
 from dataclasses import dataclass
-from typing import Final
-
-_STATE_OFFSET: Final = 16
-_IN_PRODUCTION: Final = 6
-"""ControlFileData in PostgreSQL's catalog/pg_control.h, the same from 14 to 18: the system
-identifier (8 bytes), two version numbers (4 each), then DBState."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +42,3 @@ def parse_lsn(text: str) -> int:
     """Return PostgreSQL's "16/B374D848" as a number of bytes."""
     high, _, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
-
-
-def is_in_production(pg_control: bytes) -> bool:
-    """Tell whether the server that last wrote this file had ended recovery and not shut down."""
-    (state,) = struct.unpack_from("=i", pg_control, _STATE_OFFSET)
-    return bool(state == _IN_PRODUCTION)

@@ -11,7 +11,7 @@ import pytest
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import HBA_LINE, conninfo, with_settings
-from sidecar.postgres.control_data import is_in_production, parse_control_data
+from sidecar.postgres.control_data import parse_control_data
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Preparation, Server
 from sidecar.postgres.upstream import UpstreamError, identify
@@ -182,23 +182,6 @@ def test_the_end_of_the_server_is_seen_at_once(connect: Connect, database: Datab
     wait_for(server, ServerState.DOWN)
     database.process.wait(timeout=20)
     assert process.postmaster_pid(database.directory) is None
-
-
-def test_pg_control_tells_a_writable_server_from_one_in_recovery_and_one_that_has_stopped(
-    connect: Connect, database: Database
-) -> None:
-    def in_production() -> bool:
-        return is_in_production((database.directory / "global/pg_control").read_bytes())
-
-    database.start()
-    wait_for(connect(database.port), ServerState.WRITABLE)
-    assert in_production()
-    database.stop()
-    assert not in_production()
-    (database.directory / "standby.signal").touch()
-    database.start()
-    wait_for(connect(database.port), ServerState.RECOVERY)
-    assert not in_production()
 
 
 def test_control_data_of_a_stopped_server(

@@ -196,7 +196,7 @@ def test_a_primary_that_cannot_renew_is_stopped_harder_and_harder(
 
 def test_a_primary_that_answers_nobody_is_stopped_all_the_same() -> None:
     """Out of connections, or hung: sessions that it has may go on writing."""
-    silent = replace(DOWN, alive=True, in_production=True)
+    silent = replace(DOWN, alive=True, has_written=True)
     late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 7), postgres=silent)
     assert situation_and_actions(late)[0] == "Fencing"
 
@@ -597,7 +597,7 @@ _servers = st.builds(
     state=st.sampled_from(ServerState),
     since=_times,
     alive=st.booleans(),
-    in_production=st.booleans(),
+    has_written=st.booleans(),
     system_identifier=st.sampled_from([None, "111"]),
     timeline=st.sampled_from([None, 1, 2]),
     position=st.sampled_from([None, 100, 200]),

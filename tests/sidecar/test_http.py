@@ -302,10 +302,11 @@ def port() -> Iterator[int]:
     thread = threading.Thread(target=server.run)
     thread.start()
     yield server.effective_port
-    # run() ends where its map of sockets is empty.
+    # The workers first: one that has just answered still pulls the server's trigger. Then run()
+    # ends, where its map of sockets is empty.
+    server.task_dispatcher.shutdown()
     server.trigger.pull_trigger(server.close)
     thread.join(timeout=10)
-    server.task_dispatcher.shutdown()
 
 
 def request(port: int, *methods: str) -> list[tuple[int, int, bytes]]:

@@ -23,6 +23,7 @@ from sidecar.observation import Identity
 from sidecar.observe import Adapters
 from sidecar.peers import Peers
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
@@ -60,6 +61,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         pods=Pods(client, "shop", SETTINGS, clock=time.monotonic, on_change=lambda: None),
         bootstrap=Bootstrap(handshake, ME, silence=10),
         server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
+        writers=WriterMemory(handshake),
         peers=Peers(ME),
     )
 

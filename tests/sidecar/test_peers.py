@@ -138,10 +138,11 @@ def sidecar(address: str, port: int, ordinal: int, *, observed: bool = True) -> 
     try:
         yield
     finally:
+        # The workers first: one that has just answered still pulls the server's trigger. Then
         # run() ends where there is no socket left.
+        server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(sockets))
         thread.join(timeout=10)
-        server.task_dispatcher.shutdown()
 
 
 @contextlib.contextmanager
