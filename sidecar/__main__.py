@@ -71,6 +71,7 @@ def main() -> int:
         me=me,
         settings=settings,
         clock=clock,
+        client=client,
         lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
         pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
         bootstrap=Bootstrap(Path(contract.HANDSHAKE_DIRECTORY), me, silence=settings.ttl),

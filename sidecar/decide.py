@@ -70,6 +70,17 @@ def decide(observation: Observation, settings: Settings) -> Decision:
     raise AssertionError("the last row of the table always holds")
 
 
+def seconds_to_fence(observation: Observation, settings: Settings) -> float | None:
+    """Return the seconds after which this member may have to stop PostgreSQL; None if never.
+
+    Whoever carries a decision out has to be back by then, whatever it is waiting for.
+    """
+    situation = Situation(observation, settings)
+    if not situation.may_write or situation.is_alone:
+        return None
+    return max(0.0, situation.fence_after - situation.renewed_ago)
+
+
 def needs_peers(observation: Observation, settings: Settings) -> bool:
     """Tell whether `decide` would look at what the peers say of their data."""
     situation = Situation(observation, settings)

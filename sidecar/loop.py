@@ -2,13 +2,14 @@
 
 import contextlib
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from typing import Final
 
 from sidecar.act import Actor
 from sidecar.action import Attention, Decision
-from sidecar.decide import decide
+from sidecar.decide import decide, seconds_to_fence
 from sidecar.kube.client import ApiError
 from sidecar.kube.events import Events
 from sidecar.observation import Observation, ServerState
@@ -60,12 +61,14 @@ class Loop:
         while not self._leaving.is_set():
             observation = observe(self._adapters, started_at)
             decision = decide(observation, self._adapters.settings)
+            left = seconds_to_fence(observation, self._adapters.settings)
+            self._adapters.client.hurry(math.inf if left is None else observation.now + left)
             failure = self._actor.carry_out(decision.actions)
             problem = failure or observation.bootstrap.failure or observation.postgres.problem
             self._reporter.publish(Snapshot(observation, decision, problem))
             self._tell(decision)
             self._warn(decision, problem)
-            self._pause(_UNSETTLED_TICK_SECONDS if _unsettled(observation) else _TICK_SECONDS)
+            self._pause(_tick(observation, left))
         self._hand_in()
 
     def _pause(self, seconds: float) -> None:
@@ -110,8 +113,12 @@ class Loop:
             self._adapters.lease.release()
 
 
-def _unsettled(observation: Observation) -> bool:
-    return observation.bootstrap.running or observation.postgres.state is ServerState.DOWN
+def _tick(observation: Observation, seconds_to_fence: float | None) -> float:
+    if observation.bootstrap.running or observation.postgres.state is ServerState.DOWN:
+        return _UNSETTLED_TICK_SECONDS
+    if seconds_to_fence is None:
+        return _TICK_SECONDS
+    return min(_TICK_SECONDS, max(_UNSETTLED_TICK_SECONDS, seconds_to_fence))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
+from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, Observation, PostgresView, ServerState
@@ -21,6 +22,7 @@ class Adapters:
     me: Identity
     settings: Settings
     clock: Callable[[], float]
+    client: ApiClient
     lease: LeaseKeeper
     pods: Pods
     bootstrap: Bootstrap

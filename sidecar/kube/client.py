@@ -17,7 +17,8 @@ CONNECT_SECONDS: Final = 1.0
 READ_SECONDS: Final = 2.0
 """A request that takes longer is given up, so that the loop gets to its fencing in time."""
 
-_TIMEOUT: Final = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+_LEAST_SECONDS: Final = 0.2
+"""What a request gets after the deadline: an API server that is well answers within that."""
 
 _WATCH_SECONDS: Final = 290
 _WATCH_SILENCE: Final = 75.0
@@ -69,6 +70,7 @@ class ApiClient:
         """Take where the API server is and what it and we are recognised by."""
         self._base_url = base_url
         self._token_file = token_file
+        self._deadline = float("inf")
         self._token = ""
         self._token_read_at = float("-inf")
         self._pool = urllib3.PoolManager(
@@ -83,6 +85,13 @@ class ApiClient:
         address = f"[{host}]" if ":" in host else host
         directory = Path(TOKEN_DIRECTORY)
         return cls(f"https://{address}:{port}", directory / "ca.crt", directory / "token")
+
+    def hurry(self, deadline: float) -> None:
+        """Let no request wait beyond this moment of `time.monotonic` by more than 0.2 s.
+
+        The loop that renews also fences, so it must be back in time however the network hangs.
+        """
+        self._deadline = deadline
 
     def get(self, path: str, query: dict[str, str] | None = None) -> Json:
         """Return one object or list."""
@@ -150,7 +159,7 @@ class ApiClient:
         query: dict[str, str],
         body: Json | None = None,
         content: str = "",
-        timeout: urllib3.Timeout = _TIMEOUT,
+        timeout: urllib3.Timeout | None = None,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -163,7 +172,7 @@ class ApiClient:
                 url,
                 headers=headers,
                 body=None if body is None else json.dumps(body),
-                timeout=timeout,
+                timeout=timeout or self._timeout(),
                 preload_content=not stream,
             )
         except urllib3.exceptions.HTTPError as error:
@@ -173,6 +182,11 @@ class ApiClient:
                 f"{method} {path}: {response.status} {_message(response)}"
             )
         return response
+
+    def _timeout(self) -> urllib3.Timeout:
+        left = max(_LEAST_SECONDS, self._deadline - time.monotonic())
+        total = min(CONNECT_SECONDS + READ_SECONDS, left)
+        return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=READ_SECONDS)
 
     def _fresh_token(self) -> str:
         now = time.monotonic()

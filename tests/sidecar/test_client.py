@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,3 +52,18 @@ def test_an_error_in_a_watch_says_what_to_do(
     assert next(events) == pod
     with pytest.raises(error, match="too old resource version"):
         next(events)
+
+
+@pytest.mark.parametrize(("left", "at_most"), [(0.5, 1.0), (-5.0, 0.7)])
+def test_nobody_is_waited_for_beyond_the_deadline(
+    tmp_path: Path, left: float, at_most: float
+) -> None:
+    (tmp_path / "token").write_text("token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
+        began = time.monotonic()
+        client.hurry(began + left)
+        with pytest.raises(RetryLaterError):
+            client.get("/api/v1/pods")
+        assert time.monotonic() - began < at_most

@@ -22,7 +22,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
-from sidecar.decide import TABLE, decide
+from sidecar.decide import TABLE, decide, seconds_to_fence
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -209,6 +209,16 @@ def test_a_replica_that_is_starting_is_left_to_start() -> None:
 def test_it_is_not_stopped_a_moment_too_early() -> None:
     late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 6.9, changed_at=NOW - 6.9))
     assert decide(late, SETTINGS).situation == "Leading"
+
+
+@pytest.mark.parametrize(("ago", "left"), [(1.0, 6.0), (6.5, 0.5), (9.0, 0.0)])
+def test_a_writable_holder_looks_again_before_its_deadline(ago: float, left: float) -> None:
+    late = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - ago))
+    assert seconds_to_fence(late, SETTINGS) == left
+
+
+def test_a_replica_has_no_deadline() -> None:
+    assert seconds_to_fence(REPLICA, SETTINGS) is None
 
 
 def test_a_set_of_one_member_has_nobody_to_fear() -> None:

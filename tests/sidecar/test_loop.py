@@ -55,6 +55,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         me=ME,
         settings=SETTINGS,
         clock=time.monotonic,
+        client=client,
         lease=LeaseKeeper(
             client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None
         ),
