@@ -26,7 +26,6 @@ from sidecar.postgres.configuration import (
     upstream,
 )
 from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.server import Preparation
 from sidecar.postgres.upstream import UpstreamError, identify
 
 
@@ -74,7 +73,7 @@ class Actor:
             case Promote():
                 adapters.server.promote()
             case PreparePrimary():
-                adapters.server.prepare(Preparation(self._password))
+                adapters.server.prepare(self._password)
             case PutStandbySignal():
                 adapters.bootstrap.put_standby_signal()
             case StopPostgres():

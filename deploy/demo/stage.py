@@ -129,9 +129,9 @@ class Stage:
 
     # ── psql ──────────────────────────────────────────────────────────────────────────────
 
-    def psql(self, host: str, statement: str, *, password: str = "") -> str:
+    def psql(self, host: str, statement: str) -> str:
         """Run psql in the client pod in front of the audience; it has to succeed."""
-        output, code = self._psql(host, statement, password)
+        output, code = self._psql(host, statement)
         self.show(f'psql -h {host} -c "{statement}"', output)
         if code != 0:
             raise StepFailedError(f"psql -h {host}: {output}")
@@ -139,7 +139,7 @@ class Stage:
 
     def psql_refused(self, host: str, statement: str) -> str:
         """Run psql in the client pod in front of the audience; it has to be refused."""
-        output, code = self._psql(host, statement, "")
+        output, code = self._psql(host, statement)
         self.show(f'psql -h {host} -c "{statement}"', output)
         if code == 0:
             raise StepFailedError(f"psql -h {host} was expected to be refused: {output}")
@@ -147,16 +147,15 @@ class Stage:
 
     def query(self, host: str, statement: str) -> str | None:
         """Return the bare value of a query; None where it cannot be had now."""
-        output, code = self._psql(host, statement, "", "-At")
+        output, code = self._psql(host, statement, "-At")
         return output.strip() if code == 0 else None
 
-    def _psql(self, host: str, statement: str, password: str, *flags: str) -> tuple[str, int]:
-        environment = [f"PGPASSWORD={password}"] if password else []
+    def _psql(self, host: str, statement: str, *flags: str) -> tuple[str, int]:
         marker = "psql ended with "
         script = 'psql -X -U postgres -h "$0" "$@" 2>&1; echo "psql ended with $?"'
         words = ("sh", "-c", script, host, *flags, "-c", statement)
         output = self.ask(
-            "-n", NAMESPACE, "exec", "client", "--", "env", "PGCONNECT_TIMEOUT=3", *environment,
+            "-n", NAMESPACE, "exec", "client", "--", "env", "PGCONNECT_TIMEOUT=3",
             *words,
         )  # fmt: skip
         text, _, code = output.rpartition(marker)

@@ -10,7 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -69,13 +69,6 @@ class NeedsOperatorError(Exception):
     """PostgreSQL is set up in a way that only a person can change; the message says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What a primary is prepared with."""
-
-    replication_password: str
-
-
 class Server:
     """This pod's PostgreSQL, reached over loopback as the superuser."""
 
@@ -127,11 +120,11 @@ class Server:
 
         self._request("promote", promote)
 
-    def prepare(self, preparation: Preparation) -> None:
+    def prepare(self, replication_password: str) -> None:
         """Make the replication role, its pg_hba line and what replicas need, on the primary."""
 
         def prepare(connection: psycopg.Connection[DictRow]) -> None:
-            _make_replication_role(connection, preparation.replication_password)
+            _make_replication_role(connection, replication_password)
             _admit_replication(connection)
             _keep_wal(connection)
             connection.execute("SELECT pg_reload_conf()")

@@ -13,7 +13,7 @@ from sidecar.postgres import process
 from sidecar.postgres.configuration import HBA_LINE, conninfo, with_settings
 from sidecar.postgres.control_data import parse_control_data
 from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.server import Preparation, Server
+from sidecar.postgres.server import Server
 from sidecar.postgres.upstream import UpstreamError, identify
 from tests.support.database import Database, own, wait_until
 
@@ -95,11 +95,11 @@ def test_a_prepared_primary_lets_a_replica_be_cloned_and_follow(
     database.start()
     server = connect(database.port)
     primary = wait_for(server, ServerState.WRITABLE)
-    server.prepare(Preparation("derived"))
+    server.prepare("derived")
     wait_until(lambda: server.view().prepared, "preparation")
     # In a pod the sidecar has PostgreSQL's uid; the test, being root, has left root's file.
     own(database.directory / "pg_hba.conf")
-    server.prepare(Preparation("derived"))
+    server.prepare("derived")
     time.sleep(1.1)
     assert identify(replication(database.port), "derived") == primary.system_identifier
 
@@ -131,7 +131,7 @@ def test_preparing_twice_changes_nothing(connect: Connect, database: Database) -
     wait_for(server, ServerState.WRITABLE)
     hba = database.directory / "pg_hba.conf"
     for _ in range(2):
-        server.prepare(Preparation("derived"))
+        server.prepare("derived")
         wait_until(lambda: server.view().prepared, "preparation")
         time.sleep(1.1)
     assert hba.read_text().splitlines().count(HBA_LINE) == 1
@@ -147,7 +147,7 @@ def test_a_pg_hba_conf_outside_of_the_data_directory_is_left_to_the_operator(
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
-    server.prepare(Preparation("derived"))
+    server.prepare("derived")
     wait_until(lambda: HBA_LINE in (server.view().problem or ""), "the advice")
     assert elsewhere.read_text() == "host all all all trust\n"
 
@@ -160,7 +160,7 @@ def test_the_password_of_the_replication_role_never_travels(
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
-    server.prepare(Preparation("never-to-be-seen"))
+    server.prepare("never-to-be-seen")
     wait_until(lambda: server.view().prepared, "preparation")
     log = database.host.log()
     assert "ROLE" in log
