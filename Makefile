@@ -12,12 +12,16 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check images cluster-up cluster-down clean
+.PHONY: help demo test check simulate chaos bench-agent diagram images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
 	@echo "make test                     everything that CI runs"
 	@echo "make check                    lint, types, import contracts, unit tests"
+	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000"
+	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
+	@echo "make bench-agent              what a member at rest costs"
+	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make cluster-up cluster-down  the local cluster alone"
 	@echo "make images                   build what changed, load it into the running cluster"
 	@echo "make clean                    the cluster and everything in the cache"
@@ -35,6 +39,18 @@ check:
 test: check
 	$(LOCAL) prepare
 	$(VENV) pytest -v -m "cluster or postgres"
+
+simulate:
+	@$(VENV) python -m tests.simulator --schedules $(or $(SCHEDULES),5000)
+
+chaos:
+	@$(VENV) python -m tests.chaos
+
+bench-agent:
+	@$(VENV) python -m tests.bench.agent
+
+diagram:
+	@$(VENV) python -m tests.support.diagram
 
 images:
 	@$(LOCAL) images

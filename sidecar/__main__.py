@@ -14,6 +14,7 @@ import waitress
 from sidecar import contract
 from sidecar.act import Actor
 from sidecar.bootstrap import Bootstrap
+from sidecar.failsafe import Seal
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
@@ -22,16 +23,22 @@ from sidecar.loop import Loop
 from sidecar.observation import Identity
 from sidecar.observe import Adapters
 from sidecar.peers import Peers
-from sidecar.postgres import credentials
+from sidecar.postgres import credentials, process
+from sidecar.postgres.configuration import upstream
+from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
+from sidecar.promises import Promises, Respondent
 from sidecar.report.http import Application
 from sidecar.report.log import configure_logging
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
+from sidecar.teller import Teller
+from sidecar.watchdog import Watchdog
 
 _PR_SET_DUMPABLE = 4
+_REFRESH_SECONDS = 0.3
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +74,9 @@ def main() -> int:
     def wake() -> None:
         loop.wake()
 
+    handshake = Path(contract.HANDSHAKE_DIRECTORY)
+    seal = Seal.of(superuser.password, namespace, settings.set_name)
+    replication = superuser.replication_password(settings.set_name)
     adapters = Adapters(
         me=me,
         settings=settings,
@@ -74,19 +84,48 @@ def main() -> int:
         client=client,
         lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
         pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
-        bootstrap=Bootstrap(Path(contract.HANDSHAKE_DIRECTORY), me, silence=settings.ttl),
+        bootstrap=Bootstrap(handshake, me, silence=settings.ttl),
         server=Server(superuser, clock=clock, on_change=wake),
-        writers=WriterMemory(Path(contract.HANDSHAKE_DIRECTORY)),
-        peers=Peers(me),
+        writers=WriterMemory(handshake),
+        peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
+        promises=Promises(clock),
+        forks=ForkFinder(upstream(settings, me.name), replication, clock=clock, on_change=wake),
     )
-    loop = Loop(adapters, Actor(adapters, superuser), Events(client, namespace, me), reporter)
+    events = Events(client, namespace, me)
+    teller = Teller(me, adapters.pods, events)
+    watchdog = Watchdog(clock=clock, kill=lambda: _kill(adapters))
+    loop = Loop(adapters, Actor(adapters, superuser, events), teller, watchdog, reporter)
     signal.signal(signal.SIGTERM, lambda *_: loop.leave())
     adapters.bootstrap.provide_script()
     adapters.lease.start()
     adapters.pods.start()
-    _serve(Application(reporter, Metrics(reporter, settings.set_name), settings))
+    teller.start()
+    watchdog.start()
+    respondent = Respondent(
+        me,
+        seal,
+        adapters.promises,
+        lease=adapters.lease.newest,
+        pods=adapters.pods.observe,
+        clock=clock,
+    )
+    _serve(
+        Application(
+            reporter,
+            Metrics(reporter, settings.set_name),
+            settings,
+            refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
+            respondent=respondent,
+        )
+    )
     loop.run()
     return 0
+
+
+def _kill(adapters: Adapters) -> None:
+    directory = adapters.bootstrap.data_directory()
+    if directory is not None:
+        process.send(directory, signal.SIGKILL)
 
 
 def _serve(application: Application) -> None:

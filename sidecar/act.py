@@ -4,96 +4,190 @@ from pathlib import Path
 
 from sidecar.action import (
     Action,
+    AskToStay,
+    Attach,
+    Attention,
+    Checkpoint,
     Clone,
+    DeleteOwnPod,
+    Detach,
+    ForgetPromotion,
+    KeepSlots,
     PreparePrimary,
     Promote,
     PutStandbySignal,
+    Reclone,
+    Refuse,
     ReleaseLease,
     RenewLease,
+    Rewind,
     RunInitdb,
     SetRole,
+    SetSynchronous,
     StartPostgres,
     StopPostgres,
     TakeLease,
 )
-from sidecar.kube.client import ApiError
+from sidecar.contract import slot_name
+from sidecar.kube.client import ApiError, RetryLaterError
+from sidecar.kube.events import Events
 from sidecar.observe import Adapters
 from sidecar.postgres import process
 from sidecar.postgres.configuration import (
     conninfo,
     password_file_line,
+    primary_conninfo,
     standby_settings,
     upstream,
 )
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.upstream import UpstreamError, identify
+from sidecar.promises import PromisedError
 
 
 class Actor:
     """The hands of one member."""
 
-    def __init__(self, adapters: Adapters, credentials: Credentials) -> None:
+    def __init__(self, adapters: Adapters, credentials: Credentials, events: Events) -> None:
         """Act through these adapters, with the set's credentials."""
         self._adapters = adapters
+        self._events = events
         self._password = credentials.replication_password(adapters.settings.set_name)
 
-    def carry_out(self, actions: tuple[Action, ...]) -> str | None:
+    def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
         """Return None, or one sentence about the action that failed; the rest was not tried.
 
-        What failed is decided again at the next look, so nothing is retried here.
+        What failed is decided again at the next look, so nothing is retried here. After
+        `deadline` (on the adapters' clock) the right to lead may be another's: this process may
+        have been frozen since it looked. What the API server does not check itself isn't done then.
         """
         for action in actions:
+            if self._adapters.clock() > deadline and isinstance(action, Promote | SetRole):
+                return f"too late for {type(action).__name__}: looking again first"
             try:
-                self._carry_out(action)
+                self._carry_out(action, deadline)
             except ApiError as error:
                 return f"the API server did not take {type(action).__name__}: {error}"
             except UpstreamError as error:
-                return f"the primary cannot be cloned: {error}"
+                return f"the primary cannot be copied: {error}"
+            except PromisedError as error:
+                return str(error)
             except OSError as error:
                 return f"{type(action).__name__} did not succeed: {error}"
         return None
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901 - a flat list of cases
+    def _carry_out(self, action: Action, deadline: float) -> None:  # noqa: C901, PLR0912 - flat
         adapters = self._adapters
         match action:
             case TakeLease():
-                adapters.lease.take(expired=action.expired)
+                self._take(action)
             case RenewLease():
-                adapters.lease.renew(action)
+                self._renew(action)
             case ReleaseLease():
-                adapters.lease.release()
+                adapters.lease.release(action.heir)
+            case AskToStay():
+                self._ask_to_stay(action)
+            case Refuse():
+                self._events.record(action.reason, action.sentence, Attention.WARNING)
             case SetRole():
                 adapters.pods.set_role(action)
+            case DeleteOwnPod():
+                self._delete_own_pod(action)
             case RunInitdb():
                 adapters.bootstrap.order("initdb")
             case Clone():
-                self._clone(action)
+                self._copy("clone", action.system_identifier)
+            case Rewind():
+                self._copy("rewind", action.system_identifier)
+            case Reclone():
+                self._copy("reclone", action.system_identifier)
             case StartPostgres():
                 self._start()
             case Promote():
-                adapters.server.promote()
+                slots = [slot_name(member) for member in self._others()]
+                adapters.bootstrap.note_promotion(action.from_timeline)
+                self._note_writer()
+                adapters.server.promote(slots=slots, deadline=deadline)
+            case ForgetPromotion():
+                adapters.bootstrap.forget_promotion()
             case PreparePrimary():
                 adapters.server.prepare(self._password)
+            case SetSynchronous():
+                adapters.server.set_synchronous(action.members, action.number)
+            case Detach():
+                adapters.server.follow("")
+            case Attach():
+                settings, me = adapters.settings, adapters.me.name
+                adapters.server.follow(primary_conninfo(settings, me, self._password))
+            case KeepSlots():
+                adapters.server.keep_slots([slot_name(member) for member in action.members])
+            case Checkpoint():
+                adapters.server.checkpoint()
             case PutStandbySignal():
                 adapters.bootstrap.put_standby_signal()
             case StopPostgres():
                 process.send(self._data_directory(), action.signal)
 
-    def _clone(self, action: Clone) -> None:
+    def _note_writer(self) -> None:
+        """A promotion may take its time: from now on this server counts as one that may write."""
+        pid = process.postmaster_pid(self._data_directory())
+        if pid is not None:
+            self._adapters.writers.remember(pid)
+
+    def _take(self, action: TakeLease) -> None:
+        view = self._adapters.lease.newest()
+        with self._adapters.promises.taking(view.record if view else None):
+            self._adapters.lease.take(expired=action.expired)
+
+    def _renew(self, action: RenewLease) -> None:
+        reach = self._adapters.reach
+        try:
+            self._adapters.lease.renew(action)
+        except RetryLaterError:
+            reach.renewal_failed_at = self._adapters.clock()
+            raise
+        reach.renewal_failed_at = None
+
+    def _ask_to_stay(self, action: AskToStay) -> None:
+        adapters = self._adapters
+        view = adapters.lease.newest()
+        if view is None or view.record is None:
+            return
+        asked_at = adapters.clock()
+        pods = adapters.pods.observe() or ()
+        if adapters.peers.ask_to_stay(pods, action.members, view.record):
+            adapters.lease.excuse(asked_at)
+        answered = adapters.peers.heard_at >= asked_at
+        adapters.reach.question_failed_at = None if answered else adapters.clock()
+
+    def _delete_own_pod(self, action: DeleteOwnPod) -> None:
+        if action.reclone:
+            self._adapters.bootstrap.mark_for_reclone()
+        self._adapters.pods.delete(self._adapters.me)
+
+    def _copy(self, verb: str, system_identifier: str) -> None:
+        """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""
         target = upstream(self._adapters.settings, self._adapters.me.name)
         found = identify(target, self._password)
-        if found != action.system_identifier:
+        if found != system_identifier:
             raise UpstreamError(
                 f"{target['host']} leads to a database with system identifier {found}, "
-                f"this set's is {action.system_identifier}"
+                f"this set's is {system_identifier}"
             )
         self._adapters.bootstrap.write_password_file(password_file_line(self._password))
-        self._adapters.bootstrap.order("clone", conninfo(target))
+        self._adapters.bootstrap.order(verb, conninfo(target))
 
     def _start(self) -> None:
         settings, me = self._adapters.settings, self._adapters.me
-        self._adapters.bootstrap.write_settings(standby_settings(settings, me.name, self._password))
+        can_rewind = self._adapters.bootstrap.observe(self._adapters.clock()).can_rewind
+        self._adapters.bootstrap.write_settings(
+            standby_settings(settings, me.name, self._password, log_hints=can_rewind is False)
+        )
         self._adapters.bootstrap.order("start")
+
+    def _others(self) -> list[str]:
+        pods = self._adapters.pods.observe() or ()
+        return sorted(pod.name for pod in pods if pod.name != self._adapters.me.name)
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()

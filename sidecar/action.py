@@ -20,11 +20,36 @@ class RenewLease:
     system_identifier: str | None
     timeline: int | None
     members: tuple[str, ...]
+    position: int | None = None
+    voters: tuple[str, ...] = ()
+    copies: int = 0
+    heir: str | None = None
+    switchover_to: str | None = None
+    """What remains of the operator's wish: None clears it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseLease:
     """Give the Lease up; PostgreSQL here is read-only, stopped or without data."""
+
+    heir: str | None = None
+    """Who is to take it; it has everything that was promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskToStay:
+    """Ask these members whether the holder may go on while the API server is away."""
+
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell the operator, by an Event, that a wish is not carried out, and why."""
+
+    reason: str
+    """CamelCase; the reason of the Event."""
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +65,45 @@ class Clone:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewind:
+    """Let bootstrap make a diverged directory a follower again, by pg_rewind."""
+
+    system_identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reclone:
+    """Let bootstrap copy the primary anew and keep the old directory aside."""
+
+    system_identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOwnPod:
+    """Get to bootstrap again: only there can a data directory be rewound or cloned."""
+
+    reclone: bool
+    """This directory can't be caught up with; nothing but a new clone helps."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartPostgres:
     """Let bootstrap put `standby.signal` and end, so that PostgreSQL starts, read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Make PostgreSQL writable; only ever decided for the holder of the Lease."""
+    """Make PostgreSQL writable; only ever decided for the holder of the Lease.
+
+    Noted in the data directory before, until `ForgetPromotion`.
+    """
+
+    from_timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPromotion:
+    """The new timeline is on record, or there is none: the note is done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +114,36 @@ class PutStandbySignal:
 @dataclass(frozen=True, slots=True)
 class PreparePrimary:
     """Make the replication role, its pg_hba line and the settings that replicas need."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSynchronous:
+    """Let each commit wait until this many of these members have it on disk."""
+
+    members: tuple[str, ...]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Let this standby receive WAL from nobody, so that no commit counts on it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Let this standby follow whoever is primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSlots:
+    """Have replication slots for exactly these members."""
+
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write out what is dirty now, so that stopping has little left to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +167,23 @@ Action = (
     TakeLease
     | RenewLease
     | ReleaseLease
+    | AskToStay
+    | Refuse
     | RunInitdb
     | Clone
+    | Rewind
+    | Reclone
+    | DeleteOwnPod
     | StartPostgres
     | Promote
+    | ForgetPromotion
     | PutStandbySignal
     | PreparePrimary
+    | SetSynchronous
+    | Detach
+    | Attach
+    | KeepSlots
+    | Checkpoint
     | StopPostgres
     | SetRole
 )

@@ -5,6 +5,7 @@ Also here, because the data directory is only known from that report: the heartb
 `standby.signal`.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,11 @@ from sidecar.postgres.configuration import with_settings
 from sidecar.postgres.control_data import parse_control_data
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
-_HEAD_LINES: Final = 6
-"""session, done, refusal, failure, pgdata, data; what pg_controldata printed comes after."""
+_UNSETTLED: Final = "unsettled"
+_FOR_RECLONE: Final = ".pgset-reclone"
+_PROMOTING: Final = ".pgset-promoting"
+_HEAD_LINES: Final = 7
+"""session, done, refusal, failure, pgdata, data, rewind; then what pg_controldata printed."""
 
 
 class Bootstrap:
@@ -28,6 +32,7 @@ class Bootstrap:
         self._ordered: tuple[str, int, str] | None = None
         self._foreign_heartbeat: tuple[str, float] | None = None
         self._beats = 0
+        self._write_failure: str | None = None
 
     def provide_script(self) -> None:
         """Put the script where the bootstrap container starts it."""
@@ -39,7 +44,11 @@ class Bootstrap:
         return Path(report["pgdata"]) if report else None
 
     def observe(self, now: float) -> BootstrapView:
-        """Return what bootstrap says, and beat the heart in the data directory if it is ours."""
+        """Return what bootstrap says, and beat the heart in the data directory if it is ours.
+
+        Files that an earlier life has left half-moved are put in order then; until that is done,
+        nothing can be said of the data.
+        """
         report = self._report()
         if report is None:
             return BootstrapView(data=None, running=True)
@@ -47,9 +56,11 @@ class Bootstrap:
         other = self._other_writer(directory, now)
         if other is None:
             self._beat(directory)
+            if report["data"] == _UNSETTLED and not (self._busy(report) or report["refusal"]):
+                self.order("settle")
         control = parse_control_data(report["control_data"])
         return BootstrapView(
-            data=DataState(report["data"]),
+            data=None if report["data"] == _UNSETTLED else DataState(report["data"]),
             running=not self._has_started(report),
             busy=self._busy(report),
             refusal=report["refusal"] or None,
@@ -58,6 +69,11 @@ class Bootstrap:
             timeline=control.timeline if control else None,
             position=control.position if control else None,
             other_writer=other,
+            write_failure=self._write_failure,
+            can_rewind=control.can_rewind if control else None,
+            rewind_failed=report["rewind"] == "impossible",
+            rewound=report["rewind"] == "done",
+            promoting_from=_read_number(directory / _PROMOTING),
         )
 
     def order(self, verb: str, conninfo: str = "") -> None:
@@ -70,7 +86,7 @@ class Bootstrap:
         _write(self._handshake / "order", f"{report['session']} {number} {verb}\n{conninfo}\n")
 
     def write_password_file(self, line: str) -> None:
-        """Leave the password for a clone where bootstrap's libpq looks for it."""
+        """Leave the password for clone, rewind and reclone where bootstrap's libpq looks for it."""
         _write(self._handshake / "pgpass", f"{line}\n", mode=0o600)
 
     def write_settings(self, settings: dict[str, str]) -> None:
@@ -92,6 +108,25 @@ class Bootstrap:
         directory = self.data_directory()
         if directory is not None:
             (directory / "standby.signal").touch()
+
+    def mark_for_reclone(self) -> None:
+        """Let the bootstrap of this pod's next life report this data as one to be cloned anew."""
+        directory = self.data_directory()
+        if directory is not None:
+            (directory / _FOR_RECLONE).touch()
+
+    def note_promotion(self, from_timeline: int) -> None:
+        """Remember, for the next life of this pod as well, that a new timeline may be begun."""
+        directory = self.data_directory()
+        if directory is not None:
+            _write(directory / _PROMOTING, f"{from_timeline}\n", mode=0o600)
+            _sync(directory)
+
+    def forget_promotion(self) -> None:
+        """The new timeline is on record, or there is none."""
+        directory = self.data_directory()
+        if directory is not None:
+            (directory / _PROMOTING).unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Stop the heartbeat, so that a successor need not wait for its silence."""
@@ -145,13 +180,32 @@ class Bootstrap:
         self._beats += 1
         try:
             _write(directory / _HEARTBEAT, f"{self._me.uid} {self._beats}\n")
-        except OSError:
-            # A full or read-only volume shows in PostgreSQL itself; the heartbeat is for peers.
-            return
+        except OSError as error:
+            # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
+            self._write_failure = f"{directory} takes no writes: {error.strerror}"
+        else:
+            self._write_failure = None
 
 
 def _script() -> Path:
     return Path(__file__).with_name("bootstrap.sh")
+
+
+def _read_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _sync(directory: Path) -> None:
+    """Let what was written to the directory survive a crash of the node."""
+    for path in (directory / _PROMOTING, directory):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:

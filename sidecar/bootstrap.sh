@@ -6,23 +6,43 @@
 #   usage: bootstrap.sh COMMAND...   what starts PostgreSQL, such as: docker-entrypoint.sh postgres
 #
 # /run/pgset/report   written here: the session, the number of the last order, what is found
-# /run/pgset/order    written by the sidecar: "<session> <number> initdb|clone|start", and on a
-#                     second line the conninfo for clone
+# /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
+#                     settle|initdb|clone|rewind|reclone|start, and on a second line the conninfo
+#                     for clone, rewind and reclone
 #
 # The folder outlives a restart of this script, the session does not: no old order is obeyed.
 #
-# New data is made in $PGDATA/.pgset-new and moved up with PG_VERSION last: while that folder is
-# there and PG_VERSION is not, nothing has ever been served from here and it can be redone.
+# Data is only ever changed in a folder inside of $PGDATA, which cannot be renamed itself where it
+# is a volume. How far that is shows in the folder's name, so that each step is one rename, and
+# whatever interrupts it, the next life of this script knows how to go on. It does so when told to
+# settle, since on shared storage its former life may still be at work.
+#   .pgset-new        an initdb or a clone under way: deleted and redone
+#   .pgset-rewinding  pg_rewind works here, on the only copy of that data: nobody may start it
+#   .pgset-whole      a finished clone, to which the present data makes room: gone on with
+#   .pgset-up         a whole data directory on its way up into $PGDATA: gone on with
+# PG_VERSION is the first file to leave $PGDATA and the last to enter it, and no server starts
+# without it.
+#   .pgset-old        what the last re-clone took the place of. pg_basebackup and pg_rewind pass
+#                     over names that begin with pgsql_tmp, so no other member copies that.
+#   .pgset-reclone    written by the sidecar: only a new clone helps this data
 set -eu
 export LC_ALL=C
 
 handshake=${PGSET_HANDSHAKE:-/run/pgset}
 data=${PGDATA:-/var/lib/postgresql/data}
+data=${data%/}
 staging=$data/.pgset-new
+rewinding=$data/.pgset-rewinding
+whole=$data/.pgset-whole
+up=$data/.pgset-up
+kept=$data/.pgset-old/pgsql_tmp.data
+kept_next=$data/.pgset-old/pgsql_tmp.next
+unusable=$data/.pgset-reclone
 session=$(cat /proc/sys/kernel/random/uuid)
 done=0
 refusal=
 failure=
+rewind=
 
 report() {
     {
@@ -32,28 +52,41 @@ report() {
         echo "failure=$failure"
         echo "pgdata=$data"
         echo "data=$(data_state)"
-        if [ -s "$data/PG_VERSION" ]; then
-            pg_controldata -D "$data" 2>&1 || true
-        fi
+        echo "rewind=$(rewind_state)"
+        for place in "$data" "$rewinding"; do
+            if [ -s "$place/PG_VERSION" ]; then pg_controldata -D "$place" 2>&1 || true; fi
+        done
     } > "$handshake/report.new"
     mv "$handshake/report.new" "$handshake/report"
 }
 
 data_state() {
-    if [ -s "$data/PG_VERSION" ]; then
-        echo present
+    if [ -d "$whole" ] || [ -d "$up" ]; then
+        echo unsettled
+    elif [ -d "$rewinding" ]; then
+        echo broken
+    elif [ -s "$data/PG_VERSION" ]; then
+        if [ -e "$unusable" ]; then echo broken; else echo present; fi
+    elif [ -n "$(user_files "$data")" ]; then
+        echo not-ours
     elif [ -d "$staging" ]; then
         echo interrupted
-    elif [ -n "$(user_files)" ]; then
-        echo not-ours
     else
         echo empty
     fi
 }
 
+# A second pg_rewind over a half-done one would miss what the first brought from a primary that is
+# another one by now.
+rewind_state() {
+    if [ -d "$rewinding" ] || [ -e "$unusable" ]; then echo impossible; else echo "$rewind"; fi
+}
+
 # Everything but what a fresh file system and we ourselves put there.
 user_files() {
-    find "$data" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name '.pgset-*' "$@"
+    folder=$1
+    shift
+    find "$folder" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name '.pgset-*' "$@"
 }
 
 # A message that the operator has to act on; nothing is touched and nothing starts meanwhile.
@@ -90,28 +123,109 @@ check_owner() {
 }
 
 # (set -e does not hold inside a function whose failure is handled: hence the chains of &&.)
-clear_staging() {
-    if [ -d "$staging" ]; then
-        user_files -exec rm -rf {} + && rm -rf "$staging" || return 1
+
+# FROM TO. What cannot be moved stays, and PG_VERSION is not the caller's to move then.
+move_all_but_version() {
+    user_files "$1" ! -name PG_VERSION -exec sh -c 'mv "$@" "$0/"' "$2" {} + &&
+        [ -z "$(user_files "$1" ! -name PG_VERSION)" ]
+}
+
+take_out() {
+    { [ ! -e "$1/PG_VERSION" ] || mv "$1/PG_VERSION" "$2/"; } && move_all_but_version "$1" "$2"
+}
+
+# mv would put a folder into one that is there already.
+rename() {
+    [ ! -e "$2" ] && mv "$1" "$2"
+}
+
+bring_up() {
+    move_all_but_version "$up" "$data" && sync || return 1
+    if [ -e "$up/PG_VERSION" ]; then mv "$up/PG_VERSION" "$data/" || return 1; fi
+    sync && rm -rf "$up"
+}
+
+# A folder that is whole starts read-only, whoever starts it, and knows nothing of the member that
+# it was copied from.
+seal() {
+    touch "$1/standby.signal" && rm -rf "$1"/.pgset-* "$1/postmaster.pid" && sync
+}
+
+# The older copy goes only when everything of the present data stands beside it. Done twice, the
+# second time finds nothing to set aside, and keeps what there is.
+set_aside() {
+    # PostgreSQL starts in no folder that others may read, and one day somebody will want it to.
+    mkdir -p "$kept_next" && chmod 0700 "$kept_next" && take_out "$data" "$kept_next" || return 1
+    if [ -d "$rewinding" ]; then
+        take_out "$rewinding" "$kept_next" && rm -rf "$rewinding" || return 1
     fi
-    mkdir -m 0700 "$staging"
+    sync || return 1
+    if ! rmdir "$kept_next" 2>/dev/null; then
+        rm -rf "$kept" && rename "$kept_next" "$kept" || return 1
+    fi
+    rm -f "$unusable" && sync
+}
+
+# Go on where an earlier life of this script was stopped.
+settle() {
+    if [ -d "$whole" ]; then
+        set_aside && rename "$whole" "$up" || return 1
+    fi
+    if [ -d "$up" ]; then bring_up; fi
+}
+
+settle_or_refuse() {
+    settle || refuse "the files in the data directory $data cannot be moved: see the log of this container, mend the volume and restart the pod"
+}
+
+clear_staging() {
+    rm -rf "$staging" && mkdir -m 0700 "$staging"
 }
 
 move_up() {
-    touch "$staging/standby.signal" &&
-        rm -f "$staging"/.pgset-* "$staging/postmaster.pid" &&
-        sync &&
-        find "$staging" -mindepth 1 -maxdepth 1 ! -name PG_VERSION \
-            -exec sh -c 'mv "$@" "$0/"' "$data" {} + &&
-        mv "$staging/PG_VERSION" "$data/" &&
-        sync &&
-        rmdir "$staging"
+    seal "$staging" && rm -f "$unusable" && rename "$staging" "$up" && bring_up
+}
+
+has_no_data() {
+    case $(data_state) in
+        empty | interrupted) ;;
+        *) failure="there is data already"; return 1 ;;
+    esac
+}
+
+# What is mounted inside of the data directory cannot be renamed with the rest.
+has_no_mounts() {
+    while read -r _ _ _ _ place _; do
+        case $place in
+            "$data"/*)
+                failure="a volume is mounted at $place, inside of the data directory, which therefore cannot be made anew: mount it elsewhere, or mend this member by hand"
+                return 1
+                ;;
+        esac
+    done < /proc/self/mountinfo
+}
+
+# pg_basebackup would put them at the primary's own paths: outside of the volume or, where that is
+# shared, at a place that another member uses. A primary that refuses the question is an older one
+# of ours, which admits this role for replication alone; then it shows in the clone.
+has_no_tablespaces() {
+    names=$(ask_primary "$1" "SELECT string_agg(spcname, ', ') FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')") || return 0
+    if [ -n "$names" ]; then
+        failure="the primary has tablespaces ($names), which cannot be copied to other members: move what is in them to pg_default and drop them"
+        return 1
+    fi
+}
+
+ask_primary() {
+    PGPASSFILE=$handshake/pgpass PGOPTIONS='-c statement_timeout=5s' \
+        psql --no-psqlrc --no-align --tuples-only --no-password \
+        --dbname="$1 dbname=postgres" --command="$2"
 }
 
 # The stock entrypoint makes the data and runs the user's scripts as ever, but the server it ends
 # in listens on no TCP address; as soon as that one is up, it is stopped.
 run_initdb() {
-    clear_staging || return 1
+    has_no_data && clear_staging || return 1
     arguments=${POSTGRES_INITDB_ARGS:-}
     case " $arguments " in
         *-data-checksums*) ;;
@@ -132,20 +246,126 @@ final_server_is_ready() {
         sed -n 8p "$staging/postmaster.pid" | grep -q ready
 }
 
-clone() {
-    clear_staging &&
+copy_primary() {
+    has_no_tablespaces "$1" && clear_staging &&
         PGPASSFILE=$handshake/pgpass pg_basebackup --pgdata="$staging" --dbname="$1" \
-            --wal-method=stream --checkpoint=fast --no-password &&
-        move_up
+            --wal-method=stream --checkpoint=fast --no-password || return 1
+    if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
+        failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
+        return 1
+    fi
+}
+
+clone() {
+    has_no_data && copy_primary "$1" && move_up
+}
+
+# The present data stays where it is until the copy is complete, and is then kept aside.
+reclone() {
+    case $(data_state) in
+        present | broken) ;;
+        *) failure="there is no data to clone anew"; return 1 ;;
+    esac
+    has_no_mounts && copy_primary "$1" && seal "$staging" && rename "$staging" "$whole" && settle
+}
+
+control() {
+    pg_controldata -D "$data" | sed -n "s/^$1: *//p"
+}
+
+# pg_rewind reads the primary's control file, where its timeline stands only after its first
+# checkpoint as a primary; before that pg_rewind may find that there is nothing to do.
+primary_is_ready() {
+    tries=0
+    while :; do
+        same=$(ask_primary "$1" "SELECT (pg_control_checkpoint()).timeline_id = ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int") || {
+            failure="the primary does not answer: see the log of this container"
+            return 1
+        }
+        if [ "$same" = t ]; then return; fi
+        tries=$((tries + 1))
+        if [ "$tries" -gt 60 ]; then
+            failure="the primary has not made a checkpoint since its promotion"
+            return 1
+        fi
+        sleep 0.5
+    done
+}
+
+# pg_rewind wants data that was shut down, and would see to that by a server that writes: its
+# checkpoint, where a standby crashed, makes a difference to the primary that pg_rewind then takes
+# for none. A standby without a primary writes nothing; it replays what WAL is here and is stopped.
+recover() {
+    if [ "$(control "Database cluster state")" = "shut down" ]; then return; fi
+    timeline=current
+    if [ "$(control "Min recovery ending loc's timeline")" -gt "$(control "Latest checkpoint's TimeLineID")" ]; then
+        timeline=$(control "Min recovery ending loc's timeline")
+    fi
+    : > "$handshake/replayed"
+    touch "$data/standby.signal" && rm -f "$data/postmaster.pid" && sync || return 1
+    # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
+    "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby=off \
+        -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \
+        -c archive_cleanup_command= -c archive_mode=off -c wal_keep_size=1TB \
+        -c restore_command="echo %f >> '$handshake/replayed'; false" \
+        -c wal_retrieve_retry_interval=100ms &
+    server=$!
+    until has_replayed_all; do
+        kill -0 "$server" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    kill -INT "$(sed -n 1p "$data/postmaster.pid")" || kill -INT "$server" || true
+    wait "$server" || true
+    [ "$(control "Database cluster state")" = "shut down in recovery" ]
+}
+
+# A standby asks for the next file of WAL until it comes; a file on its way it asks for at most
+# twice, for its last checkpoint and when the replay gets there.
+has_replayed_all() {
+    last=$(tail -n 1 "$handshake/replayed") && [ -n "$last" ] &&
+        [ "$(grep -cxF "$last" "$handshake/replayed")" -ge 5 ]
+}
+
+run_pg_rewind() {
+    PGPASSFILE=$handshake/pgpass pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
+        --source-server="$2 dbname=postgres" ${3:+"$3"}
+}
+
+# What can fail fails in the dry run, with the data where it was.
+is_rewindable() {
+    if recover "$@" && run_pg_rewind "$data" "$primary" --dry-run; then return; fi
+    # Not where the primary has gone meanwhile: it may go then, another time.
+    if primary_is_ready "$primary"; then rewind=impossible; fi
+    return 1
+}
+
+# CONNINFO COMMAND...; pg_rewind removes what the primary doesn't have, so our own files, and the
+# heartbeat that is written all the while, must not be where it works.
+rewind() {
+    primary=$1
+    shift
+    rewind=
+    if [ "$(data_state)" != present ]; then
+        failure="this data cannot be rewound, only cloned anew"
+        return 1
+    fi
+    has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
+        is_rewindable "$@" || return 1
+    rm -rf "$staging" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
+        rename "$up" "$rewinding" && sync &&
+        run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&
+        rename "$rewinding" "$up" && bring_up && rewind=done
 }
 
 # A postmaster.pid can only be left over: in this pod none runs before the init containers have
 # ended, and the sidecar has seen that no other pod writes here.
 start() {
-    [ -s "$data/PG_VERSION" ] || return 1
-    rm -f "$data/postmaster.pid" || return 1
-    if [ -d "$staging" ]; then rmdir "$staging" || return 1; fi
-    touch "$data/standby.signal" && sync
+    case $(data_state) in
+        present) ;;
+        broken) failure="this data cannot be started before it is cloned anew"; return 1 ;;
+        *) failure="there is no database to start"; return 1 ;;
+    esac
+    rm -f "$data/postmaster.pid" && rm -rf "$staging" && touch "$data/standby.signal" && sync
 }
 
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
@@ -154,6 +374,10 @@ if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files but no PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi
 report
+
+told() {
+    failure=${failure:-"$1 did not succeed: see the log of this container"}
+}
 
 while :; do
     conninfo=
@@ -166,11 +390,15 @@ while :; do
     fi
     failure=
     case $verb in
-        initdb) run_initdb "$@" || failure="initdb did not succeed: see the log of this container" ;;
-        clone) clone "$conninfo" || failure="the clone did not succeed: see the log of this container" ;;
-        start) start || failure="there is no database to start" ;;
+        settle) ;; # as after every order
+        initdb) run_initdb "$@" || told "initdb" ;;
+        clone) clone "$conninfo" || told "the clone" ;;
+        reclone) reclone "$conninfo" || told "the re-clone" ;;
+        rewind) rewind "$conninfo" "$@" || told "the rewind" ;;
+        start) start || told "the start" ;;
         *) failure="unknown order $verb" ;;
     esac
+    settle_or_refuse
     done=$number
     report
     if [ "$verb" = start ] && [ -z "$failure" ]; then exit 0; fi

@@ -4,6 +4,8 @@ Annotations stand on the user's StatefulSet and are copied to its pod template; 
 of them may hold is in `sidecar.settings`.
 """
 
+import functools
+import re
 from typing import Final
 
 VERSION: Final = "0.1.0"
@@ -28,7 +30,8 @@ REPLICA_VALUE: Final = f"{DOMAIN}/replica-value"
 """Annotation. The role label's value on a replica, instead of "replica"."""
 
 DURABILITY: Final = f"{DOMAIN}/durability"
-"""Annotation. What an acknowledged commit survives; this version knows "async"."""
+"""Annotation. What an acknowledged commit survives: "async", "sync",
+"sync-strict" or "quorum"."""
 
 TTL: Final = f"{DOMAIN}/ttl"
 """Annotation. How long the Lease is valid without renewal, such as "10s"."""
@@ -42,6 +45,10 @@ MAX_LAG: Final = f"{DOMAIN}/max-lag"
 UID: Final = f"{DOMAIN}/uid"
 """Annotation. The uid PostgreSQL runs as, where the image is neither official nor told by
 runAsUser."""
+
+PAUSED: Final = f"{DOMAIN}/paused"
+"""Annotation. "true": nobody takes over and nothing is handed over until it is "false" or gone. A
+state and no setting: sidecars read it from the StatefulSet, and it rolls no pod."""
 
 # ── On the pods ───────────────────────────────────────────────────────────────────────────
 
@@ -71,8 +78,12 @@ STATEFULSET_ANNOTATIONS: Final = (
     RENEW_INTERVAL,
     MAX_LAG,
     UID,
+    PAUSED,
 )
 """Every annotation of ours that a user may put on a StatefulSet."""
+
+STATES: Final = (PAUSED,)
+"""Those of them that say how things stand and not how the pods are made."""
 
 # ── On the Lease ──────────────────────────────────────────────────────────────────────────
 
@@ -89,10 +100,37 @@ HISTORY: Final = f"{DOMAIN}/history"
 """Annotation on the Lease: the last changes of the primary, one "timeline pod time" each,
 separated by commas."""
 
+POSITION: Final = f"{DOMAIN}/position"
+"""Annotation on the Lease: the primary's newest WAL position when it renewed, in bytes."""
+
+IN_SYNC: Final = f"{DOMAIN}/in-sync"
+"""Annotation on the Lease: the voters, separated by commas. Every acknowledged commit is on at
+least `pgset.dev/copies` of them. Absent with durability async."""
+
+COPIES: Final = f"{DOMAIN}/copies"
+"""Annotation on the Lease: on how many of the voters an acknowledged commit is at least."""
+
+HEIR: Final = f"{DOMAIN}/heir"
+"""Annotation on the Lease: the pod that the holder hands over to, while it does."""
+
+SWITCHOVER_TO: Final = f"{DOMAIN}/switchover-to"
+"""Annotation on the Lease, by an operator: the pod that is to lead. The holder carries the wish
+out or refuses it with an Event, and takes it away."""
+
 
 def lease_name(set_name: str) -> str:
     """Return the name of a set's Lease."""
     return f"pgset-{set_name}"
+
+
+@functools.cache
+def slot_name(member: str) -> str:
+    """Return the name of a member's replication slot, at most 63 characters of [a-z0-9_].
+
+    A pod's name is at most 63 characters; members of one set differ in what comes last.
+    """
+    prefix = "pgset_"
+    return prefix + re.sub(r"[.-]", "_", member)[-(63 - len(prefix)) :]
 
 
 def primary_service(set_name: str) -> str:

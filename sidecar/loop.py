@@ -1,129 +1,123 @@
 """observe → decide → act → report, once a second and whenever something happens."""
 
-import contextlib
 import logging
 import math
 import threading
-from collections.abc import Iterator
 from typing import Final
 
 from sidecar.act import Actor
-from sidecar.action import Attention, Decision
-from sidecar.decide import decide, seconds_to_fence
+from sidecar.decide import (
+    decide,
+    seconds_of_right,
+    seconds_to_fence,
+    seconds_to_look,
+)
 from sidecar.kube.client import ApiError
-from sidecar.kube.events import Events
-from sidecar.observation import Observation, ServerState
+from sidecar.observation import Observation
 from sidecar.observe import Adapters, observe
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.situation.patience import FENCING_SHARE
+from sidecar.teller import Teller
+from sidecar.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS: Final = 1.0
-_UNSETTLED_TICK_SECONDS: Final = 0.1
-"""The bootstrap container answers through files and a postmaster ends, and neither wakes us."""
-_MIN_PAUSE: Final = 0.05
+_MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
 
-_PROBLEM_SECONDS: Final = 10.0
-"""A server that starts refuses connections for a while, as it should: no Event about that."""
+_STAY_SECONDS: Final = 5.0
+"""After PostgreSQL has stopped: a stopped server in a living pod refuses a connection at once, an
+address without a pod lets clients wait. So the pod stays until the Service has moved."""
 
 
 class Loop:
     """The sidecar's main thread."""
 
     def __init__(
-        self, adapters: Adapters, actor: Actor, events: Events, reporter: Reporter
+        self,
+        adapters: Adapters,
+        actor: Actor,
+        teller: Teller,
+        watchdog: Watchdog,
+        reporter: Reporter,
     ) -> None:
         """Put the parts together; `run` sets them going."""
         self._adapters = adapters
         self._actor = actor
-        self._events = events
+        self._teller = teller
+        self._watchdog = watchdog
         self._reporter = reporter
         self._happened = threading.Event()
-        self._leaving = threading.Event()
-        self._told: tuple[str, str] | None = None
-        self._problem_since: float | None = None
-        self._warned = False
+        self._left_at: float | None = None
 
     def wake(self) -> None:
         """Look again soon: something has changed. Safe from any thread."""
         self._happened.set()
 
     def leave(self) -> None:
-        """End after the look that is under way: the kubelet has stopped PostgreSQL before."""
-        self._leaving.set()
+        """End as soon as nobody needs this pod: the kubelet has stopped PostgreSQL before."""
+        if self._left_at is None:
+            self._left_at = self._adapters.clock()
         self._happened.set()
 
     def run(self) -> None:
-        """Work until `leave` was called."""
+        """Work until `leave` was called and the Service has moved."""
         started_at = self._adapters.clock()
-        while not self._leaving.is_set():
-            observation = observe(self._adapters, started_at)
-            decision = decide(observation, self._adapters.settings)
-            left = seconds_to_fence(observation, self._adapters.settings)
-            self._adapters.client.hurry(math.inf if left is None else observation.now + left)
-            failure = self._actor.carry_out(decision.actions)
-            problem = failure or observation.bootstrap.failure or observation.postgres.problem
-            self._reporter.publish(Snapshot(observation, decision, problem))
-            self._tell(decision)
-            self._warn(decision, problem)
-            self._pause(_tick(observation, left))
+        while True:
+            observation = self._turn(started_at)
+            if self._may_leave(observation):
+                break
+            self._pause(seconds_to_look(observation, self._adapters.settings))
+        self._watchdog.trust_until(None)
         self._hand_in()
 
+    def _turn(self, started_at: float) -> Observation:
+        settings = self._adapters.settings
+        observation = observe(self._adapters, started_at)
+        decision = decide(observation, settings)
+        to_fence = seconds_to_fence(observation, settings)
+        right = seconds_of_right(observation, settings)
+        self._adapters.client.hurry(_moment(observation, to_fence))
+        if to_fence is None:
+            self._watchdog.trust_until(None)
+        else:
+            # Signals are sent from the deadline on; the last of them is the watchdog's own.
+            escalation = settings.ttl * FENCING_SHARE * 2 / 3
+            self._watchdog.trust_until(observation.now + to_fence + escalation)
+        failure = self._actor.carry_out(decision.actions, _moment(observation, right))
+        problem = failure or observation.bootstrap.failure or observation.postgres.problem
+        self._reporter.publish(Snapshot(observation, decision, problem))
+        self._teller.tell(decision, problem, observation.now)
+        return observation
+
     def _pause(self, seconds: float) -> None:
-        self._leaving.wait(_MIN_PAUSE)
+        threading.Event().wait(_MIN_PAUSE)
         self._happened.wait(seconds - _MIN_PAUSE)
         self._happened.clear()
 
-    def _tell(self, decision: Decision) -> None:
-        """Log, and tell the operator, what is new; the API server may be away, so once only."""
-        told = (decision.situation, decision.sentence)
-        if told == self._told:
-            return
-        self._told = told
-        self._problem_since = None
-        _log.info(decision.sentence, extra={"situation": decision.situation})
-        with _unless_the_api_server_is_away():
-            self._adapters.pods.tell(self._adapters.me, decision.sentence)
-        if decision.attention is not Attention.NONE:
-            with _unless_the_api_server_is_away():
-                self._events.record(decision.situation, decision.sentence, decision.attention)
-
-    def _warn(self, decision: Decision, problem: str | None) -> None:
-        """Warn of what keeps failing, once until it has passed or the situation is another."""
-        now = self._adapters.clock()
-        if problem is None or self._problem_since is None:
-            self._problem_since = None if problem is None else now
-            self._warned = False
-        elif now - self._problem_since >= _PROBLEM_SECONDS and not self._warned:
-            self._warned = True
-            _log.warning(problem, extra={"situation": decision.situation})
-            with _unless_the_api_server_is_away():
-                reason = f"{decision.situation}Problem"
-                self._events.record(reason, problem, Attention.WARNING)
+    def _may_leave(self, observation: Observation) -> bool:
+        if self._left_at is None:
+            return False
+        lease, me = observation.lease, self._adapters.me
+        holds = lease is not None and lease.record is not None and lease.record.holder == str(me)
+        primary = self._adapters.settings.primary_value
+        labelled = any(p.uid == me.uid and p.role == primary for p in observation.pods or ())
+        has_successors = len(observation.pods or ()) > 1
+        stays = has_successors and not observation.paused and (holds or labelled)
+        return not stays or self._adapters.clock() - self._left_at > _STAY_SECONDS
 
     def _hand_in(self) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
         directory = self._adapters.bootstrap.data_directory()
-        if directory is not None and process.postmaster_pid(directory) is not None:
+        if directory is not None and process.processes(directory):
             return
         self._adapters.bootstrap.leave()
-        with _unless_the_api_server_is_away():
+        try:
             self._adapters.lease.release()
+        except ApiError as error:
+            _log.warning("the Lease could not be released: %s", error)
 
 
-def _tick(observation: Observation, seconds_to_fence: float | None) -> float:
-    if observation.bootstrap.running or observation.postgres.state is ServerState.DOWN:
-        return _UNSETTLED_TICK_SECONDS
-    if seconds_to_fence is None:
-        return _TICK_SECONDS
-    return min(_TICK_SECONDS, max(_UNSETTLED_TICK_SECONDS, seconds_to_fence))
-
-
-@contextlib.contextmanager
-def _unless_the_api_server_is_away() -> Iterator[None]:
-    try:
-        yield
-    except ApiError as error:
-        _log.warning("not written to the API server: %s", error)
+def _moment(observation: Observation, seconds: float | None) -> float:
+    return math.inf if seconds is None else observation.now + seconds

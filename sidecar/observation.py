@@ -44,6 +44,15 @@ class LeaseRecord:
     members: tuple[str, ...] = ()
     history: tuple[Leadership, ...] = ()
     transitions: int = 0
+    position: int | None = None
+    """The primary's newest WAL when it renewed last."""
+    voters: tuple[str, ...] = ()
+    """Every acknowledged commit is on at least `copies` of these members; empty with `async`."""
+    copies: int = 0
+    heir: str | None = None
+    """The member that the holder hands over to; only it may take the Lease for a moment."""
+    switchover_to: str | None = None
+    """An operator's wish: this pod is to lead."""
 
     @property
     def holder_pod(self) -> str:
@@ -70,6 +79,15 @@ class LeaseView:
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
+    heard_at: float = float("-inf")
+    """When the API server last told anything about the Lease; for whether it can be reached."""
+    excused_at: float | None = None
+    """Just before this sidecar last asked every member whether it may go on without the API
+    server, and all of them answered yes."""
+    perhaps_members: tuple[str, ...] = ()
+    """Members that a renewal without an answer may have recorded."""
+    uncertain_take: bool = False
+    """Whether this sidecar has tried to take the present record, and got no answer."""
 
 
 class DataState(enum.Enum):
@@ -81,6 +99,8 @@ class DataState(enum.Enum):
     PRESENT = "present"
     NOT_OURS = "not-ours"
     """Files, but no PostgreSQL data directory."""
+    BROKEN = "broken"
+    """A rewind that did not finish, or data marked to be cloned anew: it cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,8 @@ class BootstrapView:
     """It still waits for an order or carries one out; False once PostgreSQL may start."""
     busy: str | None = None
     """The order that it is carrying out."""
+    write_failure: str | None = None
+    """Why the volume takes no writes."""
     refusal: str | None = None
     """A sentence: why it obeys no order until a person has changed something."""
     failure: str | None = None
@@ -102,6 +124,14 @@ class BootstrapView:
     position: int | None = None
     other_writer: str | None = None
     """UID of another pod whose heartbeat in this data directory is not yet silent."""
+    can_rewind: bool | None = None
+    """The data has checksums or wal_log_hints, without which pg_rewind misses changed pages."""
+    rewind_failed: bool = False
+    """The last order was a rewind that failed, or the data is marked to be cloned anew."""
+    promoting_from: int | None = None
+    """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
+    rewound: bool = False
+    """A rewind has succeeded since this bootstrap container started."""
 
 
 class ServerState(enum.Enum):
@@ -115,6 +145,15 @@ class ServerState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Follower:
+    """A standby that streams from this primary."""
+
+    name: str
+    position: int
+    """The newest WAL that it has flushed to disk."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresView:
     """PostgreSQL's own account, at most a second old."""
 
@@ -122,9 +161,13 @@ class PostgresView:
     since: float
     """When this state was first seen."""
     alive: bool = True
-    """A postmaster runs. One that shuts down refuses connections and still sends its last WAL."""
+    """A process of this server runs. One that shuts down refuses connections and still sends its
+    last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
+    orphaned: bool = False
+    """Such processes run, but no postmaster."""
     has_written: bool = False
-    """This postmaster was seen writable: it may still be, where it answers nobody any more."""
+    """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
+    it says, where it answers nobody or the promotion takes its time."""
     problem: str | None = None
     """Why there is no connection, in the server's or the driver's words."""
     system_identifier: str | None = None
@@ -135,8 +178,26 @@ class PostgresView:
     """A standby whose WAL receiver streams."""
     lag: int | None = None
     """Bytes between the newest WAL its upstream told of and what it has replayed."""
-    followers: tuple[str, ...] = ()
+    followers: tuple[Follower, ...] = ()
     """On a primary: the members that stream from it."""
+    followers_heard_at: float | None = None
+    """On a primary: when a follower was last heard; each says something every second."""
+    waits_for: tuple[str, ...] = ()
+    """The standbys in synchronous_standby_names; empty also where that is not ours."""
+    waits_for_number: int = 0
+    """How many of them each commit waits for."""
+    waits_from: int | None = None
+    """A WAL position from which on every commit has waited so; None: not known yet."""
+    detached: bool = False
+    """A standby that has been told to receive WAL from nobody."""
+    slots: tuple[str, ...] = ()
+    """Names of the replication slots that are ours."""
+    checkpointed_at: float | None = None
+    """When the last checkpoint that was asked for had ended."""
+    unwell_since: float | None = None
+    """On a primary: since when a new connection could not write, although this one answers."""
+    oldest_wal: int | None = None
+    """On a primary: where the WAL begins that it still has."""
     standby_signal: bool = True
     """Whether a restart would come up read-only (rule 1)."""
     prepared: bool = False
@@ -154,6 +215,8 @@ class Pod:
     """The role label's value."""
     deleting: bool = False
     """It was deleted and is being stopped; its PostgreSQL will not be started again."""
+    revision: str | None = None
+    """The StatefulSet's revision that it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +231,24 @@ class Peer:
     position: int | None = None
     running: bool = False
     """Its PostgreSQL answers."""
+    writable: bool = False
+    """Its PostgreSQL accepts writes."""
+    reaches_api: bool = True
+    """It hears from the API server, and so could take the Lease."""
+    detached: bool = False
+    """A standby that receives WAL from nobody: what it says of its WAL stays true."""
+    well: bool = True
+    """Its volume takes writes."""
+    oldest_wal: int | None = None
+    """On a primary: where the WAL begins that it still has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where the primary's history left the timeline that this member is on."""
+
+    timeline: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,3 +269,19 @@ class Observation:
     postgres: PostgresView
     peers: Mapping[str, Peer] = field(default_factory=dict)
     """Answers by pod name. Asked only while somebody has to be chosen."""
+    complete_peers: frozenset[str] = frozenset()
+    """Of those, who has all WAL of the PostgreSQL that has stopped here."""
+    paused: bool = False
+    """The operator wants no failover now."""
+    leaving_since: float | None = None
+    """When this pod was seen to be deleted."""
+    promised_until: float | None = None
+    """Until when this member has promised its holder not to take the Lease."""
+    members_heard_at: float = float("-inf")
+    """When another member last said anything: over replication or from sidecar to sidecar."""
+    renewal_failed_at: float | None = None
+    """When the last request to the API server was given up; None: it was answered."""
+    question_failed_at: float | None = None
+    """When the last question whether to stay was given up; None: some member answered it."""
+    fork: Fork | None = None
+    """Known only where this member follows on an older timeline than its primary's."""

@@ -1,18 +1,32 @@
 """One look at the world: the adapters' latest views put together into one `Observation`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
 from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
-from sidecar.observation import Identity, Observation, PostgresView, ServerState
+from sidecar.observation import Identity, LeaseView, Observation, Peer, PostgresView, ServerState
 from sidecar.peers import Peers
 from sidecar.postgres import process
+from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.server import Server
+from sidecar.postgres.wal import has_wal_beyond
+from sidecar.promises import Promises
 from sidecar.settings import Settings
+
+
+@dataclass(slots=True)
+class Reach:
+    """What the last attempts to reach others have come to."""
+
+    renewal_failed_at: float | None = None
+    question_failed_at: float | None = None
+    looked_at: float = float("-inf")
+    members_heard_at: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,9 @@ class Adapters:
     server: Server
     writers: process.WriterMemory
     peers: Peers
+    promises: Promises
+    forks: ForkFinder
+    reach: Reach = field(default_factory=Reach)
 
 
 def observe(adapters: Adapters, started_at: float) -> Observation:
@@ -36,22 +53,55 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     bootstrap = adapters.bootstrap.observe(adapters.clock())
     if not bootstrap.running:
         adapters.server.start()
-    lease = adapters.lease.observe()
+    lease = _lease(adapters)
+    postgres = _postgres(adapters)
+    reach = adapters.reach
+    reach.members_heard_at = max(
+        reach.members_heard_at, adapters.peers.heard_at, postgres.followers_heard_at or 0.0
+    )
     observation = Observation(
         now=adapters.clock(),
         started_at=started_at,
         me=adapters.me,
         lease=lease,
         pods=adapters.pods.observe(),
-        wanted=None,
+        wanted=adapters.pods.wanted(),
+        paused=adapters.pods.paused(),
+        leaving_since=adapters.pods.leaving_since(adapters.me),
         bootstrap=bootstrap,
-        postgres=_postgres(adapters),
+        postgres=postgres,
+        promised_until=adapters.promises.until(),
+        members_heard_at=reach.members_heard_at,
+        renewal_failed_at=reach.renewal_failed_at,
+        question_failed_at=reach.question_failed_at,
+        fork=adapters.forks.find(postgres, lease.record if lease else None),
     )
-    choosing = needs_peers(observation, adapters.settings)
-    wanted = adapters.pods.wanted(urgent=choosing) if observation.pods is not None else None
-    peers = adapters.peers.ask(observation.pods or ()) if choosing else {}
-    # The questions took time, which counts for renewing and fencing.
-    return replace(observation, now=adapters.clock(), wanted=wanted, peers=peers)
+    if not needs_peers(observation, adapters.settings):
+        return observation
+    peers = adapters.peers.ask(observation.pods or (), fresh=True)
+    return replace(
+        observation,
+        # The questions took time, which counts for renewing and fencing.
+        now=adapters.clock(),
+        peers=peers,
+        members_heard_at=max(reach.members_heard_at, adapters.peers.heard_at),
+        complete_peers=_complete_peers(adapters, observation, peers),
+    )
+
+
+def _lease(adapters: Adapters) -> LeaseView | None:
+    """Return the Lease as watched; where its holder has gone silent, look oneself.
+
+    A watch says nothing while nothing changes, and one that is broken says nothing either.
+    """
+    lease, reach, now = adapters.lease.observe(), adapters.reach, adapters.clock()
+    if lease is None or lease.record is None or lease.record.holder == str(adapters.me):
+        return lease
+    silence = adapters.settings.renew_interval + 1.0
+    if now - lease.heard_at > silence and now - reach.looked_at > 1.0:
+        reach.looked_at = now
+        adapters.lease.look()
+    return adapters.lease.observe()
 
 
 def _postgres(adapters: Adapters) -> PostgresView:
@@ -59,11 +109,32 @@ def _postgres(adapters: Adapters) -> PostgresView:
     view = adapters.server.view()
     directory = adapters.bootstrap.data_directory()
     pid = process.postmaster_pid(directory) if directory is not None else None
+    orphaned = pid is None and directory is not None and bool(process.orphans(directory))
     if pid is not None and view.state is ServerState.WRITABLE:
         adapters.writers.remember(pid)
     return replace(
         view,
-        alive=pid is not None,
+        alive=pid is not None or orphaned,
+        orphaned=orphaned,
         has_written=pid is not None and pid == adapters.writers.last(),
         standby_signal=adapters.bootstrap.has_standby_signal(),
     )
+
+
+def _complete_peers(
+    adapters: Adapters, observation: Observation, peers: Mapping[str, Peer]
+) -> frozenset[str]:
+    """Return the peers that have all WAL of the server that has stopped here."""
+    directory = adapters.bootstrap.data_directory()
+    record = observation.lease.record if observation.lease else None
+    if observation.postgres.alive or directory is None or record is None:
+        return frozenset()
+    if observation.postgres.state is not ServerState.DOWN or record.timeline is None:
+        return frozenset()
+    complete = set()
+    for peer in peers.values():
+        if peer.timeline == record.timeline and peer.position is not None:
+            with contextlib.suppress(OSError):
+                if not has_wal_beyond(directory, record.timeline, peer.position):
+                    complete.add(peer.name)
+    return frozenset(complete)

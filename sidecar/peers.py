@@ -1,79 +1,225 @@
-"""The other members' sidecars: what each says of its data, in answer to `GET /status`."""
+"""The other members' sidecars: what each says of its data, and whether it lets a holder stay.
+
+`GET /status` is for the first, `POST /failsafe` for the second. All are asked at the same time, and
+nobody waits for one that is silent.
+"""
 
 import concurrent.futures
 import json
-from collections.abc import Sequence
-from typing import Any, Final
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import urllib3
 
 from sidecar.contract import SIDECAR_PORT
-from sidecar.observation import Identity, Observation, Peer, Pod, ServerState
+from sidecar.failsafe import PATH, SIGNATURE_HEADER, Question, Reply, Seal
+from sidecar.observation import (
+    DataState,
+    Identity,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    Peer,
+    Pod,
+    ServerState,
+)
+from sidecar.settings import Settings
+from sidecar.situation import Situation
 
-_SECONDS: Final = 0.8
-"""For one answer: within a pod network it takes milliseconds, and a leader is waited for."""
+SECONDS: Final = 0.6
+"""For all answers: within a pod network each takes milliseconds, and a leader is waited for."""
 
 _AT_ONCE: Final = 32
 """More than any set has members: a silent one must not keep the others from being asked."""
 
+_LATE: Final = 1.5
+"""Seconds that a renewal may be late: the leader's loop turns once a second, and it has a way to
+go."""
+
+_DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
+
+_Answer = TypeVar("_Answer")
+_ERRORS: Final = (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError)
+"""What asking ends with where nobody answers, or somebody who is no sidecar."""
+
 
 class Peers:
-    """Asks all of them at the same time, each with a deadline."""
+    """Asks the other members, all together and with a deadline."""
 
-    def __init__(self, me: Identity, *, port: int = SIDECAR_PORT) -> None:
-        """`me` is not asked."""
+    heard_at = float("-inf")
+    """When any of them answered last, be it with a no."""
+
+    def __init__(
+        self,
+        me: Identity,
+        *,
+        seal: Seal | None = None,
+        ttl: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        port: int = SIDECAR_PORT,
+    ) -> None:
+        """`me` is not asked. `ttl`: seconds for which a holder asks to stay, signing by `seal`."""
         self._me = me
+        self._seal = seal
+        self._ttl = ttl
+        self._clock = clock
         self._port = port
         self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(total=_SECONDS), num_pools=16
+            retries=False, timeout=urllib3.Timeout(total=SECONDS), num_pools=16
         )
         self._threads = concurrent.futures.ThreadPoolExecutor(_AT_ONCE, "peer")
 
-    def ask(self, pods: Sequence[Pod]) -> dict[str, Peer]:
-        """Return the answers by pod name; who does not answer in time is left out."""
+    def ask(
+        self, pods: Sequence[Pod], *, fresh: bool = False, seconds: float = SECONDS
+    ) -> dict[str, Peer]:
+        """Return the answers by pod name; who does not answer in time is left out.
+
+        `fresh`: each first looks at its PostgreSQL anew, and does not tell what it saw up to a
+        second ago.
+        """
         asked = [pod for pod in pods if pod.name != self._me.name and pod.ip is not None]
-        answers = [self._threads.submit(self._ask_one, pod) for pod in asked]
+        answers = self._of_all(lambda pod: self._ask_one(pod, fresh=fresh), asked, seconds)
+        return {peer.name: peer for peer in answers if peer is not None}
+
+    def ask_to_stay(
+        self,
+        pods: Sequence[Pod],
+        members: Iterable[str],
+        record: LeaseRecord,
+        *,
+        seconds: float = SECONDS,
+    ) -> bool:
+        """Tell whether all these members leave the Lease to this holder, for a ttl from before now.
+
+        `pods`: the last that were known; a member that is not among them can't be asked, and so
+        has not said yes. `record`: the newest, which names this pod as its holder.
+        """
+        if self._seal is None:
+            return False
+        seal, others = self._seal, set(members) - {self._me.name}
+        asked = [pod for pod in pods if pod.name in others and pod.ip is not None]
+        answers = self._of_all(lambda pod: self._ask_one_to_stay(pod, record, seal), asked, seconds)
+        # Two pods of one name can't be, but they would not make up for one that is missing.
+        return {pod.name for pod in asked} == others and answers == [True] * len(asked)
+
+    def _of_all(
+        self, ask: Callable[[Pod], _Answer], pods: Sequence[Pod], seconds: float
+    ) -> list[_Answer]:
+        """Return what came in time; the order tells nothing."""
+        answers = [self._threads.submit(ask, pod) for pod in pods]
         # urllib3's timeout is for each read: one who sends a byte now and then would outlast it.
-        in_time, late = concurrent.futures.wait(answers, timeout=_SECONDS)
+        in_time, late = concurrent.futures.wait(answers, timeout=seconds)
         for answer in late:
             answer.cancel()
-        return {peer.name: peer for answer in in_time if (peer := answer.result()) is not None}
+        return [answer.result() for answer in in_time]
 
-    def _ask_one(self, pod: Pod) -> Peer | None:
-        host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+    def _ask_one(self, pod: Pod, *, fresh: bool) -> Peer | None:
+        query = "?fresh=1" if fresh else ""
         try:
-            response = self._pool.request("GET", f"http://{host}:{self._port}/status")
+            response = self._pool.request("GET", f"{self._address(pod)}/status{query}")
             status = json.loads(response.data)["pgset"]
             # An address may have passed to another pod by now.
             if status["uid"] != pod.uid:
                 return None
+            self.heard_at = self._clock()
             return read_peer(pod.name, status)
-        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+        except _ERRORS:
             return None
 
+    def _ask_one_to_stay(self, pod: Pod, record: LeaseRecord, seal: Seal) -> bool:
+        question = Question(
+            set=seal.set_name,
+            namespace=seal.namespace,
+            holder=record.holder,
+            resource_version=record.resource_version,
+            to=pod.name,
+            nonce=secrets.token_hex(16),
+            ttl=self._ttl,
+        )
+        try:
+            challenged = self._post(pod, question, seal)
+            challenge = json.loads(challenged.data)["challenge"]
+            response = self._post(pod, replace(question, challenge=challenge), seal)
+            signature = response.headers.get(SIGNATURE_HEADER, "")
+            if not seal.is_mine("answer", response.data, signature):
+                return False
+            reply = Reply.decode(response.data)
+        except _ERRORS:
+            return False
+        if (reply.nonce, reply.by) != (question.nonce, pod.name):
+            return False
+        self.heard_at = self._clock()
+        return not reply.refusal
 
-def describe(observation: Observation) -> dict[str, Any]:
-    """Return what a member tells its peers; `read_peer` reads it back."""
+    def _post(self, pod: Pod, question: Question, seal: Seal) -> urllib3.BaseHTTPResponse:
+        body = question.encode()
+        headers = {
+            SIGNATURE_HEADER: seal.sign("question", body),
+            "Content-Type": "application/json",
+        }
+        url = f"{self._address(pod)}{PATH}"
+        return self._pool.request("POST", url, body=body, headers=headers)
+
+    def _address(self, pod: Pod) -> str:
+        host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+        return f"http://{host}:{self._port}"
+
+
+def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bool:
+    """Tell whether the API server can be reached, by when it told of the Lease last.
+
+    A leader that lives renews every renew-interval, and each renewal comes to every member. So
+    silence for longer means that the leader is dead or the line is cut: a member that finds the
+    Lease silent asks for it (`LeaseKeeper.look`), and hears by that, or is cut off.
+    """
+    return lease is not None and now - lease.heard_at < settings.renew_interval + _LATE
+
+
+def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
+    """Return what a member tells its peers; `read_peer` reads it back. `turns`: its loop does."""
     postgres, bootstrap = observation.postgres, observation.bootstrap
     return {
         "uid": observation.me.uid,
         "data": bootstrap.data.value if bootstrap.data else None,
         "running": postgres.state is not ServerState.DOWN,
+        "writable": postgres.state is ServerState.WRITABLE,
         "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
         "timeline": postgres.timeline or bootstrap.timeline,
         "position": postgres.position or bootstrap.position,
+        # A server that does not run receives nothing either.
+        "detached": postgres.detached or not postgres.alive,
+        "oldest_wal": postgres.oldest_wal,
+        # A loop that hangs takes no Lease, whatever its threads hear.
+        "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
+        # What a rewind has left half done is data, and nothing to lead with.
+        "well": (
+            bootstrap.write_failure is None
+            and bootstrap.data is not DataState.BROKEN
+            and not Situation(observation, settings).has_a_timeline_of_its_own
+        ),
     }
 
 
 def read_peer(name: str, status: dict[str, Any]) -> Peer:
-    """Return a peer's own words as a value; KeyError, TypeError or ValueError for other words."""
+    """Return a peer's own words as a value; KeyError, TypeError or ValueError for other words.
+
+    An older sidecar does not have all of them, which is no reason not to believe the rest.
+    """
     return Peer(
         name=name,
-        has_data=None if status["data"] is None else status["data"] == "present",
+        has_data=None if status["data"] is None else status["data"] in _DATA,
         system_identifier=status["system_identifier"],
         timeline=_number(status["timeline"]),
         position=_number(status["position"]),
         running=status["running"] is True,
+        writable=status.get("writable", False) is True,
+        detached=status.get("detached", False) is True,
+        reaches_api=status.get("reaches_api", True) is True,
+        well=status.get("well", True) is True,
+        oldest_wal=_number(status.get("oldest_wal")),
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any, Final, Self
 
 from sidecar import contract
 
-DURABILITIES: Final = ("async",)
-"""`sync`, `sync-strict` and `quorum` are refused until they are kept, not accepted and broken."""
+DURABILITIES: Final = ("async", "sync", "sync-strict", "quorum")
+"""What an acknowledged commit survives. `async`: the loss of any standby. `sync`: the loss of all
+members but one that is recorded as in sync; with no standby left it goes on alone, and records
+that first. `sync-strict`: the same, but it waits. `quorum`: the loss of any minority."""
 
 
 class InvalidSettingError(ValueError):
@@ -43,6 +45,7 @@ class Settings:
     """A Lease nobody renewed for this long may be taken by another member. 10 s: three missed
     renewals and the time to stop PostgreSQL; Patroni's default is 30."""
     renew_interval: int = 2
+    """At least 8 s shorter than the ttl, and at most a quarter of it; see `watchdog`."""
     max_lag: int = 16 * 2**20
     """One WAL segment. Patroni's maximum_lag_on_failover is 1 MB, which a burst of writes passes
     at once; here the limit also decides who serves reads."""
@@ -86,6 +89,15 @@ class Settings:
                 f"ttl ({self.ttl}s) must be at least {MIN_TTL_RENEWALS} times "
                 f"renew-interval ({self.renew_interval}s)",
             )
+        if self.ttl < self.renew_interval + WATCHDOG_SECONDS:
+            at_fault = contract.TTL if contract.TTL in annotations else contract.RENEW_INTERVAL
+            raise InvalidSettingError(
+                at_fault,
+                annotations[at_fault],
+                f"ttl ({self.ttl}s) must be at least {WATCHDOG_SECONDS}s longer than "
+                f"renew-interval ({self.renew_interval}s), in which the kubelet stops the "
+                "PostgreSQL of a frozen sidecar",
+            )
 
     def to_environment(self) -> dict[str, str]:
         """Return these settings as environment variables, absent ones left out."""
@@ -111,11 +123,15 @@ class Settings:
 MIN_TTL_RENEWALS: Final = 4
 """A Lease must outlast three lost renewals and leave one interval to fence in."""
 
+WATCHDOG_SECONDS: Final = 8
+"""The shortest that the watchdog can be: three probes a second apart, the last of which takes a
+second to fail, three seconds to stop PostgreSQL, and one for a loop or a kubelet that is late."""
+
 MAX_SET_NAME: Final = 63 - len("-primary")
 """`<set>-primary` is a Service, whose name is a DNS label."""
 
-MIN_TTL, MAX_TTL = 8, 300
-"""Seconds. Under 8 s the kubelet's watchdog probe can't be done before the Lease ends."""
+MIN_TTL, MAX_TTL = 9, 300
+"""Seconds. Under 9 s the kubelet's watchdog can't be done before the Lease ends."""
 
 DEFAULT_UID: Final = 999
 """User `postgres` of the official, Debian-based images."""
@@ -147,8 +163,17 @@ def _check_set_name(set_name: str) -> None:
 def parse_enabled(annotations: Mapping[str, str]) -> bool:
     """Tell whether a StatefulSet with these annotations opts in."""
     value = annotations.get(contract.ENABLED, "false")
+    return _boolean(contract.ENABLED, value)
+
+
+def parse_paused(annotations: Mapping[str, str]) -> bool:
+    """Tell whether a StatefulSet with these annotations is paused."""
+    return _boolean(contract.PAUSED, annotations.get(contract.PAUSED, "false"))
+
+
+def _boolean(annotation: str, value: str) -> bool:
     if value not in ("true", "false"):
-        raise InvalidSettingError(contract.ENABLED, value, 'allowed: "true", "false"')
+        raise InvalidSettingError(annotation, value, 'allowed: "true", "false"')
     return value == "true"
 
 
@@ -175,7 +200,7 @@ def _container_name(annotation: str, value: str) -> str:
 def _durability(annotation: str, value: str) -> str:
     if value not in DURABILITIES:
         allowed = ", ".join(f'"{durability}"' for durability in DURABILITIES)
-        raise InvalidSettingError(annotation, value, f"allowed in this version: {allowed}")
+        raise InvalidSettingError(annotation, value, f"allowed: {allowed}")
     return value
 
 
@@ -232,22 +257,35 @@ class Watchdog:
     """The kubelet's probe that stops PostgreSQL when the sidecar cannot. All in seconds."""
 
     period: int
-    timeout: int
-    failures: int
-    grace: int
+    timeout: int = 1
+    failures: int = 3
+    grace: int = 1
+    """What the kubelet lets a preStop take, whoever wrote it."""
 
     @property
     def worst_case(self) -> int:
         """From the last good answer to a killed PostgreSQL."""
-        return self.period * self.failures + self.timeout + self.grace
+        return self.period * self.failures + self.timeout + self.grace + KUBELET_MINIMUM
+
+
+KUBELET_MINIMUM: Final = 2
+"""What the kubelet leaves between SIGTERM and SIGKILL, however little of the grace is left after
+the preStop (minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime)."""
+
+WATCHDOG_ALLOWANCE: Final = 1
+"""For a renewal that the loop was late for, and a kubelet that is slow to act."""
 
 
 def watchdog(settings: Settings) -> Watchdog:
     """Fit the kubelet's probe into the ttl: a frozen sidecar's PostgreSQL is dead before it ends.
 
-    At the default ttl of 10 s this is the probe that was tried on a real kubelet: every 2 s,
-    3 failures, 2 s of grace, which stopped PostgreSQL 5.2 to 6.1 s after the freeze.
+    A sidecar may freeze when its last renewal is a renew-interval old, and just after a probe:
+
+        renew-interval + allowance + period * failures + timeout + grace + kubelet's minimum ≤ ttl
+            2          +     1     +    1   *    3     +    1    +   1   +         2         = 10
+
+    A sidecar that merely hangs answers probes still; its own watchdog thread sees to that.
     """
-    grace, timeout, failures = 2, 1, 3
-    period = (settings.ttl - 1 - grace - timeout) // failures
-    return Watchdog(period=max(1, period), timeout=timeout, failures=failures, grace=grace)
+    rest = Watchdog(period=0)
+    left = settings.ttl - settings.renew_interval - WATCHDOG_ALLOWANCE - rest.worst_case
+    return Watchdog(period=max(1, left // rest.failures))

@@ -22,6 +22,8 @@ VOLATILE_VOLUMES: Final = (
 )
 """Volume sources that hold no data, or hold it no longer than the pod lives."""
 
+HAND_OVER_SECONDS: Final = 10
+"""A deleted primary serves a second more, writes a checkpoint for up to five, and stops."""
 
 ON_OPTING_OUT: Final = (
     "without pgset the database stays read-only until standby.signal is removed from its PGDATA",
@@ -40,6 +42,16 @@ def _ordered_ready(statefulset: Json, _: Database) -> bool:
 
 def _single_replica(statefulset: Json, _: Database) -> bool:
     return bool(statefulset["spec"].get("replicas", 1) == 1)
+
+
+def _waits_for_the_only_other(statefulset: Json, database: Database) -> bool:
+    few = statefulset["spec"].get("replicas", 1) <= 2  # noqa: PLR2004 - one standby at the most
+    return bool(few and database.settings.durability in ("quorum", "sync-strict"))
+
+
+def _short_grace(statefulset: Json, _: Database) -> bool:
+    spec = statefulset["spec"]["template"]["spec"]
+    return bool(spec.get("terminationGracePeriodSeconds", 30) < HAND_OVER_SECONDS)
 
 
 def _updates_on_delete(statefulset: Json, _: Database) -> bool:
@@ -91,6 +103,15 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _ordered_ready,
     ),
     ("replicas: 1 leaves nobody to take over; a replicated set has 2 or more", _single_replica),
+    (
+        "durability quorum or sync-strict with replicas under 3 stops writing when one member "
+        "is down",
+        _waits_for_the_only_other,
+    ),
+    (
+        "terminationGracePeriodSeconds under 10 may kill a primary before it has handed over",
+        _short_grace,
+    ),
     (
         "updateStrategy OnDelete: pods get the sidecar, or lose it, only when you delete them",
         _updates_on_delete,

@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sidecar import contract
-from sidecar.settings import Settings, parse_enabled
+from sidecar.settings import Settings, parse_enabled, parse_paused
 from webhook import database
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, remove, set_members
 
 TEMPLATE: Final[Path] = ("spec", "template", "metadata")
 
-STAMPED_ANNOTATIONS: Final = (*contract.STATEFULSET_ANNOTATIONS, contract.FIRST_ORDINAL)
+SETTINGS: Final = tuple(
+    name for name in contract.STATEFULSET_ANNOTATIONS if name not in contract.STATES
+)
+"""What the pods get to know by the stamp; a state in it would roll them with each change."""
+
+STAMPED_ANNOTATIONS: Final = (*SETTINGS, contract.FIRST_ORDINAL)
 
 CONTROLLER_LABELS: Final = (
     "controller-revision-hash",
@@ -39,6 +44,7 @@ def check(statefulset: Json) -> database.Database:
     """
     _check_annotations(statefulset)
     settings = Settings.from_annotations(_name(statefulset), annotations_of(statefulset))
+    parse_paused(annotations_of(statefulset))
     found = database.find(_pod_spec(statefulset), settings)
     for refusals in _CHECKS:
         for refusal in refusals(statefulset, found):
@@ -94,7 +100,7 @@ def _pod_spec(statefulset: Json) -> Json:
 
 def _stamp(statefulset: Json, found: database.Database) -> dict[str, str]:
     present = annotations_of(statefulset)
-    stamped = {name: present[name] for name in contract.STATEFULSET_ANNOTATIONS if name in present}
+    stamped = {name: present[name] for name in SETTINGS if name in present}
     # Resolved here, while only the user's containers are there: other webhooks may add some
     # to the pod, and then one container without a name would have become several.
     stamped[contract.CONTAINER] = str(found.settings.container)

@@ -29,8 +29,9 @@ each of the kernel's periods of 100 ms."""
 
 STARTUP_SECONDS: Final = 60
 
-LIVENESS_FAILURES: Final = 5
-"""More than the watchdog's on the database container: that one has to come first."""
+SLOWER: Final = 2
+"""How much longer the sidecar's own probe waits than the watchdog on the database container: that
+one has to come first, and the first of three failures may come at once."""
 
 
 def build(spec: Json, database: Database, image: SidecarImage) -> Json:
@@ -50,7 +51,7 @@ def build(spec: Json, database: Database, image: SidecarImage) -> Json:
         # One second is the finest grain that probes have.
         "startupProbe": probe("/healthz", period=1, timeout=1, failures=STARTUP_SECONDS),
         "livenessProbe": {
-            **probe("/liveness", times.period, times.timeout, LIVENESS_FAILURES),
+            **probe("/liveness", SLOWER * times.period, times.timeout, times.failures),
             "terminationGracePeriodSeconds": times.grace,
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -4,6 +4,7 @@ Control groups v1 (also the "hybrid" mount) is what this was developed on. The v
 follows the kernel's documentation (Documentation/admin-guide/cgroup-v2.rst) and is UNTRIED.
 """
 
+import os
 from pathlib import Path
 
 from deploy.local.errors import LocalClusterError
@@ -53,9 +54,10 @@ def pids_of(name: str) -> set[int]:
 def pids_below(top: Path) -> set[int]:
     """Every process in this cgroup folder or one below it."""
     found: set[int] = set()
-    for file in top.rglob("cgroup.procs"):
+    # Not by rglob: it fails where a folder goes away while it looks, as containers' do.
+    for folder, _, _ in os.walk(top):
         try:
-            found.update(int(line) for line in file.read_text().split())
+            found.update(int(line) for line in Path(folder, "cgroup.procs").read_text().split())
         except OSError:  # the folder went away, or is a threaded v2 one
             continue
     return found

@@ -1,6 +1,7 @@
 """Requests to the API server with the pod's own token, each with a deadline."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ _LEAST_SECONDS: Final = 0.2
 _WATCH_SECONDS: Final = 290
 _WATCH_SILENCE: Final = 75.0
 """The API server sends a bookmark about every minute; a watch that says less is broken."""
+
+_SOCKET_OPTIONS: Final = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
+"""A watch on a line that was cut ends after 8 s, so that it is begun anew when the line is back."""
 
 _TOKEN_AGE: Final = 60.0
 """The kubelet renews the projected token in its file long before it expires."""
@@ -74,7 +84,11 @@ class ApiClient:
         self._token = ""
         self._token_read_at = float("-inf")
         self._pool = urllib3.PoolManager(
-            ca_certs=str(ca_file), retries=False, maxsize=4, num_pools=2
+            ca_certs=str(ca_file),
+            retries=False,
+            maxsize=6,
+            num_pools=2,
+            socket_options=_SOCKET_OPTIONS,
         )
 
     @classmethod
@@ -93,9 +107,11 @@ class ApiClient:
         """
         self._deadline = deadline
 
-    def get(self, path: str, query: dict[str, str] | None = None) -> Json:
-        """Return one object or list."""
-        return self._request("GET", path, query=query)
+    def get(
+        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
+    ) -> Json:
+        """Return one object or list; RetryLaterError where that takes longer than `seconds`."""
+        return self._request("GET", path, query=query, seconds=seconds)
 
     def create(self, path: str, body: Json) -> Json:
         """Create an object; ConflictError where there is one already."""
@@ -108,6 +124,11 @@ class ApiClient:
     def merge(self, path: str, patch: Json) -> Json:
         """Apply an RFC 7386 merge patch."""
         return self._request("PATCH", path, body=patch, content="application/merge-patch+json")
+
+    def delete(self, path: str, uid: str) -> None:
+        """Delete an object in this life of it; ConflictError where it is another by now."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        self._request("DELETE", path, body=options)
 
     def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
         """Yield watch events until the server ends the watch; raises as every request does."""
@@ -126,6 +147,8 @@ class ApiClient:
                     yield self._event(json.loads(line))
         except urllib3.exceptions.HTTPError as error:
             raise RetryLaterError(f"watch of {path}: {error}") from error
+        except ValueError as error:
+            raise RetryLaterError(f"watch of {path}: a line that is no JSON") from error
         finally:
             response.close()
 
@@ -144,8 +167,12 @@ class ApiClient:
         query: dict[str, str] | None = None,
         body: Json | None = None,
         content: str = "application/json",
+        seconds: float | None = None,
     ) -> Json:
-        response = self._send(method, path, query=query or {}, body=body, content=content)
+        timeout = self._timeout(seconds)
+        response = self._send(
+            method, path, query=query or {}, body=body, content=content, timeout=timeout
+        )
         try:
             return cast(Json, response.json())
         except ValueError as error:
@@ -159,7 +186,7 @@ class ApiClient:
         query: dict[str, str],
         body: Json | None = None,
         content: str = "",
-        timeout: urllib3.Timeout | None = None,
+        timeout: urllib3.Timeout,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -172,7 +199,7 @@ class ApiClient:
                 url,
                 headers=headers,
                 body=None if body is None else json.dumps(body),
-                timeout=timeout or self._timeout(),
+                timeout=timeout,
                 preload_content=not stream,
             )
         except urllib3.exceptions.HTTPError as error:
@@ -183,9 +210,9 @@ class ApiClient:
             )
         return response
 
-    def _timeout(self) -> urllib3.Timeout:
+    def _timeout(self, seconds: float | None) -> urllib3.Timeout:
         left = max(_LEAST_SECONDS, self._deadline - time.monotonic())
-        total = min(CONNECT_SECONDS + READ_SECONDS, left)
+        total = min(CONNECT_SECONDS + READ_SECONDS, left, seconds or float("inf"))
         return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=READ_SECONDS)
 
     def _fresh_token(self) -> str:

@@ -4,68 +4,27 @@ Expiry is judged by when this sidecar saw the record change, on a monotonic cloc
 that stand in the Lease are for people (design, rule 2; client-go's leader election does so too).
 """
 
-import contextlib
-import datetime
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from sidecar import contract
 from sidecar.action import RenewLease
-from sidecar.kube.client import ApiClient, ApiError, ConflictError, Json
+from sidecar.kube.client import (
+    ApiClient,
+    ApiError,
+    ConflictError,
+    Json,
+    NotFoundError,
+    RetryLaterError,
+)
+from sidecar.kube.lease_record import now_text, read_record, with_record
 from sidecar.kube.mirror import Mirror
 from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
 
 _HISTORY_LENGTH: Final = 10
-
-
-def read_record(lease: Json) -> LeaseRecord:
-    """Return a Lease's content; what others wrote into it in another form counts as absent."""
-    metadata, spec = lease["metadata"], lease["spec"]
-    notes = metadata.get("annotations") or {}
-    timeline = notes.get(contract.TIMELINE, "")
-    return LeaseRecord(
-        holder=spec.get("holderIdentity") or "",
-        ttl=spec.get("leaseDurationSeconds") or 0,
-        resource_version=metadata["resourceVersion"],
-        system_identifier=notes.get(contract.SYSTEM_IDENTIFIER) or None,
-        timeline=int(timeline) if timeline.isdecimal() else None,
-        members=tuple(name for name in notes.get(contract.MEMBERS, "").split(",") if name),
-        history=tuple(
-            Leadership(int(entry[0]), entry[1], entry[2])
-            for text in notes.get(contract.HISTORY, "").split(",")
-            if len(entry := text.split()) == 3 and entry[0].isdecimal()  # noqa: PLR2004
-        ),
-        transitions=spec.get("leaseTransitions") or 0,
-    )
-
-
-def with_record(lease: Json, record: LeaseRecord) -> Json:
-    """Return the Lease with this content; labels and annotations of others stay."""
-    ours = {
-        contract.SYSTEM_IDENTIFIER: record.system_identifier,
-        contract.TIMELINE: None if record.timeline is None else str(record.timeline),
-        contract.MEMBERS: ",".join(record.members) or None,
-        contract.HISTORY: ",".join(f"{e.timeline} {e.pod} {e.since}" for e in record.history)
-        or None,
-    }
-    notes = (lease["metadata"].get("annotations") or {}) | ours
-    spec = lease.get("spec") or {}
-    now = _now("microseconds")
-    same_holder = spec.get("holderIdentity") == record.holder
-    return lease | {
-        "metadata": lease["metadata"]
-        | {"annotations": {key: value for key, value in notes.items() if value is not None}},
-        "spec": spec
-        | {
-            "holderIdentity": record.holder,
-            "leaseDurationSeconds": record.ttl,
-            "renewTime": now,
-            "acquireTime": spec.get("acquireTime", now) if same_holder else now,
-            "leaseTransitions": record.transitions,
-        },
-    }
 
 
 class LeaseKeeper:
@@ -81,7 +40,9 @@ class LeaseKeeper:
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`clock`: monotonic seconds. `on_change` is called when the Lease changed."""
+        """`clock`: monotonic seconds. `on_change` is called when the Lease says something
+        new, but not for each renewal of it.
+        """
         self._client = client
         self._settings = settings
         self._me = me
@@ -89,58 +50,110 @@ class LeaseKeeper:
         self._name = contract.lease_name(settings.set_name)
         self._namespace = namespace
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._on_change = on_change
         self._mirror = Mirror(
             client,
             self._collection,
             {"fieldSelector": f"metadata.name={self._name}"},
-            on_change=on_change,
+            clock=clock,
+            on_change=self._notice,
         )
+        self._lock = threading.Lock()
+        self._noted: LeaseView | None = None
+        """The newest record and when it came, noted by whoever brought it."""
         self._seen: LeaseView | None = None
+        """What the loop has looked at and decides on."""
+        self._answered_at = float("-inf")
         self._renewed_at: float | None = None
+        self._excused_at: float | None = None
         self._taken_expired = False
+        self._unanswered: list[tuple[str, tuple[str, ...]]] = []
+        """The version that a renewal without an answer was to replace, and its members."""
+        self._uncertain_take: str | None = None
+        """The version that a take without an answer was to replace."""
 
     def start(self) -> None:
         """Begin to watch."""
         self._mirror.start()
 
     def observe(self) -> LeaseView | None:
-        """Return the Lease as seen until now; None before the API server has answered once."""
-        objects = self._mirror.objects()
-        if objects is None:
-            return None
-        lease = objects.get(self._name)
-        record = read_record(lease) if lease else None
-        last = self._seen
-        if last is None or _version(record) != _version(last.record):
-            same_holder = (
-                last is not None
-                and record is not None
-                and last.record is not None
-                and record.holder == last.record.holder != ""
-            )
-            last = LeaseView(
-                record,
-                changed_at=self._clock(),
-                renewal_seen=same_holder or (last is not None and last.renewal_seen),
-            )
-        self._seen = replace(last, renewed_at=self._renewed_at, taken_expired=self._taken_expired)
+        """Return the Lease as known now, on which `take`, `renew` and `release` will act.
+
+        None before the API server has answered once.
+        """
+        self._seen = self.newest()
         return self._seen
 
+    def newest(self) -> LeaseView | None:
+        """Return the same from any thread, and leave alone what the loop acts on."""
+        with self._lock:
+            noted = self._noted
+            if noted is None:
+                return None
+            version = _version(noted.record)
+            perhaps = {
+                name for base, members in self._unanswered if base == version for name in members
+            }
+            return replace(
+                noted,
+                renewed_at=self._renewed_at,
+                taken_expired=self._taken_expired,
+                heard_at=max(self._mirror.heard_at, self._answered_at),
+                excused_at=self._excused_at,
+                perhaps_members=tuple(sorted(perhaps)),
+                uncertain_take=self._uncertain_take == version,
+            )
+
+    def look(self, seconds: float | None = None) -> bool:
+        """Ask for the Lease, where the watch is silent; tell whether there was an answer in time.
+
+        What it says is in the next view, and so is when it was said.
+        """
+        try:
+            self._mirror.learn(
+                self._client.get(f"{self._collection}/{self._name}", seconds=seconds)
+            )
+        except NotFoundError:
+            # Without a version it can't be told from an older truth; the watch will tell.
+            self._answered_at = self._clock()
+        except ApiError:
+            return False
+        return True
+
+    def excuse(self, sent_at: float) -> None:
+        """Note that all members let this holder stay; `sent_at`: just before they were asked."""
+        with self._lock:
+            self._excused_at = sent_at
+
     def take(self, *, expired: bool) -> None:
-        """Become the holder. Raises ConflictError where another was faster, or any ApiError.
+        """Become the holder. Raises ConflictError where another holds it, or any ApiError.
 
         On the record that was observed, not on a newer one: that may have a new holder by now.
         """
         view = self._seen
         record = view.record if view and view.record else LeaseRecord("", 0, "")
+        if view and record.holder and not self._has_run_out(view, record):
+            raise ConflictError(f"the Lease is held by {record.holder_pod}, and not expired")
         taken = replace(
             record,
             holder=str(self._me),
             ttl=self._settings.ttl,
             transitions=record.transitions + 1,
+            heir=None,
         )
-        self._write(taken)
-        self._taken_expired = expired
+        with self._lock:
+            self._excused_at = None
+            # Before it is written: the answer may be lost, and the watch tell of the success.
+            self._taken_expired = expired
+        try:
+            self._write(taken)
+        except RetryLaterError:
+            with self._lock:
+                self._uncertain_take = record.resource_version
+            raise
+
+    def _has_run_out(self, view: LeaseView, record: LeaseRecord) -> bool:
+        return self._clock() - view.changed_at > record.ttl
 
     def renew(self, known: RenewLease) -> None:
         """Stay the holder. Raises ConflictError where the record is another by now."""
@@ -153,30 +166,75 @@ class LeaseKeeper:
             system_identifier=known.system_identifier,
             timeline=known.timeline,
             members=known.members,
+            position=known.position,
+            voters=known.voters,
+            copies=known.copies,
+            heir=known.heir,
+            switchover_to=known.switchover_to,
         )
         if known.timeline is not None and known.timeline != view.record.timeline:
-            entry = Leadership(known.timeline, self._me.name, _now("seconds"))
+            entry = Leadership(known.timeline, self._me.name, now_text("seconds"))
             record = replace(record, history=(*record.history, entry)[-_HISTORY_LENGTH:])
-        self._write(record)
+        try:
+            self._write(record)
+        except RetryLaterError:
+            with self._lock:
+                base = record.resource_version
+                still = [entry for entry in self._unanswered if entry[0] == base]
+                if (base, known.members) not in still:
+                    still.append((base, known.members))
+                self._unanswered = still
+            raise
 
-    def release(self) -> None:
-        """Give the Lease up, if this pod holds it."""
+    def release(self, heir: str | None = None) -> None:
+        """Give the Lease up, if this pod holds it, and say who is to take it."""
         view = self.observe()
         if view and view.record and view.record.holder == str(self._me):
-            self._write(replace(view.record, holder=""))
-            self._renewed_at = None
+            self._write(replace(view.record, holder="", heir=heir))
+            with self._lock:
+                self._renewed_at = self._excused_at = None
+
+    def _notice(self) -> None:
+        """Note what the Lease says and when it came, at once; expiry counts from here."""
+        now = self._clock()
+        with self._lock:
+            objects = self._mirror.objects()
+            if objects is None:
+                return
+            lease = objects.get(self._name)
+            record = read_record(lease) if lease else None
+            last = self._noted
+            if last is not None and _version(record) == _version(last.record):
+                return
+            if self._uncertain_take != _version(record):
+                self._uncertain_take = None
+            same_holder = (
+                last is not None
+                and record is not None
+                and last.record is not None
+                and record.holder == last.record.holder != ""
+            )
+            self._noted = LeaseView(
+                record,
+                changed_at=now,
+                renewal_seen=same_holder or (last is not None and last.renewal_seen),
+            )
+            news = last is None or _substance(record) != _substance(last.record)
+        if news:
+            self._on_change()
 
     def _write(self, record: LeaseRecord) -> None:
         sent_at = self._clock()
         try:
             written = self._compare_and_swap(record)
         except ConflictError:
+            self._answered_at = self._clock()
             # A watch can be silent for a minute before it is given up: without a look of our own
             # each renewal would meet the same conflict until the holder has to fence.
-            with contextlib.suppress(ApiError):
-                self._mirror.learn(self._client.get(f"{self._collection}/{self._name}"))
+            self.look()
             raise
-        self._renewed_at = sent_at
+        with self._lock:
+            self._renewed_at = sent_at
         self._mirror.learn(written)
 
     def _compare_and_swap(self, record: LeaseRecord) -> Json:
@@ -199,9 +257,10 @@ class LeaseKeeper:
         }
 
 
-def _version(record: LeaseRecord | None) -> str | None:
-    return record.resource_version if record else None
+def _version(record: LeaseRecord | None) -> str:
+    return record.resource_version if record else ""
 
 
-def _now(precision: str) -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+def _substance(record: LeaseRecord | None) -> LeaseRecord | None:
+    """Return a record without what each renewal changes, for which nobody need be woken."""
+    return record and replace(record, resource_version="", position=None)

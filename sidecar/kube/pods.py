@@ -1,17 +1,17 @@
-"""The set's pods and their StatefulSet: who there is, how many are wanted, and role labels."""
+"""The set's pods and their StatefulSet: who there is, what is wanted, and role labels."""
 
+import threading
 from collections.abc import Callable
-from typing import Final
 
 from sidecar import contract
 from sidecar.action import SetRole
-from sidecar.kube.client import ApiClient, ApiError, Json, NotFoundError
+from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.mirror import Mirror
 from sidecar.observation import Identity, Pod
 from sidecar.settings import Settings
 
-_WANTED_AGE: Final = 10.0
-"""Seconds for which the StatefulSet's number of replicas is not asked for again."""
+REVISION_LABEL = "controller-revision-hash"
+"""By the StatefulSet controller: the template that a pod was made from."""
 
 
 class Pods:
@@ -26,25 +26,35 @@ class Pods:
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`clock`: monotonic seconds. `on_change` is called when a pod changed."""
+        """`clock`: monotonic seconds. `on_change` is called when what is told here changed."""
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._on_change = on_change
         self._collection = f"/api/v1/namespaces/{namespace}/pods"
-        self._statefulset = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{settings.set_name}"
         self._mirror = Mirror(
             client,
             self._collection,
             {"labelSelector": f"{contract.SET_LABEL}={settings.set_name}"},
-            on_change=on_change,
+            clock=clock,
+            on_change=self._notice,
         )
-        self._wanted: int | None = None
-        self._wanted_asked_at = float("-inf")
-        self._wanted_for: frozenset[str] = frozenset()
+        self._statefulset = Mirror(
+            client,
+            f"/apis/apps/v1/namespaces/{namespace}/statefulsets",
+            {"fieldSelector": f"metadata.name={settings.set_name}"},
+            clock=clock,
+            on_change=self._notice,
+        )
+        self._lock = threading.Lock()
+        self._told: object = None
+        self._leaving: dict[str, float] = {}
+        """When each pod was seen to be deleted, by its UID."""
 
     def start(self) -> None:
         """Begin to watch."""
         self._mirror.start()
+        self._statefulset.start()
 
     def observe(self) -> tuple[Pod, ...] | None:
         """Return the pods by name; None before the API server has answered once."""
@@ -53,23 +63,22 @@ class Pods:
             return None
         return tuple(self._pod(objects[name]) for name in sorted(objects))
 
-    def wanted(self, *, urgent: bool) -> int | None:
-        """Return how many members the StatefulSet wants; None where it is not known.
+    def leaving_since(self, me: Identity) -> float | None:
+        """Return when this pod was seen to be deleted; None while it is not."""
+        return self._leaving.get(me.uid)
 
-        Asked again when pods came or went, and while a leader is to be chosen (`urgent`).
-        """
-        names = frozenset(self._mirror.objects() or {})
-        old = self._clock() - self._wanted_asked_at > _WANTED_AGE
-        if old and (urgent or names != self._wanted_for or self._wanted is None):
-            self._wanted_asked_at = self._clock()
-            try:
-                self._wanted = int(self._client.get(self._statefulset)["spec"]["replicas"])
-                self._wanted_for = names
-            except NotFoundError:
-                self._wanted = None
-            except ApiError:
-                return self._wanted
-        return self._wanted
+    def wanted(self) -> int | None:
+        """Return how many members the StatefulSet wants; None where that is not known."""
+        statefulset = self._watched_statefulset()
+        return None if statefulset is None else int(statefulset["spec"].get("replicas", 1))
+
+    def paused(self) -> bool:
+        """Tell whether the operator wants no failover; what is neither yes nor no is no."""
+        statefulset = self._watched_statefulset()
+        if statefulset is None:
+            return False
+        notes = statefulset["metadata"].get("annotations") or {}
+        return bool(notes.get(contract.PAUSED) == "true")
 
     def set_role(self, action: SetRole) -> None:
         """Write one pod's role label; a pod of that name in another life is left alone."""
@@ -86,12 +95,36 @@ class Pods:
         patch = {"metadata": {"uid": me.uid, "annotations": {contract.STATUS: sentence}}}
         self._mirror.learn(self._client.merge(f"{self._collection}/{me.name}", patch))
 
+    def delete(self, me: Identity) -> None:
+        """Delete this pod, in this life of it. Raises ApiError; NotFoundError where it is gone."""
+        self._client.delete(f"{self._collection}/{me.name}", me.uid)
+
+    def _watched_statefulset(self) -> Json | None:
+        return (self._statefulset.objects() or {}).get(self._settings.set_name)
+
+    def _notice(self) -> None:
+        """Wake the loop for what it would see; a pod's status changes for many other reasons."""
+        with self._lock:
+            objects = self._mirror.objects() or {}
+            now = self._clock()
+            self._leaving = {
+                pod["metadata"]["uid"]: self._leaving.get(pod["metadata"]["uid"], now)
+                for pod in objects.values()
+                if "deletionTimestamp" in pod["metadata"]
+            }
+            told = (self.observe(), self.wanted(), self.paused())
+            news, self._told = told != self._told, told
+        if news:
+            self._on_change()
+
     def _pod(self, pod: Json) -> Pod:
         metadata = pod["metadata"]
+        labels = metadata.get("labels") or {}
         return Pod(
             name=metadata["name"],
             uid=metadata["uid"],
             ip=pod.get("status", {}).get("podIP"),
-            role=metadata.get("labels", {}).get(self._settings.role_label),
+            role=labels.get(self._settings.role_label),
             deleting="deletionTimestamp" in metadata,
+            revision=labels.get(REVISION_LABEL),
         )

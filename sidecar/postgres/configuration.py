@@ -1,5 +1,7 @@
 """The parameters and pg_hba lines that a member needs, as text in and text out."""
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from sidecar import contract
@@ -7,8 +9,15 @@ from sidecar.settings import Settings
 
 REPLICATION_ROLE: Final = "pgset_replication"
 
-HBA_LINE: Final = f"host replication {REPLICATION_ROLE} all scram-sha-256"
+HBA_LINES: Final = (
+    f"host replication {REPLICATION_ROLE} all scram-sha-256",
+    f"host postgres {REPLICATION_ROLE} all scram-sha-256",
+)
+"""For streaming and cloning; for pg_rewind, which reads by functions, in a database."""
 _HBA_COMMENT: Final = "# pgset: the members of this set replicate by this role"
+
+
+_SYNCHRONOUS: Final = re.compile(r'ANY ([1-9][0-9]*) \(("[a-z0-9.-]+"(?:,"[a-z0-9.-]+")*)\)')
 
 MIN_WAL_KEEP_MB: Final = 128
 """What a primary keeps beyond its last checkpoint, so that a clone that just ended finds the WAL
@@ -43,14 +52,46 @@ def conninfo(parameters: dict[str, str]) -> str:
     return " ".join(f"{key}={_quoted(value)}" for key, value in parameters.items())
 
 
-def standby_settings(settings: Settings, member: str, password: str) -> dict[str, str]:
-    """Return what must stand in postgresql.auto.conf before PostgreSQL starts."""
-    return {
+def standby_settings(
+    settings: Settings, member: str, password: str, *, log_hints: bool
+) -> dict[str, str]:
+    """Return what must stand in postgresql.auto.conf before PostgreSQL starts.
+
+    `log_hints`: the data has no checksums. wal_log_hints then makes it one that can be rewound.
+    """
+    needed = {
         "primary_conninfo": primary_conninfo(settings, member, password),
+        "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
+        "hot_standby": "on",
+        # With PostgreSQL's own 10 s, a primary hears of what an idle standby has replayed too late
+        # to know whom it can hand over to.
+        "wal_receiver_status_interval": "1s",
         # PostgreSQL's own 5 s would be most of the time that a set takes to stream again.
-        "wal_retrieve_retry_interval": "500ms",
+        "wal_retrieve_retry_interval": "200ms",
     }
+    return needed | ({"wal_log_hints": "on"} if log_hints else {})
+
+
+def synchronous_standby_names(members: Sequence[str], number: int) -> str:
+    """Return the parameter's value by which a commit waits for `number` of these members.
+
+    Empty for number 0: no commit waits.
+    """
+    if number == 0:
+        return ""
+    names = ",".join(f'"{member}"' for member in members)
+    return f"ANY {number} ({names})"
+
+
+def parse_synchronous_standby_names(text: str) -> tuple[tuple[str, ...], int] | None:
+    """Return (members, number) of a value of ours, and None for any other text."""
+    if not text:
+        return (), 0
+    match = _SYNCHRONOUS.fullmatch(text)
+    if match is None:
+        return None
+    return tuple(name.strip('"') for name in match[2].split(",")), int(match[1])
 
 
 def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
@@ -62,11 +103,13 @@ def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
     return "\n".join([*kept, *ours]) + "\n"
 
 
-def with_hba_line(pg_hba: str) -> str:
-    """Return pg_hba.conf with our line, first: the first match decides."""
-    if HBA_LINE in pg_hba.split("\n"):
+def with_hba_lines(pg_hba: str) -> str:
+    """Return pg_hba.conf with our lines, first: the first match decides."""
+    present = pg_hba.split("\n")
+    missing = [line for line in HBA_LINES if line not in present]
+    if not missing:
         return pg_hba
-    return f"{_HBA_COMMENT}\n{HBA_LINE}\n{pg_hba}"
+    return "\n".join([_HBA_COMMENT, *missing, pg_hba])
 
 
 def password_file_line(password: str) -> str:

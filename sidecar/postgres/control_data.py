@@ -11,6 +11,8 @@ class ControlData:
     timeline: int
     position: int
     """The newest WAL position that the control file knows of, in bytes."""
+    can_rewind: bool
+    """The data has checksums or wal_log_hints, one of which pg_rewind insists on."""
 
 
 def parse_control_data(output: str) -> ControlData | None:
@@ -29,10 +31,12 @@ def parse_control_data(output: str) -> ControlData | None:
             fields["Latest checkpoint location"],
             fields["Minimum recovery ending location"],
         )
+        checksums = fields["Data page checksum version"] != "0"
         return ControlData(
             system_identifier=fields["Database system identifier"],
             timeline=max(int(timeline) for timeline in timelines),
             position=max(parse_lsn(position) for position in positions),
+            can_rewind=checksums or fields["wal_log_hints setting"] == "on",
         )
     except (KeyError, ValueError):
         return None

@@ -1,28 +1,110 @@
-"""The postmaster as a process of the shared process namespace."""
+"""PostgreSQL as processes of the shared process namespace."""
 
 import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_CHILD_TITLE: Final = b"postgres: "
+"""What the command line of every child of a postmaster begins with, and of no postmaster."""
 
 
 def postmaster_pid(data_directory: Path) -> int | None:
     """Return the pid of the postmaster of this directory; None where none is alive."""
     try:
         pid = int((data_directory / "postmaster.pid").read_text().splitlines()[0])
-        command = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, ValueError, IndexError):
         return None
     # A pid left over from a crash may belong to another process by now.
-    return pid if command.startswith("postgres") else None
+    return pid if _is_postgres(pid) else None
+
+
+def processes(data_directory: Path) -> tuple[int, ...]:
+    """Return the pids of every process of this directory's server, the postmaster first.
+
+    PostgreSQL works with its data directory as current directory, which tells its processes from
+    another server's even where the postmaster is dead. Looks at all of /proc.
+    """
+    postmaster = postmaster_pid(data_directory)
+    try:
+        directory = data_directory.stat()
+    except OSError:
+        return () if postmaster is None else (postmaster,)
+    others = [
+        int(entry.name)
+        for entry in os.scandir(_PROC)
+        if entry.name.isdecimal()
+        and _owner(entry) == directory.st_uid
+        and _is_postgres(int(entry.name))
+        and _works_in(int(entry.name), data_directory, directory)
+        and int(entry.name) != postmaster
+    ]
+    return tuple(others) if postmaster is None else (postmaster, *others)
+
+
+def orphans(data_directory: Path) -> tuple[int, ...]:
+    """Return the pids of children that have outlived their postmaster; cheap while that lives.
+
+    One that is at work goes on until it next waits for something, and may commit meanwhile.
+    A postmaster that has not yet written its pid file is none.
+    """
+    if postmaster_pid(data_directory) is not None:
+        return ()
+    return tuple(pid for pid in processes(data_directory) if _is_child(pid))
 
 
 def send(data_directory: Path, which: signal.Signals) -> None:
-    """Signal the postmaster, if there is one."""
-    pid = postmaster_pid(data_directory)
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, which)
+    """Signal the postmaster, if there is one; SIGKILL goes to every process of the server."""
+    postmaster = postmaster_pid(data_directory)
+    if postmaster is not None:
+        _kill(postmaster, which)
+    if which is signal.SIGKILL:
+        # Looked for only now: a dead postmaster starts no more of them.
+        for pid in processes(data_directory):
+            _kill(pid, which)
+
+
+def _kill(pid: int, which: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, which)
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        line = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return False
+    # "pid (name) state …", see proc(5); what is dead and not yet waited for does no more harm.
+    name, _, rest = line.partition(b"(")[2].rpartition(b") ")
+    return name.startswith(b"postgres") and rest[:1] not in (b"Z", b"X")
+
+
+def _is_child(pid: int) -> bool:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().startswith(_CHILD_TITLE)
+    except OSError:
+        return False
+
+
+def _owner(entry: os.DirEntry[str]) -> int | None:
+    try:
+        return entry.stat().st_uid
+    except OSError:
+        return None
+
+
+def _works_in(pid: int, path: Path, directory: os.stat_result) -> bool:
+    """Tell whether this is the current directory of the process; True where that is hidden."""
+    link = _PROC / str(pid) / "cwd"
+    try:
+        # Through the link itself: its text is a path of the other container.
+        return os.path.samestat(link.stat(), directory) or link.readlink() == path
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 class WriterMemory:

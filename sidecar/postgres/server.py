@@ -5,68 +5,48 @@ server cannot keep the sidecar from renewing or fencing.
 """
 
 import contextlib
-import logging
+import math
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from sidecar.contract import POSTGRES_PORT
 from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres import commands
+from sidecar.postgres.background import Background
+from sidecar.postgres.commands import NeedsOperatorError
+from sidecar.postgres.commands import setting as _setting
 from sidecar.postgres.configuration import (
-    HBA_LINE,
-    MIN_WAL_KEEP_MB,
+    HBA_LINES,
     REPLICATION_ROLE,
-    with_hba_line,
+    with_hba_lines,
 )
+from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.credentials import Credentials
-
-_log = logging.getLogger(__name__)
+from sidecar.postgres.look import Lookout
+from sidecar.postgres.probe import WriteProbe
 
 _POLL_SECONDS: Final = 1.0
 _POLL_SECONDS_DOWN: Final = 0.2
 """A connection that is refused costs next to nothing, and somebody waits for the server."""
+_POLL_SECONDS_SUSPICIOUS: Final = 0.25
+"""Some follower should have said something by now."""
 _POLL_SECONDS_PROMOTING: Final = 0.05
 """A promotion takes about 0.1 s, in which nobody can write."""
-_CONNECT_SECONDS: Final = 2
-"""libpq's minimum."""
 
-_OBSERVE: Final[LiteralString] = """
-SELECT system.system_identifier::text,
-       CASE WHEN pg_is_in_recovery()
-            THEN greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline,
-                          receiver.received_tli)
-            -- A WAL file's name begins with its timeline, in hexadecimal.
-            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
-       END AS timeline,
-       pg_wal_lsn_diff(
-           CASE WHEN pg_is_in_recovery()
-                THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-                ELSE pg_current_wal_lsn()
-           END, '0/0')::bigint AS position,
-       pg_is_in_recovery() AS recovery,
-       coalesce(receiver.status = 'streaming', false) AS streaming,
-       greatest(0, pg_wal_lsn_diff(receiver.latest_end_lsn, pg_last_wal_replay_lsn()))::bigint
-           AS lag,
-       ARRAY(SELECT application_name FROM pg_stat_replication
-             WHERE state = 'streaming' AND usename = %(role)s
-             ORDER BY application_name) AS followers
-FROM pg_control_system() AS system,
-     pg_control_checkpoint() AS checkpoint,
-     pg_control_recovery() AS recovery
-     LEFT JOIN pg_stat_wal_receiver AS receiver ON true
-"""
-
-
-class NeedsOperatorError(Exception):
-    """PostgreSQL is set up in a way that only a person can change; the message says how."""
+_SUSPICION: Final = (1.0, 5.0)
+"""Seconds of the followers' silence between which to look more often; then we know."""
+_ANSWER_SECONDS: Final = 3.0
+"""A look has no disk to wait for: a server that takes longer is taken for one that is down."""
+_PROMOTING_SECONDS: Final = 5.0
 
 
 class Server:
@@ -81,138 +61,188 @@ class Server:
         host: str = "127.0.0.1",
         port: int = POSTGRES_PORT,
     ) -> None:
-        """`clock`: monotonic seconds. `on_change`: called by the thread when the state changes."""
-        self._credentials = credentials
+        """`clock`: monotonic seconds. `on_change`: called by the thread when something changes."""
+        self._address = Address(credentials, host, port)
         self._clock = clock
         self._on_change = on_change
-        self._host = host
-        self._port = port
-        self._connection: psycopg.Connection[DictRow] | None = None
+        self._connection: Connection | None = None
+        self._lookout = Lookout(clock)
         self._view = PostgresView(ServerState.DOWN, since=clock())
-        self._requests: dict[str, Callable[[psycopg.Connection[DictRow]], None]] = {}
-        self._lock = threading.Lock()
+        self._orders = Background(self._address.connect, self._wake)
+        # A checkpoint of a large cache takes minutes, and nothing has to wait for it.
+        self._checkpoints = Background(lambda: self._address.connect(seconds=None), self._wake)
+        self._probe = WriteProbe(
+            self._address,
+            clock=clock,
+            is_writable=lambda: self._view.state is ServerState.WRITABLE,
+            on_change=self._wake,
+        )
+        self._looks = threading.Condition()
+        self._begun = self._ended = 0
+        self._ended_at = clock()
         self._wake_read, self._wake_write = os.pipe()
         self._stopping = False
-        self._promoting = False
+        self._prepared = False
+        self._checkpointed_at: float | None = None
+        self._promoting_until = -math.inf
+        self._last_answering_state: ServerState | None = None
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
 
     def start(self) -> None:
         """Begin to look for the server."""
         if not self._thread.is_alive():
             self._thread.start()
+            self._probe.start()
 
     def stop(self) -> None:
         """End the connection."""
         self._stopping = True
+        self._probe.stop()
         self._wake()
 
     def view(self) -> PostgresView:
-        """Return the last look, at most about a second old while the server answers."""
-        return self._view
+        """Return the last look, at most about a second old while the server answers.
 
-    def promote(self) -> None:
-        """Ask for promotion; whether it is done shows in a later view."""
+        Where a look takes too long, the server counts as down, as there is nothing to be said
+        of it now.
+        """
+        view, silent_from = self._view, self._ended_at + _ANSWER_SECONDS
+        now = self._clock()
+        if view.state is ServerState.DOWN or now <= silent_from:
+            return view
+        silence = now - self._ended_at
+        problem = f"PostgreSQL has not answered for {silence:.0f} s"
+        return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
 
-        def promote(connection: psycopg.Connection[DictRow]) -> None:
-            # Asked again while an earlier promotion is being carried out, it may be done by now.
-            connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
-            self._promoting = True
+    def refresh(self, timeout: float) -> PostgresView:
+        """Return a look that began after this call, or the last one after `timeout` seconds."""
+        with self._looks:
+            wanted = self._begun + 1
+            self._wake()
+            self._looks.wait_for(lambda: self._ended >= wanted, timeout)
+        return self.view()
 
-        self._request("promote", promote)
+    def promote(self, *, slots: Sequence[str] = (), deadline: float = math.inf) -> None:
+        """Ask for promotion; whether it is done shows in a later view.
+
+        `slots` are made before, so that replicas can follow at once. Nothing is done once the
+        clock has passed `deadline`.
+        """
+
+        def promote(connection: Connection) -> None:
+            self._promoting_until = self._clock() + _PROMOTING_SECONDS
+            try:
+                commands.make_slots(connection, slots)
+            finally:
+                # Without its slot a replica waits, but without a primary so does everybody.
+                if self._clock() < deadline:
+                    # Asked for again, it may be done by now.
+                    connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
+
+        self._orders.order(("promote", *slots), promote)
 
     def prepare(self, replication_password: str) -> None:
         """Make the replication role, its pg_hba line and what replicas need, on the primary."""
+        since = self._view.since
 
-        def prepare(connection: psycopg.Connection[DictRow]) -> None:
+        def prepare(connection: Connection) -> None:
             _make_replication_role(connection, replication_password)
             _admit_replication(connection)
-            _keep_wal(connection)
+            commands.keep_wal(connection)
             connection.execute("SELECT pg_reload_conf()")
-            self._view = replace(self._view, prepared=True)
+            self._prepared = self._view.since == since
 
-        self._request("prepare", prepare)
+        self._orders.order(("prepare",), prepare)
 
-    def _request(self, name: str, command: Callable[[psycopg.Connection[DictRow]], None]) -> None:
-        with self._lock:
-            self._requests[name] = command
-        self._wake()
+    def set_synchronous(self, members: Sequence[str], number: int) -> None:
+        """Let each commit wait for `number` of these members; `waits_from` shows when it does."""
+
+        def set_synchronous(connection: Connection) -> None:
+            commands.set_synchronous(connection, members, number)
+
+        self._orders.order(("set-synchronous", *members, number), set_synchronous)
+
+    def follow(self, conninfo: str) -> None:
+        """Let this standby receive WAL from there; empty: from nobody, and `detached` shows it."""
+
+        def follow(connection: Connection) -> None:
+            commands.follow(connection, conninfo)
+
+        self._orders.order(("follow", bool(conninfo)), follow)
+
+    def keep_slots(self, names: Sequence[str]) -> None:
+        """Have exactly these replication slots of ours, but drop none that is in use."""
+
+        def keep_slots(connection: Connection) -> None:
+            commands.keep_slots(connection, names)
+
+        self._orders.order(("keep-slots", *names), keep_slots)
+
+    def checkpoint(self) -> None:
+        """Ask for a checkpoint; `checkpointed_at` shows when it has ended."""
+
+        def checkpoint(connection: Connection) -> None:
+            connection.execute("CHECKPOINT")
+            self._checkpointed_at = self._clock()
+
+        self._checkpoints.order(("checkpoint",), checkpoint)
 
     def _wake(self) -> None:
         os.write(self._wake_write, b".")
 
     def _run(self) -> None:
         while not self._stopping:
+            with self._looks:
+                self._begun += 1
+                number = self._begun
             view = self._look()
-            changed = view.state != self._view.state or view.streaming != self._view.streaming
-            self._view = view
-            self._promoting = self._promoting and view.state is ServerState.RECOVERY
+            changed = _news(view) != _news(self._view)
+            with self._looks:
+                self._view, self._ended_at, self._ended = view, self._clock(), number
+                self._looks.notify_all()
             if changed:
                 self._on_change()
             self._wait()
-        if self._connection is not None:
-            self._connection.close()
+        self._disconnect()
 
     def _look(self) -> PostgresView:
         try:
-            connection = self._connect()
-            problem = self._carry_out_requests(connection)
-            row = connection.execute(_OBSERVE, {"role": REPLICATION_ROLE}).fetchone()
+            if self._connection is None:
+                self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
+            state, fields = self._lookout.look(self._connection, _ANSWER_SECONDS)
         except psycopg.Error as error:
-            if self._connection is not None:
-                with contextlib.suppress(psycopg.Error):
-                    self._connection.close()
-                self._connection = None
-            return self._changed(ServerState.DOWN, problem=str(error).strip(), fields={})
-        assert row is not None  # noqa: S101 - three functions that return one row each
-        state = ServerState.RECOVERY if row.pop("recovery") else ServerState.WRITABLE
-        row["followers"] = tuple(row["followers"])
-        return self._changed(state, problem=problem, fields=row)
+            self._disconnect()
+            self._lookout.lost()
+            return self._seen(ServerState.DOWN, problem=str(error).strip())
+        if state is ServerState.WRITABLE and self._last_answering_state is ServerState.RECOVERY:
+            # pg_rewind takes a primary's timeline from its control file, up to PostgreSQL 15,
+            # and that shows the new one only after a checkpoint.
+            self.checkpoint()
+        self._last_answering_state = state
+        return self._seen(state, **fields)
 
-    def _changed(
-        self, state: ServerState, *, problem: str | None, fields: dict[str, Any]
-    ) -> PostgresView:
-        same = state == self._view.state
+    def _seen(self, state: ServerState, problem: str | None = None, **fields: Any) -> PostgresView:
+        before = self.view()
+        same = state is before.state
+        if not same:
+            self._prepared = False
+            self._orders.forget_problems()
+        answers = state is not ServerState.DOWN
         return PostgresView(
             state,
-            since=self._view.since if same else self._clock(),
-            problem=problem,
-            prepared=self._view.prepared and same,
+            since=before.since if same else self._clock(),
+            problem=(self._orders.problem() or self._checkpoints.problem()) if answers else problem,
+            prepared=self._prepared,
+            checkpointed_at=self._checkpointed_at,
+            unwell_since=self._probe.unwell_since if state is ServerState.WRITABLE else None,
             **fields,
         )
 
-    def _connect(self) -> psycopg.Connection[DictRow]:
-        if self._connection is None:
-            self._connection = psycopg.connect(
-                host=self._host,
-                port=self._port,
-                user=self._credentials.user,
-                password=self._credentials.password,
-                dbname="postgres",
-                # In a database of encoding SQL_ASCII text would come as bytes.
-                client_encoding="utf8",
-                connect_timeout=_CONNECT_SECONDS,
-                application_name="pgset-sidecar",
-                # Nothing that we ask takes long; nothing of ours may wait for a replica.
-                options="-c statement_timeout=5s -c synchronous_commit=local",
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        return self._connection
-
-    def _carry_out_requests(self, connection: psycopg.Connection[DictRow]) -> str | None:
-        with self._lock:
-            requests, self._requests = self._requests, {}
-        problem = None
-        for name, command in requests.items():
-            try:
-                command(connection)
-            except NeedsOperatorError as error:
-                problem = str(error)
-            except psycopg.Error as error:
-                problem = f"PostgreSQL refused to {name}: {str(error).strip()}"
-            if problem is not None:
-                _log.warning(problem)
-        return problem
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
 
     def _wait(self) -> None:
         """Sleep until the next look, a request, or the end of the connection."""
@@ -224,9 +254,30 @@ class Server:
             os.read(self._wake_read, 4096)
 
     def _poll_seconds(self) -> float:
-        if self._promoting:
+        now = self._clock()
+        if self._view.state is ServerState.DOWN:
+            return _POLL_SECONDS_DOWN
+        if self._view.state is ServerState.RECOVERY and now < self._promoting_until:
             return _POLL_SECONDS_PROMOTING
-        return _POLL_SECONDS_DOWN if self._connection is None else _POLL_SECONDS
+        heard_at = self._view.followers_heard_at
+        if self._view.followers and heard_at is not None:
+            from_seconds, to_seconds = _SUSPICION
+            if from_seconds < now - heard_at < to_seconds:
+                return _POLL_SECONDS_SUSPICIOUS
+        return _POLL_SECONDS
+
+
+def _news(view: PostgresView) -> PostgresView:
+    """Return what is worth waking the loop for: everything but what moves all the time."""
+    return replace(
+        view,
+        position=None,
+        lag=None,
+        followers=tuple(replace(follower, position=0) for follower in view.followers),
+        followers_heard_at=None,
+        oldest_wal=None,
+        waits_from=None if view.waits_from is None else 0,
+    )
 
 
 def _make_replication_role(connection: psycopg.Connection[DictRow], password: str) -> None:
@@ -242,37 +293,27 @@ def _make_replication_role(connection: psycopg.Connection[DictRow], password: st
     connection.execute(
         sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {}").format(verb, role, verifier)
     )
+    # What pg_rewind reads the primary by, according to its documentation.
+    connection.execute(
+        sql.SQL(
+            "GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), "
+            "pg_stat_file(text, boolean), pg_read_binary_file(text), "
+            "pg_read_binary_file(text, bigint, bigint, boolean) TO {}"
+        ).format(role)
+    )
 
 
 def _admit_replication(connection: psycopg.Connection[DictRow]) -> None:
     path = Path(_setting(connection, "hba_file"))
     if not path.is_relative_to(_setting(connection, "data_directory")):
         raise NeedsOperatorError(
-            f"pg_hba.conf is at {path}, outside of the data directory: "
-            f'add the line "{HBA_LINE}" there, or replicas cannot connect'
+            f"pg_hba.conf is at {path}, outside of the data directory: add these lines there, "
+            f"or replicas cannot connect: {'; '.join(HBA_LINES)}"
         )
     present = path.read_text()
-    wanted = with_hba_line(present)
+    wanted = with_hba_lines(present)
     if wanted != present:
         new = path.with_name("pg_hba.conf.pgset-new")
         new.write_text(wanted)
         new.chmod(0o600)
         new.replace(path)
-
-
-def _keep_wal(connection: psycopg.Connection[DictRow]) -> None:
-    for name, lacking in (("wal_level", "minimal"), ("max_wal_senders", "0")):
-        if _setting(connection, name) == lacking:
-            raise NeedsOperatorError(
-                f"{name} is {lacking}: take that setting away, or no replica can stream"
-            )
-    if int(_setting(connection, "wal_keep_size")) < MIN_WAL_KEEP_MB:
-        connection.execute(
-            sql.SQL("ALTER SYSTEM SET wal_keep_size = {}").format(f"{MIN_WAL_KEEP_MB}MB")
-        )
-
-
-def _setting(connection: psycopg.Connection[DictRow], name: str) -> str:
-    row = connection.execute("SELECT setting FROM pg_settings WHERE name = %s", [name]).fetchone()
-    assert row is not None  # noqa: S101 - every supported version has these parameters
-    return str(row["setting"])

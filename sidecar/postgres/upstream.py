@@ -1,33 +1,107 @@
-"""The primary as a member that has no data yet sees it: through its Service, before a clone."""
+"""The primary as another member's sidecar sees it: through its Service, by replication protocol.
 
+By that protocol and the replication role, so that what stops a clone or a standby is met here,
+where it can be told to the operator, and not in the log of an init container.
+"""
+
+import select
+import time
+from contextlib import closing
 from typing import Final
 
 import psycopg
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from sidecar.postgres.configuration import conninfo
+from sidecar.postgres.control_data import parse_lsn
 
 _SYSTEM_IDENTIFIER_COLUMN: Final = 0
+_HISTORY_COLUMN: Final = 1
+_FIRST_TIMELINE: Final = 1
+
+_ANSWER_SECONDS: Final = 3.0
+"""As long as a connection may take. A walsender heeds no statement_timeout."""
 
 
 class UpstreamError(Exception):
-    """The primary cannot be cloned now; the message says why, in the server's own words."""
+    """The primary cannot be followed or cloned now; the message says why, in its own words."""
 
 
 def identify(parameters: dict[str, str], password: str) -> str:
     """Return the system identifier of the server behind these libpq parameters.
 
-    By the replication protocol and role, so that what stops a clone is met here, where it can be
-    told to the operator, and not in the log of an init container. Raises UpstreamError.
+    Raises UpstreamError.
     """
+    result = _ask(parameters, password, "IDENTIFY_SYSTEM")
+    return _value(result, _SYSTEM_IDENTIFIER_COLUMN).decode()
+
+
+def history(
+    parameters: dict[str, str], password: str, timeline: int
+) -> tuple[tuple[int, int], ...]:
+    """Return how the server's `timeline` came about: (timeline, position in bytes) pairs.
+
+    Oldest first; each timeline was left for the next, the last for `timeline`, at that position.
+    Raises UpstreamError, also where the server has never been on that timeline.
+    """
+    if timeline == _FIRST_TIMELINE:
+        return ()
+    result = _ask(parameters, password, f"TIMELINE_HISTORY {timeline:d}")
+    try:
+        return parse_history(_value(result, _HISTORY_COLUMN).decode())
+    except ValueError as error:
+        raise UpstreamError(f"the history of timeline {timeline} is not readable") from error
+
+
+def parse_history(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the (timeline, position in bytes) pairs of a timeline history file.
+
+    Raises ValueError where it is none.
+    """
+    # Timeline, position and, for people, a reason. PostgreSQL, too, takes # for a comment.
+    words = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
+    if any(len(line) < len(("timeline", "position")) for line in words):
+        raise ValueError(text)
+    return tuple((int(line[0]), parse_lsn(line[1])) for line in words)
+
+
+def fork_point(history: tuple[tuple[int, int], ...], timeline: int) -> int | None:
+    """Return the position, in bytes, at which that history left `timeline`; None if never on it.
+
+    A member on `timeline` with WAL beyond that position has what the primary never had.
+    """
+    return dict(history).get(timeline)
+
+
+def _ask(parameters: dict[str, str], password: str, command: str) -> PGresult:
     target = conninfo(parameters | {"password": password, "replication": "true"})
     try:
-        with psycopg.connect(target, autocommit=True) as connection:
-            result = connection.pgconn.exec_(b"IDENTIFY_SYSTEM")
-            if result.status != ExecStatus.TUPLES_OK:
-                raise UpstreamError(result.get_error_message())
-            value = result.get_value(0, _SYSTEM_IDENTIFIER_COLUMN)
-            assert value is not None  # noqa: S101 - the protocol gives every column a value
-            return value.decode()
+        with closing(psycopg.connect(target, autocommit=True)) as connection:
+            result = _answer(connection.pgconn, command)
     except psycopg.Error as error:
         raise UpstreamError(str(error).strip()) from error
+    if result.status != ExecStatus.TUPLES_OK:
+        raise UpstreamError(result.get_error_message().strip())
+    return result
+
+
+def _answer(connection: PGconn, command: str) -> PGresult:
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    connection.send_query(command.encode())
+    while connection.is_busy():
+        # What is sent here is far less than a socket's buffer takes.
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([connection.socket], [], [], left)[0]:
+            raise UpstreamError(f"the primary gave no answer for {_ANSWER_SECONDS:.0f} s")
+        connection.consume_input()
+    result = connection.get_result()
+    if result is None:
+        raise UpstreamError("the primary gave an empty answer")
+    return result
+
+
+def _value(result: PGresult, column: int) -> bytes:
+    value = result.get_value(0, column)
+    assert value is not None  # noqa: S101 - the protocol gives every column a value
+    return value

@@ -1,7 +1,9 @@
 """The sidecar's HTTP answers: a table of paths, each a pure function of the newest snapshot.
 
 Paths and codes are Patroni's where it has the same, so that its HAProxy recipes work: 200 for
-yes, 503 for no. GET, HEAD and OPTIONS answer alike, the last two without a body.
+yes, 503 for no. GET, HEAD and OPTIONS answer alike, the last two without a body. Two go further:
+`/status?fresh=1` looks at PostgreSQL anew, and `POST /failsafe` is answered by
+`sidecar.promises.Respondent`.
 """
 
 import json
@@ -10,11 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from sidecar.contract import VERSION
-from sidecar.observation import ServerState
-from sidecar.peers import describe
+from sidecar import failsafe
+from sidecar.observation import PostgresView, ServerState
+from sidecar.promises import Respondent
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.report.status import (
+    is_alive,
+    is_in_sync,
+    is_primary,
+    is_replica,
+    status,
+    with_fresh,
+)
 from sidecar.settings import InvalidSettingError, Settings, parse_size
 
 if TYPE_CHECKING:
@@ -23,8 +33,12 @@ if TYPE_CHECKING:
 _STATUS_LINES: Final = {
     200: "200 OK",
     400: "400 Bad Request",
+    401: "401 Unauthorized",
+    403: "403 Forbidden",
     404: "404 Not Found",
     405: "405 Method Not Allowed",
+    409: "409 Conflict",
+    413: "413 Content Too Large",
     503: "503 Service Unavailable",
 }
 
@@ -36,67 +50,37 @@ class Answer:
     code: int
     body: bytes
     content_type: str = "application/json"
-
-
-def is_alive(age: float, settings: Settings) -> bool:
-    """Tell whether the loop still turns: a turn may wait out an API request of 3 s, not more."""
-    return age < max(4.0, settings.ttl / 2)
-
-
-def is_primary(snapshot: Snapshot) -> bool:
-    """Tell whether this member is writable by right."""
-    return snapshot.decision.situation == "Leading"
-
-
-def is_replica(snapshot: Snapshot, max_lag: int) -> bool:
-    """Tell whether this member follows, no further behind than `max_lag` bytes."""
-    return (
-        snapshot.decision.situation == "Following"
-        and (snapshot.observation.postgres.lag or 0) <= max_lag
-    )
-
-
-def status(snapshot: Snapshot) -> dict[str, Any]:
-    """Return Patroni's keys where it has the same, and under "pgset" what is ours."""
-    postgres = snapshot.observation.postgres
-    running = postgres.state is not ServerState.DOWN
-    return {
-        "state": "running" if running else "stopped",
-        "role": "primary" if postgres.state is ServerState.WRITABLE else "replica",
-        "timeline": postgres.timeline,
-        "xlog": {"location": postgres.position, "lag": postgres.lag},
-        "replication_state": "streaming" if postgres.streaming else None,
-        "replication": [
-            {"application_name": name, "state": "streaming"} for name in postgres.followers
-        ],
-        "database_system_identifier": postgres.system_identifier,
-        "pgset": describe(snapshot.observation)
-        | {
-            "version": VERSION,
-            "situation": snapshot.decision.situation,
-            "sentence": snapshot.decision.sentence,
-            "problem": snapshot.problem,
-        },
-    }
+    signature: str | None = None
 
 
 class Application:
     """The WSGI application."""
 
-    def __init__(self, reporter: Reporter, metrics: Metrics, settings: Settings) -> None:
-        """Answer from `reporter`."""
+    def __init__(
+        self,
+        reporter: Reporter,
+        metrics: Metrics,
+        settings: Settings,
+        *,
+        refresh: Callable[[], PostgresView] | None = None,
+        respondent: Respondent | None = None,
+    ) -> None:
+        """Answer from `reporter`; `refresh` looks at PostgreSQL anew, and takes 0.3 s at most."""
         self._reporter = reporter
         self._metrics = metrics
         self._settings = settings
+        self._refresh = refresh
+        self._respondent = respondent
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
-            "/liveness": lambda _: self._yes_or_no(is_alive(self._reporter.age(), self._settings)),
+            "/liveness": lambda _: self._yes_or_no(self._turns()),
             "/healthz": lambda _: self._yes_or_no(True),
             "/readyz": lambda _: self._about(
                 lambda s: s.observation.postgres.state is not ServerState.DOWN
             ),
             "/primary": lambda _: self._about(is_primary),
             "/replica": self._replica,
-            "/status": lambda _: self._about(lambda _: True),
+            "/sync": lambda _: self._about(is_in_sync),
+            "/status": self._status,
             "/metrics": lambda _: Answer(
                 200, self._metrics.render(), "text/plain; version=0.0.4; charset=utf-8"
             ),
@@ -106,15 +90,18 @@ class Application:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer one request."""
-        answer = self.answer(
-            environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")
-        )
+        if environ["PATH_INFO"] == failsafe.PATH:
+            answer = self._failsafe(environ)
+        else:
+            answer = self.answer(
+                environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+            )
         # HEAD tells the length of what GET would bring; any other method's is that of its body.
         body = b"" if environ["REQUEST_METHOD"] == "OPTIONS" else answer.body
-        start_response(
-            _STATUS_LINES[answer.code],
-            [("Content-Type", answer.content_type), ("Content-Length", str(len(body)))],
-        )
+        headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(body)))]
+        if answer.signature is not None:
+            headers.append((failsafe.SIGNATURE_HEADER, answer.signature))
+        start_response(_STATUS_LINES[answer.code], headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
     def answer(self, method: str, path: str, query: str) -> Answer:
@@ -126,6 +113,31 @@ class Application:
             return _json(404, {"error": f"there is no {path}; there are: {allowed}"})
         return self._answers[path](parse_qs(query))
 
+    def _failsafe(self, environ: "WSGIEnvironment") -> Answer:
+        if environ["REQUEST_METHOD"] != "POST":
+            method = environ["REQUEST_METHOD"]
+            return _json(405, {"error": f"method {method} is not allowed; allowed: POST"})
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if not length.isdecimal() or int(length) > failsafe.MAX_BODY:
+            return _json(413, {"error": f"a question has at most {failsafe.MAX_BODY} bytes"})
+        if self._respondent is None:
+            return _json(503, {"error": "nothing has been observed yet"})
+        body = environ["wsgi.input"].read(int(length))
+        response = self._respondent.respond(body, environ.get("HTTP_PGSET_SIGNATURE", ""))
+        if isinstance(response.body, bytes):
+            return Answer(response.code, response.body, signature=response.signature)
+        return _json(response.code, response.body)
+
+    def _status(self, query: Mapping[str, list[str]]) -> Answer:
+        fresh = self._refresh if query.get("fresh") == ["1"] else None
+        if fresh is None:
+            return self._about(lambda _: True)
+        view = fresh()
+        return self._about(lambda _: True, lambda snapshot: with_fresh(snapshot, view))
+
+    def _turns(self) -> bool:
+        return is_alive(self._reporter.age(), self._settings)
+
     def _replica(self, query: Mapping[str, list[str]]) -> Answer:
         try:
             max_lag = parse_size("lag", query["lag"][0]) if "lag" in query else None
@@ -134,11 +146,17 @@ class Application:
         limit = self._settings.max_lag if max_lag is None else max_lag
         return self._about(lambda snapshot: is_replica(snapshot, limit))
 
-    def _about(self, question: Callable[[Snapshot], bool]) -> Answer:
-        snapshot = self._reporter.newest()
-        if snapshot is None:
+    def _about(
+        self,
+        says: Callable[[Snapshot], bool],
+        amend: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
+    ) -> Answer:
+        newest = self._reporter.newest()
+        if newest is None:
             return _json(503, {"error": "nothing has been observed yet"})
-        return _json(200 if question(snapshot) else 503, status(snapshot))
+        snapshot = amend(newest)
+        body = status(snapshot, self._settings, turns=self._turns())
+        return _json(200 if says(snapshot) else 503, body)
 
     @staticmethod
     def _yes_or_no(yes: bool) -> Answer:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from sidecar.contract import VERSION
 from sidecar.observation import ServerState
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.report.status import is_in_sync
 
 
 class _MemberCollector(Collector):
@@ -47,6 +48,16 @@ class _MemberCollector(Collector):
             "pgset_postgres_streaming",
             "Whether this replica streams from the primary",
             postgres.streaming,
+        )
+        yield self._gauge(
+            "pgset_paused",
+            "Whether the operator wants no failover now",
+            snapshot.observation.paused,
+        )
+        yield self._gauge(
+            "pgset_in_sync",
+            "Whether commits wait for this standby, by the Lease",
+            is_in_sync(snapshot),
         )
         if postgres.timeline is not None:
             yield self._gauge("pgset_postgres_timeline", "The timeline", postgres.timeline)

@@ -36,7 +36,7 @@ from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.mirror import Mirror
 from sidecar.kube.pods import Pods
-from sidecar.observation import Identity, Pod
+from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.settings import Settings
 from tests.support.database import free_port, wait_until
 from tests.webhook.clock import Clock
@@ -63,12 +63,22 @@ class Line(ApiClient):
     """Meets the next watch that is asked for."""
     short_watches = False
     """Each watch ends, in good order, after its next event."""
+    writes_by: ApiClient | None = None
+    """What is written goes this way, while reading and watching go the straight one."""
     while_listing: Callable[[], None] | None = None
     """Happens once, between a list's making and its arrival."""
     closed = False
 
-    def get(self, path: str, query: dict[str, str] | None = None) -> Json:
-        answer = super().get(path, query)
+    def __init__(self, base_url: str, ca_file: Path, token_file: Path) -> None:
+        super().__init__(base_url, ca_file, token_file)
+        self.slow_watch = threading.Event()
+        """Cleared, it keeps each event until it is set."""
+        self.slow_watch.set()
+
+    def get(
+        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
+    ) -> Json:
+        answer = super().get(path, query, seconds=seconds)
         if "items" in answer:
             self.lists += 1
             if (happens := self.while_listing) is not None:
@@ -76,11 +86,20 @@ class Line(ApiClient):
                 happens()
         return answer
 
+    def create(self, path: str, body: Json) -> Json:
+        way = self.writes_by
+        return way.create(path, body) if way else super().create(path, body)
+
+    def replace(self, path: str, body: Json) -> Json:
+        way = self.writes_by
+        return way.replace(path, body) if way else super().replace(path, body)
+
     def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
         if (refusal := self.refusal_to_start) is not None:
             self.refusal_to_start = None
             raise refusal
         for event in super().watch(path, query):
+            self.slow_watch.wait()
             if self.closed:
                 threading.Event().wait()  # The watching thread ends with the process.
             if (refusal := self.refusal) is not None:
@@ -131,6 +150,9 @@ class Site:
         line = Line(self.address, self.ca_file, self._folder / account)
         self._lines.append(line)
         return line
+
+    def token_file(self, account: str) -> Path:
+        return self._folder / account
 
     def delete(self, kind: str, name: str) -> None:
         self.kubectl("-n", self.name, "delete", kind, name, "--force", "--grace-period=0")
@@ -327,7 +349,7 @@ class Mirrored:
         self._label = label
         self._looking = threading.Lock()
         selector = {"labelSelector": f"of={label}"}
-        self.mirror = Mirror(line, site.leases, selector, on_change=self._look)
+        self.mirror = Mirror(line, site.leases, selector, clock=Clock(), on_change=self._look)
 
     def _look(self) -> None:
         with self._looking:
@@ -516,19 +538,44 @@ class Member:
         self.keeper = LeaseKeeper(
             self.line, site.name, settings, self.me, clock=self.clock, on_change=self._on_change
         )
-        self._changes = 0
+        self.wakes = 0
         self.keeper.start()
         wait_until(lambda: self.keeper.observe() is not None, "the first list", seconds=10)
 
     def _on_change(self) -> None:
-        self._changes += 1
+        self.wakes += 1
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
         """The watch has told of what happens here, and nobody has looked."""
-        before = self._changes
+        before = self.version()
         yield
-        wait_until(lambda: self._changes > before, "the watch", seconds=10)
+        wait_until(lambda: self.version() != before, "the watch", seconds=10)
+
+    def version(self) -> str | None:
+        """Of the newest record that has come, whether or not the loop has looked at it."""
+        view = self.keeper.newest()
+        return view.record.resource_version if view and view.record else None
+
+    def catch_up_with(self, other: "Member") -> None:
+        """Until it has been told all that the other one knows."""
+        wait_until(lambda: self.version() == other.version(), "the watch", seconds=10)
+
+    def view(self) -> LeaseView:
+        """What it observes now."""
+        view = self.keeper.observe()
+        assert view is not None
+        return view
+
+    def record(self) -> LeaseRecord:
+        record = self.view().record
+        assert record is not None
+        return record
+
+    def take_expired(self) -> None:
+        """After its ttl has passed without a word of the holder."""
+        self.clock.advance(13)
+        self.keeper.take(expired=True)
 
     def holder(self) -> str | None:
         """By what it observes now."""
@@ -632,7 +679,7 @@ def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(
     other.wait(one.me.name)
     one.clock.advance(9)
     with one.told():
-        other.keeper.take(expired=True)
+        other.take_expired()
     with pytest.raises(ConflictError):
         one.keeper.renew(RenewLease("111", 1, ("a-0",)))
     view = one.keeper.observe()
@@ -645,7 +692,7 @@ def test_who_took_an_expired_lease_knows_so(members: tuple[Member, Member]) -> N
     one, other = members
     one.keeper.take(expired=False)
     other.wait(one.me.name)
-    other.keeper.take(expired=True)
+    other.take_expired()
     one.wait(other.me.name)
     views = [member.keeper.observe() for member in members]
     assert [view.taken_expired for view in views if view is not None] == [False, True]
@@ -838,8 +885,13 @@ def test_what_a_person_spoilt_counts_as_absent(
             "lease",
             f"pgset-{name}",
             f"{contract.TIMELINE}=two",
-            f"{contract.HISTORY}=1 a-0,x a-1 now,2 a-2 now",
-            f"{contract.MEMBERS}=,a-1,",
+            f"{contract.HISTORY}=1 a-0,x a-1 now,2 a-2 now,{'9' * 5000} a-3 now",
+            f"{contract.MEMBERS}=,a-1, a-2 ,",
+            f"{contract.POSITION}=0/3000060",
+            f"{contract.IN_SYNC}= a-1 ,,a-2",
+            f"{contract.COPIES}=-1",
+            f"{contract.HEIR}=  ",
+            f"{contract.SWITCHOVER_TO}= {'a' * 300}",
         )
     view = one.keeper.observe()
     assert view is not None
@@ -848,8 +900,10 @@ def test_what_a_person_spoilt_counts_as_absent(
     assert (record.timeline, [e.pod for e in record.history], record.members) == (
         None,
         ["a-2"],
-        ("a-1",),
+        ("a-1", "a-2"),
     )
+    assert (record.position, record.voters, record.copies) == (None, ("a-1", "a-2"), 0)
+    assert (record.heir, record.switchover_to) == (None, "a" * 253)
 
 
 def test_an_empty_lease_is_one_that_nobody_holds(site: Site, name: str) -> None:
@@ -861,6 +915,386 @@ def test_an_empty_lease_is_one_that_nobody_holds(site: Site, name: str) -> None:
     before = member.holder()
     member.keeper.take(expired=False)
     assert (before, member.holder()) == ("", f"{name}-0")
+
+
+def test_all_that_is_known_of_a_set_is_written_and_read_back(
+    members: tuple[Member, Member],
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    one.keeper.observe()
+    other.catch_up_with(one)
+    known = RenewLease(
+        "111", 3, ("a-0", "a-1", "a-2"),
+        position=2**40, voters=("a-0", "a-1"), copies=2, heir="a-1", switchover_to="a-2",
+    )  # fmt: skip
+    with other.told():
+        one.keeper.renew(known)
+    record = other.record()
+    read = RenewLease(
+        record.system_identifier, record.timeline, record.members,
+        record.position, record.voters, record.copies, record.heir, record.switchover_to,
+    )  # fmt: skip
+    assert read == known
+
+
+def test_what_is_not_so_any_more_does_not_stay_written(
+    members: tuple[Member, Member], site: Site, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    one.keeper.observe()
+    one.keeper.renew(
+        RenewLease("111", 1, ("a-0",), 5, ("a-0",), copies=1, heir="a-1", switchover_to="a-2")
+    )
+    one.keeper.observe()
+    one.keeper.renew(RenewLease("111", 1, ("a-0",)))
+    annotations = stored(site, name)["metadata"]["annotations"]
+    assert set(annotations) == {
+        contract.SYSTEM_IDENTIFIER,
+        contract.TIMELINE,
+        contract.MEMBERS,
+        contract.HISTORY,
+    }
+
+
+def test_who_takes_over_keeps_the_promise_and_the_wish_and_ends_the_hand_over(
+    members: tuple[Member, Member],
+) -> None:
+    """Voters and position decide who may lead the next time, too, should this one die at once."""
+    one, other = members
+    one.keeper.take(expired=False)
+    one.keeper.observe()
+    one.keeper.renew(
+        RenewLease("111", 1, ("a-0", "a-1"), 5, ("a-0", "a-1"), copies=2, switchover_to="a-1")
+    )
+    one.keeper.release("a-1")
+    other.wait("")
+    released = other.record()
+    other.keeper.take(expired=False)
+    taken = other.record()
+    assert (released.heir, taken.heir) == ("a-1", None)
+    kept = (5, ("a-0", "a-1"), 2, "a-1")
+    for record in (released, taken):
+        assert (record.position, record.voters, record.copies, record.switchover_to) == kept
+
+
+def test_a_renewal_wakes_nobody_and_moves_changed_at_as_it_comes(
+    members: tuple[Member, Member],
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    one.renew()
+    other.catch_up_with(one)
+    before = other.wakes
+    other.clock.advance(3)
+    with other.told():
+        one.keeper.observe()
+        one.keeper.renew(RenewLease("111", 1, ("a-0", "a-1"), position=77))
+    other.clock.advance(4)
+    assert (other.view().changed_at, other.record().position) == (1003.0, 77)
+    assert other.wakes == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"members": ("a-0",)},
+        {"heir": "a-1"},
+        {"voters": ("a-0",), "copies": 1},
+        {"timeline": 2},
+    ],
+    ids=["members", "heir", "voters", "timeline"],
+)
+def test_a_renewal_that_says_something_new_wakes(
+    members: tuple[Member, Member], change: dict[str, Any]
+) -> None:
+    one, other = members
+    one.keeper.take(expired=False)
+    one.renew()
+    other.catch_up_with(one)
+    before = other.wakes
+    one.keeper.observe()
+    known: dict[str, Any] = {
+        "system_identifier": "111", "timeline": 1, "members": ("a-0", "a-1")
+    }  # fmt: skip
+    one.keeper.renew(RenewLease(**known | change))
+    wait_until(lambda: other.wakes > before, "a wake", seconds=10)
+
+
+def test_an_operators_wish_wakes(members: tuple[Member, Member], site: Site, name: str) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    before = one.wakes
+    site.annotate("lease", f"pgset-{name}", f"{contract.SWITCHOVER_TO}=a-1")
+    wait_until(lambda: one.wakes > before, "a wake", seconds=10)
+    assert one.record().switchover_to == "a-1"
+
+
+def test_a_lease_that_is_held_and_not_expired_is_not_taken(
+    members: tuple[Member, Member],
+) -> None:
+    """Whatever was decided on: the last look before the deed counts."""
+    one, other = members
+    one.keeper.take(expired=False)
+    other.wait(one.me.name)
+    other.clock.advance(12)
+    with pytest.raises(ConflictError, match=r"is held by .*-0, and not expired"):
+        other.keeper.take(expired=True)
+    one.wait(one.me.name)
+
+
+def test_a_view_from_another_thread_does_not_change_what_is_acted_on(
+    members: tuple[Member, Member],
+) -> None:
+    one, other = members
+    other.keeper.observe()
+    with other.told():
+        one.keeper.take(expired=False)
+    newest = other.keeper.newest()
+    assert newest is not None
+    assert newest.record is not None
+    assert newest.record.holder == str(one.me)
+    with pytest.raises(ConflictError, match="already exists"):
+        other.keeper.take(expired=False)
+
+
+# ── whether the API server can be reached, and what it has not answered ───────────────────
+
+
+class Detour:
+    """A way to the API server that can keep what goes there, or what comes back."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.loses_answers = False
+        self.passes_requests = threading.Event()
+        self.passes_requests.set()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def client(self, site: Site) -> ApiClient:
+        """A sidecar's, with a connection that is there already, as after what it asked before."""
+        client = ApiClient(f"https://127.0.0.1:{self.port}", site.ca_file, site.token_file(SIDECAR))
+        client.get("/version")
+        return client
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for source, sink, there in ((client, server, True), (server, client, False)):
+                    pump = threading.Thread(
+                        target=self._pump, args=(source, sink, there), daemon=True
+                    )
+                    pump.start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, there: bool) -> None:
+        """A client that has given up does not end the way there: what it said is on its way."""
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if there:
+                    self.passes_requests.wait()
+                elif self.loses_answers:
+                    continue
+                sink.sendall(data)
+
+
+@pytest.fixture
+def detour(site: Site) -> Iterator[Detour]:
+    host, _, port = site.address.removeprefix("https://").rpartition(":")
+    detour = Detour((host, int(port)))
+    yield detour
+    detour.close()
+
+
+def test_what_was_heard_last_has_a_time(members: tuple[Member, Member]) -> None:
+    one, other = members
+    heard = []
+    one.clock.advance(1)
+    one.keeper.take(expired=False)
+    heard.append(one.view().heard_at)
+    one.clock.advance(1)
+    one.renew()
+    heard.append(one.view().heard_at)
+    other.catch_up_with(one)
+    other.clock.advance(5)
+    with other.told():
+        one.renew()
+    heard.append(other.view().heard_at)
+    assert heard == [1001.0, 1002.0, 1005.0]
+
+
+def test_a_look_of_ones_own_shows_what_the_watch_does_not_tell(
+    members: tuple[Member, Member],
+) -> None:
+    one, other = members
+    other.line.slow_watch.clear()
+    one.keeper.take(expired=False)
+    other.clock.advance(3)
+    answered = other.keeper.look(1.0)
+    view = other.view()
+    assert (answered, other.holder()) == (True, one.me.name)
+    assert (view.heard_at, view.changed_at) == (1003.0, 1003.0)
+
+
+def test_a_look_that_nobody_answers_in_time_says_so(
+    members: tuple[Member, Member], site: Site, detour: Detour
+) -> None:
+    one, _ = members
+    keeper = LeaseKeeper(
+        detour.client(site), site.name, Settings(set_name="any"), one.me,
+        clock=Clock(), on_change=lambda: None,
+    )  # fmt: skip
+    detour.passes_requests.clear()
+    began = time.monotonic()
+    assert not keeper.look(0.3)
+    assert time.monotonic() - began < 0.3 + ROOM
+
+
+def test_what_is_learnt_before_the_first_list_is_not_taken_for_all_that_there_is(
+    mirrored: Mirrored, name: str
+) -> None:
+    """A member that has just written to its own pod would think that it is alone."""
+    mirrored.create(f"{name}-other")
+    mine = mirrored.create(name)
+    mirrored.mirror.learn(mine)
+    before = mirrored.mirror.objects()
+    mirrored.start()
+    assert before is None
+    mirrored.wait({name: "somebody", f"{name}-other": "somebody"})
+
+
+def test_a_lease_that_is_not_there_is_an_answer_too(members: tuple[Member, Member]) -> None:
+    one, _ = members
+    one.clock.advance(3)
+    assert one.keeper.look(1.0)
+    assert (one.view().record, one.view().heard_at) == (None, 1003.0)
+
+
+def test_a_conflict_is_an_answer(members: tuple[Member, Member]) -> None:
+    one, other = members
+    other.line.closed = True  # its watch tells nothing any more
+    one.keeper.take(expired=False)
+    other.clock.advance(3)
+    with pytest.raises(ConflictError):
+        other.keeper.take(expired=False)
+    assert other.view().heard_at == 1003.0
+
+
+def test_an_excuse_lasts_until_the_lease_is_taken_or_left(members: tuple[Member, Member]) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    seen = [one.view().excused_at]
+    one.keeper.excuse(1007.5)
+    seen.append(one.view().excused_at)
+    one.renew()
+    seen.append(one.view().excused_at)
+    one.keeper.release()
+    seen.append(one.view().excused_at)
+    one.keeper.excuse(1009.0)
+    one.keeper.observe()
+    one.keeper.take(expired=False)
+    seen.append(one.view().excused_at)
+    assert seen == [None, 1007.5, 1007.5, None, None]
+
+
+def renew_with(member: Member, *names: str) -> None:
+    member.keeper.observe()
+    member.keeper.renew(RenewLease("111", 1, names))
+
+
+def test_a_renewal_without_an_answer_may_have_recorded_its_members_until_something_is_heard(
+    members: tuple[Member, Member], site: Site, detour: Detour
+) -> None:
+    """It was done, and the answer was lost; the watch, which is slow here, tells of it later."""
+    one, _ = members
+    one.keeper.take(expired=False)
+    renew_with(one, "a-0", "a-1")
+    one.line.writes_by = detour.client(site)
+    before = one.version()
+    detour.loses_answers = True
+    one.line.slow_watch.clear()
+    one.clock.advance(2)
+    with pytest.raises(RetryLaterError):
+        renew_with(one, "a-0", "a-2")
+    view = one.view()
+    assert (view.perhaps_members, view.renewed_at) == (("a-0", "a-2"), 1000.0)
+    assert one.version() == before
+    one.line.slow_watch.set()
+    wait_until(lambda: one.version() != before, "the watch", seconds=10)
+    assert (one.view().perhaps_members, one.record().members) == ((), ("a-0", "a-2"))
+
+
+def test_a_renewal_that_was_given_up_can_still_be_done_later(
+    members: tuple[Member, Member], site: Site, detour: Detour
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    renew_with(one, "a-0", "a-1")
+    one.line.writes_by = detour.client(site)
+    detour.passes_requests.clear()
+    with pytest.raises(RetryLaterError):
+        renew_with(one, "a-0", "a-2")
+    with pytest.raises(RetryLaterError):
+        renew_with(one, "a-0", "a-3")
+    assert one.keeper.look(1.0), "reading goes another way, and shows the old record"
+    assert (one.record().members, one.view().perhaps_members) == (
+        ("a-0", "a-1"),
+        ("a-0", "a-2", "a-3"),
+    )
+    with one.told():
+        detour.passes_requests.set()
+    landed = one.record().members
+    assert landed in (("a-0", "a-2"), ("a-0", "a-3"))
+    assert one.view().perhaps_members == ()
+
+
+def test_a_renewal_that_another_change_has_overtaken_cannot_have_been_done(
+    members: tuple[Member, Member], site: Site, detour: Detour, name: str
+) -> None:
+    one, _ = members
+    one.keeper.take(expired=False)
+    renew_with(one, "a-0", "a-1")
+    one.line.writes_by = detour.client(site)
+    detour.passes_requests.clear()
+    with pytest.raises(RetryLaterError):
+        renew_with(one, "a-0", "a-2")
+    with one.told():
+        site.annotate("lease", f"pgset-{name}", "shop.example/note=hello")
+    assert one.view().perhaps_members == ()
+    detour.passes_requests.set()
+    time.sleep(1)
+    assert stored(site, name)["metadata"]["annotations"][contract.MEMBERS] == "a-0,a-1"
+
+
+@pytest.mark.parametrize("there_is_one", [False, True], ids=["no Lease yet", "a released one"])
+def test_a_take_without_an_answer_is_uncertain_until_something_is_heard(
+    members: tuple[Member, Member], site: Site, detour: Detour, there_is_one: bool
+) -> None:
+    one, _ = members
+    if there_is_one:
+        one.keeper.take(expired=False)
+        one.keeper.release()
+    one.line.writes_by = detour.client(site)
+    one.keeper.observe()
+    detour.passes_requests.clear()
+    with pytest.raises(RetryLaterError):
+        one.keeper.take(expired=False)
+    meanwhile = one.view()
+    with one.told():
+        detour.passes_requests.set()
+    view = one.view()
+    assert (meanwhile.uncertain_take, view.uncertain_take) == (True, False)
+    assert one.record().holder == str(one.me)
+    # It holds by the record, and does not know since when: the next renewal tells.
+    assert view.renewed_at is None or there_is_one
 
 
 # ── the pods ──────────────────────────────────────────────────────────────────────────────
@@ -932,18 +1366,99 @@ def test_the_sentence_of_a_member_stands_on_its_pod(site: Site, pods: Pods, name
 
 
 def test_as_many_members_are_wanted_as_the_statefulset_says(
+    site: Site, pods: Pods, name: str
+) -> None:
+    before = pods.wanted()
+    site.make_statefulset(name, replicas=0)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    site.delete("statefulset", name)
+    wait_until(lambda: pods.wanted() is None, "its deletion", seconds=10)
+    assert before is None
+
+
+def test_a_set_is_paused_while_its_statefulset_says_so(site: Site, pods: Pods, name: str) -> None:
+    site.make_statefulset(name, replicas=0)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    assert not pods.paused()
+    site.annotate("statefulset", name, f"{contract.PAUSED}=true")
+    wait_until(pods.paused, "the pause", seconds=10)
+    site.annotate("statefulset", name, f"{contract.PAUSED}=perhaps")
+    wait_until(lambda: not pods.paused(), "its end", seconds=10)
+
+
+def test_another_sets_pause_is_nothing_to_this_one(site: Site, pods: Pods, name: str) -> None:
+    site.make_statefulset(f"{name}x", replicas=0)
+    site.annotate("statefulset", f"{name}x", f"{contract.PAUSED}=true")
+    site.make_statefulset(name, replicas=0)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    assert not pods.paused()
+
+
+def test_the_loop_is_woken_for_what_it_sees_and_not_for_all_that_happens_to_a_pod(
     site: Site, line: Line, name: str
 ) -> None:
-    """Asked again while a leader is chosen, but not within 10 s."""
-    clock = Clock()
-    settings = Settings(set_name=name)
+    wakes = list[float]()
+    settings, clock = Settings(set_name=name), Clock()
+    pods = Pods(
+        line, site.name, settings, clock=clock, on_change=lambda: wakes.append(time.monotonic())
+    )
+    pods.start()
+    wait_until(lambda: pods.observe() is not None, "the first list", seconds=10)
+    me = site.make_pod(name, 0)
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    before = len(wakes)
+    site.annotate("pod", me.name, "shop.example/note=hello")
+    pods.tell(me, "a sentence of mine")
+    pods.set_role(SetRole(me.name, me.uid, "replica"))
+    wait_until(lambda: len(wakes) > before, "the label", seconds=10)
+    assert len(wakes) == before + 1
+
+
+def test_the_revision_that_a_pod_was_made_from_is_seen(site: Site, pods: Pods, name: str) -> None:
+    me = site.make_pod(name, 0)
+    site.kubectl("-n", site.name, "label", "pod", me.name, "controller-revision-hash=web-1")
+    wait_for_pods(pods, (Pod(me.name, me.uid, None, None, revision="web-1"),))
+
+
+def test_a_member_can_delete_its_own_pod(site: Site, pods: Pods, name: str) -> None:
+    me = site.make_pod(name, 0)
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    pods.delete(me)
+    wait_for_pods(pods, ())
+    with pytest.raises(NotFoundError):
+        pods.delete(me)
+
+
+def test_a_successor_of_the_same_name_is_not_deleted(site: Site, pods: Pods, name: str) -> None:
+    died = site.make_pod(name, 0)
+    site.delete("pod", died.name)
+    born = site.make_pod(name, 0)
+    with pytest.raises(ConflictError):
+        pods.delete(died)
+    assert "deletionTimestamp" not in site.get("pod", born.name)["metadata"]
+
+
+def test_a_pod_leaves_from_when_its_deletion_was_seen(
+    site: Site, line: Line, person: Line, name: str
+) -> None:
+    """A finalizer keeps it for the test, as the kubelet does for the grace period."""
+    clock, settings = Clock(), Settings(set_name=name)
     pods = Pods(line, site.name, settings, clock=clock, on_change=lambda: None)
-    wanted = [pods.wanted(urgent=True)]
-    site.make_statefulset(name, replicas=0)
-    wanted.append(pods.wanted(urgent=True))
-    clock.advance(11)
-    wanted.append(pods.wanted(urgent=True))
-    assert wanted == [None, None, 0]
+    pods.start()
+    me = site.make_pod(name, 0)
+    path = f"{site.pods}/{me.name}"
+    person.merge(path, {"metadata": {"finalizers": ["shop.example/wait"]}})
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    stays = pods.leaving_since(me)
+    clock.advance(5)
+    pods.delete(me)
+    wait_until(lambda: pods.leaving_since(me) is not None, "the deletion", seconds=10)
+    clock.advance(5)
+    pods.tell(me, "leaving")
+    others = Identity(me.name, "another life")
+    assert (stays, pods.leaving_since(me), pods.leaving_since(others)) == (None, 1005.0, None)
+    person.merge(path, {"metadata": {"finalizers": None}})
+    wait_until(lambda: pods.leaving_since(me) is None, "its end", seconds=10)
 
 
 # ── the Events ────────────────────────────────────────────────────────────────────────────

@@ -173,13 +173,13 @@ def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
 
 
 def test_a_sidecar_is_granted_these_rights_and_no_other():
-    pods = {("", "pods", "", verb) for verb in ("list", "watch", "patch")}
+    pods = {("", "pods", "", verb) for verb in ("list", "watch", "patch", "delete")}
     leases = {
         ("coordination.k8s.io", "leases", "", verb)
         for verb in ("get", "list", "watch", "create", "update")
     }
     events = {("", "events", "", "create")}
-    statefulsets = {("apps", "statefulsets", "", "get")}
+    statefulsets = {("apps", "statefulsets", "", verb) for verb in ("get", "list", "watch")}
     assert rights("grant/role.yaml") == pods | leases | events | statefulsets
 
 

@@ -4,13 +4,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local import packages
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Server
 from tests.support.database import Database, Host, free_port, own
+from tests.support.standby import Connect
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +64,24 @@ def database(host: Host) -> Database:
         f"--pwfile={password_file}",
     )
     return Database(host, directory, free_port())
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Watch a database as its sidecar does."""
+    servers: list[Server] = []
+
+    def connect_to(port: int, password: str = "secret") -> Server:
+        server = Server(
+            Credentials("postgres", password),
+            clock=time.monotonic,
+            on_change=lambda: None,
+            port=port,
+        )
+        server.start()
+        servers.append(server)
+        return server
+
+    yield connect_to
+    for server in servers:
+        server.stop()

@@ -1,64 +1,17 @@
 """The bootstrap container's script and the sidecar's end of the hand-shake, with a real initdb."""
 
 import os
-import shutil
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from sidecar.bootstrap import Bootstrap
-from sidecar.observation import BootstrapView, DataState, Identity
+from sidecar.observation import DataState, Identity
 from sidecar.postgres.configuration import conninfo, password_file_line
-from tests.support.database import ENTRYPOINT, Database, Host, free_port, own, wait_until
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database, Host, free_port, own
 
 pytestmark = pytest.mark.postgres
-
-SCRIPT = Path(__file__).parents[2] / "sidecar/bootstrap.sh"
-
-
-class Pod:
-    """One pod's data directory, hand-shake folder and sidecar."""
-
-    def __init__(self, host: Host, uid: str = "uid-0", name: str = "pod") -> None:
-        self.host = host
-        self.handshake = host.make_folder(f"{name}-handshake")
-        self.data = host.folder / f"{name}-data"
-        self.port = free_port()
-        self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), silence=1.0)
-        self.sidecar.provide_script()
-
-    def boot(self, **environment: str) -> None:
-        self.process = self.host.start(
-            "/bin/sh",
-            self.handshake / "bootstrap.sh",
-            shutil.copy(ENTRYPOINT, self.host.folder),
-            "postgres",
-            "-k",
-            self.host.folder,
-            PGDATA=str(self.data),
-            PGSET_HANDSHAKE=str(self.handshake),
-            PGSET_UID=str(self.data.parent.stat().st_uid),
-            PGPORT=str(self.port),
-            POSTGRES_PASSWORD="secret",
-            **environment,
-        )
-
-    def look(self) -> BootstrapView:
-        return self.sidecar.observe(time.monotonic())
-
-    def wait_for(self, question: Callable[[BootstrapView], bool]) -> BootstrapView:
-        wait_until(lambda: question(self.look()), f"bootstrap, which says {self.look()}")
-        return self.look()
-
-    def obey(self, verb: str, argument: str = "") -> BootstrapView:
-        self.sidecar.order(verb, argument)
-        return self.wait_for(lambda view: view.busy is None)
-
-    def boot_with(self, data: DataState) -> None:
-        self.boot()
-        self.wait_for(lambda view: view.data is data)
 
 
 @pytest.fixture
@@ -103,10 +56,9 @@ def test_initdb_by_the_stock_entrypoint_with_checksums_and_then_a_read_only_star
 
 def test_initdb_that_was_cut_short_is_redone(pod: Pod) -> None:
     pod.boot_with(DataState.EMPTY)
-    (pod.data / ".pgset-new").mkdir()
-    (pod.data / "base").mkdir()
+    (pod.data / ".pgset-new/base").mkdir(parents=True)
     own(pod.data / ".pgset-new")
-    own(pod.data / "base")
+    own(pod.data / ".pgset-new/base")
     pod.process.kill()
     pod.process.wait()
 
@@ -140,16 +92,28 @@ def test_a_clone_that_was_cut_short_is_redone_and_never_started(
 ) -> None:
     pod.boot_with(DataState.EMPTY)
     assert pod.obey("clone", from_primary(pod, primary)).data is DataState.PRESENT
-    # As if the pod had been killed while the files were being moved up, PG_VERSION last.
+    # As if the pod had been killed before the last file had come.
     (pod.data / ".pgset-new").mkdir(mode=0o700)
     own(pod.data / ".pgset-new")
-    (pod.data / "PG_VERSION").rename(pod.data / ".pgset-new/PG_VERSION")
+    for path in pod.data.iterdir():
+        if not path.name.startswith(".pgset-"):
+            path.rename(pod.data / ".pgset-new" / path.name)
     pod.process.kill()
     pod.process.wait()
 
     pod.boot_with(DataState.INTERRUPTED)
+    assert pod.obey("start").failure == "there is no database to start"
     again = pod.obey("clone", from_primary(pod, primary))
     assert (again.data, again.failure) == (DataState.PRESENT, None)
+
+
+@pytest.mark.parametrize("verb", ["initdb", "clone"])
+def test_data_is_never_made_where_there_is_some(pod: Pod, database: Database, verb: str) -> None:
+    pod.data = database.directory
+    pod.boot_with(DataState.PRESENT)
+    before = sorted(path.name for path in pod.data.iterdir())
+    assert pod.obey(verb).failure == "there is data already"
+    assert sorted(path.name for path in pod.data.iterdir()) == before
 
 
 def test_an_unreachable_primary_leaves_no_data(pod: Pod) -> None:
@@ -221,6 +185,24 @@ def test_a_directory_where_another_pod_writes_is_in_use_until_that_one_is_silent
     assert pod.look().other_writer == "uid-old"
     assert pod.wait_for(lambda view: view.other_writer is None)
     assert heartbeat.read_text().startswith("uid-0 ")
+
+
+def test_half_moved_files_are_put_in_order_only_once_no_other_pod_writes_there(
+    pod: Pod, database: Database
+) -> None:
+    """They may be on their way by that pod's hand."""
+    pod.data = database.directory
+    up = pod.data / ".pgset-up"
+    up.mkdir(0o700)
+    (pod.data / "PG_VERSION").rename(up / "PG_VERSION")
+    own(up)
+    (pod.data / ".pgset-heartbeat").write_text("uid-old 1\n")
+    pod.boot()
+    waiting = pod.wait_for(lambda view: view.other_writer is not None)
+    assert (waiting.data, (up / "PG_VERSION").exists()) == (None, True)
+    settled = pod.wait_for(lambda view: view.data is not None)
+    assert (settled.data, settled.other_writer) == (DataState.PRESENT, None)
+    assert not up.exists()
 
 
 def test_a_pod_that_left_in_order_is_not_waited_for(pod: Pod, database: Database) -> None:

@@ -2,53 +2,20 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from sidecar.observation import PostgresView, ServerState
+from sidecar.observation import Follower, ServerState
 from sidecar.postgres import process
-from sidecar.postgres.configuration import HBA_LINE, conninfo, with_settings
+from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
-from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.server import Server
 from sidecar.postgres.upstream import UpstreamError, identify
 from tests.support.database import Database, own, wait_until
+from tests.support.standby import Connect, clone, replication, wait_for
 
 pytestmark = pytest.mark.postgres
-
-Connect = Callable[..., Server]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    servers: list[Server] = []
-
-    def connect_to(port: int, password: str = "secret") -> Server:
-        server = Server(
-            Credentials("postgres", password),
-            clock=time.monotonic,
-            on_change=lambda: None,
-            port=port,
-        )
-        server.start()
-        servers.append(server)
-        return server
-
-    yield connect_to
-    for server in servers:
-        server.stop()
-
-
-def wait_for(server: Server, state: ServerState) -> PostgresView:
-    wait_until(lambda: server.view().state is state, f"{state}, but {server.view()}")
-    return server.view()
-
-
-def replication(port: int) -> dict[str, str]:
-    return {"host": "127.0.0.1", "port": str(port), "user": "pgset_replication"}
 
 
 def test_a_server_that_is_not_there_is_down(connect: Connect, database: Database) -> None:
@@ -103,25 +70,17 @@ def test_a_prepared_primary_lets_a_replica_be_cloned_and_follow(
     time.sleep(1.1)
     assert identify(replication(database.port), "derived") == primary.system_identifier
 
-    host = database.host
-    copy = Database(host, host.folder / "copy", database.port + 1)
-    host.run(
-        "pg_basebackup",
-        f"--pgdata={copy.directory}",
-        f"--dbname={conninfo(replication(database.port))}",
-        PGPASSWORD="derived",
-    )
-    auto_conf = copy.directory / "postgresql.auto.conf"
-    follow = replication(database.port) | {"application_name": "orders-1", "password": "derived"}
-    auto_conf.write_text(
-        with_settings(auto_conf.read_text(), {"primary_conninfo": conninfo(follow)})
-    )
-    (copy.directory / "standby.signal").touch()
-    copy.start()
+    copy = clone(database, "orders-1", "pgset_replication", "derived")
     replica = connect(copy.port)
     wait_until(lambda: replica.view().streaming, "streaming")
-    wait_until(lambda: server.view().followers == ("orders-1",), "the follower")
-    assert replica.view().lag == 0
+    wait_until(
+        lambda: (
+            replica.view().position is not None
+            and server.view().followers == (Follower("orders-1", replica.view().position or 0),)
+        ),
+        "the follower with all WAL",
+    )
+    wait_until(lambda: replica.view().lag == 0, "the first word of what there is")
     assert replica.view().timeline == 1
 
 
@@ -134,7 +93,7 @@ def test_preparing_twice_changes_nothing(connect: Connect, database: Database) -
         server.prepare("derived")
         wait_until(lambda: server.view().prepared, "preparation")
         time.sleep(1.1)
-    assert hba.read_text().splitlines().count(HBA_LINE) == 1
+    assert [hba.read_text().splitlines().count(line) for line in HBA_LINES] == [1, 1]
 
 
 def test_a_pg_hba_conf_outside_of_the_data_directory_is_left_to_the_operator(
@@ -148,7 +107,7 @@ def test_a_pg_hba_conf_outside_of_the_data_directory_is_left_to_the_operator(
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
     server.prepare("derived")
-    wait_until(lambda: HBA_LINE in (server.view().problem or ""), "the advice")
+    wait_until(lambda: HBA_LINES[1] in (server.view().problem or ""), "the advice")
     assert elsewhere.read_text() == "host all all all trust\n"
 
 

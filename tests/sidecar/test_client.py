@@ -67,3 +67,37 @@ def test_nobody_is_waited_for_beyond_the_deadline(
         with pytest.raises(RetryLaterError):
             client.get("/api/v1/pods")
         assert time.monotonic() - began < at_most
+
+
+def test_who_is_in_a_hurry_says_so_for_one_request(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
+        began = time.monotonic()
+        with pytest.raises(RetryLaterError):
+            client.get("/api/v1/pods", seconds=0.3)
+        assert time.monotonic() - began < 0.8
+
+
+def test_the_operating_system_looks_after_a_watch_that_says_nothing(
+    server: http.server.HTTPServer, tmp_path: Path
+) -> None:
+    """A line that was cut would else be waited on for 75 s, though it is long back."""
+    (tmp_path / "token").write_text("token")
+    server.lines = b"{}"  # type: ignore[attr-defined]
+    client = ApiClient(
+        f"http://127.0.0.1:{server.server_port}", tmp_path / "ca.crt", tmp_path / "token"
+    )
+    options = list[tuple[int, int]]()
+    connect = socket.socket.connect
+
+    def note(self: socket.socket, address: Any) -> None:
+        kept_alive = self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options.append((kept_alive, self.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)))
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", note)
+        client.get("/api/v1/pods")
+    assert options == [(1, 5)]

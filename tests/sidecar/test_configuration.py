@@ -1,17 +1,22 @@
 """The text that the sidecar puts into PostgreSQL's own files, and what it leaves as it was."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from sidecar.contract import slot_name
 from sidecar.postgres.configuration import (
-    HBA_LINE,
+    HBA_LINES,
     conninfo,
+    parse_synchronous_standby_names,
     password_file_line,
     primary_conninfo,
     standby_settings,
-    with_hba_line,
+    synchronous_standby_names,
+    with_hba_lines,
     with_settings,
 )
 from sidecar.settings import Settings
@@ -128,33 +133,85 @@ def test_a_silent_primary_is_given_up_after_five_seconds() -> None:
 
 
 def test_a_standby_follows_to_the_newest_timeline() -> None:
-    settings = standby_settings(SETTINGS, "orders-1", "secret")
+    settings = standby_settings(SETTINGS, "orders-1", "secret", log_hints=False)
     assert settings["recovery_target_timeline"] == "latest"
     assert settings["primary_conninfo"] == primary_conninfo(SETTINGS, "orders-1", "secret")
+    assert settings["primary_slot_name"] == slot_name("orders-1")
 
 
-hba_lines = st.lists(texts.filter(lambda line: line != HBA_LINE), max_size=5)
+@pytest.mark.parametrize("log_hints", [True, False])
+def test_hints_are_logged_where_there_are_no_checksums(log_hints: bool) -> None:
+    """And left alone elsewhere: they cost WAL, and a user may have them on for other reasons."""
+    settings = standby_settings(SETTINGS, "orders-1", "secret", log_hints=log_hints)
+    assert settings.get("wal_log_hints") == ("on" if log_hints else None)
+
+
+pod_names = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,50}[a-z0-9])?-[0-9]{1,5}", fullmatch=True)
+
+
+@given(pod_names)
+def test_a_slot_has_a_name_that_postgresql_takes(member: str) -> None:
+    assert re.fullmatch(r"pgset_[a-z0-9_]{1,57}", slot_name(member))
+
+
+def test_the_members_of_a_set_with_the_longest_name_have_slots_of_their_own() -> None:
+    names = {slot_name(f"{'a' * 61}-{ordinal}") for ordinal in range(10)}
+    assert len(names) == 10
+
+
+@given(st.lists(pod_names, min_size=1, max_size=5), st.integers(1, 5))
+def test_who_a_commit_waits_for_is_read_back(members: list[str], number: int) -> None:
+    text = synchronous_standby_names(members, number)
+    assert parse_synchronous_standby_names(text) == (tuple(members), number)
+
+
+def test_a_commit_that_waits_for_nobody() -> None:
+    assert synchronous_standby_names(("orders-1",), 0) == ""
+    assert parse_synchronous_standby_names("") == ((), 0)
+
+
+def test_the_value_is_one_that_postgresql_documents() -> None:
+    assert synchronous_standby_names(("orders-1", "orders-2"), 1) == 'ANY 1 ("orders-1","orders-2")'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "orders-1", 'FIRST 1 ("orders-1")', "ANY 1 (*)", 'ANY 0 ("orders-1")', 'ANY 1 ("a""b")'],
+)
+def test_what_a_user_has_set_is_not_taken_for_ours(text: str) -> None:
+    assert parse_synchronous_standby_names(text) is None
+
+
+hba_lines = st.lists(texts.filter(lambda line: line not in HBA_LINES), max_size=5)
 
 
 @given(hba_lines)
 def test_replication_is_admitted_before_anything_the_user_refuses(kept: list[str]) -> None:
     """In pg_hba.conf the first line that matches decides."""
-    written = with_hba_line(file_of(kept))
+    written = with_hba_lines(file_of(kept))
     rules = [line for line in written.splitlines() if not line.startswith("#")]
-    assert rules[0] == HBA_LINE
+    assert rules[:2] == list(HBA_LINES)
     assert written.endswith(file_of(kept))
 
 
 @given(hba_lines)
-def test_the_line_is_added_once(kept: list[str]) -> None:
-    once = with_hba_line(file_of(kept))
-    assert with_hba_line(once) == once
+def test_the_lines_are_added_once(kept: list[str]) -> None:
+    once = with_hba_lines(file_of(kept))
+    assert with_hba_lines(once) == once
+
+
+@given(hba_lines)
+def test_a_file_of_an_older_version_gets_the_line_that_it_lacks(kept: list[str]) -> None:
+    older = f"{HBA_LINES[0]}\n{file_of(kept)}"
+    written = with_hba_lines(older)
+    assert [written.splitlines().count(line) for line in HBA_LINES] == [1, 1]
+    assert written.endswith(older)
 
 
 def test_a_line_that_is_only_commented_out_does_not_count() -> None:
-    commented = f"# {HBA_LINE}\n"
-    written = with_hba_line(commented)
-    assert (HBA_LINE in written.splitlines(), written.endswith(commented)) == (True, True)
+    commented = "".join(f"# {line}\n" for line in HBA_LINES)
+    written = with_hba_lines(commented)
+    assert (HBA_LINES[0] in written.splitlines(), written.endswith(commented)) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,41 @@ from hypothesis import strategies as st
 
 from sidecar.action import (
     Action,
+    AskToStay,
+    Attach,
+    Checkpoint,
     Clone,
+    DeleteOwnPod,
+    Detach,
+    ForgetPromotion,
+    KeepSlots,
     PreparePrimary,
     Promote,
     PutStandbySignal,
+    Reclone,
+    Refuse,
     ReleaseLease,
     RenewLease,
+    Rewind,
     RunInitdb,
     SetRole,
+    SetSynchronous,
     StartPostgres,
     StopPostgres,
     TakeLease,
 )
-from sidecar.decide import TABLE, decide, seconds_to_fence
+from sidecar.decide import (
+    decide,
+    needs_peers,
+    seconds_of_right,
+    seconds_to_fence,
+    seconds_to_look,
+)
 from sidecar.observation import (
     BootstrapView,
     DataState,
+    Follower,
+    Fork,
     Identity,
     Leadership,
     LeaseRecord,
@@ -37,6 +56,7 @@ from sidecar.observation import (
     ServerState,
 )
 from sidecar.settings import Settings
+from sidecar.table import TABLE
 
 SETTINGS = Settings(set_name="orders")
 ME = Identity("orders-0", "uid-0")
@@ -54,6 +74,11 @@ RECORD = LeaseRecord(
 OTHERS = replace(RECORD, holder="orders-1_uid-1")
 FREE = replace(RECORD, holder="")
 
+
+def followers(*ordinals: int, position: int = 5000) -> tuple[Follower, ...]:
+    return tuple(Follower(f"orders-{n}", position) for n in ordinals)
+
+
 RUNNING = BootstrapView(data=DataState.PRESENT, running=False, system_identifier="111")
 EMPTY = BootstrapView(data=DataState.EMPTY, running=True)
 WRITABLE = PostgresView(
@@ -62,7 +87,9 @@ WRITABLE = PostgresView(
     system_identifier="111",
     timeline=1,
     position=5000,
-    followers=("orders-1", "orders-2"),
+    followers=followers(1, 2),
+    followers_heard_at=NOW - 0.5,
+    slots=("pgset_orders_1", "pgset_orders_2"),
     prepared=True,
 )
 STREAMING = PostgresView(
@@ -85,7 +112,14 @@ def pods(*roles: str | None) -> tuple[Pod, ...]:
 
 def lease(record: LeaseRecord | None, **changes: Any) -> LeaseView:
     return replace(
-        LeaseView(record, changed_at=NOW - 1, renewed_at=NOW - 1, renewal_seen=True), **changes
+        LeaseView(
+            record,
+            changed_at=NOW - 1,
+            renewed_at=NOW - 1,
+            renewal_seen=True,
+            heard_at=changes.get("renewed_at") or NOW - 1,
+        ),
+        **changes,
     )
 
 
@@ -133,19 +167,19 @@ def test_a_primary_that_renewed_just_now_has_nothing_to_do() -> None:
 
 def test_a_primary_renews_at_its_interval() -> None:
     due = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2))
-    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"), 5000)
     assert situation_and_actions(due) == ("Leading", (renewal,))
 
 
 def test_a_member_that_streams_is_recorded_at_once() -> None:
     unrecorded = replace(LEADER, lease=lease(replace(RECORD, members=("orders-0", "orders-1"))))
-    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"), 5000)
     assert situation_and_actions(unrecorded) == ("Leading", (renewal,))
 
 
 def test_a_member_that_is_no_longer_wanted_is_taken_off_the_record() -> None:
-    scaled = replace(LEADER, wanted=2, postgres=replace(WRITABLE, followers=("orders-1",)))
-    assert RenewLease("111", 1, ("orders-0", "orders-1")) in decide(scaled, SETTINGS).actions
+    scaled = replace(LEADER, wanted=2, postgres=replace(WRITABLE, followers=followers(1)))
+    assert RenewLease("111", 1, ("orders-0", "orders-1"), 5000) in decide(scaled, SETTINGS).actions
 
 
 def test_a_new_primary_first_makes_its_next_start_read_only_and_labels_itself_before_the_old() -> (
@@ -160,7 +194,7 @@ def test_a_new_primary_first_makes_its_next_start_read_only_and_labels_itself_be
         "Leading",
         (
             PutStandbySignal(),
-            RenewLease("111", 2, ("orders-0", "orders-1", "orders-2")),
+            RenewLease("111", 2, ("orders-0", "orders-1", "orders-2"), 5000),
             SetRole("orders-0", "uid-0", "primary"),
             SetRole("orders-1", "uid-1", None),
             PreparePrimary(),
@@ -263,7 +297,7 @@ def test_a_writable_server_before_the_first_answer_of_the_api_server_is_stopped_
 
 def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
     crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
-    assert situation_and_actions(crashed) == ("Promoting", (Promote(),))
+    assert situation_and_actions(crashed) == ("Promoting", (Promote(1),))
 
 
 def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
@@ -275,7 +309,7 @@ def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
     )
     assert situation_and_actions(taken) == (
         "Promoting",
-        (SetRole("orders-1", "uid-1", None), Promote()),
+        (SetRole("orders-1", "uid-1", None), Promote(1)),
     )
 
 
@@ -559,7 +593,10 @@ def test_a_deleted_primary_goes_on_until_its_server_has_stopped() -> None:
 
 
 def test_then_it_releases_the_lease_and_keeps_the_label_that_the_next_primary_takes() -> None:
-    assert situation_and_actions(LEAVING) == ("HandingOver", (ReleaseLease(),))
+    found = replace(LEAVING, peers=peer(1), complete_peers=frozenset({"orders-1"}))
+    assert situation_and_actions(found) == ("HandingOver", (ReleaseLease("orders-1"),))
+    gone = replace(LEAVING, postgres=replace(DOWN, since=NOW - 1))
+    assert situation_and_actions(gone) == ("Vacating", (ReleaseLease(),))
     shutting_down = replace(LEAVING, postgres=replace(DOWN, alive=True))
     assert situation_and_actions(shutting_down)[0] == "Down"
     released = replace(LEAVING, lease=lease(FREE, renewed_at=None))
@@ -569,6 +606,601 @@ def test_then_it_releases_the_lease_and_keeps_the_label_that_the_next_primary_ta
 def test_a_pod_of_its_name_that_was_deleted_before_is_not_itself() -> None:
     before = replace(LEADER_PODS[0], uid="uid-old", deleting=True)
     assert decide(replace(LEADER, pods=(before,), postgres=DOWN), SETTINGS).situation == "Down"
+
+
+# ── handing over ──────────────────────────────────────────────────────────────────────────
+
+DELETED = replace(LEAVING, postgres=WRITABLE, leaving_since=NOW - 0.2, peers=peer(1) | peer(2))
+
+
+def test_a_deleted_primary_checkpoints_and_goes_on_serving_for_a_second() -> None:
+    assert situation_and_actions(DELETED) == ("PreparingToStop", (Checkpoint(),))
+
+
+def test_and_then_stops_to_hand_over() -> None:
+    served = replace(WRITABLE, checkpointed_at=NOW - 0.5)
+    ready = replace(DELETED, leaving_since=NOW - 1, postgres=served)
+    situation, actions = situation_and_actions(ready)
+    assert (situation, actions[-1]) == ("Stopping", StopPostgres(signal.SIGINT))
+
+
+def test_a_shutdown_that_hangs_is_forced() -> None:
+    hanging = replace(DOWN, since=NOW - 4, alive=True, has_written=True, checkpointed_at=NOW - 5)
+    stuck = replace(DELETED, leaving_since=NOW - 5, postgres=hanging)
+    assert decide(stuck, SETTINGS).actions[-1] == StopPostgres(signal.SIGQUIT)
+
+
+def test_without_a_successor_a_deleted_primary_goes_on_until_it_is_stopped() -> None:
+    assert decide(replace(DELETED, peers={}), SETTINGS).situation == "Leading"
+    behind_api = peer(1, reaches_api=False) | peer(2, well=False)
+    assert decide(replace(DELETED, peers=behind_api), SETTINGS).situation == "Leading"
+
+
+def test_a_primary_that_crashed_hands_over_at_once_to_a_member_that_has_everything() -> None:
+    crashed = replace(LEADER, postgres=DOWN, peers=peer(1, position=4900) | peer(2))
+    complete = replace(crashed, complete_peers=frozenset({"orders-2"}))
+    assert situation_and_actions(complete) == ("HandingOver", (ReleaseLease("orders-2"),))
+
+
+def test_but_waits_for_its_restart_where_commits_would_be_lost() -> None:
+    crashed = replace(LEADER, postgres=DOWN, peers=peer(1, position=4900))
+    assert situation_and_actions(crashed) == ("Down", ())
+
+
+@pytest.mark.parametrize(
+    ("voters", "copies", "heir"),
+    [
+        (("orders-0", "orders-1"), 2, "orders-1"),
+        (("orders-0", "orders-1", "orders-2"), 3, "orders-2"),
+        # Of three, two have every commit: the one that is further ahead of the other two.
+        (("orders-0", "orders-1", "orders-2"), 2, "orders-2"),
+        (("orders-0",), 1, None),
+    ],
+)
+def test_where_commits_waited_for_standbys_one_that_they_waited_for_has_enough(
+    voters: tuple[str, ...], copies: int, heir: str | None
+) -> None:
+    promised = replace(RECORD, voters=voters, copies=copies)
+    crashed = replace(
+        LEADER,
+        lease=lease(promised),
+        postgres=DOWN,
+        peers=peer(1, position=4800) | peer(2, position=4900),
+    )
+    released = (ReleaseLease(heir),) if heir else ()
+    settings = replace(SETTINGS, durability="sync")
+    assert situation_and_actions(crashed, settings)[1] == released
+
+
+def test_what_a_dead_postmaster_left_running_is_killed_first() -> None:
+    orphaned = replace(DOWN, alive=True, orphaned=True)
+    crashed = replace(LEADER, postgres=orphaned, peers=peer(1), complete_peers=frozenset(peer(1)))
+    assert situation_and_actions(crashed) == ("Orphaned", (StopPostgres(signal.SIGKILL),))
+
+
+def test_in_a_rolling_update_a_pod_leads_that_has_been_rolled() -> None:
+    def rolled(*names: str) -> tuple[Pod, ...]:
+        return tuple(
+            replace(pod, revision="new" if pod.name in names else "old") for pod in LEADER_PODS
+        )
+
+    crashed = replace(
+        LEADER,
+        postgres=DOWN,
+        peers=peer(1) | peer(2),
+        complete_peers=frozenset({"orders-1", "orders-2"}),
+    )
+    last = replace(crashed, pods=rolled("orders-2"))
+    assert decide(last, SETTINGS).actions == (ReleaseLease("orders-2"),)
+    first = replace(crashed, pods=rolled())
+    assert decide(first, SETTINGS).actions == (ReleaseLease("orders-1"),)
+
+
+def test_a_primary_on_which_nobody_new_can_write_is_stopped_harder_and_harder() -> None:
+    for seconds, sent in ((3.5, signal.SIGINT), (6.5, signal.SIGQUIT), (9.5, signal.SIGKILL)):
+        hung = replace(WRITABLE, unwell_since=NOW - seconds)
+        unwell = replace(LEADER, postgres=hung, peers=peer(1))
+        assert decide(unwell, SETTINGS).actions[-1] == StopPostgres(sent)
+    assert decide(replace(unwell, peers={}), SETTINGS).situation == "Leading"
+
+
+def test_the_heir_takes_the_lease_without_asking_anybody() -> None:
+    left = replace(FREE, heir="orders-0")
+    heir = replace(REPLICA, lease=lease(left, renewed_at=None), pods=LEADER_PODS)
+    assert situation_and_actions(heir) == ("Succeeding", (TakeLease(expired=False),))
+    assert not needs_peers(heir, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("ago", "situation"), [(1, "WaitingForHeir"), (3.5, "YieldingToPeer"), (9, "TakingLease")]
+)
+def test_another_than_the_heir_waits_a_while(ago: float, situation: str) -> None:
+    left = replace(FREE, heir="orders-2")
+    other = replace(
+        REPLICA,
+        lease=lease(left, renewed_at=None, changed_at=NOW - ago),
+        peers=peer(2, position=5100),
+    )
+    assert decide(other, SETTINGS).situation == situation
+
+
+# ── switchover and pause ──────────────────────────────────────────────────────────────────
+
+
+def wished(name: str, observation: Observation = LEADER, **changes: Any) -> Observation:
+    return replace(observation, lease=lease(replace(RECORD, switchover_to=name)), **changes)
+
+
+def test_a_wished_switchover_is_recorded_and_begun() -> None:
+    situation, actions = situation_and_actions(wished("orders-2"))
+    assert situation == "AcceptingSwitchover"
+    renewal = actions[0]
+    assert isinstance(renewal, RenewLease)
+    assert (renewal.heir, renewal.switchover_to) == ("orders-2", None)
+
+
+def test_it_stops_postgresql_after_a_checkpoint() -> None:
+    accepted = replace(LEADER, lease=lease(replace(RECORD, heir="orders-2")), peers=peer(2))
+    assert situation_and_actions(accepted) == ("PreparingToStop", (Checkpoint(),))
+    done = replace(accepted, postgres=replace(WRITABLE, checkpointed_at=NOW - 0.1))
+    assert situation_and_actions(done) == ("Stopping", (StopPostgres(signal.SIGINT),))
+
+
+@pytest.mark.parametrize(
+    ("observation", "why"),
+    [
+        (wished("orders-7"), "there is no such pod in this set; there are: orders-1, orders-2"),
+        (wished("orders-0"), "it leads already"),
+        (wished("orders-1", paused=True), "the set is paused"),
+        (
+            wished("orders-1", postgres=replace(WRITABLE, followers=followers(2))),
+            "it does not stream from the primary",
+        ),
+        (
+            wished("orders-1", postgres=replace(WRITABLE, position=2**30)),
+            f"it lags {2**30 - 5000} bytes behind, more than max-lag",
+        ),
+        (
+            replace(
+                LEADER,
+                lease=lease(
+                    replace(
+                        RECORD,
+                        switchover_to="orders-1",
+                        voters=("orders-0", "orders-2"),
+                        copies=2,
+                    )
+                ),
+            ),
+            "it is not in sync",
+        ),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_is_cleared_and_says_why(
+    observation: Observation, why: str
+) -> None:
+    situation, actions = situation_and_actions(observation)
+    assert situation == "RefusingSwitchover"
+    renewal = actions[0]
+    assert isinstance(renewal, RenewLease)
+    assert (renewal.heir, renewal.switchover_to) == (None, None)
+    refusal = actions[1]
+    assert isinstance(refusal, Refuse)
+    assert refusal.sentence.endswith(why)
+
+
+def test_after_a_failed_switchover_the_old_primary_leads() -> None:
+    back = replace(
+        LEADER,
+        lease=lease(replace(RECORD, heir="orders-2")),
+        postgres=replace(STREAMING, streaming=False),
+    )
+    situation, actions = situation_and_actions(back)
+    assert (situation, [type(action) for action in actions]) == (
+        "SwitchoverFailed",
+        [RenewLease, Refuse],
+    )
+
+
+def test_nobody_takes_over_while_the_set_is_paused_but_the_last_primary_may_return() -> None:
+    free = replace(REPLICA, lease=lease(FREE, renewed_at=None), paused=True)
+    assert decide(free, SETTINGS).situation == "TakingLease"
+    other = replace(free, me=Identity("orders-1", "uid-1"))
+    assert decide(other, SETTINGS).situation == "Paused"
+
+
+def test_a_paused_primary_hands_nothing_over() -> None:
+    assert decide(replace(DELETED, paused=True), SETTINGS).situation == "Leading"
+    crashed = replace(
+        LEADER, postgres=DOWN, peers=peer(1), complete_peers=frozenset({"orders-1"}), paused=True
+    )
+    assert decide(crashed, SETTINGS).situation == "Down"
+
+
+# ── the API server is away ────────────────────────────────────────────────────────────────
+
+UNANSWERED = replace(
+    LEADER,
+    lease=lease(RECORD, renewed_at=NOW - 3, changed_at=NOW - 3),
+    renewal_failed_at=NOW - 0.1,
+)
+
+
+def test_a_holder_that_cannot_renew_asks_the_members_before_it_tries_again() -> None:
+    situation, actions = situation_and_actions(UNANSWERED)
+    assert (situation, actions[0]) == ("Leading", AskToStay(("orders-1", "orders-2")))
+    assert isinstance(actions[1], RenewLease)
+
+
+def test_it_asks_also_whom_an_unanswered_renewal_may_have_recorded() -> None:
+    view = UNANSWERED.lease
+    assert view is not None
+    perhaps = replace(UNANSWERED, lease=replace(view, perhaps_members=("orders-3",)))
+    assert AskToStay(("orders-1", "orders-2", "orders-3")) in decide(perhaps, SETTINGS).actions
+
+
+def test_while_all_members_let_it_a_holder_goes_on() -> None:
+    long_ago = lease(RECORD, renewed_at=NOW - 60, changed_at=NOW - 60)
+    excused = replace(UNANSWERED, lease=replace(long_ago, excused_at=NOW - 2))
+    assert decide(excused, SETTINGS).situation == "Leading"
+    refused = replace(UNANSWERED, lease=replace(long_ago, excused_at=NOW - 7))
+    assert decide(refused, SETTINGS).situation == "Fencing"
+
+
+def test_who_has_promised_does_not_take_the_lease() -> None:
+    expired = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 60))
+    assert decide(expired, SETTINGS).situation == "TakingLease"
+    promised = replace(expired, promised_until=NOW + 1)
+    assert decide(promised, SETTINGS).situation == "Following"
+
+
+CUT_OFF = replace(
+    LEADER,
+    lease=lease(RECORD, renewed_at=NOW - 2.5, changed_at=NOW - 2.5),
+    postgres=replace(WRITABLE, followers_heard_at=NOW - 2.1),
+    renewal_failed_at=NOW - 0.1,
+    question_failed_at=NOW - 0.1,
+)
+
+
+def test_who_hears_from_nobody_at_all_stops_at_once() -> None:
+    situation, actions = situation_and_actions(CUT_OFF)
+    assert (situation, actions[0]) == ("Isolated", StopPostgres(signal.SIGINT))
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        replace(CUT_OFF, question_failed_at=None),
+        replace(CUT_OFF, renewal_failed_at=None),
+        replace(CUT_OFF, postgres=replace(WRITABLE, followers_heard_at=NOW - 1.5)),
+        # The members were lost long before: they are away, and not this one.
+        replace(CUT_OFF, postgres=replace(WRITABLE, followers_heard_at=NOW - 60)),
+    ],
+)
+def test_but_not_who_hears_from_somebody_or_lost_the_members_before(
+    observation: Observation,
+) -> None:
+    assert decide(observation, SETTINGS).situation == "Leading"
+
+
+def test_an_isolated_holder_does_not_promote_what_it_has_stopped() -> None:
+    restarted = replace(CUT_OFF, postgres=replace(STREAMING, streaming=False))
+    isolated = replace(restarted, members_heard_at=NOW - 2.5)
+    assert decide(isolated, SETTINGS).situation == "Resuming"
+
+
+def test_a_member_that_cannot_reach_the_api_server_is_not_yielded_to() -> None:
+    free = replace(REPLICA, lease=lease(FREE, renewed_at=None))
+    ahead = replace(free, peers=peer(1, position=5100, reaches_api=False))
+    assert decide(ahead, SETTINGS).situation == "TakingLease"
+
+
+# ── what commits wait for ─────────────────────────────────────────────────────────────────
+
+SYNC = replace(SETTINGS, durability="sync")
+QUORUM = replace(SETTINGS, durability="quorum")
+
+
+def promising(*ordinals: int, copies: int) -> LeaseRecord:
+    return replace(RECORD, voters=tuple(f"orders-{n}" for n in ordinals), copies=copies)
+
+
+def waiting(*ordinals: int, number: int | None = None, since: int | None = 4000) -> PostgresView:
+    names = tuple(f"orders-{n}" for n in ordinals)
+    count = len(names) if number is None else number
+    return replace(WRITABLE, waits_for=names, waits_for_number=count, waits_from=since)
+
+
+def test_sync_begins_with_the_primary_alone() -> None:
+    actions = decide(LEADER, SYNC).actions
+    assert isinstance(actions[0], RenewLease)
+    assert (actions[0].voters, actions[0].copies) == (("orders-0",), 1)
+
+
+def test_then_commits_wait_for_who_streams_before_that_is_on_record() -> None:
+    alone = replace(LEADER, lease=lease(promising(0, copies=1)))
+    assert decide(alone, SYNC).actions == (SetSynchronous(("orders-1", "orders-2"), 2),)
+    early = replace(alone, postgres=waiting(1, 2, since=None))
+    assert decide(early, SYNC).actions == ()
+    behind = replace(alone, postgres=waiting(1, 2, since=6000))
+    assert decide(behind, SYNC).actions == ()
+    settled = replace(alone, postgres=waiting(1, 2))
+    actions = decide(settled, SYNC).actions
+    assert isinstance(actions[0], RenewLease)
+    assert (actions[0].voters, actions[0].copies) == (("orders-0", "orders-1", "orders-2"), 3)
+
+
+def test_a_standby_that_is_lost_is_off_the_record_before_commits_stop_waiting_for_it() -> None:
+    lost = replace(
+        LEADER,
+        lease=lease(promising(0, 1, 2, copies=3)),
+        postgres=replace(waiting(1, 2), followers=followers(1)),
+    )
+    renewal, setting = decide(lost, SYNC).actions[:2]
+    assert isinstance(renewal, RenewLease)
+    assert (renewal.voters, renewal.copies) == (("orders-0", "orders-1"), 2)
+    assert setting == SetSynchronous(("orders-1",), 1)
+
+
+def test_sync_strict_keeps_waiting_for_the_last_one() -> None:
+    lost = replace(
+        LEADER,
+        lease=lease(promising(0, 1, copies=2)),
+        postgres=replace(waiting(1), followers=()),
+    )
+    strict = replace(SETTINGS, durability="sync-strict")
+    assert decide(lost, strict).actions == ()
+    renewal, setting = decide(lost, SYNC).actions[:2]
+    assert isinstance(renewal, RenewLease)
+    assert renewal.voters == ("orders-0",)
+    assert setting == SetSynchronous((), 0)
+
+
+def test_sync_strict_waits_for_anybody_from_the_beginning() -> None:
+    strict = replace(SETTINGS, durability="sync-strict")
+    alone = replace(
+        LEADER, lease=lease(promising(0, copies=1)), postgres=replace(WRITABLE, followers=())
+    )
+    assert SetSynchronous(("orders-1", "orders-2"), 1) in decide(alone, strict).actions
+
+
+def test_quorum_waits_for_most_of_the_members_whether_they_are_there_or_not() -> None:
+    set_up = replace(
+        LEADER,
+        lease=lease(promising(0, 1, 2, copies=2)),
+        postgres=replace(waiting(1, 2, number=1), followers=followers(2)),
+    )
+    assert decide(set_up, QUORUM).actions == ()
+
+
+def test_who_is_not_in_sync_does_not_lead() -> None:
+    record = replace(promising(1, 2, copies=2), holder="")
+    free = replace(REPLICA, lease=lease(record, renewed_at=None))
+    assert decide(free, SYNC).situation == "NotEligible"
+
+
+@pytest.mark.parametrize(
+    ("peers", "situation"),
+    [
+        ({}, "MissingCommits"),
+        (peer(2, position=4000), "TakingLease"),
+        (peer(2, position=6000), "YieldingToPeer"),
+        (peer(2, position=6000, reaches_api=False), "MissingCommits"),
+        # One of three may be ahead by what was never acknowledged.
+        (peer(1, position=9000, reaches_api=False) | peer(2, position=4000), "TakingLease"),
+    ],
+)
+def test_with_quorum_as_many_must_have_answered_as_share_a_member_with_every_commit(
+    peers: dict[str, Peer], situation: str
+) -> None:
+    record = replace(promising(0, 1, 2, copies=2), holder="")
+    free = replace(REPLICA, lease=lease(record, renewed_at=None), peers=peers)
+    assert decide(free, QUORUM).situation == situation
+
+
+def test_before_a_majority_is_counted_its_members_stop_receiving_from_the_lost_primary() -> None:
+    """It may be frozen, and go on acknowledging with them when it wakes."""
+    ran_out = lease(
+        replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1"),
+        renewed_at=None,
+        changed_at=NOW - 11,
+    )
+    expired = replace(REPLICA, lease=ran_out, peers=peer(2, position=4000))
+    assert decide(expired, QUORUM).actions == (Detach(),)
+    detached = replace(expired, postgres=replace(STREAMING, streaming=False, detached=True))
+    assert decide(detached, QUORUM).situation == "MissingCommits"
+    both = replace(detached, peers=peer(2, position=4000, detached=True))
+    assert decide(both, QUORUM).situation == "TakingLease"
+    led = replace(
+        detached, lease=lease(replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1"))
+    )
+    assert Attach() in decide(led, QUORUM).actions
+
+
+def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> None:
+    record = replace(FREE, position=2**30)
+    free = replace(REPLICA, lease=lease(record, renewed_at=None))
+    assert decide(free, SETTINGS).situation == "TooFarBehind"
+
+
+def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
+    record = replace(promising(0, 1, 2, copies=3), history=(Leadership(1, "orders-2", ""),))
+    taken = replace(LEADER, lease=lease(record), postgres=STREAMING)
+    renewal, setting = decide(taken, SYNC).actions
+    assert isinstance(renewal, RenewLease)
+    assert renewal.voters == ("orders-0", "orders-1")
+    assert setting == SetSynchronous(("orders-1",), 1)
+    kept = replace(STREAMING, waits_for=("orders-1",), waits_for_number=1)
+    recorded = replace(record, voters=("orders-0", "orders-1"), copies=2)
+    early = replace(taken, lease=lease(recorded), postgres=kept)
+    assert situation_and_actions(early, SYNC) == ("Promoting", ())
+    ready = replace(early, postgres=replace(kept, waits_from=4000))
+    assert situation_and_actions(ready, SYNC) == ("Promoting", (Promote(1),))
+
+
+@pytest.mark.parametrize(
+    ("durability", "copies", "names", "number"),
+    [
+        ("sync", 3, ("orders-2",), 1),
+        ("sync-strict", 3, ("orders-2",), 1),
+        ("quorum", 2, ("orders-1", "orders-2"), 1),
+    ],
+)
+def test_a_replica_is_set_to_wait_long_before_it_leads(
+    durability: str, copies: int, names: tuple[str, ...], number: int
+) -> None:
+    record = replace(promising(0, 1, 2, copies=copies), holder="orders-1_uid-1")
+    replica = replace(REPLICA, lease=lease(record, renewed_at=None))
+    settings = replace(SETTINGS, durability=durability)
+    assert decide(replica, settings).actions == (SetSynchronous(names, number),)
+
+
+# ── rejoining ─────────────────────────────────────────────────────────────────────────────
+
+NEWER = replace(OTHERS, timeline=2)
+RETURNED = BootstrapView(
+    data=DataState.PRESENT,
+    running=True,
+    system_identifier="111",
+    timeline=1,
+    position=5000,
+    can_rewind=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "actions"),
+    [
+        (RETURNED, (Rewind("111"),)),
+        (replace(RETURNED, timeline=2), (StartPostgres(),)),
+        (replace(RETURNED, can_rewind=False), (StartPostgres(),)),
+        (replace(RETURNED, rewound=True), (StartPostgres(),)),
+        (replace(RETURNED, data=DataState.BROKEN), (Rewind("111"),)),
+        (
+            replace(RETURNED, data=DataState.BROKEN, rewind_failed=True),
+            (Reclone("111"),),
+        ),
+        # pg_rewind has found a divergence that it cannot mend.
+        (replace(RETURNED, rewind_failed=True), (Reclone("111"),)),
+        (replace(RETURNED, timeline=2, rewind_failed=True), (StartPostgres(),)),
+    ],
+)
+def test_a_directory_that_may_have_diverged_is_rewound_or_cloned_anew_before_it_starts(
+    bootstrap: BootstrapView, actions: tuple[Action, ...]
+) -> None:
+    returned = replace(
+        REPLICA,
+        lease=lease(NEWER, renewed_at=None),
+        bootstrap=bootstrap,
+        pods=pods(None),
+        postgres=DOWN,
+    )
+    assert decide(returned, SETTINGS).actions == actions
+
+
+def test_a_broken_directory_is_never_started() -> None:
+    broken = replace(RETURNED, data=DataState.BROKEN)
+    for record in (FREE, None, replace(RECORD, system_identifier=None)):
+        alone = replace(REPLICA, lease=lease(record, renewed_at=None), bootstrap=broken)
+        assert StartPostgres() not in decide(alone, SETTINGS).actions
+
+
+DIVERGED = replace(
+    REPLICA,
+    lease=lease(NEWER, renewed_at=None),
+    postgres=replace(STREAMING, streaming=False),
+    fork=Fork(1, 4990),
+)
+
+
+def test_a_diverged_member_deletes_its_pod_to_get_to_bootstrap() -> None:
+    situation, actions = situation_and_actions(DIVERGED)
+    assert (situation, actions[-1]) == ("Diverged", DeleteOwnPod(reclone=False))
+    cannot = replace(DIVERGED, bootstrap=replace(RUNNING, can_rewind=False))
+    assert decide(cannot, SETTINGS).actions[-1] == DeleteOwnPod(reclone=True)
+
+
+def test_one_that_is_merely_behind_does_not() -> None:
+    behind = replace(DIVERGED, fork=Fork(1, 5000))
+    assert decide(behind, SETTINGS).situation == "NotFollowing"
+
+
+def test_a_member_whose_wal_is_gone_from_the_primary_is_cloned_anew() -> None:
+    left_behind = replace(
+        DIVERGED, fork=None, peers=peer(1, timeline=2, writable=True, oldest_wal=6000)
+    )
+    situation, actions = situation_and_actions(left_behind)
+    assert (situation, actions[-1]) == ("LeftBehind", DeleteOwnPod(reclone=True))
+
+
+UNRECORDED = replace(RUNNING, promoting_from=1)
+
+
+def test_a_promotion_is_forgotten_once_its_timeline_is_on_record() -> None:
+    history = (Leadership(1, "orders-1", ""), Leadership(2, "orders-0", ""))
+    recorded = replace(RECORD, timeline=2, history=history)
+    led = replace(LEADER, lease=lease(recorded), postgres=replace(WRITABLE, timeline=2))
+    assert decide(replace(led, bootstrap=UNRECORDED), SETTINGS).actions == (ForgetPromotion(),)
+
+
+def test_a_promotion_that_did_not_happen_is_forgotten_by_who_streams_on_the_old_timeline() -> None:
+    replica = replace(REPLICA, bootstrap=UNRECORDED)
+    assert decide(replica, SETTINGS).actions == (ForgetPromotion(),)
+
+
+def test_who_may_have_begun_a_timeline_that_another_has_begun_too_is_cloned_anew() -> None:
+    """Two timelines of one number: neither PostgreSQL nor pg_rewind tells them apart."""
+    replica = replace(
+        REPLICA,
+        lease=lease(NEWER, renewed_at=None),
+        postgres=replace(STREAMING, timeline=2),
+        bootstrap=UNRECORDED,
+    )
+    situation, actions = situation_and_actions(replica)
+    assert (situation, actions[-1]) == ("OnItsOwnTimeline", DeleteOwnPod(reclone=True))
+    returned = replace(replica, bootstrap=replace(RETURNED, promoting_from=1), postgres=DOWN)
+    assert Reclone("111") in decide(returned, SETTINGS).actions
+    free = replace(replica, lease=lease(replace(NEWER, holder=""), renewed_at=None))
+    assert decide(free, SETTINGS).situation == "NotEligible"
+
+
+def test_but_it_may_lead_where_nobody_else_has() -> None:
+    free = replace(
+        REPLICA,
+        lease=lease(FREE, renewed_at=None),
+        postgres=replace(STREAMING, timeline=2),
+        bootstrap=UNRECORDED,
+    )
+    assert decide(free, SETTINGS).situation == "TakingLease"
+
+
+# ── slots ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_primary_keeps_a_slot_for_each_wanted_member_and_a_replica_none() -> None:
+    scaled = replace(LEADER, wanted=4)
+    assert KeepSlots(("orders-1", "orders-2", "orders-3")) in decide(scaled, SETTINGS).actions
+    shrunk = replace(LEADER, wanted=2)
+    assert KeepSlots(("orders-1",)) in decide(shrunk, SETTINGS).actions
+    replica = replace(REPLICA, postgres=replace(STREAMING, slots=("pgset_orders_1",)))
+    assert KeepSlots(()) in decide(replica, SETTINGS).actions
+
+
+# ── when to look again ────────────────────────────────────────────────────────────────────
+
+
+def test_a_member_looks_when_the_lease_runs_out_and_not_before() -> None:
+    late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.75))
+    assert seconds_to_look(late, SETTINGS) == pytest.approx(0.25)
+    assert seconds_to_look(REPLICA, SETTINGS) == 1.0
+    assert seconds_to_look(replace(LEADER, postgres=DOWN), SETTINGS) == 0.1
+
+
+def test_a_holder_in_recovery_has_a_right_that_ends() -> None:
+    taken = replace(LEADER, postgres=STREAMING, lease=lease(RECORD, renewed_at=NOW - 4))
+    assert seconds_of_right(taken, SETTINGS) == pytest.approx(3.0)
+    assert seconds_of_right(REPLICA, SETTINGS) is None
 
 
 # ── whatever is observed ──────────────────────────────────────────────────────────────────
@@ -612,7 +1244,10 @@ _servers = st.builds(
     timeline=st.sampled_from([None, 1, 2]),
     position=st.sampled_from([None, 100, 200]),
     streaming=st.booleans(),
-    followers=st.lists(_names.filter(lambda name: name != ME.name), unique=True).map(tuple),
+    followers=st.lists(
+        st.builds(Follower, _names.filter(lambda name: name != ME.name), st.just(100)),
+        unique_by=lambda follower: follower.name,
+    ).map(tuple),
     standby_signal=st.booleans(),
     prepared=st.booleans(),
 )

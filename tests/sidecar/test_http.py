@@ -15,6 +15,7 @@ from sidecar.contract import VERSION
 from sidecar.observation import (
     BootstrapView,
     DataState,
+    Follower,
     Identity,
     LeaseRecord,
     LeaseView,
@@ -25,6 +26,7 @@ from sidecar.observation import (
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.report.status import with_fresh
 from sidecar.settings import Settings
 from tests.webhook.clock import Clock
 
@@ -37,7 +39,8 @@ WRITABLE = PostgresView(
     system_identifier="111",
     timeline=3,
     position=5000,
-    followers=("orders-1", "orders-2"),
+    followers=(Follower("orders-1", 5000), Follower("orders-2", 4900)),
+    oldest_wal=100,
 )
 STREAMING = PostgresView(
     ServerState.RECOVERY,
@@ -57,7 +60,9 @@ def turn(situation: str, postgres: PostgresView) -> Snapshot:
         now=NOW,
         started_at=0.0,
         me=Identity("orders-0", "uid-0"),
-        lease=LeaseView(LeaseRecord("", 10, "7"), changed_at=NOW, renewed_at=NOW - 1.5),
+        lease=LeaseView(
+            LeaseRecord("", 10, "7"), changed_at=NOW, renewed_at=NOW - 1.5, heard_at=NOW - 0.5
+        ),
         pods=(),
         wanted=3,
         bootstrap=BootstrapView(DataState.PRESENT),
@@ -152,7 +157,7 @@ def test_an_unknown_path_is_answered_with_the_known_ones() -> None:
     answer = application(LEADING).answer("GET", "/master", "")
     sentence = (
         "there is no /master; there are: "
-        "/liveness, /healthz, /readyz, /primary, /replica, /status, /metrics"
+        "/liveness, /healthz, /readyz, /primary, /replica, /sync, /status, /metrics"
     )
     assert (answer.code, json.loads(answer.body)) == (404, {"error": sentence})
 
@@ -214,13 +219,19 @@ def test_the_status_of_a_primary() -> None:
                 "uid": "uid-0",
                 "data": "present",
                 "running": True,
+                "writable": True,
                 "system_identifier": "111",
                 "timeline": 3,
                 "position": 5000,
+                "detached": False,
+                "oldest_wal": 100,
+                "reaches_api": True,
+                "well": True,
                 "version": VERSION,
                 "situation": "Leading",
                 "sentence": "this is Leading",
                 "problem": None,
+                "paused": False,
             },
         },
     )
@@ -247,6 +258,82 @@ def test_the_status_tells_what_went_wrong() -> None:
     assert body["pgset"]["problem"] == "the API server did not take RenewLease"
 
 
+def by_the_lease(snapshot: Snapshot, record: LeaseRecord | None) -> Snapshot:
+    seen = LeaseView(record, changed_at=NOW)
+    return replace(snapshot, observation=replace(snapshot.observation, lease=seen))
+
+
+SYNCHRONOUS = LeaseRecord("orders-1_uid-1", 10, "7", voters=("orders-0", "orders-1"), copies=2)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "record", "expected"),
+    [
+        (FOLLOWING, SYNCHRONOUS, 200),
+        (FOLLOWING, replace(SYNCHRONOUS, voters=("orders-1", "orders-2")), 503),
+        (FOLLOWING, LeaseRecord("orders-1_uid-1", 10, "7"), 503),
+        (FOLLOWING, None, 503),
+        (STOPPED, SYNCHRONOUS, 503),
+        (LEADING, replace(SYNCHRONOUS, holder="orders-0_uid-0"), 503),
+    ],
+    ids=["in sync", "another is", "async", "no Lease", "stopped", "the leader"],
+)
+def test_in_sync_is_who_commits_wait_for(
+    snapshot: Snapshot, record: LeaseRecord | None, expected: int
+) -> None:
+    asked = by_the_lease(snapshot, record)
+    assert (code(asked, "/sync"), metrics(asked)["pgset_in_sync"]) == (
+        expected,
+        1.0 if expected == 200 else 0.0,
+    )
+
+
+def test_a_paused_set_says_so() -> None:
+    paused = replace(LEADING, observation=replace(LEADING.observation, paused=True))
+    told = json.loads(application(paused).answer("GET", "/status", "").body)
+    assert (told["pgset"]["paused"], metrics(paused)["pgset_paused"]) == (True, 1.0)
+
+
+def refreshing(snapshot: Snapshot, view: PostgresView) -> Application:
+    reporter = Reporter(Clock(NOW))
+    reporter.publish(snapshot)
+    metrics = Metrics(reporter, SETTINGS.set_name)
+    return Application(reporter, metrics, SETTINGS, refresh=lambda: view)
+
+
+@pytest.mark.parametrize(
+    ("query", "position"), [("fresh=1", 6000), ("", 5000), ("fresh=0", 5000), ("fresh", 5000)]
+)
+def test_who_asks_for_it_gets_what_postgresql_says_now(query: str, position: int) -> None:
+    asked = refreshing(FOLLOWING, replace(STREAMING, position=6000))
+    told = json.loads(asked.answer("GET", "/status", query).body)
+    assert (told["pgset"]["position"], told["xlog"]["location"]) == (position, position)
+
+
+def test_what_is_seen_without_asking_postgresql_is_kept_when_it_is_asked_anew() -> None:
+    """The server's own view knows no processes and no files; its defaults would be a lie."""
+    known = replace(WRITABLE, alive=False, orphaned=True, has_written=True, standby_signal=False)
+    fresh = with_fresh(turn("Leading", known), replace(WRITABLE, position=6000))
+    assert fresh.observation.postgres == replace(known, position=6000)
+
+
+@pytest.mark.parametrize("query", ["fresh=1", ""])
+def test_freshness_is_no_reason_to_say_anything_before_the_first_turn(query: str) -> None:
+    reporter = Reporter(Clock(NOW))
+    metrics = Metrics(reporter, SETTINGS.set_name)
+    asked = Application(reporter, metrics, SETTINGS, refresh=lambda: WRITABLE)
+    assert asked.answer("GET", "/status", query).code == 503
+
+
+def test_a_loop_that_hangs_can_not_take_the_lease() -> None:
+    clock = Clock(NOW)
+    asked = application(FOLLOWING, clock)
+    told = [json.loads(asked.answer("GET", "/status", "").body)["pgset"]["reaches_api"]]
+    clock.advance(5)
+    told.append(json.loads(asked.answer("GET", "/status", "").body)["pgset"]["reaches_api"])
+    assert told == [True, False]
+
+
 def metrics(snapshot: Snapshot | None, age: float = 0.0) -> dict[str, float]:
     """The values by name; the labels are told by another test."""
     clock = Clock(NOW)
@@ -265,6 +352,8 @@ def test_the_metrics_of_a_primary() -> None:
         "pgset_postgres_up": 1.0,
         "pgset_postgres_writable": 1.0,
         "pgset_postgres_streaming": 0.0,
+        "pgset_paused": 0.0,
+        "pgset_in_sync": 0.0,
         "pgset_postgres_timeline": 3.0,
         "pgset_postgres_wal_position_bytes": 5000.0,
         "pgset_lease_renewed_age_seconds": 1.5,

@@ -23,10 +23,14 @@ from sidecar.observation import Identity
 from sidecar.observe import Adapters
 from sidecar.peers import Peers
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
+from sidecar.promises import Promises
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
+from sidecar.teller import Teller
+from sidecar.watchdog import Watchdog
 from tests.support.database import free_port, wait_until
 
 ME = Identity("orders-0", "uid-0")
@@ -46,7 +50,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
     """Of a member whose bootstrap container has reported its data directory."""
     handshake = tmp_path / "handshake"
     handshake.mkdir()
-    report = f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\n"
+    report = f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={data}\ndata=present\n"
     (handshake / "report").write_text(report)
     token, nobody = tmp_path / "token", f"http://127.0.0.1:{free_port()}"
     token.write_text("token")
@@ -64,6 +68,8 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
         writers=WriterMemory(handshake),
         peers=Peers(ME),
+        promises=Promises(time.monotonic),
+        forks=ForkFinder({}, "", clock=time.monotonic, on_change=lambda: None),
     )
 
 
@@ -76,7 +82,9 @@ def reporter() -> Reporter:
 def loop(adapters: Adapters, tmp_path: Path, reporter: Reporter) -> Loop:
     client = ApiClient(f"http://127.0.0.1:{free_port()}", tmp_path / "ca.crt", tmp_path / "token")
     events = Events(client, "shop", ME)
-    return Loop(adapters, Actor(adapters, SUPERUSER), events, reporter)
+    teller = Teller(ME, adapters.pods, events)
+    watchdog = Watchdog(clock=time.monotonic, kill=lambda: None)
+    return Loop(adapters, Actor(adapters, SUPERUSER, events), teller, watchdog, reporter)
 
 
 @pytest.fixture

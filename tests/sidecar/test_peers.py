@@ -7,11 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-import waitress
-import waitress.wasyncore
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,31 +17,43 @@ from sidecar.observation import (
     BootstrapView,
     DataState,
     Identity,
+    LeaseRecord,
+    LeaseView,
     Observation,
     Peer,
     Pod,
     PostgresView,
     ServerState,
 )
-from sidecar.peers import Peers, describe, read_peer
+from sidecar.peers import Peers, describe, hears_the_api, read_peer
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.settings import Settings
 from tests.support.database import free_port
+from tests.support.http_server import serving
 from tests.webhook.clock import Clock
 
-DEADLINE = 0.8
+DEADLINE = 0.6
 ROOM = 0.7
 """For this shared machine: a second deadline in a row would still be noticed."""
 
 
-def observation(ordinal: int, bootstrap: BootstrapView, postgres: PostgresView) -> Observation:
+SETTINGS = Settings(set_name="orders")
+HEARD = LeaseView(LeaseRecord("orders-2_uid-2", 10, "7"), changed_at=999.0, heard_at=999.0)
+
+
+def observation(
+    ordinal: int,
+    bootstrap: BootstrapView,
+    postgres: PostgresView,
+    lease: LeaseView | None = HEARD,
+) -> Observation:
     return Observation(
         now=1000.0,
         started_at=0.0,
         me=Identity(f"orders-{ordinal}", f"uid-{ordinal}"),
-        lease=None,
+        lease=lease,
         pods=None,
         wanted=None,
         bootstrap=bootstrap,
@@ -61,8 +70,8 @@ DOWN = PostgresView(ServerState.DOWN, since=0.0)
 
 def told(bootstrap: BootstrapView, postgres: PostgresView) -> Peer:
     """What arrives at a peer, JSON and back."""
-    status = json.loads(json.dumps(describe(observation(1, bootstrap, postgres))))
-    return read_peer("orders-1", status)
+    seen = observation(1, bootstrap, postgres)
+    return read_peer("orders-1", json.loads(json.dumps(describe(seen, SETTINGS))))
 
 
 def test_a_running_member_tells_what_its_server_says() -> None:
@@ -84,27 +93,94 @@ def test_a_stopped_member_tells_what_bootstrap_found() -> None:
         (DataState.INTERRUPTED, False),
         (DataState.NOT_OURS, False),
         (DataState.PRESENT, True),
+        (DataState.BROKEN, True),
     ],
 )
-def test_only_a_whole_data_directory_counts_as_data(
+def test_what_was_a_data_directory_counts_as_data(
     data: DataState | None, has_data: bool | None
 ) -> None:
     assert told(BootstrapView(data), DOWN).has_data == has_data
+
+
+def test_what_a_rewind_left_half_done_is_data_that_nobody_can_lead_with() -> None:
+    """A set with nothing else must not be made anew; and nobody must wait for it to lead."""
+    peer = told(BootstrapView(DataState.BROKEN), DOWN)
+    assert (peer.has_data, peer.well) == (True, False)
+
+
+def test_a_volume_that_takes_no_writes_is_told() -> None:
+    assert told(RUNNING, STREAMING).well
+    assert not told(replace(RUNNING, write_failure="/data takes no writes"), STREAMING).well
+
+
+def test_a_primary_tells_that_it_is_one_and_where_its_wal_begins() -> None:
+    peer = told(RUNNING, replace(STREAMING, state=ServerState.WRITABLE, oldest_wal=2**40))
+    assert (peer.writable, peer.oldest_wal) == (True, 2**40)
+    assert (told(RUNNING, STREAMING).writable, told(RUNNING, STREAMING).oldest_wal) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("lease", "hears"),
+    [
+        (HEARD, True),
+        (replace(HEARD, heard_at=996.6), True),
+        (replace(HEARD, heard_at=996.5), False),
+        (replace(HEARD, record=None), True),
+        (None, False),
+    ],
+    ids=["a second ago", "one late renewal ago", "silent", "there is no Lease", "never reached"],
+)
+def test_the_api_server_is_heard_while_no_renewal_can_have_been_missed(
+    lease: LeaseView | None, hears: bool
+) -> None:
+    """It is 1000 s now, and a leader renews every 2 s."""
+    assert hears_the_api(lease, 1000.0, SETTINGS) is hears
+    seen = observation(1, RUNNING, STREAMING, lease)
+    assert describe(seen, SETTINGS)["reaches_api"] is hears
+
+
+def test_a_slower_renewal_leaves_more_time() -> None:
+    slow = Settings(set_name="orders", ttl=60, renew_interval=15)
+    assert hears_the_api(replace(HEARD, heard_at=984.0), 1000.0, slow)
+
+
+def test_an_older_sidecar_that_tells_less_is_believed() -> None:
+    """During a rolling update of pgset itself both versions talk to each other."""
+    words = describe(observation(1, RUNNING, STREAMING), SETTINGS)
+    for word in ("writable", "reaches_api", "well", "oldest_wal"):
+        del words[word]
+    assert read_peer("orders-1", words) == Peer("orders-1", True, "111", 2, 5000, running=True)
 
 
 numbers = st.none() | st.integers(1, 2**63)
 identifiers = st.none() | st.from_regex(r"[1-9][0-9]{18}", fullmatch=True)
 
 
-@given(identifiers, numbers, numbers, st.sampled_from(ServerState))
+@given(identifiers, numbers, numbers, numbers, st.sampled_from(ServerState))
 def test_what_a_server_says_of_itself_arrives_unchanged(
-    identifier: str | None, timeline: int | None, position: int | None, state: ServerState
+    identifier: str | None,
+    timeline: int | None,
+    position: int | None,
+    oldest: int | None,
+    state: ServerState,
 ) -> None:
     postgres = PostgresView(
-        state, 0.0, system_identifier=identifier, timeline=timeline, position=position
+        state,
+        0.0,
+        system_identifier=identifier,
+        timeline=timeline,
+        position=position,
+        oldest_wal=oldest,
     )
     expected = Peer(
-        "orders-1", True, identifier, timeline, position, running=state is not ServerState.DOWN
+        "orders-1",
+        True,
+        identifier,
+        timeline,
+        position,
+        running=state is not ServerState.DOWN,
+        writable=state is ServerState.WRITABLE,
+        oldest_wal=oldest,
     )
     assert told(BootstrapView(DataState.PRESENT), postgres) == expected
 
@@ -130,19 +206,12 @@ def sidecar(address: str, port: int, ordinal: int, *, observed: bool = True) -> 
         decision = Decision("Following", "", Attention.NONE, ())
         seen = observation(ordinal, RUNNING, replace(STREAMING, position=5000 + ordinal))
         reporter.publish(Snapshot(seen, decision, None))
-    application = Application(reporter, Metrics(reporter, "orders"), Settings(set_name="orders"))
-    sockets: dict[int, Any] = {}
-    server = waitress.create_server(application, listen=f"{address}:{port}", threads=1, map=sockets)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    fresh = replace(STREAMING, position=6000 + ordinal)
+    application = Application(
+        reporter, Metrics(reporter, "orders"), SETTINGS, refresh=lambda: fresh
+    )
+    with serving(application, address, port):
         yield
-    finally:
-        # The workers first: one that has just answered still pulls the server's trigger. Then
-        # run() ends where there is no socket left.
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(sockets))
-        thread.join(timeout=10)
 
 
 @contextlib.contextmanager
@@ -182,8 +251,13 @@ def member(ordinal: int) -> Peer:
 
 
 @pytest.fixture
-def peers(port: int) -> Peers:
-    return Peers(Identity("orders-0", "uid-0"), port=port)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def peers(port: int, clock: Clock) -> Peers:
+    return Peers(Identity("orders-0", "uid-0"), clock=clock, port=port)
 
 
 def test_every_other_member_is_asked(peers: Peers, port: int) -> None:
@@ -195,6 +269,30 @@ def test_every_other_member_is_asked(peers: Peers, port: int) -> None:
     ):
         answers = peers.ask(pods)
     assert answers == {"orders-1": member(1), "orders-2": member(2)}
+
+
+def test_who_is_asked_for_it_looks_anew(peers: Peers, port: int) -> None:
+    with sidecar("127.0.0.2", port, 1):
+        asked = peers.ask((pod(1, "127.0.0.2"),), fresh=True)
+    assert asked == {"orders-1": replace(member(1), position=6001)}
+
+
+def test_when_somebody_was_heard_is_remembered(peers: Peers, port: int, clock: Clock) -> None:
+    assert peers.heard_at == float("-inf")
+    with sidecar("127.0.0.2", port, 1):
+        peers.ask((pod(1, "127.0.0.2"),))
+    heard_at = clock()
+    clock.advance(5)
+    peers.ask((pod(1, "127.0.0.2"),))
+    assert peers.heard_at == heard_at
+
+
+def test_a_stranger_at_a_members_address_is_not_heard(peers: Peers, port: int) -> None:
+    with sidecar("127.0.0.2", port, 2):
+        peers.ask((pod(1, "127.0.0.2"),))
+    with raw("127.0.0.3", port, http_answer(b'{"pgset": {"uid": "another"}}')):
+        peers.ask((pod(1, "127.0.0.3"),))
+    assert peers.heard_at == float("-inf")
 
 
 def test_a_member_is_asked_by_ipv6_too(peers: Peers, port: int) -> None:
@@ -231,6 +329,7 @@ def test_a_pod_without_an_address_is_not_asked(peers: Peers) -> None:
         http_answer(b'{"pgset": {"uid": "uid-1", "data": "present"}}'),
         http_answer(b'{"pgset": null}'),
         http_answer(b"[]"),
+        http_answer(b"[" * 50000),
         http_answer(b"\xff\xfe"),
         http_answer(b""),
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
@@ -242,6 +341,7 @@ def test_a_pod_without_an_address_is_not_asked(peers: Peers) -> None:
         "half a member",
         "nothing of ours",
         "a list",
+        "many lists",
         "no text",
         "no body",
         "cut body",

@@ -1,7 +1,13 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import in_database, in_pod_spec, verdict_on, with_second_container
+from tests.webhook.changes import (
+    annotate,
+    in_database,
+    in_pod_spec,
+    verdict_on,
+    with_second_container,
+)
 from webhook.advice import ADVICE
 from webhook.review import MAX_WARNING
 
@@ -13,6 +19,30 @@ def named_with_second_container(statefulset):
 
 def on_an_empty_dir(statefulset):
     statefulset["spec"]["template"]["spec"]["volumes"] = [{"name": "pgdata", "emptyDir": {}}]
+
+
+def kept_by(replicas, durability):
+    def change(statefulset):
+        annotate(durability=durability)(statefulset)
+        statefulset["spec"].update(replicas=replicas)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: None,
+        kept_by(2, "async"),
+        kept_by(2, "sync"),
+        kept_by(3, "sync-strict"),
+        kept_by(3, "quorum"),
+        in_pod_spec(terminationGracePeriodSeconds=10),
+    ],
+    ids=["the article's", "async", "sync", "sync-strict of 3", "quorum of 3", "10 s of grace"],
+)
+def test_what_will_do_needs_no_warning(change):
+    assert verdict_on(change).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -28,16 +58,15 @@ def on_an_empty_dir(statefulset):
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),
+        (in_pod_spec(terminationGracePeriodSeconds=9), "terminationGracePeriodSeconds"),
+        (kept_by(2, "quorum"), "stops writing"),
+        (kept_by(2, "sync-strict"), "stops writing"),
         (named_with_second_container, "no container but the sidecar"),
     ],
 )
 def test_what_will_hurt_is_said_in_one_warning(change, word):
     (warning,) = verdict_on(change).warnings
     assert word in warning
-
-
-def test_the_articles_statefulset_needs_no_warning():
-    assert verdict_on(lambda _: None).warnings == ()
 
 
 def test_a_volume_claim_template_is_a_persistent_volume():

@@ -295,22 +295,33 @@ def test_a_guaranteed_pod_stays_guaranteed():
 @pytest.mark.parametrize(
     ("ttl", "watchdog"),
     [
-        (8, {"periodSeconds": 1, "failureThreshold": 3, "timeoutSeconds": 1}),
-        (10, {"periodSeconds": 2, "failureThreshold": 3, "timeoutSeconds": 1}),
-        (30, {"periodSeconds": 8, "failureThreshold": 3, "timeoutSeconds": 1}),
+        (10, {"periodSeconds": 1, "failureThreshold": 3, "timeoutSeconds": 1}),
+        (13, {"periodSeconds": 2, "failureThreshold": 3, "timeoutSeconds": 1}),
+        (30, {"periodSeconds": 7, "failureThreshold": 3, "timeoutSeconds": 1}),
     ],
 )
 def test_the_watchdog_follows_the_ttl(ttl, watchdog):
     pod = injected(objects.article_pod(), Settings(set_name="pgset", container="postgres", ttl=ttl))
     probe = pod["spec"]["containers"][0]["livenessProbe"]
     assert watchdog.items() <= probe.items()
-    assert probe["terminationGracePeriodSeconds"] == 2
+    assert probe["terminationGracePeriodSeconds"] == 1
+
+
+@pytest.mark.parametrize("ttl", [10, 13, 30, 300])
+def test_the_kubelet_stops_postgresql_before_it_restarts_the_sidecar(ttl):
+    """A restarted sidecar would answer its probes again; the first failure may come at once."""
+    pod = injected(objects.article_pod(), Settings(set_name="pgset", container="postgres", ttl=ttl))
+    database = pod["spec"]["containers"][0]["livenessProbe"]
+    sidecar = pod["spec"]["initContainers"][0]["livenessProbe"]
+    latest = database["periodSeconds"] * database["failureThreshold"] + database["timeoutSeconds"]
+    earliest = sidecar["periodSeconds"] * (sidecar["failureThreshold"] - 1)
+    assert earliest + sidecar["timeoutSeconds"] > latest
 
 
 POD_DENIALS = [
     pytest.param(
         lambda pod: pod["metadata"]["annotations"].update({"pgset.dev/ttl": "1s"}),
-        'annotation pgset.dev/ttl: "1s" is not allowed; allowed: whole seconds from "8s" to "300s"',
+        'annotation pgset.dev/ttl: "1s" is not allowed; allowed: whole seconds from "9s" to "300s"',
         id="a setting that can't be accepted",
     ),
     pytest.param(

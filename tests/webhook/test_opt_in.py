@@ -22,14 +22,39 @@ DENIALS = [
         'annotation pgset.dev/tll: "10s" is unknown; allowed: pgset.dev/enabled, '
         "pgset.dev/container, pgset.dev/role-label, pgset.dev/primary-value, "
         "pgset.dev/replica-value, pgset.dev/durability, pgset.dev/ttl, "
-        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid",
+        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/paused",
         id="an annotation of ours that does not exist",
     ),
     pytest.param(
         annotate(ttl="soon"),
         'annotation pgset.dev/ttl: "soon" is not allowed; '
-        'allowed: whole seconds from "8s" to "300s"',
+        'allowed: whole seconds from "9s" to "300s"',
         id="a value that can't be read",
+    ),
+    pytest.param(
+        annotate(ttl="9s"),
+        'annotation pgset.dev/ttl: "9s" is not allowed; ttl (9s) must be at least 8s longer than '
+        "renew-interval (2s), in which the kubelet stops the PostgreSQL of a frozen sidecar",
+        id="a ttl that the watchdog does not fit into",
+    ),
+    pytest.param(
+        annotate(paused="yes"),
+        'annotation pgset.dev/paused: "yes" is not allowed; allowed: "true", "false"',
+        id="paused is neither true nor false",
+    ),
+    pytest.param(
+        annotate(durability="eventual"),
+        'annotation pgset.dev/durability: "eventual" is not allowed; '
+        'allowed: "async", "sync", "sync-strict", "quorum"',
+        id="a durability that nobody knows",
+    ),
+    pytest.param(
+        lambda s: s["spec"]["template"]["metadata"].update(
+            annotations={"pgset.dev/paused": "true"}
+        ),
+        'annotation pgset.dev/paused: "true" is in the pod template, where pgset writes it '
+        "itself; allowed: a template without it",
+        id="a state in the template, where it would be a setting",
     ),
     pytest.param(
         annotate(container="mysql"),
@@ -148,6 +173,13 @@ def test_the_stamp_is_the_set_label_and_the_settings_with_the_container_resolved
         "pgset.dev/container": "postgres",
         "pgset.dev/ttl": "20s",
     }
+
+
+@pytest.mark.parametrize("paused", ["true", "false"])
+def test_pausing_leaves_the_template_alone_and_so_rolls_no_pod(paused):
+    stamped = objects.golden("article", "statefulset.admitted")["object"]
+    annotate(paused=paused)(stamped)
+    assert mutate_statefulset(objects.review_of(stamped)).patch == []
 
 
 @pytest.mark.parametrize("start", [1, 7])

@@ -1,0 +1,202 @@
+"""May a holder go on while the API server is away? The question, the reply, and who says no.
+
+An API server outage is no database outage (design §4). A holder that cannot renew asks every
+member recorded in the Lease: "I lead; will you leave the Lease alone for a ttl?" Only if all say
+yes it stays writable, for a ttl from before it asked. `POST /failsafe` carries the question; what
+a yes binds is kept by `sidecar.promises`.
+
+**Who may ask, and answer.** Question and answer are signed with a key that all members derive from
+the superuser's password, so nobody else in the pod network can stop an election by asking, or keep
+an isolated primary alive by answering. The key is bound to the namespace and the set, and to
+nothing else that is made of the password. Without a password there is no failsafe.
+
+**Replays.** The network is not secret: whoever has seen a question or an answer may send it again.
+An old *answer* is of no use, for it repeats the nonce of its question. An old *question* would
+extend a promise to a holder that may be dead by now. Nodes' clocks can't be compared, so a date in
+the question would prove nothing, and a list of nonces seen would forget with each restart. Instead
+the asked member hands out a challenge, signed by itself with a secret of this process and dated on
+its own monotonic clock, and the question has to bring it back within `CHALLENGE_SECONDS`. The
+promise then counts from that date: it begins after the holder began to ask, which is from where
+the holder counts, and a question that is repeated extends nothing, as it has the same date.
+"""
+
+import dataclasses
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+from sidecar.observation import Identity, LeaseView, Pod
+from sidecar.settings import MAX_TTL
+
+PATH: Final = "/failsafe"
+SIGNATURE_HEADER: Final = "Pgset-Signature"
+
+MAX_BODY: Final = 4096
+"""Bytes. A question has under 1000."""
+
+CHALLENGE_SECONDS: Final = 2.0
+"""The holder waits 0.6 s for all of it."""
+
+Kind = Literal["question", "answer"]
+"""Part of what is signed, so that none can be sent back as the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What the members of one set know, and nobody else."""
+
+    set_name: str
+    namespace: str
+    key: bytes
+    """Empty where the set has no password, and then nothing is believed."""
+
+    @classmethod
+    def of(cls, password: str, namespace: str, set_name: str) -> Self:
+        """Derive the key from the superuser's password; no other secret of it has this label."""
+        label = f"pgset failsafe {namespace}/{set_name}".encode()
+        key = hmac.new(password.encode(), label, hashlib.sha256).digest() if password else b""
+        return cls(set_name, namespace, key)
+
+    def sign(self, kind: Kind, body: bytes) -> str:
+        """Return the signature of a body of this kind, in hexadecimal digits."""
+        return hmac.new(self.key, kind.encode() + b"\n" + body, hashlib.sha256).hexdigest()
+
+    def is_mine(self, kind: Kind, body: bytes, signature: str) -> bool:
+        """Tell whether a member of this set has signed that."""
+        given = signature.encode()
+        return bool(self.key) and hmac.compare_digest(self.sign(kind, body).encode(), given)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a holder asks one member."""
+
+    set: str
+    namespace: str
+    holder: str
+    """`str(Identity)`, as in the Lease."""
+    resource_version: str
+    """Of the record that the holder knows."""
+    to: str
+    """The name of the pod that is asked."""
+    nonce: str
+    ttl: int
+    """Seconds for which the Lease is to be left alone."""
+    challenge: str = ""
+    """By the asked member; empty in the first try, which is answered with one."""
+
+    def encode(self) -> bytes:
+        """Return the body that carries it; `decode` reads it back."""
+        return json.dumps(dataclasses.asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read a body. ValueError where it is no question."""
+        question = cls(**_object(body, cls))
+        if not 1 <= question.ttl <= MAX_TTL or not question.resource_version.isdecimal():
+            raise ValueError("ttl or resource_version is out of range")
+        return question
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the member says to it."""
+
+    nonce: str
+    """The question's."""
+    by: str
+    """The name of the pod that answers."""
+    refusal: str = ""
+    """Half a sentence; empty for a yes."""
+
+    def encode(self) -> bytes:
+        """Return the body that carries it; `decode` reads it back."""
+        return json.dumps(dataclasses.asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read a body. ValueError where it is no reply."""
+        return cls(**_object(body, cls))
+
+
+def _object(body: bytes, kind: type[Question] | type[Reply]) -> dict[str, Any]:
+    """Return the fields of `kind` in a JSON object of exactly these, each of its type."""
+    content = json.loads(body)
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    if not isinstance(content, dict) or content.keys() != fields.keys():
+        raise ValueError(f"expected an object with {', '.join(fields)}")
+    if any(type(content[name]) is not fields[name] for name in fields):
+        raise ValueError("a value has another type than expected")
+    return content
+
+
+def refusal(
+    question: Question, me: Identity, seal: Seal, lease: LeaseView | None, pods: Sequence[Pod]
+) -> str | None:
+    """Return why this member cannot let the holder stay, as half a sentence; None if it can.
+
+    A member that does not know the Lease, or knows an older one, may say yes: what it learns later
+    does not release it, since the promise holds by time. `lease` and `pods`: the newest it knows.
+    """
+    holder, _, uid = question.holder.partition("_")
+    record = lease.record if lease else None
+    known = record.holder if record else ""
+    is_news = record is not None and _number(record.resource_version) >= int(
+        question.resource_version
+    )
+    reasons = (
+        (
+            (question.set, question.namespace) != (seal.set_name, seal.namespace),
+            f"this is a member of set {seal.set_name} in namespace {seal.namespace}",
+        ),
+        (question.to != me.name, f"this is {me.name}"),
+        (holder == me.name, "the holder and this member have the same name"),
+        (
+            any(pod.name == holder and pod.uid != uid for pod in pods),
+            "the holder's pod has been created anew",
+        ),
+        (known == str(me), "this member holds the Lease itself"),
+        (
+            is_news and known != question.holder,
+            f"the Lease says since then that {known or 'nobody'} holds it",
+        ),
+        (
+            lease is not None and lease.uncertain_take,
+            "this member has tried to take the Lease, and does not know whether it did",
+        ),
+    )
+    return next((sentence for holds, sentence in reasons if holds), None)
+
+
+def _number(resource_version: str) -> int:
+    """Return a number that grows; versions of one resource type may be compared so (KEP-5504)."""
+    return int(resource_version) if resource_version.isdecimal() else 0
+
+
+class Challenges:
+    """Proofs that a question was asked just now, without remembering any."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: monotonic seconds."""
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+
+    def issue(self) -> str:
+        """Return a new one."""
+        date = self._clock().hex()
+        return f"{date}/{self._sign(date)}"
+
+    def issued_at(self, challenge: str) -> float | None:
+        """Return when this process issued it; None if it did not, or too long ago."""
+        date, _, signature = challenge.partition("/")
+        if not hmac.compare_digest(self._sign(date).encode(), signature.encode()):
+            return None
+        issued_at = float.fromhex(date)
+        return issued_at if self._clock() - issued_at <= CHALLENGE_SECONDS else None
+
+    def _sign(self, date: str) -> str:
+        return hmac.new(self._key, date.encode(), hashlib.sha256).hexdigest()

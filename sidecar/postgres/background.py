@@ -1,0 +1,95 @@
+"""Orders to PostgreSQL that may take their time: they must not delay the next look at it."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import psycopg
+
+from sidecar.postgres.commands import NeedsOperatorError
+from sidecar.postgres.connection import Connection
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[object, ...]
+"""The order's name and its arguments."""
+
+
+class Background:
+    """Carries orders out, one after another, on a connection that is there only for them.
+
+    An order takes the place of a waiting one of the same name; one that is just being carried out
+    with the same arguments is not repeated. What failed is forgotten: it is ordered again.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], on_done: Callable[[], None]) -> None:
+        """`on_done`: called, by the thread, after each order."""
+        self._connect = connect
+        self._on_done = on_done
+        self._lock = threading.Lock()
+        self._waiting: dict[object, tuple[Key, Callable[[Connection], None]]] = {}
+        self._current: Key | None = None
+        self._working = False
+        self._problems: dict[object, str] = {}
+
+    def order(self, key: Key, command: Callable[[Connection], None]) -> None:
+        """Let it be carried out soon."""
+        with self._lock:
+            if key != self._current:
+                self._waiting[key[0]] = (key, command)
+            if not self._working:
+                self._working = True
+                threading.Thread(target=self._work, name=f"orders-{key[0]}", daemon=True).start()
+
+    def problem(self) -> str | None:
+        """Return one sentence about an order whose last attempt failed."""
+        with self._lock:
+            return next(iter(self._problems.values()), None)
+
+    def forget_problems(self) -> None:
+        """The server is in another state now: what was ordered before no longer counts."""
+        with self._lock:
+            self._problems.clear()
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        while (order := self._next()) is not None:
+            key, command = order
+            problem = None
+            try:
+                if connection is None or connection.closed:
+                    connection = self._connect()
+                command(connection)
+            except NeedsOperatorError as error:
+                problem = str(error)
+            except (psycopg.Error, OSError) as error:
+                problem = f"PostgreSQL did not carry out {key[0]}: {str(error).strip()}"
+                _close(connection)
+            self._note(key[0], problem)
+            self._on_done()
+        _close(connection)
+
+    def _next(self) -> tuple[Key, Callable[[Connection], None]] | None:
+        with self._lock:
+            if not self._waiting:
+                self._current, self._working = None, False
+                return None
+            order = self._waiting.pop(next(iter(self._waiting)))
+            self._current = order[0]
+            return order
+
+    def _note(self, name: object, problem: str | None) -> None:
+        with self._lock:
+            known = self._problems.pop(name, None)
+            if problem is not None:
+                self._problems[name] = problem
+            self._current = None
+        if problem is not None and problem != known:
+            _log.warning(problem)
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        with contextlib.suppress(psycopg.Error):
+            connection.close()

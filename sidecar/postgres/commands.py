@@ -1,0 +1,102 @@
+"""What PostgreSQL is told to do. Each may be repeated, and is harmless where it is done already."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow
+
+from sidecar.postgres.configuration import MIN_WAL_KEEP_MB, synchronous_standby_names
+
+MAX_SLOT_WAL_KEEP_MB: Final = 1024
+"""What a member that stays away may hold back on the primary, where the operator has set no
+bound: then its slot is given up, and it is cloned anew, before it fills the volume."""
+
+_WAL_SENDER_TIMEOUT: Final = "5s"
+"""For commits that wait for standbys: one that was cut off must be noticed before clients give up.
+PostgreSQL's own 60 s are kept where nobody waits."""
+
+Connection = psycopg.Connection[DictRow]
+
+
+class NeedsOperatorError(Exception):
+    """PostgreSQL is set up in a way that only a person can change; the message says how."""
+
+
+def setting(connection: Connection, name: str) -> str:
+    """Return a parameter's value in its base unit."""
+    return str(_parameter(connection, name)["setting"])
+
+
+def keep_wal(connection: Connection) -> None:
+    """Keep enough WAL for replicas to connect, and slots from filling the volume.
+
+    Raises NeedsOperatorError where no replica can ever stream. Takes effect with a reload.
+    """
+    for name, lacking in (("wal_level", "minimal"), ("max_wal_senders", "0")):
+        if setting(connection, name) == lacking:
+            raise NeedsOperatorError(
+                f"{name} is {lacking}: take that setting away, or no replica can stream"
+            )
+    if int(setting(connection, "wal_keep_size")) < MIN_WAL_KEEP_MB:
+        _set(connection, "wal_keep_size", f"{MIN_WAL_KEEP_MB}MB")
+    if int(setting(connection, "max_slot_wal_keep_size")) < 0:
+        _set(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")
+
+
+def set_synchronous(connection: Connection, members: Sequence[str], number: int) -> None:
+    """Let each commit wait for `number` of these standbys; it shows in the live setting later.
+
+    Raises NeedsOperatorError where the operator's own setting cannot be overridden.
+    """
+    # ALTER SYSTEM has no say against an argument of the server's command line.
+    if _parameter(connection, "synchronous_standby_names")["source"] == "command line":
+        raise NeedsOperatorError(
+            "synchronous_standby_names is an argument of PostgreSQL's command line: "
+            "take it away there, or commits cannot wait for the members of this set"
+        )
+    _set(connection, "synchronous_standby_names", synchronous_standby_names(members, number))
+    if number and _parameter(connection, "wal_sender_timeout")["source"] == "default":
+        _set(connection, "wal_sender_timeout", _WAL_SENDER_TIMEOUT)
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def follow(connection: Connection, conninfo: str) -> None:
+    """Let this standby receive WAL from there; empty: from nobody. It ends what it receives now."""
+    _set(connection, "primary_conninfo", conninfo)
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def keep_slots(connection: Connection, names: Sequence[str]) -> None:
+    """Have our physical slots be these, as far as nobody uses a surplus one now."""
+    connection.execute(
+        # One that has lost WAL is of no use to anybody, not even to the member it is for.
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+        "WHERE slot_type = 'physical' AND starts_with(slot_name, 'pgset_') AND NOT active "
+        "AND (slot_name <> ALL(%s::text[]) OR wal_status = 'lost')",
+        [list(names)],
+    )
+    make_slots(connection, names)
+
+
+def make_slots(connection: Connection, names: Sequence[str]) -> None:
+    """Create those of these physical slots that are missing; each keeps WAL from now on."""
+    connection.execute(
+        "SELECT pg_create_physical_replication_slot(name, immediately_reserve => true) "
+        "FROM unnest(%s::text[]) AS name "
+        "WHERE name NOT IN (SELECT slot_name FROM pg_replication_slots)",
+        [list(names)],
+    )
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), value))
+
+
+def _parameter(connection: Connection, name: str) -> dict[str, Any]:
+    row = connection.execute(
+        "SELECT setting, source FROM pg_settings WHERE name = %s", [name]
+    ).fetchone()
+    assert row is not None  # noqa: S101 - every supported version has these parameters
+    return row

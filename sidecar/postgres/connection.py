@@ -1,0 +1,98 @@
+"""Connections to this pod's PostgreSQL that never wait for longer than they were told to."""
+
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+
+from sidecar.contract import POSTGRES_PORT
+from sidecar.postgres import plain
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.plain import NoAnswerError
+
+CONNECT_SECONDS: Final = 2
+"""libpq's minimum; it holds for everything up to the end of the authentication."""
+_STATEMENT_SECONDS: Final = 5
+"""What PostgreSQL itself gives a statement of ours. Nothing that we ask takes long."""
+_WAIT_SECONDS: Final = 6.0
+"""So long one answer may take: PostgreSQL ends its statement before, if it can do anything."""
+
+_Result = TypeVar("_Result")
+
+
+class Connection(psycopg.Connection[DictRow]):
+    """A connection on which each single answer has a time limit.
+
+    A stopped or hung server keeps its sockets, so TCP itself would wait for ever.
+    """
+
+    seconds: float | None = _WAIT_SECONDS
+    """The limit; None waits for as long as it takes."""
+
+    def wait(
+        self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None
+    ) -> _Result:
+        """Wait as psycopg does, within the limit. Raises NoAnswerError beyond it."""
+        limit = self.seconds if timeout is None else timeout
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError as error:
+            # Any answer, be it an error, and the end of the connection leave another status.
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                raise NoAnswerError(f"PostgreSQL has not answered for {limit:.0f} s") from error
+            raise
+
+
+class Address:
+    """Where this pod's PostgreSQL is found, and as whom."""
+
+    def __init__(
+        self, credentials: Credentials, host: str = "127.0.0.1", port: int = POSTGRES_PORT
+    ) -> None:
+        self._parameters: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "user": credentials.user,
+            "password": credentials.password,
+            "dbname": "postgres",
+            # In a database of encoding SQL_ASCII text would come as bytes.
+            "client_encoding": "utf8",
+            "connect_timeout": CONNECT_SECONDS,
+            "gssencmode": "disable",
+        }
+
+    def connect(
+        self,
+        *,
+        seconds: float | None = _WAIT_SECONDS,
+    ) -> Connection:
+        """Return a new connection in autocommit; `seconds` limits each answer on it.
+
+        Raises psycopg.Error.
+        """
+        statement_seconds = 0 if seconds is None else _STATEMENT_SECONDS
+        connection = Connection.connect(
+            **self._parameters,
+            application_name="pgset-sidecar",
+            # Nothing of ours may wait for a replica.
+            options=f"-c statement_timeout={statement_seconds}s -c synchronous_commit=local",
+            autocommit=True,
+            row_factory=dict_row,
+        )
+        connection.seconds = seconds
+        return connection
+
+    def connect_plainly(self, seconds: float, options: str) -> psycopg.pq.abc.PGconn:
+        """Return a connection to be used by `plain.ask`. Raises as `plain.connect` does."""
+        return plain.connect(
+            self._conninfo(application_name="pgset-probe", options=options), seconds
+        )
+
+    def answers(self) -> bool:
+        """Tell whether the server at least says why it lets nobody in (it may do: starting)."""
+        return psycopg.pq.PGconn.ping(self._conninfo()) == psycopg.pq.Ping.OK
+
+    def _conninfo(self, **more: str) -> bytes:
+        return psycopg.conninfo.make_conninfo("", **self._parameters, **more).encode()

@@ -1,0 +1,198 @@
+"""One look at a PostgreSQL that answers: its own account, put into the fields of a view."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, LiteralString
+
+from psycopg import pq
+
+from sidecar.observation import Follower, ServerState
+from sidecar.postgres import plain
+from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
+from sidecar.postgres.connection import Connection
+from sidecar.postgres.control_data import parse_lsn
+
+_RELOAD_SECONDS: Final = 1.0
+"""A reload reaches every process of PostgreSQL at nearly the same time; ours is only one."""
+_OLDEST_WAL_SECONDS: Final = 10.0
+"""Listing pg_wal costs a system call for each of its files."""
+
+# Flat text, and prepared: this is asked every second for as long as the pod lives.
+_NAME: Final = b"pgset_look"
+_LOOK: Final = b"""
+SELECT system.system_identifier,
+       CASE WHEN pg_is_in_recovery()
+            THEN greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline,
+                          receiver.received_tli,
+                          -- Who followed a new primary and lost it has its WAL, and on an idle
+                          -- server nothing else that tells.
+                          CASE WHEN receiver.received_tli IS NULL THEN
+                              (SELECT max(('x' || left(name, 8))::bit(32)::int)
+                               FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') END)
+            -- A WAL file's name begins with its timeline, in hexadecimal.
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
+       END AS timeline,
+       CASE WHEN pg_is_in_recovery()
+            THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+            ELSE pg_current_wal_lsn()
+       END AS position,
+       pg_is_in_recovery() AS recovery,
+       receiver.status = 'streaming' AS streaming,
+       receiver.latest_end_lsn AS told,
+       pg_last_wal_replay_lsn() AS replayed,
+       current_setting('synchronous_standby_names') AS synchronous,
+       pg_is_in_recovery() AND receiver.pid IS NULL
+           AND current_setting('primary_conninfo') = '' AS detached,
+       (SELECT string_agg(
+                   concat_ws(' ', coalesce(flush_lsn, '0/0'),
+                             coalesce(extract(epoch FROM reply_time), 0), application_name),
+                   E'\\n' ORDER BY reply_time NULLS FIRST)
+        FROM pg_stat_replication
+        WHERE state = 'streaming' AND usename = $1) AS followers,
+       (SELECT string_agg(slot_name, ' ' ORDER BY slot_name)
+        FROM pg_replication_slots
+        WHERE slot_type = 'physical' AND starts_with(slot_name, 'pgset_')
+              AND wal_status <> 'lost') AS slots
+FROM pg_control_system() AS system,
+     pg_control_checkpoint() AS checkpoint,
+     pg_control_recovery() AS recovery
+     LEFT JOIN pg_stat_wal_receiver AS receiver ON true
+"""
+
+_CHECKPOINTER_RELOADED: Final[LiteralString] = """
+SELECT true AS yes FROM pg_stat_activity
+WHERE backend_type = 'checkpointer'
+      AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')
+"""
+
+_OLDEST_WAL: Final[LiteralString] = """
+SELECT min(right(name, 16)) AS name,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_size
+FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
+"""
+
+
+class Lookout:
+    """Remembers, from look to look, what only shows in a change."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: monotonic seconds."""
+        self._clock = clock
+        self._prepared_on: pq.abc.PGconn | None = None
+        self._words: dict[str, str] = {}
+        self.followers_heard_at: float | None = None
+        """When a follower was last seen to have said something; None: none was ever there."""
+        self._synchronous: str | None = None
+        self._synchronous_since = 0.0
+        self._waits_from: int | None = None
+        self._oldest_wal: int | None = None
+        self._oldest_wal_at = float("-inf")
+
+    def lost(self) -> None:
+        """Forget what holds for one life of the server only: it was not seen for a while."""
+        self._synchronous = None
+        self._oldest_wal_at = float("-inf")
+
+    def look(self, connection: Connection, seconds: float) -> tuple[ServerState, dict[str, Any]]:
+        """Return the state and the fields of a PostgresView, within `seconds` for an answer.
+
+        Raises psycopg.Error.
+        """
+        began = self._clock()
+        reloaded = self._everybody_has_reloaded(connection)
+        (
+            system_identifier,
+            timeline,
+            lsn,
+            recovery,
+            streaming,
+            told,
+            replayed,
+            synchronous,
+            detached,
+            followers,
+            slots,
+        ) = self._ask(connection, seconds)
+        in_recovery = recovery == "t"
+        position = _bytes(lsn)
+        self._note_setting(synchronous or "", position if reloaded else None)
+        members, number = parse_synchronous_standby_names(synchronous or "") or ((), 0)
+        heard = self._hear(followers, began)
+        return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
+            "system_identifier": system_identifier,
+            "timeline": int(timeline or 0),
+            "position": position,
+            "streaming": streaming == "t",
+            "lag": _lag(_bytes(told), _bytes(replayed)),
+            "followers": heard,
+            "followers_heard_at": None if in_recovery else self.followers_heard_at,
+            "detached": detached == "t",
+            "waits_for": members,
+            "waits_for_number": number,
+            "waits_from": self._waits_from,
+            "slots": tuple((slots or "").split()),
+            "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
+        }
+
+    def _ask(self, connection: Connection, seconds: float) -> plain.Row:
+        pgconn = connection.pgconn
+        if pgconn is not self._prepared_on:
+            plain.ask(pgconn, partial(pgconn.send_prepare, _NAME, _LOOK), seconds)
+            self._prepared_on = pgconn
+        role = [REPLICATION_ROLE.encode()]
+        return plain.ask(pgconn, partial(pgconn.send_query_prepared, _NAME, role), seconds)
+
+    def _hear(self, lines: str | None, now: float) -> tuple[Follower, ...]:
+        """Note who has said something since the last look; one Follower for each name.
+
+        Lines of: flushed LSN, when it said so (on its own clock), its name; the newest word last.
+        """
+        followers, words = {}, {}
+        for line in (lines or "").split("\n") if lines else ():
+            flushed, said_at, name = line.split(" ", 2)
+            # An ended connection may linger beside the new one; the newest word counts.
+            followers[name] = Follower(name, parse_lsn(flushed))
+            words[name] = said_at
+        if any(self._words.get(name) != word for name, word in words.items()):
+            self.followers_heard_at = now
+        self._words = words
+        return tuple(followers[name] for name in sorted(followers))
+
+    def _everybody_has_reloaded(self, connection: Connection) -> bool:
+        """Tell whether the setting that was seen last holds for each commit from now on.
+
+        Walsenders take a reload at once, but whether a commit waits at all is written to shared
+        memory by the checkpointer, which may be at work on a slow disk for long; it has done so
+        when it is seen waiting for something to do.
+        """
+        if self._synchronous is None or self._waits_from is not None:
+            return False
+        if self._clock() - self._synchronous_since < _RELOAD_SECONDS:
+            return False
+        return connection.execute(_CHECKPOINTER_RELOADED).fetchone() is not None
+
+    def _note_setting(self, text: str, position: int | None) -> None:
+        if text != self._synchronous:
+            self._synchronous, self._synchronous_since = text, self._clock()
+            self._waits_from = None
+        elif self._waits_from is None:
+            self._waits_from = position
+
+    def _find_oldest_wal(self, connection: Connection) -> int | None:
+        now = self._clock()
+        if now - self._oldest_wal_at >= _OLDEST_WAL_SECONDS:
+            row = connection.execute(_OLDEST_WAL).fetchone()
+            self._oldest_wal_at = now
+            self._oldest_wal = None
+            if row is not None and row["name"] is not None:
+                log, segment = int(row["name"][:8], 16), int(row["name"][8:], 16)
+                self._oldest_wal = (log << 32) + segment * int(row["segment_size"])
+        return self._oldest_wal
+
+
+def _bytes(lsn: str | None) -> int | None:
+    return None if lsn is None else parse_lsn(lsn)
+
+
+def _lag(told: int | None, replayed: int | None) -> int | None:
+    return None if told is None or replayed is None else max(0, told - replayed)

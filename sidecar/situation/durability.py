@@ -1,0 +1,140 @@
+"""What commits wait for, and what the Lease may promise of them."""
+
+from dataclasses import dataclass
+
+from sidecar.situation.handover import HandOverWords
+from sidecar.situation.patience import STANDBY_PATIENCE
+from sidecar.situation.word import word
+from sidecar.synchronous import NONE, Promise, next_promise, promised
+
+
+@dataclass(frozen=True)
+class DurabilityWords(HandOverWords):
+    """Words about acknowledged commits."""
+
+    @word
+    def promise_in_force(self) -> Promise:
+        """What PostgreSQL keeps by its present setting, with this member as the primary."""
+        postgres = self.seen.postgres
+        return Promise(
+            frozenset((*postgres.waits_for, self.seen.me.name)), 1 + postgres.waits_for_number
+        )
+
+    @word
+    def wanted_promise(self) -> Promise:
+        """What the record should promise, by who is there."""
+        me = self.seen.me.name
+        durability = self.settings.durability
+        if durability == "async":
+            return NONE
+        if durability == "quorum":
+            return promised({*self.members, me}, durability)
+        standbys = self._standbys_in_step
+        if durability == "sync-strict" and not standbys:
+            wanted = self.wanted_members or self.recorded_promise.voters
+            return promised({*(self.recorded_promise.voters & wanted), me}, durability)
+        return promised({*standbys, me}, durability)
+
+    @word
+    def _standbys_in_step(self) -> frozenset[str]:
+        """Who commits can wait for: who streams without lag, or has just lost its old primary."""
+        position = self.seen.postgres.position or 0
+        recorded = self.recorded_promise.voters
+        streaming = {
+            follower.name
+            for follower in self.seen.postgres.followers
+            if follower.name in self.streaming_members
+            and (follower.name in recorded or position - follower.position <= self.settings.max_lag)
+        }
+        if not self.is_writable or self.in_this_state_for < STANDBY_PATIENCE:
+            there = {pod.name for pod in self.seen.pods or () if not pod.deleting}
+            streaming |= (recorded & there) - {self.last_leader}
+        return frozenset(streaming) - {self.seen.me.name}
+
+    @word
+    def next_promise(self) -> Promise:
+        """The next step from the recorded promise to the wanted one."""
+        return next_promise(self.recorded_promise, self.wanted_promise, self.settings.durability)
+
+    @word
+    def is_settled(self) -> bool:
+        """As many standbys as commits wait for have all WAL from before they waited so."""
+        postgres = self.seen.postgres
+        if postgres.waits_from is None:
+            return postgres.waits_for_number == 0
+        settled = sum(
+            follower.name in postgres.waits_for and follower.position >= postgres.waits_from
+            for follower in postgres.followers
+        )
+        return settled >= postgres.waits_for_number
+
+    @word
+    def promise_to_record(self) -> Promise:
+        """The next one as soon as it is true, until then the recorded one."""
+        me = self.seen.me.name
+        recorded, following = self.recorded_promise, self.next_promise
+        if not recorded.voters or recorded.implies(following, me):
+            # A promise is taken up from none as that of the primary alone, which is always true.
+            return following if recorded.voters else self._first_promise
+        kept = self.promise_in_force.implies(following, me) and self.is_settled
+        return following if kept else recorded
+
+    @word
+    def _first_promise(self) -> Promise:
+        if self.settings.durability == "async":
+            return NONE
+        return promised({self.seen.me.name}, self.settings.durability)
+
+    @word
+    def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
+        """The members and the number of them that commits are to wait for now."""
+        me = self.seen.me.name
+        following = self.next_promise if self.recorded_promise.voters else self._first_promise
+        names = following.names(me)
+        if not names and self.settings.durability == "sync-strict":
+            return tuple(sorted(self.wanted_members - {me})), min(1, len(self.wanted_members) - 1)
+        return names, max(0, following.copies - 1)
+
+    @word
+    def waits_as_it_should(self) -> bool:
+        """PostgreSQL's setting is the one that is wanted."""
+        names, number = self.standbys_to_wait_for
+        postgres = self.seen.postgres
+        if number <= 0:
+            return postgres.waits_for_number == 0
+        return (set(names), number) == (set(postgres.waits_for), postgres.waits_for_number)
+
+    @word
+    def would_keep_the_promise(self) -> bool:
+        """Commits of this server would keep what is on record after the next renewal."""
+        waits = (
+            self.seen.postgres.waits_for_number == 0 or self.seen.postgres.waits_from is not None
+        )
+        kept = self.promise_in_force if waits else Promise(frozenset({self.seen.me.name}), 1)
+        return kept.implies(self.promise_to_record, self.seen.me.name)
+
+    @word
+    def standbys_if_it_led(self) -> tuple[tuple[str, ...], int]:
+        """The members and the number of them that commits here would wait for.
+
+        A replica has that set long before it is promoted: a reload takes its time to be in force.
+        """
+        voters, me = self.recorded_promise.voters, self.seen.me.name
+        durability = self.settings.durability
+        if durability == "async" or me not in voters:
+            return (), 0
+        staying = voters if durability == "quorum" else voters - {self.leader}
+        promise = promised(staying, durability)
+        if durability == "sync-strict" and staying == {me}:
+            others = self.wanted_members - {me}
+            return tuple(sorted(others)), min(1, len(others))
+        return promise.names(me), promise.copies - 1
+
+    @word
+    def would_wait_as_it_should(self) -> bool:
+        """PostgreSQL's setting is the one that it would have to have as a primary."""
+        names, number = self.standbys_if_it_led
+        postgres = self.seen.postgres
+        if number <= 0:
+            return postgres.waits_for_number == 0
+        return (set(names), number) == (set(postgres.waits_for), postgres.waits_for_number)

@@ -1,0 +1,138 @@
+"""Handing over: why, when, and to whom."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecar.situation.election import ElectionWords
+from sidecar.situation.members import ordinal, place_of
+from sidecar.situation.patience import CHECKPOINT_PATIENCE, FRESH_CHECKPOINT, PRE_STOP
+from sidecar.situation.word import word
+from sidecar.synchronous import Place, can_have_acknowledged
+
+
+@dataclass(frozen=True)
+class HandOverWords(ElectionWords):
+    """Words about a primary that gives its place to another."""
+
+    @word
+    def wish(self) -> str | None:
+        """The pod that the operator wants to lead."""
+        return self.record.switchover_to if self.record else None
+
+    @word
+    def chosen_heir(self) -> str | None:
+        """Whom the holder, by its own record, is handing over to."""
+        return self.record.heir if self.record and self.recorded_as_holder else None
+
+    @word
+    def wants_to_hand_over(self) -> bool:
+        """Somebody else should lead: asked for, or this pod goes, or cannot do its work."""
+        return not self.seen.paused and (
+            self.is_leaving or self.chosen_heir is not None or self.is_unwell
+        )
+
+    @word
+    def successors(self) -> tuple[str, ...]:
+        """Who could lead now, best first, of those who answered."""
+        fit = [
+            peer.name
+            for peer in self.peers_with_data
+            if peer.running
+            and peer.reaches_api
+            and peer.well
+            and self.may_lead(peer.name)
+            and peer.system_identifier == self.set_system_identifier
+            and place_of(peer) >= self._recorded_timeline_begins
+            and not self._is_deleted(peer.name)
+            and (self.seen.wanted is None or peer.name in self.wanted_members)
+        ]
+        return tuple(sorted(fit, key=self._preference, reverse=True))
+
+    def _preference(self, name: str) -> tuple[bool, bool, bool, Place, int]:
+        """The one that was asked for, then who has everything; in a rolling update a pod that
+        has been rolled, and else the one that will be rolled last."""
+        mine = self.my_pod.revision if self.my_pod else None
+        rolled = any(p.revision != mine for p in self.seen.pods or () if p.name == name)
+        place = place_of(self.seen.peers[name])
+        complete = name in self.seen.complete_peers
+        return (name == self.chosen_heir, complete, rolled, place, -ordinal(name))
+
+    @word
+    def successor(self) -> str | None:
+        """Who can take over without the loss of a commit, now that PostgreSQL has stopped here.
+
+        Who has all WAL; or, where commits wait for standbys, all that can have been acknowledged.
+        """
+        promise = self.recorded_promise
+        others = {name: place for name, place in self.places.items() if name != self.seen.me.name}
+        for name in self.successors:
+            if name in self.seen.complete_peers:
+                return name
+            if promise.voters and others[name] >= can_have_acknowledged(promise, others):
+                return name
+        return None
+
+    @word
+    def successor_words(self) -> str:
+        """For sentences."""
+        return self.chosen_heir or next(iter(self.successors), "nobody")
+
+    @word
+    def is_ready_to_stop(self) -> bool:
+        """Stopping now is short, and clients find the next primary at once."""
+        if self.is_unwell:
+            return True
+        if not self.is_leaving:
+            return self.has_fresh_checkpoint
+        return self.leaving_for >= PRE_STOP and (
+            self.has_fresh_checkpoint or self.leaving_for >= CHECKPOINT_PATIENCE
+        )
+
+    @word
+    def has_fresh_checkpoint(self) -> bool:
+        """PostgreSQL's own checkpoint at its shutdown will be short."""
+        done = self.seen.postgres.checkpointed_at
+        return done is not None and self.seen.now - done < FRESH_CHECKPOINT
+
+    @word
+    def candidate(self) -> str | None:
+        """The pod that is asked for, or being handed over to."""
+        return self.wish or self.chosen_heir
+
+    @word
+    def refusal(self) -> str | None:
+        """What speaks against handing over to the candidate, as half a sentence."""
+        if self.candidate is None:
+            return None
+        return next(self._reasons_against(self.candidate), None)
+
+    def _reasons_against(self, name: str) -> Iterator[str]:
+        position = self.seen.postgres.position or 0
+        follower = next((f for f in self.seen.postgres.followers if f.name == name), None)
+        if name == self.seen.me.name:
+            yield "it leads already"
+        if self.seen.paused:
+            yield "the set is paused"
+        if name not in self.other_pods:
+            there = ", ".join(self.other_pods) or "none"
+            yield f"there is no such pod in this set; there are: {there}"
+        if self._is_deleted(name):
+            yield "it is being deleted"
+        if follower is None:
+            yield "it does not stream from the primary"
+        elif position - follower.position > self.settings.max_lag:
+            yield f"it lags {position - follower.position} bytes behind, more than max-lag"
+        if not self.may_lead(name):
+            yield "it is not in sync" if self.recorded_promise.voters else "it is no member yet"
+
+    @word
+    def heir_to_record(self) -> str | None:
+        """Whom this holder hands over to: the candidate, unless something speaks against it."""
+        if not self.is_writable:
+            return self.chosen_heir if self.is_down else None
+        return self.candidate if self.refusal is None else None
+
+    @word
+    def wish_to_record(self) -> str | None:
+        """A wish is taken up or refused by a primary, and either way it is cleared."""
+        return None if self.is_writable else self.wish

@@ -1,0 +1,169 @@
+"""Whose the Lease is, and who can be reached to ask."""
+
+from dataclasses import dataclass
+
+from sidecar.observation import LeaseRecord, Observation
+from sidecar.settings import Settings
+from sidecar.situation.patience import FENCING_SHARE, ISOLATION, SILENCE
+from sidecar.situation.word import word
+
+
+@dataclass(frozen=True)
+class LeaseWords:
+    """Words about the Lease."""
+
+    seen: Observation
+    settings: Settings
+
+    @word
+    def record(self) -> LeaseRecord | None:
+        """The Lease's content."""
+        return self.seen.lease.record if self.seen.lease else None
+
+    @word
+    def recorded_as_holder(self) -> bool:
+        """The Lease names this life of this pod."""
+        return self.record is not None and self.record.holder == str(self.seen.me)
+
+    @word
+    def renewed_ago(self) -> float:
+        """Seconds since the last renewal was sent, or the last question that all members answered
+        with yes, or since the sidecar could have sent one."""
+        lease = self.seen.lease
+        if lease is not None and lease.renewed_at is not None:
+            return self.seen.now - max(lease.renewed_at, lease.excused_at or lease.renewed_at)
+        # A sidecar that has just been restarted does not know when it renewed last. The watchdog
+        # leaves it about a second before PostgreSQL has to stop.
+        return (self.seen.now - self.seen.started_at) + self.fence_after - 1.0
+
+    @word
+    def fence_after(self) -> float:
+        """Seconds without renewal after which a writable PostgreSQL is stopped."""
+        return self.settings.ttl * (1 - FENCING_SHARE)
+
+    @word
+    def others_who_may_lead(self) -> frozenset[str]:
+        """By the holder's own record, and what a renewal without an answer may have made of it."""
+        if self.record is None or self.seen.lease is None:
+            return frozenset()
+        return frozenset((*self.record.members, *self.seen.lease.perhaps_members)) - {
+            self.seen.me.name
+        }
+
+    @word
+    def is_alone(self) -> bool:
+        """No other pod may take the Lease."""
+        return (
+            self.record is not None
+            and self.seen.me.name in self.record.members
+            and not self.others_who_may_lead
+        )
+
+    @word
+    def holds_lease(self) -> bool:
+        """This member is the holder and may act as one."""
+        if not self.recorded_as_holder or self.seen.lease is None:
+            return False
+        if self.seen.lease.renewed_at is None:
+            return False
+        return self.is_alone or (self.renewed_ago < self.fence_after and not self.is_isolated)
+
+    @word
+    def lease_ran_out(self) -> bool:
+        """A holder is named, but its record was not seen to change for its ttl, nor has this
+        member promised that holder to wait."""
+        return (
+            self.record is not None
+            and self.seen.lease is not None
+            and bool(self.record.holder)
+            and self.seen.now - self.seen.lease.changed_at > self.seconds_of_validity
+            and not self.has_promised
+            and not self.holds_lease
+        )
+
+    @word
+    def seconds_of_validity(self) -> int:
+        """The recorded ttl; somebody may have written a shorter one than the holder counts with."""
+        return max(self.record.ttl if self.record else 0, self.settings.ttl)
+
+    @word
+    def has_promised(self) -> bool:
+        """The holder was told that this member will not take the Lease yet."""
+        return self.seen.promised_until is not None and self.seen.now < self.seen.promised_until
+
+    @word
+    def nobody_holds(self) -> bool:
+        """The Lease may be taken."""
+        if self.seen.lease is None:
+            return False
+        if self.record is None:
+            return not self.has_promised
+        return not self.record.holder or self.lease_ran_out
+
+    @word
+    def another_holds(self) -> bool:
+        """Another member holds the Lease."""
+        return not self.nobody_holds and not self.recorded_as_holder
+
+    @word
+    def free_for(self) -> float:
+        """Seconds since when the Lease could be taken, where nobody holds it."""
+        if self.seen.lease is None or self.record is None:
+            return self.seen.now - self.seen.started_at
+        ended = self.seen.lease.changed_at + (self.seconds_of_validity if self.record.holder else 0)
+        return self.seen.now - ended
+
+    @word
+    def leader(self) -> str:
+        """The holder's pod name, for sentences."""
+        return self.record.holder_pod if self.record and self.record.holder else "nobody"
+
+    @word
+    def last_leader(self) -> str:
+        """The pod that was the last to be primary; for sentences, too."""
+        return (self.record.last_leader if self.record else None) or "nobody"
+
+    @word
+    def set_system_identifier(self) -> str | None:
+        """The recorded system identifier."""
+        return self.record.system_identifier if self.record else None
+
+    @word
+    def set_has_data(self) -> bool:
+        """The set has been initialised, by its record."""
+        return self.set_system_identifier is not None
+
+    @word
+    def api_heard_ago(self) -> float:
+        """Seconds since the API server told anything."""
+        lease = self.seen.lease
+        if lease is None:
+            return self.seen.now - self.seen.started_at
+        return self.seen.now - max(lease.heard_at, lease.renewed_at or lease.heard_at)
+
+    @word
+    def members_heard_ago(self) -> float:
+        """Seconds since another member said anything, in replication or between sidecars."""
+        heard = max(self.seen.members_heard_at, self.seen.postgres.followers_heard_at or 0.0)
+        return self.seen.now - heard
+
+    @word
+    def may_be_cut_off(self) -> bool:
+        """The members, who were heard until just now, are silent: a cut-off would begin so."""
+        return (
+            self.recorded_as_holder
+            and bool(self.others_who_may_lead)
+            and SILENCE < self.members_heard_ago < self.fence_after
+        )
+
+    @word
+    def is_isolated(self) -> bool:
+        """Neither the API server nor any member has answered when it was asked, and both have
+        fallen silent at about the same time: it is this member that is cut off."""
+        return (
+            bool(self.others_who_may_lead)
+            and self.seen.renewal_failed_at is not None
+            and self.seen.question_failed_at is not None
+            and min(self.api_heard_ago, self.members_heard_ago) >= ISOLATION
+            and abs(self.api_heard_ago - self.members_heard_ago) < self.fence_after
+        )

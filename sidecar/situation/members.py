@@ -1,0 +1,135 @@
+"""The set: its pods, its members, and who of them has told what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecar.contract import slot_name
+from sidecar.observation import Peer, Pod
+from sidecar.situation.server import ServerWords
+from sidecar.situation.word import word
+from sidecar.synchronous import Place
+
+
+def ordinal(pod: str) -> int:
+    """Return the number at the end of a StatefulSet's pod's name."""
+    return int(pod.rpartition("-")[2])
+
+
+def place_of(peer: Peer) -> Place:
+    """Return where a peer's data ends."""
+    return (peer.timeline or 0, peer.position or 0)
+
+
+@dataclass(frozen=True)
+class MemberWords(ServerWords):
+    """Words about the set."""
+
+    @word
+    def first_member(self) -> str:
+        """The pod with the lowest ordinal."""
+        return f"{self.settings.set_name}-{self.settings.first_ordinal}"
+
+    @word
+    def other_pods(self) -> tuple[str, ...]:
+        """The set's other pods that there are."""
+        return tuple(pod.name for pod in self.seen.pods or () if pod.name != self.seen.me.name)
+
+    @word
+    def my_pod(self) -> Pod | None:
+        """This pod, as the API server shows it."""
+        return next((p for p in self.seen.pods or () if p.uid == self.seen.me.uid), None)
+
+    @word
+    def is_leaving(self) -> bool:
+        """This pod was deleted."""
+        return self.my_pod is not None and self.my_pod.deleting
+
+    @word
+    def leaving_for(self) -> float:
+        """Seconds since this pod was deleted."""
+        since = self.seen.leaving_since
+        return 0.0 if since is None else self.seen.now - since
+
+    @word
+    def wanted_members(self) -> frozenset[str]:
+        """The pods that the StatefulSet wants."""
+        first = self.settings.first_ordinal
+        return frozenset(
+            f"{self.settings.set_name}-{ordinal}"
+            for ordinal in range(first, first + (self.seen.wanted or 0))
+        )
+
+    @word
+    def peers_with_data(self) -> tuple[Peer, ...]:
+        """Peers that answered and have a data directory."""
+        return tuple(peer for peer in self.seen.peers.values() if peer.has_data)
+
+    @word
+    def silent(self) -> frozenset[str]:
+        """Members that have yet to say what data they have, before a first leader is chosen."""
+        said = {name for name, peer in self.seen.peers.items() if peer.has_data is not None}
+        return (self.wanted_members | set(self.other_pods)) - said - {self.seen.me.name}
+
+    @word
+    def silent_words(self) -> str:
+        """For sentences."""
+        return ", ".join(sorted(self.silent)) or "nobody"
+
+    @word
+    def initdb_is_ours(self) -> bool:
+        """Rule 5. Every pod that there is has said that it has no data, and this is the first."""
+        said_empty = all(
+            (peer := self.seen.peers.get(name)) is not None and peer.has_data is False
+            for name in self.other_pods
+        )
+        return (
+            not self.set_has_data
+            and self.has_no_data
+            and self.seen.pods is not None
+            and said_empty
+            and self.seen.me.name == self.first_member
+        )
+
+    @word
+    def members(self) -> tuple[str, ...]:
+        """Who may take over: who streams from here, and who did and is still wanted."""
+        recorded = set(self.record.members) if self.record else set()
+        if self.seen.wanted is not None:
+            recorded &= self.wanted_members
+        # While the API server is silent nobody is added: a renewal that gets no answer would leave
+        # this holder with somebody to fear, and nobody asked.
+        api_answers = self.seen.renewal_failed_at is None
+        members = recorded | (self.streaming_members if api_answers else set())
+        if self.set_has_data or self.system_identifier:
+            members.add(self.seen.me.name)
+        return tuple(sorted(members, key=ordinal))
+
+    @word
+    def streaming_members(self) -> frozenset[str]:
+        """Members of this set that stream from this primary."""
+        prefix = f"{self.settings.set_name}-"
+        return frozenset(
+            follower.name
+            for follower in self.seen.postgres.followers
+            if follower.name.startswith(prefix) and follower.name[len(prefix) :].isdecimal()
+        )
+
+    @word
+    def wanted_slots(self) -> tuple[str, ...]:
+        """The other members, each of which has a replication slot here."""
+        others = {*self.members, *self.wanted_members} - {self.seen.me.name}
+        if self.seen.wanted is not None:
+            others &= self.wanted_members
+        return tuple(sorted(others, key=ordinal))
+
+    @word
+    def slots_are_right(self) -> bool:
+        """PostgreSQL has the slots that a primary keeps, and no other of ours."""
+        wanted = {slot_name(member) for member in self.wanted_slots}
+        return wanted == set(self.seen.postgres.slots)
+
+    def pods_with_role(self, value: str) -> Iterator[Pod]:
+        """Yield the other pods that carry this value of the role label."""
+        for pod in self.seen.pods or ():
+            if pod.name != self.seen.me.name and pod.role == value:
+                yield pod

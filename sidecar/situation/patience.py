@@ -1,0 +1,48 @@
+"""How long is waited for what, in seconds; and the share of the ttl that is kept for fencing."""
+
+from typing import Final
+
+FENCING_SHARE: Final = 0.3
+"""The part of the ttl that is kept for stopping PostgreSQL: 3 s of 10, a second for each signal."""
+
+COLD_START_PATIENCE: Final = 30.0
+"""Seconds that a member of a set that was all down waits for the last primary to come back.
+A pod that its node must first give up for lost takes minutes; one that is merely started, less."""
+
+SILENCE: Final = 1.0
+"""Seconds without a word after which a member is looked for: each says something every second."""
+
+ISOLATION: Final = 2.0
+"""Seconds of hearing from nobody at all after which a holder stops: what it would acknowledge is
+what would be lost."""
+
+HEIR_PATIENCE: Final = 3.0
+"""Seconds for which only the named heir may take a released Lease."""
+
+YIELD_PATIENCE: Final = 5.0
+"""Seconds for which a member that has as good as everything waits for the one that has more."""
+
+PRE_STOP: Final = 1.0
+"""Seconds from a pod's deletion to the hand-over: kube-proxy syncs once a second at the most, and
+the deletion itself costs it one sync."""
+
+CHECKPOINT_PATIENCE: Final = 5.0
+"""Seconds that a pod which is being deleted gives the checkpoint before its hand-over."""
+
+FRESH_CHECKPOINT: Final = 30.0
+"""Seconds for which a checkpoint makes the shutdown's own one short."""
+
+UNWELL_PATIENCE: Final = 3.0
+"""Seconds for which new connections must have failed to write before another member leads."""
+
+STOP_PATIENCE: Final = 3.0
+"""Seconds that a shutdown may hang before the next, harder signal."""
+
+STANDBY_PATIENCE: Final = 3.0
+"""Seconds after a promotion in which the voters may find their way to the new primary."""
+
+REATTACH_PATIENCE: Final = 10.0
+"""Seconds in which a standby that does not stream may still find its way by itself."""
+
+LEAVING_PATIENCE: Final = 1.0
+"""Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""

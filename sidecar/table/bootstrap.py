@@ -1,0 +1,140 @@
+"""Before PostgreSQL is told to start for the first time."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.action import Action, Attention, Clone, Reclone, Rewind, RunInitdb, StartPostgres
+from sidecar.observation import DataState
+from sidecar.situation import Situation
+from sidecar.table.steps import Row, no_role, own_role, release, renew, renewal, take
+
+
+def _start(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield StartPostgres()
+
+
+def _initdb(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield RunInitdb()
+
+
+def _clone(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield Clone(s.set_system_identifier or "")
+
+
+def _rewind(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield Rewind(s.set_system_identifier or "")
+
+
+def _reclone(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield Reclone(s.set_system_identifier or "")
+
+
+BOOTSTRAP: Final = (
+    Row(
+        "WaitingForBootstrap",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.data is None,
+        no_role,
+        "the bootstrap container has not reported yet",
+    ),
+    Row(
+        "DirectoryInUse",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.other_writer is not None,
+        no_role,
+        "another pod (UID {s.seen.bootstrap.other_writer}) writes to this data directory; "
+        "waiting until it is silent",
+        Attention.WARNING,
+    ),
+    Row(
+        "Bootstrapping",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.busy is not None,
+        renew,
+        "the bootstrap container is busy: {s.seen.bootstrap.busy}",
+    ),
+    Row(
+        "DataOfAnotherSet",
+        lambda s: s.is_of_another_set,
+        no_role,
+        "the data directory belongs to another set: its system identifier is "
+        "{s.system_identifier}, this set's is {s.set_system_identifier}; nothing was changed: "
+        "give this pod an empty volume or the right one",
+        Attention.WARNING,
+    ),
+    Row(
+        "CannotBootstrap",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.refusal is not None,
+        no_role,
+        "{s.seen.bootstrap.refusal}",
+        Attention.WARNING,
+    ),
+    Row(
+        "Recloning",
+        lambda s: s.is_bootstrapping and s.another_holds and s.must_be_cloned_anew,
+        _reclone,
+        "cloning anew from {s.leader}; the old data directory is kept aside",
+        Attention.NORMAL,
+    ),
+    Row(
+        "Rewinding",
+        lambda s: s.is_bootstrapping and s.another_holds and s.must_be_rewound,
+        _rewind,
+        "making this data directory follow {s.leader}, by pg_rewind where they have diverged",
+        Attention.NORMAL,
+    ),
+    Row(
+        "WaitingToRejoin",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.data is DataState.BROKEN,
+        no_role,
+        "this data directory can't be started as it is; waiting for a primary to copy from",
+        Attention.WARNING,
+    ),
+    Row(
+        "Starting",
+        lambda s: s.is_bootstrapping and s.seen.bootstrap.data is DataState.PRESENT,
+        _start,
+        "PostgreSQL is told to start, read-only",
+    ),
+    Row(
+        "Initializing",
+        lambda s: s.is_bootstrapping and s.holds_lease and s.initdb_is_ours,
+        _initdb,
+        "making the first data directory of the set",
+        Attention.NORMAL,
+    ),
+    Row(
+        "TakingToInitialize",
+        lambda s: s.is_bootstrapping and s.nobody_holds and s.initdb_is_ours,
+        take,
+        "no pod of the set has data: taking the Lease to make some",
+    ),
+    Row(
+        "LostData",
+        lambda s: s.is_bootstrapping and s.recorded_as_holder and s.set_has_data,
+        release,
+        "this pod held the Lease and lost its data: released",
+        Attention.WARNING,
+    ),
+    Row(
+        "Cloning",
+        lambda s: s.is_bootstrapping and s.set_has_data and s.another_holds,
+        _clone,
+        "cloning from {s.leader}",
+        Attention.NORMAL,
+    ),
+    Row(
+        "WaitingForLeader",
+        lambda s: s.is_bootstrapping and s.set_has_data,
+        no_role,
+        "this pod has no data and waits for a member that has some to lead",
+    ),
+    Row(
+        "WaitingForInitialization",
+        lambda s: s.is_bootstrapping,
+        renew,
+        "no pod of the set has reported data yet; {s.first_member} makes the first",
+    ),
+)

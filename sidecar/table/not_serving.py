@@ -1,0 +1,123 @@
+"""PostgreSQL is down, or the holder of the Lease is not writable yet."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.action import Action, Attention, Promote, Refuse, ReleaseLease
+from sidecar.situation import Situation
+from sidecar.situation.patience import LEAVING_PATIENCE
+from sidecar.table.steps import (
+    Row,
+    kill,
+    own_role,
+    release,
+    renew,
+    renewal,
+    strip_other_primaries,
+    synchronous,
+)
+
+
+def _hand_over(s: Situation) -> Iterator[Action]:
+    """Keep the label: a stopped PostgreSQL refuses at once, and the next primary takes it away."""
+    yield ReleaseLease(s.successor)
+
+
+def _give_up(s: Situation) -> Iterator[Action]:
+    """A postmaster that only hangs could wake and write: it goes before the Lease does."""
+    if s.has_stopped:
+        yield from release(s)
+    else:
+        yield from kill(s)
+
+
+def _wait_for_server(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    if not s.recorded_as_holder:
+        yield from own_role(s, None)
+
+
+def _fail_switchover(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield Refuse(
+        "SwitchoverFailed",
+        f"the switchover to {s.heir} failed: it did not get all WAL, or could not be asked",
+    )
+
+
+def _promote(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield from synchronous(s)
+    if s.would_keep_the_promise:
+        if s.seen.lease is not None and s.seen.lease.taken_expired:
+            yield from strip_other_primaries(s)
+        yield Promote(s.timeline or 0)
+
+
+NOT_SERVING: Final = (
+    Row(
+        "HandingOver",
+        lambda s: (
+            s.has_stopped and s.recorded_as_holder and not s.seen.paused and s.successor is not None
+        ),
+        _hand_over,
+        "PostgreSQL here has stopped, and {s.successor} has everything: the Lease is left to it",
+        Attention.NORMAL,
+    ),
+    Row(
+        "Vacating",
+        lambda s: (
+            s.has_stopped
+            and s.is_leaving
+            and s.recorded_as_holder
+            and s.in_this_state_for >= LEAVING_PATIENCE
+        ),
+        _hand_over,
+        "this pod was deleted: the Lease is left to whoever can lead",
+        Attention.NORMAL,
+    ),
+    Row(
+        "Leaving",
+        lambda s: s.has_stopped and s.is_leaving,
+        renew,
+        "this pod was deleted and its PostgreSQL has stopped",
+    ),
+    Row(
+        "GivingUp",
+        lambda s: (
+            s.is_down
+            and s.recorded_as_holder
+            and not s.is_alone
+            and not s.seen.paused
+            and s.down_for_too_long
+        ),
+        _give_up,
+        "PostgreSQL here does not come up: released the Lease to another member",
+        Attention.WARNING,
+    ),
+    Row(
+        "Down",
+        lambda s: s.is_down,
+        _wait_for_server,
+        "PostgreSQL does not answer",
+    ),
+    Row(
+        "SwitchoverFailed",
+        lambda s: s.is_in_recovery and s.holds_lease and s.chosen_heir is not None,
+        _fail_switchover,
+        "the switchover to {s.heir} failed: this member goes on leading",
+        Attention.WARNING,
+    ),
+    Row(
+        "Promoting",
+        lambda s: s.is_in_recovery and s.holds_lease and not s.is_leaving,
+        _promote,
+        "promoting PostgreSQL",
+    ),
+    Row(
+        "Resuming",
+        lambda s: s.recorded_as_holder,
+        renew,
+        "the Lease names this pod: renewing it before anything else",
+    ),
+)

@@ -1,0 +1,86 @@
+"""Another member holds the Lease, and PostgreSQL here runs read-only."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.action import (
+    Action,
+    Attach,
+    Attention,
+    DeleteOwnPod,
+    ForgetPromotion,
+    KeepSlots,
+    SetSynchronous,
+)
+from sidecar.situation import Situation
+from sidecar.table.steps import Row, own_role
+
+
+def _rejoin(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield DeleteOwnPod(reclone=s.seen.bootstrap.can_rewind is False)
+
+
+def _join_anew(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield DeleteOwnPod(reclone=True)
+
+
+def _follow(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, s.settings.replica_value if s.follows else None)
+    if s.seen.postgres.detached:
+        yield Attach()
+    if s.follows_where_it_was_to_be_promoted:
+        yield ForgetPromotion()
+    if s.seen.postgres.slots:
+        yield KeepSlots(())
+    if not s.would_wait_as_it_should:
+        yield SetSynchronous(*s.standbys_if_it_led)
+
+
+REPLICA: Final = (
+    Row(
+        "Diverged",
+        lambda s: s.another_holds and s.is_in_recovery and s.has_diverged and not s.is_leaving,
+        _rejoin,
+        "this member has WAL that {s.leader}'s history does not have: its pod is deleted, so that "
+        "bootstrap can rewind it",
+        Attention.WARNING,
+    ),
+    Row(
+        "OnItsOwnTimeline",
+        lambda s: (
+            s.another_holds
+            and s.is_in_recovery
+            and s.has_a_timeline_of_its_own
+            and not s.is_leaving
+        ),
+        _join_anew,
+        "this member may have begun a timeline that nobody knows of: its pod is deleted, so that "
+        "bootstrap can clone it anew",
+        Attention.WARNING,
+    ),
+    Row(
+        "LeftBehind",
+        lambda s: (
+            s.another_holds and s.is_in_recovery and s.has_been_left_behind and not s.is_leaving
+        ),
+        _join_anew,
+        "{s.leader} does not have the WAL any more that this member needs: its pod is deleted, so "
+        "that bootstrap can clone it anew",
+        Attention.WARNING,
+    ),
+    Row(
+        "Following",
+        lambda s: s.another_holds and s.follows,
+        _follow,
+        "replica of {s.leader}",
+        Attention.NORMAL,
+    ),
+    Row(
+        "NotFollowing",
+        lambda s: s.another_holds,
+        _follow,
+        "{s.leader} leads, but this member does not stream from it within max-lag: no reads",
+    ),
+)

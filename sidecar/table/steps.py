@@ -1,0 +1,147 @@
+"""What a row of the table is, and what more than one of them does."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sidecar.action import (
+    Action,
+    AskToStay,
+    Attention,
+    ReleaseLease,
+    RenewLease,
+    SetRole,
+    SetSynchronous,
+    StopPostgres,
+    TakeLease,
+)
+from sidecar.situation import Situation
+from sidecar.situation.patience import SILENCE
+
+HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+"""PostgreSQL's fast shutdown, its immediate one, and its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A situation, when it holds, what is done in it, and what the operator is told."""
+
+    name: str
+    holds: Callable[[Situation], bool]
+    actions: Callable[[Situation], Iterator[Action]]
+    sentence: str
+    attention: Attention = Attention.NONE
+
+
+def _known(s: Situation) -> RenewLease | None:
+    """Return what the record should say, by what is known now."""
+    if s.record is None:
+        return None
+    record = s.record
+    known = RenewLease(
+        system_identifier=s.set_system_identifier or s.system_identifier,
+        timeline=record.timeline,
+        members=s.members,
+        position=record.position,
+        voters=record.voters,
+        copies=record.copies,
+        heir=s.heir_to_record,
+        switchover_to=s.wish_to_record,
+    )
+    if s.is_writable:
+        timeline = max(record.timeline or 0, s.timeline or 0) or None
+        known = replace(known, timeline=timeline, position=s.seen.postgres.position)
+    if s.is_writable or (s.is_in_recovery and s.holds_lease):
+        promise = s.promise_to_record
+        voters = tuple(sorted(promise.voters))
+        known = replace(known, voters=voters, copies=promise.copies)
+    return known
+
+
+def renewal(s: Situation) -> Iterator[Action]:
+    """Renew when it is time, or at once when there is something new to record."""
+    known = _known(s)
+    if not s.recorded_as_holder or known is None or s.record is None or s.seen.lease is None:
+        return
+    record = s.record
+    recorded = RenewLease(
+        system_identifier=record.system_identifier,
+        timeline=record.timeline,
+        members=record.members,
+        position=known.position,
+        voters=record.voters,
+        copies=record.copies,
+        heir=record.heir,
+        switchover_to=record.switchover_to,
+    )
+    renewed_at = s.seen.lease.renewed_at
+    due = (
+        renewed_at is None
+        or s.seen.now - renewed_at >= s.settings.renew_interval
+        or (s.may_be_cut_off and s.api_heard_ago > SILENCE)
+    )
+    if due or known != recorded:
+        yield known
+
+
+def question(s: Situation) -> Iterator[Action]:
+    """Where the API server is silent: may this holder stay? And is anybody there?"""
+    lease = s.seen.lease
+    if not s.recorded_as_holder or lease is None or not s.others_who_may_lead:
+        return
+    silent = s.seen.renewal_failed_at is not None and s.api_heard_ago > s.settings.renew_interval
+    asked_ago = s.seen.now - (lease.excused_at or float("-inf"))
+    if asked_ago > SILENCE and (silent or (s.may_be_cut_off and s.api_heard_ago > SILENCE)):
+        yield AskToStay(tuple(sorted(s.others_who_may_lead)))
+
+
+def own_role(s: Situation, value: str | None) -> Iterator[Action]:
+    """Give this pod its role, where it has another."""
+    pod = s.my_pod
+    if pod is not None and pod.role != value:
+        yield SetRole(pod.name, pod.uid, value)
+
+
+def strip_other_primaries(s: Situation) -> Iterator[Action]:
+    """Take the primary label from every other pod."""
+    for pod in s.pods_with_role(s.settings.primary_value):
+        yield SetRole(pod.name, pod.uid, None)
+
+
+def synchronous(s: Situation) -> Iterator[Action]:
+    """Let commits wait for whom they should."""
+    if not s.waits_as_it_should:
+        yield SetSynchronous(*s.standbys_to_wait_for)
+
+
+def nothing(_: Situation) -> Iterator[Action]:
+    """Wait."""
+    yield from ()
+
+
+def no_role(s: Situation) -> Iterator[Action]:
+    """Take the role label away."""
+    yield from own_role(s, None)
+
+
+def renew(s: Situation) -> Iterator[Action]:
+    """Stay the holder, if it is one."""
+    yield from renewal(s)
+
+
+def kill(s: Situation) -> Iterator[Action]:
+    """Stop PostgreSQL at once."""
+    yield StopPostgres(signal.SIGKILL)
+    yield from renewal(s)
+
+
+def take(s: Situation) -> Iterator[Action]:
+    """Become the holder."""
+    yield TakeLease(expired=s.lease_ran_out)
+
+
+def release(s: Situation) -> Iterator[Action]:
+    """Give the Lease up, and the label with it."""
+    yield from own_role(s, None)
+    yield ReleaseLease()

@@ -1,0 +1,80 @@
+"""Tells the operator what is going on: log, status annotation, Events.
+
+In a thread of its own: a failover does not wait for what is only said.
+"""
+
+import logging
+import queue
+import threading
+from typing import Final
+
+from sidecar.action import Attention, Decision
+from sidecar.kube.client import ApiError
+from sidecar.kube.events import Events
+from sidecar.kube.pods import Pods
+from sidecar.observation import Identity
+
+_log = logging.getLogger(__name__)
+
+_PROBLEM_SECONDS: Final = 10.0
+"""A server that starts refuses connections for a while, as it should: no Event about that."""
+
+_MOST_WAITING: Final = 100
+"""Events, while the API server is away; more are only logged."""
+
+
+class Teller:
+    """Says each thing once, when it is new."""
+
+    def __init__(self, me: Identity, pods: Pods, events: Events) -> None:
+        """Write to pod `me` and record Events about it."""
+        self._me = me
+        self._pods = pods
+        self._events = events
+        self._told: tuple[str, str] | None = None
+        self._problem_since: float | None = None
+        self._warned = False
+        self._waiting: queue.Queue[tuple[str, str, Attention]] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._run, name="teller", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write to the API server."""
+        self._thread.start()
+
+    def tell(self, decision: Decision, problem: str | None, now: float) -> None:
+        """Tell what is new of this turn of the loop; `now` in seconds on its clock."""
+        told = (decision.situation, decision.sentence)
+        if told != self._told:
+            self._told = told
+            self._problem_since = None
+            _log.info(decision.sentence, extra={"situation": decision.situation})
+            self._put(decision.situation, decision.sentence, decision.attention)
+        self._warn(decision, problem, now)
+
+    def _warn(self, decision: Decision, problem: str | None, now: float) -> None:
+        """Warn of what keeps failing, once until it has passed or the situation is another."""
+        if problem is None or self._problem_since is None:
+            self._problem_since = None if problem is None else now
+            self._warned = False
+        elif now - self._problem_since >= _PROBLEM_SECONDS and not self._warned:
+            self._warned = True
+            _log.warning(problem, extra={"situation": decision.situation})
+            self._put(f"{decision.situation}Problem", problem, Attention.WARNING)
+
+    def _put(self, reason: str, sentence: str, attention: Attention) -> None:
+        try:
+            self._waiting.put_nowait((reason, sentence, attention))
+        except queue.Full:
+            _log.warning("not written to the API server: %s", sentence)
+
+    def _run(self) -> None:
+        while True:
+            reason, sentence, attention = self._waiting.get()
+            try:
+                if attention is not Attention.NONE:
+                    self._events.record(reason, sentence, attention)
+                if self._waiting.empty() and self._told is not None:
+                    # Of several sentences in a row only the last is worth a look.
+                    self._pods.tell(self._me, self._told[1])
+            except ApiError as error:
+                _log.warning("not written to the API server: %s", error)

@@ -1,0 +1,45 @@
+"""Kills PostgreSQL where the loop, which should have stopped it gently, does not come back.
+
+The loop may hang in a system call that has no deadline. The kubelet's watchdog is for a process
+that is frozen as a whole; this one is for a loop that is stuck while the process lives.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+_SECONDS: Final = 0.25
+
+
+class Watchdog:
+    """A thread that the loop tells each time until when it can be trusted."""
+
+    def __init__(self, *, clock: Callable[[], float], kill: Callable[[], None]) -> None:
+        """`clock`: monotonic seconds. `kill`: stops PostgreSQL at once."""
+        self._clock = clock
+        self._kill = kill
+        self._kill_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def trust_until(self, moment: float | None) -> None:
+        """Kill at that moment, unless the loop says otherwise before. None: never."""
+        self._kill_at = moment
+
+    def check(self) -> None:
+        """Kill if it is time."""
+        kill_at = self._kill_at
+        if kill_at is not None and self._clock() >= kill_at:
+            _log.error("the loop did not come back in time: killing PostgreSQL")
+            self._kill()
+
+    def _run(self) -> None:
+        while True:
+            self.check()
+            threading.Event().wait(_SECONDS)

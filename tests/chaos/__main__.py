@@ -1,0 +1,128 @@
+"""`make chaos`: real faults on the local cluster, under load; one line a fault.
+
+FAULT=pod-deleted   one fault, or several with commas; without it all
+ROUNDS=3            how often each
+DURABILITY=async    or sync, quorum
+REPLICAS=3          members of the set
+DETAILS=1           the steps of each round as well
+PICTURE=x.svg       draw the last round
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from deploy.demo.play import local_cluster
+from deploy.demo.stage import StepFailedError
+from deploy.local import paths
+from deploy.local.errors import LocalClusterError
+from tests.chaos import faults, leftovers, picture, record, report, subject
+from tests.chaos.api import ApiError
+from tests.chaos.link import LinkError
+from tests.chaos.measure import measure
+from tests.chaos.round import Runner
+from tests.chaos.sampler import Sampler
+from tests.chaos.steps import steps
+from tests.chaos.strikes import FaultError
+from tests.chaos.verdict import breaches
+
+DURABILITIES: Final = ("async", "sync", "sync-strict", "quorum")
+
+
+def main() -> int:
+    """Return 0 when every round was played and every promise kept."""
+    environment = os.environ
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--fault", default=environment.get("FAULT") or "all")
+    parser.add_argument("--rounds", default=environment.get("ROUNDS") or "1")
+    parser.add_argument("--durability", default=environment.get("DURABILITY") or "async")
+    parser.add_argument("--replicas", default=environment.get("REPLICAS") or "3")
+    parser.add_argument("--details", action="store_true", default=bool(environment.get("DETAILS")))
+    parser.add_argument("--picture", default=environment.get("PICTURE"))
+    chosen = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="pgset-chaos-") as workspace:
+            return _play(chosen, Path(workspace))
+    except (LocalClusterError, StepFailedError, FaultError, ApiError, LinkError) as error:
+        _tell(f"make chaos: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _tell("interrupted; the fault was taken away, the set is left as it is")
+        return 130
+
+
+def _play(chosen: argparse.Namespace, workspace: Path) -> int:
+    wanted = [it for name in chosen.fault.split(",") for it in faults.named(name.strip())]
+    rounds = _number("ROUNDS", chosen.rounds, 1, 1000)
+    replicas = _number("REPLICAS", chosen.replicas, 2, 9)
+    if chosen.durability not in DURABILITIES:
+        raise FaultError(f'DURABILITY is "{chosen.durability}"; allowed: {", ".join(DURABILITIES)}')
+    leftovers.take_away()
+    stage = local_cluster(workspace)
+    folder = paths.state() / "chaos"
+    shutil.rmtree(folder, ignore_errors=True)
+    subject.install(stage)
+    put = subject.new(stage, replicas, chosen.durability)
+    kept = True
+    with Sampler(put) as sampler:
+        runner = Runner(put, sampler, folder)
+        for fault in wanted:
+            try:
+                played = [_round(runner, fault, number) for number in range(rounds)]
+            except (FaultError, ApiError, LinkError) as error:
+                _tell(f"{fault.name}: {error}")
+                kept = False
+                continue
+            kept = _report(fault, played, chosen) and kept
+    _tell(f"What was noted, and the sidecars' logs: {folder}")
+    return 0 if kept else 1
+
+
+def _report(fault: faults.Fault, played: list[record.Record], chosen: argparse.Namespace) -> bool:
+    """Print and draw a fault's rounds; return whether every promise was kept."""
+    measured = [measure(it) for it in played]
+    _print(report.line(fault.name, measured))
+    if chosen.details:
+        for seen in played:
+            _print(report.details(steps(seen)))
+    if chosen.picture:
+        drawn = picture.draw(played[-1], f"{fault.name}: {fault.sentence}", measured[-1])
+        Path(chosen.picture).write_text(drawn)
+    broken = [
+        f"{fault.name}, round {number}: {sentence}"
+        for number, (seen, it) in enumerate(zip(played, measured, strict=True), start=1)
+        for sentence in breaches(fault, chosen.durability, it, seen.trouble)
+    ]
+    for sentence in broken:
+        _tell(sentence)
+    return not broken
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise FaultError(f'{name} is "{text}"; allowed: {least} to {most}')
+    return int(text)
+
+
+def _round(runner: Runner, fault: faults.Fault, number: int) -> record.Record:
+    seen = runner.play(fault, number)
+    record.write(seen, runner.folder / f"{fault.name}-{number + 1}" / "record.json")
+    return seen
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is what the program is for
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The faults by their names: what each does, how long it lasts, and what it must not cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos import cut, strikes
+from tests.chaos.strikes import FaultError, Strike
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong, or is wanted."""
+
+    name: str
+    sentence: str
+    strike: Callable[[Strike], None]
+    lasts: float = 0.0
+    """Seconds until it is taken away; 0 where there is nothing to take away."""
+    lossless: bool = False
+    """Whether not one acknowledged row may be lost, even where replication is asynchronous."""
+    takeovers: int | None = None
+    """The most takeovers that are called for; None where their number is left open."""
+    cuts: bool = False
+    """Whether the primary's node has clients of its own that are cut off with it."""
+
+
+ALL: Final[dict[str, Fault]] = {
+    fault.name: fault
+    for fault in (
+        Fault("pod-deleted", "the primary's pod is deleted", strikes.delete_primary, lossless=True),
+        Fault("postmaster-killed", "kill -9 of the postmaster", strikes.kill_postmaster),
+        Fault(
+            "sidecar-killed",
+            "kill -9 of the primary's sidecar",
+            strikes.kill_sidecar,
+            lossless=True,
+            takeovers=0,
+        ),
+        Fault(
+            "sidecar-stopped", "SIGSTOP to the primary's sidecar", strikes.stop_sidecar, lasts=20
+        ),
+        Fault("postmaster-stopped", "SIGSTOP to the postmaster", strikes.stop_postmaster, lasts=20),
+        Fault(
+            "node-cut",
+            "the primary's node is cut off",
+            strikes.cut_node(strikes.everybody),
+            lasts=25,
+            cuts=True,
+        ),
+        Fault(
+            "node-cut-from-api",
+            "the primary's node does not reach the API server",
+            strikes.cut_node(strikes.control_plane),
+            lasts=25,
+            cuts=True,
+        ),
+        Fault(
+            "node-cut-from-peers",
+            "the primary's node reaches the API server, but no other node",
+            strikes.cut_node(cut.peers),
+            lasts=25,
+            cuts=True,
+        ),
+        Fault(
+            "node-cut-incoming",
+            "nothing comes in to the primary's node",
+            strikes.cut_node(strikes.everybody, outgoing=False),
+            lasts=25,
+            cuts=True,
+        ),
+        Fault(
+            "node-cut-outgoing",
+            "nothing goes out from the primary's node",
+            strikes.cut_node(strikes.everybody, incoming=False),
+            lasts=25,
+            cuts=True,
+        ),
+        Fault(
+            "kubelet-stopped",
+            "SIGSTOP to the kubelet of the primary's node",
+            strikes.stop_kubelet,
+            lasts=25,
+            lossless=True,
+            takeovers=0,
+        ),
+        Fault(
+            "node-killed",
+            "every process of the primary's node is killed",
+            strikes.kill_node,
+            lasts=20,
+        ),
+        Fault(
+            "api-stopped",
+            "the API server hangs for 60 s",
+            strikes.stop_api_server,
+            lasts=60,
+            lossless=True,
+            takeovers=0,
+        ),
+        Fault(
+            "etcd-stopped",
+            "etcd hangs for 60 s",
+            strikes.stop_etcd,
+            lasts=60,
+            lossless=True,
+            takeovers=0,
+        ),
+        Fault("volume-full", "the primary's volume is full", strikes.fill_volume, lasts=25),
+        Fault("lease-deleted", "the Lease is deleted", strikes.delete_lease, lossless=True),
+        Fault(
+            "all-pods-deleted",
+            "all pods are deleted at once",
+            strikes.delete_all_pods,
+            lossless=True,
+        ),
+        Fault("rolled", "kubectl rollout restart", strikes.roll, lossless=True, takeovers=2),
+        Fault(
+            "switchover",
+            "a switchover is asked for",
+            strikes.switch_over,
+            lossless=True,
+            takeovers=1,
+        ),
+        Fault(
+            "during-clone",
+            "the primary's pod is deleted while a replica is being cloned",
+            strikes.during_clone,
+            lasts=5,
+            lossless=True,
+        ),
+        Fault(
+            "during-switchover",
+            "kill -9 of the postmaster while it hands over",
+            strikes.during_switchover,
+        ),
+    )
+}
+
+
+def named(name: str) -> list[Fault]:
+    """Return the fault of that name, or all for "all"; FaultError tells what there is."""
+    if name == "all":
+        return list(ALL.values())
+    if name not in ALL:
+        raise FaultError(f'FAULT is "{name}"; allowed: all, {", ".join(ALL)}')
+    return [ALL[name]]

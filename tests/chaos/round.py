@@ -1,0 +1,192 @@
+"""One round: load on a whole set, a fault, its healing, and what became of every row."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from deploy.demo.stage import StepFailedError
+from tests.chaos import subject as subjects
+from tests.chaos.faults import Fault
+from tests.chaos.link import LinkError, Row
+from tests.chaos.load import Load
+from tests.chaos.logs import Logs
+from tests.chaos.pod_processes import node_of
+from tests.chaos.record import EndpointsSeen, LeaseSeen, Moments, PodSeen, Record
+from tests.chaos.sampler import Sampler, connect
+from tests.chaos.strikes import FaultError, Strike
+from tests.chaos.subject import Subject
+
+MAIN: Final = "main"
+CUT_OFF: Final = "cut-off"
+READER: Final = "reader"
+
+WHOLE_SECONDS: Final = 90.0
+"""A set that is not whole again so long after the healing has not healed."""
+
+_LEAD: Final = 2.0
+_TAIL: Final = 2.0
+_AT_LEAST: Final = 5.0
+"""A fault needs some seconds to show: a set that looks whole before is not believed."""
+_STEADY: Final = 1.5
+_POLL: Final = 0.05
+
+_Seen = TypeVar("_Seen", bound=PodSeen | LeaseSeen | EndpointsSeen)
+
+
+@dataclass
+class Runner:
+    """Runs rounds on one set, which is made anew whenever a round has left it broken."""
+
+    subject: Subject
+    sampler: Sampler
+    folder: Path
+    """Where each round leaves what was noted."""
+    _made: bool = False
+
+    def prepare(self) -> None:
+        """See to it that the set is whole."""
+        if not self._made or self._until_whole(10.0)[1]:
+            subjects.create(self.subject)
+            self._made = True
+            lack = self._until_whole(WHOLE_SECONDS)[1]
+            if lack:
+                raise StepFailedError(f"the new set does not become whole: {lack}")
+        self._ask("create table if not exists chaos (w text, n int, primary key (w, n))")
+        self._ask("truncate chaos")
+
+    def play(self, fault: Fault, number: int) -> Record:
+        """Play one round and return what was seen."""
+        self.prepare()
+        primary = self.sampler.writable()[0]
+        folder = self.folder / f"{fault.name}-{number + 1}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        began = time.monotonic()
+        load = Load(folder, self.subject.password)
+        with Logs(folder):
+            try:
+                self._start(load, fault, primary)
+                moments, trouble = self._strike(fault, primary, number)
+            finally:
+                load.stop()
+        present: dict[str, list[int]] = {}
+        try:
+            for writer, row in self._ask("select w, n from chaos"):
+                present.setdefault(str(writer), []).append(int(row or 0))
+        except LinkError as error:
+            trouble = trouble or f"the rows can't be counted: {error}"
+        moments = replace(moments, began=began)
+        record = self._record(fault, primary, moments, load)
+        record.present, record.trouble = present, trouble
+        return record
+
+    def _start(self, load: Load, fault: Fault, primary: str) -> None:
+        members = self.subject.members
+        there = node_of(primary)
+        elsewhere = node_of(members[(members.index(primary) + 1) % len(members)])
+        address = self.subject.service_address("primary")
+        load.start("write", MAIN, elsewhere, address)
+        load.start("read", READER, elsewhere, self.subject.service_address("replica"))
+        writers = [MAIN]
+        if fault.cuts:
+            load.start("write", CUT_OFF, there, address)
+            writers.append(CUT_OFF)
+        deadline = time.monotonic() + 15
+        while not all(load.has_success(writer) for writer in writers):
+            if time.monotonic() > deadline:
+                raise FaultError("the clients can't write, before there is any fault")
+            time.sleep(_POLL)
+        time.sleep(_LEAD)
+
+    def _strike(self, fault: Fault, primary: str, number: int) -> tuple[Moments, str]:
+        """Strike, heal and wait; return when that was, and what did not go well."""
+        trouble, healed = "", None
+        with ExitStack() as undo:
+            strike = Strike(self.subject, self.sampler, primary, undo, number)
+            at = time.monotonic()
+            try:
+                fault.strike(strike)
+                at = (strike.moments or [at])[0]
+                time.sleep(max(0.0, at + fault.lasts - time.monotonic()))
+            except FaultError as error:
+                trouble = str(error)
+        if fault.lasts:
+            healed = time.monotonic()
+        earliest = max(at, healed or 0.0) + _AT_LEAST
+        whole, lack = self._until_whole(WHOLE_SECONDS, earliest)
+        if lack:
+            trouble = trouble or f"not whole {WHOLE_SECONDS:.0f} s later: {lack}"
+        time.sleep(_TAIL)
+        return Moments(0.0, at, healed, None if lack else whole, time.monotonic()), trouble
+
+    def _until_whole(self, seconds: float, earliest: float = 0.0) -> tuple[float, str]:
+        """Wait until the set is whole and stays so; return since when, or else what it lacks."""
+        deadline = time.monotonic() + seconds
+        since = None
+        while True:
+            now = time.monotonic()
+            lack = self.sampler.missing()
+            since = None if lack else since or now
+            if since is not None and now > max(since + _STEADY, earliest):
+                return since, ""
+            if now > deadline:
+                return now, lack or "it does not stay whole"
+            time.sleep(_POLL)
+
+    def _ask(self, statement: str) -> list[Row]:
+        """Ask the primary, in its own network namespace, which only a thread can enter."""
+        answer: list[Row] = []
+        failure: list[LinkError] = []
+
+        def ask() -> None:
+            try:
+                link = connect(self.sampler.writable()[0], self.subject.password, 5.0)
+                answer.extend(link.ask(statement, 10.0))
+                link.close()
+            except IndexError:
+                failure.append(LinkError("no member is writable"))
+            except LinkError as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+        return answer
+
+    def _record(self, fault: Fault, primary: str, moments: Moments, load: Load) -> Record:
+        began = moments.began
+        sampler = self.sampler
+        return Record(
+            fault.name,
+            primary,
+            self.subject.members,
+            moments,
+            attempts=load.attempts(),
+            looks=[it for it in sampler.looks.copy() if it.asked >= began],
+            pods=_since(sampler.pods, began, lambda it: it.name),
+            leases=_since(sampler.leases, began, _whole_of_it),
+            endpoints=_since(sampler.endpoints, began, _whole_of_it),
+        )
+
+
+def _since(seen: Iterable[_Seen], began: float, key: Callable[[_Seen], str]) -> list[_Seen]:
+    """Return what was told since then, after what was so at that time."""
+    before: dict[str, _Seen] = {}
+    since = []
+    for it in list(seen):
+        if it.at < began:
+            before[key(it)] = it
+        else:
+            since.append(it)
+    return [*before.values(), *since]
+
+
+def _whole_of_it(_: object) -> str:
+    return ""

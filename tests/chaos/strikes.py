@@ -1,0 +1,202 @@
+"""What is done to the set: each is a function of whom it strikes.
+
+What takes a fault away again is pushed on a stack, which is unwound whatever happens.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from deploy.local import cluster, processes
+from deploy.local.layout import NodePlan
+from tests.chaos import api, cut, pod_processes, volumes
+from tests.chaos.sampler import Sampler
+from tests.chaos.subject import LEASE, NAMESPACE, SET, SWITCHOVER, Subject, delete_pod
+
+_STEP_SECONDS: Final = 0.02
+
+
+class FaultError(Exception):
+    """The fault could not be brought about, or what was asked for was not done."""
+
+
+@dataclass(frozen=True)
+class Strike:
+    """Whom a fault strikes, and with what."""
+
+    subject: Subject
+    sampler: Sampler
+    primary: str
+    undo: ExitStack
+    """What takes the fault away; unwound after the fault's time."""
+    round: int
+    """Counts from 0; faults that need a moment take another one in each round."""
+    moments: list[float] = field(default_factory=list)
+    """When it struck, where that was not at once."""
+
+    @property
+    def node(self) -> NodePlan:
+        """The primary's node."""
+        return pod_processes.node_of(self.primary)
+
+    @property
+    def replica(self) -> str:
+        """One member that is not the primary."""
+        members = self.subject.members
+        return members[(members.index(self.primary) + 1) % len(members)]
+
+    def wait(self, question: Callable[[], object], what: str, seconds: float) -> None:
+        """Wait until something is true; FaultError where it does not become so."""
+        deadline = time.monotonic() + seconds
+        while not question():
+            if time.monotonic() > deadline:
+                raise FaultError(f"{what} not within {seconds:.0f} s")
+            time.sleep(_STEP_SECONDS)
+
+
+def delete_primary(strike: Strike) -> None:
+    """Delete the primary's pod."""
+    delete_pod(strike.primary)
+
+
+def kill_postmaster(strike: Strike) -> None:
+    _of(pod_processes.postmaster, strike.primary).send(signal.SIGKILL)
+
+
+def kill_sidecar(strike: Strike) -> None:
+    _of(pod_processes.sidecar, strike.primary).send(signal.SIGKILL)
+
+
+def stop_sidecar(strike: Strike) -> None:
+    _stop(strike, _of(pod_processes.sidecar, strike.primary))
+
+
+def stop_postmaster(strike: Strike) -> None:
+    _stop(strike, _of(pod_processes.postmaster, strike.primary))
+
+
+def _of(find: Callable[[str], pod_processes.Process | None], member: str) -> pod_processes.Process:
+    found = find(member)
+    if found is None:
+        raise FaultError(f"{member} has no {find.__name__} to strike")
+    return found
+
+
+def _stop(strike: Strike, process: pod_processes.Process) -> None:
+    strike.undo.callback(process.send, signal.SIGCONT)
+    process.send(signal.SIGSTOP)
+
+
+def cut_node(
+    addresses: Callable[[NodePlan], tuple[str, ...]],
+    *,
+    incoming: bool = True,
+    outgoing: bool = True,
+) -> Callable[[Strike], None]:
+    def strike_node(strike: Strike) -> None:
+        strike.undo.callback(cut.join, strike.node)
+        cut.cut(strike.node, addresses(strike.node), incoming=incoming, outgoing=outgoing)
+
+    return strike_node
+
+
+def everybody(_: NodePlan) -> tuple[str, ...]:
+    return cut.EVERYBODY
+
+
+def control_plane(_: NodePlan) -> tuple[str, ...]:
+    return cut.CONTROL_PLANE
+
+
+def stop_kubelet(strike: Strike) -> None:
+    _stop_recorded(strike, f"{strike.node.name}-kubelet")
+
+
+def stop_api_server(strike: Strike) -> None:
+    _stop_recorded(strike, "api-server")
+
+
+def stop_etcd(strike: Strike) -> None:
+    _stop_recorded(strike, "etcd")
+
+
+def _stop_recorded(strike: Strike, name: str) -> None:
+    """Stop a process of the cluster, which then neither answers nor refuses."""
+    record = processes.alive([name]).get(name)
+    if record is None:
+        raise FaultError(f"{name} does not run")
+    process = pod_processes.Process(record.pid, record.start_time, (), name, 0, in_sidecar=False)
+    _stop(strike, process)
+
+
+def kill_node(strike: Strike) -> None:
+    node = cluster.node(strike.node.name)
+    strike.undo.callback(node.start)
+    node.stop()
+
+
+def fill_volume(strike: Strike) -> None:
+    strike.undo.callback(volumes.relieve, strike.primary)
+    volumes.fill(strike.primary)
+
+
+def delete_lease(_: Strike) -> None:
+    api.request("DELETE", LEASE)
+
+
+def delete_all_pods(strike: Strike) -> None:
+    for member in strike.subject.members:
+        delete_pod(member)
+
+
+def roll(strike: Strike) -> None:
+    ask = strike.subject.stage.ask
+    ask("-n", NAMESPACE, "rollout", "restart", f"statefulset/{SET}")
+    ask("-n", NAMESPACE, "rollout", "status", f"statefulset/{SET}", "--timeout=180s")
+
+
+def switch_over(strike: Strike) -> None:
+    _wish(strike)
+    strike.wait(
+        lambda: strike.sampler.writable() == [strike.replica] and not _wished(strike),
+        f"switchover to {strike.replica}:",
+        30,
+    )
+
+
+def _wish(strike: Strike) -> None:
+    strike.undo.callback(_withdraw)
+    api.merge(LEASE, {"metadata": {"annotations": {SWITCHOVER: strike.replica}}})
+
+
+def _withdraw() -> None:
+    """A wish that nobody has fulfilled must not hang over the next round."""
+    with contextlib.suppress(api.ApiError):
+        api.merge(LEASE, {"metadata": {"annotations": {SWITCHOVER: None}}})
+
+
+def _wished(strike: Strike) -> str:
+    lease = strike.sampler.lease()
+    return lease.wish if lease else ""
+
+
+def during_clone(strike: Strike) -> None:
+    volumes.empty(strike.replica)
+    delete_pod(strike.replica)
+    strike.wait(lambda: pod_processes.cloning(strike.replica), f"{strike.replica}: a clone", 30)
+    _stop(strike, _of(pod_processes.cloning, strike.replica))
+    strike.moments.append(delete_pod(strike.primary))
+
+
+def during_switchover(strike: Strike) -> None:
+    _wish(strike)
+    # A switchover is a matter of half a second: each round strikes at another point of it.
+    time.sleep(0.05 + 0.1 * (strike.round % 5))
+    victim = pod_processes.postmaster(strike.primary)
+    if victim is not None:
+        strike.moments.append(time.monotonic())
+        victim.send(signal.SIGKILL)

@@ -1,0 +1,68 @@
+"""Each fault once, for real: what must never happen, and that the set heals.
+
+`make chaos` plays the same faults, more often, and prints the times; here none is asserted.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from deploy.demo.stage import Stage
+from deploy.local import paths
+from tests.chaos import faults, leftovers, record, report, subject
+from tests.chaos.measure import measure
+from tests.chaos.round import Runner
+from tests.chaos.sampler import Sampler
+from tests.chaos.steps import steps
+from tests.chaos.verdict import breaches
+
+pytestmark = pytest.mark.cluster
+
+UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
+"""What takes a primary away without a chance to send what it has: here durability counts."""
+
+NewRunner = Callable[[str], Runner]
+
+
+@pytest.fixture(scope="module")
+def runners(played_on: Stage) -> Iterator[NewRunner]:
+    """One set for each durability, made when it is asked for first and then kept."""
+    leftovers.take_away()
+    subject.install(played_on)
+    made: dict[str, Runner] = {}
+    with ExitStack() as stack:
+
+        def runner(durability: str) -> Runner:
+            if durability not in made:
+                # One set at a time: they have the same name.
+                made.clear()
+                stack.pop_all().close()
+                put = subject.new(played_on, 3, durability)
+                sampler = stack.enter_context(Sampler(put))
+                made[durability] = Runner(put, sampler, paths.state() / "chaos" / durability)
+            return made[durability]
+
+        yield runner
+    subject.sweep(played_on)
+
+
+@pytest.mark.parametrize("fault", faults.ALL.values(), ids=faults.ALL)
+def test_the_set_survives(runners: NewRunner, fault: faults.Fault) -> None:
+    play(runners, "async", fault)
+
+
+@pytest.mark.parametrize("name", UNPLANNED)
+@pytest.mark.parametrize("durability", ["sync", "quorum"])
+def test_no_promised_row_is_lost(runners: NewRunner, durability: str, name: str) -> None:
+    play(runners, durability, faults.ALL[name])
+
+
+def play(runners: NewRunner, durability: str, fault: faults.Fault) -> None:
+    runner = runners(durability)
+    seen = runner.play(fault, 0)
+    folder = runner.folder / f"{fault.name}-1"
+    record.write(seen, folder / "record.json")
+    numbers = measure(seen)
+    told = [report.line(fault.name, [numbers]), report.details(steps(seen)), f"    see {folder}"]
+    assert breaches(fault, durability, numbers, seen.trouble) == [], "\n".join(told)

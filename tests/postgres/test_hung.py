@@ -1,0 +1,238 @@
+"""A PostgreSQL that hangs, is full or has lost its postmaster, as its sidecar sees and ends it."""
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sidecar.observation import ServerState
+from sidecar.postgres import process
+from sidecar.postgres.server import Server
+from tests.support.database import USER, Database, own, wait_until
+from tests.support.standby import Connect, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
+
+
+@pytest.fixture
+def primary(database: Database, connect: Connect) -> Server:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    return server
+
+
+def test_a_stopped_server_is_down_after_three_seconds_and_seen_again_at_once(
+    primary: Server, database: Database
+) -> None:
+    pids = process.processes(database.directory)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    assert primary.refresh(0.5).state is ServerState.WRITABLE
+    wait_for(primary, ServerState.DOWN)
+    assert time.monotonic() - stopped_at < 4.5
+    assert "has not answered" in (primary.view().problem or "")
+    since = primary.view().since
+    time.sleep(3.5)
+    assert (primary.view().state, primary.view().since) == (ServerState.DOWN, since)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(primary, ServerState.WRITABLE)
+
+
+def test_a_stopped_postmaster_makes_no_new_sessions_and_that_is_unwell(
+    primary: Server, database: Database
+) -> None:
+    assert database.process is not None
+    database.process.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    wait_until(lambda: primary.view().unwell_since is not None, "the probe to fail")
+    assert primary.view().state is ServerState.WRITABLE
+    assert stopped_at - 0.1 <= (primary.view().unwell_since or 0.0)
+    database.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: primary.view().unwell_since is None, "the probe to succeed")
+
+
+def test_a_server_out_of_connections_is_well(database: Database, connect: Connect) -> None:
+    with (database.directory / "postgresql.conf").open("a") as settings:
+        settings.write("\nmax_connections = 6\nsuperuser_reserved_connections = 0\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    sessions = []
+    with contextlib.suppress(psycopg.OperationalError):
+        while True:
+            sessions.append(session(database))
+    assert len(sessions) >= 4
+    time.sleep(7)
+    assert server.view().unwell_since is None
+    for one in sessions:
+        one.close()
+
+
+def test_an_idle_database_gets_no_wal_from_the_probe_and_a_busy_one_a_little(
+    primary: Server, database: Database
+) -> None:
+    with session(database) as connection:
+        connection.execute("CREATE TABLE foo (id int)")
+        connection.execute("CHECKPOINT")
+        # PostgreSQL itself writes a little more for a while; what is counted are commits.
+        next_transaction = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+        time.sleep(7)
+        before = connection.execute(next_transaction).fetchone()
+        time.sleep(11)
+        assert connection.execute(next_transaction).fetchone() == before
+        connection.execute("INSERT INTO foo VALUES (1)")
+        written = primary.refresh(1.0).position
+        wait_until(lambda: primary.view().position != written, "the probe's commit")
+        time.sleep(1.5)
+        assert (primary.view().position or 0) - (written or 0) < 400
+
+
+@pytest.fixture
+def small_volume(database: Database) -> Iterator[Path]:
+    """The data directory on a tmpfs that its WAL and tables nearly fill."""
+    volume = database.directory
+    spare = volume.rename(volume.with_name("spare"))
+    volume.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=110m", "tmpfs", volume], check=True)
+    own(volume)
+    volume.chmod(0o700)
+    subprocess.run(["cp", "-a", f"{spare}/.", volume], check=True)
+    yield volume
+    if database.process is not None:
+        process.send(volume, signal.SIGKILL)
+        database.process.wait()
+        wait_until(lambda: not process.processes(volume), "the end of all processes")
+    subprocess.run(["umount", "-l", volume], check=True)
+
+
+@only_as_root
+def test_a_full_volume_is_unwell_while_the_server_still_answers(
+    database: Database, small_volume: Path, connect: Connect
+) -> None:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    filling = small_volume / "filling"
+    with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 65536)
+    assert os.statvfs(small_volume).f_bavail == 0
+    wait_until(lambda: server.view().unwell_since is not None, "the probe to fail")
+    assert server.view().state is ServerState.WRITABLE
+    filling.unlink()
+    wait_until(lambda: server.view().unwell_since is None, "the probe to succeed")
+
+
+def test_a_backend_outlives_its_postmaster_and_is_an_orphan_until_it_is_killed(
+    primary: Server, database: Database
+) -> None:
+    def work() -> None:
+        with contextlib.suppress(psycopg.Error), session(database) as connection:
+            connection.execute("DO $$ BEGIN LOOP END LOOP; END $$")
+
+    threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.5)
+    assert database.process is not None
+    assert process.orphans(database.directory) == ()
+    everybody = process.processes(database.directory)
+    assert everybody[0] == database.process.pid
+    assert len(everybody) >= 7
+
+    database.process.kill()
+    database.process.wait()
+    assert process.postmaster_pid(database.directory) is None
+    time.sleep(1.0)
+    assert len(process.orphans(database.directory)) == 1
+    wait_for(primary, ServerState.DOWN)
+    process.send(database.directory, signal.SIGINT)
+    assert len(process.orphans(database.directory)) == 1
+    process.send(database.directory, signal.SIGKILL)
+    wait_until(lambda: process.processes(database.directory) == (), "the end of all", seconds=2)
+
+
+def test_a_stopped_server_is_killed_as_a_whole(primary: Server, database: Database) -> None:
+    wait_for(primary, ServerState.WRITABLE)
+    assert database.process is not None
+    everybody = process.processes(database.directory)
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    process.send(database.directory, signal.SIGQUIT)
+    time.sleep(0.5)
+    # A stopped process takes no signal but this one.
+    assert set(process.processes(database.directory)) == set(everybody)
+    process.send(database.directory, signal.SIGKILL)
+    database.process.wait(timeout=5)
+    wait_until(lambda: process.processes(database.directory) == (), "the end of all", seconds=2)
+
+
+def test_a_stopped_postmaster_that_is_killed_leaves_idle_backends_to_end_by_themselves(
+    primary: Server, database: Database
+) -> None:
+    wait_for(primary, ServerState.WRITABLE)
+    assert database.process is not None
+    database.process.send_signal(signal.SIGSTOP)
+    database.process.kill()
+    database.process.wait(timeout=5)
+    wait_until(lambda: process.processes(database.directory) == (), "the end of all", seconds=5)
+
+
+def test_a_smart_shutdown_that_sessions_hold_up_is_made_a_fast_one(
+    primary: Server, database: Database
+) -> None:
+    with session(database) as connection:
+        assert database.process is not None
+        database.process.terminate()
+        time.sleep(1.0)
+        connection.execute("CREATE TABLE still_writable (id int)")
+        assert primary.refresh(1.0).state is ServerState.WRITABLE
+        process.send(database.directory, signal.SIGINT)
+        assert database.process.wait(timeout=10) == 0
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+@only_as_root
+def test_processes_are_found_without_any_privilege(primary: Server, database: Database) -> None:
+    """As in the pod: the same uid and gid, no capability."""
+    wait_for(primary, ServerState.WRITABLE)
+    user = pwd.getpwnam(USER)
+    before = set(process.processes(database.directory))
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+        os.write(write, json.dumps(process.processes(database.directory)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    found = set(json.loads(os.read(read, 4096)))
+    os.close(read)
+    os.close(write)
+    staying = before & set(process.processes(database.directory))
+    assert len(staying) >= 7
+    assert staying <= found
+
+
+def test_another_servers_processes_are_not_ours(
+    primary: Server, database: Database, tmp_path: Path
+) -> None:
+    wait_for(primary, ServerState.WRITABLE)
+    elsewhere = database.host.make_folder("elsewhere")
+    assert process.processes(elsewhere) == ()
+    assert process.orphans(elsewhere) == ()
+    assert process.processes(tmp_path / "missing") == ()

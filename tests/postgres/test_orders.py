@@ -1,0 +1,197 @@
+"""What PostgreSQL is told to do, as it then is."""
+
+import threading
+import time
+
+import psycopg
+import pytest
+
+from sidecar.observation import ServerState
+from sidecar.postgres.server import Server
+from tests.support.database import Database, wait_until
+from tests.support.standby import Connect, clone, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def primary(database: Database, connect: Connect) -> Server:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    return server
+
+
+def ask(database: Database, question: str) -> object:
+    with session(database) as connection:
+        row = connection.execute(question).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_commits_wait_for_the_named_members_and_a_standby_can_be_told_before_it_is_promoted(
+    primary: Server, database: Database, connect: Connect
+) -> None:
+    primary.set_synchronous(["orders-1", "orders-2"], 1)
+    wait_until(
+        lambda: (
+            (primary.view().waits_for, primary.view().waits_for_number)
+            == (("orders-1", "orders-2"), 1)
+        ),
+        "the setting",
+    )
+    assert ask(database, "SHOW wal_sender_timeout") == "5s"
+    copy = clone(database, "orders-1", "postgres", "secret")
+    with session(database) as connection:
+        connection.execute("CREATE TABLE foo (id int)")  # would wait for ever without it
+
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    standby.set_synchronous(["orders-0"], 1)
+    wait_until(lambda: standby.view().waits_for == ("orders-0",), "the standby's setting")
+    standby.set_synchronous([], 0)
+    wait_until(lambda: standby.view().waits_for == (), "no member any more")
+    assert ask(copy, "SHOW synchronous_standby_names") == ""
+
+
+def test_an_operators_wal_sender_timeout_is_kept(primary: Server, database: Database) -> None:
+    with session(database) as connection:
+        connection.execute("ALTER SYSTEM SET wal_sender_timeout = '60s'")
+        connection.execute("SELECT pg_reload_conf()")
+    primary.set_synchronous(["orders-1"], 1)
+    wait_until(lambda: primary.view().waits_for_number == 1, "the setting")
+    assert ask(database, "SHOW wal_sender_timeout") == "1min"
+
+
+def test_a_setting_on_the_command_line_is_left_to_the_operator(
+    database: Database, connect: Connect
+) -> None:
+    database.process = database.host.start(
+        *("postgres", "-D", database.directory, "-p", str(database.port)),
+        *("-k", database.host.folder, "-c", "synchronous_standby_names="),
+    )
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.set_synchronous(["orders-1"], 1)
+    wait_until(lambda: "command line" in (server.view().problem or ""), "the advice")
+    wait_for(server, ServerState.WRITABLE)
+
+
+def test_slots_are_made_and_dropped_but_neither_those_in_use_nor_other_peoples(
+    primary: Server, database: Database
+) -> None:
+    with session(database) as connection:
+        connection.execute("SELECT pg_create_physical_replication_slot('mine')")
+    primary.keep_slots(["pgset_orders_1", "pgset_orders_2"])
+    wait_until(lambda: primary.view().slots == ("pgset_orders_1", "pgset_orders_2"), "the slots")
+    reserved = "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn IS NOT NULL"
+    assert ask(database, reserved) == 2
+
+    copy = clone(database, "orders-1", "postgres", "secret")
+    with session(copy) as connection:
+        connection.execute("ALTER SYSTEM SET primary_slot_name = 'pgset_orders_1'")
+        connection.execute("SELECT pg_reload_conf()")
+    active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgset_orders_1'"
+    wait_until(lambda: ask(database, active) is True, "the slot to be used")
+    primary.keep_slots([])
+    wait_until(lambda: primary.view().slots == ("pgset_orders_1",), "the other slot to be dropped")
+    assert ask(database, "SELECT count(*) FROM pg_replication_slots WHERE slot_name='mine'") == 1
+
+
+def test_a_slot_that_has_lost_its_wal_is_made_anew(primary: Server, database: Database) -> None:
+    with session(database) as connection:
+        for setting in (
+            "wal_keep_size = 0",
+            "max_slot_wal_keep_size = '16MB'",
+            "max_wal_size = '32MB'",
+            "min_wal_size = '32MB'",
+        ):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        primary.keep_slots(["pgset_orders_1"])
+        wait_until(lambda: primary.view().slots == ("pgset_orders_1",), "the slot")
+        connection.execute("CREATE TABLE foo (id int)")
+        for _ in range(5):
+            connection.execute("INSERT INTO foo VALUES (1)")
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
+    wait_until(lambda: primary.view().slots == (), "the slot to be of no use")
+    primary.keep_slots(["pgset_orders_1"])
+    wait_until(lambda: primary.view().slots == ("pgset_orders_1",), "the new slot")
+
+
+def test_preparing_bounds_the_wal_that_slots_keep(primary: Server, database: Database) -> None:
+    primary.prepare("derived")
+    wait_until(lambda: primary.view().prepared, "preparation")
+    assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
+
+
+def test_a_long_checkpoint_delays_no_look(primary: Server, database: Database) -> None:
+    """It waits behind another one that takes its time, as it may on a slow disk."""
+    with session(database) as connection:
+        connection.execute("CREATE TABLE foo AS SELECT generate_series(1, 300000) AS id")
+    asked_at = time.monotonic()
+    primary.checkpoint()
+    primary.checkpoint()
+    assert primary.refresh(2.0).state is ServerState.WRITABLE
+    wait_until(lambda: primary.view().checkpointed_at is not None, "the end of the checkpoint")
+    assert (primary.view().checkpointed_at or 0.0) > asked_at
+
+
+def test_a_promotion_makes_the_slots_first_and_ends_with_a_checkpoint(
+    database: Database, connect: Connect
+) -> None:
+    database.start()
+    copy = clone(database, "orders-1", "postgres", "secret")
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    standby.promote(slots=["pgset_orders_0"], deadline=time.monotonic() - 1)
+    wait_until(lambda: standby.view().slots == ("pgset_orders_0",), "the slot")
+    time.sleep(0.5)
+    assert standby.view().state is ServerState.RECOVERY, "it was too late to promote"
+
+    standby.promote(slots=["pgset_orders_0", "pgset_orders_2"])
+    promoted = wait_for(standby, ServerState.WRITABLE)
+    assert promoted.slots == ("pgset_orders_0", "pgset_orders_2")
+    wait_until(lambda: standby.view().checkpointed_at is not None, "the checkpoint")
+    assert ask(copy, "SELECT timeline_id FROM pg_control_checkpoint()") == 2
+
+
+def test_an_order_that_has_to_wait_delays_no_look(primary: Server, database: Database) -> None:
+    with session(database) as connection, connection.transaction():
+        connection.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")
+        primary.prepare("derived")
+        for _ in range(20):
+            time.sleep(0.1)
+            if primary.view().problem is not None:
+                break
+        # New sessions wait for that lock as well: nobody can log in.
+        assert primary.view().state is ServerState.WRITABLE
+    primary.prepare("derived")
+    wait_until(lambda: primary.view().prepared, "preparation")
+
+
+def test_orders_from_several_threads_are_all_carried_out(
+    primary: Server, database: Database
+) -> None:
+    threads = [
+        threading.Thread(target=primary.set_synchronous, args=(["orders-1"], 1)),
+        threading.Thread(target=primary.keep_slots, args=(["pgset_orders_1"],)),
+        threading.Thread(target=primary.checkpoint),
+        threading.Thread(target=primary.prepare, args=("derived",)),
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(
+        lambda: (
+            primary.view().prepared
+            and primary.view().slots == ("pgset_orders_1",)
+            and primary.view().waits_for == ("orders-1",)
+            and primary.view().checkpointed_at is not None
+        ),
+        f"all four, but {primary.view()}",
+    )
+    with session(database) as connection:
+        connection.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            connection.execute("TABLE missing")

@@ -1,0 +1,198 @@
+"""What a look tells of replication: who follows, what commits wait for, what WAL is kept."""
+
+import os
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from sidecar.observation import ServerState
+from sidecar.postgres import process
+from sidecar.postgres.configuration import REPLICATION_ROLE
+from sidecar.postgres.server import Server
+from tests.support.database import Database, wait_until
+from tests.support.standby import Connect, clone, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def primary(database: Database, connect: Connect) -> Server:
+    database.start()
+    with session(database) as connection:
+        connection.execute(f"CREATE ROLE {REPLICATION_ROLE} LOGIN REPLICATION PASSWORD 'derived'")
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    return server
+
+
+def follow(database: Database, name: str) -> Database:
+    return clone(database, name, REPLICATION_ROLE, "derived")
+
+
+def follower_names(server: Server) -> list[str]:
+    return [follower.name for follower in server.view().followers]
+
+
+def test_a_follower_is_heard_every_second_until_it_is_silent(
+    primary: Server, database: Database
+) -> None:
+    assert primary.view().followers_heard_at is None
+    standby = follow(database, "orders-1")
+    wait_until(lambda: follower_names(primary) == ["orders-1"], "the follower")
+    for _ in range(3):
+        heard_at = primary.view().followers_heard_at or 0.0
+        wait_until(
+            lambda heard_at=heard_at: (primary.view().followers_heard_at or 0.0) > heard_at,
+            "another word",
+            seconds=2.5,
+        )
+    pids = process.processes(standby.directory)
+    assert len(pids) > 3
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    silent_from = time.monotonic()
+    time.sleep(2.5)
+    view = primary.refresh(1.0)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    assert [follower.name for follower in view.followers] == ["orders-1"]
+    assert view.followers_heard_at is not None
+    assert view.followers_heard_at <= silent_from + 1.0
+
+
+def test_only_who_streams_by_the_replication_role_is_a_follower(
+    primary: Server, database: Database
+) -> None:
+    clone(database, "somebody", "postgres", "secret")
+    follow(database, "orders-1")
+    wait_until(lambda: follower_names(primary) == ["orders-1"], "the follower")
+    time.sleep(1.1)
+    assert follower_names(primary) == ["orders-1"]
+
+
+def test_a_refreshed_view_was_looked_at_after_the_question(
+    primary: Server, database: Database
+) -> None:
+    for _ in range(5):
+        with session(database) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS foo (id int)")
+            connection.execute("INSERT INTO foo VALUES (1)")
+            row = connection.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
+        assert row is not None
+        assert (primary.refresh(2.0).position or 0) >= row[0]
+
+
+def test_nothing_is_known_of_commits_before_the_reload_has_reached_everybody(
+    primary: Server,
+) -> None:
+    wait_until(lambda: primary.view().waits_from is not None, "the first setting to be settled")
+    asked_at = time.monotonic()
+    primary.set_synchronous(["orders-1"], 1)
+    wait_until(lambda: primary.view().waits_for == ("orders-1",), "the setting")
+    seen = primary.view()
+    assert (seen.waits_for_number, seen.waits_from) == (1, None)
+    wait_until(lambda: primary.view().waits_from is not None, "the position")
+    assert time.monotonic() - asked_at >= 1.0
+    assert (primary.view().waits_from or 0) >= (seen.position or 0)
+
+
+def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_wait_yet(
+    primary: Server, database: Database
+) -> None:
+    """Stopped here; a slow disk keeps it as long. It is who lets commits wait."""
+    with session(database) as connection, session(database) as other:
+        other.execute("SET statement_timeout = '2s'")
+        connection.execute("CREATE TABLE foo AS SELECT generate_series(1, 1000000) AS id")
+        pid = stop_checkpointer_at_work(connection, other)
+        primary.set_synchronous(["nobody-there"], 1)
+        wait_until(lambda: primary.view().waits_for == ("nobody-there",), "the setting")
+        time.sleep(2.5)
+        other.execute("INSERT INTO foo VALUES (0)")
+        assert primary.view().waits_from is None
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
+        # Now it waits. statement_timeout would not end that: it no longer counts at the commit.
+        commit = threading.Thread(target=other.execute, args=["INSERT INTO foo VALUES (0)"])
+        commit.start()
+        commit.join(timeout=0.5)
+        assert commit.is_alive()
+        connection.execute("SELECT pg_cancel_backend(%s)", [other.info.backend_pid])
+        commit.join()
+
+
+def stop_checkpointer_at_work(
+    connection: psycopg.Connection[TupleRow], other: psycopg.Connection[TupleRow]
+) -> int:
+    question = "SELECT pid, wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    row = other.execute(question).fetchone()
+    assert row is not None
+    for _ in range(20):
+        connection.execute("UPDATE foo SET id = id + 1 WHERE id % 10 = 0")
+        checkpoint = threading.Thread(target=connection.execute, args=["CHECKPOINT"], daemon=True)
+        checkpoint.start()
+        time.sleep(0.02)
+        os.kill(row[0], signal.SIGSTOP)
+        row = other.execute(question).fetchone()
+        assert row is not None
+        if row[1] not in ("CheckpointerMain", "CheckpointWriteDelay"):
+            return int(row[0])
+        os.kill(row[0], signal.SIGCONT)
+        checkpoint.join()
+    raise AssertionError("the checkpointer was never met at work")
+
+
+def test_a_restart_makes_the_waiting_unknown_again(primary: Server, database: Database) -> None:
+    wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
+    database.stop()
+    wait_for(primary, ServerState.DOWN)
+    database.start()
+    assert wait_for(primary, ServerState.WRITABLE).waits_from is None
+    wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
+
+
+def test_somebody_elses_synchronous_standby_names_are_not_ours(
+    primary: Server, database: Database
+) -> None:
+    with session(database) as connection:
+        connection.execute("SET synchronous_commit = local")
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (a, b)'")
+        connection.execute("SELECT pg_reload_conf()")
+    time.sleep(1.5)
+    assert (primary.view().waits_for, primary.view().waits_for_number) == ((), 0)
+
+
+def test_the_oldest_wal_moves_on_when_files_are_removed(
+    primary: Server, database: Database
+) -> None:
+    oldest = primary.view().oldest_wal
+    names = sorted(
+        path.name for path in (database.directory / "pg_wal").iterdir() if len(path.name) == 24
+    )
+    assert oldest == int(names[0][16:], 16) * (16 << 20)
+    with session(database) as connection:
+        connection.execute("ALTER SYSTEM SET wal_keep_size = 0")
+        connection.execute("ALTER SYSTEM SET max_wal_size = '32MB'")
+        connection.execute("ALTER SYSTEM SET min_wal_size = '32MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("CREATE TABLE foo (id int)")
+        for _ in range(4):
+            connection.execute("INSERT INTO foo VALUES (1)")
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
+    wait_until(lambda: (primary.view().oldest_wal or 0) > oldest, "the next listing")
+
+
+def test_a_lost_connection_of_the_sidecar_only_is_made_again(
+    primary: Server, database: Database
+) -> None:
+    with session(database) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'pgset-sidecar'"
+        )
+    time.sleep(0.5)
+    assert wait_for(primary, ServerState.WRITABLE).problem is None

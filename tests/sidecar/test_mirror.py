@@ -1,0 +1,172 @@
+"""How often a mirror asks, and what ends its thread: nothing. Against an API server of its own.
+
+What it shows is tested on a real API server, in tests/cluster.
+"""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.kube.client import ApiClient, Json
+from sidecar.kube.mirror import Mirror
+from tests.support.database import wait_until
+from tests.webhook.clock import Clock
+
+POD = {"metadata": {"name": "orders-0", "resourceVersion": "7"}}
+BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
+
+
+def line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event).encode() + b"\n"
+
+
+class _Api(http.server.BaseHTTPRequestHandler):
+    """Answers a list with what the server was given, and each watch with the next of its lines."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        self.send_response(200)
+        self.end_headers()
+        if "watch=1" in self.path:
+            server.watches.append(time.monotonic())
+            if server.said:
+                self.wfile.write(server.said.pop(0))
+            elif server.stays:
+                self.wfile.flush()
+                server.stays.wait(10)
+        else:
+            server.lists += 1
+            self.wfile.write(json.dumps(server.listed).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
+        given: Any = server
+        given.listed = {"metadata": {"resourceVersion": "5"}, "items": []}
+        given.lists, given.watches, given.said, given.stays = 0, [], [], None
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class Line(ApiClient):
+    closed = False
+    """A mirror's thread has no end: it waits here for that of the process."""
+
+    def get(
+        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
+    ) -> Json:
+        if self.closed:
+            threading.Event().wait()
+        return super().get(path, query, seconds=seconds)
+
+    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
+        if self.closed:
+            threading.Event().wait()
+        return super().watch(path, query)
+
+
+@pytest.fixture
+def mirror(server: Any, tmp_path: Path, clock: Clock) -> Iterator[Mirror]:
+    (tmp_path / "token").write_text("token")
+    address = f"http://127.0.0.1:{server.server_port}"
+    client = Line(address, tmp_path / "ca.crt", tmp_path / "token")
+    yield Mirror(client, "/api/v1/pods", {}, clock=clock, on_change=lambda: None)
+    client.closed = True
+
+
+def shows(mirror: Mirror) -> list[str]:
+    return sorted(mirror.objects() or {})
+
+
+def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
+    server: Any, mirror: Mirror
+) -> None:
+    mirror.start()
+    time.sleep(2)
+    assert 2 <= len(server.watches) <= 8
+    assert server.lists == 1
+
+
+def test_a_bookmark_is_no_reason_to_ask_again_at_once(server: Any, mirror: Mirror) -> None:
+    server.said = [line(BOOKMARK)] * 1000
+    mirror.start()
+    time.sleep(2)
+    assert 2 <= len(server.watches) <= 8
+
+
+def test_news_are_asked_for_on_without_a_pause(server: Any, mirror: Mirror) -> None:
+    """Some proxy may end each answer; all pods of a set come that way nevertheless."""
+    server.said = [
+        line(
+            {"type": "ADDED", "object": {"metadata": {"name": f"p{n}", "resourceVersion": f"{n}"}}}
+        )
+        for n in range(10, 40)
+    ]
+    mirror.start()
+    wait_until(lambda: len(shows(mirror)) == 30, "the pods", seconds=2)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"<html>\n",
+        line({"type": "ADDED"}),
+        line({"type": "ADDED", "object": {"metadata": {"name": "x", "resourceVersion": "new"}}}),
+        b"null\n",
+    ],
+    ids=["no JSON", "no object", "no version", "null"],
+)
+def test_nonsense_in_a_watch_leads_to_another_list(
+    server: Any, mirror: Mirror, said: bytes
+) -> None:
+    server.said = [said]
+    server.stays = threading.Event()
+    mirror.start()
+    wait_until(lambda: server.lists == 2, "another list", seconds=5)
+    server.listed = {"metadata": {"resourceVersion": "8"}, "items": [POD]}
+    server.said = [said]
+    server.stays.set()
+    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod", seconds=5)
+
+
+def test_nonsense_instead_of_a_list_is_asked_for_again(server: Any, mirror: Mirror) -> None:
+    server.listed = {"kind": "Status"}
+    mirror.start()
+    wait_until(lambda: server.lists == 2, "another list", seconds=5)
+    server.listed = {"metadata": {"resourceVersion": "8"}, "items": [POD]}
+    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod", seconds=5)
+
+
+def test_a_list_a_bookmark_and_an_answer_of_ones_own_are_heard(
+    server: Any, mirror: Mirror, clock: Clock
+) -> None:
+    server.stays = threading.Event()
+    heard = [mirror.heard_at]
+    mirror.start()
+    wait_until(lambda: len(server.watches) == 1, "the watch", seconds=5)
+    heard.append(mirror.heard_at)
+    clock.advance(1)
+    server.said = [line(BOOKMARK)]
+    server.stays.set()
+    wait_until(lambda: mirror.heard_at == 1001.0, "the bookmark", seconds=5)
+    clock.advance(1)
+    mirror.learn(POD)
+    assert [*heard, mirror.heard_at] == [float("-inf"), 1000.0, 1002.0]

@@ -1,0 +1,72 @@
+"""A bootstrap container and the sidecar that gives it orders, without Kubernetes."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sidecar.bootstrap import Bootstrap
+from sidecar.observation import BootstrapView, DataState, Identity
+from tests.support.database import ENTRYPOINT, Host, free_port, wait_until
+
+
+class Pod:
+    """One pod's data directory, hand-shake folder and sidecar."""
+
+    def __init__(self, host: Host, uid: str = "uid-0", name: str = "pod") -> None:
+        self.host = host
+        self.handshake = host.make_folder(f"{name}-handshake")
+        self.data = host.folder / f"{name}-data"
+        self.port = free_port()
+        self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), silence=1.0)
+        self.sidecar.provide_script()
+
+    def boot(self, **environment: str) -> None:
+        self.process = self.host.start(
+            # A process group of its own, to be ended as a container is.
+            "setsid",
+            "/bin/sh",
+            self.handshake / "bootstrap.sh",
+            shutil.copy(ENTRYPOINT, self.host.folder),
+            "postgres",
+            "-k",
+            self.host.folder,
+            PATH=f"{self.host.folder}/stand-ins:{self.host.environment()['PATH']}",
+            PGDATA=str(self.data),
+            PGSET_HANDSHAKE=str(self.handshake),
+            PGSET_UID=str(self.data.parent.stat().st_uid),
+            PGPORT=str(self.port),
+            POSTGRES_PASSWORD="secret",
+            **environment,
+        )
+
+    def look(self) -> BootstrapView:
+        return self.sidecar.observe(time.monotonic())
+
+    def wait_for(self, question: Callable[[BootstrapView], bool]) -> BootstrapView:
+        wait_until(lambda: question(self.look()), f"bootstrap, which says {self.look()}")
+        return self.look()
+
+    def obey(self, verb: str, argument: str = "") -> BootstrapView:
+        self.sidecar.order(verb, argument)
+        return self.wait_for(lambda view: view.busy is None)
+
+    def boot_with(self, data: DataState) -> None:
+        self.boot()
+        self.wait_for(lambda view: view.data is data)
+
+    def stand_in(self, program: str, text: str) -> Path:
+        """Put a program before the real one, and return its path."""
+        path = self.host.folder / "stand-ins" / program
+        path.parent.mkdir(exist_ok=True)
+        path.parent.chmod(0o755)
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def kill(self) -> None:
+        """End the container at once, with all that runs in it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -1,0 +1,66 @@
+"""A streaming standby of a real PostgreSQL, and what a sidecar sees of a server."""
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres.configuration import conninfo, with_settings
+from sidecar.postgres.server import Server
+from tests.support.database import Database, free_port, wait_until
+
+Connect = Callable[..., Server]
+"""Takes a port, and a password other than the superuser's."""
+
+SUPERUSER = ("postgres", "secret")
+
+
+def replication(port: int) -> dict[str, str]:
+    return {"host": "127.0.0.1", "port": str(port), "user": "pgset_replication"}
+
+
+def clone(
+    primary: Database, name: str, user: str, password: str, *, start: bool = True
+) -> Database:
+    """Copy the primary and let the copy follow it as `name`, telling its position every second."""
+    host = primary.host
+    copy = Database(host, host.folder / name, free_port())
+    source = replication(primary.port) | {"user": user}
+    host.run(
+        "pg_basebackup",
+        "--checkpoint=fast",
+        f"--pgdata={copy.directory}",
+        f"--dbname={conninfo(source)}",
+        PGPASSWORD=password,
+    )
+    auto_conf = copy.directory / "postgresql.auto.conf"
+    settings = {
+        "primary_conninfo": conninfo(source | {"application_name": name, "password": password}),
+        "wal_receiver_status_interval": "1s",
+        "wal_retrieve_retry_interval": "200ms",
+    }
+    auto_conf.write_text(with_settings(auto_conf.read_text(), settings))
+    (copy.directory / "standby.signal").touch()
+    if start:
+        copy.start()
+    return copy
+
+
+def session(database: Database) -> psycopg.Connection[TupleRow]:
+    """Return a superuser's session in autocommit."""
+    user, password = SUPERUSER
+    return psycopg.connect(
+        host="127.0.0.1",
+        port=database.port,
+        user=user,
+        password=password,
+        dbname="postgres",
+        client_encoding="utf8",
+        autocommit=True,
+    )
+
+
+def wait_for(server: Server, state: ServerState) -> PostgresView:
+    wait_until(lambda: server.view().state is state, f"{state}, but {server.view()}")
+    return server.view()
