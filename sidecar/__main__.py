@@ -112,7 +112,7 @@ def main() -> int:
     _serve(
         Application(
             reporter,
-            Metrics(reporter, settings.set_name),
+            Metrics(reporter, settings.set_name, requests=client.requests),
             settings,
             refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
             respondent=respondent,

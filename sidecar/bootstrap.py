@@ -118,7 +118,8 @@ class Bootstrap:
     def note_promotion(self, from_timeline: int) -> None:
         """Remember, for the next life of this pod as well, that a new timeline may be begun."""
         directory = self.data_directory()
-        if directory is not None:
+        # Asked again while it is under way, PostgreSQL may tell of the new timeline already.
+        if directory is not None and not (directory / _PROMOTING).exists():
             _write(directory / _PROMOTING, f"{from_timeline}\n", mode=0o600)
             _sync(directory)
 

@@ -25,6 +25,7 @@
 #   .pgset-old        what the last re-clone took the place of. pg_basebackup and pg_rewind pass
 #                     over names that begin with pgsql_tmp, so no other member copies that.
 #   .pgset-reclone    written by the sidecar: only a new clone helps this data
+#   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 set -eu
 export LC_ALL=C
 
@@ -38,6 +39,7 @@ up=$data/.pgset-up
 kept=$data/.pgset-old/pgsql_tmp.data
 kept_next=$data/.pgset-old/pgsql_tmp.next
 unusable=$data/.pgset-reclone
+promoting=$data/.pgset-promoting
 session=$(cat /proc/sys/kernel/random/uuid)
 done=0
 refusal=
@@ -163,7 +165,7 @@ set_aside() {
     if ! rmdir "$kept_next" 2>/dev/null; then
         rm -rf "$kept" && rename "$kept_next" "$kept" || return 1
     fi
-    rm -f "$unusable" && sync
+    rm -f "$unusable" "$promoting" && sync
 }
 
 # Go on where an earlier life of this script was stopped.
@@ -183,7 +185,7 @@ clear_staging() {
 }
 
 move_up() {
-    seal "$staging" && rm -f "$unusable" && rename "$staging" "$up" && bring_up
+    seal "$staging" && rm -f "$unusable" "$promoting" && rename "$staging" "$up" && bring_up
 }
 
 has_no_data() {

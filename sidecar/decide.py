@@ -37,8 +37,10 @@ from sidecar.table import TABLE
 
 TICK: Final = 1.0
 UNSETTLED_TICK: Final = 0.1
+SHORT_TICK: Final = 0.03
 SHORTEST_TICK: Final = 0.02
-"""Seconds between looks: at rest, while something is under way that wakes nobody, at the least."""
+"""Seconds between looks: at rest, while something is under way that wakes nobody, while clients
+wait for PostgreSQL to end, and at the least."""
 
 
 def decide(observation: Observation, settings: Settings) -> Decision:
@@ -83,8 +85,10 @@ def _seconds_to_fence(s: Situation) -> float | None:
 def seconds_to_look(observation: Observation, settings: Settings) -> float:
     """Return after how many seconds to look again at the latest, if nothing happens before."""
     s = situation_of(observation, settings)
+    # Bootstrap answers through files and a process ends: neither wakes anybody.
+    if s.recorded_as_holder and s.is_down and not s.is_bootstrapping:
+        return SHORT_TICK
     if s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.wants_to_hand_over):
-        # Bootstrap answers through files and a process ends: neither wakes anybody.
         return UNSETTLED_TICK
     moments = [TICK]
     if s.may_write and (left := _seconds_to_fence(s)) is not None:
@@ -95,6 +99,8 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
         expires_at = s.seen.lease.changed_at + s.seconds_of_validity
         expiry = max(expires_at, s.seen.promised_until or 0.0)
         moments.append(expiry - s.seen.now)
+    if s.nobody_holds:
+        moments.append(UNSETTLED_TICK * 2)
     return max(SHORTEST_TICK, min(moments))
 
 

@@ -2,8 +2,9 @@
 
 import json
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode
@@ -36,6 +37,9 @@ _SOCKET_OPTIONS: Final = [
 
 _TOKEN_AGE: Final = 60.0
 """The kubelet renews the projected token in its file long before it expires."""
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_READING_VERBS: Final = ("get", "list", "watch")
 
 
 class ApiError(Exception):
@@ -81,6 +85,8 @@ class ApiClient:
         self._base_url = base_url
         self._token_file = token_file
         self._deadline = float("inf")
+        self._counted = dict.fromkeys((*_READING_VERBS, *_VERBS.values()), 0)
+        self._counting = threading.Lock()
         self._token = ""
         self._token_read_at = float("-inf")
         self._pool = urllib3.PoolManager(
@@ -106,6 +112,11 @@ class ApiClient:
         The loop that renews also fences, so it must be back in time however the network hangs.
         """
         self._deadline = deadline
+
+    def requests(self) -> Mapping[str, int]:
+        """Return how many requests were sent, with or without an answer, by the API's verb."""
+        with self._counting:
+            return dict(self._counted)
 
     def get(
         self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
@@ -193,6 +204,7 @@ class ApiClient:
         headers = {"Authorization": f"Bearer {self._fresh_token()}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = content
+        self._count(_verb(method, query, stream=stream))
         try:
             response = self._pool.request(
                 method,
@@ -210,6 +222,10 @@ class ApiClient:
             )
         return response
 
+    def _count(self, verb: str) -> None:
+        with self._counting:
+            self._counted[verb] += 1
+
     def _timeout(self, seconds: float | None) -> urllib3.Timeout:
         left = max(_LEAST_SECONDS, self._deadline - time.monotonic())
         total = min(CONNECT_SECONDS + READ_SECONDS, left, seconds or float("inf"))
@@ -224,6 +240,18 @@ class ApiClient:
                 raise RetryLaterError(f"no token: {error}") from error
             self._token_read_at = now
         return self._token
+
+
+def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:
+    """Name a request as the API server's audit and metrics do.
+
+    One that reads is told by its selector: objects are asked for by name, lists by selector.
+    """
+    if method != "GET":
+        return _VERBS[method]
+    if stream:
+        return "watch"
+    return "list" if query else "get"
 
 
 def _message(response: urllib3.BaseHTTPResponse) -> str:

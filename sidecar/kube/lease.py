@@ -160,6 +160,8 @@ class LeaseKeeper:
         view = self._seen
         if view is None or view.record is None:
             return
+        if view.record.holder != str(self._me):
+            raise ConflictError(f"the Lease is held by {view.record.holder_pod or 'nobody'}")
         record = replace(
             view.record,
             ttl=self._settings.ttl,

@@ -1,9 +1,9 @@
 """The member's state in Prometheus' text format, computed when it is asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import prometheus_client
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sidecar.contract import VERSION
@@ -13,8 +13,11 @@ from sidecar.report.status import is_in_sync
 
 
 class _MemberCollector(Collector):
-    def __init__(self, reporter: Reporter, set_name: str) -> None:
+    def __init__(
+        self, reporter: Reporter, set_name: str, requests: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._reporter = reporter
+        self._requests = requests
         self._labels = {"set": set_name}
 
     def collect(self) -> Iterator[Metric]:
@@ -22,6 +25,7 @@ class _MemberCollector(Collector):
         yield self._gauge(
             "pgset_loop_age_seconds", "Seconds since the last decision", self._reporter.age()
         )
+        yield self._api_requests()
         snapshot = self._reporter.newest()
         if snapshot is not None:
             yield from self._member(snapshot)
@@ -78,6 +82,16 @@ class _MemberCollector(Collector):
                 snapshot.observation.now - lease.renewed_at,
             )
 
+    def _api_requests(self) -> CounterMetricFamily:
+        family = CounterMetricFamily(
+            "pgset_api_requests_total",
+            "Requests that the sidecar sent to the API server, answered or not",
+            labels=[*self._labels, "verb"],
+        )
+        for verb, number in self._requests().items():
+            family.add_metric([*self._labels.values(), verb], number)
+        return family
+
     def _gauge(self, name: str, text: str, value: float, **labels: str) -> GaugeMetricFamily:
         labels = self._labels | labels
         family = GaugeMetricFamily(name, text, labels=list(labels))
@@ -88,10 +102,16 @@ class _MemberCollector(Collector):
 class Metrics:
     """The exposition of one member."""
 
-    def __init__(self, reporter: Reporter, set_name: str) -> None:
-        """Read from `reporter` at each scrape."""
+    def __init__(
+        self,
+        reporter: Reporter,
+        set_name: str,
+        *,
+        requests: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        """Read from `reporter` at each scrape; `requests`: to the API server so far, by verb."""
         self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
-        self._registry.register(_MemberCollector(reporter, set_name))
+        self._registry.register(_MemberCollector(reporter, set_name, requests))
 
     def render(self) -> bytes:
         """Return the exposition."""

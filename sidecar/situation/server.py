@@ -141,6 +141,12 @@ class ServerWords(LeaseWords):
         return any(e.pod == self.seen.me.name and e.timeline > before for e in history)
 
     @word
+    def leads_on_record(self) -> bool:
+        """The record names this member as the one that leads on the timeline that it is on."""
+        last = self.record.history[-1:] if self.record else ()
+        return any((e.pod, e.timeline) == (self.seen.me.name, self.timeline) for e in last)
+
+    @word
     def has_a_timeline_of_its_own(self) -> bool:
         """It may have begun a timeline that nobody knows of, and another has begun one since.
 
@@ -157,10 +163,11 @@ class ServerWords(LeaseWords):
         )
 
     @word
-    def follows_where_it_was_to_be_promoted(self) -> bool:
-        """The promotion that was noted has not happened."""
+    def follows_after_its_promotion(self) -> bool:
+        """The promotion that was noted has not happened, or is long on record."""
         before = self.seen.bootstrap.promoting_from
-        return before is not None and self.seen.postgres.streaming and self.timeline == before
+        done = self.timeline == before or self.has_recorded_its_promotion
+        return before is not None and self.seen.postgres.streaming and done
 
     @word
     def is_behind_the_record(self) -> bool:

@@ -60,7 +60,7 @@ def _lead(s: Situation) -> Iterator[Action]:
         yield PutStandbySignal()
     yield from question(s)
     yield from renewal(s)
-    if s.seen.bootstrap.promoting_from is not None and s.has_recorded_its_promotion:
+    if s.seen.bootstrap.promoting_from is not None and s.leads_on_record:
         yield ForgetPromotion()
     yield from synchronous(s)
     yield from own_role(s, s.settings.primary_value)

@@ -30,7 +30,7 @@ def _follow(s: Situation) -> Iterator[Action]:
     yield from own_role(s, s.settings.replica_value if s.follows else None)
     if s.seen.postgres.detached:
         yield Attach()
-    if s.follows_where_it_was_to_be_promoted:
+    if s.follows_after_its_promotion:
         yield ForgetPromotion()
     if s.seen.postgres.slots:
         yield KeepSlots(())

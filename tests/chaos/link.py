@@ -33,6 +33,9 @@ class Link:
         except LinkError:
             self.close()
             raise
+        except psycopg.Error as error:
+            self.close()
+            raise LinkError(_first_line(str(error))) from error
 
     def ask(self, statement: str, seconds: float) -> list[Row]:
         """Run one statement and return its rows as text; LinkError where that fails."""

@@ -35,9 +35,11 @@ class Logs:
     def _keep(self) -> None:
         while not self._stopping.wait(_INTERVAL):
             for plan in NODES:
-                pods = cluster.node(plan.name).own(_PODS)
-                for log in pods.glob(f"{NAMESPACE}_*/*/*.log"):
-                    self._link(log)
+                # A folder that goes away under the search ends it; the next one is soon.
+                with contextlib.suppress(FileNotFoundError):
+                    pods = cluster.node(plan.name).own(_PODS)
+                    for log in pods.glob(f"{NAMESPACE}_*/*/*.log"):
+                        self._link(log)
 
     def _link(self, log: Path) -> None:
         _, pod, uid = log.parent.parent.name.split("_")

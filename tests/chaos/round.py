@@ -61,14 +61,14 @@ class Runner:
 
     def play(self, fault: Fault, number: int) -> Record:
         """Play one round and return what was seen."""
-        self.prepare()
-        primary = self.sampler.writable()[0]
         folder = self.folder / f"{fault.name}-{number + 1}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        began = time.monotonic()
         load = Load(folder, self.subject.password)
         with Logs(folder):
+            self.prepare()
+            primary = self.sampler.writable()[0]
+            began = time.monotonic()
             try:
                 self._start(load, fault, primary)
                 moments, trouble = self._strike(fault, primary, number)

@@ -51,6 +51,7 @@ class Sampler:
         self.endpoints: list[EndpointsSeen] = []
         self._subject = subject
         self._stopping = threading.Event()
+        self._failure = ""
         self._latest: dict[str, Look] = {}
         self._slices: dict[str, tuple[str, ...]] = {}
         targets: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
@@ -60,7 +61,7 @@ class Sampler:
             (self._follow, (SLICES, self._on_slice)),
         ]
         self._threads = [
-            threading.Thread(target=target, args=arguments, daemon=True)
+            threading.Thread(target=self._guarded, args=(target, arguments), daemon=True)
             for target, arguments in targets
         ]
 
@@ -71,6 +72,14 @@ class Sampler:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+
+    def _guarded(self, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        """A sampler that is blind must not look like a set that is broken."""
+        try:
+            target(*arguments)
+        except Exception as error:
+            self._failure = f"the sampler itself has failed: {error!r}"
+            raise
 
     # ── what is so now ────────────────────────────────────────────────────────────────────
 
@@ -89,6 +98,8 @@ class Sampler:
     def missing(self) -> str:
         """Say what the set lacks to be whole; "" where one leads and all others stream."""
         primaries = self.writable()
+        if self._failure:
+            return self._failure
         if len(primaries) != 1:
             return f"writable are {primaries or 'none'}"
         primary = primaries[0]

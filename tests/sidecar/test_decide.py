@@ -1194,7 +1194,8 @@ def test_a_member_looks_when_the_lease_runs_out_and_not_before() -> None:
     late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.75))
     assert seconds_to_look(late, SETTINGS) == pytest.approx(0.25)
     assert seconds_to_look(REPLICA, SETTINGS) == 1.0
-    assert seconds_to_look(replace(LEADER, postgres=DOWN), SETTINGS) == 0.1
+    assert seconds_to_look(replace(LEADER, postgres=DOWN), SETTINGS) == 0.03
+    assert seconds_to_look(replace(REPLICA, postgres=DOWN), SETTINGS) == 0.1
 
 
 def test_a_holder_in_recovery_has_a_right_that_ends() -> None:
