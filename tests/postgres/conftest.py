@@ -27,6 +27,26 @@ def programs() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
+@pytest.fixture(scope="session")
+def template(programs: Path) -> Iterator[Path]:
+    """A new data directory, to be copied; its superuser is postgres, password "secret"."""
+    folder = Path(tempfile.mkdtemp(prefix="pgset-template-"))
+    own(folder)
+    host = Host(folder, programs)
+    directory = host.make_folder("data")
+    password_file = folder / "password"
+    password_file.write_text("secret\n")
+    host.run(
+        *("initdb", "--no-sync", "--pgdata", directory, "--username=postgres"),
+        *("--auth=scram-sha-256", f"--pwfile={password_file}"),
+    )
+    with (directory / "postgresql.conf").open("a") as file:
+        # No test cuts the power; what the kernel was given outlives every kill.
+        file.write("fsync = off\n")
+    yield directory
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def host(programs: Path) -> Iterator[Host]:
     # Not pytest's own folder: unix socket paths are limited to 107 characters, and its parents
@@ -50,19 +70,10 @@ def host(programs: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
-def database(host: Host) -> Database:
+def database(host: Host, template: Path) -> Database:
     """A stopped primary whose superuser is postgres, password "secret"."""
-    directory = host.make_folder("data")
-    password_file = host.folder / "password"
-    password_file.write_text("secret\n")
-    host.run(
-        "initdb",
-        "--pgdata",
-        directory,
-        "--username=postgres",
-        "--auth=scram-sha-256",
-        f"--pwfile={password_file}",
-    )
+    directory = host.folder / "data"
+    host.run("cp", "-a", template, directory)
     return Database(host, directory, free_port())
 
 

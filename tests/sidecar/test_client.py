@@ -22,6 +22,8 @@ class _Watch(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.lines)  # type: ignore[attr-defined]
 
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the parent's names
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
         """Say nothing."""
 
@@ -101,3 +103,33 @@ def test_the_operating_system_looks_after_a_watch_that_says_nothing(
         patch.setattr(socket.socket, "connect", note)
         client.get("/api/v1/pods")
     assert options == [(1, 5)]
+
+
+def test_requests_are_counted_by_the_api_servers_verbs(
+    server: http.server.HTTPServer, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token")
+    server.lines = b"{}"  # type: ignore[attr-defined]
+    address = f"http://127.0.0.1:{server.server_port}"
+    client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
+    assert set(client.requests().values()) == {0}
+    selector = {"labelSelector": "pgset.dev/set=orders"}
+    client.get("/api/v1/pods/orders-0")
+    client.get("/api/v1/pods", selector)
+    assert list(client.watch("/api/v1/pods", selector)) == []
+    client.create("/api/v1/events", {})
+    client.replace("/leases/pgset-orders", {})
+    client.merge("/api/v1/pods/orders-0", {})
+    client.delete("/api/v1/pods/orders-0", "uid-0")
+    verbs = ("get", "list", "watch", "create", "update", "patch", "delete")
+    assert client.requests() == dict.fromkeys(verbs, 1)
+
+
+def test_a_request_without_an_answer_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
+        with pytest.raises(RetryLaterError):
+            client.get("/api/v1/pods/orders-0", seconds=0.3)
+    assert client.requests()["get"] == 1

@@ -379,6 +379,23 @@ def test_metrics_can_be_scraped_before_the_first_turn() -> None:
     assert metrics(None) == {"pgset_info": 1.0, "pgset_loop_age_seconds": 0.0}
 
 
+def test_the_requests_to_the_api_server_are_told_by_verb() -> None:
+    sent = {"update": 29, "watch": 0}
+    metrics = Metrics(Reporter(Clock(NOW)), "orders", requests=lambda: sent)
+    sent["update"] += 1
+    exposition = metrics.render().decode()
+    families = {it.name: it for it in text_string_to_metric_families(exposition)}
+    counted = families["pgset_api_requests"]
+    values = [(it.name, it.labels, it.value) for it in counted.samples]
+    assert (counted.type, values) == (
+        "counter",
+        [
+            ("pgset_api_requests_total", {"set": "orders", "verb": "update"}, 30.0),
+            ("pgset_api_requests_total", {"set": "orders", "verb": "watch"}, 0.0),
+        ],
+    )
+
+
 def test_each_metric_names_the_set() -> None:
     text = application(LEADING).answer("GET", "/metrics", "").body.decode()
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]

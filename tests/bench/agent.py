@@ -1,0 +1,134 @@
+"""`make bench-agent`: what the sidecar of a member at rest costs, on the local cluster.
+
+SECONDS=120   how long to measure
+SETTLE=20     how long to wait before that, once all members follow
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.demo.play import local_cluster
+from deploy.demo.stage import Stage, StepFailedError
+from deploy.demo.steps import members
+from deploy.local import cgroups
+from deploy.local.errors import LocalClusterError
+from sidecar import contract
+from tests.bench import subject
+from tests.bench.cost import (
+    Cost,
+    Look,
+    NotMeasuredError,
+    cost,
+    parse_cpu,
+    parse_memory,
+    parse_requests,
+    table,
+)
+from tests.chaos.subject import install
+
+_PROC: Final = Path("/proc")
+
+
+def main() -> int:
+    """Return 0 when all members were measured, whatever the numbers say."""
+    parser = argparse.ArgumentParser(
+        prog="make bench-agent", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seconds", default=os.environ.get("SECONDS") or "120")
+    parser.add_argument("--settle", default=os.environ.get("SETTLE") or "20")
+    chosen = parser.parse_args()
+    try:
+        seconds, settle = _number("SECONDS", chosen.seconds), _number("SETTLE", chosen.settle)
+        with tempfile.TemporaryDirectory(prefix="pgset-bench-") as workspace:
+            stage = local_cluster(Path(workspace))
+            install(stage)
+            _tell(f"three members at rest for {settle} s, then measured for {seconds} s")
+            print(table(measure(stage, seconds, settle)))  # noqa: T201 - what the program is for
+    except (LocalClusterError, StepFailedError, NotMeasuredError) as error:
+        _tell(f"make bench-agent: {error}")
+        return 1
+    return 0
+
+
+def measure(stage: Stage, seconds: float, settle: float) -> list[Cost]:
+    """Return what each member of a new set costs; pgset is installed.
+
+    Raises NotMeasuredError where the set was not at rest meanwhile.
+    """
+    try:
+        subject.create(stage)
+        time.sleep(settle)
+        first = _look(stage)
+        time.sleep(seconds)
+        last = _look(stage)
+    finally:
+        subject.sweep(stage)
+    if first.keys() != last.keys():
+        raise NotMeasuredError(f"the members were {sorted(first)}, and then {sorted(last)}")
+    return [cost(member, first[member], last[member]) for member in first]
+
+
+def _look(stage: Stage) -> Mapping[str, Look]:
+    pods = members(stage, subject.SET, subject.NAMESPACE)
+    running = _sidecars()
+    return {pod["metadata"]["name"]: _look_at(stage, pod, running) for pod in pods}
+
+
+def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, int]) -> Look:
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    if uid not in running:
+        raise NotMeasuredError(f"the sidecar of {name} is not among this machine's processes")
+    proxy = f"/api/v1/namespaces/{subject.NAMESPACE}/pods/{name}:{contract.SIDECAR_PORT}/proxy"
+    requests = parse_requests(stage.ask("get", "--raw", f"{proxy}/metrics"))
+    if not requests:
+        raise NotMeasuredError(f"the sidecar of {name} does not count its API requests")
+    folder = _PROC / str(running[uid])
+    try:
+        pss, rss = parse_memory((folder / "smaps_rollup").read_text())
+        stat = (folder / "stat").read_text()
+    except OSError as error:
+        raise NotMeasuredError(f"the sidecar of {name} has just ended") from error
+    return Look(
+        role=pod["metadata"]["labels"].get(contract.DEFAULT_ROLE_LABEL, ""),
+        pid=running[uid],
+        looked_at=time.monotonic(),
+        cpu=parse_cpu(stat, os.sysconf("SC_CLK_TCK")),
+        pss=pss,
+        rss=rss,
+        requests=requests,
+    )
+
+
+def _sidecars() -> dict[str, int]:
+    """Return the pids of the sidecars in the nodes' cgroups, by their pods' UIDs."""
+    found = {}
+    for pid in cgroups.pids():
+        try:
+            words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+            variables = (_PROC / str(pid) / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        environment = dict(entry.partition("=")[::2] for entry in variables.split("\0"))
+        if b"sidecar" in words and contract.ENV_POD_UID in environment:
+            found[environment[contract.ENV_POD_UID]] = pid
+    return found
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 86400:
+        raise NotMeasuredError(f'{name} is "{text}"; allowed: 1 to 86400')
+    return int(text)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(main())
