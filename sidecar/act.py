@@ -31,7 +31,7 @@ from sidecar.action import (
 from sidecar.contract import slot_name
 from sidecar.kube.client import ApiError, RetryLaterError
 from sidecar.kube.events import Events
-from sidecar.observe import Adapters
+from sidecar.observe import Adapters, leader_address
 from sidecar.postgres import process
 from sidecar.postgres.configuration import (
     conninfo,
@@ -118,7 +118,9 @@ class Actor:
                 adapters.server.follow("")
             case Attach():
                 settings, me = adapters.settings, adapters.me.name
-                adapters.server.follow(primary_conninfo(settings, me, self._password))
+                adapters.server.follow(
+                    primary_conninfo(settings, me, self._password, action.address)
+                )
             case KeepSlots():
                 adapters.server.keep_slots([slot_name(member) for member in action.members])
             case Checkpoint():
@@ -167,7 +169,8 @@ class Actor:
 
     def _copy(self, verb: str, system_identifier: str) -> None:
         """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""
-        target = upstream(self._adapters.settings, self._adapters.me.name)
+        adapters = self._adapters
+        target = upstream(adapters.settings, adapters.me.name, leader_address(adapters))
         found = identify(target, self._password)
         if found != system_identifier:
             raise UpstreamError(
@@ -181,7 +184,13 @@ class Actor:
         settings, me = self._adapters.settings, self._adapters.me
         can_rewind = self._adapters.bootstrap.observe(self._adapters.clock()).can_rewind
         self._adapters.bootstrap.write_settings(
-            standby_settings(settings, me.name, self._password, log_hints=can_rewind is False)
+            standby_settings(
+                settings,
+                me.name,
+                self._password,
+                log_hints=can_rewind is False,
+                address=leader_address(self._adapters),
+            )
         )
         self._adapters.bootstrap.order("start")
 

@@ -131,7 +131,9 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Let this standby follow whoever is primary."""
+    """Let this standby follow the primary at this address, and nobody else."""
+
+    address: str
 
 
 @dataclass(frozen=True, slots=True)

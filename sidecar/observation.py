@@ -190,6 +190,8 @@ class PostgresView:
     """A WAL position from which on every commit has waited so; None: not known yet."""
     detached: bool = False
     """A standby that has been told to receive WAL from nobody."""
+    upstream: str | None = None
+    """The host that a standby is to follow."""
     slots: tuple[str, ...] = ()
     """Names of the replication slots that are ours."""
     checkpointed_at: float | None = None

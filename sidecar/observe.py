@@ -74,7 +74,9 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         members_heard_at=reach.members_heard_at,
         renewal_failed_at=reach.renewal_failed_at,
         question_failed_at=reach.question_failed_at,
-        fork=adapters.forks.find(postgres, lease.record if lease else None),
+        fork=adapters.forks.find(
+            postgres, lease.record if lease else None, leader_address(adapters)
+        ),
     )
     if not needs_peers(observation, adapters.settings):
         return observation
@@ -87,6 +89,16 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         members_heard_at=max(reach.members_heard_at, adapters.peers.heard_at),
         complete_peers=_complete_peers(adapters, observation, peers),
     )
+
+
+def leader_address(adapters: Adapters) -> str | None:
+    """Return where the holder of the Lease is, as far as it is known, and is another pod."""
+    lease = adapters.lease.newest()
+    holder = lease.record.holder if lease and lease.record else ""
+    for pod in adapters.pods.observe() or ():
+        if f"{pod.name}_{pod.uid}" == holder != str(adapters.me):
+            return pod.ip
+    return None
 
 
 def _lease(adapters: Adapters) -> LeaseView | None:

@@ -24,19 +24,25 @@ MIN_WAL_KEEP_MB: Final = 128
 written since, and pg_rewind the segment before the divergence (with 0 it failed when tried)."""
 
 
-def primary_conninfo(settings: Settings, member: str, password: str) -> str:
-    """Return the conninfo by which a member follows `<set>-primary`, whoever that is.
+def primary_conninfo(
+    settings: Settings, member: str, password: str, address: str | None = None
+) -> str:
+    """Return the conninfo by which a member follows the primary at that address.
 
     A dead primary must be noticed by the standby, not only by TCP's two hours: keepalives end a
     silent connection after about 5 s.
     """
-    return conninfo(upstream(settings, member) | {"password": password})
+    return conninfo(upstream(settings, member, address) | {"password": password})
 
 
-def upstream(settings: Settings, member: str) -> dict[str, str]:
-    """Return the libpq parameters for the primary, without the password."""
+def upstream(settings: Settings, member: str, address: str | None = None) -> dict[str, str]:
+    """Return the libpq parameters for the primary, without the password.
+
+    `address`: of its pod. By the Service alone, a node whose kube-proxy is behind leads to the
+    primary of before, which a standby can follow for ever: as a standby, too, it streams.
+    """
     return {
-        "host": contract.primary_service(settings.set_name),
+        "host": address or contract.primary_service(settings.set_name),
         "port": str(contract.POSTGRES_PORT),
         "user": REPLICATION_ROLE,
         "application_name": member,
@@ -53,14 +59,19 @@ def conninfo(parameters: dict[str, str]) -> str:
 
 
 def standby_settings(
-    settings: Settings, member: str, password: str, *, log_hints: bool
+    settings: Settings,
+    member: str,
+    password: str,
+    *,
+    log_hints: bool,
+    address: str | None = None,
 ) -> dict[str, str]:
     """Return what must stand in postgresql.auto.conf before PostgreSQL starts.
 
     `log_hints`: the data has no checksums. wal_log_hints then makes it one that can be rewound.
     """
     needed = {
-        "primary_conninfo": primary_conninfo(settings, member, password),
+        "primary_conninfo": primary_conninfo(settings, member, password, address),
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
         "hot_standby": "on",

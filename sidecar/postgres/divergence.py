@@ -24,7 +24,7 @@ class ForkFinder:
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`parameters`: libpq's for the primary. `on_change` is called with each new answer."""
+        """`parameters`: libpq's for a primary. `on_change` is called with each new answer."""
         self._parameters = parameters
         self._password = password
         self._clock = clock
@@ -34,7 +34,9 @@ class ForkFinder:
         self._found: tuple[int, Fork] | None = None
         """The primary's timeline and the fork."""
 
-    def find(self, postgres: PostgresView, record: LeaseRecord | None) -> Fork | None:
+    def find(
+        self, postgres: PostgresView, record: LeaseRecord | None, address: str | None
+    ) -> Fork | None:
         """Return the fork as far as it is known; asked for where the member does not stream."""
         if postgres.state is not ServerState.RECOVERY or record is None or not record.holder:
             return None
@@ -44,22 +46,24 @@ class ForkFinder:
         found = self._found
         if found is not None and (found[0], found[1].timeline) == (primarys, mine):
             return found[1]
-        self._ask(mine, primarys)
+        if address is not None:
+            self._ask(mine, primarys, address)
         return None
 
-    def _ask(self, mine: int, primarys: int) -> None:
+    def _ask(self, mine: int, primarys: int, address: str) -> None:
         busy = self._thread is not None and self._thread.is_alive()
         if busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
         self._thread = threading.Thread(
-            target=self._look, args=(mine, primarys), name="fork", daemon=True
+            target=self._look, args=(mine, primarys, address), name="fork", daemon=True
         )
         self._thread.start()
 
-    def _look(self, mine: int, primarys: int) -> None:
+    def _look(self, mine: int, primarys: int, address: str) -> None:
+        parameters = self._parameters | {"host": address}
         try:
-            position = fork_point(history(self._parameters, self._password, primarys), mine)
+            position = fork_point(history(parameters, self._password, primarys), mine)
         except UpstreamError:
             # A primary that does not answer, or one that does not know its successor's timeline.
             return

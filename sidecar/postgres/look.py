@@ -43,6 +43,7 @@ SELECT system.system_identifier,
        current_setting('synchronous_standby_names') AS synchronous,
        pg_is_in_recovery() AND receiver.pid IS NULL
            AND current_setting('primary_conninfo') = '' AS detached,
+       substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)') AS upstream,
        (SELECT string_agg(
                    concat_ws(' ', coalesce(flush_lsn, '0/0'),
                              coalesce(extract(epoch FROM reply_time), 0), application_name),
@@ -110,6 +111,7 @@ class Lookout:
             replayed,
             synchronous,
             detached,
+            upstream,
             followers,
             slots,
         ) = self._ask(connection, seconds)
@@ -127,6 +129,7 @@ class Lookout:
             "followers": heard,
             "followers_heard_at": None if in_recovery else self.followers_heard_at,
             "detached": detached == "t",
+            "upstream": upstream if in_recovery else None,
             "waits_for": members,
             "waits_for_number": number,
             "waits_from": self._waits_from,

@@ -51,6 +51,34 @@ class MemberWords(ServerWords):
         return 0.0 if since is None else self.seen.now - since
 
     @word
+    def leader_address(self) -> str | None:
+        """Where the holder of the Lease is, in the life that the Lease names."""
+        holder = self.record.holder if self.record else ""
+        named = (pod for pod in self.seen.pods or () if f"{pod.name}_{pod.uid}" == holder)
+        return next((pod.ip for pod in named), None)
+
+    @word
+    def follows_another(self) -> bool:
+        """It is set to follow somebody, or nobody, and the holder of the Lease is elsewhere."""
+        postgres = self.seen.postgres
+        if postgres.detached:
+            return True
+        return postgres.upstream is not None and postgres.upstream != self.leader_address
+
+    @word
+    def follows(self) -> bool:
+        """It streams from the holder, on the recorded timeline, within the lag limit."""
+        postgres = self.seen.postgres
+        recorded = self.record.timeline if self.record else None
+        return (
+            self.is_in_recovery
+            and postgres.streaming
+            and (self.leader_address is None or not self.follows_another)
+            and (postgres.lag or 0) <= self.settings.max_lag
+            and (recorded is None or (postgres.timeline or 0) >= recorded)
+        )
+
+    @word
     def wanted_members(self) -> frozenset[str]:
         """The pods that the StatefulSet wants."""
         first = self.settings.first_ordinal

@@ -9,8 +9,9 @@ COLD_START_PATIENCE: Final = 30.0
 """Seconds that a member of a set that was all down waits for the last primary to come back.
 A pod that its node must first give up for lost takes minutes; one that is merely started, less."""
 
-SILENCE: Final = 1.0
-"""Seconds without a word after which a member is looked for: each says something every second."""
+SILENCE: Final = 1.5
+"""Seconds without a word after which a member is looked for: each says something every second,
+and PostgreSQL is asked as often."""
 
 ISOLATION: Final = 2.0
 """Seconds of hearing from nobody at all after which a holder stops: what it would acknowledge is

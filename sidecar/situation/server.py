@@ -103,18 +103,6 @@ class ServerWords(LeaseWords):
         return since is not None and self.seen.now - since > UNWELL_PATIENCE
 
     @word
-    def follows(self) -> bool:
-        """It streams, on the recorded timeline, within the lag limit."""
-        postgres = self.seen.postgres
-        recorded = self.record.timeline if self.record else None
-        return (
-            self.is_in_recovery
-            and postgres.streaming
-            and (postgres.lag or 0) <= self.settings.max_lag
-            and (recorded is None or (postgres.timeline or 0) >= recorded)
-        )
-
-    @word
     def has_diverged(self) -> bool:
         """It has WAL of its timeline that the primary's history does not have."""
         fork = self.seen.fork

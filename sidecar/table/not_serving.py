@@ -33,7 +33,10 @@ def _give_up(s: Situation) -> Iterator[Action]:
 
 def _wait_for_server(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    if not s.recorded_as_holder:
+    # A stopped primary refuses at once and keeps its label until the next one takes it away: an
+    # empty Service would cost its clients more.
+    was_primary = s.my_pod is not None and s.my_pod.role == s.settings.primary_value
+    if not s.recorded_as_holder and not (s.has_stopped and was_primary):
         yield from own_role(s, None)
 
 

@@ -28,8 +28,8 @@ def _join_anew(s: Situation) -> Iterator[Action]:
 
 def _follow(s: Situation) -> Iterator[Action]:
     yield from own_role(s, s.settings.replica_value if s.follows else None)
-    if s.seen.postgres.detached:
-        yield Attach()
+    if s.is_in_recovery and s.follows_another and s.leader_address is not None:
+        yield Attach(s.leader_address)
     if s.follows_after_its_promotion:
         yield ForgetPromotion()
     if s.seen.postgres.slots:

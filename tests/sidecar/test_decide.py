@@ -337,6 +337,25 @@ def test_a_replica_that_does_not_follow_takes_no_reads(postgres: PostgresView) -
     )
 
 
+def test_a_replica_follows_the_holder_of_the_lease_and_nobody_else() -> None:
+    """A Service may lead to the primary of before, which streams as a standby, too."""
+    elsewhere = replace(REPLICA, postgres=replace(STREAMING, upstream="10.0.0.2"))
+    situation, actions = situation_and_actions(elsewhere)
+    assert (situation, actions) == (
+        "NotFollowing",
+        (SetRole("orders-0", "uid-0", None), Attach("10.0.0.1")),
+    )
+    right = replace(REPLICA, postgres=replace(STREAMING, upstream="10.0.0.1"))
+    assert situation_and_actions(right) == ("Following", ())
+
+
+def test_a_stopped_primary_keeps_its_label_until_the_next_one_takes_it() -> None:
+    released = replace(LEADER, lease=lease(OTHERS, renewed_at=None), postgres=DOWN)
+    assert situation_and_actions(released) == ("Down", ())
+    starting = replace(released, postgres=replace(DOWN, alive=True))
+    assert situation_and_actions(starting) == ("Down", (SetRole("orders-0", "uid-0", None),))
+
+
 def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
     down = replace(REPLICA, postgres=DOWN)
     assert situation_and_actions(down) == ("Down", (SetRole("orders-0", "uid-0", None),))
@@ -1015,7 +1034,7 @@ def test_before_a_majority_is_counted_its_members_stop_receiving_from_the_lost_p
     led = replace(
         detached, lease=lease(replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1"))
     )
-    assert Attach() in decide(led, QUORUM).actions
+    assert Attach("10.0.0.1") in decide(led, QUORUM).actions
 
 
 def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> None:
