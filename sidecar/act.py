@@ -43,6 +43,7 @@ from sidecar.postgres.configuration import (
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.promises import PromisedError
+from sidecar.situation.patience import FENCING_SHARE
 
 
 class Actor:
@@ -104,10 +105,7 @@ class Actor:
             case StartPostgres():
                 self._start()
             case Promote():
-                slots = [slot_name(member) for member in self._others()]
-                adapters.bootstrap.note_promotion(action.from_timeline)
-                self._note_writer()
-                adapters.server.promote(slots=slots, deadline=deadline)
+                self._promote(action, deadline)
             case ForgetPromotion():
                 adapters.bootstrap.forget_promotion()
             case PreparePrimary():
@@ -130,16 +128,24 @@ class Actor:
             case StopPostgres():
                 process.send(self._data_directory(), action.signal)
 
-    def _note_writer(self) -> None:
-        """A promotion may take its time: from now on this server counts as one that may write."""
+    def _promote(self, action: Promote, deadline: float) -> None:
+        adapters = self._adapters
+        lease = adapters.lease.newest()
+        if lease is None or lease.renewed_at is None:
+            return
+        # The Lease may have been taken in this very turn, when there was no deadline yet.
+        right = lease.renewed_at + adapters.settings.ttl * (1 - FENCING_SHARE)
+        adapters.bootstrap.note_promotion(action.from_timeline)
+        # A promotion may take its time: from now on this server counts as one that may write.
         pid = process.postmaster_pid(self._data_directory())
         if pid is not None:
-            self._adapters.writers.remember(pid)
+            adapters.writers.remember(pid)
+        adapters.server.promote(deadline=min(deadline, right))
 
     def _take(self, action: TakeLease) -> None:
         view = self._adapters.lease.newest()
         with self._adapters.promises.taking(view.record if view else None):
-            self._adapters.lease.take(expired=action.expired)
+            self._adapters.lease.take(action)
 
     def _renew(self, action: RenewLease) -> None:
         reach = self._adapters.reach
@@ -193,10 +199,6 @@ class Actor:
             )
         )
         self._adapters.bootstrap.order("start")
-
-    def _others(self) -> list[str]:
-        pods = self._adapters.pods.observe() or ()
-        return sorted(pod.name for pod in pods if pod.name != self._adapters.me.name)
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()

@@ -11,6 +11,9 @@ class TakeLease:
 
     expired: bool
     """The former holder did not release it."""
+    voters: tuple[str, ...] = ()
+    copies: int = 0
+    """What is promised of commits from now on; no more than what is on record."""
 
 
 @dataclass(frozen=True, slots=True)

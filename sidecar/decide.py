@@ -32,7 +32,7 @@ from sidecar.action import Decision
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation import Situation, situation_of
-from sidecar.situation.patience import ISOLATION, REATTACH_PATIENCE, SILENCE
+from sidecar.situation.patience import ISOLATION, REATTACH_PATIENCE, SILENCE, STOP_PATIENCE
 from sidecar.table import TABLE
 
 TICK: Final = 1.0
@@ -115,9 +115,14 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
         (s.nobody_holds and not s.is_the_heir)
         or (s.holds_lease and s.has_no_data)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
-        or (s.recorded_as_holder and s.wants_to_hand_over)
+        or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))
         or (s.another_holds and _is_lost(s))
     )
+
+
+def _chooses(s: Situation) -> bool:
+    """While PostgreSQL stops as it should, nothing is asked that would delay what comes after."""
+    return s.is_writable or s.in_this_state_for > STOP_PATIENCE
 
 
 def _is_lost(s: Situation) -> bool:

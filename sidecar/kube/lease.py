@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar import contract
-from sidecar.action import RenewLease
+from sidecar.action import RenewLease, TakeLease
 from sidecar.kube.client import (
     ApiClient,
     ApiError,
@@ -125,7 +125,7 @@ class LeaseKeeper:
         with self._lock:
             self._excused_at = sent_at
 
-    def take(self, *, expired: bool) -> None:
+    def take(self, action: TakeLease) -> None:
         """Become the holder. Raises ConflictError where another holds it, or any ApiError.
 
         On the record that was observed, not on a newer one: that may have a new holder by now.
@@ -140,11 +140,13 @@ class LeaseKeeper:
             ttl=self._settings.ttl,
             transitions=record.transitions + 1,
             heir=None,
+            voters=action.voters,
+            copies=action.copies,
         )
         with self._lock:
             self._excused_at = None
             # Before it is written: the answer may be lost, and the watch tell of the success.
-            self._taken_expired = expired
+            self._taken_expired = action.expired
         try:
             self._write(taken)
         except RetryLaterError:

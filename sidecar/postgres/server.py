@@ -39,7 +39,7 @@ _POLL_SECONDS_DOWN: Final = 0.2
 """A connection that is refused costs next to nothing, and somebody waits for the server."""
 _POLL_SECONDS_SUSPICIOUS: Final = 0.25
 """Some follower should have said something by now."""
-_POLL_SECONDS_PROMOTING: Final = 0.05
+_POLL_SECONDS_PROMOTING: Final = 0.02
 """A promotion takes about 0.1 s, in which nobody can write."""
 
 _SUSPICION: Final = (1.0, 5.0)

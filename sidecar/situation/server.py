@@ -92,6 +92,11 @@ class ServerWords(LeaseWords):
         return self.seen.now - self.seen.postgres.since
 
     @word
+    def was_just_promoted(self) -> bool:
+        """It has become writable less than a second ago, and the Lease is fresh."""
+        return self.in_this_state_for < 1.0 and self.renewed_ago < self.settings.renew_interval
+
+    @word
     def down_for_too_long(self) -> bool:
         """It had its chance to be restarted and to recover."""
         return self.in_this_state_for > self.settings.ttl

@@ -20,6 +20,12 @@ ELECTION: Final = (
         "no Lease tells who leads: waiting for the data of {s.silent_words}",
     ),
     Row(
+        "NotStaying",
+        lambda s: s.is_leaving,
+        nothing,
+        "nobody leads, and this pod was deleted: another is to lead",
+    ),
+    Row(
         "Paused",
         lambda s: s.seen.paused and s.set_has_data and s.last_leader != s.seen.me.name,
         nothing,

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, Promote, Refuse, ReleaseLease
+from sidecar.action import Action, Attention, Refuse, ReleaseLease
 from sidecar.situation import Situation
 from sidecar.situation.patience import LEAVING_PATIENCE
 from sidecar.table.steps import (
     Row,
     kill,
     own_role,
+    promotion,
     release,
     renew,
     renewal,
-    strip_other_primaries,
     synchronous,
 )
 
@@ -52,9 +52,7 @@ def _promote(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield from synchronous(s)
     if s.would_keep_the_promise:
-        if s.seen.lease is not None and s.seen.lease.taken_expired:
-            yield from strip_other_primaries(s)
-        yield Promote(s.timeline or 0)
+        yield from promotion(s, expired=s.seen.lease is not None and s.seen.lease.taken_expired)
 
 
 NOT_SERVING: Final = (

@@ -58,13 +58,19 @@ def _prepare_to_stop(s: Situation) -> Iterator[Action]:
 def _lead(s: Situation) -> Iterator[Action]:
     if not s.seen.postgres.standby_signal:
         yield PutStandbySignal()
+    # Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
+    # that may fail comes before it.
+    if s.was_just_promoted:
+        yield from own_role(s, s.settings.primary_value)
+        yield from strip_other_primaries(s)
     yield from question(s)
     yield from renewal(s)
     if s.seen.bootstrap.promoting_from is not None and s.leads_on_record:
         yield ForgetPromotion()
     yield from synchronous(s)
-    yield from own_role(s, s.settings.primary_value)
-    yield from strip_other_primaries(s)
+    if not s.was_just_promoted:
+        yield from own_role(s, s.settings.primary_value)
+        yield from strip_other_primaries(s)
     if not s.seen.postgres.prepared:
         yield PreparePrimary()
     if s.seen.wanted is not None and not s.slots_are_right:

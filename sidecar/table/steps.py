@@ -9,6 +9,7 @@ from sidecar.action import (
     Action,
     AskToStay,
     Attention,
+    Promote,
     ReleaseLease,
     RenewLease,
     SetRole,
@@ -115,6 +116,14 @@ def synchronous(s: Situation) -> Iterator[Action]:
         yield SetSynchronous(*s.standbys_to_wait_for)
 
 
+def promotion(s: Situation, *, expired: bool) -> Iterator[Action]:
+    """Make PostgreSQL writable. Where nobody knows what the last primary does, its label goes
+    before: it would swallow half of the connections."""
+    if expired:
+        yield from strip_other_primaries(s)
+    yield Promote(s.timeline or 0)
+
+
 def nothing(_: Situation) -> Iterator[Action]:
     """Wait."""
     yield from ()
@@ -137,8 +146,11 @@ def kill(s: Situation) -> Iterator[Action]:
 
 
 def take(s: Situation) -> Iterator[Action]:
-    """Become the holder."""
-    yield TakeLease(expired=s.lease_ran_out)
+    """Become the holder, and primary in the same turn where everything is ready for it."""
+    promise = s.promise_to_record
+    yield TakeLease(s.lease_ran_out, tuple(sorted(promise.voters)), promise.copies)
+    if s.set_has_data and s.is_in_recovery and s.would_keep_the_promise:
+        yield from promotion(s, expired=s.lease_ran_out)
 
 
 def release(s: Situation) -> Iterator[Action]:

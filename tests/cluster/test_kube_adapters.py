@@ -575,7 +575,7 @@ class Member:
     def take_expired(self) -> None:
         """After its ttl has passed without a word of the holder."""
         self.clock.advance(13)
-        self.keeper.take(expired=True)
+        self.keeper.take(TakeLease(expired=True))
 
     def holder(self) -> str | None:
         """By what it observes now."""
@@ -606,7 +606,7 @@ def test_the_first_to_take_makes_the_lease(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     made = stored(site, name)
     assert made["metadata"]["labels"] == {contract.SET_LABEL: name}
@@ -624,7 +624,7 @@ def test_of_two_that_take_at_once_exactly_one_holds(
 ) -> None:
     one, other = members
     if there_is_one:
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
         one.keeper.release()
     expected = "" if there_is_one else None
     one.wait(expected)
@@ -634,7 +634,7 @@ def test_of_two_that_take_at_once_exactly_one_holds(
     def take(member: Member) -> None:
         start.wait()
         try:
-            member.keeper.take(expired=False)
+            member.keeper.take(TakeLease(expired=False))
             results[member.me.name] = "holds"
         except ConflictError:
             results[member.me.name] = "conflict"
@@ -658,14 +658,14 @@ def test_who_decided_on_a_free_lease_does_not_take_it_from_who_was_faster(
     winner in that time."""
     one, other = members
     if there_is_one:
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
         one.keeper.release()
     for member in members:
         member.wait("" if there_is_one else None)
     with other.told():
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
     with pytest.raises(ConflictError):
-        other.keeper.take(expired=False)
+        other.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
 
 
@@ -674,7 +674,7 @@ def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(
 ) -> None:
     """It must not renew in another's name, and its fencing must not be put off by that."""
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.wait(one.me.name)
     other.wait(one.me.name)
     one.clock.advance(9)
@@ -690,7 +690,7 @@ def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(
 
 def test_who_took_an_expired_lease_knows_so(members: tuple[Member, Member]) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     other.take_expired()
     one.wait(other.me.name)
@@ -702,7 +702,7 @@ def test_a_renewal_keeps_what_others_wrote(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     with one.told():
         site.annotate("lease", f"pgset-{name}", "shop.example/owner=anna")
     with one.told():
@@ -724,7 +724,7 @@ def test_a_renewal_can_be_seen_by_people_and_the_taking_stays_dated(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     taken = stored(site, name)["spec"]
     one.renew()
     renewed = stored(site, name)["spec"]
@@ -744,12 +744,12 @@ def test_the_history_grows_with_a_new_timeline_only(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     for timeline in (None, 1, 1, 1):
         one.renew(timeline=timeline)
     one.keeper.release()
     other.wait("")
-    other.keeper.take(expired=False)
+    other.keeper.take(TakeLease(expired=False))
     for timeline in (1, 2, 2):
         other.renew(timeline=timeline)
     assert history(site, name) == [("1", f"{name}-0"), ("2", f"{name}-1")]
@@ -759,7 +759,7 @@ def test_the_history_keeps_the_last_ten(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     for timeline in range(1, 13):
         one.renew(timeline=timeline)
     assert [int(timeline) for timeline, _ in history(site, name)] == list(range(3, 13))
@@ -770,7 +770,7 @@ def test_a_release_empties_the_holder_and_keeps_what_is_known_of_the_set(
 ) -> None:
     """Right after a renewal, too, as when the sidecar leaves: nobody has looked between them."""
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.renew()
     before = stored(site, name)
     one.keeper.release()
@@ -786,7 +786,7 @@ def test_a_lease_that_another_holds_cannot_be_released(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     before = stored(site, name)
     other.keeper.release()
@@ -800,7 +800,7 @@ def test_only_a_change_of_the_record_counts_as_a_sign_of_life(
     one, other = members
     other.line.short_watches = True
     other.line.refusal_to_start = GoneError("too old")
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     other.clock.advance(3)
     wait_until(lambda: other.line.lists == 2, "another list", seconds=10)
@@ -815,7 +815,7 @@ def test_only_a_change_of_the_record_counts_as_a_sign_of_life(
 
 def test_the_holder_was_seen_to_renew_only_once_it_did(members: tuple[Member, Member]) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     taken = other.keeper.observe()
     with other.told():
@@ -829,7 +829,7 @@ def test_a_change_by_a_person_moves_changed_at_and_is_not_overwritten(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.wait(one.me.name)
     one.clock.advance(3)
     with one.told():
@@ -847,7 +847,7 @@ def test_a_renewal_restores_a_lease_that_was_deleted_under_the_holder(
     """The API server makes a Lease of a PUT where there is none: atomically, so nobody else can
     hold, and what was known of the set is not lost with it."""
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.renew()
     before = stored(site, name)
     one.wait(one.me.name)
@@ -865,12 +865,12 @@ def test_a_deleted_lease_is_seen_as_none_and_can_be_taken_anew(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.renew()
     with one.told():
         site.delete("lease", f"pgset-{name}")
     one.wait(None)
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.wait(one.me.name)
 
 
@@ -878,7 +878,7 @@ def test_what_a_person_spoilt_counts_as_absent(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.renew()
     with one.told():
         site.annotate(
@@ -913,7 +913,7 @@ def test_an_empty_lease_is_one_that_nobody_holds(site: Site, name: str) -> None:
     line.create(site.leases, empty)
     member = Member(site, name, 0)
     before = member.holder()
-    member.keeper.take(expired=False)
+    member.keeper.take(TakeLease(expired=False))
     assert (before, member.holder()) == ("", f"{name}-0")
 
 
@@ -921,7 +921,7 @@ def test_all_that_is_known_of_a_set_is_written_and_read_back(
     members: tuple[Member, Member],
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.keeper.observe()
     other.catch_up_with(one)
     known = RenewLease(
@@ -942,7 +942,7 @@ def test_what_is_not_so_any_more_does_not_stay_written(
     members: tuple[Member, Member], site: Site, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.keeper.observe()
     one.keeper.renew(
         RenewLease("111", 1, ("a-0",), 5, ("a-0",), copies=1, heir="a-1", switchover_to="a-2")
@@ -963,7 +963,7 @@ def test_who_takes_over_keeps_the_promise_and_the_wish_and_ends_the_hand_over(
 ) -> None:
     """Voters and position decide who may lead the next time, too, should this one die at once."""
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.keeper.observe()
     one.keeper.renew(
         RenewLease("111", 1, ("a-0", "a-1"), 5, ("a-0", "a-1"), copies=2, switchover_to="a-1")
@@ -971,7 +971,7 @@ def test_who_takes_over_keeps_the_promise_and_the_wish_and_ends_the_hand_over(
     one.keeper.release("a-1")
     other.wait("")
     released = other.record()
-    other.keeper.take(expired=False)
+    other.keeper.take(TakeLease(expired=False))
     taken = other.record()
     assert (released.heir, taken.heir) == ("a-1", None)
     kept = (5, ("a-0", "a-1"), 2, "a-1")
@@ -983,7 +983,7 @@ def test_a_renewal_wakes_nobody_and_moves_changed_at_as_it_comes(
     members: tuple[Member, Member],
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     one.renew()
     other.catch_up_with(one)
@@ -1011,7 +1011,7 @@ def test_a_renewal_that_says_something_new_wakes(
     members: tuple[Member, Member], change: dict[str, Any]
 ) -> None:
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     one.renew()
     other.catch_up_with(one)
     before = other.wakes
@@ -1025,7 +1025,7 @@ def test_a_renewal_that_says_something_new_wakes(
 
 def test_an_operators_wish_wakes(members: tuple[Member, Member], site: Site, name: str) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     before = one.wakes
     site.annotate("lease", f"pgset-{name}", f"{contract.SWITCHOVER_TO}=a-1")
     wait_until(lambda: one.wakes > before, "a wake", seconds=10)
@@ -1037,11 +1037,11 @@ def test_a_lease_that_is_held_and_not_expired_is_not_taken(
 ) -> None:
     """Whatever was decided on: the last look before the deed counts."""
     one, other = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     other.clock.advance(12)
     with pytest.raises(ConflictError, match=r"is held by .*-0, and not expired"):
-        other.keeper.take(expired=True)
+        other.keeper.take(TakeLease(expired=True))
     one.wait(one.me.name)
 
 
@@ -1051,13 +1051,13 @@ def test_a_view_from_another_thread_does_not_change_what_is_acted_on(
     one, other = members
     other.keeper.observe()
     with other.told():
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
     newest = other.keeper.newest()
     assert newest is not None
     assert newest.record is not None
     assert newest.record.holder == str(one.me)
     with pytest.raises(ConflictError, match="already exists"):
-        other.keeper.take(expired=False)
+        other.keeper.take(TakeLease(expired=False))
 
 
 # ── whether the API server can be reached, and what it has not answered ───────────────────
@@ -1118,7 +1118,7 @@ def test_what_was_heard_last_has_a_time(members: tuple[Member, Member]) -> None:
     one, other = members
     heard = []
     one.clock.advance(1)
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     heard.append(one.view().heard_at)
     one.clock.advance(1)
     one.renew()
@@ -1136,7 +1136,7 @@ def test_a_look_of_ones_own_shows_what_the_watch_does_not_tell(
 ) -> None:
     one, other = members
     other.line.slow_watch.clear()
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.clock.advance(3)
     answered = other.keeper.look(1.0)
     view = other.view()
@@ -1181,16 +1181,16 @@ def test_a_lease_that_is_not_there_is_an_answer_too(members: tuple[Member, Membe
 def test_a_conflict_is_an_answer(members: tuple[Member, Member]) -> None:
     one, other = members
     other.line.closed = True  # its watch tells nothing any more
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     other.clock.advance(3)
     with pytest.raises(ConflictError):
-        other.keeper.take(expired=False)
+        other.keeper.take(TakeLease(expired=False))
     assert other.view().heard_at == 1003.0
 
 
 def test_an_excuse_lasts_until_the_lease_is_taken_or_left(members: tuple[Member, Member]) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     seen = [one.view().excused_at]
     one.keeper.excuse(1007.5)
     seen.append(one.view().excused_at)
@@ -1200,7 +1200,7 @@ def test_an_excuse_lasts_until_the_lease_is_taken_or_left(members: tuple[Member,
     seen.append(one.view().excused_at)
     one.keeper.excuse(1009.0)
     one.keeper.observe()
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     seen.append(one.view().excused_at)
     assert seen == [None, 1007.5, 1007.5, None, None]
 
@@ -1215,7 +1215,7 @@ def test_a_renewal_without_an_answer_may_have_recorded_its_members_until_somethi
 ) -> None:
     """It was done, and the answer was lost; the watch, which is slow here, tells of it later."""
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     renew_with(one, "a-0", "a-1")
     one.line.writes_by = detour.client(site)
     before = one.version()
@@ -1236,7 +1236,7 @@ def test_a_renewal_that_was_given_up_can_still_be_done_later(
     members: tuple[Member, Member], site: Site, detour: Detour
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     renew_with(one, "a-0", "a-1")
     one.line.writes_by = detour.client(site)
     detour.passes_requests.clear()
@@ -1260,7 +1260,7 @@ def test_a_renewal_that_another_change_has_overtaken_cannot_have_been_done(
     members: tuple[Member, Member], site: Site, detour: Detour, name: str
 ) -> None:
     one, _ = members
-    one.keeper.take(expired=False)
+    one.keeper.take(TakeLease(expired=False))
     renew_with(one, "a-0", "a-1")
     one.line.writes_by = detour.client(site)
     detour.passes_requests.clear()
@@ -1280,13 +1280,13 @@ def test_a_take_without_an_answer_is_uncertain_until_something_is_heard(
 ) -> None:
     one, _ = members
     if there_is_one:
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
         one.keeper.release()
     one.line.writes_by = detour.client(site)
     one.keeper.observe()
     detour.passes_requests.clear()
     with pytest.raises(RetryLaterError):
-        one.keeper.take(expired=False)
+        one.keeper.take(TakeLease(expired=False))
     meanwhile = one.view()
     with one.told():
         detour.passes_requests.set()
