@@ -27,8 +27,10 @@ _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
 
 _STAY_SECONDS: Final = 5.0
+_SERVICE_SECONDS: Final = 2.0
 """After PostgreSQL has stopped: a stopped server in a living pod refuses a connection at once, an
-address without a pod lets clients wait. So the pod stays until the Service has moved."""
+address without a pod lets clients wait. So the pod stays until its label is gone, and then until
+every node's kube-proxy has seen that: each looks once a second at the most."""
 
 
 class Loop:
@@ -50,6 +52,7 @@ class Loop:
         self._reporter = reporter
         self._happened = threading.Event()
         self._left_at: float | None = None
+        self._needed_at = float("-inf")
 
     def wake(self) -> None:
         """Look again soon: something has changed. Safe from any thread."""
@@ -103,9 +106,12 @@ class Loop:
         holds = lease is not None and lease.record is not None and lease.record.holder == str(me)
         primary = self._adapters.settings.primary_value
         labelled = any(p.uid == me.uid and p.role == primary for p in observation.pods or ())
-        has_successors = len(observation.pods or ()) > 1
-        stays = has_successors and not observation.paused and (holds or labelled)
-        return not stays or self._adapters.clock() - self._left_at > _STAY_SECONDS
+        has_successors = any(not pod.deleting for pod in observation.pods or ())
+        now = self._adapters.clock()
+        if has_successors and not observation.paused and (holds or labelled):
+            self._needed_at = now
+        since_needed = now - self._needed_at
+        return since_needed > _SERVICE_SECONDS or now - self._left_at > _STAY_SECONDS
 
     def _hand_in(self) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""

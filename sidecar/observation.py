@@ -176,6 +176,8 @@ class PostgresView:
     """The newest WAL received or written."""
     streaming: bool = False
     """A standby whose WAL receiver streams."""
+    streamed_at: float | None = None
+    """When it was last seen to stream."""
     lag: int | None = None
     """Bytes between the newest WAL its upstream told of and what it has replayed."""
     followers: tuple[Follower, ...] = ()

@@ -27,6 +27,7 @@ class Reach:
     question_failed_at: float | None = None
     looked_at: float = float("-inf")
     members_heard_at: float = float("-inf")
+    streamed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,11 @@ def _postgres(adapters: Adapters) -> PostgresView:
     orphaned = pid is None and directory is not None and bool(process.orphans(directory))
     if pid is not None and view.state is ServerState.WRITABLE:
         adapters.writers.remember(pid)
+    if view.streaming:
+        adapters.reach.streamed_at = adapters.clock()
     return replace(
         view,
+        streamed_at=adapters.reach.streamed_at,
         alive=pid is not None or orphaned,
         orphaned=orphaned,
         has_written=pid is not None and pid == adapters.writers.last(),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sidecar.contract import slot_name
 from sidecar.observation import Peer, Pod
+from sidecar.situation.patience import READS_PATIENCE
 from sidecar.situation.server import ServerWords
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
@@ -76,6 +77,20 @@ class MemberWords(ServerWords):
             and (self.leader_address is None or not self.follows_another)
             and (postgres.lag or 0) <= self.settings.max_lag
             and (recorded is None or (postgres.timeline or 0) >= recorded)
+        )
+
+    @word
+    def may_serve_reads(self) -> bool:
+        """It follows, or did a moment ago: between two primaries nobody does, and each label that
+        changes then keeps the Service of the primary from changing, by up to a second."""
+        if self.follows:
+            return True
+        streamed_at = self.seen.postgres.streamed_at
+        return (
+            self.is_in_recovery
+            and not self.seen.postgres.streaming
+            and streamed_at is not None
+            and self.seen.now - streamed_at < READS_PATIENCE
         )
 
     @word

@@ -42,6 +42,9 @@ STOP_PATIENCE: Final = 3.0
 STANDBY_PATIENCE: Final = 3.0
 """Seconds after a promotion in which the voters may find their way to the new primary."""
 
+READS_PATIENCE: Final = 5.0
+"""Seconds for which a standby that has lost its primary still serves reads."""
+
 REATTACH_PATIENCE: Final = 10.0
 """Seconds in which a standby that does not stream may still find its way by itself."""
 

@@ -27,7 +27,7 @@ def _join_anew(s: Situation) -> Iterator[Action]:
 
 
 def _follow(s: Situation) -> Iterator[Action]:
-    yield from own_role(s, s.settings.replica_value if s.follows else None)
+    yield from own_role(s, s.settings.replica_value if s.may_serve_reads else None)
     if s.is_in_recovery and s.follows_another and s.leader_address is not None:
         yield Attach(s.leader_address)
     if s.follows_after_its_promotion:
@@ -81,6 +81,6 @@ REPLICA: Final = (
         "NotFollowing",
         lambda s: s.another_holds,
         _follow,
-        "{s.leader} leads, but this member does not stream from it within max-lag: no reads",
+        "{s.leader} leads, but this member does not stream from it within max-lag",
     ),
 )

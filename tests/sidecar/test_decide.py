@@ -356,6 +356,15 @@ def test_a_stopped_primary_keeps_its_label_until_the_next_one_takes_it() -> None
     assert situation_and_actions(starting) == ("Down", (SetRole("orders-0", "uid-0", None),))
 
 
+def test_between_two_primaries_a_replica_keeps_its_label_for_a_moment() -> None:
+    """Each label that changes costs kube-proxy one of its syncs, which the primary's needs."""
+    lost = replace(STREAMING, streaming=False, lag=None, streamed_at=NOW - 4)
+    replica = replace(REPLICA, postgres=lost)
+    assert situation_and_actions(replica) == ("NotFollowing", ())
+    long_ago = replace(replica, postgres=replace(lost, streamed_at=NOW - 6))
+    assert decide(long_ago, SETTINGS).actions == (SetRole("orders-0", "uid-0", None),)
+
+
 def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
     down = replace(REPLICA, postgres=DOWN)
     assert situation_and_actions(down) == ("Down", (SetRole("orders-0", "uid-0", None),))
