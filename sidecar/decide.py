@@ -26,9 +26,10 @@ The rules (design §3), in the order of what they protect:
 Pure: no clock, no I/O; the time is in the observation. The words are in `sidecar.situation`.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Decision
+from sidecar.action import Action, Decision, PutStandbySignal
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation import Situation, situation_of
@@ -52,9 +53,16 @@ def decide(observation: Observation, settings: Settings) -> Decision:
                 situation=row.name,
                 sentence=row.sentence.format(s=situation),
                 attention=row.attention,
-                actions=tuple(row.actions(situation)),
+                actions=(*_never_writable_again(situation), *row.actions(situation)),
             )
     raise AssertionError("the last row of the table always holds")
+
+
+def _never_writable_again(s: Situation) -> Iterator[Action]:
+    """Rule 1, before anything that may fail: the next start of this server is read-only."""
+    has_run = (s.is_writable or s.is_down) and not s.is_bootstrapping
+    if has_run and not s.seen.postgres.standby_signal:
+        yield PutStandbySignal()
 
 
 def seconds_to_fence(observation: Observation, settings: Settings) -> float | None:

@@ -17,6 +17,7 @@ from sidecar.observation import Observation
 from sidecar.observe import Adapters, observe
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.situation import situation_of
 from sidecar.situation.patience import FENCING_SHARE
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
@@ -73,7 +74,7 @@ class Loop:
                 break
             self._pause(seconds_to_look(observation, self._adapters.settings))
         self._watchdog.trust_until(None)
-        self._hand_in()
+        self._hand_in(observation)
 
     def _turn(self, started_at: float) -> Observation:
         settings = self._adapters.settings
@@ -113,14 +114,17 @@ class Loop:
         since_needed = now - self._needed_at
         return since_needed > _SERVICE_SECONDS or now - self._left_at > _STAY_SECONDS
 
-    def _hand_in(self) -> None:
+    def _hand_in(self, observation: Observation) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
         directory = self._adapters.bootstrap.data_directory()
         if directory is not None and process.processes(directory):
             return
         self._adapters.bootstrap.leave()
         try:
-            self._adapters.lease.release()
+            # Nobody had everything, or the Lease would be another's by now: whoever comes back
+            # under this name has it.
+            heir = situation_of(observation, self._adapters.settings).own_next_life
+            self._adapters.lease.release(heir)
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
 

@@ -89,8 +89,12 @@ class ElectionWords(MemberWords):
 
     @word
     def is_the_heir(self) -> bool:
-        """The holder has named this member when it handed over, knowing what it has."""
-        return self.record is not None and self.record.heir == self.seen.me.name
+        """The holder has left the Lease to this member, knowing what it has."""
+        return (
+            self.record is not None
+            and not self.record.holder
+            and self.record.heir == self.seen.me.name
+        )
 
     @word
     def waits_for_heir(self) -> bool:
@@ -99,8 +103,14 @@ class ElectionWords(MemberWords):
             self.record is not None
             and not self.record.holder
             and self.record.heir not in (None, self.seen.me.name)
-            and self.free_for < HEIR_PATIENCE
+            and self.free_for < self._patience_with_the_heir
         )
+
+    @word
+    def _patience_with_the_heir(self) -> float:
+        """The last primary's pod was deleted where nobody had everything: it comes back."""
+        returns = self.heir == self.last_leader
+        return COLD_START_PATIENCE if returns else HEIR_PATIENCE
 
     @word
     def heir(self) -> str:
@@ -116,9 +126,9 @@ class ElectionWords(MemberWords):
                 continue
             if self.set_system_identifier not in (None, peer.system_identifier):
                 continue
-            if peer.writable and peer.reaches_api:
+            if peer.writable:
                 return peer.name
-            if not peer.reaches_api or not peer.well or self._is_deleted(peer.name):
+            if self.set_has_data and not self._can_take(peer):
                 continue
             if not peer.running and self.in_this_state_for >= COLD_START_PATIENCE:
                 continue
@@ -128,6 +138,10 @@ class ElectionWords(MemberWords):
             if theirs > mine and not self._has_yielded_enough_to(peer):
                 return peer.name
         return None
+
+    def _can_take(self, peer: Peer) -> bool:
+        """It makes sense to wait for it, where the record says how much there is to lose."""
+        return peer.reaches_api and peer.well and not self._is_deleted(peer.name)
 
     @word
     def _recorded_timeline_begins(self) -> Place:

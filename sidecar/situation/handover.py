@@ -68,9 +68,16 @@ class HandOverWords(ElectionWords):
         for name in self.successors:
             if name in self.seen.complete_peers:
                 return name
-            if promise.voters and others[name] >= can_have_acknowledged(promise, others):
+            if promise.voters and others.get(name, (0, 0)) >= can_have_acknowledged(
+                promise, others
+            ):
                 return name
         return None
+
+    @word
+    def own_next_life(self) -> str | None:
+        """This pod, where the StatefulSet makes it anew: its volume has what nobody else has."""
+        return self.seen.me.name if self.seen.me.name in self.wanted_members else None
 
     @word
     def successor_words(self) -> str:

@@ -97,13 +97,24 @@ class LeaseWords:
         if self.seen.lease is None:
             return False
         if self.record is None:
-            return not self.has_promised
+            return not self.has_promised and not self.just_vanished
         return not self.record.holder or self.lease_ran_out
+
+    @word
+    def just_vanished(self) -> bool:
+        """Somebody deleted the Lease: whoever held it may still count on it, for a ttl."""
+        lease = self.seen.lease
+        return (
+            lease is not None
+            and lease.record is None
+            and lease.renewal_seen
+            and self.seen.now - lease.changed_at <= self.settings.ttl
+        )
 
     @word
     def another_holds(self) -> bool:
         """Another member holds the Lease."""
-        return not self.nobody_holds and not self.recorded_as_holder
+        return self.record is not None and not self.nobody_holds and not self.recorded_as_holder
 
     @word
     def free_for(self) -> float:

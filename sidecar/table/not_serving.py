@@ -20,7 +20,7 @@ from sidecar.table.steps import (
 
 def _hand_over(s: Situation) -> Iterator[Action]:
     """Keep the label: a stopped PostgreSQL refuses at once, and the next primary takes it away."""
-    yield ReleaseLease(s.successor)
+    yield ReleaseLease(s.successor or s.own_next_life)
 
 
 def _give_up(s: Situation) -> Iterator[Action]:

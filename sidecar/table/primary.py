@@ -10,7 +10,6 @@ from sidecar.action import (
     ForgetPromotion,
     KeepSlots,
     PreparePrimary,
-    PutStandbySignal,
     Refuse,
     StopPostgres,
 )
@@ -28,11 +27,13 @@ from sidecar.table.steps import (
 
 
 def _refuse_switchover(s: Situation) -> Iterator[Action]:
+    yield from question(s)
     yield from renewal(s)
     yield Refuse("SwitchoverRefused", f"no switchover to {s.candidate}: {s.refusal}")
 
 
 def _accept_switchover(s: Situation) -> Iterator[Action]:
+    yield from question(s)
     yield from renewal(s)
     yield Checkpoint()
 
@@ -45,8 +46,8 @@ def _stop(s: Situation) -> Iterator[Action]:
     elif s.is_unwell and s.seen.postgres.unwell_since is not None:
         elapsed = s.seen.now - s.seen.postgres.unwell_since - UNWELL_PATIENCE
     index = min(len(HARDER_AND_HARDER) - 1, int(elapsed / STOP_PATIENCE))
-    yield from renewal(s)
     yield StopPostgres(HARDER_AND_HARDER[index])
+    yield from renewal(s)
 
 
 def _prepare_to_stop(s: Situation) -> Iterator[Action]:
@@ -56,8 +57,6 @@ def _prepare_to_stop(s: Situation) -> Iterator[Action]:
 
 
 def _lead(s: Situation) -> Iterator[Action]:
-    if not s.seen.postgres.standby_signal:
-        yield PutStandbySignal()
     # Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
     # that may fail comes before it.
     if s.was_just_promoted:

@@ -52,7 +52,9 @@ SAFETY: Final = (
     ),
     Row(
         "Reclaiming",
-        lambda s: s.is_writable and s.nobody_holds and s.renewed_ago < s.fence_after,
+        lambda s: (
+            s.is_writable and (s.nobody_holds or s.just_vanished) and s.renewed_ago < s.fence_after
+        ),
         take,
         "the Lease was deleted or emptied under the primary: taking it again",
         Attention.WARNING,

@@ -141,7 +141,11 @@ REPLICA = replace(
     postgres=STREAMING,
 )
 FIRST_POD = replace(
-    LEADER, lease=lease(None, renewed_at=None), pods=pods(None), bootstrap=EMPTY, postgres=DOWN
+    LEADER,
+    lease=lease(None, renewed_at=None, renewal_seen=False),
+    pods=pods(None),
+    bootstrap=EMPTY,
+    postgres=DOWN,
 )
 
 
@@ -633,7 +637,9 @@ def test_then_it_releases_the_lease_and_keeps_the_label_that_the_next_primary_ta
     found = replace(LEAVING, peers=peer(1), complete_peers=frozenset({"orders-1"}))
     assert situation_and_actions(found) == ("HandingOver", (ReleaseLease("orders-1"),))
     gone = replace(LEAVING, postgres=replace(DOWN, since=NOW - 1))
-    assert situation_and_actions(gone) == ("Vacating", (ReleaseLease(),))
+    assert situation_and_actions(gone) == ("Vacating", (ReleaseLease("orders-0"),))
+    shrunk = replace(gone, me=ME, wanted=0)
+    assert situation_and_actions(shrunk) == ("Vacating", (ReleaseLease(None),))
     shutting_down = replace(LEAVING, postgres=replace(DOWN, alive=True))
     assert situation_and_actions(shutting_down)[0] == "Down"
     released = replace(LEAVING, lease=lease(FREE, renewed_at=None))
@@ -1094,6 +1100,53 @@ def test_a_replica_is_set_to_wait_long_before_it_leads(
     replica = replace(REPLICA, lease=lease(record, renewed_at=None))
     settings = replace(SETTINGS, durability=durability)
     assert decide(replica, settings).actions == (SetSynchronous(names, number),)
+
+
+# ── what the simulator found ──────────────────────────────────────────────────────────────
+
+
+def test_standby_signal_is_put_back_before_anything_that_may_fail() -> None:
+    """In any situation of a primary, and where it died just after its promotion."""
+    for observation in (wished("orders-7"), wished("orders-1"), LEADER, DELETED):
+        unsafe = replace(observation, postgres=replace(observation.postgres, standby_signal=False))
+        assert decide(unsafe, SETTINGS).actions[0] == PutStandbySignal()
+    died = replace(REPLICA, postgres=replace(DOWN, standby_signal=False))
+    assert decide(died, SETTINGS).actions[0] == PutStandbySignal()
+
+
+def test_a_restarted_sidecar_does_not_stop_its_primary_before_it_has_heard_the_api_server() -> None:
+    blind = replace(LEADER, started_at=NOW - 0.5, lease=None, pods=None)
+    assert decide(blind, SETTINGS).situation == "WaitingForApi"
+
+
+def test_an_heir_has_nothing_before_the_holder_has_released() -> None:
+    record = replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1", heir="orders-0")
+    expired = lease(record, renewed_at=None, changed_at=NOW - 11)
+    alone = replace(
+        REPLICA, lease=expired, postgres=replace(STREAMING, streaming=False, detached=True)
+    )
+    assert decide(alone, QUORUM).situation == "MissingCommits"
+
+
+def test_a_lease_that_was_deleted_counts_as_held_for_a_ttl_but_for_who_held_it() -> None:
+    vanished = replace(REPLICA, lease=lease(None, renewed_at=None), peers=peer(1) | peer(2))
+    assert decide(vanished, SETTINGS).actions == ()
+    later = replace(vanished, lease=lease(None, renewed_at=None, changed_at=NOW - 11), wanted=3)
+    assert decide(later, SETTINGS).situation == "TakingLease"
+    assert decide(replace(LEADER, lease=lease(None)), SETTINGS).situation == "Reclaiming"
+
+
+def test_nobody_leads_while_a_member_says_that_it_is_writable() -> None:
+    free = replace(REPLICA, lease=lease(FREE, renewed_at=None))
+    writable = replace(free, peers=peer(1, position=1, writable=True, reaches_api=False))
+    assert decide(writable, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_a_deleted_primary_that_has_more_than_anybody_is_waited_for() -> None:
+    left = replace(FREE, heir="orders-1", history=(Leadership(1, "orders-1", ""),))
+    waiting_for = replace(REPLICA, lease=lease(left, renewed_at=None, changed_at=NOW - 20))
+    assert decide(waiting_for, SETTINGS).situation == "WaitingForHeir"
+    assert decide(replace(waiting_for, now=NOW + 11), SETTINGS).situation == "TakingLease"
 
 
 # ── rejoining ─────────────────────────────────────────────────────────────────────────────
