@@ -11,7 +11,7 @@ that fall behind are taken out of the record. With `quorum` a majority has it, v
 with the set's members, and as many have to answer as share a voter with every majority.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,17 +53,25 @@ def promised(voters: Iterable[str], durability: str) -> Promise:
     return Promise(named, len(named) // 2 + 1 if durability == "quorum" else len(named))
 
 
-def next_promise(recorded: Promise, wanted: Promise, durability: str) -> Promise:
+def next_promise(
+    recorded: Promise, wanted: Promise, durability: str, may_lead: Collection[str]
+) -> Promise:
     """Return the first step from one promise to another, such that an order for it exists.
 
     `sync`: first out, then in. `quorum`: one member at a time, since between majorities of sets
-    that differ by one there is always an order (by the parity of the number of voters).
+    that differ by one there is always an order (by the parity of the number of voters). But where
+    several go at once, who stays may be no majority of who was there. If none of those who go
+    `may_lead` by the record any more, then all who stay have to have everything, and whoever of
+    them comes to lead by the old record or the new has it.
     """
     if not recorded.voters or len(wanted.voters) <= 1:
         return wanted
     leaving = sorted(recorded.voters - wanted.voters)
     coming = sorted(wanted.voters - recorded.voters)
     if durability == "quorum":
+        if len(leaving) > 1 and not set(leaving) & set(may_lead):
+            staying = recorded.voters & wanted.voters
+            return Promise(staying, len(staying))
         if leaving:
             return promised(recorded.voters - {leaving[0]}, durability)
         return promised(recorded.voters | set(coming[:1]), durability)

@@ -54,7 +54,12 @@ class DurabilityWords(HandOverWords):
     @word
     def next_promise(self) -> Promise:
         """The next step from the recorded promise to the wanted one."""
-        return next_promise(self.recorded_promise, self.wanted_promise, self.settings.durability)
+        return next_promise(
+            self.recorded_promise,
+            self.wanted_promise,
+            self.settings.durability,
+            self.record.members if self.record else (),
+        )
 
     @word
     def is_settled(self) -> bool:

@@ -25,6 +25,7 @@ from tests.bench.cost import (
     Look,
     NotMeasuredError,
     cost,
+    parse_busy,
     parse_cpu,
     parse_memory,
     parse_requests,
@@ -33,6 +34,7 @@ from tests.bench.cost import (
 from tests.chaos.subject import install
 
 _PROC: Final = Path("/proc")
+_STAT: Final = _PROC / "stat"
 
 
 def main() -> int:
@@ -49,7 +51,12 @@ def main() -> int:
             stage = local_cluster(Path(workspace))
             install(stage)
             _tell(f"three members at rest for {settle} s, then measured for {seconds} s")
+            busy, every = parse_busy(_STAT.read_text())
             print(table(measure(stage, seconds, settle)))  # noqa: T201 - what the program is for
+            busy_now, every_now = parse_busy(_STAT.read_text())
+            share = (busy_now - busy) / (every_now - every)
+            # The same work takes more time on cores that are shared.
+            _tell(f"the machine was {share:.0%} busy meanwhile")
     except (LocalClusterError, StepFailedError, NotMeasuredError) as error:
         _tell(f"make bench-agent: {error}")
         return 1

@@ -99,6 +99,13 @@ def parse_requests(metrics: str) -> dict[str, float]:
     return {verb: float(number) for verb, number in _METRIC.findall(metrics)}
 
 
+def parse_busy(stat: str) -> tuple[int, int]:
+    """Return the clock ticks in which the machine worked, and all ticks, from /proc/stat."""
+    # user nice system idle iowait irq softirq steal; see proc(5). Guests are in user and nice.
+    ticks = [int(word) for word in stat.splitlines()[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
 def table(costs: Sequence[Cost]) -> str:
     """Return one line a member, the primary first, then the budgets and Patroni's numbers."""
     ordered = sorted(costs, key=lambda it: (it.role != "primary", it.member))

@@ -9,6 +9,7 @@ from tests.bench.cost import (
     Look,
     NotMeasuredError,
     cost,
+    parse_busy,
     parse_cpu,
     parse_memory,
     parse_requests,
@@ -64,6 +65,11 @@ def test_requests_are_read_by_their_verb() -> None:
         'pgset_info{set="bench",version="0.1.0"} 1.0\n'
     )
     assert parse_requests(metrics) == {"list": 3.0, "update": 1250.0}
+
+
+def test_a_machine_that_is_idle_or_waits_for_its_disk_is_not_busy() -> None:
+    stat = "cpu  10 20 30 400 500 6 7 8 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+    assert parse_busy(stat) == (81, 981)
 
 
 def test_the_table_has_the_primary_first_and_the_budgets_beneath() -> None:

@@ -56,7 +56,7 @@ def test_there_is_a_safe_order_for_every_step(
     for _ in range(10):
         if old == goal:
             return
-        new = next_promise(old, goal, durability)
+        new = next_promise(old, goal, durability, may_lead=NAMES)
         assert new != old
         # Either the record may change first, or PostgreSQL may.
         assert old.implies(new, LEADER) or new.implies(old, LEADER)
@@ -72,8 +72,10 @@ def test_sync_has_every_commit_on_each_voter_and_quorum_on_most() -> None:
 
 
 def test_a_change_of_durability_is_one_step() -> None:
-    assert next_promise(promise("pab", 3), promised("pab", "quorum"), "quorum") == promise("pab", 2)
-    assert next_promise(promise("pab", 3), NONE, "async") == NONE
+    assert next_promise(promise("pab", 3), promised("pab", "quorum"), "quorum", NAMES) == promise(
+        "pab", 2
+    )
+    assert next_promise(promise("pab", 3), NONE, "async", NAMES) == NONE
 
 
 def test_the_standbys_that_commits_wait_for_are_the_voters_but_the_primary() -> None:
@@ -115,3 +117,14 @@ def test_who_is_as_far_as_that_has_every_commit_that_keeps_the_promise(
         holders = frozenset(name for name in NAMES if end[name] >= position)
         if keeps(holders, kept):
             assert furthest >= (1, position)
+
+
+def test_where_most_voters_are_gone_for_good_all_that_stay_must_have_everything() -> None:
+    """Scaled from five to two at once: no majority of five will ever answer again."""
+    step = next_promise(promise("pabcd", 3), promised("pa", "quorum"), "quorum", may_lead="pa")
+    assert step == promise("pa", 2)
+    larger = next_promise(promise("pabcd", 3), promised("pab", "quorum"), "quorum", may_lead="pab")
+    assert larger == promise("pab", 3)
+    assert next_promise(larger, promised("pab", "quorum"), "quorum", "pab") == promise("pab", 2)
+    still_there = next_promise(promise("pabcd", 3), promised("pa", "quorum"), "quorum", "pabcd")
+    assert still_there == promise("pacd", 3)
