@@ -34,11 +34,12 @@ check:
 	$(VENV) ruff format --check .
 	$(VENV) mypy
 	$(VENV) lint-imports
-	$(VENV) pytest -q -m "not cluster and not postgres"
+	$(VENV) pytest -q -m "not cluster and not postgres and not simulate"
 
 test: check
 	$(LOCAL) prepare
-	$(VENV) pytest -v -m "cluster or postgres"
+	$(VENV) python -m tests.simulator --schedules 5000
+	$(VENV) pytest -v -m "cluster or postgres or simulate"
 
 simulate:
 	@$(VENV) python -m tests.simulator --schedules $(or $(SCHEDULES),5000)

@@ -43,6 +43,12 @@ SELECT system.system_identifier,
        current_setting('synchronous_standby_names') AS synchronous,
        pg_is_in_recovery() AND receiver.pid IS NULL
            AND current_setting('primary_conninfo') = '' AS detached,
+       -- A standby that starts replays its own WAL first, and only then looks for more.
+       CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
+           EXISTS (SELECT FROM pg_stat_activity
+                   WHERE backend_type = 'startup'
+                         AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
+           ELSE true END AS exhausted,
        substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)') AS upstream,
        (SELECT string_agg(
                    concat_ws(' ', coalesce(flush_lsn, '0/0'),
@@ -86,12 +92,15 @@ class Lookout:
         self._synchronous: str | None = None
         self._synchronous_since = 0.0
         self._waits_from: int | None = None
+        self._exhausted = False
+        """Whether the server has replayed all WAL that it had when it started."""
         self._oldest_wal: int | None = None
         self._oldest_wal_at = float("-inf")
 
     def lost(self) -> None:
         """Forget what holds for one life of the server only: it was not seen for a while."""
         self._synchronous = None
+        self._exhausted = False
         self._oldest_wal_at = float("-inf")
 
     def look(self, connection: Connection, seconds: float) -> tuple[ServerState, dict[str, Any]]:
@@ -111,12 +120,14 @@ class Lookout:
             replayed,
             synchronous,
             detached,
+            exhausted,
             upstream,
             followers,
             slots,
         ) = self._ask(connection, seconds)
         in_recovery = recovery == "t"
-        position = _bytes(lsn)
+        self._exhausted = self._exhausted or exhausted == "t"
+        position = _bytes(lsn) if self._exhausted else None
         self._note_setting(synchronous or "", position if reloaded else None)
         members, number = parse_synchronous_standby_names(synchronous or "") or ((), 0)
         heard = self._hear(followers, began)

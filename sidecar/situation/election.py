@@ -43,10 +43,14 @@ class ElectionWords(MemberWords):
     @word
     def places(self) -> Mapping[str, Place]:
         """Where each member's data ends, of those who told."""
+        # What a control file tells is only where the last checkpoint was.
         told = {
             peer.name: place_of(peer)
             for peer in self.peers_with_data
-            if peer.well and (peer.detached or not self.commits_may_go_on)
+            if peer.running
+            and peer.position is not None
+            and peer.well
+            and (peer.detached or not self.commits_may_go_on)
         }
         return told | {self.seen.me.name: self.place}
 

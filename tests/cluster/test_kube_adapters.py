@@ -21,7 +21,7 @@ from certs.authority import make_authority
 from deploy.demo.play import local_cluster
 from deploy.demo.stage import Stage
 from sidecar import contract
-from sidecar.action import Attention, RenewLease, SetRole
+from sidecar.action import Attention, RenewLease, SetRole, TakeLease
 from sidecar.kube.client import (
     ApiClient,
     ApiError,

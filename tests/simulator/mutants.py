@@ -1,0 +1,178 @@
+"""Rules that are broken on purpose, one way each: what the simulator has to find."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sidecar.action import (
+    Action,
+    AskToStay,
+    Clone,
+    Decision,
+    DeleteOwnPod,
+    Reclone,
+    RunInitdb,
+    SetRole,
+    SetSynchronous,
+    StopPostgres,
+    TakeLease,
+)
+from sidecar.decide import decide
+from sidecar.observation import DataState, Observation, ServerState
+from sidecar.settings import Settings
+from sidecar.situation import Situation
+from sidecar.table import TABLE
+from tests.simulator.runner import Decide
+from tests.simulator.schedule import Fault, Schedule, from_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """Broken rules, and the invariant that does not hold with them."""
+
+    name: str
+    invariant: str
+    decide: Decide
+    faults: tuple[Fault, ...] = ()
+    """What shows it; where empty, the schedules' own faults do."""
+    durabilities: frozenset[str] = frozenset()
+    """Empty: any."""
+
+    def schedules(self, most: int) -> Iterator[Schedule]:
+        """Yield schedules that may show it."""
+        for seed in range(most):
+            schedule = from_seed(seed)
+            if self.durabilities and schedule.durability not in self.durabilities:
+                continue
+            yield replace(schedule, faults=self.faults) if self.faults else schedule
+
+
+def _without_rows(*names: str) -> Decide:
+    table = tuple(row for row in TABLE if row.name not in names)
+    assert len(table) == len(TABLE) - len(names)
+
+    def broken(observation: Observation, settings: Settings) -> Decision:
+        situation = Situation(observation, settings)
+        row = next(row for row in table if row.holds(situation))
+        return Decision(row.name, row.name, row.attention, tuple(row.actions(situation)))
+
+    return broken
+
+
+def _each(change: Callable[[Action, Observation], Action | None]) -> Decide:
+    def broken(observation: Observation, settings: Settings) -> Decision:
+        decision = decide(observation, settings)
+        if not decision.actions:
+            return decision
+        changed = (change(action, observation) for action in decision.actions)
+        return replace(decision, actions=tuple(action for action in changed if action is not None))
+
+    return broken
+
+
+def _never(*kinds: type) -> Decide:
+    return _each(lambda action, _: None if isinstance(action, kinds) else action)
+
+
+def _strip_nobody(action: Action, observation: Observation) -> Action | None:
+    others = isinstance(action, SetRole) and action.uid != observation.me.uid
+    return None if others else action
+
+
+def _label_all_replicas(action: Action, _: Observation) -> Action:
+    if isinstance(action, SetRole) and action.value is None:
+        return replace(action, value="replica")
+    return action
+
+
+def _label_before(observation: Observation, settings: Settings) -> Decision:
+    """The label first, then the Lease."""
+    decision = decide(observation, settings)
+    if any(isinstance(action, TakeLease) for action in decision.actions):
+        label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
+        return replace(decision, actions=(label, *decision.actions))
+    return decision
+
+
+def _only_fast_stops(action: Action, _: Observation) -> Action:
+    return replace(action, signal=signal.SIGINT) if isinstance(action, StopPostgres) else action
+
+
+def _believe_that_commits_wait(observation: Observation, settings: Settings) -> Decision:
+    """Who streams is taken for one whom each commit waits for."""
+    postgres = observation.postgres
+    if postgres.state is not ServerState.WRITABLE:
+        return decide(observation, settings)
+    names = tuple(sorted(follower.name for follower in postgres.followers))
+    believed = replace(postgres, waits_for=names, waits_for_number=len(names), waits_from=0)
+    decision = decide(replace(observation, postgres=believed), settings)
+    actions = tuple(a for a in decision.actions if not isinstance(a, SetSynchronous))
+    return replace(decision, actions=(*actions, SetSynchronous((), 0)))
+
+
+def _all_are_complete(observation: Observation, settings: Settings) -> Decision:
+    """Whoever answers is taken for one that has everything."""
+    return decide(replace(observation, complete_peers=frozenset(observation.peers)), settings)
+
+
+def _initdb_when_empty(observation: Observation, settings: Settings) -> Decision:
+    """An empty directory of the first pod is reason enough."""
+    decision = decide(observation, settings)
+    bootstrap = observation.bootstrap
+    if (
+        bootstrap.running
+        and bootstrap.busy is None
+        and bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
+        and decision.situation in ("Cloning", "WaitingForLeader")
+    ):
+        return replace(decision, actions=(RunInitdb(),))
+    return decision
+
+
+def _clone_over(action: Action, _: Observation) -> Action:
+    return Clone(action.system_identifier) if isinstance(action, Reclone) else action
+
+
+def _release_when_slow(observation: Observation, settings: Settings) -> Decision:
+    """A holder whose watch is late gives up."""
+    decision = decide(observation, settings)
+    lease = observation.lease
+    renewed_at = lease.renewed_at if lease else None
+    if decision.situation == "Leading" and renewed_at is not None:
+        late = observation.now - renewed_at > settings.renew_interval + 1.0
+        return replace(decision, actions=(StopPostgres(signal.SIGINT),)) if late else decision
+    return decision
+
+
+_LAGGARD: Final = (
+    Fault(60.0, "slow_disk", 1, 60.0, "3.0"),
+    Fault(80.0, "kill_postmaster", -1),
+)
+_APART: Final = (Fault(60.0, "cut_from_peers", 1, 100.0),)
+_FAR_BEHIND: Final = (
+    Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
+    Fault(80.0, "cut_node", -1, 100.0),
+)
+_SYNC: Final = frozenset({"sync", "sync-strict"})
+
+MUTANTS: Final = (
+    Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
+    Mutant("who does not follow keeps its label", "I1", _each(_label_all_replicas), _APART),
+    Mutant("the label comes before the Lease", "I1", _label_before),
+    Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
+    Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops)),
+    Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, _LAGGARD, _SYNC),
+    Mutant("what others may have is not asked", "I3",
+           _without_rows("MissingCommits", "YieldingToPeer"), durabilities=frozenset({"quorum"})),
+    Mutant("handed over to whoever is there", "I3", _all_are_complete, _LAGGARD),
+    Mutant("led by whoever is far behind", "I3",
+           _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),
+    Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),
+    Mutant("cloned over what there is", "I4", _each(_clone_over)),
+    Mutant("who has diverged stays so", "I5", _never(DeleteOwnPod)),
+    Mutant("nobody takes an expired Lease", "I5",
+           _each(lambda a, _: None if isinstance(a, TakeLease) and a.expired else a)),
+    Mutant("no question whether to stay", "I6", _never(AskToStay)),
+    Mutant("a late renewal is given up", "I6", _release_when_slow),
+)  # fmt: skip

@@ -1,0 +1,95 @@
+"""The invariants, over random schedules, recorded ones, and rules that are broken on purpose."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.simulator import golden
+from tests.simulator.mutants import MUTANTS, Mutant
+from tests.simulator.runner import run
+from tests.simulator.schedule import Fault, Schedule, from_seed
+from tests.simulator.shrink import shrink
+
+
+@pytest.mark.parametrize("first", range(0, 100, 20))
+def test_every_invariant_holds_over_random_schedules(first: int) -> None:
+    """A few for every day; `make simulate` runs any number."""
+    broken = {
+        f"python -m tests.simulator --replay {seed}": str(violation)
+        for seed in range(first, first + 20)
+        if (violation := run(from_seed(seed)).violation) is not None
+    }
+    assert broken == {}
+
+
+def test_a_seed_gives_the_same_run_each_time() -> None:
+    schedule = from_seed(7)
+    assert run(schedule, recording=True) == run(schedule, recording=True)
+
+
+def test_a_schedule_is_read_back_as_it_was_written() -> None:
+    for seed in range(50):
+        schedule = from_seed(seed)
+        assert Schedule.from_json(schedule.to_json()) == schedule
+
+
+@pytest.mark.parametrize("path", sorted(golden.FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+def test_a_recorded_run_goes_as_recorded(path: Path) -> None:
+    """PGSET_UPDATE_GOLDEN=1 records it anew; then read the difference."""
+    schedule = golden.schedule_of(path.read_text())
+    result = run(schedule, recording=True)
+    assert result.violation is None
+    if os.environ.get("PGSET_UPDATE_GOLDEN"):
+        path.write_text(golden.render(schedule, result))
+    assert golden.render(schedule, result) == path.read_text()
+
+
+@pytest.mark.simulate
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.invariant} {mutant.name}")
+def test_a_broken_rule_is_found_out(mutant: Mutant) -> None:
+    violations = (run(schedule, mutant.decide).violation for schedule in mutant.schedules(150))
+    assert any(found is not None and found.invariant == mutant.invariant for found in violations)
+
+
+QUIET = Schedule(seed=1, members=3, parallel=True, length=150.0)
+
+
+def test_a_switchover_makes_the_wished_pod_the_leader() -> None:
+    result = run(replace(QUIET, faults=(Fault(60.0, "switchover", 2),)))
+    assert (result.violation, result.leader, result.promotions) == (None, "pg-2", 2)
+
+
+def test_a_switchover_to_a_pod_that_is_not_there_changes_nothing() -> None:
+    result = run(replace(QUIET, faults=(Fault(60.0, "switchover", 7),)))
+    assert (result.violation, result.leader, result.promotions) == (None, "pg-0", 1)
+
+
+@pytest.mark.parametrize("members", [2, 3, 4, 5])
+@pytest.mark.parametrize("durability", ["async", "sync", "sync-strict", "quorum"])
+def test_a_rolling_update_takes_two_failovers_at_the_most(members: int, durability: str) -> None:
+    schedule = replace(QUIET, members=members, durability=durability, length=300.0)
+    result = run(replace(schedule, faults=(Fault(60.0, "roll"),)))
+    assert result.violation is None
+    assert result.promotions <= 1 + 2
+
+
+@pytest.mark.parametrize("durability", ["async", "sync", "sync-strict", "quorum"])
+def test_a_paused_set_waits_for_its_primary(durability: str) -> None:
+    faults = (Fault(50.0, "pause", 0, 100.0), Fault(60.0, "cut_node", 0, 30.0))
+    result = run(replace(QUIET, durability=durability, faults=faults, length=200.0))
+    assert (result.violation, result.leader) == (None, "pg-0")
+
+
+def test_a_failing_schedule_is_made_smaller() -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "no fencing")
+    needed = Fault(60.0, "cut_node", -1, 60.0)
+    idle = tuple(Fault(at, "edit_lease") for at in (50.0, 55.0, 100.0))
+    schedule = replace(from_seed(1), members=3, faults=(*idle, needed))
+
+    small, result = shrink(schedule, "I2", mutant.decide, most_runs=100)
+
+    assert result.violation is not None
+    assert [fault.kind for fault in small.faults] == ["cut_node"]
+    assert small.members == 2
