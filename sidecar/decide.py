@@ -107,6 +107,9 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
         expires_at = s.seen.lease.changed_at + s.seconds_of_validity
         expiry = max(expires_at, s.seen.promised_until or 0.0)
         moments.append(expiry - s.seen.now)
+        lost_at = s.seen.lease.changed_at + s.last_moment_of_the_holder
+        if lost_at > s.seen.now:
+            moments.append(lost_at - s.seen.now + SHORTEST_TICK)
     if s.recorded_as_holder and s.others_who_may_lead and s.members_heard_ago < SILENCE:
         moments.append(SILENCE - s.members_heard_ago + SHORTEST_TICK)
     if s.nobody_holds:

@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from typing import Final
 
 from sidecar.act import Actor
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
+
+_FIRST_TRY_SECONDS: Final = 1.0
 
 _STAY_SECONDS: Final = 5.0
 _SERVICE_SECONDS: Final = 2.0
@@ -82,7 +85,9 @@ class Loop:
         decision = decide(observation, settings)
         to_fence = seconds_to_fence(observation, settings)
         right = seconds_of_right(observation, settings)
-        self._adapters.client.hurry(_moment(observation, to_fence))
+        self._adapters.client.hurry(
+            min(_moment(observation, to_fence), _moment(observation, _first_try(observation)))
+        )
         if to_fence is None:
             self._watchdog.trust_until(None)
         else:
@@ -96,8 +101,11 @@ class Loop:
         return observation
 
     def _pause(self, seconds: float) -> None:
-        threading.Event().wait(_MIN_PAUSE)
-        self._happened.wait(seconds - _MIN_PAUSE)
+        ended_at = self._adapters.clock()
+        if self._happened.wait(seconds):
+            too_soon = ended_at + _MIN_PAUSE - self._adapters.clock()
+            if too_soon > 0:
+                time.sleep(too_soon)
         self._happened.clear()
 
     def _may_leave(self, observation: Observation) -> bool:
@@ -127,6 +135,12 @@ class Loop:
             self._adapters.lease.release(heir)
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
+
+
+def _first_try(observation: Observation) -> float | None:
+    """Return the seconds that requests get while the API server answers: it takes milliseconds, and
+    a cut-off is noticed the sooner. Once it has not answered, it gets all the time there is."""
+    return None if observation.renewal_failed_at is not None else _FIRST_TRY_SECONDS
 
 
 def _moment(observation: Observation, seconds: float | None) -> float:

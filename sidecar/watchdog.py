@@ -6,12 +6,16 @@ that is frozen as a whole; this one is for a loop that is stuck while the proces
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 _log = logging.getLogger(__name__)
 
 _SECONDS: Final = 0.25
+_MOST_SECONDS: Final = 1.0
+"""Between looks while nothing is due. The loop never sets a moment that is nearer: the escalation
+before it takes longer."""
 
 
 class Watchdog:
@@ -42,4 +46,6 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             self.check()
-            threading.Event().wait(_SECONDS)
+            kill_at = self._kill_at
+            left = _MOST_SECONDS if kill_at is None else kill_at - self._clock()
+            time.sleep(min(max(left, _SECONDS), _MOST_SECONDS))

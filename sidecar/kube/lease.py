@@ -231,15 +231,31 @@ class LeaseKeeper:
         sent_at = self._clock()
         try:
             written = self._compare_and_swap(record)
-        except ConflictError:
+        except (ConflictError, NotFoundError):
             self._answered_at = self._clock()
             # A watch can be silent for a minute before it is given up: without a look of our own
             # each renewal would meet the same conflict until the holder has to fence.
-            self.look()
-            raise
+            if not self._was_deleted_under(record):
+                raise
+            written = self._client.create(self._collection, with_record(self._new(), record))
         with self._lock:
             self._renewed_at = sent_at
         self._mirror.learn(written)
+
+    def _was_deleted_under(self, record: LeaseRecord) -> bool:
+        """Look at the Lease; tell whether this is a renewal of one that somebody has deleted.
+
+        Its holder makes it anew as it was, for a ttl is left in which nobody else will; a create
+        fails where somebody has.
+        """
+        held = self._seen.record.holder if self._seen and self._seen.record else ""
+        try:
+            self._mirror.learn(self._client.get(f"{self._collection}/{self._name}"))
+        except NotFoundError:
+            return record.holder == held == str(self._me)
+        except ApiError:
+            return False
+        return False
 
     def _compare_and_swap(self, record: LeaseRecord) -> Json:
         if not record.resource_version:

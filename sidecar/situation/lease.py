@@ -87,6 +87,22 @@ class LeaseWords:
         return max(self.record.ttl if self.record else 0, self.settings.ttl)
 
     @word
+    def last_moment_of_the_holder(self) -> float:
+        """Seconds without renewal after which the holder's PostgreSQL has got its SIGKILL."""
+        return self.seconds_of_validity * (1 - FENCING_SHARE / 3)
+
+    @word
+    def holder_is_lost(self) -> bool:
+        """It has not been seen to renew for so long that it cannot be writable any more."""
+        lease = self.seen.lease
+        return (
+            self.another_holds
+            and lease is not None
+            and not self.has_promised
+            and self.seen.now - lease.changed_at > self.last_moment_of_the_holder
+        )
+
+    @word
     def has_promised(self) -> bool:
         """The holder was told that this member will not take the Lease yet."""
         return self.seen.promised_until is not None and self.seen.now < self.seen.promised_until

@@ -36,6 +36,9 @@ FRESH_CHECKPOINT: Final = 30.0
 UNWELL_PATIENCE: Final = 3.0
 """Seconds for which new connections must have failed to write before another member leads."""
 
+UNWELL_STOP_PATIENCE: Final = 1.0
+"""Seconds that a server which hangs anyway gets for each signal."""
+
 STOP_PATIENCE: Final = 3.0
 """Seconds that a shutdown may hang before the next, harder signal."""
 

@@ -14,7 +14,7 @@ from sidecar.action import (
     StopPostgres,
 )
 from sidecar.situation import Situation
-from sidecar.situation.patience import STOP_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.patience import STOP_PATIENCE, UNWELL_PATIENCE, UNWELL_STOP_PATIENCE
 from sidecar.table.steps import (
     HARDER_AND_HARDER,
     Row,
@@ -40,12 +40,13 @@ def _accept_switchover(s: Situation) -> Iterator[Action]:
 
 def _stop(s: Situation) -> Iterator[Action]:
     """Stop fast; harder where that hangs, since all that counts is on the disk of another."""
-    elapsed = 0.0
+    step = 0.0
     if s.is_down:
-        elapsed = s.in_this_state_for
+        step = s.in_this_state_for / STOP_PATIENCE
     elif s.is_unwell and s.seen.postgres.unwell_since is not None:
-        elapsed = s.seen.now - s.seen.postgres.unwell_since - UNWELL_PATIENCE
-    index = min(len(HARDER_AND_HARDER) - 1, int(elapsed / STOP_PATIENCE))
+        unwell_for = s.seen.now - s.seen.postgres.unwell_since
+        step = (unwell_for - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
+    index = min(len(HARDER_AND_HARDER) - 1, int(step))
     yield StopPostgres(HARDER_AND_HARDER[index])
     yield from renewal(s)
 

@@ -13,7 +13,7 @@ from sidecar.action import (
     SetSynchronous,
 )
 from sidecar.situation import Situation
-from sidecar.table.steps import Row, own_role
+from sidecar.table.steps import Row, own_role, strip_other_primaries
 
 
 def _rejoin(s: Situation) -> Iterator[Action]:
@@ -36,6 +36,9 @@ def _follow(s: Situation) -> Iterator[Action]:
         yield KeepSlots(())
     if not s.would_wait_as_it_should:
         yield SetSynchronous(*s.standbys_if_it_led)
+    if s.holder_is_lost:
+        # A second before anybody can promote, so that kube-proxy has its next sync free for that.
+        yield from strip_other_primaries(s)
 
 
 REPLICA: Final = (

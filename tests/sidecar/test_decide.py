@@ -740,7 +740,7 @@ def test_in_a_rolling_update_a_pod_leads_that_has_been_rolled() -> None:
 
 
 def test_a_primary_on_which_nobody_new_can_write_is_stopped_harder_and_harder() -> None:
-    for seconds, sent in ((3.5, signal.SIGINT), (6.5, signal.SIGQUIT), (9.5, signal.SIGKILL)):
+    for seconds, sent in ((3.5, signal.SIGINT), (4.5, signal.SIGQUIT), (5.5, signal.SIGKILL)):
         hung = replace(WRITABLE, unwell_since=NOW - seconds)
         unwell = replace(LEADER, postgres=hung, peers=peer(1))
         assert decide(unwell, SETTINGS).actions[-1] == StopPostgres(sent)
@@ -891,6 +891,13 @@ def test_while_all_members_let_it_a_holder_goes_on() -> None:
     assert decide(excused, SETTINGS).situation == "Leading"
     refused = replace(UNANSWERED, lease=replace(long_ago, excused_at=NOW - 7))
     assert decide(refused, SETTINGS).situation == "Fencing"
+
+
+def test_a_lost_primary_loses_its_label_a_second_before_anybody_can_promote() -> None:
+    late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.1))
+    assert decide(late, SETTINGS).actions == (SetRole("orders-1", "uid-1", None),)
+    promised = replace(late, promised_until=NOW + 1)
+    assert decide(promised, SETTINGS).actions == ()
 
 
 def test_who_has_promised_does_not_take_the_lease() -> None:

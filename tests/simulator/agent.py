@@ -762,13 +762,20 @@ class Agent:
             written = yield from api.request(self, lambda: api.put_lease(record))
         except ConflictError:
             self.heard_at = self.clock()
+            written = None
+            seen = self.seen_record
+            held = seen is not None and seen.holder == record.holder == self.identity
             with contextlib.suppress(ApiError):
                 version, present = yield from api.request(
                     self, lambda: (api.lease_version, api.lease)
                 )
                 if present is not None:
                     self.hear_lease(version, present, wakes=True)
-            raise
+                elif held:
+                    anew = replace(record, resource_version="")
+                    written = yield from api.request(self, lambda: api.put_lease(anew))
+            if written is None:
+                raise
         self.renewed_at = sent_at
         old = self.record
         news = old is None or not same_but_for_time(old, written)
