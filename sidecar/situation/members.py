@@ -109,8 +109,15 @@ class MemberWords(ServerWords):
 
     @word
     def silent(self) -> frozenset[str]:
-        """Members that have yet to say what data they have, before a first leader is chosen."""
-        said = {name for name, peer in self.seen.peers.items() if peer.has_data is not None}
+        """Members that have yet to say what data they have, before a first leader is chosen.
+
+        Who has some tells how much once its server has replayed it: a control file says less.
+        """
+        said = {
+            name
+            for name, peer in self.seen.peers.items()
+            if peer.has_data is False or (peer.has_data and peer.running and peer.position)
+        }
         return (self.wanted_members | set(self.other_pods)) - said - {self.seen.me.name}
 
     @word

@@ -35,8 +35,9 @@ def _wait_for_server(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     # A stopped primary refuses at once and keeps its label until the next one takes it away: an
     # empty Service would cost its clients more.
-    was_primary = s.my_pod is not None and s.my_pod.role == s.settings.primary_value
-    if not s.recorded_as_holder and not (s.has_stopped and was_primary):
+    was_primary = s.last_leader == s.seen.me.name
+    labelled = s.my_pod is not None and s.my_pod.role == s.settings.primary_value
+    if not s.recorded_as_holder and not (s.has_stopped and was_primary and labelled):
         yield from own_role(s, None)
 
 

@@ -356,6 +356,9 @@ def test_a_replica_follows_the_holder_of_the_lease_and_nobody_else() -> None:
 def test_a_stopped_primary_keeps_its_label_until_the_next_one_takes_it() -> None:
     released = replace(LEADER, lease=lease(OTHERS, renewed_at=None), postgres=DOWN)
     assert situation_and_actions(released) == ("Down", ())
+    never = replace(OTHERS, history=(Leadership(1, "orders-1", ""),))
+    admitted = replace(released, lease=lease(never, renewed_at=None))
+    assert situation_and_actions(admitted) == ("Down", (SetRole("orders-0", "uid-0", None),))
     starting = replace(released, postgres=replace(DOWN, alive=True))
     assert situation_and_actions(starting) == ("Down", (SetRole("orders-0", "uid-0", None),))
 

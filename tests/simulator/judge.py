@@ -18,7 +18,8 @@ I3  No commit that a client was told of is missing on a server that becomes writ
 I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory.
 I5  Once faults have stopped: one writable server, which has the Lease and the label, takes
     commits, and every other wanted member streams from it; within `Run.settled_by`. Unless, by
-    the record, volumes that were destroyed or scaled away may have been all that had some commit.
+    the record, volumes that were destroyed or scaled away may have been all that had some commit,
+    or that had followed the last primary.
 I6  A primary to which nothing happened stays: no fault on its pod, machine or server, and no wish.
     The API server's outage is none, as long as nothing else is wrong.
 """
@@ -301,11 +302,15 @@ class Judge:
         away with their members, and nobody who is left can know."""
         cluster = self.run.cluster
         lease = cluster.api.lease
-        directories = (cluster.directories.get(n) for n in range(cluster.wanted))
+        directories = [cluster.directories.get(n) for n in range(cluster.wanted)]
         if not any(each is not None and each.branch is not None for each in directories):
             return True
         if lease is None or any(life.server and life.server.could_write for life in cluster.lives):
             return False
+        branches = [each.branch.number for each in directories if each and each.branch]
+        if lease.timeline is not None and max(branches) < lease.timeline:
+            # Nobody is left who was ever on the timeline that the last primary led on.
+            return True
         wanted = {f"{self.run.settings.set_name}-{n}" for n in range(cluster.wanted)}
         there = wanted - self.run.lost_volumes
         return 0 < lease.copies <= len(set(lease.voters) - there)
