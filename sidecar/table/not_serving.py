@@ -112,7 +112,14 @@ NOT_SERVING: Final = (
     ),
     Row(
         "Promoting",
-        lambda s: s.is_in_recovery and s.holds_lease and not s.is_leaving,
+        # Where the API server is silent the new timeline could not be recorded, and another member
+        # could begin one of the same number, which nothing would tell from this one.
+        lambda s: (
+            s.is_in_recovery
+            and s.holds_lease
+            and not s.is_leaving
+            and s.seen.renewal_failed_at is None
+        ),
         _promote,
         "promoting PostgreSQL",
     ),

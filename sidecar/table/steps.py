@@ -81,6 +81,7 @@ def renewal(s: Situation) -> Iterator[Action]:
         renewed_at is None
         or s.seen.now - renewed_at >= s.settings.renew_interval
         or (s.may_be_cut_off and s.api_heard_ago > SILENCE)
+        or s.seen.renewal_failed_at is not None
     )
     if due or known != recorded:
         yield known

@@ -304,6 +304,13 @@ def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
     assert situation_and_actions(crashed) == ("Promoting", (Promote(1),))
 
 
+def test_nothing_is_promoted_while_the_new_timeline_could_not_be_recorded() -> None:
+    crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
+    silent = replace(crashed, renewal_failed_at=NOW - 0.1)
+    situation, actions = situation_and_actions(silent)
+    assert (situation, [type(action) for action in actions]) == ("Resuming", [RenewLease])
+
+
 def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
     taken = replace(
         LEADER,

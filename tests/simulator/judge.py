@@ -220,6 +220,8 @@ class Judge:
         if value != self.run.settings.primary_value or self.run.cluster.api.lands_late:
             return
         life = self.run.cluster.pods[name]
+        # From here on the label is its sidecar's own.
+        self.falsely_admitted = [each for each in self.falsely_admitted if each is not life]
         server, lease = life.server, self.run.cluster.api.lease
         holds = lease is not None and lease.holder == f"{name}_{uid}"
         if server is not None and server.accepts and not server.could_write and not holds:

@@ -431,6 +431,9 @@ class Run:
     def _break_watch(self, fault: Fault) -> None:
         life = self._life(fault.target)
         if life is not None and life.agent is not None:
+            # To a sidecar that starts meanwhile it is as if the API server were away.
+            until = self.world.now + fault.seconds + self.settings.ttl
+            self.judge.api_fault_until = max(self.judge.api_fault_until, until)
             life.agent.break_watch(min(fault.seconds, 75.0))
 
     def _slow_watch(self, fault: Fault) -> None:
