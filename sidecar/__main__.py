@@ -5,8 +5,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
+
+import waitress
 
 from sidecar import contract
 from sidecar.act import Actor
@@ -29,7 +32,6 @@ from sidecar.promises import Promises, Respondent
 from sidecar.report.http import Application
 from sidecar.report.log import configure_logging
 from sidecar.report.metrics import Metrics
-from sidecar.report.server import HttpServer
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
@@ -107,15 +109,15 @@ def main() -> int:
         pods=adapters.pods.observe,
         clock=clock,
     )
-    application = Application(
-        reporter,
-        Metrics(reporter, settings.set_name, requests=client.requests),
-        settings,
-        refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
-        respondent=respondent,
+    _serve(
+        Application(
+            reporter,
+            Metrics(reporter, settings.set_name, requests=client.requests),
+            settings,
+            refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
+            respondent=respondent,
+        )
     )
-    # On every address of the pod: probes come from the node, peers from other pods.
-    HttpServer(application, contract.SIDECAR_PORT).start()
     loop.run()
     return 0
 
@@ -124,6 +126,21 @@ def _kill(adapters: Adapters) -> None:
     directory = adapters.bootstrap.data_directory()
     if directory is not None:
         process.send(directory, signal.SIGKILL)
+
+
+def _serve(application: Application) -> None:
+    """Answer on every address of the pod; probes come from the node, peers from other pods."""
+    server = waitress.create_server(
+        application,
+        listen=f"*:{contract.SIDECAR_PORT}",
+        threads=4,
+        ident="pgset",
+        # A peer or a probe says little and takes little time; nobody may hold a thread for long.
+        channel_timeout=10,
+        connection_limit=100,
+        max_request_body_size=65536,
+    )
+    threading.Thread(target=server.run, name="http", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ NOT_RUN_HERE = {
     ),
     "make test": "it runs this",
     "make check": "make test runs it first",
+    "make simulate": "make test runs it before",
+    "make chaos FAULT=pod-deleted ROUNDS=3": "each fault is a test of its own, in test_chaos",
+    "make bench-agent": "test_bench runs it for a shorter time",
     "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
     "make cluster-down": "likewise",
 }
@@ -83,6 +86,11 @@ def orders(stage: Stage) -> dict[str, Any]:
     }
 
 
+def led_by(primary: str) -> dict[str, str]:
+    names = ("orders-0", "orders-1", "orders-2")
+    return {name: "primary" if name == primary else "replica" for name in names}
+
+
 def ready(stage: Stage) -> dict[str, str]:
     return roles(stage, "orders", NAMESPACE)
 
@@ -100,6 +108,8 @@ def test_every_command(shop: Stage) -> None:
     for command in commands():
         if command in NOT_RUN_HERE:
             continue
+        if "switchover-to" in command:
+            shop.wait(lambda: ready(shop) == led_by("orders-0"), "the README's three members")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=CHECKOUT,
@@ -110,10 +120,11 @@ def test_every_command(shop: Stage) -> None:
             timeout=600,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        if command.startswith("kubectl -n shop annotate"):
+        if command.endswith("pgset.dev/enabled=true"):
             shop.wait(lambda: ready(shop) == {"orders-0": "primary"}, "the primary")
-    three = {"orders-0": "primary", "orders-1": "replica", "orders-2": "replica"}
-    shop.wait(lambda: ready(shop) == three, "the README's three members")
+        if "switchover-to" in command:
+            shop.wait(lambda: ready(shop) == led_by("orders-1"), "the switchover")
+    shop.wait(lambda: ready(shop) == led_by("orders-1"), "the README's three members")
 
 
 @pytest.mark.parametrize(
