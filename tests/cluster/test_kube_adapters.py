@@ -971,7 +971,7 @@ def test_who_takes_over_keeps_the_promise_and_the_wish_and_ends_the_hand_over(
     one.keeper.release("a-1")
     other.wait("")
     released = other.record()
-    other.keeper.take(TakeLease(expired=False))
+    other.keeper.take(TakeLease(expired=False, voters=("a-0", "a-1"), copies=2))
     taken = other.record()
     assert (released.heir, taken.heir) == ("a-1", None)
     kept = (5, ("a-0", "a-1"), 2, "a-1")
