@@ -156,7 +156,7 @@ def bad_input_is_refused(stage: Stage) -> None:
     output = stage.fail(
         "annotate", "statefulset", "pgset", "pgset.dev/ttl=10 minutes", "--overwrite"
     )
-    _expect("10 minutes" in output and "8s" in output, True, output)
+    _expect("10 minutes" in output and "9s" in output, True, output)
     annotations = stage.get("statefulset", "pgset")["metadata"]["annotations"]
     _expect("pgset.dev/ttl" in annotations, False, "the annotation on the StatefulSet")
 

@@ -313,7 +313,13 @@ class Judge:
         if lease.timeline is not None and max(branches) < lease.timeline:
             # Nobody is left who was ever on the timeline that the last primary led on.
             return True
-        wanted = {f"{self.run.settings.set_name}-{n}" for n in range(cluster.wanted)}
+        set_name = self.run.settings.set_name
+        with_data = {
+            f"{set_name}-{n}" for n, each in enumerate(directories) if each and each.branch
+        }
+        if lease.members and not with_data & set(lease.members):
+            return True
+        wanted = {f"{set_name}-{n}" for n in range(cluster.wanted)}
         there = wanted - self.run.lost_volumes
         return 0 < lease.copies <= len(set(lease.voters) - there)
 

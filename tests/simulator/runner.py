@@ -332,7 +332,15 @@ class Run:
         if life is not None:
             node = life.node
             node.kubelet_stopped = True
-            self._end(fault, lambda: setattr(node, "kubelet_stopped", False))
+
+            def end() -> None:
+                node.kubelet_stopped = False
+                for other in self.cluster.lives:
+                    if other.node is node and other.agent is None:
+                        # Only now can anybody stop what a dead sidecar has left running.
+                        self.helpless[other.name] = self.world.now
+
+            self._end(fault, end)
 
     def _reboot_node(self, fault: Fault) -> None:
         life = self._hit(fault)
