@@ -43,7 +43,7 @@ from sidecar.postgres.configuration import (
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.promises import PromisedError
-from sidecar.situation.patience import FENCING_SHARE
+from sidecar.situation.patience import seconds_before_fencing
 
 
 class Actor:
@@ -134,7 +134,7 @@ class Actor:
         if lease is None or lease.renewed_at is None:
             return
         # The Lease may have been taken in this very turn, when there was no deadline yet.
-        right = lease.renewed_at + adapters.settings.ttl * (1 - FENCING_SHARE)
+        right = lease.renewed_at + seconds_before_fencing(adapters.settings.ttl)
         adapters.bootstrap.note_promotion(action.from_timeline)
         # A promotion may take its time: from now on this server counts as one that may write.
         pid = process.postmaster_pid(self._data_directory())

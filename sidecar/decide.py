@@ -33,7 +33,7 @@ from sidecar.action import Action, Decision, PutStandbySignal
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation import Situation, situation_of
-from sidecar.situation.patience import ISOLATION, REATTACH_PATIENCE, SILENCE, STOP_PATIENCE
+from sidecar.situation.patience import ISOLATION, SILENCE, STOP_PATIENCE
 from sidecar.table import TABLE
 
 TICK: Final = 1.0
@@ -127,18 +127,10 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
         or (s.holds_lease and s.has_no_data)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
         or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))
-        or (s.another_holds and _is_lost(s))
+        or (s.another_holds and s.has_lost_its_primary)
     )
 
 
 def _chooses(s: Situation) -> bool:
     """While PostgreSQL stops as it should, nothing is asked that would delay what comes after."""
     return s.is_writable or s.in_this_state_for > STOP_PATIENCE
-
-
-def _is_lost(s: Situation) -> bool:
-    return (
-        s.is_in_recovery
-        and not s.seen.postgres.streaming
-        and s.in_this_state_for > REATTACH_PATIENCE
-    )

@@ -17,6 +17,7 @@ from sidecar.postgres.server import Server
 from sidecar.postgres.wal import has_wal_beyond
 from sidecar.promises import Promises
 from sidecar.settings import Settings
+from sidecar.situation.members import holder_address
 
 
 @dataclass(slots=True)
@@ -95,11 +96,10 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
 def leader_address(adapters: Adapters) -> str | None:
     """Return where the holder of the Lease is, as far as it is known, and is another pod."""
     lease = adapters.lease.newest()
-    holder = lease.record.holder if lease and lease.record else ""
-    for pod in adapters.pods.observe() or ():
-        if f"{pod.name}_{pod.uid}" == holder != str(adapters.me):
-            return pod.ip
-    return None
+    record = lease.record if lease else None
+    if record is None or record.holder == str(adapters.me):
+        return None
+    return holder_address(record, adapters.pods.observe() or ())
 
 
 def _lease(adapters: Adapters) -> LeaseView | None:

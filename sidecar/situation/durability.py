@@ -103,7 +103,9 @@ class DurabilityWords(HandOverWords):
     @word
     def waits_as_it_should(self) -> bool:
         """PostgreSQL's setting is the one that is wanted."""
-        names, number = self.standbys_to_wait_for
+        return self._waits_for(*self.standbys_to_wait_for)
+
+    def _waits_for(self, names: tuple[str, ...], number: int) -> bool:
         postgres = self.seen.postgres
         if number <= 0:
             return postgres.waits_for_number == 0
@@ -138,8 +140,4 @@ class DurabilityWords(HandOverWords):
     @word
     def would_wait_as_it_should(self) -> bool:
         """PostgreSQL's setting is the one that it would have to have as a primary."""
-        names, number = self.standbys_if_it_led
-        postgres = self.seen.postgres
-        if number <= 0:
-            return postgres.waits_for_number == 0
-        return (set(names), number) == (set(postgres.waits_for), postgres.waits_for_number)
+        return self._waits_for(*self.standbys_if_it_led)

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from sidecar.observation import LeaseRecord, Observation
 from sidecar.settings import Settings
-from sidecar.situation.patience import FENCING_SHARE, ISOLATION, SILENCE
+from sidecar.situation.patience import (
+    FENCING_SHARE,
+    ISOLATION,
+    SILENCE,
+    seconds_before_fencing,
+)
 from sidecar.situation.word import word
 
 
@@ -39,7 +44,7 @@ class LeaseWords:
     @word
     def fence_after(self) -> float:
         """Seconds without renewal after which a writable PostgreSQL is stopped."""
-        return self.settings.ttl * (1 - FENCING_SHARE)
+        return seconds_before_fencing(self.settings.ttl)
 
     @word
     def others_who_may_lead(self) -> frozenset[str]:

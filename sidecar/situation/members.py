@@ -1,14 +1,20 @@
 """The set: its pods, its members, and who of them has told what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sidecar.contract import slot_name
-from sidecar.observation import Peer, Pod
+from sidecar.observation import Identity, LeaseRecord, Peer, Pod
 from sidecar.situation.patience import READS_PATIENCE
 from sidecar.situation.server import ServerWords
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
+
+
+def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | None:
+    """Return the address of the pod that holds the Lease; None where it is not there."""
+    holder = record.holder if record else ""
+    return next((pod.ip for pod in pods if str(Identity(pod.name, pod.uid)) == holder), None)
 
 
 def ordinal(pod: str) -> int:
@@ -54,9 +60,7 @@ class MemberWords(ServerWords):
     @word
     def leader_address(self) -> str | None:
         """Where the holder of the Lease is, in the life that the Lease names."""
-        holder = self.record.holder if self.record else ""
-        named = (pod for pod in self.seen.pods or () if f"{pod.name}_{pod.uid}" == holder)
-        return next((pod.ip for pod in named), None)
+        return holder_address(self.record, self.seen.pods or ())
 
     @word
     def follows_another(self) -> bool:

@@ -5,6 +5,12 @@ from typing import Final
 FENCING_SHARE: Final = 0.3
 """The part of the ttl that is kept for stopping PostgreSQL: 3 s of 10, a second for each signal."""
 
+
+def seconds_before_fencing(ttl: int) -> float:
+    """Return for how long after a renewal was sent its holder may be writable."""
+    return ttl * (1 - FENCING_SHARE)
+
+
 COLD_START_PATIENCE: Final = 30.0
 """Seconds that a member of a set that was all down waits for the last primary to come back.
 A pod that its node must first give up for lost takes minutes; one that is merely started, less."""

@@ -114,6 +114,15 @@ class ServerWords(LeaseWords):
         return fork is not None and fork.timeline == self.timeline and self.position > fork.position
 
     @word
+    def has_lost_its_primary(self) -> bool:
+        """A standby that does not stream, and had time to find its way."""
+        return (
+            self.is_in_recovery
+            and not self.seen.postgres.streaming
+            and self.in_this_state_for > REATTACH_PATIENCE
+        )
+
+    @word
     def has_been_left_behind(self) -> bool:
         """The primary has no longer the WAL that this member would go on from."""
         primary = self.seen.peers.get(self.leader)
@@ -122,8 +131,7 @@ class ServerWords(LeaseWords):
             and primary.writable
             and primary.oldest_wal is not None
             and primary.oldest_wal > self.position
-            and not self.seen.postgres.streaming
-            and self.in_this_state_for > REATTACH_PATIENCE
+            and self.has_lost_its_primary
         )
 
     @word
