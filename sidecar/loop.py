@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
 
-_FIRST_TRY_SECONDS: Final = 1.0
+_FIRST_TRY_SECONDS: Final = 0.6
 
 _STAY_SECONDS: Final = 5.0
 _SERVICE_SECONDS: Final = 2.0

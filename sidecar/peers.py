@@ -31,6 +31,8 @@ from sidecar.situation import Situation
 
 SECONDS: Final = 0.6
 """For all answers: within a pod network each takes milliseconds, and a leader is waited for."""
+STAY_SECONDS: Final = 0.45
+"""For all answers to whether a holder may stay: it commits meanwhile, and may be cut off."""
 
 _AT_ONCE: Final = 32
 """More than any set has members: a silent one must not keep the others from being asked."""
@@ -90,7 +92,7 @@ class Peers:
         members: Iterable[str],
         record: LeaseRecord,
         *,
-        seconds: float = SECONDS,
+        seconds: float = STAY_SECONDS,
     ) -> bool:
         """Tell whether all these members leave the Lease to this holder, for a ttl from before now.
 

@@ -39,6 +39,9 @@ _POLL_SECONDS_DOWN: Final = 0.2
 """A connection that is refused costs next to nothing, and somebody waits for the server."""
 _POLL_SECONDS_SUSPICIOUS: Final = 0.25
 """Some follower should have said something by now."""
+_POLL_SECONDS_BUSY: Final = 0.25
+"""While clients write, a cut-off has to be noticed soon: when a follower was heard last is known
+only to one look, and what is acknowledged after that is what would be lost."""
 _POLL_SECONDS_PROMOTING: Final = 0.02
 """A promotion takes about 0.1 s, in which nobody can write."""
 
@@ -85,6 +88,7 @@ class Server:
         self._prepared = False
         self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
+        self._wal_grows = False
         self._last_answering_state: ServerState | None = None
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
 
@@ -197,6 +201,7 @@ class Server:
                 number = self._begun
             view = self._look()
             changed = _news(view) != _news(self._view)
+            self._wal_grows = view.position != self._view.position
             with self._looks:
                 self._view, self._ended_at, self._ended = view, self._clock(), number
                 self._looks.notify_all()
@@ -264,6 +269,8 @@ class Server:
             from_seconds, to_seconds = _SUSPICION
             if from_seconds < now - heard_at < to_seconds:
                 return _POLL_SECONDS_SUSPICIOUS
+            if self._wal_grows:
+                return _POLL_SECONDS_BUSY
         return _POLL_SECONDS
 
 
