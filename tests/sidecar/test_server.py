@@ -235,6 +235,7 @@ def test_only_so_many_answers_may_take_long_at_once_and_probes_are_none_of_them(
     served.go_on.set()
     assert {rest(client)[:12] for client in clients} == {b"HTTP/1.1 200"}
     eventually(0)
+    assert served.ask(SLOW).startswith(b"HTTP/1.1 200 ")
 
 
 def test_who_does_not_take_the_answer_is_not_waited_for(
