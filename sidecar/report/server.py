@@ -35,7 +35,7 @@ _BACKLOG: Final = 1024
 """Connections in the kernel's queue. One that finds it full comes again after a second, which is
 too late for a probe."""
 
-_CHUNK: Final = 65536
+_CHUNK: Final = 8192
 _PAUSE: Final = 0.1
 """Seconds, where the kernel has no file descriptor for a new connection."""
 
