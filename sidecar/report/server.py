@@ -40,6 +40,7 @@ _PAUSE: Final = 0.1
 """Seconds, where the kernel has no file descriptor for a new connection."""
 
 _BUSY: Final = Answer.of(503, {"error": "too many requests of this kind are being answered"})
+_FAULT: Final = Answer.of(500, {"error": "this is a fault of pgset; its log tells more"})
 
 _log = logging.getLogger(__name__)
 
@@ -198,12 +199,12 @@ class HttpServer:
     def _respond(self, request: Request, client: socket.socket) -> None:
         with client:
             try:
-                answer = self._answer(request)
+                told = self._answer(request).encode(request.method)
             except Exception:
                 # The thread has to go on: without it the kubelet would stop PostgreSQL.
                 _log.exception("%s %s could not be answered", request.method, request.path)
-                answer = Answer.of(500, {"error": "this is an error of pgset; see its log"})
-            _send(client, answer.encode(request.method))
+                told = _FAULT.encode(request.method)
+            _send(client, told)
 
     def _let_go(self, connection: _Connection) -> socket.socket:
         del self._held[connection.client.fileno()]
