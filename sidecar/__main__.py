@@ -5,11 +5,8 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
-
-import waitress
 
 from sidecar import contract
 from sidecar.act import Actor
@@ -32,6 +29,7 @@ from sidecar.promises import Promises, Respondent
 from sidecar.report.http import Application
 from sidecar.report.log import configure_logging
 from sidecar.report.metrics import Metrics
+from sidecar.report.server import HttpServer
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
@@ -130,17 +128,7 @@ def _kill(adapters: Adapters) -> None:
 
 def _serve(application: Application) -> None:
     """Answer on every address of the pod; probes come from the node, peers from other pods."""
-    server = waitress.create_server(
-        application,
-        listen=f"*:{contract.SIDECAR_PORT}",
-        threads=4,
-        ident="pgset",
-        # A peer or a probe says little and takes little time; nobody may hold a thread for long.
-        channel_timeout=10,
-        connection_limit=100,
-        max_request_body_size=65536,
-    )
-    threading.Thread(target=server.run, name="http", daemon=True).start()
+    HttpServer(application, contract.SIDECAR_PORT, waits=application.waits).start()
 
 
 if __name__ == "__main__":

@@ -28,5 +28,3 @@ def configure_logging() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # waitress warns of every request that waits for a thread, which probes may do harmlessly.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -1,13 +1,10 @@
 """What the sidecar answers over HTTP: Patroni's codes, from the newest turn of the loop."""
 
-import http.client
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import waitress
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.action import Attention, Decision
@@ -24,6 +21,7 @@ from sidecar.observation import (
     ServerState,
 )
 from sidecar.report.http import Application
+from sidecar.report.message import Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.report.status import with_fresh
@@ -402,46 +400,34 @@ def test_each_metric_names_the_set() -> None:
     assert {sample.labels["set"] for sample in samples} == {"orders"}
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    server = waitress.create_server(application(LEADING), listen="127.0.0.1:0", threads=1)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server.effective_port
-    # The workers first: one that has just answered still pulls the server's trigger. Then run()
-    # ends, where its map of sockets is empty.
-    server.task_dispatcher.shutdown()
-    server.trigger.pull_trigger(server.close)
-    thread.join(timeout=10)
+def answered(method: str) -> tuple[bytes, bytes]:
+    """Head and body of the bytes that answer this method, for a leader asked whether it leads."""
+    told = application(LEADING)(Request(method, "/primary")).encode(method)
+    head, _, body = told.partition(b"\r\n\r\n")
+    return head, body
 
 
-def request(port: int, *methods: str) -> list[tuple[int, int, bytes]]:
-    """Code, announced length and body of each answer, all over one connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    answers = []
-    for method in methods:
-        connection.request(method, "/primary")
-        response = connection.getresponse()
-        body = response.read()
-        answers.append((response.status, int(response.headers["Content-Length"]), body))
-    connection.close()
-    return answers
+def test_head_announces_the_body_that_get_brings() -> None:
+    head, body = answered("GET")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert answered("HEAD") == (head, b"")
 
 
-def test_head_announces_the_body_that_get_brings(port: int) -> None:
-    """Over one connection: a body too many or too few would garble the answer after it."""
-    first, head, last = request(port, "GET", "HEAD", "GET")
-    code, length, body = first
-    assert length == len(body) > 0
-    assert [first, head, last] == [(code, length, body), (200, length, b""), (200, length, body)]
-
-
-def test_options_has_no_body_and_announces_none(port: int) -> None:
+def test_options_has_no_body_and_announces_none() -> None:
     """HAProxy's own choice for httpchk: a client must not wait for bytes that never come."""
-    assert request(port, "OPTIONS", "OPTIONS") == [(200, 0, b""), (200, 0, b"")]
+    head, body = answered("OPTIONS")
+    assert (b"Content-Length: 0" in head.split(b"\r\n"), body) == (True, b"")
 
 
-def test_what_is_wrong_with_a_request_can_be_read_whatever_its_method(port: int) -> None:
-    [(code, length, body)] = request(port, "POST")
-    assert (code, length) == (405, len(body))
+def test_what_is_wrong_with_a_request_can_be_read_whatever_its_method() -> None:
+    head, body = answered("POST")
+    assert head.startswith(b"HTTP/1.1 405 ")
     assert "method POST is not allowed" in json.loads(body)["error"]
+
+
+def test_no_probe_is_among_what_may_wait() -> None:
+    asked = application(LEADING)
+    paths = ("/liveness", "/readyz", "/healthz", "/primary", "/replica", "/sync", "/metrics")
+    assert [path for path in paths if asked.waits(Request("GET", path))] == []
+    assert asked.waits(Request("GET", "/status", "fresh=1"))
+    assert asked.waits(Request("POST", "/failsafe"))

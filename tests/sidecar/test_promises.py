@@ -16,6 +16,7 @@ from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.peers import Peers
 from sidecar.promises import PromisedError, Promises, Respondent
 from sidecar.report.http import Application
+from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
@@ -241,12 +242,11 @@ def test_an_answer_to_an_earlier_question_is_not_believed(port: int) -> None:
     old = member.respondent.respond(body, SEAL.sign("question", body))
     assert isinstance(old.body, bytes)
     asker = Peers(HOLDER, seal=SEAL, ttl=10, clock=Clock(), port=port)
-    said, headers = old.body, [(SIGNATURE_HEADER, old.signature or "")]
+    said, headers = old.body, ((SIGNATURE_HEADER, old.signature or ""),)
 
-    def replay(environ, start_response):  # type: ignore[no-untyped-def]
-        asked = Question.decode(environ["wsgi.input"].read())
-        start_response("200 OK", headers)
-        return [said if asked.challenge else b'{"challenge": "x"}']
+    def replay(request: Request) -> Answer:
+        asked = Question.decode(request.body)
+        return Answer(200, said if asked.challenge else b'{"challenge": "x"}', headers=headers)
 
     with serving(replay, member.address, port):
         assert not asker.ask_to_stay((member.pod,), ("orders-1",), RECORD)
@@ -256,10 +256,10 @@ def test_an_answer_to_an_earlier_question_is_not_believed(port: int) -> None:
 def test_the_question_itself_sent_back_is_no_answer(port: int) -> None:
     asker = Peers(HOLDER, seal=SEAL, ttl=10, clock=Clock(), port=port)
 
-    def reflect(environ, start_response):  # type: ignore[no-untyped-def]
-        body = environ["wsgi.input"].read()
-        start_response("200 OK", [(SIGNATURE_HEADER, environ["HTTP_PGSET_SIGNATURE"])])
-        return [body if Question.decode(body).challenge else b'{"challenge": "x"}']
+    def reflect(request: Request) -> Answer:
+        signature = request.headers[SIGNATURE_HEADER.lower()]
+        said = request.body if Question.decode(request.body).challenge else b'{"challenge": "x"}'
+        return Answer(200, said, headers=((SIGNATURE_HEADER, signature),))
 
     with serving(reflect, "127.0.0.3", port):
         assert not asker.ask_to_stay((Member(1).pod,), ("orders-1",), RECORD)

@@ -1,26 +1,18 @@
-"""A WSGI application on an address of this machine, as a sidecar has it on its pod's."""
+"""The sidecar's HTTP server on an address of this machine, as a sidecar has it on its pod's."""
 
 import contextlib
-import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import waitress
-import waitress.wasyncore
+from sidecar.report.message import Answer, Request
+from sidecar.report.server import HttpServer
 
 
 @contextlib.contextmanager
-def serving(application: Any, address: str, port: int) -> Iterator[None]:
-    """Answer there until the end of the block."""
-    sockets: dict[int, Any] = {}
-    server = waitress.create_server(application, listen=f"{address}:{port}", threads=1, map=sockets)
-    thread = threading.Thread(target=server.run)
-    thread.start()
+def serving(answer: Callable[[Request], Answer], address: str, port: int) -> Iterator[HttpServer]:
+    """Answer there until the end of the block; each request in a thread of its own."""
+    server = HttpServer(answer, port, host=address.strip("[]"), waits=lambda _: True)
+    server.start()
     try:
-        yield
+        yield server
     finally:
-        # The workers first: one that has just answered still pulls the server's trigger. Then
-        # run() ends where there is no socket left.
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(sockets))
-        thread.join(timeout=10)
+        server.stop()

@@ -1,0 +1,221 @@
+"""The sockets of the sidecar's HTTP: one request to a connection, answered and closed.
+
+The kubelet asks two or three times a second for as long as the pod lives, so its questions are
+most of what a member at rest costs; and where its watchdog gets no answer, it stops PostgreSQL.
+Hence one thread that waits for all connections at once and answers what can be answered at once:
+who is slow, silent or many costs memory for a while, and no thread. A question that has to wait for
+something else gets a thread of its own, and the kubelet's need none.
+
+An answer has 17 kB at the most, which the kernel takes for any new connection, read or not: nobody
+is waited for there either.
+"""
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.report.message import Answer, Request, parse
+
+SECONDS: Final = 2.0
+"""For a whole request to arrive. The kubelet gives its probe 1 s, a member its question 0.6 s."""
+
+CONNECTIONS: Final = 256
+"""Held at once: below the 1024 file descriptors that a process has at the least, and more than
+come while a probe's request is on its way. The oldest gives way to a new one."""
+
+THREADS: Final = 16
+"""Questions at once that wait for something: more than a set has members that ask."""
+
+_BACKLOG: Final = 1024
+"""Connections in the kernel's queue. One that finds it full comes again after a second, which is
+too late for a probe."""
+
+_CHUNK: Final = 8192
+_PAUSE: Final = 0.1
+"""Seconds, where the kernel has no file descriptor for a new connection."""
+
+_BUSY: Final = Answer.of(503, {"error": "too many requests of this kind are being answered"})
+_FAULT: Final = Answer.of(500, {"error": "this is a fault of pgset; its log tells more"})
+
+_log = logging.getLogger(__name__)
+
+
+class _Connection:
+    """A client that has not sent all of its request, or is being told that it was none."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.client = client
+        self.deadline = time.monotonic() + SECONDS
+        self.received = b""
+        self.refused = False
+
+
+class HttpServer:
+    """Answers requests on every address of this machine until it is stopped."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Answer],
+        port: int,
+        *,
+        waits: Callable[[Request], bool],
+        host: str = "",
+    ) -> None:
+        """Listen; `port` 0 is any that is free, `host` only this address of the machine.
+
+        `waits` tells of a request whether `answer` may take longer than a few milliseconds.
+        """
+        self._answer = answer
+        self._waits = waits
+        both = not host and socket.has_dualstack_ipv6()
+        self._listener = socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if both or ":" in host else socket.AF_INET,
+            backlog=_BACKLOG,
+            dualstack_ipv6=both,
+        )
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
+        self._poll = select.epoll()
+        self._poll.register(self._listener, select.EPOLLIN)
+        self._held: dict[int, _Connection] = {}
+        """By file descriptor; the oldest first."""
+        self._workers: set[threading.Thread] = set()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, once each request that is being answered has been."""
+        self._stopping = True
+        # On Linux this wakes who waits for a connection; closing alone does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for worker in list(self._workers):
+            worker.join()
+        self._listener.close()
+        self._poll.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for descriptor, _ in self._poll.poll(self._seconds_left()):
+                if descriptor in self._held:
+                    self._read(self._held[descriptor])
+                elif descriptor == self._listener.fileno():
+                    self._accept()
+            self._end_late_ones()
+        for connection in list(self._held.values()):
+            self._end(connection)
+
+    def _seconds_left(self) -> float | None:
+        oldest = next(iter(self._held.values()), None)
+        return None if oldest is None else max(0.0, oldest.deadline - time.monotonic())
+
+    def _end_late_ones(self) -> None:
+        now = time.monotonic()
+        for connection in list(self._held.values()):
+            if connection.deadline > now:
+                break
+            if not connection.refused:
+                late = Answer.of(408, {"error": f"no request has come within {SECONDS:g} s"})
+                _send(connection.client, late.encode())
+            self._end(connection)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+            client.setblocking(False)
+            self._poll.register(client, select.EPOLLIN)
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            if not self._stopping:
+                _log.warning("no connection can be accepted: %s", error.strerror)
+                time.sleep(_PAUSE)
+            return
+        if len(self._held) >= CONNECTIONS:
+            self._end(next(iter(self._held.values())))
+        connection = self._held[client.fileno()] = _Connection(client)
+        # What a probe asks is mostly there by now, and waiting for it would be another turn.
+        self._read(connection)
+
+    def _read(self, connection: _Connection) -> None:
+        try:
+            received = connection.client.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self._end(connection)
+        elif not connection.refused:
+            connection.received += received
+            self._consider(connection)
+
+    def _consider(self, connection: _Connection) -> None:
+        request = parse(connection.received)
+        if isinstance(request, Request):
+            self._serve(request, self._let_go(connection))
+        elif request is not None:
+            # Closed now, with bytes still to come, it would be reset, and the answer not be read.
+            _send(connection.client, request.encode())
+            connection.refused = True
+            with contextlib.suppress(OSError):
+                connection.client.shutdown(socket.SHUT_WR)
+
+    def _serve(self, request: Request, client: socket.socket) -> None:
+        if not self._waits(request):
+            self._respond(request, client)
+        elif not self._start_worker(request, client):
+            with client:
+                _send(client, _BUSY.encode(request.method))
+
+    def _start_worker(self, request: Request, client: socket.socket) -> bool:
+        if len(self._workers) >= THREADS:
+            return False
+        worker = threading.Thread(
+            target=self._work, args=(request, client), name="http-worker", daemon=True
+        )
+        self._workers.add(worker)
+        try:
+            worker.start()
+        except RuntimeError:  # the pod has as many threads as it may have
+            self._workers.discard(worker)
+            return False
+        return True
+
+    def _work(self, request: Request, client: socket.socket) -> None:
+        self._respond(request, client)
+        self._workers.discard(threading.current_thread())
+
+    def _respond(self, request: Request, client: socket.socket) -> None:
+        with client:
+            try:
+                told = self._answer(request).encode(request.method)
+            except Exception:
+                # The thread has to go on: without it the kubelet would stop PostgreSQL.
+                _log.exception("%s %s could not be answered", request.method, request.path)
+                told = _FAULT.encode(request.method)
+            _send(client, told)
+
+    def _let_go(self, connection: _Connection) -> socket.socket:
+        del self._held[connection.client.fileno()]
+        self._poll.unregister(connection.client)
+        return connection.client
+
+    def _end(self, connection: _Connection) -> None:
+        self._let_go(connection).close()
+
+
+def _send(client: socket.socket, answer: bytes) -> None:
+    """Hand it to the kernel; who has gone or takes nothing does without."""
+    with contextlib.suppress(OSError):
+        client.sendall(answer)
