@@ -11,7 +11,11 @@ from typing import Final
 
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.postgres.configuration import with_settings
-from sidecar.postgres.control_data import ControlData, parse_control_data
+from sidecar.postgres.control_data import (
+    ControlData,
+    parse_control_data,
+    parse_system_identifier,
+)
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"
@@ -76,6 +80,7 @@ class Bootstrap:
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
             promoting_from=_read_number(directory / _PROMOTING),
+            vanished=self._has_started(report) and _has_vanished(directory, control),
         )
 
     def order(self, verb: str, conninfo: str = "") -> None:
@@ -114,7 +119,7 @@ class Bootstrap:
     def mark_for_reclone(self) -> None:
         """Let the bootstrap of this pod's next life report this data as one to be cloned anew."""
         directory = self.data_directory()
-        if directory is not None:
+        if directory is not None and directory.is_dir():
             (directory / _FOR_RECLONE).touch()
 
     def note_promotion(self, from_timeline: int) -> None:
@@ -211,6 +216,22 @@ def _script() -> Path:
     return Path(__file__).with_name("bootstrap.sh")
 
 
+def _has_vanished(directory: Path, started_on: ControlData | None) -> bool:
+    """Tell whether this is no longer the database that PostgreSQL was started on.
+
+    Where a read fails for any other reason than that there is no such file, nothing is known.
+    """
+    if started_on is None:
+        return False
+    try:
+        found = parse_system_identifier(_read_bytes(directory / "global/pg_control"))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return found != started_on.system_identifier
+
+
 def _read_number(path: Path) -> int | None:
     try:
         return int(_read(path))
@@ -244,8 +265,12 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def _read(path: Path) -> str:
+    return _read_bytes(path).decode()
+
+
+def _read_bytes(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, 4096).decode()
+        return os.read(descriptor, 4096)
     finally:
         os.close(descriptor)

@@ -20,7 +20,8 @@ The rules (design §3), in the order of what they protect:
     `sidecar.synchronous`) or else within the lag limit, and no member that could lead is further
     ahead.
 7.  Data is never thrown away silently: a directory of another set is refused, a diverged one is
-    rewound, and one that is cloned anew is kept aside.
+    rewound, and one that is cloned anew is kept aside. Where the database has vanished from under
+    its server, nobody writes to what takes its place.
 8.  One writer a directory: nothing is done in one where another pod's heart still beats.
 
 Pure: no clock, no I/O; the time is in the observation. The words are in `sidecar.situation`.

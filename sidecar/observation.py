@@ -132,6 +132,9 @@ class BootstrapView:
     """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
     rewound: bool = False
     """A rewind has succeeded since this bootstrap container started."""
+    vanished: bool = False
+    """PostgreSQL was told to start on this directory, and its control file is gone now, or another
+    database's: the image's entrypoint runs initdb in an empty directory at the next restart."""
 
 
 class ServerState(enum.Enum):

@@ -1,5 +1,7 @@
-"""What `pg_controldata` (in the C locale) says of a data directory whose server is stopped."""
+"""What a data directory's control file tells: by `pg_controldata` (in the C locale), for a server
+that is stopped, or by its first bytes."""
 
+import sys
 from dataclasses import dataclass
 
 
@@ -40,6 +42,13 @@ def parse_control_data(output: str) -> ControlData | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def parse_system_identifier(control_file: bytes) -> str | None:
+    """Return what the file itself begins with, on a machine like the one that wrote it; None where
+    it is too short. (A uint64, the first member of PostgreSQL's ControlFileData.)"""
+    first = control_file[:8]
+    return str(int.from_bytes(first, sys.byteorder)) if len(first) == 8 else None  # noqa: PLR2004
 
 
 def parse_lsn(text: str) -> int:

@@ -31,12 +31,13 @@ def processes(data_directory: Path) -> tuple[int, ...]:
     try:
         directory = data_directory.stat()
     except OSError:
-        return () if postmaster is None else (postmaster,)
+        directory = None
+    owner = os.getuid() if directory is None else directory.st_uid
     others = [
         int(entry.name)
         for entry in os.scandir(_PROC)
         if entry.name.isdecimal()
-        and _owner(entry) == directory.st_uid
+        and _owner(entry) == owner
         and _is_postgres(int(entry.name))
         and _works_in(int(entry.name), data_directory, directory)
         and int(entry.name) != postmaster
@@ -104,12 +105,17 @@ def _owner(entry: os.DirEntry[str]) -> int | None:
         return None
 
 
-def _works_in(pid: int, path: Path, directory: os.stat_result) -> bool:
-    """Tell whether this is the current directory of the process; True where that is hidden."""
+def _works_in(pid: int, path: Path, directory: os.stat_result | None) -> bool:
+    """Tell whether this is the current directory of the process; True where that is hidden.
+
+    `directory` is None where it is gone, and there may still be processes in it.
+    """
     link = _PROC / str(pid) / "cwd"
     try:
         # Through the link itself: its text is a path of the other container.
-        return os.path.samestat(link.stat(), directory) or link.readlink() == path
+        if directory is not None and os.path.samestat(link.stat(), directory):
+            return True
+        return str(link.readlink()) in (str(path), f"{path} (deleted)")
     except PermissionError:
         return True
     except OSError:

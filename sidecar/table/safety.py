@@ -1,9 +1,10 @@
 """A PostgreSQL that may write without a valid Lease comes before everything else."""
 
+import signal
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, StopPostgres
+from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease, StopPostgres
 from sidecar.situation import Situation
 from sidecar.situation.patience import FENCING_SHARE
 from sidecar.table.steps import HARDER_AND_HARDER, Row, kill, nothing, own_role, renewal, take
@@ -21,7 +22,28 @@ def _fence(s: Situation) -> Iterator[Action]:
         yield from renewal(s)
 
 
+def _abandon(s: Situation) -> Iterator[Action]:
+    """Whatever runs there is not this set's database, or will not be for long. Only bootstrap can
+    bring that back; on a paused set somebody may be at work in this directory."""
+    yield StopPostgres(signal.SIGKILL)
+    if s.seen.paused:
+        return
+    yield from own_role(s, None)
+    if s.recorded_as_holder:
+        yield ReleaseLease()
+    if not s.is_leaving:
+        yield DeleteOwnPod(reclone=True)
+
+
 SAFETY: Final = (
+    Row(
+        "DataVanished",
+        lambda s: s.seen.bootstrap.vanished,
+        _abandon,
+        "the database has vanished from the data directory: what runs there is killed, so that "
+        "nobody writes to an empty one, and the pod deleted, so that bootstrap can clone it anew",
+        Attention.WARNING,
+    ),
     Row(
         "Orphaned",
         lambda s: s.is_orphaned,

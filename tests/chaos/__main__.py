@@ -4,6 +4,7 @@ FAULT=pod-deleted   one fault, or several with commas; without it all
 ROUNDS=3            how often each
 DURABILITY=async    or sync, quorum
 REPLICAS=3          members of the set
+POLICY=Parallel     or OrderedReady
 DETAILS=1           the steps of each round as well
 PICTURE=x.svg       draw the last round
 """
@@ -13,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +33,7 @@ from tests.chaos.strikes import FaultError
 from tests.chaos.verdict import breaches
 
 DURABILITIES: Final = ("async", "sync", "sync-strict", "quorum")
+POLICIES: Final = ("Parallel", "OrderedReady")
 
 
 def main() -> int:
@@ -43,6 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", default=environment.get("ROUNDS") or "1")
     parser.add_argument("--durability", default=environment.get("DURABILITY") or "async")
     parser.add_argument("--replicas", default=environment.get("REPLICAS") or "3")
+    parser.add_argument("--policy", default=environment.get("POLICY") or "Parallel")
     parser.add_argument("--details", action="store_true", default=bool(environment.get("DETAILS")))
     parser.add_argument("--picture", default=environment.get("PICTURE"))
     chosen = parser.parse_args()
@@ -61,14 +65,14 @@ def _play(chosen: argparse.Namespace, workspace: Path) -> int:
     wanted = [it for name in chosen.fault.split(",") for it in faults.named(name.strip())]
     rounds = _number("ROUNDS", chosen.rounds, 1, 1000)
     replicas = _number("REPLICAS", chosen.replicas, 2, 9)
-    if chosen.durability not in DURABILITIES:
-        raise FaultError(f'DURABILITY is "{chosen.durability}"; allowed: {", ".join(DURABILITIES)}')
+    durability = _choice("DURABILITY", chosen.durability, DURABILITIES)
+    policy = _choice("POLICY", chosen.policy, POLICIES)
     leftovers.take_away()
     stage = local_cluster(workspace)
     folder = paths.state() / "chaos"
     shutil.rmtree(folder, ignore_errors=True)
     subject.install(stage)
-    put = subject.new(stage, replicas, chosen.durability)
+    put = subject.new(stage, replicas, durability, policy)
     kept = True
     with Sampler(put) as sampler:
         runner = Runner(put, sampler, folder)
@@ -108,6 +112,12 @@ def _number(name: str, text: str, least: int, most: int) -> int:
     if not text.isdecimal() or not least <= int(text) <= most:
         raise FaultError(f'{name} is "{text}"; allowed: {least} to {most}')
     return int(text)
+
+
+def _choice(name: str, text: str, allowed: Sequence[str]) -> str:
+    if text not in allowed:
+        raise FaultError(f'{name} is "{text}"; allowed: {", ".join(allowed)}')
+    return text
 
 
 def _round(runner: Runner, fault: faults.Fault, number: int) -> record.Record:

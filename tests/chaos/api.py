@@ -12,7 +12,7 @@ from deploy.local import paths, pki
 Json = dict[str, Any]
 
 _SECONDS: Final = 5.0
-_WATCH_SILENCE: Final = 20.0
+_WATCH_SILENCE: Final = 5.0
 """After so long without a word a watch is begun anew: the API server may have been replaced."""
 
 

@@ -72,6 +72,8 @@ class Sampler:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+        for thread in self._threads:
+            thread.join()
 
     def _guarded(self, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """A sampler that is blind must not look like a set that is broken."""
@@ -161,6 +163,8 @@ class Sampler:
                     int(position or 0),
                 )
             )
+        if link is not None:
+            link.close()
 
     def _note(self, look: Look) -> None:
         self._latest[look.member] = look

@@ -13,11 +13,23 @@ from typing import Final
 
 from deploy.local import cluster, processes
 from deploy.local.layout import NodePlan
+from sidecar import contract
 from tests.chaos import api, cut, pod_processes, volumes
 from tests.chaos.sampler import Sampler
-from tests.chaos.subject import LEASE, NAMESPACE, SET, SWITCHOVER, Subject, delete_pod
+from tests.chaos.subject import (
+    EVENTS,
+    LEASE,
+    NAMESPACE,
+    SET,
+    STATEFULSET,
+    SWITCHOVER,
+    Subject,
+    delete_pod,
+)
 
 _STEP_SECONDS: Final = 0.02
+_NOTICED_SECONDS: Final = 2.0
+"""After so long everybody has seen what was written to the API server, and has settled."""
 
 
 class FaultError(Exception):
@@ -160,17 +172,68 @@ def roll(strike: Strike) -> None:
 
 
 def switch_over(strike: Strike) -> None:
-    _wish(strike)
+    _wish(strike, strike.replica)
     strike.wait(
-        lambda: strike.sampler.writable() == [strike.replica] and not _wished(strike),
+        lambda: _leads(strike, strike.replica) and not _wished(strike),
         f"switchover to {strike.replica}:",
         30,
     )
 
 
-def _wish(strike: Strike) -> None:
+def refused_switchover(strike: Strike) -> None:
+    """Ask for a pod that there is not: the wish is cleared, and an Event says why."""
+    _wish(strike, f"{SET}-99")
+    strike.wait(lambda: "SwitchoverRefused" in _events(strike.primary), "an Event says so:", 10)
+    strike.wait(lambda: not _wished(strike), "the wish is cleared:", 10)
+
+
+def pause_and_kill_postmaster(strike: Strike) -> None:
+    """While paused nobody takes over: the primary comes back in place."""
+    strike.undo.callback(_annotate_set, {contract.PAUSED: None})
+    _annotate_set({contract.PAUSED: "true"})
+    time.sleep(_NOTICED_SECONDS)
+    strike.moments.append(time.monotonic())
+    kill_postmaster(strike)
+
+
+def scale_primary_away(strike: Strike) -> None:
+    """Let the last member lead, and then take it away."""
+    last = strike.subject.members[-1]
+    if strike.primary != last:
+        _wish(strike, last)
+        strike.wait(lambda: strike.sampler.missing() == "" and _leads(strike, last), last, 30)
+        time.sleep(_NOTICED_SECONDS)
+    strike.undo.callback(_scale, strike.subject.replicas)
+    strike.moments.append(time.monotonic())
+    _scale(strike.subject.replicas - 1)
+
+
+def lose_volume(strike: Strike) -> None:
+    """Remove what is on the primary's volume, under a PostgreSQL that dies of it."""
+    volumes.empty(strike.primary)
+    kill_postmaster(strike)
+
+
+def _leads(strike: Strike, member: str) -> bool:
+    return strike.sampler.writable() == [member]
+
+
+def _scale(replicas: int) -> None:
+    api.merge(STATEFULSET, {"spec": {"replicas": replicas}})
+
+
+def _annotate_set(notes: dict[str, str | None]) -> None:
+    api.merge(STATEFULSET, {"metadata": {"annotations": notes}})
+
+
+def _events(member: str) -> list[str]:
+    events = api.request("GET", f"{EVENTS}?fieldSelector=involvedObject.name={member}")
+    return [event["reason"] for event in events["items"]]
+
+
+def _wish(strike: Strike, member: str) -> None:
     strike.undo.callback(_withdraw)
-    api.merge(LEASE, {"metadata": {"annotations": {SWITCHOVER: strike.replica}}})
+    api.merge(LEASE, {"metadata": {"annotations": {SWITCHOVER: member}}})
 
 
 def _withdraw() -> None:
@@ -193,7 +256,7 @@ def during_clone(strike: Strike) -> None:
 
 
 def during_switchover(strike: Strike) -> None:
-    _wish(strike)
+    _wish(strike, strike.replica)
     # A switchover is a matter of half a second: each round strikes at another point of it.
     time.sleep(0.05 + 0.1 * (strike.round % 5))
     victim = pod_processes.postmaster(strike.primary)

@@ -19,6 +19,8 @@ SET: Final = "chaos"
 PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 LEASE: Final = f"{LEASES}/{contract.lease_name(SET)}"
+STATEFULSET: Final = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{SET}"
+EVENTS: Final = f"/api/v1/namespaces/{NAMESPACE}/events"
 SLICES: Final = (
     f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
     f"?labelSelector=kubernetes.io/service-name={contract.primary_service(SET)}"
@@ -41,6 +43,8 @@ class Subject:
     replicas: int
     durability: str
     password: str
+    policy: str = "Parallel"
+    """podManagementPolicy: whether pods are made at once, or each when the one before is ready."""
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -53,9 +57,9 @@ class Subject:
         return str(service["spec"]["clusterIP"])
 
 
-def new(stage: Stage, replicas: int, durability: str) -> Subject:
+def new(stage: Stage, replicas: int, durability: str, policy: str = "Parallel") -> Subject:
     """Describe a set; nothing is made yet."""
-    return Subject(stage, replicas, durability, secrets.token_hex(8))
+    return Subject(stage, replicas, durability, secrets.token_hex(8), policy)
 
 
 def install(stage: Stage) -> None:
@@ -165,7 +169,7 @@ def _statefulset(subject: Subject) -> Manifest:
     found["spec"] = {
         "serviceName": SET,
         "replicas": subject.replicas,
-        "podManagementPolicy": "Parallel",
+        "podManagementPolicy": subject.policy,
         "selector": {"matchLabels": {"app": SET}},
         "template": {
             "metadata": {"labels": {"app": SET}},

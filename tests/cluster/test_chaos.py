@@ -22,26 +22,30 @@ pytestmark = pytest.mark.cluster
 UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
 """What takes a primary away without a chance to send what it has: here durability counts."""
 
-NewRunner = Callable[[str], Runner]
+IN_ORDER = ("all-pods-deleted", "rolled")
+"""What the StatefulSet controller does otherwise where it makes one pod after the other."""
+
+NewRunner = Callable[..., Runner]
 
 
 @pytest.fixture(scope="module")
 def runners(played_on: Stage) -> Iterator[NewRunner]:
-    """One set for each durability, made when it is asked for first and then kept."""
+    """One set for each kind, made when it is asked for first and then kept."""
     leftovers.take_away()
     subject.install(played_on)
-    made: dict[str, Runner] = {}
+    made: dict[tuple[str, str], Runner] = {}
     with ExitStack() as stack:
 
-        def runner(durability: str) -> Runner:
-            if durability not in made:
+        def runner(durability: str, policy: str = "Parallel") -> Runner:
+            kind = (durability, policy)
+            if kind not in made:
                 # One set at a time: they have the same name.
                 made.clear()
                 stack.pop_all().close()
-                put = subject.new(played_on, 3, durability)
+                put = subject.new(played_on, 3, durability, policy)
                 sampler = stack.enter_context(Sampler(put))
-                made[durability] = Runner(put, sampler, paths.state() / "chaos" / durability)
-            return made[durability]
+                made[kind] = Runner(put, sampler, paths.state() / "chaos" / "-".join(kind))
+            return made[kind]
 
         yield runner
     subject.sweep(played_on)
@@ -49,20 +53,24 @@ def runners(played_on: Stage) -> Iterator[NewRunner]:
 
 @pytest.mark.parametrize("fault", faults.ALL.values(), ids=faults.ALL)
 def test_the_set_survives(runners: NewRunner, fault: faults.Fault) -> None:
-    play(runners, "async", fault)
+    play(runners("async"), fault)
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_a_set_whose_pods_are_made_in_order_survives(runners: NewRunner, name: str) -> None:
+    play(runners("async", "OrderedReady"), faults.ALL[name])
 
 
 @pytest.mark.parametrize("name", UNPLANNED)
 @pytest.mark.parametrize("durability", ["sync", "quorum"])
 def test_no_promised_row_is_lost(runners: NewRunner, durability: str, name: str) -> None:
-    play(runners, durability, faults.ALL[name])
+    play(runners(durability), faults.ALL[name])
 
 
-def play(runners: NewRunner, durability: str, fault: faults.Fault) -> None:
-    runner = runners(durability)
+def play(runner: Runner, fault: faults.Fault) -> None:
     seen = runner.play(fault, 0)
     folder = runner.folder / f"{fault.name}-1"
     record.write(seen, folder / "record.json")
     numbers = measure(seen)
     told = [report.line(fault.name, [numbers]), report.details(steps(seen)), f"    see {folder}"]
-    assert breaches(fault, durability, numbers, seen.trouble) == [], "\n".join(told)
+    assert breaches(fault, runner.subject.durability, numbers, seen.trouble) == [], "\n".join(told)

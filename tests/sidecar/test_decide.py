@@ -1244,6 +1244,31 @@ def test_a_member_whose_wal_is_gone_from_the_primary_is_cloned_anew() -> None:
     assert (situation, actions[-1]) == ("LeftBehind", DeleteOwnPod(reclone=True))
 
 
+class TestADatabaseThatHasVanishedUnderItsServer:
+    """The image's entrypoint would make an empty one there, writable and labelled primary."""
+
+    VANISHED = replace(RUNNING, vanished=True)
+    KILLED = StopPostgres(signal.SIGKILL)
+    GONE = DeleteOwnPod(reclone=True)
+
+    def test_a_primary_is_killed_leaves_the_lease_and_gets_to_bootstrap(self) -> None:
+        seen = replace(LEADER, bootstrap=self.VANISHED)
+        stripped = SetRole("orders-0", "uid-0", None)
+        assert situation_and_actions(seen) == (
+            "DataVanished",
+            (self.KILLED, stripped, ReleaseLease(), self.GONE),
+        )
+
+    def test_a_replica_is_killed_and_gets_to_bootstrap(self) -> None:
+        seen = replace(REPLICA, bootstrap=self.VANISHED, postgres=DOWN)
+        actions = [it for it in decide(seen, SETTINGS).actions if not isinstance(it, SetRole)]
+        assert actions == [self.KILLED, self.GONE]
+
+    def test_on_a_paused_set_nothing_is_done_but_that(self) -> None:
+        seen = replace(LEADER, bootstrap=self.VANISHED, paused=True)
+        assert decide(seen, SETTINGS).actions == (self.KILLED,)
+
+
 UNRECORDED = replace(RUNNING, promoting_from=1)
 
 
