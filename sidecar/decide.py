@@ -35,7 +35,7 @@ from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation import Situation, situation_of
 from sidecar.situation.patience import ISOLATION, SILENCE, STOP_PATIENCE
-from sidecar.table import TABLE
+from sidecar.table import first_that_holds
 
 TICK: Final = 1.0
 UNSETTLED_TICK: Final = 0.1
@@ -48,15 +48,13 @@ wait for PostgreSQL to end, and at the least."""
 def decide(observation: Observation, settings: Settings) -> Decision:
     """Return what to do now; the first situation of the table that holds decides."""
     situation = situation_of(observation, settings)
-    for row in TABLE:
-        if row.holds(situation):
-            return Decision(
-                situation=row.name,
-                sentence=row.sentence.format(s=situation),
-                attention=row.attention,
-                actions=(*_never_writable_again(situation), *row.actions(situation)),
-            )
-    raise AssertionError("the last row of the table always holds")
+    row = first_that_holds(situation)
+    return Decision(
+        situation=row.name,
+        sentence=row.sentence.format(s=situation),
+        attention=row.attention,
+        actions=(*_never_writable_again(situation), *row.actions(situation)),
+    )
 
 
 def _never_writable_again(s: Situation) -> Iterator[Action]:

@@ -5,14 +5,11 @@ has the words of one matter and those of the modules before it:
 lease → server → members → election → handover → durability.
 """
 
-from dataclasses import dataclass
-
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation.durability import DurabilityWords
 
 
-@dataclass(frozen=True)
 class Situation(DurabilityWords):
     """What is true of one observation."""
 

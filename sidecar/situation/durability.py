@@ -1,14 +1,11 @@
 """What commits wait for, and what the Lease may promise of them."""
 
-from dataclasses import dataclass
-
 from sidecar.situation.handover import HandOverWords
 from sidecar.situation.patience import STANDBY_PATIENCE
 from sidecar.situation.word import word
 from sidecar.synchronous import NONE, Promise, next_promise, promised
 
 
-@dataclass(frozen=True)
 class DurabilityWords(HandOverWords):
     """Words about acknowledged commits."""
 
@@ -20,7 +17,7 @@ class DurabilityWords(HandOverWords):
             frozenset((*postgres.waits_for, self.seen.me.name)), 1 + postgres.waits_for_number
         )
 
-    @word
+    @property
     def wanted_promise(self) -> Promise:
         """What the record should promise, by who is there."""
         me = self.seen.me.name
@@ -90,7 +87,7 @@ class DurabilityWords(HandOverWords):
             return NONE
         return promised({self.seen.me.name}, self.settings.durability)
 
-    @word
+    @property
     def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
         """The members and the number of them that commits are to wait for now."""
         me = self.seen.me.name
@@ -100,7 +97,7 @@ class DurabilityWords(HandOverWords):
             return tuple(sorted(self.wanted_members - {me})), min(1, len(self.wanted_members) - 1)
         return names, max(0, following.copies - 1)
 
-    @word
+    @property
     def waits_as_it_should(self) -> bool:
         """PostgreSQL's setting is the one that is wanted."""
         return self._waits_for(*self.standbys_to_wait_for)
@@ -120,7 +117,7 @@ class DurabilityWords(HandOverWords):
         kept = self.promise_in_force if waits else Promise(frozenset({self.seen.me.name}), 1)
         return kept.implies(self.promise_to_record, self.seen.me.name)
 
-    @word
+    @property
     def standbys_if_it_led(self) -> tuple[tuple[str, ...], int]:
         """The members and the number of them that commits here would wait for.
 
@@ -137,7 +134,7 @@ class DurabilityWords(HandOverWords):
             return tuple(sorted(others)), min(1, len(others))
         return promise.names(me), promise.copies - 1
 
-    @word
+    @property
     def would_wait_as_it_should(self) -> bool:
         """PostgreSQL's setting is the one that it would have to have as a primary."""
         return self._waits_for(*self.standbys_if_it_led)

@@ -1,7 +1,6 @@
 """Rule 6: who may lead where nobody does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sidecar.observation import Peer
 from sidecar.situation.members import MemberWords, ordinal, place_of
@@ -10,7 +9,6 @@ from sidecar.situation.word import word
 from sidecar.synchronous import NONE, Place, Promise, can_have_acknowledged
 
 
-@dataclass(frozen=True)
 class ElectionWords(MemberWords):
     """Words about a Lease that nobody holds."""
 

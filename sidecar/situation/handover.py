@@ -1,7 +1,6 @@
 """Handing over: why, when, and to whom."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sidecar.situation.election import ElectionWords
 from sidecar.situation.members import ordinal, place_of
@@ -10,16 +9,15 @@ from sidecar.situation.word import word
 from sidecar.synchronous import Place, can_have_acknowledged
 
 
-@dataclass(frozen=True)
 class HandOverWords(ElectionWords):
     """Words about a primary that gives its place to another."""
 
-    @word
+    @property
     def wish(self) -> str | None:
         """The pod that the operator wants to lead."""
         return self.record.switchover_to if self.record else None
 
-    @word
+    @property
     def chosen_heir(self) -> str | None:
         """Whom the holder, by its own record, is handing over to."""
         return self.record.heir if self.record and self.recorded_as_holder else None
@@ -101,7 +99,7 @@ class HandOverWords(ElectionWords):
         done = self.seen.postgres.checkpointed_at
         return done is not None and self.seen.now - done < FRESH_CHECKPOINT
 
-    @word
+    @property
     def candidate(self) -> str | None:
         """The pod that is asked for, or being handed over to."""
         return self.wish or self.chosen_heir
@@ -132,14 +130,14 @@ class HandOverWords(ElectionWords):
         if not self.may_lead(name):
             yield "it is not in sync" if self.recorded_promise.voters else "it is no member yet"
 
-    @word
+    @property
     def heir_to_record(self) -> str | None:
         """Whom this holder hands over to: the candidate, unless something speaks against it."""
         if not self.is_writable:
             return self.chosen_heir if self.is_down else None
         return self.candidate if self.refusal is None else None
 
-    @word
+    @property
     def wish_to_record(self) -> str | None:
         """A wish is taken up or refused by a primary, and either way it is cleared."""
         return None if self.is_writable else self.wish

@@ -1,7 +1,5 @@
 """Whose the Lease is, and who can be reached to ask."""
 
-from dataclasses import dataclass
-
 from sidecar.observation import LeaseRecord, Observation
 from sidecar.settings import Settings
 from sidecar.situation.patience import (
@@ -13,22 +11,22 @@ from sidecar.situation.patience import (
 from sidecar.situation.word import word
 
 
-@dataclass(frozen=True)
 class LeaseWords:
     """Words about the Lease."""
 
     seen: Observation
     settings: Settings
+    record: LeaseRecord | None
+    """The Lease's content."""
+    recorded_as_holder: bool
+    """The Lease names this life of this pod."""
 
-    @word
-    def record(self) -> LeaseRecord | None:
-        """The Lease's content."""
-        return self.seen.lease.record if self.seen.lease else None
-
-    @word
-    def recorded_as_holder(self) -> bool:
-        """The Lease names this life of this pod."""
-        return self.record is not None and self.record.holder == str(self.seen.me)
+    def __init__(self, observation: Observation, settings: Settings) -> None:
+        """Look at what nearly every word begins with; the others wait until they are asked for."""
+        self.seen = observation
+        self.settings = settings
+        self.record = record = observation.lease.record if observation.lease else None
+        self.recorded_as_holder = record is not None and record.holder == str(observation.me)
 
     @word
     def renewed_ago(self) -> float:
@@ -73,7 +71,7 @@ class LeaseWords:
             return False
         return self.is_alone or (self.renewed_ago < self.fence_after and not self.is_isolated)
 
-    @word
+    @property
     def lease_ran_out(self) -> bool:
         """A holder is named, but its record was not seen to change for its ttl, nor has this
         member promised that holder to wait."""
@@ -81,9 +79,9 @@ class LeaseWords:
             self.record is not None
             and self.seen.lease is not None
             and bool(self.record.holder)
+            and not self.holds_lease
             and self.seen.now - self.seen.lease.changed_at > self.seconds_of_validity
             and not self.has_promised
-            and not self.holds_lease
         )
 
     @word
@@ -91,12 +89,12 @@ class LeaseWords:
         """The recorded ttl; somebody may have written a shorter one than the holder counts with."""
         return max(self.record.ttl if self.record else 0, self.settings.ttl)
 
-    @word
+    @property
     def last_moment_of_the_holder(self) -> float:
         """Seconds without renewal after which the holder's PostgreSQL has got its SIGKILL."""
         return self.seconds_of_validity * (1 - FENCING_SHARE / 3)
 
-    @word
+    @property
     def holder_is_lost(self) -> bool:
         """It has not been seen to renew for so long that it cannot be writable any more."""
         lease = self.seen.lease
@@ -107,7 +105,7 @@ class LeaseWords:
             and self.seen.now - lease.changed_at > self.last_moment_of_the_holder
         )
 
-    @word
+    @property
     def has_promised(self) -> bool:
         """The holder was told that this member will not take the Lease yet."""
         return self.seen.promised_until is not None and self.seen.now < self.seen.promised_until
@@ -121,7 +119,7 @@ class LeaseWords:
             return not self.has_promised and not self.just_vanished
         return not self.record.holder or self.lease_ran_out
 
-    @word
+    @property
     def just_vanished(self) -> bool:
         """Somebody deleted the Lease: whoever held it may still count on it, for a ttl."""
         lease = self.seen.lease
@@ -135,7 +133,7 @@ class LeaseWords:
     @word
     def another_holds(self) -> bool:
         """Another member holds the Lease."""
-        return self.record is not None and not self.nobody_holds and not self.recorded_as_holder
+        return self.record is not None and not self.recorded_as_holder and not self.nobody_holds
 
     @word
     def free_for(self) -> float:
@@ -150,17 +148,17 @@ class LeaseWords:
         """The holder's pod name, for sentences."""
         return self.record.holder_pod if self.record and self.record.holder else "nobody"
 
-    @word
+    @property
     def last_leader(self) -> str:
         """The pod that was the last to be primary; for sentences, too."""
         return (self.record.last_leader if self.record else None) or "nobody"
 
-    @word
+    @property
     def set_system_identifier(self) -> str | None:
         """The recorded system identifier."""
         return self.record.system_identifier if self.record else None
 
-    @word
+    @property
     def set_has_data(self) -> bool:
         """The set has been initialised, by its record."""
         return self.set_system_identifier is not None

@@ -1,7 +1,7 @@
 """The set: its pods, its members, and who of them has told what."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 
 from sidecar.contract import slot_name
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
@@ -13,13 +13,30 @@ from sidecar.synchronous import Place
 
 def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | None:
     """Return the address of the pod that holds the Lease; None where it is not there."""
-    holder = record.holder if record else ""
-    return next((pod.ip for pod in pods if str(Identity(pod.name, pod.uid)) == holder), None)
+    if record is None:
+        return None
+    name, holder = record.holder_pod, record.holder
+    for pod in pods:
+        if pod.name == name and str(Identity(name, pod.uid)) == holder:
+            return pod.ip
+    return None
 
 
+@lru_cache
 def ordinal(pod: str) -> int:
     """Return the number at the end of a StatefulSet's pod's name."""
     return int(pod.rpartition("-")[2])
+
+
+@lru_cache
+def names(set_name: str, first: int, number: int) -> frozenset[str]:
+    """Return the names of so many of a StatefulSet's pods, from the first ordinal on."""
+    return frozenset(f"{set_name}-{ordinal}" for ordinal in range(first, first + number))
+
+
+@lru_cache
+def _slots_of(members: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(slot_name(member) for member in members)
 
 
 def place_of(peer: Peer) -> Place:
@@ -27,7 +44,6 @@ def place_of(peer: Peer) -> Place:
     return (peer.timeline or 0, peer.position or 0)
 
 
-@dataclass(frozen=True)
 class MemberWords(ServerWords):
     """Words about the set."""
 
@@ -46,7 +62,7 @@ class MemberWords(ServerWords):
         """This pod, as the API server shows it."""
         return next((p for p in self.seen.pods or () if p.uid == self.seen.me.uid), None)
 
-    @word
+    @property
     def is_leaving(self) -> bool:
         """This pod was deleted."""
         return self.my_pod is not None and self.my_pod.deleting
@@ -83,7 +99,7 @@ class MemberWords(ServerWords):
             and (recorded is None or (postgres.timeline or 0) >= recorded)
         )
 
-    @word
+    @property
     def may_serve_reads(self) -> bool:
         """It follows, or did a moment ago: between two primaries nobody does, and each label that
         changes then keeps the Service of the primary from changing, by up to a second."""
@@ -100,11 +116,8 @@ class MemberWords(ServerWords):
     @word
     def wanted_members(self) -> frozenset[str]:
         """The pods that the StatefulSet wants."""
-        first = self.settings.first_ordinal
-        return frozenset(
-            f"{self.settings.set_name}-{ordinal}"
-            for ordinal in range(first, first + (self.seen.wanted or 0))
-        )
+        settings = self.settings
+        return names(settings.set_name, settings.first_ordinal, self.seen.wanted or 0)
 
     @word
     def peers_with_data(self) -> tuple[Peer, ...]:
@@ -168,7 +181,7 @@ class MemberWords(ServerWords):
             if follower.name.startswith(prefix) and follower.name[len(prefix) :].isdecimal()
         )
 
-    @word
+    @property
     def wanted_slots(self) -> tuple[str, ...]:
         """The other members, each of which has a replication slot here."""
         others = {*self.members, *self.wanted_members} - {self.seen.me.name}
@@ -176,11 +189,10 @@ class MemberWords(ServerWords):
             others &= self.wanted_members
         return tuple(sorted(others, key=ordinal))
 
-    @word
+    @property
     def slots_are_right(self) -> bool:
         """PostgreSQL has the slots that a primary keeps, and no other of ours."""
-        wanted = {slot_name(member) for member in self.wanted_slots}
-        return wanted == set(self.seen.postgres.slots)
+        return _slots_of(self.wanted_slots) == set(self.seen.postgres.slots)
 
     def pods_with_role(self, value: str) -> Iterator[Pod]:
         """Yield the other pods that carry this value of the role label."""

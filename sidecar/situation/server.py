@@ -1,34 +1,51 @@
 """This member's data directory and its PostgreSQL."""
 
-from dataclasses import dataclass
-
-from sidecar.observation import DataState, ServerState
+from sidecar.observation import DataState, Observation, ServerState
+from sidecar.settings import Settings
 from sidecar.situation.lease import LeaseWords
 from sidecar.situation.patience import REATTACH_PATIENCE, UNWELL_PATIENCE
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
 
 
-@dataclass(frozen=True)
 class ServerWords(LeaseWords):
     """Words about this member."""
 
-    @word
-    def is_bootstrapping(self) -> bool:
-        """PostgreSQL is not yet told to start."""
-        return self.seen.bootstrap.running
+    is_bootstrapping: bool
+    """PostgreSQL is not yet told to start."""
+    is_writable: bool
+    """PostgreSQL accepts writes."""
+    is_in_recovery: bool
+    """PostgreSQL answers, read-only."""
+    is_down: bool
+    """PostgreSQL does not answer."""
+    may_write: bool
+    """PostgreSQL accepts writes, or may at any moment.
 
-    @word
+    It did and is silent to us now; or it was asked to be promoted, which may take its time.
+    """
+
+    def __init__(self, observation: Observation, settings: Settings) -> None:
+        """Look at what nearly every word begins with, here too."""
+        super().__init__(observation, settings)
+        self.is_bootstrapping = observation.bootstrap.running
+        postgres = observation.postgres
+        self.is_writable = postgres.state is ServerState.WRITABLE
+        self.is_in_recovery = postgres.state is ServerState.RECOVERY
+        self.is_down = postgres.state is ServerState.DOWN
+        self.may_write = self.is_writable or (postgres.alive and postgres.has_written)
+
+    @property
     def has_no_data(self) -> bool:
         """The data directory is empty, or holds what did not get finished."""
         return self.seen.bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
 
-    @word
+    @property
     def system_identifier(self) -> str | None:
         """This member's."""
         return self.seen.postgres.system_identifier or self.seen.bootstrap.system_identifier
 
-    @word
+    @property
     def timeline(self) -> int | None:
         """This member's."""
         return self.seen.postgres.timeline or self.seen.bootstrap.timeline
@@ -52,46 +69,22 @@ class ServerWords(LeaseWords):
             and self.system_identifier != self.set_system_identifier
         )
 
-    @word
-    def is_writable(self) -> bool:
-        """PostgreSQL accepts writes."""
-        return self.seen.postgres.state is ServerState.WRITABLE
-
-    @word
-    def is_in_recovery(self) -> bool:
-        """PostgreSQL answers, read-only."""
-        return self.seen.postgres.state is ServerState.RECOVERY
-
-    @word
-    def is_down(self) -> bool:
-        """PostgreSQL does not answer."""
-        return self.seen.postgres.state is ServerState.DOWN
-
-    @word
-    def may_write(self) -> bool:
-        """PostgreSQL accepts writes, or may at any moment.
-
-        It did and is silent to us now; or it was asked to be promoted, which may take its time.
-        """
-        postgres = self.seen.postgres
-        return self.is_writable or (postgres.alive and postgres.has_written)
-
-    @word
+    @property
     def is_orphaned(self) -> bool:
         """The postmaster has died, and backends of it live on and may still commit."""
         return self.is_down and self.seen.postgres.orphaned
 
-    @word
+    @property
     def has_stopped(self) -> bool:
         """No process is left: nobody is served, and no WAL is sent any more."""
         return self.is_down and not self.seen.postgres.alive
 
-    @word
+    @property
     def in_this_state_for(self) -> float:
         """Seconds since PostgreSQL went down, came up or was promoted."""
         return self.seen.now - self.seen.postgres.since
 
-    @word
+    @property
     def was_just_promoted(self) -> bool:
         """It has become writable less than a second ago, and the Lease is fresh."""
         return self.in_this_state_for < 1.0 and self.renewed_ago < self.settings.renew_interval
@@ -101,19 +94,19 @@ class ServerWords(LeaseWords):
         """It had its chance to be restarted and to recover."""
         return self.in_this_state_for > self.settings.ttl
 
-    @word
+    @property
     def is_unwell(self) -> bool:
         """A primary on which nobody new can write."""
         since = self.seen.postgres.unwell_since
         return since is not None and self.seen.now - since > UNWELL_PATIENCE
 
-    @word
+    @property
     def has_diverged(self) -> bool:
         """It has WAL of its timeline that the primary's history does not have."""
         fork = self.seen.fork
         return fork is not None and fork.timeline == self.timeline and self.position > fork.position
 
-    @word
+    @property
     def has_lost_its_primary(self) -> bool:
         """A standby that does not stream, and had time to find its way."""
         return (
@@ -122,19 +115,20 @@ class ServerWords(LeaseWords):
             and self.in_this_state_for > REATTACH_PATIENCE
         )
 
-    @word
+    @property
     def has_been_left_behind(self) -> bool:
         """The primary has no longer the WAL that this member would go on from."""
+        if not self.has_lost_its_primary:
+            return False
         primary = self.seen.peers.get(self.leader)
         return (
             primary is not None
             and primary.writable
             and primary.oldest_wal is not None
             and primary.oldest_wal > self.position
-            and self.has_lost_its_primary
         )
 
-    @word
+    @property
     def has_recorded_its_promotion(self) -> bool:
         """The record tells of a timeline that this member has begun by the promotion it noted."""
         before = self.seen.bootstrap.promoting_from or 0
@@ -147,7 +141,7 @@ class ServerWords(LeaseWords):
         last = self.record.history[-1:] if self.record else ()
         return any((e.pod, e.timeline) == (self.seen.me.name, self.timeline) for e in last)
 
-    @word
+    @property
     def has_a_timeline_of_its_own(self) -> bool:
         """It may have begun a timeline that nobody knows of, and another has begun one since.
 
@@ -163,12 +157,13 @@ class ServerWords(LeaseWords):
             and not self.has_recorded_its_promotion
         )
 
-    @word
+    @property
     def follows_after_its_promotion(self) -> bool:
         """The promotion that was noted has not happened, or is long on record."""
         before = self.seen.bootstrap.promoting_from
-        done = self.timeline == before or self.has_recorded_its_promotion
-        return before is not None and self.seen.postgres.streaming and done
+        if before is None or not self.seen.postgres.streaming:
+            return False
+        return self.timeline == before or self.has_recorded_its_promotion
 
     @word
     def is_behind_the_record(self) -> bool:

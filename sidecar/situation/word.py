@@ -1,4 +1,8 @@
-"""A property that is computed once, for values that are asked for again and again."""
+"""A property that is computed once, for values that are asked for again and again.
+
+What is asked for once or twice in a decision, or is no more than a look at a field, is a plain
+property: to remember costs as much as to look three times.
+"""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload

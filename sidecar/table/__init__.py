@@ -2,22 +2,39 @@
 
 from typing import Final
 
+from sidecar.situation import Situation
 from sidecar.table.bootstrap import BOOTSTRAP
 from sidecar.table.election import ELECTION
 from sidecar.table.not_serving import NOT_SERVING
 from sidecar.table.primary import PRIMARY
 from sidecar.table.replica import REPLICA
 from sidecar.table.safety import SAFETY
-from sidecar.table.steps import Row
+from sidecar.table.steps import Part, Row
 
-PARTS: Final[dict[str, tuple[Row, ...]]] = {
-    "May PostgreSQL write at all?": SAFETY,
-    "Bootstrap: before PostgreSQL starts": BOOTSTRAP,
-    "The primary": PRIMARY,
-    "PostgreSQL is down, or about to be promoted": NOT_SERVING,
-    "Replicas": REPLICA,
-    "Nobody leads": ELECTION,
-}
+TABLE: Final = (
+    Part("May PostgreSQL write at all?", lambda _: True, SAFETY),
+    Part(
+        "Bootstrap: before PostgreSQL starts",
+        lambda s: s.is_bootstrapping or s.is_of_another_set,
+        BOOTSTRAP,
+    ),
+    Part("The primary", lambda s: s.may_write and s.holds_lease, PRIMARY),
+    Part(
+        "PostgreSQL is down, or about to be promoted",
+        lambda s: s.is_down or s.recorded_as_holder,
+        NOT_SERVING,
+    ),
+    Part("Replicas", lambda s: s.another_holds, REPLICA),
+    Part("Nobody leads", lambda _: True, ELECTION),
+)
 """The rows by what they are about, in the order in which they are read."""
 
-TABLE: Final[tuple[Row, ...]] = tuple(row for rows in PARTS.values() for row in rows)
+
+def first_that_holds(s: Situation, table: tuple[Part, ...] = TABLE) -> Row:
+    """Return the row that decides in this situation."""
+    for part in table:
+        if part.concerns(s):
+            for row in part.rows:
+                if row.holds(s):
+                    return row
+    raise AssertionError("the last row of the table always holds")

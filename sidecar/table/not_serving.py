@@ -125,7 +125,7 @@ NOT_SERVING: Final = (
     ),
     Row(
         "Resuming",
-        lambda s: s.recorded_as_holder,
+        lambda _: True,
         renew,
         "the Lease names this pod: renewing it before anything else",
     ),

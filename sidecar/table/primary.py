@@ -80,39 +80,33 @@ def _lead(s: Situation) -> Iterator[Action]:
 PRIMARY: Final = (
     Row(
         "RefusingSwitchover",
-        lambda s: s.is_writable and s.holds_lease and s.refusal is not None,
+        lambda s: s.is_writable and s.refusal is not None,
         _refuse_switchover,
         "an operator's switchover is refused",
     ),
     Row(
         "AcceptingSwitchover",
-        lambda s: s.is_writable and s.holds_lease and s.wish is not None,
+        lambda s: s.is_writable and s.wish is not None,
         _accept_switchover,
         "a switchover to {s.wish} was asked for",
         Attention.NORMAL,
     ),
     Row(
         "Stopping",
-        lambda s: (
-            s.may_write
-            and s.holds_lease
-            and s.wants_to_hand_over
-            and bool(s.successors)
-            and s.is_ready_to_stop
-        ),
+        lambda s: s.wants_to_hand_over and bool(s.successors) and s.is_ready_to_stop,
         _stop,
         "stopping PostgreSQL to hand over to {s.successor_words}",
         Attention.NORMAL,
     ),
     Row(
         "PreparingToStop",
-        lambda s: s.is_writable and s.holds_lease and s.wants_to_hand_over and bool(s.successors),
+        lambda s: s.is_writable and s.wants_to_hand_over and bool(s.successors),
         _prepare_to_stop,
         "primary, about to hand over to {s.successor_words}",
     ),
     Row(
         "Leading",
-        lambda s: s.is_writable and s.holds_lease,
+        lambda s: s.is_writable,
         _lead,
         "primary",
         Attention.NORMAL,

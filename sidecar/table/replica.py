@@ -44,7 +44,7 @@ def _follow(s: Situation) -> Iterator[Action]:
 REPLICA: Final = (
     Row(
         "Diverged",
-        lambda s: s.another_holds and s.is_in_recovery and s.has_diverged and not s.is_leaving,
+        lambda s: s.is_in_recovery and s.has_diverged and not s.is_leaving,
         _rejoin,
         "this member has WAL that {s.leader}'s history does not have: its pod is deleted, so that "
         "bootstrap can rewind it",
@@ -52,12 +52,7 @@ REPLICA: Final = (
     ),
     Row(
         "OnItsOwnTimeline",
-        lambda s: (
-            s.another_holds
-            and s.is_in_recovery
-            and s.has_a_timeline_of_its_own
-            and not s.is_leaving
-        ),
+        lambda s: s.is_in_recovery and s.has_a_timeline_of_its_own and not s.is_leaving,
         _join_anew,
         "this member may have begun a timeline that nobody knows of: its pod is deleted, so that "
         "bootstrap can clone it anew",
@@ -65,9 +60,7 @@ REPLICA: Final = (
     ),
     Row(
         "LeftBehind",
-        lambda s: (
-            s.another_holds and s.is_in_recovery and s.has_been_left_behind and not s.is_leaving
-        ),
+        lambda s: s.is_in_recovery and s.has_been_left_behind and not s.is_leaving,
         _join_anew,
         "{s.leader} does not have the WAL any more that this member needs: its pod is deleted, so "
         "that bootstrap can clone it anew",
@@ -75,14 +68,14 @@ REPLICA: Final = (
     ),
     Row(
         "Following",
-        lambda s: s.another_holds and s.follows,
+        lambda s: s.follows,
         _follow,
         "replica of {s.leader}",
         Attention.NORMAL,
     ),
     Row(
         "NotFollowing",
-        lambda s: s.another_holds,
+        lambda _: True,
         _follow,
         "{s.leader} leads, but this member does not stream from it within max-lag",
     ),

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sidecar.action import (
@@ -17,6 +17,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
+from sidecar.observation import LeaseRecord
 from sidecar.situation import Situation
 from sidecar.situation.patience import SILENCE
 
@@ -35,38 +36,41 @@ class Row:
     attention: Attention = Attention.NONE
 
 
-def _known(s: Situation) -> RenewLease | None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows about one matter, and when they are read at all."""
+
+    about: str
+    concerns: Callable[[Situation], bool]
+    """True wherever any of the rows is to decide; they take it for granted."""
+    rows: tuple[Row, ...]
+
+
+def _known(s: Situation, record: LeaseRecord) -> RenewLease:
     """Return what the record should say, by what is known now."""
-    if s.record is None:
-        return None
-    record = s.record
-    known = RenewLease(
+    timeline, position = record.timeline, record.position
+    voters, copies = record.voters, record.copies
+    if s.is_writable:
+        timeline = max(record.timeline or 0, s.timeline or 0) or None
+        position = s.seen.postgres.position
+    if s.is_writable or (s.is_in_recovery and s.holds_lease):
+        promise = s.promise_to_record
+        voters, copies = tuple(sorted(promise.voters)), promise.copies
+    return RenewLease(
         system_identifier=s.set_system_identifier or s.system_identifier,
-        timeline=record.timeline,
+        timeline=timeline,
         members=s.members,
-        position=record.position,
-        voters=record.voters,
-        copies=record.copies,
+        position=position,
+        voters=voters,
+        copies=copies,
         heir=s.heir_to_record,
         switchover_to=s.wish_to_record,
     )
-    if s.is_writable:
-        timeline = max(record.timeline or 0, s.timeline or 0) or None
-        known = replace(known, timeline=timeline, position=s.seen.postgres.position)
-    if s.is_writable or (s.is_in_recovery and s.holds_lease):
-        promise = s.promise_to_record
-        voters = tuple(sorted(promise.voters))
-        known = replace(known, voters=voters, copies=promise.copies)
-    return known
 
 
-def renewal(s: Situation) -> Iterator[Action]:
-    """Renew when it is time, or at once when there is something new to record."""
-    known = _known(s)
-    if not s.recorded_as_holder or known is None or s.record is None or s.seen.lease is None:
-        return
-    record = s.record
-    recorded = RenewLease(
+def _is_recorded(known: RenewLease, record: LeaseRecord) -> bool:
+    """Tell whether all of it is on record; a position alone is no news."""
+    return known == RenewLease(
         system_identifier=record.system_identifier,
         timeline=record.timeline,
         members=record.members,
@@ -76,14 +80,21 @@ def renewal(s: Situation) -> Iterator[Action]:
         heir=record.heir,
         switchover_to=record.switchover_to,
     )
-    renewed_at = s.seen.lease.renewed_at
+
+
+def renewal(s: Situation) -> Iterator[Action]:
+    """Renew when it is time, or at once when there is something new to record."""
+    record, lease = s.record, s.seen.lease
+    if not s.recorded_as_holder or record is None or lease is None:
+        return
     due = (
-        renewed_at is None
-        or s.seen.now - renewed_at >= s.settings.renew_interval
+        lease.renewed_at is None
+        or s.seen.now - lease.renewed_at >= s.settings.renew_interval
         or (s.may_be_cut_off and s.api_heard_ago > SILENCE)
         or s.seen.renewal_failed_at is not None
     )
-    if due or known != recorded:
+    known = _known(s, record)
+    if due or not _is_recorded(known, record):
         yield known
 
 

@@ -65,6 +65,7 @@ from tests.simulator.kubernetes import (
     server_state,
 )
 from tests.simulator.postgres import Phase, Server
+from tests.simulator.values import quickly
 
 if TYPE_CHECKING:
     from tests.simulator.runner import Run
@@ -78,7 +79,13 @@ PEER_SECONDS: Final = 0.6
 STAY_SECONDS: Final = 5.0
 LATE: Final = 1.5
 SERVICE: Final = "pg-primary"
-_UNPREPARED: Final = PostgresView(ServerState.DOWN, since=0.0, alive=False)
+
+# What every look makes.
+_Observation: Final = quickly(Observation)
+_PostgresView: Final = quickly(PostgresView)
+_LeaseView: Final = quickly(LeaseView)
+_LeaseRecord: Final = quickly(LeaseRecord)
+_Peer: Final = quickly(Peer)
 
 
 class Agent:
@@ -456,7 +463,7 @@ class Agent:
                 perhaps = tuple(
                     sorted({n for base, names in self.unanswered if base == version for n in names})
                 )
-            lease = LeaseView(
+            lease = _LeaseView(
                 self.record,
                 self.changed_at,
                 self.renewed_at,
@@ -471,7 +478,7 @@ class Agent:
         fork = None
         if server is not None and postgres.state is ServerState.RECOVERY and not server.upstream:
             fork = self._fork(server)
-        return Observation(
+        return _Observation(
             now=now,
             started_at=self.started_at,
             me=self.me,
@@ -540,7 +547,7 @@ class Agent:
         if server is None or bootstrap.running:
             if self.server_seen[1] is not ServerState.DOWN:
                 self.server_seen, self.since = (0, ServerState.DOWN), now
-            return PostgresView(
+            return _PostgresView(
                 ServerState.DOWN,
                 self.since,
                 alive=False,
@@ -558,7 +565,7 @@ class Agent:
         directory = server.directory
         self._note_setting(server, now)
         if state is ServerState.DOWN:
-            return PostgresView(
+            return _PostgresView(
                 state,
                 self.since,
                 alive=alive,
@@ -570,7 +577,7 @@ class Agent:
             )
         assert directory.branch is not None
         if state is ServerState.RECOVERY:
-            return PostgresView(
+            return _PostgresView(
                 state,
                 self.since,
                 has_written=self.pod.writer == server.number,
@@ -579,7 +586,7 @@ class Agent:
                 position=directory.position,
                 streaming=server.streams,
                 lag=max(0, server.lag_told - directory.position) if server.streams else None,
-                slots=tuple(slot_name(name) for name in directory.slots),
+                slots=_slots(directory.slots),
                 waits_for=directory.synchronous[0],
                 waits_for_number=directory.synchronous[1],
                 waits_from=self.waits_from,
@@ -614,7 +621,7 @@ class Agent:
                 at = link.heard_at
             heard = at if heard is None else max(heard, at)
         unwell = server.unwell_since
-        return PostgresView(
+        return _PostgresView(
             ServerState.WRITABLE,
             self.since,
             has_written=True,
@@ -626,7 +633,7 @@ class Agent:
             waits_for=directory.synchronous[0],
             waits_for_number=directory.synchronous[1],
             waits_from=self.waits_from,
-            slots=tuple(slot_name(name) for name in directory.slots),
+            slots=_slots(directory.slots),
             checkpointed_at=self.checkpointed_at,
             unwell_since=None if unwell is None else self.offset + self.rate * unwell,
             oldest_wal=server.oldest_wal,
@@ -699,7 +706,7 @@ class Agent:
         bootstrap = seen.bootstrap
         postgres = self._postgres(now, bootstrap) if fresh else seen.postgres
         data = bootstrap.data
-        return Peer(
+        return _Peer(
             name=self.me.name,
             has_data=None if data is None else data in (DataState.PRESENT, DataState.BROKEN),
             system_identifier=postgres.system_identifier or bootstrap.system_identifier,
@@ -818,7 +825,7 @@ class Agent:
         history = old.history
         if known.timeline is not None and known.timeline != old.timeline:
             history = (*history, Leadership(known.timeline, self.me.name, ""))[-10:]
-        record = LeaseRecord(
+        record = _LeaseRecord(
             old.holder,
             self.settings.ttl,
             old.resource_version,
@@ -1012,8 +1019,8 @@ class Agent:
 
 
 @functools.cache
-def slot_name(member: str) -> str:
-    return contract.slot_name(member)
+def _slots(members: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(contract.slot_name(member) for member in members)
 
 
 def _version(record: LeaseRecord | None) -> str:

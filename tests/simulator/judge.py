@@ -80,7 +80,8 @@ class Judge:
     api_fault_until: float = -1.0
     falsely_admitted: "list[PodLife]" = field(default_factory=list)
     _taken: dict[str, Taking] = field(default_factory=dict)
-    _wrong_since: dict[tuple[str, str], float] = field(default_factory=dict)
+    _wrong: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """By pod: what is wrong with its label, and since when."""
 
     def rules_failed(self, pod: str, error: Exception) -> None:
         """The sidecar would die of that, again and again."""
@@ -263,12 +264,11 @@ class Judge:
 
     def _stays_wrong(self, name: str, wrong: str, seconds: float) -> None:
         now = self.run.world.now
-        for key in [key for key in self._wrong_since if key[0] == name and key[1] != wrong]:
-            del self._wrong_since[key]
-        if not wrong:
-            return
-        since = self._wrong_since.setdefault((name, wrong), now)
-        if now - since > seconds:
+        before, since = self._wrong.get(name, ("", now))
+        if wrong != before:
+            since = now
+            self._wrong[name] = (wrong, now)
+        if wrong and now - since > seconds:
             self._fail("I1", f"{name} {wrong} for {seconds:.0f} s")
 
     def _can_act(self, life: "PodLife") -> bool:

@@ -9,6 +9,7 @@ from sidecar.observation import LeaseRecord, Pod, ServerState
 from sidecar.settings import Settings, watchdog
 from tests.simulator.bootstrap import Bootstrap
 from tests.simulator.postgres import Directory, Phase, Server
+from tests.simulator.values import quickly
 from tests.simulator.world import API, World
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ PRE_STOP_SECONDS: Final = 1.0
 FIRST_RESTART: Final = 0.4
 BACK_OFF: Final = 10.0
 MAX_BACK_OFF: Final = 300.0
+
+_LeaseRecord: Final = quickly(LeaseRecord)
 
 
 class ApiError(Exception):
@@ -205,7 +208,7 @@ class ApiServer:
 
 def _with_version(record: LeaseRecord, version: str) -> LeaseRecord:
     r = record
-    return LeaseRecord(
+    return _LeaseRecord(
         r.holder, r.ttl, version, r.system_identifier, r.timeline, r.members, r.history,
         r.transitions, r.position, r.voters, r.copies, r.heir, r.switchover_to,
     )  # fmt: skip

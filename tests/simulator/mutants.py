@@ -22,7 +22,8 @@ from sidecar.decide import decide
 from sidecar.observation import DataState, Observation, ServerState
 from sidecar.settings import Settings
 from sidecar.situation import Situation
-from sidecar.table import TABLE
+from sidecar.table import TABLE, first_that_holds
+from sidecar.table.steps import Part
 from tests.simulator.runner import Decide
 from tests.simulator.schedule import Fault, Schedule, from_seed
 
@@ -49,15 +50,22 @@ class Mutant:
 
 
 def _without_rows(*names: str) -> Decide:
-    table = tuple(row for row in TABLE if row.name not in names)
-    assert len(table) == len(TABLE) - len(names)
+    table = tuple(
+        replace(part, rows=tuple(row for row in part.rows if row.name not in names))
+        for part in TABLE
+    )
+    assert _number_of_rows(table) == _number_of_rows(TABLE) - len(names)
 
     def broken(observation: Observation, settings: Settings) -> Decision:
         situation = Situation(observation, settings)
-        row = next(row for row in table if row.holds(situation))
+        row = first_that_holds(situation, table)
         return Decision(row.name, row.name, row.attention, tuple(row.actions(situation)))
 
     return broken
+
+
+def _number_of_rows(table: tuple[Part, ...]) -> int:
+    return sum(len(part.rows) for part in table)
 
 
 def _each(change: Callable[[Action, Observation], Action | None]) -> Decide:

@@ -86,7 +86,7 @@ def test_a_failing_schedule_is_made_smaller() -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "no fencing")
     needed = Fault(60.0, "cut_node", -1, 60.0)
     idle = tuple(Fault(at, "edit_lease") for at in (50.0, 55.0, 100.0))
-    schedule = replace(from_seed(1), members=3, faults=(*idle, needed))
+    schedule = replace(from_seed(1), members=3, length=120.0, faults=(*idle, needed))
 
     small, result = shrink(schedule, "I2", mutant.decide, most_runs=100)
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from sidecar.table import PARTS
+from sidecar.table import TABLE
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- made from the table by `make diagram` -->\n", "<!-- end -->\n"
@@ -14,14 +14,14 @@ _BESIDE_EACH_OTHER = 5
 def mermaid() -> str:
     """Return a Mermaid flowchart: the parts of the table in their order, with their situations."""
     lines = ["```mermaid", "flowchart TB"]
-    for number, (part, rows) in enumerate(PARTS.items(), start=1):
-        lines += [f'  part{number}["{number}. {part}"]', f'  subgraph in{number}[" "]']
+    for number, part in enumerate(TABLE, start=1):
+        lines += [f'  part{number}["{number}. {part.about}"]', f'  subgraph in{number}[" "]']
         lines.append("    direction LR")
-        for start in range(0, len(rows), _BESIDE_EACH_OTHER):
-            names = [row.name for row in rows[start : start + _BESIDE_EACH_OTHER]]
+        for start in range(0, len(part.rows), _BESIDE_EACH_OTHER):
+            names = [row.name for row in part.rows[start : start + _BESIDE_EACH_OTHER]]
             lines.append("    " + " ~~~ ".join(names))
         lines += ["  end", f"  part{number} -- the first that holds --> in{number}"]
-    chain = " -- none holds --> ".join(f"part{number}" for number in range(1, len(PARTS) + 1))
+    chain = " -- none holds --> ".join(f"part{number}" for number in range(1, len(TABLE) + 1))
     return "\n".join([*lines, f"  {chain}", "```", ""])
 
 
