@@ -70,7 +70,7 @@ data_state() {
     elif [ -s "$data/PG_VERSION" ]; then
         if [ -e "$unusable" ]; then echo broken; else echo present; fi
     elif [ -n "$(user_files "$data")" ]; then
-        echo not-ours
+        if [ -e "$unusable" ]; then echo broken; else echo not-ours; fi
     elif [ -d "$staging" ]; then
         echo interrupted
     else

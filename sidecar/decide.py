@@ -60,7 +60,8 @@ def decide(observation: Observation, settings: Settings) -> Decision:
 def _never_writable_again(s: Situation) -> Iterator[Action]:
     """Rule 1, before anything that may fail: the next start of this server is read-only."""
     has_run = (s.is_writable or s.is_down) and not s.is_bootstrapping
-    if has_run and not s.seen.postgres.standby_signal:
+    # Where the data has vanished there is nothing to start, and the file would only be in the way.
+    if has_run and not s.seen.bootstrap.vanished and not s.seen.postgres.standby_signal:
         yield PutStandbySignal()
 
 

@@ -209,9 +209,11 @@ def scale_primary_away(strike: Strike) -> None:
 
 
 def lose_volume(strike: Strike) -> None:
-    """Remove what is on the primary's volume, under a PostgreSQL that dies of it."""
+    """Remove what is on the primary's volume, under a PostgreSQL that dies at the same time."""
+    postmaster = _of(pod_processes.postmaster, strike.primary)
+    postmaster.send(signal.SIGSTOP)
     volumes.empty(strike.primary)
-    kill_postmaster(strike)
+    postmaster.send(signal.SIGKILL)
 
 
 def _leads(strike: Strike, member: str) -> bool:

@@ -18,6 +18,7 @@ MEGABYTES: Final = 1024
 """PostgreSQL's WAL may grow to some 250 MB here; the image file is sparse."""
 
 _BALLAST: Final = "ballast"
+_REMOVED: Final = "removed"
 _KEPT: Final = "lost+found"
 _BLOCK: Final = 4096
 
@@ -43,9 +44,17 @@ def empty(member: str) -> None:
         if path.name == _KEPT:
             continue
         if path.is_dir():
-            shutil.rmtree(path)
+            _remove(path)
         else:
             path.unlink()
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder in which somebody may still be writing."""
+    aside = path.with_name(f"{path.name}.{_REMOVED}")
+    path.rename(aside)
+    while aside.exists():
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def fill(member: str) -> None:

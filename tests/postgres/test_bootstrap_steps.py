@@ -279,3 +279,19 @@ def test_stopped_before_any_step_it_is_gone_on_with_and_nothing_is_lost(
     assert steps > 10
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(run, range(1, steps + 1))) == list(range(1, steps + 1))
+
+
+def test_what_an_entrypoint_began_where_the_data_had_vanished_is_set_aside_and_cloned_anew(
+    folder: Path,
+) -> None:
+    trial = make_trial(folder / "vanished")
+    (trial.pod.data / "PG_VERSION").unlink()
+    assert trial.boot().data is DataState.NOT_OURS
+    trial.pod.kill()
+    (trial.pod.data / ".pgset-reclone").touch()
+    own(trial.pod.data / ".pgset-reclone")
+    assert trial.boot().data is DataState.BROKEN
+    assert trial.pod.obey("reclone", "host=primary").failure is None
+    assert trial.top == NEW
+    assert trial.kept == {name: text for name, text in OLD.items() if name != "PG_VERSION"}
+    trial.pod.kill()

@@ -1248,11 +1248,12 @@ class TestADatabaseThatHasVanishedUnderItsServer:
     """The image's entrypoint would make an empty one there, writable and labelled primary."""
 
     VANISHED = replace(RUNNING, vanished=True)
+    SIGNAL_GONE = replace(WRITABLE, standby_signal=False)
     KILLED = StopPostgres(signal.SIGKILL)
     GONE = DeleteOwnPod(reclone=True)
 
     def test_a_primary_is_killed_leaves_the_lease_and_gets_to_bootstrap(self) -> None:
-        seen = replace(LEADER, bootstrap=self.VANISHED)
+        seen = replace(LEADER, bootstrap=self.VANISHED, postgres=self.SIGNAL_GONE)
         stripped = SetRole("orders-0", "uid-0", None)
         assert situation_and_actions(seen) == (
             "DataVanished",
