@@ -252,7 +252,7 @@ def _sync(directory: Path) -> None:
 def _write(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file at once: a reader sees the old content or the new."""
     new = path.with_name(f"{path.name}.new")
-    # By the system calls themselves: the heart beats every second, and open() makes four more.
+    # By the system calls themselves: the heart beats every two seconds, and open() makes four more.
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         os.fchmod(descriptor, mode)

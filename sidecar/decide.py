@@ -37,12 +37,14 @@ from sidecar.situation import Situation, situation_of
 from sidecar.situation.patience import ISOLATION, SILENCE, STOP_PATIENCE
 from sidecar.table import first_that_holds
 
-TICK: Final = 1.0
+TICK: Final = 2.0
+WARY_TICK: Final = 1.0
 UNSETTLED_TICK: Final = 0.1
 SHORT_TICK: Final = 0.03
 SHORTEST_TICK: Final = 0.02
-"""Seconds between looks: at rest, while something is under way that wakes nobody, while clients
-wait for PostgreSQL to end, and at the least."""
+"""Seconds between looks: at rest, while somebody has been silent for longer than usual, while
+something is under way that wakes nobody, while clients wait for PostgreSQL to end, and at the
+least."""
 
 
 def decide(observation: Observation, settings: Settings) -> Decision:
@@ -98,23 +100,39 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
         return SHORT_TICK
     if s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.wants_to_hand_over):
         return UNSETTLED_TICK
-    moments = [TICK]
-    if s.may_write and (left := _seconds_to_fence(s)) is not None:
-        moments.append(left)
-    if s.recorded_as_holder and (s.may_be_cut_off or s.seen.renewal_failed_at is not None):
-        moments.append(UNSETTLED_TICK * 2)
-    if s.another_holds and s.record is not None and s.seen.lease is not None:
-        expires_at = s.seen.lease.changed_at + s.seconds_of_validity
-        expiry = max(expires_at, s.seen.promised_until or 0.0)
-        moments.append(expiry - s.seen.now)
-        lost_at = s.seen.lease.changed_at + s.last_moment_of_the_holder
-        if lost_at > s.seen.now:
-            moments.append(lost_at - s.seen.now + SHORTEST_TICK)
-    if s.recorded_as_holder and s.others_who_may_lead and s.members_heard_ago < SILENCE:
-        moments.append(SILENCE - s.members_heard_ago + SHORTEST_TICK)
-    if s.nobody_holds:
-        moments.append(UNSETTLED_TICK * 2)
+    moments = [TICK, *_moments(s)]
     return max(SHORTEST_TICK, min(moments))
+
+
+def _moments(s: Situation) -> Iterator[float]:
+    """Yield in how many seconds something is due that nothing else would wake this member for."""
+    if s.may_write and (left := _seconds_to_fence(s)) is not None:
+        yield left
+    if s.nobody_holds:
+        yield UNSETTLED_TICK * 2
+    if s.recorded_as_holder:
+        yield from _moments_of_the_holder(s)
+    elif s.another_holds and s.record is not None and s.seen.lease is not None:
+        changed_ago = s.seen.now - s.seen.lease.changed_at
+        expires_in = s.seconds_of_validity - changed_ago
+        yield max(expires_in, (s.seen.promised_until or 0.0) - s.seen.now)
+        if s.last_moment_of_the_holder > changed_ago:
+            yield s.last_moment_of_the_holder - changed_ago + SHORTEST_TICK
+        if s.api_heard_ago > s.settings.renew_interval:
+            yield WARY_TICK
+
+
+def _moments_of_the_holder(s: Situation) -> Iterator[float]:
+    if s.seen.lease is not None and s.seen.lease.renewed_at is not None:
+        left = s.seen.lease.renewed_at + s.settings.renew_interval - s.seen.now
+        # Where it was due in this turn, it has just been renewed.
+        yield left if left > 0 else s.settings.renew_interval
+    in_doubt = s.seen.renewal_failed_at is not None or s.seen.postgres.unwell_since is not None
+    if s.may_be_cut_off or in_doubt:
+        yield UNSETTLED_TICK * 2
+    # That followers fall silent wakes this member; not that other members do.
+    if s.others_who_may_lead and WARY_TICK < s.members_heard_ago < SILENCE:
+        yield SILENCE - s.members_heard_ago + SHORTEST_TICK
 
 
 def needs_peers(observation: Observation, settings: Settings) -> bool:

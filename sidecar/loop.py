@@ -1,4 +1,4 @@
-"""observe → decide → act → report, once a second and whenever something happens."""
+"""observe → decide → act → report, every two seconds and whenever something happens."""
 
 import logging
 import math

@@ -38,8 +38,8 @@ _AT_ONCE: Final = 32
 """More than any set has members: a silent one must not keep the others from being asked."""
 
 _LATE: Final = 1.5
-"""Seconds that a renewal may be late: the leader's loop turns once a second, and it has a way to
-go."""
+"""Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
+to go."""
 
 _DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
 

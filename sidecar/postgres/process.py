@@ -83,7 +83,7 @@ def _is_postgres(pid: int) -> bool:
 
 
 def _read(path: str) -> bytes:
-    """Return the beginning of a small file: asked every second, without what open() adds."""
+    """Return the beginning of a small file: asked at every look, without what open() adds."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096)

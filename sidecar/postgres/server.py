@@ -33,6 +33,7 @@ from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.look import Lookout
 from sidecar.postgres.probe import WriteProbe
+from sidecar.situation.patience import SILENCE
 
 _POLL_SECONDS: Final = 1.0
 _POLL_SECONDS_DOWN: Final = 0.2
@@ -89,6 +90,7 @@ class Server:
         self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
         self._wal_grows = False
+        self._silent = False
         self._last_answering_state: ServerState | None = None
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
 
@@ -200,7 +202,7 @@ class Server:
                 self._begun += 1
                 number = self._begun
             view = self._look()
-            changed = _news(view) != _news(self._view)
+            changed = _news(view) != _news(self._view) or self._have_fallen_silent(view)
             self._wal_grows = view.position != self._view.position
             with self._looks:
                 self._view, self._ended_at, self._ended = view, self._clock(), number
@@ -209,6 +211,12 @@ class Server:
                 self._on_change()
             self._wait()
         self._disconnect()
+
+    def _have_fallen_silent(self, view: PostgresView) -> bool:
+        """Tell once that the followers have said nothing for too long."""
+        heard_at, before = view.followers_heard_at, self._silent
+        self._silent = heard_at is not None and self._clock() - heard_at > SILENCE
+        return self._silent and not before
 
     def _look(self) -> PostgresView:
         try:

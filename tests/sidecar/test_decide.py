@@ -1329,7 +1329,21 @@ def test_a_primary_keeps_a_slot_for_each_wanted_member_and_a_replica_none() -> N
 def test_a_member_looks_when_the_lease_runs_out_and_not_before() -> None:
     late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.75))
     assert seconds_to_look(late, SETTINGS) == pytest.approx(0.25)
-    assert seconds_to_look(REPLICA, SETTINGS) == 1.0
+    assert seconds_to_look(REPLICA, SETTINGS) == 2.0
+    wary = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, heard_at=NOW - 2.5))
+    assert seconds_to_look(wary, SETTINGS) == 1.0
+
+
+def test_the_holder_looks_when_the_next_renewal_is_due() -> None:
+    soon = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 1.5))
+    assert seconds_to_look(soon, SETTINGS) == 0.5
+    just_now = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2.0))
+    assert seconds_to_look(just_now, SETTINGS) == 2.0
+
+
+def test_the_holder_looks_more_often_while_new_connections_cannot_write() -> None:
+    unwell = replace(LEADER, postgres=replace(WRITABLE, unwell_since=NOW - 1))
+    assert seconds_to_look(unwell, SETTINGS) == pytest.approx(0.2)
     assert seconds_to_look(replace(LEADER, postgres=DOWN), SETTINGS) == 0.03
     assert seconds_to_look(replace(REPLICA, postgres=DOWN), SETTINGS) == 0.1
 

@@ -533,7 +533,7 @@ class Agent:
             self.foreign_beat = None
             return None
         if owner is not None and owner.running and not owner.stands_still:
-            # Its heart beats once a second, however seldom the fake looks.
+            # Its heart beats every two seconds, however seldom the fake looks.
             beat = directory.beat = (beat[0], beat[1] + 1)
         if self.foreign_beat is None or self.foreign_beat[0] != beat:
             self.foreign_beat = (beat, now)
