@@ -179,7 +179,7 @@ def test_a_sidecar_is_granted_these_rights_and_no_other():
         for verb in ("get", "list", "watch", "create", "update")
     }
     events = {("", "events", "", "create")}
-    statefulsets = {("apps", "statefulsets", "", verb) for verb in ("get", "list", "watch")}
+    statefulsets = {("apps", "statefulsets", "", verb) for verb in ("list", "watch")}
     assert rights("grant/role.yaml") == pods | leases | events | statefulsets
 
 

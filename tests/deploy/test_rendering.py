@@ -42,7 +42,7 @@ def test_all_of_the_installation_is_in_its_namespace():
     namespaced = [
         manifest
         for manifest in rendered(DEPLOY)
-        if not manifest["kind"].startswith(("Cluster", "Mutating", "Namespace"))
+        if not manifest["kind"].startswith(("Cluster", "Mutating", "Namespace", "Validating"))
     ]
     assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {"pgset-system"}
 
