@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar import contract
-from tests.deploy.manifests import DEPLOY, document, documents
+from tests.deploy.manifests import BASE, document, documents
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
@@ -112,6 +112,31 @@ def test_two_replicas_keep_one_at_every_moment():
     assert document("pod-disruption-budget.yaml")["spec"]["minAvailable"] == 1
 
 
+def test_replicas_are_spread_and_a_broken_one_holds_up_no_drain():
+    (spread,) = POD["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    budget = document("pod-disruption-budget.yaml")["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_no_probe_succeeds_without_a_certificate():
+    (webhook,) = POD["containers"]
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert webhook[name]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
+    policy = document("network-policy.yaml")["spec"]
+    template = document("deployment.yaml")["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    (webhook,) = POD["containers"]
+    ((incoming,),) = [rule["ports"] for rule in policy["ingress"]]
+    assert incoming["port"] in {port["name"] for port in webhook["ports"]}
+    (outgoing,) = policy["egress"]
+    assert {port["port"] for port in outgoing["ports"]} == {443, 6443, 8443, 16443}
+
+
 def test_the_namespace_enforces_pod_security_restricted():
     labels = document("namespace.yaml")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -194,6 +219,6 @@ def test_the_grant_is_for_the_service_account_that_the_examples_use(folder):
 
 def test_every_manifest_is_part_of_the_installation():
     listed = document("kustomization.yaml")["resources"]
-    present = {path.name for path in DEPLOY.glob("*.yaml")} - {"kustomization.yaml"}
+    present = {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
     assert present == set(listed)
     assert all(documents(path) for path in listed)
