@@ -17,6 +17,7 @@ FOLDERS = [
     ".",
     "base",
     "grant",
+    "monitoring",
     "overlays/cluster-critical",
     "examples/pgset",
     "examples/pgset-nfs",
