@@ -34,7 +34,7 @@ TAKES_EFFECT_WITHIN = 30.0
 ARTICLE = {contract.ROLE_LABEL: "name", contract.PRIMARY_VALUE: "pgset-primary"}
 STAMPS: dict[str, dict[str, str]] = {
     "shop-0": {},
-    "shop-1": {},
+    "shop-1": {"note": "a user's own"},
     "shop-1-0": {},
     "article-0": ARTICLE,
 }
@@ -113,7 +113,7 @@ def sites(tmp_path_factory):
         yield sites
     finally:
         for site in sites:
-            system("delete", "namespace", site.namespace, "--ignore-not-found", "--wait=false")
+            system("delete", "namespace", site.namespace, "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def labelled(pod: str, value: str | None, key: str = contract.DEFAULT_ROLE_LABEL
     return changed(pod, metadata={"labels": {key: value}})
 
 
-def annotated(pod: str, key: str, value: str = "word") -> Attempt:
+def annotated(pod: str, key: str, value: str | None = "word") -> Attempt:
     return changed(pod, metadata={"annotations": {key: value}})
 
 
@@ -197,6 +197,7 @@ REFUSED_BY_POLICY: list[tuple[str, Attempt, str]] = [
     ("a role that is none", labelled("shop-1", "leader"), 'allowed: "primary", "replica", or no'),
     ("another's status", annotated("shop-1", contract.STATUS), "on its own pod"),
     ("another annotation", annotated("shop-0", "note"), "allowed: pgset.dev/status"),
+    ("an annotation's removal", annotated("shop-1", "note", None), "allowed: pgset.dev/status"),
     ("the role label's key", annotated("shop-0", contract.ROLE_LABEL, "app"), "the annotations"),
     ("a deadline", changed("shop-0", spec={"activeDeadlineSeconds": 1}), "may not change spec"),
     (
