@@ -27,10 +27,15 @@ def test_each_policy_is_bound_and_denies():
     assert all(spec["validationActions"] == ["Deny"] for spec in BINDINGS.values())
 
 
-def test_the_grant_carries_the_label_that_the_bindings_look_for():
-    labels = document("grant/role-binding.yaml")["metadata"]["labels"]
-    for spec in BINDINGS.values():
-        assert spec["paramRef"]["selector"]["matchLabels"].items() <= labels.items()
+def test_the_grant_gives_the_mark_that_all_policies_ask_for():
+    (mark,) = [
+        rule for rule in document("grant/role.yaml")["rules"] if "pgset.dev" in rule["apiGroups"]
+    ]
+    assert mark == {"apiGroups": ["pgset.dev"], "resources": ["sidecars"], "verbs": ["be"]}
+    for spec in POLICIES.values():
+        (condition,) = spec["matchConditions"]
+        assert "authorizer.group('pgset.dev').resource('sidecars')" in condition["expression"]
+        assert ".check('be')" in condition["expression"]
 
 
 def test_all_policies_judge_the_same_requests():

@@ -205,7 +205,8 @@ def test_a_sidecar_is_granted_these_rights_and_no_other():
     }
     events = {("", "events", "", "create")}
     statefulsets = {("apps", "statefulsets", "", verb) for verb in ("list", "watch")}
-    assert rights("grant/role.yaml") == pods | leases | events | statefulsets
+    mark = {("pgset.dev", "sidecars", "", "be")}
+    assert rights("grant/role.yaml") == pods | leases | events | statefulsets | mark
 
 
 @pytest.mark.parametrize("folder", ["pgset", "volume-claim-templates"])

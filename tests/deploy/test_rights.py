@@ -354,7 +354,6 @@ def test_a_grant_that_was_given_by_hand_is_kept_to_the_same(home, sites):
     abroad.kubectl("create", "-f", "-", manifest=manifest)
     subject = "--group=system:serviceaccounts"
     abroad.kubectl("create", "rolebinding", "by-hand", "--role=pgset-sidecar", subject)
-    abroad.kubectl("label", "rolebinding", "by-hand", "pgset.dev/grant=sidecar")
     own, foreign = abroad.client(SIDECAR, "shop-0"), home.client(SIDECAR, "shop-0")
 
     def is_kept() -> bool:
