@@ -28,7 +28,8 @@ from tests.webhook.clock import Clock
 pytestmark = pytest.mark.cluster
 
 HOME, ABROAD = "test-rights", "test-rights-abroad"
-SIDECAR, CONTROLLER = "pgset-sa", "controller"
+SIDECAR, CONTROLLER, ADMIN = "pgset-sa", "controller", "admin"
+CLUSTER_ADMIN = "clusterrole=cluster-admin"
 TAKES_EFFECT_WITHIN = 30.0
 
 ARTICLE = {contract.ROLE_LABEL: "name", contract.PRIMARY_VALUE: "pgset-primary"}
@@ -104,12 +105,13 @@ def sites(tmp_path_factory):
     try:
         for site in sites:
             system("create", "namespace", site.namespace)
-            for account in (SIDECAR, CONTROLLER):
+            for account in (SIDECAR, CONTROLLER, ADMIN):
                 site.kubectl("create", "serviceaccount", account)
-            site.kubectl(
-                *("create", "rolebinding", CONTROLLER, "--clusterrole=cluster-admin"),
-                f"--serviceaccount={site.namespace}:{CONTROLLER}",
-            )
+            verbs, resources = "--verb=create,patch", "--resource=pods,leases.coordination.k8s.io"
+            site.kubectl("create", "role", CONTROLLER, verbs, resources)
+            for account, role in ((CONTROLLER, "role=controller"), (ADMIN, CLUSTER_ADMIN)):
+                subject = f"--serviceaccount={site.namespace}:{account}"
+                site.kubectl("create", "rolebinding", account, f"--{role}", subject)
         yield sites
     finally:
         for site in sites:
@@ -125,6 +127,7 @@ def home(sites):
         site.make_pod(name, **stamp)
     site.make_pod("backup")
     site.make_pod("controller-0", CONTROLLER)
+    site.make_pod("admin-0", ADMIN)
     site.kubectl("create", "secret", "generic", "password")
     site.kubectl("create", "-f", "-", manifest=lease("somebodys"))
     sidecar = site.client(SIDECAR, "shop-0")
@@ -330,8 +333,9 @@ def test_it_deletes_its_own_pod(home):
     [labelled("shop-0", "x", "app"), created("anything")],
     ids=["label", "Lease"],
 )
-def test_a_controller_of_the_users_is_not(home, attempt):
-    attempt(home.client(CONTROLLER, "controller-0"), home)
+@pytest.mark.parametrize("account", [CONTROLLER, ADMIN])
+def test_a_controller_of_the_users_is_not(home, account, attempt):
+    attempt(home.client(account, f"{account}-0"), home)
 
 
 def test_who_runs_as_the_sidecars_account_but_not_in_a_set_is_and_may_nothing(home):
