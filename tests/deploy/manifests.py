@@ -21,3 +21,8 @@ def documents(path: str) -> list[Manifest]:
 def document(path: str) -> Manifest:
     (only,) = documents(path)
     return only
+
+
+def cluster_role(name: str) -> Manifest:
+    (only,) = [it for it in documents("cluster-roles.yaml") if it["metadata"]["name"] == name]
+    return only

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from sidecar import contract
-from tests.deploy.manifests import document, documents
+from tests.deploy.manifests import cluster_role, documents
 
 POLICIES = {
     it["metadata"]["name"]: it["spec"] for it in documents("validating-admission-policies.yaml")
@@ -27,9 +27,11 @@ def test_each_policy_is_bound_and_denies():
     assert all(spec["validationActions"] == ["Deny"] for spec in BINDINGS.values())
 
 
-def test_the_grant_gives_the_mark_that_all_policies_ask_for():
+def test_the_role_has_the_mark_that_all_policies_ask_for():
     (mark,) = [
-        rule for rule in document("grant/role.yaml")["rules"] if "pgset.dev" in rule["apiGroups"]
+        rule
+        for rule in cluster_role("pgset-sidecar")["rules"]
+        if contract.DOMAIN in rule["apiGroups"]
     ]
     assert mark == {"apiGroups": ["pgset.dev"], "resources": ["sidecars"], "verbs": ["be"]}
     for spec in POLICIES.values():
@@ -47,7 +49,7 @@ def test_all_policies_judge_the_same_requests():
 def test_whatever_the_role_lets_a_sidecar_write_is_judged_but_events():
     granted = {
         (resource, OPERATIONS[verb])
-        for rule in document("grant/role.yaml")["rules"]
+        for rule in cluster_role("pgset-sidecar")["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
         if verb in OPERATIONS

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar import contract
-from tests.deploy.manifests import BASE, document, documents
+from tests.deploy.manifests import BASE, cluster_role, document, documents
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
@@ -166,11 +166,11 @@ def test_both_containers_run_the_image_that_an_overlay_replaces():
 # ── Rights ────────────────────────────────────────────────────────────────────────────────
 
 
-def rights(path):
+def rights(role):
     """All (group, resource, name or "", verb) of a role's rules."""
     return {
         (group, resource, name, verb)
-        for rule in document(path)["rules"]
+        for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
@@ -180,7 +180,7 @@ def rights(path):
 
 def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
     registrations = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "pgset")
-    assert rights("cluster-roles.yaml") == {
+    assert rights(cluster_role("pgset-webhook")) == {
         ("coordination.k8s.io", "leases", "", "list"),
         ("coordination.k8s.io", "leases", "", "watch"),
         (*registrations, "get"),
@@ -189,7 +189,7 @@ def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
 
 
 def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
-    assert rights("roles.yaml") == {
+    assert rights(document("roles.yaml")) == {
         ("", "secrets", "pgset-webhook-tls", "get"),
         ("", "secrets", "pgset-webhook-tls", "update"),
         ("", "secrets", "", "create"),
@@ -206,7 +206,15 @@ def test_a_sidecar_is_granted_these_rights_and_no_other():
     events = {("", "events", "", "create")}
     statefulsets = {("apps", "statefulsets", "", verb) for verb in ("list", "watch")}
     mark = {("pgset.dev", "sidecars", "", "be")}
-    assert rights("grant/role.yaml") == pods | leases | events | statefulsets | mark
+    assert rights(cluster_role("pgset-sidecar")) == pods | leases | events | statefulsets | mark
+
+
+def test_the_admin_of_a_namespace_may_give_that_and_does_not_have_it():
+    role = cluster_role("pgset-grant")
+    assert role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-admin"] == "true"
+    clusterroles = ("rbac.authorization.k8s.io", "clusterroles")
+    assert rights(role) == {(*clusterroles, "pgset-sidecar", "bind")}
+    assert document("grant/role-binding.yaml")["roleRef"]["name"] == "pgset-sidecar"
 
 
 @pytest.mark.parametrize("folder", ["pgset", "volume-claim-templates"])

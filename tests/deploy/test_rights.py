@@ -1,4 +1,4 @@
-"""What a sidecar's token may do, and what not: its Role and the admission policies.
+"""What a sidecar's token may do, and what not: its role and the admission policies.
 
 The tokens are bound to pods, as the kubelet's are; the pods are objects that nobody schedules.
 """
@@ -21,7 +21,7 @@ from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity
 from sidecar.settings import Settings
-from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
 from tests.deploy.manifests import DEPLOY
 from tests.webhook.clock import Clock
 
@@ -349,15 +349,31 @@ def test_who_runs_as_the_sidecars_account_but_not_in_a_set_is_and_may_nothing(ho
             attempt(backup, home)
 
 
+def test_the_admin_of_a_namespace_may_give_the_grant_and_no_other_right(home):
+    """Which Kubernetes' own controller copies into ClusterRole admin."""
+    home.kubectl("create", "rolebinding", "person", "--clusterrole=admin", "--user=person")
+
+    def grant(role: str) -> None:
+        words = ("create", "rolebinding", "given", "--as=person", "--dry-run=server")
+        home.kubectl(*words, f"--clusterrole={role}", f"--serviceaccount={HOME}:{CONTROLLER}")
+
+    def is_granted() -> bool:
+        with contextlib.suppress(RefusedError):
+            grant("pgset-sidecar")
+            return True
+        return False
+
+    wait_until(is_granted, TAKES_EFFECT_WITHIN)
+    with pytest.raises(RefusedError, match="attempting to grant RBAC permissions not currently"):
+        grant("cluster-admin")
+
+
 def test_a_grant_that_was_given_by_hand_is_kept_to_the_same(home, sites):
     """To a group, and across namespaces: there a sidecar has no set."""
     abroad = sites[1]
     abroad.make_pod("shop-0")
-    role = home.kubectl.json("get", "role/pgset-sidecar")
-    manifest = role | {"metadata": {"name": "pgset-sidecar"}}
-    abroad.kubectl("create", "-f", "-", manifest=manifest)
-    subject = "--group=system:serviceaccounts"
-    abroad.kubectl("create", "rolebinding", "by-hand", "--role=pgset-sidecar", subject)
+    role, subject = "--clusterrole=pgset-sidecar", "--group=system:serviceaccounts"
+    abroad.kubectl("create", "rolebinding", "by-hand", role, subject)
     own, foreign = abroad.client(SIDECAR, "shop-0"), home.client(SIDECAR, "shop-0")
 
     def is_kept() -> bool:
