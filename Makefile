@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check simulate chaos bench-agent diagram images cluster-up cluster-down clean
+.PHONY: help demo test check simulate chaos bench-agent diagram chart images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make diagram                  the README's diagram, from the table"
+	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make cluster-up cluster-down  the local cluster alone"
 	@echo "make images                   build what changed, load it into the running cluster"
 	@echo "make clean                    the cluster and everything in the cache"
@@ -52,6 +53,9 @@ bench-agent:
 
 diagram:
 	@$(VENV) python -m tests.support.diagram
+
+chart:
+	@$(VENV) python -m deploy.chart
 
 images:
 	@$(LOCAL) images

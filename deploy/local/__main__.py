@@ -26,6 +26,7 @@ def _down(_: list[str]) -> int:
 
 def _prepare(_: list[str]) -> int:
     cluster.prepare()
+    programs.build(programs.HELM)
     packages.unpack(packages.POSTGRESQL)
     return 0
 

@@ -1,4 +1,4 @@
-"""The programs that are built by Go from their own modules: Kubernetes, CoreDNS and pause.
+"""The programs that are built by Go from their own modules: Kubernetes, CoreDNS, pause and Helm.
 
 Each module is a folder here, with a go.mod and go.sum that fix every dependency. What was
 built is kept in the cache under a key of these files and of the flags.
@@ -64,6 +64,19 @@ KUBERNETES = GoModule(
 )
 COREDNS = GoModule("coredns", ("github.com/coredns/coredns",), free_gib=2)
 PAUSE = GoModule("pause", (".",))
+HELM = GoModule(
+    "helm",
+    ("helm.sh/helm/v3/cmd/helm",),
+    (
+        "-s",
+        "-w",
+        "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+        # Without these `helm template` takes the cluster to be a Kubernetes 1.20.
+        "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+        "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36",
+    ),
+    free_gib=2,
+)
 
 
 def build(module: GoModule) -> Path:

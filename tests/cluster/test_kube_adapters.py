@@ -135,6 +135,7 @@ class Site:
             self.kubectl("-n", self.name, "create", "serviceaccount", account)
             token = self.kubectl("-n", self.name, "create", "token", account)
             (self._folder / account).write_text(token)
+        self.kubectl("apply", "-f", str(CHECKOUT / "deploy/base/cluster-roles.yaml"))
         self.kubectl("-n", self.name, "apply", "-k", str(CHECKOUT / "deploy/grant"))
         self.kubectl(
             "-n", self.name, "create", "rolebinding", PERSON, "--clusterrole=cluster-admin",

@@ -7,13 +7,22 @@ import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
+BASE = DEPLOY / "base"
+
 Manifest = dict[str, Any]
 
 
 def documents(path: str) -> list[Manifest]:
-    return list(yaml.safe_load_all((DEPLOY / path).read_text()))
+    """Return what is in a file of the base, or else in one below deploy/."""
+    file = BASE / path if (BASE / path).exists() else DEPLOY / path
+    return list(yaml.safe_load_all(file.read_text()))
 
 
 def document(path: str) -> Manifest:
     (only,) = documents(path)
+    return only
+
+
+def cluster_role(name: str) -> Manifest:
+    (only,) = [it for it in documents("cluster-roles.yaml") if it["metadata"]["name"] == name]
     return only

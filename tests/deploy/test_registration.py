@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar import contract
-from tests.deploy.manifests import DEPLOY, document, documents
+from tests.deploy.manifests import BASE, cluster_role, document, documents
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
@@ -112,6 +112,31 @@ def test_two_replicas_keep_one_at_every_moment():
     assert document("pod-disruption-budget.yaml")["spec"]["minAvailable"] == 1
 
 
+def test_replicas_are_spread_and_a_broken_one_holds_up_no_drain():
+    (spread,) = POD["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    budget = document("pod-disruption-budget.yaml")["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_no_probe_succeeds_without_a_certificate():
+    (webhook,) = POD["containers"]
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert webhook[name]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
+    policy = document("network-policy.yaml")["spec"]
+    template = document("deployment.yaml")["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    (webhook,) = POD["containers"]
+    ((incoming,),) = [rule["ports"] for rule in policy["ingress"]]
+    assert incoming["port"] in {port["name"] for port in webhook["ports"]}
+    (outgoing,) = policy["egress"]
+    assert {port["port"] for port in outgoing["ports"]} == {443, 6443, 8443, 16443}
+
+
 def test_the_namespace_enforces_pod_security_restricted():
     labels = document("namespace.yaml")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -141,11 +166,11 @@ def test_both_containers_run_the_image_that_an_overlay_replaces():
 # ── Rights ────────────────────────────────────────────────────────────────────────────────
 
 
-def rights(path):
+def rights(role):
     """All (group, resource, name or "", verb) of a role's rules."""
     return {
         (group, resource, name, verb)
-        for rule in document(path)["rules"]
+        for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
@@ -155,7 +180,7 @@ def rights(path):
 
 def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
     registrations = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "pgset")
-    assert rights("cluster-roles.yaml") == {
+    assert rights(cluster_role("pgset-webhook")) == {
         ("coordination.k8s.io", "leases", "", "list"),
         ("coordination.k8s.io", "leases", "", "watch"),
         (*registrations, "get"),
@@ -164,7 +189,7 @@ def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
 
 
 def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
-    assert rights("roles.yaml") == {
+    assert rights(document("roles.yaml")) == {
         ("", "secrets", "pgset-webhook-tls", "get"),
         ("", "secrets", "pgset-webhook-tls", "update"),
         ("", "secrets", "", "create"),
@@ -179,8 +204,17 @@ def test_a_sidecar_is_granted_these_rights_and_no_other():
         for verb in ("get", "list", "watch", "create", "update")
     }
     events = {("", "events", "", "create")}
-    statefulsets = {("apps", "statefulsets", "", verb) for verb in ("get", "list", "watch")}
-    assert rights("grant/role.yaml") == pods | leases | events | statefulsets
+    statefulsets = {("apps", "statefulsets", "", verb) for verb in ("list", "watch")}
+    mark = {("pgset.dev", "sidecars", "", "be")}
+    assert rights(cluster_role("pgset-sidecar")) == pods | leases | events | statefulsets | mark
+
+
+def test_the_admin_of_a_namespace_may_give_that_and_does_not_have_it():
+    role = cluster_role("pgset-grant")
+    assert role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-admin"] == "true"
+    clusterroles = ("rbac.authorization.k8s.io", "clusterroles")
+    assert rights(role) == {(*clusterroles, "pgset-sidecar", "bind")}
+    assert document("grant/role-binding.yaml")["roleRef"]["name"] == "pgset-sidecar"
 
 
 @pytest.mark.parametrize("folder", ["pgset", "volume-claim-templates"])
@@ -194,6 +228,6 @@ def test_the_grant_is_for_the_service_account_that_the_examples_use(folder):
 
 def test_every_manifest_is_part_of_the_installation():
     listed = document("kustomization.yaml")["resources"]
-    present = {path.name for path in DEPLOY.glob("*.yaml")} - {"kustomization.yaml"}
+    present = {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
     assert present == set(listed)
     assert all(documents(path) for path in listed)

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.cluster  # kubectl is built with the cluster's programs
 
 FOLDERS = [
     ".",
+    "base",
     "grant",
+    "monitoring",
+    "overlays/cluster-critical",
     "examples/pgset",
     "examples/pgset-nfs",
     "examples/volume-claim-templates",
@@ -42,7 +45,7 @@ def test_all_of_the_installation_is_in_its_namespace():
     namespaced = [
         manifest
         for manifest in rendered(DEPLOY)
-        if not manifest["kind"].startswith(("Cluster", "Mutating", "Namespace"))
+        if not manifest["kind"].startswith(("Cluster", "Mutating", "Namespace", "Validating"))
     ]
     assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {"pgset-system"}
 
@@ -59,6 +62,17 @@ def test_an_overlays_image_reaches_both_containers(tmp_path):
     assert {"registry.example.com/pgset:1"} == {
         container["image"] for container in pod["initContainers"] + pod["containers"]
     }
+
+
+def test_a_priority_class_is_all_that_cluster_critical_adds():
+    def without_class(folder):
+        manifests = rendered(DEPLOY / folder)
+        (deployment,) = of_kind(manifests, "Deployment")
+        return deployment["spec"]["template"]["spec"].pop("priorityClassName", None), manifests
+
+    (none, base), (critical, overlay) = map(without_class, (".", "overlays/cluster-critical"))
+    assert (none, critical) == (None, "system-cluster-critical")
+    assert base == overlay
 
 
 def test_the_nfs_variant_differs_only_in_where_the_volumes_are():

@@ -1,0 +1,38 @@
+"""Which files of the chart are made, and of what."""
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from deploy.chart.template import template
+from deploy.chart.values import CHANGES, CONDITIONS, LEFT_OUT
+
+DEPLOY: Final = Path(__file__).resolve().parent.parent
+CHART: Final = DEPLOY / "chart/pgset"
+
+_HEAD: Final = "{{- /* Made from deploy/%s by `python -m deploy.chart`; change that. */ -}}\n"
+
+_DASHBOARD: Final = "monitoring/dashboard.json"
+
+
+def made() -> dict[str, str]:
+    """Return the texts by their path in the chart."""
+    manifests = [
+        f"{folder}/{name}"
+        for folder in ("base", "monitoring")
+        for name in _resources(folder)
+        if f"{folder}/{name}" not in LEFT_OUT
+    ]
+    templates = {f"templates/{Path(it).name}": _HEAD % it + _template(it) for it in manifests}
+    return templates | {Path(_DASHBOARD).name: (DEPLOY / _DASHBOARD).read_text()}
+
+
+def _resources(folder: str) -> list[str]:
+    kustomization = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())
+    return list(kustomization["resources"])
+
+
+def _template(manifest: str) -> str:
+    text = (DEPLOY / manifest).read_text()
+    return template(text, CHANGES.get(manifest, ()), CONDITIONS.get(manifest, ""))

@@ -1,0 +1,254 @@
+"""The Helm chart is made from the manifests, and renders as they do."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from deploy.chart.files import CHART, made
+from deploy.chart.template import NoSuchPlaceError, Option, Value, template
+from deploy.local import programs
+from sidecar import contract
+from tests.deploy.manifests import DEPLOY, document
+
+BY_HAND = {"NOTES.txt", "dashboard.yaml", "tests/ready.yaml"}
+
+WITH_MONITORING = {
+    name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")
+}
+
+
+# ── How a template is made ────────────────────────────────────────────────────────────────
+
+MANIFEST = """\
+kind: Thing
+spec:
+  number: 2 # of things
+  block:
+    of: [several, lines]
+    # the block's last
+
+  # the list's
+  list:
+    - name: first
+      value: 1
+    - name: second
+      value: 2
+"""
+
+
+def test_a_value_takes_the_place_of_a_scalar_and_the_comment_stays():
+    text = template(MANIFEST, [Value(("spec", "number"), ".Values.n")])
+    assert "  number: {{ .Values.n }} # of things\n" in text
+
+
+def test_a_value_takes_the_place_of_a_block_and_nothing_after_it():
+    text = template(MANIFEST, [Value(("spec", "block"), "toJson .Values.b")])
+    assert "  block: {{ toJson .Values.b }}\n    # the block's last\n\n  # the list's\n" in text
+
+
+def test_an_item_of_a_list_is_found_by_its_name():
+    text = template(MANIFEST, [Value(("spec", "list", "second", "value"), ".Values.v")])
+    assert text == MANIFEST.replace("value: 2", "value: {{ .Values.v }}")
+
+
+def test_an_option_is_there_only_if_it_is_given():
+    text = template(MANIFEST, [Option(("spec", "number"), "more", ".Values.more")])
+    lines = "  {{- with .Values.more }}\n  more: {{ toJson . }}\n  {{- end }}\n"
+    assert text == MANIFEST.replace("  number", f"{lines}  number")
+
+
+def test_what_a_manifest_has_in_braces_reaches_the_cluster():
+    text = template("summary: of {{ $labels.pod }}\n", condition=".Values.on")
+    escaped = 'summary: of {{ "{{" }} $labels.pod }}\n'
+    assert text == "{{- if .Values.on }}\n" + escaped + "{{- end }}\n"
+
+
+def test_the_namespace_is_the_releases():
+    assert template("namespace: pgset-system\n") == "namespace: {{ .Release.Namespace | quote }}\n"
+
+
+@pytest.mark.parametrize("path", [("spec", "nothing"), ("spec", "list", "third", "value")])
+def test_a_place_that_is_gone_is_an_error(path):
+    with pytest.raises(NoSuchPlaceError, match="the manifest has no "):
+        template(MANIFEST, [Value(path, ".Values.x")])
+
+
+# ── The chart as it is kept ───────────────────────────────────────────────────────────────
+
+
+def test_the_templates_are_what_the_manifests_make():
+    """Where this fails: `make chart`."""
+    assert made() == {name: (CHART / name).read_text() for name in made()}
+    templates = CHART / "templates"
+    kept = {str(it.relative_to(templates)) for it in templates.rglob("*") if it.is_file()}
+    assert kept - BY_HAND == {
+        name.removeprefix("templates/") for name in made() if name.startswith("templates/")
+    }
+
+
+def test_the_chart_is_of_the_version_whose_image_it_runs():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == contract.VERSION
+
+
+def leaves(values, path=""):
+    for name, value in values.items():
+        yield from (leaves(value, f"{path}.{name}") if isinstance(value, dict) else ())
+        yield f"{path}.{name}"
+
+
+def test_every_value_is_in_the_schema():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def named(part, path=""):
+        part = schema["definitions"].get(part.get("$ref", "").rpartition("/")[2], part)
+        for name, below in part.get("properties", {}).items():
+            yield f"{path}.{name}"
+            yield from named(below, f"{path}.{name}")
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    quantities = re.compile(r"(requests|limits)\.")
+    asked = {name for name in leaves(values) if not quantities.search(name)}
+    assert asked == set(named(schema)) - {".global"}
+
+
+# ── As Helm renders it ────────────────────────────────────────────────────────────────────
+
+
+def helm(*words, values=None, namespace="pgset-system"):
+    """Run `helm template`, or another command on the chart; CalledProcessError if it fails."""
+    command = [programs.build(programs.HELM) / "helm", *(words or ("template", "pgset"))]
+    run = subprocess.run(
+        [*command, str(CHART), f"--namespace={namespace}", "--values=-"],
+        input=json.dumps(values or {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout
+
+
+def by_name(text):
+    """The objects by kind and name, but for what is only there for `helm test`."""
+    objects = [it for it in yaml.safe_load_all(text) if it]
+    return {
+        (it["kind"], it["metadata"]["name"]): it
+        for it in objects
+        if "helm.sh/hook" not in it["metadata"].get("annotations", {})
+    }
+
+
+def kustomized(folder):
+    kubectl = programs.kubernetes() / "kubectl"
+    run = subprocess.run(
+        [kubectl, "kustomize", DEPLOY / folder], capture_output=True, text=True, check=True
+    )
+    return by_name(run.stdout)
+
+
+def without_namespace(objects):
+    return {key: it for key, it in objects.items() if it["kind"] != "Namespace"}
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("folders", "values"),
+    [
+        (["."], {}),
+        ([".", "monitoring"], WITH_MONITORING),
+        (["overlays/cluster-critical"], {"priorityClassName": "system-cluster-critical"}),
+    ],
+)
+def test_helm_and_kustomize_render_the_same_objects(folders, values):
+    expected = {}
+    for folder in folders:
+        expected |= without_namespace(kustomized(folder))
+    rendered = by_name(helm(values=values))
+    assert set(rendered) == set(expected)
+    for key, manifest in expected.items():
+        assert rendered[key] == manifest
+
+
+@pytest.mark.cluster
+def test_another_namespace_is_meant_everywhere():
+    text = helm(values=WITH_MONITORING, namespace="elsewhere")
+    comments = re.compile(r"(?m)^\s*#.*$")
+    assert "pgset-system" not in comments.sub("", text)
+
+
+@pytest.mark.cluster
+def test_a_namespace_that_looks_like_a_number_is_a_name():
+    service = by_name(helm(namespace="123"))["Service", "pgset-webhook"]
+    assert service["metadata"]["namespace"] == "123"
+
+
+@pytest.mark.cluster
+def test_no_ca_bundle_is_rendered():
+    objects = by_name(helm(values=WITH_MONITORING))
+    for webhook in objects["MutatingWebhookConfiguration", "pgset"]["webhooks"]:
+        assert set(webhook["clientConfig"]) == {"service"}
+
+
+@pytest.mark.cluster
+def test_values_arrive():
+    rendered = by_name(
+        helm(
+            values={
+                "image": {"repository": "registry.example.com/pgset", "tag": "1"},
+                "replicas": 3,
+                "failurePolicy": "Ignore",
+                "excludedNamespaces": ["kube-public"],
+                "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
+                "podDisruptionBudget": {"enabled": False},
+                "networkPolicy": {"enabled": False},
+            }
+        )
+    )
+    deployment = rendered["Deployment", "pgset-webhook"]["spec"]
+    pod = deployment["template"]["spec"]
+    assert deployment["replicas"] == 3
+    assert {it["image"] for it in pod["initContainers"] + pod["containers"]} == {
+        "registry.example.com/pgset:1"
+    }
+    assert pod["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+    for webhook in rendered["MutatingWebhookConfiguration", "pgset"]["webhooks"]:
+        assert webhook["failurePolicy"] == "Ignore"
+        (expression,) = webhook["namespaceSelector"]["matchExpressions"]
+        assert expression["values"] == ["kube-system", "pgset-system", "kube-public"]
+    assert not {"PodDisruptionBudget", "NetworkPolicy"} & {kind for kind, _ in rendered}
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"failurePolicy": "Perhaps"}, "failurePolicy"),
+        ({"replicas": 0}, "replicas"),
+        ({"replica": 2}, "replica"),
+        ({"excludedNamespaces": ["Not A Name"]}, "excludedNamespaces"),
+        ({"podDisruptionBudget": {"minAvailable": "half"}}, "minAvailable"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(values, name):
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        helm(values=values)
+    assert name in refusal.value.stderr
+
+
+@pytest.mark.cluster
+def test_helms_own_linter_finds_nothing():
+    assert "0 chart(s) failed" in helm("lint", "--strict")
+
+
+@pytest.mark.cluster
+def test_what_helm_test_runs_meets_pod_security_restricted_and_runs_the_same_image():
+    objects = yaml.safe_load_all(helm())
+    (test,) = [it for it in objects if it["kind"] == "Pod"]
+    pod = document("deployment.yaml")["spec"]["template"]["spec"]
+    (container,) = test["spec"]["containers"]
+    assert test["spec"]["securityContext"] == pod["securityContext"]
+    assert container["securityContext"] == pod["containers"][0]["securityContext"]
+    assert container["image"] == pod["containers"][0]["image"]

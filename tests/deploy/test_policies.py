@@ -1,0 +1,83 @@
+"""The admission policies and the grant that they keep to its purpose fit together.
+
+What they let through is tried on a real API server in `test_rights`.
+"""
+
+import re
+
+import pytest
+
+from sidecar import contract
+from tests.deploy.manifests import cluster_role, documents
+
+POLICIES = {
+    it["metadata"]["name"]: it["spec"] for it in documents("validating-admission-policies.yaml")
+}
+BINDINGS = {
+    it["metadata"]["name"]: it["spec"]
+    for it in documents("validating-admission-policy-bindings.yaml")
+}
+
+OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
+"""What the API server calls a verb when it admits an object."""
+
+
+def test_each_policy_is_bound_and_denies():
+    assert set(POLICIES) == {spec["policyName"] for spec in BINDINGS.values()}
+    assert all(spec["validationActions"] == ["Deny"] for spec in BINDINGS.values())
+
+
+def test_the_role_has_the_mark_that_all_policies_ask_for():
+    (mark,) = [
+        rule
+        for rule in cluster_role("pgset-sidecar")["rules"]
+        if contract.DOMAIN in rule["apiGroups"]
+    ]
+    assert mark == {"apiGroups": ["pgset.dev"], "resources": ["sidecars"], "verbs": ["be"]}
+    for spec in POLICIES.values():
+        (condition,) = spec["matchConditions"]
+        assert "authorizer.group('pgset.dev').resource('sidecars')" in condition["expression"]
+        assert ".check('be')" in condition["expression"]
+
+
+def test_all_policies_judge_the_same_requests():
+    pods, leases = POLICIES.values()
+    assert pods["matchConditions"] == leases["matchConditions"]
+    assert pods["variables"][:2] == leases["variables"]
+
+
+def test_whatever_the_role_lets_a_sidecar_write_is_judged_but_events():
+    granted = {
+        (resource, OPERATIONS[verb])
+        for rule in cluster_role("pgset-sidecar")["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb in OPERATIONS
+    }
+    judged = {
+        (resource, operation)
+        for spec in POLICIES.values()
+        for rule in spec["matchConstraints"]["resourceRules"]
+        for resource in rule["resources"]
+        for operation in rule["operations"]
+    }
+    assert judged == granted - {("events", "CREATE")}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_refusal_is_told_as_a_missing_right(policy):
+    assert {it["reason"] for it in POLICIES[policy]["validations"]} == {"Forbidden"}
+
+
+def test_every_name_of_ours_is_the_contracts():
+    text = str(POLICIES)
+    names = set(re.findall(rf"{re.escape(contract.DOMAIN)}/[a-z-]+", text))
+    assert names == {
+        contract.SET_LABEL,
+        contract.ROLE_LABEL,
+        contract.PRIMARY_VALUE,
+        contract.REPLICA_VALUE,
+        contract.DEFAULT_ROLE_LABEL,
+        contract.STATUS,
+    }
+    assert f"'{contract.lease_name('')}' + variables.set" in text
