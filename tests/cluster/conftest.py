@@ -1,5 +1,6 @@
 """The cluster tests share one stage: the local cluster with pgset installed."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,3 +22,10 @@ def stage(played_on: Stage) -> Stage:
     """The demo's stage, swept: each module starts without what another has left."""
     sweep(played_on)
     return played_on
+
+
+@pytest.fixture(autouse=True)
+def leaks_are_told_of_the_test_that_leaks() -> Iterator[None]:
+    """What is left open warns when it is collected, which may be many tests later."""
+    yield
+    gc.collect()

@@ -1074,7 +1074,9 @@ class Detour:
         self.loses_answers = False
         self.passes_requests = threading.Event()
         self.passes_requests.set()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._sockets = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self._start(self._serve)
 
     def client(self, site: Site) -> ApiClient:
         """A sidecar's, with a connection that is there already, as after what it asked before."""
@@ -1083,18 +1085,31 @@ class Detour:
         return client
 
     def close(self) -> None:
-        self._listener.close()
+        """Leave nothing behind: what is still open warns in whatever test runs by then."""
+        self.passes_requests.set()
+        # The first thread starts the others, so it ends first. A shutdown wakes who waits.
+        for ended, thread in enumerate(self._threads):
+            for it in self._sockets[: None if ended else 1]:
+                with contextlib.suppress(OSError):
+                    it.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        for it in self._sockets:
+            it.close()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection(self._target)
-                for source, sink, there in ((client, server, True), (server, client, False)):
-                    pump = threading.Thread(
-                        target=self._pump, args=(source, sink, there), daemon=True
-                    )
-                    pump.start()
+                self._sockets.append(server)
+                self._start(self._pump, client, server, True)
+                self._start(self._pump, server, client, False)
 
     def _pump(self, source: socket.socket, sink: socket.socket, there: bool) -> None:
         """A client that has given up does not end the way there: what it said is on its way."""
