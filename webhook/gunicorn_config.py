@@ -25,6 +25,12 @@ threads = 2
 # The API server keeps idle connections for 90 s; the side that closes first fails a request.
 keepalive = 100
 
+# Seconds from SIGTERM to the end at the latest (gunicorn's own: 30, a pod's whole grace period).
+# A review takes milliseconds, so whoever is still being waited for then is a slow or broken
+# client. Kept-alive connections live as long: a review that comes on one is answered, and told
+# `Connection: close`, before the end can cross it on its way.
+graceful_timeout = 1
+
 # The root file system is read-only; the heartbeat file lives where TMPDIR says.
 worker_tmp_dir = tempfile.gettempdir()
 control_socket_disable = True
