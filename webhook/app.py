@@ -4,22 +4,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from webhook import logs, mutate, review
 from webhook.errors import DeniedError, MalformedReviewError
+from webhook.framing import MAX_BODY
 from webhook.json_patch import Json
 from webhook.metrics import CONTENT_TYPE, Metrics
 from webhook.review import Review, Verdict
 from webhook.settings import SidecarImage
 from webhook.tls import NoCertificateError
-
-MAX_CONTENT_LENGTH: Final = 7 * 2**20
-"""Bytes: twice the 3 MiB that the API server takes (object and old object) and a margin, the
-same as controller-runtime's."""
 
 Answer = tuple[Json, int]
 
@@ -40,7 +36,7 @@ class Adapters:
 def create_app(adapters: Adapters) -> Flask:
     """Build the WSGI application."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_CONTENT_LENGTH
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_error_handler(HTTPException, _http_error)
     _add_mutations(app, adapters)
     _add_health(app, adapters)

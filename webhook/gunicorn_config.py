@@ -18,7 +18,7 @@ logconfig_dict = logs.CONFIGURATION
 
 # A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. One
 # process also means one registry of metrics and one watch of the Leases.
-worker_class = "gthread"
+worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
 threads = 2
 

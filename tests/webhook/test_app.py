@@ -4,7 +4,8 @@ import json
 import pytest
 
 from tests.webhook import objects
-from webhook.app import MAX_CONTENT_LENGTH, Adapters, create_app
+from webhook.app import Adapters, create_app
+from webhook.framing import MAX_BODY
 from webhook.metrics import Metrics
 from webhook.tls import NoCertificateError
 
@@ -127,7 +128,7 @@ def test_what_is_no_review_is_answered_400_with_one_sentence(body, sentence):
 
 
 def test_a_body_over_7_mib_is_refused():
-    answer = client().post("/mutate/pods", data=b" " * (MAX_CONTENT_LENGTH + 1))
+    answer = client().post("/mutate/pods", data=b" " * (MAX_BODY + 1))
     assert answer.status_code == 413
     assert "413 Request Entity Too Large" in answer.json["error"]
 
