@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from webhook import logs, mutate, review
 from webhook.errors import DeniedError, MalformedReviewError
@@ -85,6 +85,10 @@ class _Judgement:
 
 
 def _answer(kind: str, mutation: Callable[[Review], Verdict], metrics: Metrics) -> Answer:
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType(
+            f'the body\'s Content-Type is "{request.mimetype}"; allowed: application/json'
+        )
     body = request.get_data()
     started = time.perf_counter()
     judgement = _judge(kind, body, mutation)

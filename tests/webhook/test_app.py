@@ -105,30 +105,53 @@ def review_with(**request):
             "the body is admission.k8s.io/v1beta1 AdmissionReview; "
             "allowed: admission.k8s.io/v1 AdmissionReview",
         ),
-        (review_with(uid=""), "request.uid is missing from the AdmissionReview"),
+        (review_with(uid=""), "AdmissionReview: request.uid is empty; allowed: a string"),
         (
-            review_with(kind={"kind": "StatefulSet"}),
-            'request.kind.kind is "StatefulSet", and this path takes only Pod',
+            review_with(kind={"group": "apps", "version": "v1", "kind": "StatefulSet"}),
+            'request.kind is "apps/v1 StatefulSet", and this path takes only v1 Pod',
+        ),
+        (
+            review_with(kind={"group": "", "version": "v2", "kind": "Pod"}),
+            'request.kind is "v2 Pod", and this path takes only v1 Pod',
+        ),
+        (b"[" * 100_000, "the body's JSON is nested too deeply"),
+        (
+            b'{"limit": 1e999}',
+            "the body is not JSON: 1e999 is not a number that can be kept",
+        ),
+        (b"NaN", "the body is not JSON: NaN is not a number that can be kept"),
+        (
+            "\u00e4".encode("latin-1"),
+            "the body is not JSON: 'utf-8' codec can't decode byte 0xe4 in position 0: "
+            "unexpected end of data",
         ),
         (
             review_with(object=None),
-            "request.object of the AdmissionReview is not a JSON object",
+            "AdmissionReview: request.object is missing; allowed: an object",
         ),
         (
             review_with(object={"metadata": {}}),
-            "request.object.spec of the AdmissionReview is not a JSON object",
+            "AdmissionReview: request.object.spec is missing; allowed: an object",
         ),
     ],
 )
 def test_what_is_no_review_is_answered_400_with_one_sentence(body, sentence):
     http = client()
-    answer = http.post("/mutate/pods", data=body)
+    answer = http.post("/mutate/pods", data=body, content_type="application/json")
     assert (answer.status_code, answer.json) == (400, {"error": sentence})
     assert counted(http, "Pod", "error") == 1
 
 
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-yaml"])
+def test_what_does_not_call_itself_json_is_answered_415(content_type):
+    answer = client().post("/mutate/pods", data=review_with(), content_type=content_type)
+    assert answer.status_code == 415
+    assert answer.json["error"].endswith(f'is "{content_type or ""}"; allowed: application/json')
+
+
 def test_a_body_over_7_mib_is_refused():
-    answer = client().post("/mutate/pods", data=b" " * (MAX_BODY + 1))
+    body = b" " * (MAX_BODY + 1)
+    answer = client().post("/mutate/pods", data=body, content_type="application/json")
     assert answer.status_code == 413
     assert "413 Request Entity Too Large" in answer.json["error"]
 

@@ -99,6 +99,6 @@ def test_a_review_that_comes_while_it_ends_is_answered_and_told_to_go_elsewhere(
         assert answer_to(connection, "GET", "/livez")[0] == 200
         server.process.terminate()
         time.sleep(0.2)
-        connection.request("POST", "/mutate/pods", review)
+        connection.request("POST", "/mutate/pods", review, {"Content-Type": "application/json"})
         response = connection.getresponse()
         assert (response.status, response.headers["Connection"]) == (200, "close")

@@ -137,7 +137,7 @@ DENIALS = [
         id="a template copied from an injected pod",
     ),
     pytest.param(
-        lambda s: s["metadata"].update(name=None, generateName="pgset-"),
+        lambda s: s["metadata"].update(generateName=s["metadata"].pop("name")),
         "metadata.generateName: a set's Services and Lease are named after it; "
         "allowed: a StatefulSet with metadata.name",
         id="no name yet",
