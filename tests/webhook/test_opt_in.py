@@ -175,6 +175,19 @@ def test_the_stamp_is_the_set_label_and_the_settings_with_the_container_resolved
     }
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s["spec"]["template"].pop("metadata"),
+        lambda s: s["spec"]["template"].update(metadata=None),
+    ],
+)
+def test_a_template_without_metadata_is_stamped_too(change):
+    statefulset = objects.changed(objects.article_statefulset(), change)
+    template = objects.patched(statefulset, verdict_on(change))["spec"]["template"]["metadata"]
+    assert template["labels"] == {"pgset.dev/set": "pgset"}
+
+
 @pytest.mark.parametrize("paused", ["true", "false"])
 def test_pausing_leaves_the_template_alone_and_so_rolls_no_pod(paused):
     stamped = objects.golden("article", "statefulset.admitted")["object"]
