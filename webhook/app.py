@@ -4,18 +4,21 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException
 
 from webhook import logs, mutate, review
-from webhook.errors import DeniedError, MalformedReviewError
+from webhook.errors import DeniedError, MalformedReviewError, Reason
 from webhook.framing import MAX_BODY
 from webhook.json_patch import Json
 from webhook.metrics import CONTENT_TYPE, Metrics
 from webhook.review import Review, Verdict
 from webhook.settings import SidecarImage
 from webhook.tls import NoCertificateError
+
+JSON: Final = "application/json"
 
 Answer = tuple[Json, int]
 
@@ -81,31 +84,36 @@ class _Judgement:
     answer: Json
     status: int = 200
     outcome: str
+    reason: Reason = ""
     logged: Json
 
 
 def _answer(kind: str, mutation: Callable[[Review], Verdict], metrics: Metrics) -> Answer:
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType(
-            f'the body\'s Content-Type is "{request.mimetype}"; allowed: application/json'
-        )
     body = request.get_data()
-    started = time.perf_counter()
-    judgement = _judge(kind, body, mutation)
-    seconds = time.perf_counter() - started
-    metrics.answered(kind, judgement.outcome, seconds)
+    with metrics.in_flight(kind):
+        started = time.perf_counter()
+        judgement = _judge(kind, request.mimetype, body, mutation)
+        seconds = time.perf_counter() - started
+    metrics.answered(kind, judgement.outcome, judgement.reason, seconds)
     fields = {"kind": kind, "outcome": judgement.outcome, "seconds": round(seconds, 6)}
     # Never the object or the patch: they hold the user's environment.
     _log.info("admission", extra={logs.FIELDS: {**fields, **judgement.logged}})
     return judgement.answer, judgement.status
 
 
-def _judge(kind: str, body: bytes, mutation: Callable[[Review], Verdict]) -> _Judgement:
+def _judge(
+    kind: str, content_type: str, body: bytes, mutation: Callable[[Review], Verdict]
+) -> _Judgement:
+    if content_type != JSON:
+        said = {"error": f'the body\'s Content-Type is "{content_type}"; allowed: {JSON}'}
+        return _Judgement(
+            answer=said, status=415, outcome="error", reason="content-type", logged=said
+        )
     try:
         reviewed = Review.parse(body, kind=kind)
     except MalformedReviewError as error:
         said = {"error": str(error)}
-        return _Judgement(answer=said, status=400, outcome="error", logged=said)
+        return _Judgement(answer=said, status=400, outcome="error", reason="review", logged=said)
     logged = {
         "uid": reviewed.uid,
         "operation": reviewed.operation,
@@ -119,13 +127,14 @@ def _judge(kind: str, body: bytes, mutation: Callable[[Review], Verdict]) -> _Ju
         return _Judgement(
             answer=review.denied(reviewed, str(error)),
             outcome="denied",
+            reason=error.reason,
             logged={**logged, "reason": str(error)},
         )
     except Exception:
         # A fault of ours: the API server applies failurePolicy, and the log has the trace.
         _log.exception("a review could not be answered", extra={logs.FIELDS: logged})
         said = {"error": "the webhook failed on this object, and its log says where"}
-        return _Judgement(answer=said, status=500, outcome="error", logged=logged)
+        return _Judgement(answer=said, status=500, outcome="error", reason="fault", logged=logged)
     return _Judgement(
         answer=review.admitted(reviewed, verdict),
         outcome=verdict.outcome,

@@ -24,7 +24,7 @@ def mutate_statefulset(review: Review) -> Verdict:
     try:
         return _stamped(review.object) if opt_in.opted_in(review.object) else _plain(review.object)
     except InvalidSettingError as error:
-        raise DeniedError(str(error)) from error
+        raise DeniedError(str(error), "annotation") from error
 
 
 def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) -> Verdict:
@@ -40,7 +40,7 @@ def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) ->
     try:
         settings = Settings.from_annotations(set_name, metadata.get("annotations") or {})
     except InvalidSettingError as error:
-        raise DeniedError(str(error)) from error
+        raise DeniedError(str(error), "annotation") from error
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     role = initial_role(pod_ordinal, settings, lease)

@@ -128,7 +128,8 @@ def _check_annotations(statefulset: Json) -> None:
         if name.startswith(f"{contract.DOMAIN}/") and name not in contract.STATEFULSET_ANNOTATIONS:
             raise DeniedError(
                 f'annotation {name}: "{value}" is unknown; '
-                f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}"
+                f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}",
+                "annotation",
             )
 
 

@@ -32,7 +32,7 @@ def handler(lease_state: str) -> Handler:
         Adapters(
             image=objects.IMAGE,
             lease_state=getattr(objects, lease_state),
-            metrics=Metrics(leases_known=lambda: True),
+            metrics=Metrics(leases_known=lambda: True, leases_age=lambda: 0.0),
             check_certificate=lambda: None,
         )
     )

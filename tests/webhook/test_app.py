@@ -15,14 +15,15 @@ def client(lease_state=objects.never_led, check_certificate=lambda: None, leases
         Adapters(
             image=objects.IMAGE,
             lease_state=lease_state,
-            metrics=Metrics(leases_known=lambda: leases_known),
+            metrics=Metrics(leases_known=lambda: leases_known, leases_age=lambda: 1.5),
             check_certificate=check_certificate,
         )
     ).test_client()
 
 
-def counted(http, kind, outcome):
-    name = f'pgset_admission_requests_total{{kind="{kind}",outcome="{outcome}"}} '
+def counted(http, kind, outcome, reason=""):
+    labels = f'kind="{kind}",outcome="{outcome}",reason="{reason}"'
+    name = f"pgset_admission_requests_total{{{labels}}} "
     lines = http.get("/metrics").text.splitlines()
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
@@ -79,7 +80,7 @@ def test_a_denial_says_why_with_status_422():
     assert answer["response"]["allowed"] is False
     assert answer["response"]["status"] == {"code": 422, "reason": "Invalid", "message": sentence}
     assert answer["response"]["auditAnnotations"] == {"denied": sentence}
-    assert counted(http, "StatefulSet", "denied") == 1
+    assert counted(http, "StatefulSet", "denied", "annotation") == 1
 
 
 def test_warnings_go_with_the_answer():
@@ -139,13 +140,15 @@ def test_what_is_no_review_is_answered_400_with_one_sentence(body, sentence):
     http = client()
     answer = http.post("/mutate/pods", data=body, content_type="application/json")
     assert (answer.status_code, answer.json) == (400, {"error": sentence})
-    assert counted(http, "Pod", "error") == 1
+    assert counted(http, "Pod", "error", "review") == 1
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-yaml"])
 def test_what_does_not_call_itself_json_is_answered_415(content_type):
-    answer = client().post("/mutate/pods", data=review_with(), content_type=content_type)
+    http = client()
+    answer = http.post("/mutate/pods", data=review_with(), content_type=content_type)
     assert answer.status_code == 415
+    assert counted(http, "Pod", "error", "content-type") == 1
     assert answer.json["error"].endswith(f'is "{content_type or ""}"; allowed: application/json')
 
 
@@ -166,7 +169,7 @@ def test_a_fault_of_ours_is_answered_500_and_counted():
         500,
         {"error": "the webhook failed on this object, and its log says where"},
     )
-    assert counted(http, "Pod", "error") == 1
+    assert counted(http, "Pod", "error", "fault") == 1
 
 
 def test_nothing_of_the_users_environment_is_logged(caplog):
@@ -196,3 +199,28 @@ def test_with_a_certificate_it_is_ready():
 def test_whether_the_leases_are_known_is_a_metric(known, value):
     text = client(leases_known=known).get("/metrics").text
     assert f"pgset_leases_known {value}" in text.splitlines()
+
+
+def test_a_denial_for_the_object_itself_is_counted_as_that():
+    http = client()
+    statefulset = objects.article_statefulset()
+    statefulset["spec"]["template"]["spec"]["hostPID"] = True
+    http.post("/mutate/statefulsets", json=objects.admission_review(statefulset))
+    assert counted(http, "StatefulSet", "denied", "object") == 1
+
+
+def test_the_age_of_what_is_known_of_the_leases_is_a_metric():
+    assert "pgset_leases_age_seconds 1.5" in client().get("/metrics").text.splitlines()
+
+
+def test_a_review_is_in_flight_while_it_is_answered():
+    seen = []
+
+    def look(_namespace, _set_name):
+        seen.extend(http.get("/metrics").text.splitlines())
+        return objects.never_led(_namespace, _set_name)
+
+    http = client(lease_state=look)
+    http.post("/mutate/pods", json=objects.admission_review(objects.article_pod()))
+    assert 'pgset_admission_in_flight{kind="Pod"} 1.0' in seen
+    assert 'pgset_admission_in_flight{kind="Pod"} 0.0' in http.get("/metrics").text
