@@ -61,6 +61,20 @@ def test_an_overlays_image_reaches_both_containers(tmp_path):
     }
 
 
+def test_fail_open_changes_what_happens_without_the_webhook_and_nothing_else(tmp_path):
+    """That there are two registrations, and that both say Fail, is in test_registration.py."""
+    base = os.path.relpath(DEPLOY, tmp_path.resolve())
+    overlay = {"resources": [base], "components": [f"{base}/components/fail-open"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.dump(overlay))
+    closed, opened = rendered(DEPLOY), rendered(tmp_path)
+    (configuration,) = of_kind(opened, "MutatingWebhookConfiguration")
+    policies = [webhook["failurePolicy"] for webhook in configuration["webhooks"]]
+    assert policies == ["Ignore", "Ignore"]
+    for webhook in configuration["webhooks"]:
+        webhook["failurePolicy"] = "Fail"
+    assert closed == opened
+
+
 def test_the_nfs_variant_differs_only_in_where_the_volumes_are():
     def other_than_volumes(folder):
         return [m for m in rendered(DEPLOY / folder) if m["kind"] != "PersistentVolume"]
