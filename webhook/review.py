@@ -19,6 +19,9 @@ API_VERSION: Final = "admission.k8s.io/v1"
 GROUP_VERSIONS: Final = {"Pod": ("", "v1"), "StatefulSet": ("apps", "v1")}
 """Group and version of the kinds that are reviewed."""
 
+TOO_DEEP: Final = "the body's JSON is nested too deeply"
+"""The sentence where Python's recursion limit is met, at about 1000 levels."""
+
 MAX_WARNING: Final = 120
 """Characters; what the API's documentation asks of a webhook, since clients cut longer ones."""
 
@@ -116,7 +119,7 @@ def _decode(body: bytes) -> Json:
     except ValueError as error:
         raise MalformedReviewError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
-        raise MalformedReviewError("the body's JSON is nested too deeply") from error
+        raise MalformedReviewError(TOO_DEEP) from error
     if not isinstance(document, dict):
         raise MalformedReviewError("the body is not an AdmissionReview, but no JSON object at all")
     if document.get("kind") != "AdmissionReview" or document.get("apiVersion") != API_VERSION:

@@ -8,6 +8,7 @@
 import base64
 import io
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -87,10 +88,14 @@ def check(request: Request) -> str:
 
 
 def _applied(patch: Any, document: Any) -> Any:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10 * limit)  # jsonpatch copies in Python what JSON's C code has read
     try:
         return jsonpatch.apply_patch(document, patch, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise BrokenClaimError(f"the patch applies: {error!r} of {patch}") from error
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _claim(holds: bool, claim: str) -> None:

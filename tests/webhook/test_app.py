@@ -143,6 +143,21 @@ def test_what_is_no_review_is_answered_400_with_one_sentence(body, sentence):
     assert counted(http, "Pod", "error", "review") == 1
 
 
+def test_json_may_tell_its_character_set():
+    answer = client().post(
+        "/mutate/pods", data=review_with(), content_type="Application/JSON; charset=utf-8"
+    )
+    assert answer.status_code == 200
+
+
+def test_a_body_without_a_length_is_read_by_flask_and_refused():
+    answer = client().post("/mutate/pods", content_type="application/json")
+    assert (answer.status_code, answer.json["error"]) == (
+        400,
+        "the body is not JSON: Expecting value: line 1 column 1 (char 0)",
+    )
+
+
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-yaml"])
 def test_what_does_not_call_itself_json_is_answered_415(content_type):
     http = client()
