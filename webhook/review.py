@@ -19,6 +19,10 @@ API_VERSION: Final = "admission.k8s.io/v1"
 GROUP_VERSIONS: Final = {"Pod": ("", "v1"), "StatefulSet": ("apps", "v1")}
 """Group and version of the kinds that are reviewed."""
 
+MAX_VALUES: Final = 300_000
+"""Values in a body; a large pod has some hundred. Python needs up to 230 bytes for one that
+JSON writes in four, so 7 MiB of the smallest would take all the memory that the pod may have."""
+
 TOO_DEEP: Final = "the body's JSON is nested too deeply"
 """The sentence where Python's recursion limit is met, at about 1000 levels."""
 
@@ -114,6 +118,10 @@ def _shortened(warning: str) -> str:
 
 
 def _decode(body: bytes) -> Json:
+    # Those in strings are counted too: what matters is that there can't be more than this.
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES:
+        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
     try:
         document = _DECODER.decode(body.decode())
     except ValueError as error:

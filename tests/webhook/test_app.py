@@ -83,6 +83,16 @@ def test_a_denial_says_why_with_status_422():
     assert counted(http, "StatefulSet", "denied", "annotation") == 1
 
 
+def test_a_denial_tells_the_two_ends_of_a_value_without_end():
+    statefulset = objects.article_statefulset()
+    statefulset["metadata"]["annotations"]["pgset.dev/uid"] = "7" * 2**20
+    answer = client().post("/mutate/statefulsets", json=objects.admission_review(statefulset))
+    message = answer.json["response"]["status"]["message"]
+    assert message.startswith('annotation pgset.dev/uid: "777')
+    assert message.endswith('777" is not allowed; allowed: a whole number from 1 to 2147483647')
+    assert len(answer.data) < 3000
+
+
 def test_warnings_go_with_the_answer():
     statefulset = objects.article_statefulset()
     statefulset["spec"]["replicas"] = 1
@@ -116,6 +126,7 @@ def review_with(**request):
             'request.kind is "v2 Pod", and this path takes only v1 Pod',
         ),
         (b"[" * 100_000, "the body's JSON is nested too deeply"),
+        (b"[" + b"[]," * 300_000, "the body has 600001 values; allowed: 300000"),
         (
             b'{"limit": 1e999}',
             "the body is not JSON: 1e999 is not a number that can be kept",
