@@ -16,8 +16,9 @@ bind = "0.0.0.0:8443"
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 
-# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. One
-# process also means one registry of metrics and one watch of the Leases.
+# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. That no
+# client makes it wait is this worker's part. One process also means one registry of metrics and
+# one watch of the Leases.
 worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
 threads = 2

@@ -86,7 +86,12 @@ def kept_alive(server):
     return client
 
 
-@pytest.mark.parametrize("open_client", [kept_alive, half_a_handshake, half_a_body])
+def in_reserve(server):
+    """As API servers open them for later: nothing has been asked on it yet."""
+    return server.tls()
+
+
+@pytest.mark.parametrize("open_client", [kept_alive, in_reserve, half_a_handshake, half_a_body])
 def test_it_ends_soon_after_sigterm_whatever_its_clients_keep_open(tmp_path, open_client):
     with serving(tmp_path) as server, open_client(server), open_client(server):
         server.process.terminate()
