@@ -1,13 +1,14 @@
 """gunicorn's threaded worker, made patient: no client can make a thread wait for it.
 
 A connection gets a thread only for what can be done at once: a step of its TLS handshake, taking
-in what has come, the answer once a whole request is there. In between it waits in gunicorn's own
-poller, as idle connections do, and is cut off when its time is up. gunicorn itself reads from the
-client inside the thread, without a timeout: two clients that connect and say nothing would stop a
-server of two threads.
+in what has come, the answer once a whole request is there, sending what the client takes of it.
+In between it waits in gunicorn's own poller, as idle connections do, and is cut off when its time
+is up. gunicorn itself reads and writes inside the thread, without a timeout: two clients that
+connect and say nothing would stop a server of two threads.
 """
 
 import contextlib
+import selectors
 import socket
 import ssl
 import time
@@ -44,11 +45,30 @@ class _Client:
     def __init__(self) -> None:
         self.received = bytearray()
         self.deadline = time.monotonic() + PATIENCE
+        self.unsent = bytearray()
+        """What is left of the answer."""
+        self.may_ask_again = True
         self.answered = False
         """Has its last answer; all that is waited for is that it closes."""
 
     def waits_for(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
+
+
+class _Answer:
+    """Takes down what gunicorn writes, in the place of the socket."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self.written += data
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing here blocks."""
+
+    def gettimeout(self) -> float:
+        return 0.0
 
 
 class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has no type information
@@ -66,7 +86,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         conn.sock.setblocking(False)
         try:
             return self._advance(conn, client)
-        except (ssl.SSLWantReadError, BlockingIOError):
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             if time.monotonic() < client.deadline:
                 return gthread._DEFER
         except NoCertificateError as error:
@@ -80,20 +100,20 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         super().finish_request(conn, fs)
         if self.pending_conns and self.pending_conns[-1] is conn:
             conn.timeout = conn.pgset_client.deadline
+            if conn.pgset_client.unsent:
+                key = self.poller.get_key(conn.sock)
+                self.poller.modify(conn.sock, selectors.EVENT_WRITE, key.data)
 
     def murder_pending(self) -> None:
         """Close all whose time is up; gunicorn looks no further than the first that has time."""
         self.pending_conns = deque(sorted(self.pending_conns, key=lambda conn: conn.timeout))
         super().murder_pending()
 
-    def handle_request(self, req: Any, conn: Any) -> object:
-        """Answer one request; the answer mostly fits into the socket's buffer."""
-        conn.sock.settimeout(PATIENCE)
-        return super().handle_request(req, conn)
-
     def _advance(self, conn: Any, client: _Client) -> object:
         if client.answered:
             return _drained(conn)
+        if client.unsent:
+            return self._send(conn, client)
         if not conn.initialized:
             self._shake_hands(conn, client)
         try:
@@ -104,13 +124,29 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             return self._finished(conn, client)
         if request is None:
             return _cut_off(conn)
+        self._answer(conn, client, request)
+        return self._send(conn, client)
+
+    def _answer(self, conn: Any, client: _Client, request: bytes) -> None:
         # A parser of bytes, not of a socket: what is not there, it can't wait for.
         conn.parser = gunicorn_http.get_parser(self.cfg, [request], conn.client)
+        tls, conn.sock = conn.sock, _Answer()
+        try:
+            kept = super().handle(conn)
+            client.unsent = conn.sock.written
+        finally:
+            conn.sock = tls
         # Requests that were sent without waiting for an answer have to be sent again.
-        if super().handle(conn) and not client.received:
-            client.waits_for(self.cfg.keepalive)
-            return True
-        return self._finished(conn, client)
+        client.may_ask_again = bool(kept) and not client.received
+        client.waits_for(PATIENCE)
+
+    def _send(self, conn: Any, client: _Client) -> object:
+        while client.unsent:
+            del client.unsent[: conn.sock.send(client.unsent)]
+        if not client.may_ask_again:
+            return self._finished(conn, client)
+        client.waits_for(self.cfg.keepalive)
+        return True
 
     def _shake_hands(self, conn: Any, client: _Client) -> None:
         if not isinstance(conn.sock, ssl.SSLSocket):

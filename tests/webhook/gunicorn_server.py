@@ -32,21 +32,21 @@ class Server:
         self.trust = trust
 
     @contextmanager
-    def connect(self) -> Iterator[http.client.HTTPSConnection]:
+    def connect(self, timeout: float = 10.0) -> Iterator[http.client.HTTPSConnection]:
         """Connect to the loopback address, and verify as the API server would."""
-        connection = http.client.HTTPSConnection(NAMES[0], self.port, timeout=10)
-        connection.sock = self.tls()
+        connection = http.client.HTTPSConnection(NAMES[0], self.port)
+        connection.sock = self.tls(timeout)
         try:
             yield connection
         finally:
             connection.close()
 
-    def tls(self) -> ssl.SSLSocket:
+    def tls(self, timeout: float = 10.0) -> ssl.SSLSocket:
         context = ssl.create_default_context(cadata=self.trust.authority.certificate.decode())
-        return context.wrap_socket(self.tcp(), server_hostname=NAMES[0])
+        return context.wrap_socket(self.tcp(timeout), server_hostname=NAMES[0])
 
-    def tcp(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+    def tcp(self, timeout: float = 10.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Slow and broken clients of a real gunicorn: they are cut off, and nobody else waits for them."""
 
+import base64
 import contextlib
 import json
+import re
 import socket
 import time
 
@@ -58,8 +60,8 @@ SLOW = [silent, half_a_handshake, half_a_head, half_a_body, answered_and_not_clo
 
 def assert_a_review_is_answered(server):
     review = objects.admission_review(objects.article_pod())
-    with server.connect() as connection:
-        connection.sock.settimeout(PATIENCE / 2)  # by then nobody has been cut off
+    # By then nobody has been cut off.
+    with server.connect(timeout=PATIENCE / 2) as connection:
         status, answer = answer_to(connection, "POST", "/mutate/pods", json.dumps(review))
     assert (status, answer["response"]["allowed"]) == (200, True)
 
@@ -175,10 +177,38 @@ def test_unfinished_bodies_hold_only_so_much_memory(server, opened):
     assert_a_review_is_answered(server)
 
 
+def large_review():
+    """The answer is larger than what sockets hold: both of our containers get the variable too."""
+    pod = objects.article_pod()
+    variable = {"name": "LARGE", "value": "x" * 3 * 2**20}
+    pod["spec"]["containers"][0].setdefault("env", []).append(variable)
+    body = json.dumps(objects.admission_review(pod)).encode()
+    return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
 def test_who_does_not_read_the_answer_is_not_waited_for(server, opened):
-    body = json.dumps(objects.admission_review(objects.article_pod())).encode()
-    for _ in range(10):
+    request = large_review()
+    for _ in range(4):
         client = opened(in_reserve)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(request)
     assert_a_review_is_answered(server)
+
+
+def test_an_answer_that_is_read_late_is_whole(opened):
+    client = opened(in_reserve)
+    client.sendall(large_review())
+    time.sleep(1.0)
+    received = bytearray()
+    while b"\r\n\r\n" not in received or len(received) < length_of(received):
+        received += client.recv(2**20)
+    response = json.loads(received.partition(b"\r\n\r\n")[2])["response"]
+    assert len(base64.b64decode(response["patch"])) > 2 * 3 * 2**20
+    client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
+    assert client.recv(12) == b"HTTP/1.1 200"
+
+
+def length_of(response):
+    head, _, _ = response.partition(b"\r\n\r\n")
+    (length,) = re.findall(rb"content-length: (\d+)", bytes(head).lower())
+    return len(head) + 4 + int(length)
