@@ -12,12 +12,14 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check simulate chaos bench-agent diagram chart images cluster-up cluster-down clean
+.PHONY: help demo test check fuzz simulate chaos bench-agent diagram chart images \
+	cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
 	@echo "make test                     everything that CI runs"
 	@echo "make check                    lint, types, import contracts, unit tests"
+	@echo "make fuzz                     made-up requests into the webhook: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
@@ -41,6 +43,9 @@ test: check
 	$(LOCAL) prepare
 	$(VENV) python -m tests.simulator --schedules 5000
 	$(VENV) pytest -v -m "cluster or postgres or simulate"
+
+fuzz:
+	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
 simulate:
 	@$(VENV) python -m tests.simulator --schedules $(or $(SCHEDULES),5000)

@@ -1,9 +1,10 @@
 """The admission webhook: AdmissionReview in, JSON patch out.
 
-    app → review → mutate → opt_in                     (StatefulSets: checks, stamps)
-                          → initial_role → injection   (pods: role label, sidecar, bootstrap)
+    app → review → mutate → shape → opt_in                    (StatefulSets: checks, stamps)
+                                  → initial_role → injection  (pods: label, sidecar, bootstrap)
 
 All of these but `app` are pure: no clock, no I/O, no API call. Around them: `serve` builds the
-application for gunicorn, `lease_watch` fills the `lease_cache` that `initial_role` is told from,
-`tls` serves the certificate that `certs` keeps.
+application for gunicorn, whose `patient_worker` waits for whole requests (`framing`) and for no
+slow client; `lease_watch` fills the `lease_cache` that `initial_role` is told from; `tls` serves
+the certificate that `certs` keeps.
 """

@@ -1,25 +1,27 @@
 """The HTTP layer: paths, status codes, counting and logging; what to answer is `mutate`'s."""
 
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from webhook import logs, mutate, review
-from webhook.errors import DeniedError, MalformedReviewError
+from webhook.errors import DeniedError, MalformedReviewError, Reason
+from webhook.framing import MAX_BODY
 from webhook.json_patch import Json
 from webhook.metrics import CONTENT_TYPE, Metrics
 from webhook.review import Review, Verdict
 from webhook.settings import SidecarImage
 from webhook.tls import NoCertificateError
 
-MAX_CONTENT_LENGTH: Final = 7 * 2**20
-"""Bytes: twice the 3 MiB that the API server takes (object and old object) and a margin, the
-same as controller-runtime's."""
+JSON: Final = "application/json"
 
 Answer = tuple[Json, int]
 
@@ -40,24 +42,64 @@ class Adapters:
 def create_app(adapters: Adapters) -> Flask:
     """Build the WSGI application."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_CONTENT_LENGTH
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_error_handler(HTTPException, _http_error)
-    _add_mutations(app, adapters)
+    mutations = _mutations(adapters)
+    for path, answer in mutations.items():
+        _add_mutation(app, path, answer)
+    app.wsgi_app = _before_flask(mutations, app.wsgi_app)  # type: ignore[assignment,method-assign]
     _add_health(app, adapters)
     return app
 
 
-def _add_mutations(app: Flask, adapters: Adapters) -> None:
-    @app.post("/mutate/statefulsets")
-    def statefulsets() -> Answer:
-        return _answer("StatefulSet", mutate.mutate_statefulset, adapters.metrics)
+_Mutation = Callable[[str, bytes], tuple[int, bytes]]
+"""Content-Type and body in, status and body out."""
 
-    @app.post("/mutate/pods")
-    def pods() -> Answer:
-        def mutate_pod(reviewed: Review) -> Verdict:
-            return mutate.mutate_pod(reviewed, adapters.image, adapters.lease_state)
 
-        return _answer("Pod", mutate_pod, adapters.metrics)
+def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
+    """Return what answers at which path."""
+
+    def mutate_pod(reviewed: Review) -> Verdict:
+        return mutate.mutate_pod(reviewed, adapters.image, adapters.lease_state)
+
+    def answering(kind: str, mutation: Callable[[Review], Verdict]) -> _Mutation:
+        return lambda content_type, body: _answer(
+            kind, content_type, body, mutation, adapters.metrics
+        )
+
+    return {
+        "/mutate/statefulsets": answering("StatefulSet", mutate.mutate_statefulset),
+        "/mutate/pods": answering("Pod", mutate_pod),
+    }
+
+
+def _before_flask(mutations: Mapping[str, _Mutation], flask: WSGIApplication) -> WSGIApplication:
+    """Answer reviews directly: Flask's objects for it cost as much as the mutation itself.
+
+    What is not as an API server sends it goes on to Flask, and is told there what is wrong.
+    """
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = mutations.get(environ["PATH_INFO"])
+        length = environ.get("CONTENT_LENGTH", "")
+        usual = environ["REQUEST_METHOD"] == "POST" and length.isdecimal()
+        if answer is None or not usual or int(length) > MAX_BODY:
+            return flask(environ, start_response)
+        body = environ["wsgi.input"].read(int(length))
+        status, answered = answer(environ.get("CONTENT_TYPE", ""), body)
+        headers = [("Content-Type", JSON), ("Content-Length", str(len(answered)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [answered]
+
+    return application
+
+
+def _add_mutation(app: Flask, path: str, answer: _Mutation) -> None:
+    def view() -> Response:
+        status, answered = answer(request.content_type or "", request.get_data())
+        return Response(answered, status, content_type=JSON)
+
+    app.add_url_rule(path, path, view, methods=["POST"])
 
 
 def _add_health(app: Flask, adapters: Adapters) -> None:
@@ -85,27 +127,43 @@ class _Judgement:
     answer: Json
     status: int = 200
     outcome: str
+    reason: Reason = ""
     logged: Json
 
 
-def _answer(kind: str, mutation: Callable[[Review], Verdict], metrics: Metrics) -> Answer:
-    body = request.get_data()
-    started = time.perf_counter()
-    judgement = _judge(kind, body, mutation)
-    seconds = time.perf_counter() - started
-    metrics.answered(kind, judgement.outcome, seconds)
+def _answer(
+    kind: str,
+    content_type: str,
+    body: bytes,
+    mutation: Callable[[Review], Verdict],
+    metrics: Metrics,
+) -> tuple[int, bytes]:
+    with metrics.in_flight(kind):
+        started = time.perf_counter()
+        judgement = _judge(kind, content_type, body, mutation)
+        answered = json.dumps(judgement.answer).encode()
+        seconds = time.perf_counter() - started
+    metrics.answered(kind, judgement.outcome, judgement.reason, seconds)
     fields = {"kind": kind, "outcome": judgement.outcome, "seconds": round(seconds, 6)}
     # Never the object or the patch: they hold the user's environment.
     _log.info("admission", extra={logs.FIELDS: {**fields, **judgement.logged}})
-    return judgement.answer, judgement.status
+    return judgement.status, answered
 
 
-def _judge(kind: str, body: bytes, mutation: Callable[[Review], Verdict]) -> _Judgement:
+def _judge(
+    kind: str, content_type: str, body: bytes, mutation: Callable[[Review], Verdict]
+) -> _Judgement:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != JSON:
+        said = {"error": f'the body\'s Content-Type is "{media_type}"; allowed: {JSON}'}
+        return _Judgement(
+            answer=said, status=415, outcome="error", reason="content-type", logged=said
+        )
     try:
         reviewed = Review.parse(body, kind=kind)
     except MalformedReviewError as error:
         said = {"error": str(error)}
-        return _Judgement(answer=said, status=400, outcome="error", logged=said)
+        return _Judgement(answer=said, status=400, outcome="error", reason="review", logged=said)
     logged = {
         "uid": reviewed.uid,
         "operation": reviewed.operation,
@@ -115,19 +173,24 @@ def _judge(kind: str, body: bytes, mutation: Callable[[Review], Verdict]) -> _Ju
     }
     try:
         verdict = mutation(reviewed)
+        answer = review.admitted(reviewed, verdict)
     except DeniedError as error:
         return _Judgement(
             answer=review.denied(reviewed, str(error)),
             outcome="denied",
+            reason=error.reason,
             logged={**logged, "reason": str(error)},
         )
+    except RecursionError:
+        said = {"error": review.TOO_DEEP}
+        return _Judgement(answer=said, status=400, outcome="error", reason="review", logged=logged)
     except Exception:
         # A fault of ours: the API server applies failurePolicy, and the log has the trace.
         _log.exception("a review could not be answered", extra={logs.FIELDS: logged})
         said = {"error": "the webhook failed on this object, and its log says where"}
-        return _Judgement(answer=said, status=500, outcome="error", logged=logged)
+        return _Judgement(answer=said, status=500, outcome="error", reason="fault", logged=logged)
     return _Judgement(
-        answer=review.admitted(reviewed, verdict),
+        answer=answer,
         outcome=verdict.outcome,
         logged={**logged, **verdict.audit},
     )

@@ -48,7 +48,8 @@ def find(spec: Json, settings: Settings) -> Database:
     if name not in names:
         raise DeniedError(
             f'annotation {contract.CONTAINER}: "{name}" is not a container of the pod; '
-            f"allowed: {_listed(names)}"
+            f"allowed: {_listed(names)}",
+            "annotation",
         )
     index = names.index(name)
     uid = _uid(spec, containers[index], settings, OFFICIAL)
@@ -77,7 +78,8 @@ def _only(names: list[str]) -> str:
     if len(names) != 1:
         raise DeniedError(
             f"annotation {contract.CONTAINER} is missing, and the pod has "
-            f"{len(names)} containers; allowed: {_listed(names)}"
+            f"{len(names)} containers; allowed: {_listed(names)}",
+            "annotation",
         )
     return names[0]
 

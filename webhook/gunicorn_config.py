@@ -16,14 +16,21 @@ bind = "0.0.0.0:8443"
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 
-# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. One
-# process also means one registry of metrics and one watch of the Leases.
-worker_class = "gthread"
+# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. That no
+# client makes it wait is this worker's part. One process also means one registry of metrics and
+# one watch of the Leases.
+worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
 threads = 2
 
 # The API server keeps idle connections for 90 s; the side that closes first fails a request.
 keepalive = 100
+
+# Seconds from SIGTERM to the end at the latest (gunicorn's own: 30, a pod's whole grace period).
+# A review takes milliseconds, so whoever is still being waited for then is a slow or broken
+# client. Kept-alive connections live as long: a review that comes on one is answered, and told
+# `Connection: close`, before the end can cross it on its way.
+graceful_timeout = 1
 
 # The root file system is read-only; the heartbeat file lives where TMPDIR says.
 worker_tmp_dir = tempfile.gettempdir()

@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 
 def pointer(path: Path) -> str:
     """Write a path as a JSON pointer (RFC 6901): `~` becomes `~0` and `/` becomes `~1`."""
-    return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in path)
+    return "".join([f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in path])
 
 
 def add(path: Path, value: object) -> Json:

@@ -4,6 +4,7 @@ One thread writes (`lease_watch`), the request threads read; each step is a sing
 operation on a set, which Python's threads see whole.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -46,10 +47,15 @@ class LeaseCache:
         self._confirmed_at = self._clock()
 
     @property
+    def age(self) -> float:
+        """Seconds since the API server last confirmed the memory; infinite before it did."""
+        confirmed_at = self._confirmed_at
+        return math.inf if confirmed_at is None else self._clock() - confirmed_at
+
+    @property
     def known(self) -> bool:
         """Whether the memory is recent enough to answer."""
-        confirmed_at = self._confirmed_at
-        return confirmed_at is not None and self._clock() - confirmed_at <= STALE_AFTER
+        return self.age <= STALE_AFTER
 
     def state(self, namespace: str, set_name: str) -> LeaseState:
         """Tell what is known of a set's Lease."""

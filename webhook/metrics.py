@@ -1,9 +1,12 @@
 """The webhook's Prometheus metrics."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from webhook.errors import Reason
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -11,13 +14,14 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 class Metrics:
     """One application's metrics, in a registry of their own."""
 
-    def __init__(self, leases_known: Callable[[], bool]) -> None:
-        """Register all metrics; `leases_known` is asked at every scrape."""
+    def __init__(self, leases_known: Callable[[], bool], leases_age: Callable[[], float]) -> None:
+        """Register all metrics; both functions are asked at every scrape."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "pgset_admission_requests",
-            "Admission reviews answered, by outcome: patched, unchanged, denied or error.",
-            ("kind", "outcome"),
+            "Admission reviews answered, by outcome: patched, unchanged, denied or error; and why: "
+            "annotation or object where it is denied, review, content-type or fault at an error.",
+            ("kind", "outcome", "reason"),
             registry=self._registry,
         )
         self._seconds = Histogram(
@@ -27,15 +31,30 @@ class Metrics:
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5),
             registry=self._registry,
         )
+        self._in_flight = Gauge(
+            "pgset_admission_in_flight",
+            "Admission reviews being answered right now.",
+            ("kind",),
+            registry=self._registry,
+        )
         Gauge(
             "pgset_leases_known",
             "1 while the cache of Leases can answer; at 0 every new pod is admitted as replica.",
             registry=self._registry,
         ).set_function(lambda: float(leases_known()))
+        Gauge(
+            "pgset_leases_age_seconds",
+            "Seconds since the API server last confirmed the cache of Leases; +Inf before it did.",
+            registry=self._registry,
+        ).set_function(leases_age)
 
-    def answered(self, kind: str, outcome: str, seconds: float) -> None:
+    def in_flight(self, kind: str) -> AbstractContextManager[object]:
+        """Count a review while it is being answered."""
+        return self._in_flight.labels(kind).track_inprogress()
+
+    def answered(self, kind: str, outcome: str, reason: Reason, seconds: float) -> None:
         """Count one review."""
-        self._requests.labels(kind, outcome).inc()
+        self._requests.labels(kind, outcome, reason).inc()
         self._seconds.labels(kind).observe(seconds)
 
     def exposition(self) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, injection, opt_in
+from webhook import advice, injection, opt_in, shape
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
@@ -20,10 +20,11 @@ def mutate_statefulset(review: Review) -> Verdict:
 
     Raises DeniedError with the sentence for the user.
     """
+    shape.check(review.object, shape.REVIEWED["StatefulSet"], "")
     try:
         return _stamped(review.object) if opt_in.opted_in(review.object) else _plain(review.object)
     except InvalidSettingError as error:
-        raise DeniedError(str(error)) from error
+        raise DeniedError(str(error), "annotation") from error
 
 
 def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) -> Verdict:
@@ -31,6 +32,7 @@ def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) ->
 
     Raises DeniedError with the sentence for the user.
     """
+    shape.check(review.object, shape.REVIEWED["Pod"], "")
     metadata = review.object["metadata"]
     set_name = (metadata.get("labels") or {}).get(contract.SET_LABEL)
     if set_name is None:
@@ -38,7 +40,7 @@ def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) ->
     try:
         settings = Settings.from_annotations(set_name, metadata.get("annotations") or {})
     except InvalidSettingError as error:
-        raise DeniedError(str(error)) from error
+        raise DeniedError(str(error), "annotation") from error
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     role = initial_role(pod_ordinal, settings, lease)

@@ -13,7 +13,7 @@ from sidecar import contract
 from sidecar.settings import Settings, parse_enabled, parse_paused
 from webhook import database
 from webhook.errors import DeniedError
-from webhook.json_patch import Json, Patch, Path, remove, set_members
+from webhook.json_patch import Json, Patch, Path, add, remove, set_members
 
 TEMPLATE: Final[Path] = ("spec", "template", "metadata")
 
@@ -54,9 +54,11 @@ def check(statefulset: Json) -> database.Database:
 
 def stamp(statefulset: Json, found: database.Database) -> Patch:
     """Return the operations that make the template carry the set's label and settings."""
-    template = statefulset["spec"]["template"].get("metadata") or {}
+    metadata = statefulset["spec"]["template"].get("metadata")
+    template = metadata or {}
     annotations = _stamp(statefulset, found)
     return [
+        *([add(TEMPLATE, {})] if metadata is None else []),
         *_stale(template, keep=annotations),
         *set_members(
             (*TEMPLATE, "labels"),
@@ -126,7 +128,8 @@ def _check_annotations(statefulset: Json) -> None:
         if name.startswith(f"{contract.DOMAIN}/") and name not in contract.STATEFULSET_ANNOTATIONS:
             raise DeniedError(
                 f'annotation {name}: "{value}" is unknown; '
-                f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}"
+                f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}",
+                "annotation",
             )
 
 

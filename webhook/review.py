@@ -5,14 +5,26 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from webhook.errors import MalformedReviewError
+from webhook import shape
+from webhook.errors import DeniedError, MalformedReviewError
 from webhook.json_patch import Json, Patch
 
 API_VERSION: Final = "admission.k8s.io/v1"
+
+GROUP_VERSIONS: Final = {"Pod": ("", "v1"), "StatefulSet": ("apps", "v1")}
+"""Group and version of the kinds that are reviewed."""
+
+MAX_VALUES: Final = 300_000
+"""Values in a body; a large pod has some hundred. Python needs up to 230 bytes for one that
+JSON writes in four, so 7 MiB of the smallest would take all the memory that the pod may have."""
+
+TOO_DEEP: Final = "the body's JSON is nested too deeply"
+"""The sentence where Python's recursion limit is met, at about 1000 levels."""
 
 MAX_WARNING: Final = 120
 """Characters; what the API's documentation asks of a webhook, since clients cut longer ones."""
@@ -37,25 +49,22 @@ class Review:
     @classmethod
     def parse(cls, body: bytes, *, kind: str) -> Self:
         """Read a request body; MalformedReviewError unless it reviews an object of `kind`."""
-        request = _object(_decode(body), "request")
-        uid = request.get("uid")
-        if not isinstance(uid, str) or not uid:
-            raise MalformedReviewError("request.uid is missing from the AdmissionReview")
-        found = _object(request, "kind", "request.").get("kind")
-        if found != kind:
-            raise MalformedReviewError(
-                f'request.kind.kind is "{found}", and this path takes only {kind}'
-            )
-        reviewed = _object(request, "object", "request.")
-        metadata = _object(reviewed, "metadata", "request.object.")
-        _object(reviewed, "spec", "request.object.")
+        request: Any = _decode(body).get("request")
+        try:
+            shape.check(request, shape.REQUEST, "request")
+        except DeniedError as error:
+            raise MalformedReviewError(f"AdmissionReview: {error}") from error
+        if not request["uid"]:
+            raise MalformedReviewError("AdmissionReview: request.uid is empty; allowed: a string")
+        _check_kind(request["kind"], kind)
+        reviewed = request["object"]
         return cls(
-            uid=uid,
+            uid=request["uid"],
             kind=kind,
-            operation=str(request.get("operation", "")),
-            namespace=str(request.get("namespace", "")),
-            name=str(metadata.get("name", "")),
-            dry_run=bool(request.get("dryRun")),
+            operation=request.get("operation", ""),
+            namespace=request.get("namespace", ""),
+            name=reviewed["metadata"].get("name", ""),
+            dry_run=request.get("dryRun", False),
             object=reviewed,
         )
 
@@ -109,10 +118,16 @@ def _shortened(warning: str) -> str:
 
 
 def _decode(body: bytes) -> Json:
+    # Those in strings are counted too: what matters is that there can't be more than this.
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES:
+        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
     try:
-        document = json.loads(body)
+        document = _DECODER.decode(body.decode())
     except ValueError as error:
         raise MalformedReviewError(f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise MalformedReviewError(TOO_DEEP) from error
     if not isinstance(document, dict):
         raise MalformedReviewError("the body is not an AdmissionReview, but no JSON object at all")
     if document.get("kind") != "AdmissionReview" or document.get("apiVersion") != API_VERSION:
@@ -123,8 +138,28 @@ def _decode(body: bytes) -> Json:
     return document
 
 
-def _object(parent: Json, name: str, where: str = "") -> Json:
-    value = parent.get(name)
-    if not isinstance(value, dict):
-        raise MalformedReviewError(f"{where}{name} of the AdmissionReview is not a JSON object")
+def _finite(text: str) -> float:
+    """Python's JSON knows infinity and NaN, and would write into a patch what JSON does not have.
+
+    `text` is a number with a fraction or exponent, or one of the names that Python gives these.
+    """
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number that can be kept")
     return value
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _check_kind(found: Json, kind: str) -> None:
+    told = _api_version(found.get("group", ""), found["version"]), found["kind"]
+    allowed = _api_version(*GROUP_VERSIONS[kind]), kind
+    if told != allowed:
+        raise MalformedReviewError(
+            f'request.kind is "{" ".join(told)}", and this path takes only {" ".join(allowed)}'
+        )
+
+
+def _api_version(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version

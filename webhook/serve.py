@@ -29,7 +29,7 @@ def application() -> WSGIApplication:
         Adapters(
             image=own_pod.sidecar_image(client.CoreV1Api(), settings),
             lease_state=leases.state,
-            metrics=Metrics(leases_known=lambda: leases.known),
+            metrics=Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age),
             check_certificate=ServingCertificate(settings.tls_directory).context,
         )
     )

@@ -83,6 +83,24 @@ def test_the_counter_would_have_told(kubectl):
     assert before + 1 == reviews_answered()
 
 
+def test_what_is_not_ours_to_decide_does_not_reach_the_webhook(kubectl):
+    """A pod without ordinal would be denied."""
+    before = reviews_answered()
+    ours = {contract.SET_LABEL: "pgset"}
+    Kubectl("kube-system").dry_run(plain_pod(labels=ours))
+    mirror = plain_pod(labels=ours, annotations={"kubernetes.io/config.mirror": "of a static pod"})
+    mirror["spec"]["nodeName"] = "any"
+    kubectl.dry_run(mirror)
+    kubectl.dry_run(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "pgset-pgset", "labels": ours},
+        }
+    )
+    assert before == reviews_answered()
+
+
 def test_an_opted_in_statefulset_is_stamped(kubectl):
     metadata = kubectl.dry_run(statefulset())["spec"]["template"]["metadata"]
     assert metadata["labels"] == {"app": "pgset", "pgset.dev/set": "pgset"}
@@ -153,6 +171,65 @@ def test_a_pod_is_admitted_as_replica_once_its_sets_lease_exists(kubectl):
     finally:
         kubectl("delete", "lease", contract.lease_name("pgset"))
     wait_until(lambda: role() == "primary", seconds=5)
+
+
+@pytest.fixture
+def second_mutation():
+    """Another mutation of pods, in the API server itself: it makes it ask the webhook again."""
+    name = {"name": "test-second-mutation"}
+    of_this_namespace = f"request.namespace == '{NAMESPACE}'"
+    expression = (
+        "Object{spec: Object.spec{initContainers: [Object.spec.initContainers{"
+        "name: 'proxy', image: 'proxy'}]}}"
+    )
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": name,
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "resources": ["pods"],
+                        "operations": ["CREATE"],
+                    }
+                ]
+            },
+            "matchConditions": [{"name": "this-namespace", "expression": of_this_namespace}],
+            "reinvocationPolicy": "IfNeeded",
+            "mutations": [
+                {
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": expression},
+                }
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": name,
+        "spec": {"policyName": name["name"]},
+    }
+    system = Kubectl(SYSTEM)
+    for manifest in (policy, binding):
+        system("create", "-f", "-", manifest=manifest)
+    yield
+    for kind in ("mutatingadmissionpolicybinding", "mutatingadmissionpolicy"):
+        system("delete", kind, name["name"])
+
+
+@pytest.mark.usefixtures("second_mutation")
+def test_with_a_second_mutation_a_pod_is_injected_once(kubectl):
+    def names():
+        spec = kubectl.dry_run(pod())["spec"]
+        return sorted(container["name"] for container in spec["initContainers"])
+
+    # A new policy takes the API server a moment to see.
+    wait_until(lambda: "proxy" in names(), seconds=10)
+    assert names() == ["pgset-bootstrap", "pgset-sidecar", "proxy"]
 
 
 @pytest.mark.parametrize(

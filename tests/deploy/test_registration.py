@@ -87,6 +87,18 @@ def test_only_pods_with_the_set_label_are_matched_and_only_at_creation():
     ]
 
 
+def test_leases_are_never_matched():
+    """The webhook's own leader election, and every set's failover, would wait for the webhook."""
+    asked = {
+        (group, resource)
+        for webhook in WEBHOOKS.values()
+        for rule in webhook["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert asked == {("apps", "statefulsets"), ("", "pods")}
+
+
 def test_the_conditions_name_the_opt_in_and_the_stamp():
     conditions = {c["name"]: c["expression"] for c in STATEFULSETS["matchConditions"]}
     assert f"'{contract.ENABLED}' in" in conditions["opted-in-or-stamped"]

@@ -75,6 +75,17 @@ def test_a_priority_class_is_all_that_cluster_critical_adds():
     assert base == overlay
 
 
+def test_fail_open_changes_what_happens_without_the_webhook_and_nothing_else():
+    """That there are two registrations, and that both say Fail, is in test_registration.py."""
+    closed, opened = rendered(DEPLOY), rendered(DEPLOY / "overlays/fail-open")
+    (configuration,) = of_kind(opened, "MutatingWebhookConfiguration")
+    policies = [webhook["failurePolicy"] for webhook in configuration["webhooks"]]
+    assert policies == ["Ignore", "Ignore"]
+    for webhook in configuration["webhooks"]:
+        webhook["failurePolicy"] = "Fail"
+    assert closed == opened
+
+
 def test_the_nfs_variant_differs_only_in_where_the_volumes_are():
     def other_than_volumes(folder):
         return [m for m in rendered(DEPLOY / folder) if m["kind"] != "PersistentVolume"]

@@ -38,7 +38,11 @@ def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]
         "kind": "AdmissionReview",
         "request": {
             "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-            "kind": {"group": "apps", "version": "v1", "kind": reviewed["kind"]},
+            "kind": {
+                "group": "" if reviewed["kind"] == "Pod" else "apps",
+                "version": "v1",
+                "kind": reviewed["kind"],
+            },
             "operation": "CREATE",
             "namespace": metadata.get("namespace", "shop"),
             "name": metadata.get("name", ""),

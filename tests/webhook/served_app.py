@@ -12,7 +12,7 @@ application = create_app(
     Adapters(
         image=objects.IMAGE,
         lease_state=objects.never_led,
-        metrics=Metrics(leases_known=lambda: True),
+        metrics=Metrics(leases_known=lambda: True, leases_age=lambda: 0.0),
         check_certificate=ServingCertificate(tls_directory(os.environ)).context,
     )
 )

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from tests.webhook import objects
-from webhook.app import MAX_CONTENT_LENGTH, Adapters, create_app
+from webhook.app import Adapters, create_app
+from webhook.framing import MAX_BODY
 from webhook.metrics import Metrics
 from webhook.tls import NoCertificateError
 
@@ -14,14 +15,15 @@ def client(lease_state=objects.never_led, check_certificate=lambda: None, leases
         Adapters(
             image=objects.IMAGE,
             lease_state=lease_state,
-            metrics=Metrics(leases_known=lambda: leases_known),
+            metrics=Metrics(leases_known=lambda: leases_known, leases_age=lambda: 1.5),
             check_certificate=check_certificate,
         )
     ).test_client()
 
 
-def counted(http, kind, outcome):
-    name = f'pgset_admission_requests_total{{kind="{kind}",outcome="{outcome}"}} '
+def counted(http, kind, outcome, reason=""):
+    labels = f'kind="{kind}",outcome="{outcome}",reason="{reason}"'
+    name = f"pgset_admission_requests_total{{{labels}}} "
     lines = http.get("/metrics").text.splitlines()
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
@@ -78,7 +80,17 @@ def test_a_denial_says_why_with_status_422():
     assert answer["response"]["allowed"] is False
     assert answer["response"]["status"] == {"code": 422, "reason": "Invalid", "message": sentence}
     assert answer["response"]["auditAnnotations"] == {"denied": sentence}
-    assert counted(http, "StatefulSet", "denied") == 1
+    assert counted(http, "StatefulSet", "denied", "annotation") == 1
+
+
+def test_a_denial_tells_the_two_ends_of_a_value_without_end():
+    statefulset = objects.article_statefulset()
+    statefulset["metadata"]["annotations"]["pgset.dev/uid"] = "7" * 2**20
+    answer = client().post("/mutate/statefulsets", json=objects.admission_review(statefulset))
+    message = answer.json["response"]["status"]["message"]
+    assert message.startswith('annotation pgset.dev/uid: "777')
+    assert message.endswith('777" is not allowed; allowed: a whole number from 1 to 2147483647')
+    assert len(answer.data) < 3000
 
 
 def test_warnings_go_with_the_answer():
@@ -104,30 +116,71 @@ def review_with(**request):
             "the body is admission.k8s.io/v1beta1 AdmissionReview; "
             "allowed: admission.k8s.io/v1 AdmissionReview",
         ),
-        (review_with(uid=""), "request.uid is missing from the AdmissionReview"),
+        (review_with(uid=""), "AdmissionReview: request.uid is empty; allowed: a string"),
         (
-            review_with(kind={"kind": "StatefulSet"}),
-            'request.kind.kind is "StatefulSet", and this path takes only Pod',
+            review_with(kind={"group": "apps", "version": "v1", "kind": "StatefulSet"}),
+            'request.kind is "apps/v1 StatefulSet", and this path takes only v1 Pod',
+        ),
+        (
+            review_with(kind={"group": "", "version": "v2", "kind": "Pod"}),
+            'request.kind is "v2 Pod", and this path takes only v1 Pod',
+        ),
+        (b"[" * 100_000, "the body's JSON is nested too deeply"),
+        (b"[" + b"[]," * 300_000, "the body has 600001 values; allowed: 300000"),
+        (
+            b'{"limit": 1e999}',
+            "the body is not JSON: 1e999 is not a number that can be kept",
+        ),
+        (b"NaN", "the body is not JSON: NaN is not a number that can be kept"),
+        (
+            "\u00e4".encode("latin-1"),
+            "the body is not JSON: 'utf-8' codec can't decode byte 0xe4 in position 0: "
+            "unexpected end of data",
         ),
         (
             review_with(object=None),
-            "request.object of the AdmissionReview is not a JSON object",
+            "AdmissionReview: request.object is missing; allowed: an object",
         ),
         (
             review_with(object={"metadata": {}}),
-            "request.object.spec of the AdmissionReview is not a JSON object",
+            "AdmissionReview: request.object.spec is missing; allowed: an object",
         ),
     ],
 )
 def test_what_is_no_review_is_answered_400_with_one_sentence(body, sentence):
     http = client()
-    answer = http.post("/mutate/pods", data=body)
+    answer = http.post("/mutate/pods", data=body, content_type="application/json")
     assert (answer.status_code, answer.json) == (400, {"error": sentence})
-    assert counted(http, "Pod", "error") == 1
+    assert counted(http, "Pod", "error", "review") == 1
+
+
+def test_json_may_tell_its_character_set():
+    answer = client().post(
+        "/mutate/pods", data=review_with(), content_type="Application/JSON; charset=utf-8"
+    )
+    assert answer.status_code == 200
+
+
+def test_a_body_without_a_length_is_read_by_flask_and_refused():
+    answer = client().post("/mutate/pods", content_type="application/json")
+    assert (answer.status_code, answer.json["error"]) == (
+        400,
+        "the body is not JSON: Expecting value: line 1 column 1 (char 0)",
+    )
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-yaml"])
+def test_what_does_not_call_itself_json_is_answered_415(content_type):
+    http = client()
+    answer = http.post("/mutate/pods", data=review_with(), content_type=content_type)
+    assert answer.status_code == 415
+    assert counted(http, "Pod", "error", "content-type") == 1
+    assert answer.json["error"].endswith(f'is "{content_type or ""}"; allowed: application/json')
 
 
 def test_a_body_over_7_mib_is_refused():
-    answer = client().post("/mutate/pods", data=b" " * (MAX_CONTENT_LENGTH + 1))
+    body = b" " * (MAX_BODY + 1)
+    answer = client().post("/mutate/pods", data=body, content_type="application/json")
     assert answer.status_code == 413
     assert "413 Request Entity Too Large" in answer.json["error"]
 
@@ -142,7 +195,7 @@ def test_a_fault_of_ours_is_answered_500_and_counted():
         500,
         {"error": "the webhook failed on this object, and its log says where"},
     )
-    assert counted(http, "Pod", "error") == 1
+    assert counted(http, "Pod", "error", "fault") == 1
 
 
 def test_nothing_of_the_users_environment_is_logged(caplog):
@@ -172,3 +225,28 @@ def test_with_a_certificate_it_is_ready():
 def test_whether_the_leases_are_known_is_a_metric(known, value):
     text = client(leases_known=known).get("/metrics").text
     assert f"pgset_leases_known {value}" in text.splitlines()
+
+
+def test_a_denial_for_the_object_itself_is_counted_as_that():
+    http = client()
+    statefulset = objects.article_statefulset()
+    statefulset["spec"]["template"]["spec"]["hostPID"] = True
+    http.post("/mutate/statefulsets", json=objects.admission_review(statefulset))
+    assert counted(http, "StatefulSet", "denied", "object") == 1
+
+
+def test_the_age_of_what_is_known_of_the_leases_is_a_metric():
+    assert "pgset_leases_age_seconds 1.5" in client().get("/metrics").text.splitlines()
+
+
+def test_a_review_is_in_flight_while_it_is_answered():
+    seen = []
+
+    def look(_namespace, _set_name):
+        seen.extend(http.get("/metrics").text.splitlines())
+        return objects.never_led(_namespace, _set_name)
+
+    http = client(lease_state=look)
+    http.post("/mutate/pods", json=objects.admission_review(objects.article_pod()))
+    assert 'pgset_admission_in_flight{kind="Pod"} 1.0' in seen
+    assert 'pgset_admission_in_flight{kind="Pod"} 0.0' in http.get("/metrics").text

@@ -1,100 +1,33 @@
 """gunicorn with the configuration that the Deployment names, over real TLS."""
 
-import http.client
 import json
-import os
-import socket
 import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 
-from certs import files
-from certs.authority import make_leaf, service_names
-from certs.renewal import Trust, renewed
+from certs.authority import make_leaf
+from certs.renewal import Trust
 from tests.webhook import objects
-
-NAMES = service_names("pgset-webhook", "pgset-system")
-NOW = datetime.now(UTC)
-STARTED_WITHIN = 20.0
-
-
-class Server:
-    def __init__(self, port: int, directory: Path, trust: Trust) -> None:
-        self.port = port
-        self.directory = directory
-        self.trust = trust
-
-    @contextmanager
-    def connect(self) -> Iterator[http.client.HTTPSConnection]:
-        """Connect to the loopback address, and verify as the API server would."""
-        context = ssl.create_default_context(cadata=self.trust.authority.certificate.decode())
-        connection = http.client.HTTPSConnection(NAMES[0], self.port, context=context, timeout=10)
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        connection.sock = context.wrap_socket(raw, server_hostname=NAMES[0])
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def leaf(self) -> bytes:
-        with self.connect() as connection:
-            der = connection.sock.getpeercert(binary_form=True)
-        return ssl.DER_cert_to_PEM_cert(der).encode()
-
-    def new_leaf(self) -> Trust:
-        leaf = make_leaf(self.trust.authority, NAMES, NOW + timedelta(seconds=1))
-        return Trust(self.trust.authority, leaf)
+from tests.webhook.gunicorn_server import NAMES, NOW, answer_to, serving
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tls")
-    trust, _ = renewed(None, NAMES, NOW)
-    files.write(directory, trust)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_config"),
-            *("--bind", f"127.0.0.1:{port}", "tests.webhook.served_app:application"),
-        ],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PGSET_TLS_DIRECTORY": str(directory)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_until_it_listens(port)
-        yield Server(port, directory, trust)
-    finally:
-        process.terminate()
-        output, _ = process.communicate(timeout=40)
-    assert [json.loads(line)["time"] for line in output.splitlines()]
+    with serving(tmp_path_factory.mktemp("tls")) as server:
+        yield server
 
 
-def wait_until_it_listens(port):
-    deadline = time.monotonic() + STARTED_WITHIN
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(f"gunicorn did not listen within {STARTED_WITHIN} s")
+def leaf_of(server):
+    with server.connect() as connection:
+        der = connection.sock.getpeercert(binary_form=True)
+    return ssl.DER_cert_to_PEM_cert(der).encode()
 
 
-def answer_to(connection, method, path, body=None):
-    connection.request(method, path, body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    return response.status, json.loads(response.read())
+def new_leaf_for(server):
+    leaf = make_leaf(server.trust.authority, NAMES, NOW + timedelta(seconds=1))
+    return Trust(server.trust.authority, leaf)
 
 
 def test_a_review_is_answered_over_tls(server):
@@ -118,11 +51,59 @@ def test_a_connection_that_idles_is_kept(server):
 
 def test_a_new_pair_is_served_without_a_restart_and_a_broken_one_never(server):
     old = server.trust
-    assert old.leaf.certificate == server.leaf()
-    new = server.new_leaf()
+    assert old.leaf.certificate == leaf_of(server)
+    new = new_leaf_for(server)
     (server.directory / "tls.key").write_bytes(new.leaf.key)
-    assert old.leaf.certificate == server.leaf()
+    assert old.leaf.certificate == leaf_of(server)
     (server.directory / "tls.crt").write_bytes(new.leaf.certificate)
-    assert new.leaf.certificate == server.leaf()
+    assert new.leaf.certificate == leaf_of(server)
     (server.directory / "tls.crt").unlink()
-    assert new.leaf.certificate == server.leaf()
+    assert new.leaf.certificate == leaf_of(server)
+
+
+# ── The end ───────────────────────────────────────────────────────────────────────────────
+
+ENDS_WITHIN = 5.0
+"""Seconds; gunicorn's own patience is 30, as long as a pod's whole grace period."""
+
+
+def half_a_handshake(server):
+    client = server.tcp()
+    client.sendall(b"\x16\x03\x01\x02\x00\x01")
+    return client
+
+
+def half_a_body(server):
+    client = server.tls()
+    client.sendall(b"POST /mutate/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    return client
+
+
+def kept_alive(server):
+    client = server.tls()
+    client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
+def in_reserve(server):
+    """As API servers open them for later: nothing has been asked on it yet."""
+    return server.tls()
+
+
+@pytest.mark.parametrize("open_client", [kept_alive, in_reserve, half_a_handshake, half_a_body])
+def test_it_ends_soon_after_sigterm_whatever_its_clients_keep_open(tmp_path, open_client):
+    with serving(tmp_path) as server, open_client(server), open_client(server):
+        server.process.terminate()
+        server.process.wait(timeout=ENDS_WITHIN)
+
+
+def test_a_review_that_comes_while_it_ends_is_answered_and_told_to_go_elsewhere(tmp_path):
+    review = json.dumps(objects.admission_review(objects.article_pod()))
+    with serving(tmp_path) as server, server.connect() as connection:
+        assert answer_to(connection, "GET", "/livez")[0] == 200
+        server.process.terminate()
+        time.sleep(0.2)
+        connection.request("POST", "/mutate/pods", review, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert (response.status, response.headers["Connection"]) == (200, "close")

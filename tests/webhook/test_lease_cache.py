@@ -1,3 +1,5 @@
+import math
+
 from tests.webhook.clock import Clock
 from webhook.initial_role import LeaseState
 from webhook.lease_cache import STALE_AFTER, LeaseCache
@@ -22,6 +24,15 @@ def test_events_change_what_is_known():
     assert cache.state("shop", "pgset") == LeaseState.HAS_LED
     cache.discard(("shop", "pgset-pgset"))
     assert cache.state("shop", "pgset") == LeaseState.NEVER_LED
+
+
+def test_its_age_counts_from_the_last_word_of_the_api_server():
+    clock = Clock()
+    cache = LeaseCache(clock)
+    assert cache.age == math.inf
+    cache.replace([])
+    clock.advance(7.0)
+    assert cache.age == 7.0
 
 
 def test_silence_makes_it_unknown_and_a_word_makes_it_known_again():

@@ -137,7 +137,7 @@ DENIALS = [
         id="a template copied from an injected pod",
     ),
     pytest.param(
-        lambda s: s["metadata"].update(name=None, generateName="pgset-"),
+        lambda s: s["metadata"].update(generateName=s["metadata"].pop("name")),
         "metadata.generateName: a set's Services and Lease are named after it; "
         "allowed: a StatefulSet with metadata.name",
         id="no name yet",
@@ -173,6 +173,19 @@ def test_the_stamp_is_the_set_label_and_the_settings_with_the_container_resolved
         "pgset.dev/container": "postgres",
         "pgset.dev/ttl": "20s",
     }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s["spec"]["template"].pop("metadata"),
+        lambda s: s["spec"]["template"].update(metadata=None),
+    ],
+)
+def test_a_template_without_metadata_is_stamped_too(change):
+    statefulset = objects.changed(objects.article_statefulset(), change)
+    template = objects.patched(statefulset, verdict_on(change))["spec"]["template"]["metadata"]
+    assert template["labels"] == {"pgset.dev/set": "pgset"}
 
 
 @pytest.mark.parametrize("paused", ["true", "false"])

@@ -1,0 +1,30 @@
+"""A few of the requests that `make fuzz` makes; what it found is a test where it was mended."""
+
+from collections import Counter
+
+import pytest
+
+from tests.fuzz import claims
+from tests.fuzz.mutation import Request, request
+
+
+def test_every_claim_holds_for_the_first_few_hundred():
+    outcomes = Counter(claims.check(request(0, number)) for number in range(400))
+    assert {"patched", "unchanged", "denied", "400"} <= set(outcomes)
+
+
+def test_a_request_is_made_of_seed_and_number_alone():
+    assert request(7, 12) == request(7, 12) != request(8, 12)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (500, {"error": "the webhook failed"}),
+        (200, {"kind": "AdmissionReview", "response": {"uid": "another"}}),
+    ],
+)
+def test_a_broken_claim_is_noticed(monkeypatch, status, answer):
+    monkeypatch.setitem(claims.HANDLERS, "never_led", lambda *_: (status, answer))
+    with pytest.raises(claims.BrokenClaimError):
+        claims.check(Request("/mutate/pods", b'{"request": {"uid": "1"}}', "never_led"))

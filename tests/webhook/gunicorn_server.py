@@ -1,0 +1,98 @@
+"""gunicorn with the configuration that the Deployment names, over real TLS, for tests."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from certs import files
+from certs.authority import service_names
+from certs.renewal import Trust, renewed
+
+NAMES = service_names("pgset-webhook", "pgset-system")
+NOW = datetime.now(UTC)
+STARTED_WITHIN = 20.0
+ENDED_WITHIN = 40.0
+
+
+class Server:
+    def __init__(self, process: subprocess.Popen[str], port: int, directory: Path, trust: Trust):
+        self.process = process
+        self.port = port
+        self.directory = directory
+        self.trust = trust
+
+    @contextmanager
+    def connect(self, timeout: float = 10.0) -> Iterator[http.client.HTTPSConnection]:
+        """Connect to the loopback address, and verify as the API server would."""
+        connection = http.client.HTTPSConnection(NAMES[0], self.port)
+        connection.sock = self.tls(timeout)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def tls(self, timeout: float = 10.0) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cadata=self.trust.authority.certificate.decode())
+        return context.wrap_socket(self.tcp(timeout), server_hostname=NAMES[0])
+
+    def tcp(self, timeout: float = 10.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[Server]:
+    """Serve `served_app` with a new certificate; its log has to be JSON to the end."""
+    trust, _ = renewed(None, NAMES, NOW)
+    files.write(directory, trust)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_config"),
+            *("--bind", f"127.0.0.1:{port}", "tests.webhook.served_app:application"),
+        ],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PGSET_TLS_DIRECTORY": str(directory)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    server = Server(process, port, directory, trust)
+    try:
+        _wait_until_it_answers(server)
+        yield server
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=ENDED_WITHIN)
+    assert [json.loads(line)["time"] for line in output.splitlines()]
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    """The master listens before its worker has even started, so listening says little."""
+    deadline = time.monotonic() + STARTED_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            with server.connect() as connection:
+                answer_to(connection, "GET", "/livez")
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"gunicorn did not answer within {STARTED_WITHIN} s")
+
+
+def answer_to(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str | None = None
+) -> tuple[int, Any]:
+    connection.request(method, path, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())

@@ -1,0 +1,214 @@
+"""Slow and broken clients of a real gunicorn: they are cut off, and nobody else waits for them."""
+
+import base64
+import contextlib
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from tests.webhook import objects
+from tests.webhook.gunicorn_server import answer_to, serving
+from webhook.framing import MAX_BODY
+from webhook.patient_worker import MAX_WAITING, PATIENCE
+
+HEAD = b"POST /mutate/pods HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("tls")) as server:
+        yield server
+
+
+def silent(server):
+    return server.tcp()
+
+
+def half_a_handshake(server):
+    client = server.tcp()
+    client.sendall(b"\x16\x03\x01\x02\x00\x01")
+    return client
+
+
+def half_a_head(server):
+    client = server.tls()
+    client.sendall(HEAD)
+    return client
+
+
+def half_a_body(server):
+    client = server.tls()
+    client.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
+    return client
+
+
+def answered_and_not_closing(server):
+    client = server.tls()
+    client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\nConnection: close\r\n\r\n")
+    return client
+
+
+def in_reserve(server):
+    return server.tls()
+
+
+SLOW = [silent, half_a_handshake, half_a_head, half_a_body, answered_and_not_closing, in_reserve]
+
+
+def assert_a_review_is_answered(server):
+    review = objects.admission_review(objects.article_pod())
+    # By then nobody has been cut off.
+    with server.connect(timeout=PATIENCE / 2) as connection:
+        status, answer = answer_to(connection, "POST", "/mutate/pods", json.dumps(review))
+    assert (status, answer["response"]["allowed"]) == (200, True)
+
+
+@pytest.fixture
+def opened(server):
+    """Opens clients that are closed when the test is over."""
+    with contextlib.ExitStack() as clients:
+        yield lambda kind: clients.enter_context(kind(server))
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_many_slow_clients_stop_nobody_else_from_being_served(server, opened, slow):
+    for _ in range(30):
+        opened(slow)
+    assert_a_review_is_answered(server)
+
+
+def test_slow_clients_are_cut_off_and_connections_in_reserve_are_kept(opened):
+    clients = [opened(slow) for slow in SLOW if slow is not in_reserve]
+    reserve, trickling = opened(in_reserve), opened(half_a_body)
+    started = time.monotonic()
+    while time.monotonic() - started < PATIENCE + 1.5:
+        with contextlib.suppress(OSError):
+            trickling.sendall(b" ")
+        time.sleep(0.2)
+    for client in [*clients, trickling]:
+        client.settimeout(2.0)
+        rest_of(client)  # comes to its end
+    reserve.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
+    assert reserve.recv(12) == b"HTTP/1.1 200"
+
+
+def rest_of(client):
+    """Return all that comes until the server closes; TimeoutError where it doesn't."""
+    received = bytearray()
+    try:
+        while chunk := client.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return bytes(received)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1), b"413"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"411"),
+        (HEAD + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", b"417"),
+        (HEAD + b"X: " + b"x" * 20_000, b"431"),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}   ", b"400"),
+        (HEAD + b"Content-Length: five\r\n\r\n", b"400"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET /mutate/pods HTTP/1.1\r\nHost: webhook\r\nConnection: close\r\n\r\n", b"405"),
+        (b"POST /mutate/nodes HTTP/1.1\r\nHost: webhook\r\nConnection: close\r\n\r\n", b"404"),
+    ],
+)
+def test_a_bad_request_is_answered_with_4xx_and_closed(server, request_, status):
+    with server.tls() as client:
+        client.sendall(request_)
+        client.settimeout(PATIENCE)
+        assert rest_of(client)[9:12] == status
+
+
+def test_plain_http_is_cut_off(server):
+    with server.tcp() as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
+        client.settimeout(2.0)
+        assert b"HTTP" not in rest_of(client)
+    assert_a_review_is_answered(server)
+
+
+def test_a_body_that_ends_early_is_nobodys_trouble(server):
+    for _ in range(5):
+        half_a_body(server).close()
+    assert_a_review_is_answered(server)
+
+
+def test_a_review_may_come_in_pieces(server):
+    body = json.dumps(objects.admission_review(objects.article_pod())).encode()
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with server.tls() as client:
+        for start in range(0, len(request), 500):
+            client.sendall(request[start : start + 500])
+            time.sleep(0.01)
+        assert client.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_review_of_7_mib_is_read(server):
+    body = json.dumps(objects.admission_review(objects.article_pod())).encode()
+    with server.connect() as connection:
+        status, _ = answer_to(connection, "POST", "/mutate/pods", body.ljust(MAX_BODY).decode())
+    assert status == 200
+
+
+def test_a_client_that_does_not_wait_for_answers_gets_the_first_and_is_closed(server):
+    with server.tls() as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n" * 2)
+        client.settimeout(PATIENCE)
+        assert rest_of(client).count(b"HTTP/1.1 200") == 1
+
+
+def test_unfinished_bodies_hold_only_so_much_memory(server, opened):
+    size = MAX_BODY - 1000
+    for _ in range(MAX_WAITING // size + 1):
+        client = opened(in_reserve)
+        client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % MAX_BODY)
+        client.sendall(b" " * size)
+    client.settimeout(PATIENCE)
+    assert rest_of(client)[9:12] == b"503"
+    assert_a_review_is_answered(server)
+
+
+def large_review():
+    """The answer is larger than what sockets hold: both of our containers get the variable too."""
+    pod = objects.article_pod()
+    variable = {"name": "LARGE", "value": "x" * 3 * 2**20}
+    pod["spec"]["containers"][0].setdefault("env", []).append(variable)
+    body = json.dumps(objects.admission_review(pod)).encode()
+    return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def test_who_does_not_read_the_answer_is_not_waited_for(server, opened):
+    request = large_review()
+    for _ in range(4):
+        client = opened(in_reserve)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(request)
+    assert_a_review_is_answered(server)
+
+
+def test_an_answer_that_is_read_late_is_whole(opened):
+    client = opened(in_reserve)
+    client.sendall(large_review())
+    time.sleep(1.0)
+    received = bytearray()
+    while b"\r\n\r\n" not in received or len(received) < length_of(received):
+        received += client.recv(2**20)
+    response = json.loads(received.partition(b"\r\n\r\n")[2])["response"]
+    assert len(base64.b64decode(response["patch"])) > 2 * 3 * 2**20
+    client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
+    assert client.recv(12) == b"HTTP/1.1 200"
+
+
+def length_of(response):
+    head, _, _ = response.partition(b"\r\n\r\n")
+    (length,) = re.findall(rb"content-length: (\d+)", bytes(head).lower())
+    return len(head) + 4 + int(length)

@@ -1,0 +1,208 @@
+"""gunicorn's threaded worker, made patient: no client can make a thread wait for it.
+
+A connection gets a thread only for what can be done at once: a step of its TLS handshake, taking
+in what has come, the answer once a whole request is there, sending what the client takes of it.
+In between it waits in gunicorn's own poller, as idle connections do, and is cut off when its time
+is up. gunicorn itself reads and writes inside the thread, without a timeout: two clients that
+connect and say nothing would stop a server of two threads.
+"""
+
+import contextlib
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import Any, Final
+
+from gunicorn import http as gunicorn_http
+from gunicorn import sock
+from gunicorn.workers import gthread
+
+from webhook.framing import MAX_BODY, RefusedError, request_length
+from webhook.tls import NoCertificateError
+
+PATIENCE: Final = 5.0
+"""Seconds for a handshake, for a request to come and for its answer to go: as long as the API
+server waits for us, so who is slower than that is waited for in vain."""
+
+LINGER: Final = 2.0
+"""Seconds that a client has to take its answer before its connection is closed (RFC 9112, 9.6)."""
+
+LARGE: Final = 64 * 2**10
+MAX_WAITING: Final = 32 * 2**20
+"""Bytes: above `LARGE`, what all unfinished requests may hold together, so that slow clients can't
+take the memory of the pod."""
+
+CHUNK: Final = 64 * 2**10
+"""More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
+
+
+class _Client:
+    """How far a connection's client has come."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.deadline = time.monotonic() + PATIENCE
+        self.unsent = bytearray()
+        """What is left of the answer."""
+        self.may_ask_again = True
+        self.answered = False
+        """Has its last answer; all that is waited for is that it closes."""
+
+    def waits_for(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+
+
+class _Answer:
+    """Takes down what gunicorn writes, in the place of the socket."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self.written += data
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing here blocks."""
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+
+class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has no type information
+    """Put it into gunicorn's `worker_class`; for HTTP/1.1 over TLS."""
+
+    pending_conns: deque[Any]
+    """gunicorn's own: the connections that wait for more from their client."""
+
+    def handle(self, conn: Any) -> object:
+        """Do what can be done for `conn` at once, in a thread of the pool.
+
+        Returns whether the connection is kept for another request, or that it waits for more.
+        """
+        client = conn.__dict__.setdefault("pgset_client", _Client())
+        conn.sock.setblocking(False)
+        try:
+            return self._advance(conn, client)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            if time.monotonic() < client.deadline:
+                return gthread._DEFER
+        except NoCertificateError as error:
+            self.log.warning("cut off a client: %s", error)
+        except OSError as error:  # ssl.SSLError is one of them
+            self.log.debug("cut off a client: %s", error)
+        return _cut_off(conn)
+
+    def finish_request(self, conn: Any, fs: "Future[object]") -> None:
+        """Let gunicorn put the connection where it belongs, and keep to the client's deadline."""
+        super().finish_request(conn, fs)
+        if self.pending_conns and self.pending_conns[-1] is conn:
+            conn.timeout = conn.pgset_client.deadline
+            if conn.pgset_client.unsent:
+                key = self.poller.get_key(conn.sock)
+                self.poller.modify(conn.sock, selectors.EVENT_WRITE, key.data)
+
+    def murder_pending(self) -> None:
+        """Close all whose time is up; gunicorn looks no further than the first that has time."""
+        self.pending_conns = deque(sorted(self.pending_conns, key=lambda conn: conn.timeout))
+        super().murder_pending()
+
+    def _advance(self, conn: Any, client: _Client) -> object:
+        if client.answered:
+            return _drained(conn)
+        if client.unsent:
+            return self._send(conn, client)
+        if not conn.initialized:
+            self._shake_hands(conn, client)
+        try:
+            request = self._whole_request(conn, client)
+        except RefusedError as refusal:
+            self.log.warning("refused a request: %s", refusal)
+            conn.sock.send(refusal.answer())
+            return self._finished(conn, client)
+        if request is None:
+            return _cut_off(conn)
+        self._answer(conn, client, request)
+        return self._send(conn, client)
+
+    def _answer(self, conn: Any, client: _Client, request: bytes) -> None:
+        # A parser of bytes, not of a socket: what is not there, it can't wait for.
+        conn.parser = gunicorn_http.get_parser(self.cfg, [request], conn.client)
+        tls, conn.sock = conn.sock, _Answer()
+        try:
+            kept = super().handle(conn)
+            client.unsent = conn.sock.written
+        finally:
+            conn.sock = tls
+        # Requests that were sent without waiting for an answer have to be sent again.
+        client.may_ask_again = bool(kept) and not client.received
+        client.waits_for(PATIENCE)
+
+    def _send(self, conn: Any, client: _Client) -> object:
+        while client.unsent:
+            del client.unsent[: conn.sock.send(client.unsent)]
+        if not client.may_ask_again:
+            return self._finished(conn, client)
+        client.waits_for(self.cfg.keepalive)
+        return True
+
+    def _shake_hands(self, conn: Any, client: _Client) -> None:
+        if not isinstance(conn.sock, ssl.SSLSocket):
+            conn.sock = sock.ssl_wrap_socket(conn.sock, self.cfg)
+        conn.sock.do_handshake()
+        conn.initialized = True
+        # API servers open connections in reserve: one without a request is as good as kept alive.
+        client.waits_for(self.cfg.keepalive)
+
+    def _whole_request(self, conn: Any, client: _Client) -> bytes | None:
+        """Take in what has come, and return the request; None where the client has closed.
+
+        Raises SSLWantReadError while the request isn't whole.
+        """
+        while (length := request_length(client.received)) is None or len(client.received) < length:
+            received = conn.sock.recv(CHUNK)
+            if not received:
+                return None
+            if not client.received:
+                client.waits_for(PATIENCE)
+            client.received += received
+            self._check_memory(client)
+        request = bytes(client.received[:length])
+        del client.received[:length]
+        return request
+
+    def _check_memory(self, client: _Client) -> None:
+        if len(client.received) <= LARGE:
+            return
+        waiting = sum(len(conn.pgset_client.received) for conn in tuple(self.pending_conns))
+        if waiting + len(client.received) > MAX_WAITING:
+            raise RefusedError(
+                "503 Service Unavailable",
+                f"too many requests are unfinished; allowed: {MAX_WAITING} bytes of them",
+            )
+
+    def _finished(self, conn: Any, client: _Client) -> object:
+        """Close after an answer: at once, the client might lose what it has not read yet."""
+        with contextlib.suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+        client.answered = True
+        client.waits_for(LINGER)
+        return _drained(conn)
+
+
+def _drained(conn: Any) -> bool:
+    """Throw away what still comes; BlockingIOError while the client hasn't closed."""
+    for _ in range(MAX_BODY // CHUNK):
+        if not conn.sock.recv(CHUNK):
+            break
+    return _cut_off(conn)
+
+
+def _cut_off(conn: Any) -> bool:
+    """Leave gunicorn a connection that it can close in its loop without a wait."""
+    with contextlib.suppress(OSError):
+        conn.sock.shutdown(socket.SHUT_RDWR)
+    return False
