@@ -31,14 +31,22 @@ class RefusalError(Exception):
 
 
 class ApiServer:
-    """Objects by path. `before_write` is called with each write's path, once it has arrived."""
+    """Objects by path. `before_write` is called with each write's path, once it has arrived.
+
+    While it is `away`, every answer is 503.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
         self.writes: list[str] = []
         self.before_write: Callable[[str], None] = lambda _: None
+        self.away = False
         self._lock = threading.RLock()
         self._version = 100
+
+    def check_presence(self) -> None:
+        if self.away:
+            raise RefusalError(503, "ServiceUnavailable")
 
     def get(self, path: str) -> Json:
         with self._lock:
@@ -129,6 +137,7 @@ def serving(api: ApiServer) -> Iterator[client.ApiClient]:
 def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes
 
         def do_GET(self) -> None:
             self._answer(lambda: api.get(self.path))
@@ -149,6 +158,7 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, action: Callable[[], Json]) -> None:
             try:
+                api.check_presence()
                 code, document = 200, action()
             except RefusalError as refusal:
                 code, document = refusal.code, {"kind": "Status", "reason": refusal.reason}
