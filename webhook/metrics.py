@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -32,6 +33,10 @@ class Metrics:
             "1 while the cache of Leases can answer; at 0 every new pod is admitted as replica.",
             registry=self._registry,
         ).set_function(lambda: float(leases_known()))
+
+    def include(self, collector: Collector) -> None:
+        """Ask a collector too at every scrape."""
+        self._registry.register(collector)
 
     def answered(self, kind: str, outcome: str, seconds: float) -> None:
         """Count one review."""

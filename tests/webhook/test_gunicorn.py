@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from certs import files
-from certs.authority import make_leaf, service_names
+from certs.authority import make_leaf, read, service_names
+from certs.metrics import METRICS_FILE, Metrics
 from certs.renewal import Trust, renewed
+from certs.rotation import served_of
 from tests.webhook import objects
 
 NAMES = service_names("pgset-webhook", "pgset-system")
@@ -97,6 +99,13 @@ def answer_to(connection, method, path, body=None):
     return response.status, json.loads(response.read())
 
 
+def metrics(server):
+    with server.connect() as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
 def test_a_review_is_answered_over_tls(server):
     review = objects.admission_review(objects.article_pod())
     with server.connect() as connection:
@@ -126,3 +135,38 @@ def test_a_new_pair_is_served_without_a_restart_and_a_broken_one_never(server):
     assert new.leaf.certificate == server.leaf()
     (server.directory / "tls.crt").unlink()
     assert new.leaf.certificate == server.leaf()
+    (server.directory / "tls.crt").write_bytes(new.leaf.certificate)
+
+
+def test_a_standing_connection_goes_on_while_new_ones_meet_a_new_ca(server):
+    old, (new, _) = server.trust, renewed(None, NAMES, NOW)
+    with server.connect() as standing:
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+        files.write(server.directory, new)
+        server.trust = new
+        with server.connect() as fresh:
+            assert answer_to(fresh, "GET", "/livez")[0] == 200
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+        files.write(server.directory, old)
+        server.trust = old
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+
+
+def test_metrics_tell_of_the_pair_in_service_of_faults_and_what_certs_tells(server):
+    expiry = "pgset_serving_certificate_expiry_timestamp_seconds"
+    errors = "pgset_serving_certificate_reload_errors_total"
+    before = metrics(server)
+    certs = Metrics(server.directory)
+    certs.succeeded(NOW, served_of(server.trust))
+    certs.failed()
+    certs.write()
+    (server.directory / "tls.key").write_bytes(b"nonsense")
+    told = metrics(server)
+    end = read(server.trust.leaf)[0].not_valid_after_utc.timestamp()
+    assert float(told[expiry]) == end
+    assert float(told[errors]) == float(before[errors]) + 1
+    assert float(told['pgset_certs_expiry_timestamp_seconds{certificate="leaf"}']) == end
+    assert told["pgset_certs_failed_rounds_total"] == "1.0"
+    (server.directory / "tls.key").write_bytes(server.trust.leaf.key)
+    (server.directory / METRICS_FILE).write_bytes(b"pgset_certs_failed_rounds_total nonsense")
+    assert metrics(server)[errors] == told[errors]
