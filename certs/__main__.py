@@ -21,11 +21,15 @@ from certs.ca_bundle import Registrations
 from certs.files import Files
 from certs.lifetimes import DEFAULT, InvalidLifetimesError, Lifetimes, duration
 from certs.metrics import Metrics
+from certs.registration_watch import RegistrationWatch
 from certs.secret_store import ReadAgainError, SecretStore
 from certs.upkeep import Adapters, Upkeep
 
 RETRY: Final = timedelta(seconds=1)
 """After a failed round, and while the registrations aren't there yet."""
+
+AFTER_CHANGE_SECONDS: Final = 0.1
+"""Between two rounds at the least, however fast somebody else writes."""
 
 _log = logging.getLogger("certs")
 
@@ -39,17 +43,39 @@ def main() -> None:
     except InvalidLifetimesError as error:
         parser.error(str(error))
     logs.configure()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    adapters = _adapters(arguments)
-    names = service_names(arguments.service, arguments.namespace)
-    upkeep = Upkeep(adapters, names, lifetimes)
+    stop, wake = threading.Event(), threading.Event()
+    _stop_by_signal(stop, wake)
+    run(_api_client(), arguments, lifetimes, stop, wake)
+
+
+def run(
+    api: client.ApiClient,
+    arguments: argparse.Namespace,
+    lifetimes: Lifetimes,
+    stop: threading.Event,
+    wake: threading.Event,
+) -> None:
+    """Do round after round until `stop`; `wake` ends the pause between two."""
+    adapters = _adapters(arguments, api)
+    upkeep = Upkeep(adapters, service_names(arguments.service, arguments.namespace), lifetimes)
     metrics = Metrics(arguments.directory)
+    registrations = client.AdmissionregistrationV1Api(api)
+    RegistrationWatch(registrations, arguments.configuration, wake.set).start()
     while not stop.is_set():
+        wake.clear()
         well = checked(upkeep, adapters, metrics)
         pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
-        stop.wait(pause.total_seconds())
+        wake.wait(pause.total_seconds())
+        stop.wait(AFTER_CHANGE_SECONDS)
+
+
+def _stop_by_signal(stop: threading.Event, wake: threading.Event) -> None:
+    def end(*_: object) -> None:
+        stop.set()
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
@@ -69,8 +95,7 @@ def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
     return well
 
 
-def _adapters(arguments: argparse.Namespace) -> Adapters:
-    api = _api_client()
+def _adapters(arguments: argparse.Namespace, api: client.ApiClient) -> Adapters:
     return Adapters(
         store=SecretStore(client.CoreV1Api(api), arguments.namespace, arguments.secret),
         registrations=Registrations(

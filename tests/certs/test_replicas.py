@@ -138,7 +138,8 @@ class Replicas(RuleBasedStateMachine):
     @invariant()
     def is_trusted(self):
         was_healing = self.healing
-        self.healing = any(it.looked_at <= self.excused_since for it in self.replicas)
+        is_blank = not all(self.server.bundles.value.values())
+        self.healing = is_blank or any(it.looked_at <= self.excused_since for it in self.replicas)
         if was_healing or self.healing:
             self.healed = self.clock.monotonic
         if self.clock.monotonic > self.healed + LAG:
@@ -147,25 +148,35 @@ class Replicas(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "replicas"):
             return
-        self.settle()
-        self.clock.monotonic += LIFETIMES.overlap.total_seconds()
-        self.settle()
-        trust = self.server.secret.value
-        assert [served_of(trust)] * len(self.replicas) == [it.served for it in self.replicas]
-        authorities = authorities_in(trust.authority.certificate)
-        assert self.server.bundles.value == dict.fromkeys(WEBHOOKS, authorities)
+        for _ in range(3):  # a rotation may just be due
+            self.settle()
+            self.clock.monotonic += LIFETIMES.overlap.total_seconds()
+            self.settle()
+            if self.agree():
+                break
+        assert self.agree()
         assert refusals(self.server, self.replicas) == set()
         written = self.server.secret.version, self.server.bundles.version
         for replica in self.replicas:
             replica.end_round()
         assert written == (self.server.secret.version, self.server.bundles.version)
 
+    def agree(self):
+        """Whether all serve what the Secret holds, and its CA is trusted alone."""
+        trust = self.server.secret.value
+        served = {replica.served for replica in self.replicas}
+        bundles = set(self.server.bundles.value.values())
+        return (served, bundles) == (
+            {served_of(trust)},
+            {authorities_in(trust.authority.certificate)},
+        )
+
 
 def test_whatever_happens_who_is_called_is_trusted_and_all_come_to_agree():
     run_state_machine_as_test(
         Replicas,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
