@@ -12,12 +12,12 @@ There is no record of where a rotation stands: each replica decides from what it
 one step and looks again. So a step may be done by anyone, twice, or by one that crashes after
 it. Three rules make it safe with any number of replicas:
 
-* What is written is bound to the version that was read, and the caBundles are read before
-  the Secret: a CA that they hold was in the Secret before.
+* What is written is bound to the version that was read.
 * A CA is only ever added to a caBundle, unless a replica has seen the same CA in the Secret
-  and the same caBundles for a whole overlap. A replica that was away for less, or reads what
-  is old, takes nothing away; whoever finds the CA of what it serves missing adds it.
-* That time is measured without a wall clock, by the one that looks. A new process begins at 0.
+  and the same caBundles for a whole overlap. So nobody takes anything away by what it read
+  long ago; and whoever finds the CA of what it serves missing adds it.
+* That time is measured without a wall clock, by the one that looks. A new process begins at
+  0, and so does one whose round has failed: the others may have been as blind.
 
 What nobody can be served with any more (unreadable, expired) is not worth a wait: its
 successor is served as soon as the caBundles are seen to hold its CA. A new replica, which

@@ -62,7 +62,7 @@ class Upkeep:
         try:
             return self._round()
         except BaseException:
-            # What happens until the next look is not known to have been steady.
+            # If the API server is away, it is so for the others too: they pick up nothing.
             self._view = None
             raise
 
@@ -79,7 +79,6 @@ class Upkeep:
         raise ReadAgainError(f"others kept writing through {STEPS} steps")
 
     def _look(self) -> _Look:
-        # In this order: a CA that the caBundles hold was in the Secret before.
         registered = self._adapters.registrations.read()
         stored = self._adapters.store.read()
         bundles = tuple(registered.bundles.values()) if registered is not None else ()

@@ -24,8 +24,8 @@ from certs.secret_store import ReadAgainError, Stored
 from certs.upkeep import Adapters, Upkeep
 
 LIFETIMES = Lifetimes(
-    authority=timedelta(seconds=3000),
-    leaf=timedelta(seconds=1000),
+    authority=timedelta(seconds=9000),
+    leaf=timedelta(seconds=3000),
     overlap=timedelta(seconds=300),
     settle=timedelta(seconds=5),
     interval=timedelta(seconds=10),
@@ -94,6 +94,7 @@ class Server:
     """The Secret and the registrations of one cluster."""
 
     clock: Clock
+    is_away: bool = False
     secret: Versioned = field(init=False)
     bundles: Versioned = field(init=False)
 
@@ -113,6 +114,8 @@ class Replica:
         """By the webhook: the last good pair, and the CA that signed it."""
         self.looked_at = self.clock.moves
         """The move at which the last round began that ended well."""
+        self.healed = -LAG
+        """When the test saw it well again after what nobody can prevent."""
         self.stale = 0.0
         self._thread: threading.Thread | None = None
         self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
@@ -148,6 +151,12 @@ class Replica:
         while self.looked_at <= began:
             self.move()
 
+    def fail(self) -> None:
+        """Go on until a round has failed: the API server is away."""
+        self.move()
+        while self._thread is not None:
+            self.move()
+
     # ── The process ───────────────────────────────────────────────────────────────────────
 
     def _begin_process(self) -> None:
@@ -166,7 +175,7 @@ class Replica:
         try:
             self._upkeep.check()
             self.looked_at = began
-        except (ReadAgainError, CrashError):
+        except (ReadAgainError, CrashError, OSError):
             pass
         except BaseException as failure:
             self._failure = failure
@@ -179,6 +188,8 @@ class Replica:
         self._turn.acquire()
         if self._crashing:
             raise CrashError
+        if self.server.is_away:
+            raise ConnectionRefusedError
 
     # ── What it does to the Secret (its `store`) ──────────────────────────────────────────
 
@@ -245,12 +256,12 @@ class _Files:
             self.replica.served = served_of(trust)
 
 
-def refusals(server: Server, replicas: list[Replica]) -> set[str]:
-    """Say of every replica and every caBundle in force why a call would fail."""
+def refusals(server: Server, replica: Replica) -> set[str]:
+    """Say of every caBundle in force why who goes by it can't call a replica."""
+    if replica.served is None:
+        return set()
     bundles = {bundle for it in server.bundles.in_force(LAG) for bundle in it.values()}
-    now = server.clock.wall()
-    served = [it.served for it in replicas if it.served is not None]
-    return {refusal(it, bundle, now) for it in served for bundle in bundles} - {""}
+    return {refusal(replica.served, it, server.clock.wall()) for it in bundles} - {""}
 
 
 def refusal(served: Served, bundle: Authorities, now: datetime) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -15,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from certs.renewal import renewed
-from certs.rotation import authorities_in, served_of
+from certs.rotation import Publish, Serve, authorities_in, decide, served_of
 from tests.certs.replicas import (
     BUSY,
     CALM,
@@ -45,7 +46,8 @@ class Replicas(RuleBasedStateMachine):
         self.settle()
         self.trusts = [self.server.secret.value]
         self.excused_since = -1
-        self.healing, self.healed = False, -LAG
+        self.healing = set()
+        self.back_at = 0.0
 
     def settle(self):
         for _ in range(3):
@@ -93,6 +95,17 @@ class Replicas(RuleBasedStateMachine):
                     replica.end_round()
                     self.is_trusted()
 
+    @precondition(lambda self: self.clock.monotonic >= self.back_at + BUSY + CALM)
+    @rule(seconds=st.sampled_from([20.0, 400.0]))
+    def lose_the_api_server(self, seconds):
+        """For less than the last third of a leaf's life, and not all the time."""
+        self.server.is_away = True
+        for replica in self.replicas:
+            replica.fail()
+        self.clock.monotonic += seconds
+        self.back_at = self.clock.monotonic
+        self.server.is_away = False
+
     # ── The Secret ────────────────────────────────────────────────────────────────────────
 
     @rule()
@@ -119,7 +132,7 @@ class Replicas(RuleBasedStateMachine):
     def restore_a_backup(self, index):
         self.server.secret.write(self.trusts[index % len(self.trusts)])
 
-    # ── What breaks calls by itself, until each replica has looked once ───────────────────
+    # ── What breaks the calls of each replica by itself, until that one has looked ────────
 
     @rule(names=st.sampled_from([WEBHOOKS, WEBHOOKS[:1], WEBHOOKS[1:]]))
     def blank_the_bundles(self, names):
@@ -137,13 +150,17 @@ class Replicas(RuleBasedStateMachine):
 
     @invariant()
     def is_trusted(self):
-        was_healing = self.healing
         is_blank = not all(self.server.bundles.value.values())
-        self.healing = is_blank or any(it.looked_at <= self.excused_since for it in self.replicas)
-        if was_healing or self.healing:
-            self.healed = self.clock.monotonic
-        if self.clock.monotonic > self.healed + LAG:
-            assert refusals(self.server, self.replicas) == set()
+        for replica in self.replicas:
+            was_healing = replica in self.healing
+            if is_blank or replica.looked_at <= self.excused_since:
+                self.healing.add(replica)
+            else:
+                self.healing.discard(replica)
+            if was_healing or replica in self.healing:
+                replica.healed = self.clock.monotonic
+            if self.clock.monotonic > replica.healed + LAG:
+                assert refusals(self.server, replica) == set()
 
     def teardown(self):
         if not hasattr(self, "replicas"):
@@ -155,7 +172,7 @@ class Replicas(RuleBasedStateMachine):
             if self.agree():
                 break
         assert self.agree()
-        assert refusals(self.server, self.replicas) == set()
+        assert [refusals(self.server, it) for it in self.replicas] == [set()] * len(self.replicas)
         written = self.server.secret.version, self.server.bundles.version
         for replica in self.replicas:
             replica.end_round()
@@ -172,13 +189,62 @@ class Replicas(RuleBasedStateMachine):
         )
 
 
+SETTINGS = settings(
+    max_examples=20,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
 def test_whatever_happens_who_is_called_is_trusted_and_all_come_to_agree():
-    run_state_machine_as_test(
-        Replicas,
-        settings=settings(
-            max_examples=20,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+    run_state_machine_as_test(Replicas, settings=SETTINGS)
+
+
+# ── Each rule of `rotation`, broken ───────────────────────────────────────────────────────
+
+
+def without_settling(seen, names, lifetimes):
+    settled = max(seen.steady_for, lifetimes.settle)
+    return decide(replace(seen, steady_for=settled), names, lifetimes)
+
+
+def without_overlap(seen, names, lifetimes):
+    over = seen.steady_for + lifetimes.overlap
+    return decide(replace(seen, steady_for=over), names, lifetimes)
+
+
+def serving_first(seen, names, lifetimes):
+    step = decide(seen, names, lifetimes)
+    if isinstance(step, Publish) and seen.served != served_of(seen.stored):
+        return Serve(seen.stored)
+    return step
+
+
+def publish_whatever_was_written_meanwhile(registrations, authorities, _read):
+    registrations.replica.pause()
+    registrations.replica.server.bundles.write(dict.fromkeys(WEBHOOKS, authorities))
+
+
+@pytest.mark.simulate
+@pytest.mark.parametrize(
+    ("place", "mutant"),
+    [
+        ("certs.upkeep.decide", without_settling),
+        ("certs.upkeep.decide", without_overlap),
+        ("certs.upkeep.decide", serving_first),
+        ("tests.certs.replicas._Registrations.publish", publish_whatever_was_written_meanwhile),
+    ],
+    ids=["settle", "overlap", "order", "versions"],
+)
+def test_a_broken_rule_is_found_out(monkeypatch, place, mutant):
+    monkeypatch.setattr(place, mutant)
+    search = settings(
+        SETTINGS,
+        max_examples=600,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
     )
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Replicas, settings=search)

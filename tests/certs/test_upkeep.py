@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from certs.authority import Pair, service_names
+from certs.authority import Pair, make_authority, service_names
 from certs.ca_bundle import Registrations
 from certs.files import Files
 from certs.lifetimes import DEFAULT
@@ -273,6 +273,27 @@ def test_a_clock_stepped_past_every_validity_is_made_good_in_one_round_of_each(
             upkeep.check()
     assert served(tmp_path / "a") == served(tmp_path / "b")
     assert_callable(api, tmp_path / "a")
+
+
+def test_what_another_has_published_meanwhile_is_not_written_over(api, tmp_path, aged):
+    (a, b), _ = aged
+
+    def let_another_publish_first(path):
+        if path == CONFIGURATION:
+            api.before_write = lambda _: None
+            (own,) = bundles(api)
+            both = base64.b64encode(own + make_authority(NOW).certificate).decode()
+            webhooks = [
+                {"name": name, "clientConfig": {"caBundle": both}}
+                for name in ("statefulsets.pgset.dev", "pods.pgset.dev")
+            ]
+            api.patch(CONFIGURATION, {"metadata": {}, "webhooks": webhooks})
+
+    api.before_write = let_another_publish_first
+    a.check()
+    assert authorities(api) == 3
+    b.check()
+    assert_callable(api, tmp_path / "b")
 
 
 def test_who_meets_no_secret_keeps_what_others_still_serve_trusted(api, api_client, tmp_path):
