@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -17,6 +18,18 @@ CLOCK_SKEW: Final = timedelta(hours=1)
 
 MAX_COMMON_NAME: Final = 64
 """Characters (X.520's ub-common-name); verifiers go by the alternative names anyway."""
+
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises of a PEM that is not one, or not one of ours."""
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -48,7 +61,7 @@ def make_leaf(
 ) -> Pair:
     """Make a serving certificate for DNS `names`, which ends no later than its CA.
 
-    Raises ValueError or TypeError where the authority's PEM can't be read.
+    Raises one of UNREADABLE where the authority's PEM can't be read.
     """
     signer, signer_key = read(authority)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -72,7 +85,7 @@ def make_leaf(
 def read(pair: Pair) -> tuple[x509.Certificate, PrivateKey]:
     """Read a pair's PEM.
 
-    Raises ValueError or TypeError where it can't be read or the two don't belong together.
+    Raises one of UNREADABLE where it can't be read or the two don't belong together.
     """
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     key = serialization.load_pem_private_key(pair.key, password=None)

@@ -50,7 +50,7 @@ class Registrations:
 
     def publish(self, authorities: Authorities, read: Registered) -> None:
         """Make every caBundle that was read hold these CAs; ReadAgainError if it has changed."""
-        bundle = base64.b64encode(_pem(authorities)).decode()
+        bundle = base64.b64encode(pem(authorities)).decode()
         body = {
             "metadata": {"resourceVersion": read.resource_version},
             "webhooks": [
@@ -85,7 +85,7 @@ def _bundle(webhook: client.V1MutatingWebhook) -> Authorities:
         return frozenset()
 
 
-def _pem(authorities: Authorities) -> bytes:
-    """Newest first, so that a person who looks sees what is coming."""
+def pem(authorities: Authorities) -> bytes:
+    """Return the CAs, newest first, so that a person who looks sees what is coming."""
     newest_first = sorted(authorities, key=lambda it: it.not_valid_before_utc, reverse=True)
     return b"".join(it.public_bytes(Encoding.PEM) for it in newest_first)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
-from certs.authority import Pair, made_at, make_authority, make_leaf, read
+from certs.authority import UNREADABLE, Pair, made_at, make_authority, make_leaf, read
 from certs.lifetimes import DEFAULT, Lifetimes
 
 
@@ -48,9 +47,10 @@ def authority_fault(stored: Trust | None, now: datetime) -> str:
         return "no CA is stored"
     try:
         certificate, _ = read(stored.authority)
+        certificate.verify_directly_issued_by(certificate)  # whole, and a root
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
-        return f"the stored CA can't be read: {error}"
+    except UNREADABLE as error:
+        return f"the stored CA can't be used: {error!r}"
     if not constraints.ca:
         return "the stored CA is not a CA"
     return _out_of_time("the stored CA", certificate, now)
@@ -75,7 +75,7 @@ def serving_fault(leaf: Pair, authority: bytes, now: datetime) -> str:
     try:
         certificate, _ = read(leaf)
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except UNREADABLE as error:
         return f"the serving certificate can't be used: {error!r}"
     return _out_of_time("the serving certificate", certificate, now)
 
@@ -105,6 +105,6 @@ def _out_of_time(what: str, certificate: x509.Certificate, now: datetime) -> str
 def _names(certificate: x509.Certificate) -> set[str]:
     try:
         present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (ValueError, x509.ExtensionNotFound):
+    except UNREADABLE:
         return set()
     return set(present.value.get_values_for_type(x509.DNSName))

@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from certs.authority import Pair
+from certs.authority import UNREADABLE, Pair
 from certs.lifetimes import Lifetimes
 from certs.renewal import Trust, authority_fault, renewed, serving_fault
 
@@ -141,5 +141,5 @@ def authorities_in(pem: bytes) -> Authorities:
     """Return the certificates of a PEM bundle; none where it can't be read."""
     try:
         return frozenset(x509.load_pem_x509_certificates(pem))
-    except ValueError:
+    except UNREADABLE:
         return frozenset()

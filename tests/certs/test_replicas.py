@@ -150,7 +150,8 @@ class Replicas(RuleBasedStateMachine):
 
     @invariant()
     def is_trusted(self):
-        is_blank = not all(self.server.bundles.value.values())
+        in_force = self.server.bundles.in_force(LAG)
+        is_blank = not all(bundle for it in in_force for bundle in it.values())
         for replica in self.replicas:
             was_healing = replica in self.healing
             if is_blank or replica.looked_at <= self.excused_since:

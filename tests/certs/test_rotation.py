@@ -1,13 +1,17 @@
 """Each step of a rotation, and what may come between two of them, by values."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from certs import ca_bundle
 from certs.authority import Pair, make_leaf, service_names
 from certs.lifetimes import DEFAULT
-from certs.renewal import Trust, authority_fault, leaf_fault, renewed
+from certs.renewal import Trust, authority_fault, leaf_fault, renewed, serving_fault
 from certs.rotation import (
     Observation,
     Publish,
@@ -35,6 +39,7 @@ def with_new_leaf(trust):
 OLD = with_new_leaf(made(NOW - DEFAULT.authority * 2 / 3))
 """Its CA is due at NOW, its leaf is young."""
 NEW = made(NOW)
+PEM = NEW.authority.certificate
 EXPIRED = made(NOW - 2 * DEFAULT.authority)
 
 
@@ -199,6 +204,36 @@ def test_a_ca_of_someone_elses_in_the_secret_is_taken_over_in_the_same_order():
     seen = replace(STEADY, stored=(theirs := made(NOW)))
     assert step(seen) == Publish(cas(NEW, theirs))
     assert step(replace(seen, bundles=bundles(NEW, theirs))) is None
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@settings(max_examples=200, deadline=None)
+@given(
+    which=st.sampled_from(["authority", "leaf"]),
+    part=st.sampled_from(["certificate", "key"]),
+    position=st.integers(0, 10_000),
+    value=st.integers(0, 255),
+)
+def test_a_secret_with_one_byte_wrong_is_good_still_or_is_replaced(which, part, position, value):
+    pair = getattr(NEW, which)
+    broken = replace(pair, **{part: with_byte(getattr(pair, part), position, value)})
+    stored = step(replace(STEADY, stored=replace(NEW, **{which: broken})))
+    if isinstance(stored, Store):
+        assert authority_fault(stored.trust, NOW) == leaf_fault(stored.trust, NAMES, NOW) == ""
+        assert stored.trust.authority == NEW.authority
+    else:
+        assert serving_fault(broken if which == "leaf" else NEW.leaf, PEM, NOW) == ""
+    # Published or served by mistake, it can still be dealt with.
+    published = step(replace(STEADY, served=Served(broken.certificate, broken)))
+    assert not isinstance(published, Publish) or ca_bundle.pem(published.authorities)
+
+
+def with_byte(pem, position, value):
+    """PEM whose content differs in one byte."""
+    head, *lines, foot = pem.splitlines()
+    content = bytearray(base64.b64decode(b"".join(lines)))
+    content[position % len(content)] = value
+    return b"\n".join([head, base64.b64encode(content), foot, b""])
 
 
 # ── The clock ─────────────────────────────────────────────────────────────────────────────
