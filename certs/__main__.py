@@ -61,8 +61,10 @@ def run(
     metrics = Metrics(arguments.directory)
     registrations = client.AdmissionregistrationV1Api(api)
     RegistrationWatch(registrations, arguments.configuration, wake.set).start()
-    while not stop.is_set():
+    while True:
         wake.clear()
+        if stop.is_set():
+            return
         well = checked(upkeep, adapters, metrics)
         pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
         wake.wait(pause.total_seconds())

@@ -71,6 +71,8 @@ class Upkeep:
             look = self._look()
             step = decide(look.seen, self._names, self._lifetimes)
             if step is None:
+                if look.registered is None:
+                    _log.warning("there are no registrations yet that could trust the CA")
                 return look.registered is not None
             try:
                 self._take(step, look)
