@@ -39,7 +39,10 @@ Authorities = frozenset[x509.Certificate]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the webhook of this replica serves, and the CA (PEM) that signed it."""
+    """What the webhook of this replica serves, and the CA (PEM) that signed it.
+
+    Either may be of another round than the other, or broken: a write can be cut off.
+    """
 
     authority: bytes
     leaf: Pair
@@ -59,7 +62,7 @@ class Observation:
     """Of every webhook in the registrations; empty where one can't be read."""
 
     served: Served | None
-    """None where a file is missing."""
+    """None while there is nothing to serve."""
 
     steady_for: timedelta
     """How long this process has seen the same CA in the Secret and the same caBundles."""

@@ -233,9 +233,9 @@ class _Files:
 
     def read(self) -> Served | None:
         files = self.replica.files
-        if len(files) < 3:
+        if not files.keys() >= {"tls.crt", "tls.key"}:
             return None
-        return Served(files["ca.crt"], Pair(files["tls.crt"], files["tls.key"]))
+        return Served(files.get("ca.crt", b""), Pair(files["tls.crt"], files["tls.key"]))
 
     def write(self, trust: Trust) -> list[str]:
         wanted = {

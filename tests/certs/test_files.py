@@ -3,7 +3,7 @@ import stat
 from certs import files
 from certs.authority import service_names
 from certs.renewal import renewed
-from certs.rotation import served_of
+from certs.rotation import Served, served_of
 from tests.certs.test_authority import NOW
 
 NAMES = service_names("pgset-webhook", "pgset-system")
@@ -45,3 +45,9 @@ def test_what_was_written_is_read_back(tmp_path):
     assert served.read() is None
     served.write(TRUST)
     assert served_of(TRUST) == served.read()
+
+
+def test_a_first_write_that_was_cut_off_at_the_ca_leaves_what_is_served_anyway(tmp_path):
+    files.write(tmp_path, TRUST)
+    (tmp_path / "ca.crt").unlink()
+    assert files.Files(tmp_path).read() == Served(b"", TRUST.leaf)
