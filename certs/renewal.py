@@ -80,6 +80,14 @@ def serving_fault(leaf: Pair, authority: bytes, now: datetime) -> str:
     return _out_of_time("the serving certificate", certificate, now)
 
 
+def has_ended(certificate: bytes, now: datetime) -> bool:
+    """Whether a certificate (PEM) is out of its time; False where it can't be read."""
+    try:
+        return bool(_out_of_time("", x509.load_pem_x509_certificate(certificate), now))
+    except UNREADABLE:
+        return False
+
+
 def _authority_due(stored: Trust | None, now: datetime, lifetimes: Lifetimes) -> str:
     if stored is None:
         return ""

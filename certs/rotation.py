@@ -19,9 +19,8 @@ it. Three rules make it safe with any number of replicas:
 * That time is measured without a wall clock, by the one that looks. A new process begins at
   0, and so does one whose round has failed: the others may have been as blind.
 
-What nobody can be served with any more (unreadable, expired) is not worth a wait: its
-successor is served as soon as the caBundles are seen to hold its CA. A new replica, which
-serves nothing yet, waits only while the caBundles hold more than one CA.
+What has expired is not worth a wait: its successor is served as soon as the caBundles are
+seen to hold its CA. Nor is there one while they hold no other CA, as when a replica starts.
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from cryptography import x509
 
 from certs.authority import UNREADABLE, Pair
 from certs.lifetimes import Lifetimes
-from certs.renewal import Trust, authority_fault, renewed, serving_fault
+from certs.renewal import Trust, authority_fault, has_ended, renewed
 
 Authorities = frozenset[x509.Certificate]
 
@@ -130,14 +129,13 @@ def _wanted(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> Authoritie
 
 
 def _is_early(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> bool:
-    """Whether an API server may not know the new leaf's CA yet, and waiting harms nobody."""
-    if seen.steady_for >= lifetimes.settle:
+    """Whether an API server may not know the new leaf's CA yet, and waiting helps."""
+    if seen.steady_for >= lifetimes.settle or not any(len(it) > 1 for it in seen.bundles):
         return False
     if seen.served is None:
-        return any(len(bundle) > 1 for bundle in seen.bundles)
-    if seen.served.authority == trust.authority.certificate:
-        return False
-    return not serving_fault(seen.served.leaf, seen.served.authority, seen.now)
+        return True
+    is_known = seen.served.authority == trust.authority.certificate
+    return not is_known and not has_ended(seen.served.leaf.certificate, seen.now)
 
 
 def authorities_in(pem: bytes) -> Authorities:

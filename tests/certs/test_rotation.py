@@ -252,14 +252,26 @@ def test_after_a_step_of_the_clock_nothing_is_waited_for(later):
     assert step(replace(seen, bundles=bundles(NEW, stored.trust))) == Serve(stored.trust)
 
 
+def test_an_expired_leaf_is_replaced_at_once():
+    served = Served(EXPIRED.authority.certificate, EXPIRED.leaf)
+    assert step(replace(PUBLISHED, served=served, bundles=bundles(EXPIRED, NEW))) == Serve(NEW)
+
+
 @pytest.mark.parametrize(
-    "leaf",
-    [Pair(b"", b""), Pair(OLD.leaf.certificate, NEW.leaf.key), EXPIRED.leaf],
-    ids=["empty", "another key", "expired"],
+    "served",
+    [
+        Served(OLD.authority.certificate, Pair(b"", b"")),
+        Served(OLD.authority.certificate, Pair(OLD.leaf.certificate, NEW.leaf.key)),
+        Served(b"", OLD.leaf),
+    ],
+    ids=["empty", "cut off after the key", "cut off before the CA"],
 )
-def test_files_that_serve_nobody_are_replaced_at_once(leaf):
-    served = Served(OLD.authority.certificate, leaf)
-    assert step(replace(PUBLISHED, served=served)) == Serve(NEW)
+def test_files_of_a_write_that_was_cut_off_wait_in_a_rotation_and_only_then(served):
+    seen = replace(PUBLISHED, served=served)
+    assert step(seen) is None
+    assert step(replace(seen, steady_for=DEFAULT.settle)) == Serve(NEW)
+    at_rest = replace(STEADY, served=replace(served, authority=b""))
+    assert step(at_rest) == Serve(NEW)
 
 
 def test_a_ca_file_that_can_not_be_read_asks_for_no_trust():
