@@ -1,8 +1,12 @@
 """Trust between the API server and the webhook: a CA, a serving certificate, the caBundle.
 
-    secret_store → renewal → authority   (what is stored; is it still good; make anew)
-                 → ca_bundle             (the registrations trust the CA)
-                 → files                 (the webhook serves the certificate)
+    upkeep: look ─▶ rotation.decide ─▶ one step ─▶ look again
+
+    secret_store        what is kept                 authority  CAs and leaves
+    ca_bundle           whom the API server trusts   renewal    are they still good; make anew
+    files               what the webhook serves      rotation   the order of the steps
+    registration_watch  wakes the upkeep             lifetimes  how long each may take
+    metrics             tells of it
 
 It runs as a native sidecar in each webhook pod. Replicas race for the same Secret; the API
 server's optimistic concurrency settles who wins, and the other one takes the winner's.

@@ -7,7 +7,7 @@ import argparse
 import logging
 import signal
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,36 +17,95 @@ from urllib3.exceptions import HTTPError
 
 from certs import logs
 from certs.authority import service_names
+from certs.ca_bundle import Registrations
+from certs.files import Files
+from certs.lifetimes import DEFAULT, InvalidLifetimesError, Lifetimes, duration
+from certs.metrics import Metrics
+from certs.registration_watch import RegistrationWatch
 from certs.secret_store import ReadAgainError, SecretStore
-from certs.upkeep import Upkeep
+from certs.upkeep import Adapters, Upkeep
 
-CHECK_SECONDS: Final = 10.0
-"""Until a blanked caBundle is found, every review fails, so it is looked for often."""
+RETRY: Final = timedelta(seconds=1)
+"""After a failed round, and while the registrations aren't there yet."""
 
-RETRY_SECONDS: Final = 1.0
-"""After a failed check, and while the registrations aren't there yet."""
+AFTER_CHANGE_SECONDS: Final = 0.1
+"""Between two rounds at the least, however fast somebody else writes."""
 
 _log = logging.getLogger("certs")
 
 
 def main() -> None:
     """Run until told to stop."""
-    arguments = _arguments()
+    parser = argument_parser()
+    arguments = parser.parse_args()
+    try:
+        lifetimes = lifetimes_of(arguments)
+    except InvalidLifetimesError as error:
+        parser.error(str(error))
     logs.configure()
-    stop = threading.Event()
+    stop, wake = threading.Event(), threading.Event()
+    _stop_by_signal(stop, wake)
+    run(_api_client(), arguments, lifetimes, stop, wake)
+
+
+def run(
+    api: client.ApiClient,
+    arguments: argparse.Namespace,
+    lifetimes: Lifetimes,
+    stop: threading.Event,
+    wake: threading.Event,
+) -> None:
+    """Do round after round until `stop`; `wake` ends the pause between two."""
+    adapters = _adapters(arguments, api)
+    upkeep = Upkeep(adapters, service_names(arguments.service, arguments.namespace), lifetimes)
+    metrics = Metrics(arguments.directory)
+    registrations = client.AdmissionregistrationV1Api(api)
+    RegistrationWatch(registrations, arguments.configuration, wake.set).start()
+    while True:
+        wake.clear()
+        if stop.is_set():
+            return
+        well = checked(upkeep, adapters, metrics)
+        pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
+        wake.wait(pause.total_seconds())
+        stop.wait(AFTER_CHANGE_SECONDS)
+
+
+def _stop_by_signal(stop: threading.Event, wake: threading.Event) -> None:
+    def end(*_: object) -> None:
+        stop.set()
+        wake.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    api = _api_client()
-    upkeep = Upkeep(
+        signal.signal(number, end)
+
+
+def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
+    """Do one round and tell of it; return whether the next one may wait for its interval."""
+    try:
+        well = upkeep.check()
+        metrics.succeeded(adapters.now(), adapters.files.read())
+    except (ApiException, HTTPError, ReadAgainError, OSError) as error:
+        # What is served stays served; the next round tries again.
+        _log.warning("the round failed: %s", error)
+        metrics.failed()
+        well = False
+    try:
+        metrics.write()
+    except OSError as error:
+        _log.warning("the metrics could not be written: %s", error)
+    return well
+
+
+def _adapters(arguments: argparse.Namespace, api: client.ApiClient) -> Adapters:
+    return Adapters(
         store=SecretStore(client.CoreV1Api(api), arguments.namespace, arguments.secret),
-        registrations=client.AdmissionregistrationV1Api(api),
-        configuration=arguments.configuration,
-        names=service_names(arguments.service, arguments.namespace),
-        directory=arguments.directory,
+        registrations=Registrations(
+            client.AdmissionregistrationV1Api(api), arguments.configuration
+        ),
+        files=Files(arguments.directory),
         now=lambda: datetime.now(UTC),
     )
-    while not stop.is_set():
-        stop.wait(CHECK_SECONDS if _checked(upkeep) else RETRY_SECONDS)
 
 
 def _api_client() -> client.ApiClient:
@@ -57,23 +116,35 @@ def _api_client() -> client.ApiClient:
     return client.ApiClient(configuration)
 
 
-def _checked(upkeep: Upkeep) -> bool:
-    try:
-        return upkeep.check()
-    except (ApiException, HTTPError, ReadAgainError, OSError) as error:
-        # What is served stays served; the next check tries again.
-        _log.warning("the check failed: %s", error)
-        return False
+def lifetimes_of(arguments: argparse.Namespace) -> Lifetimes:
+    """Return the times that were asked for; InvalidLifetimesError where they don't fit."""
+    return Lifetimes(
+        authority=arguments.ca_life,
+        leaf=arguments.leaf_life,
+        overlap=arguments.overlap,
+        settle=arguments.settle,
+        interval=arguments.interval,
+    )
 
 
-def _arguments() -> argparse.Namespace:
+def argument_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m certs", description=__doc__)
     parser.add_argument("--namespace", required=True, help="the webhook's namespace")
     parser.add_argument("--directory", type=Path, default=Path("/etc/pgset/tls"))
     parser.add_argument("--service", default="pgset-webhook")
     parser.add_argument("--secret", default="pgset-webhook-tls")
     parser.add_argument("--configuration", default="pgset", help="MutatingWebhookConfiguration")
-    return parser.parse_args()
+    times = parser.add_argument_group("times", "90, 90s, 15m, 12h or 365d; see certs/lifetimes.py")
+    for argument, default in (
+        ("--ca-life", DEFAULT.authority),
+        ("--leaf-life", DEFAULT.leaf),
+        ("--overlap", DEFAULT.overlap),
+        ("--settle", DEFAULT.settle),
+        ("--interval", DEFAULT.interval),
+    ):
+        times.add_argument(argument, type=duration, default=default, metavar="TIME")
+    return parser
 
 
 if __name__ == "__main__":

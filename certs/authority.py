@@ -6,18 +6,30 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-AUTHORITY_LIFE: Final = timedelta(days=3650)
-LEAF_LIFE: Final = timedelta(days=365)
+from certs.lifetimes import DEFAULT
 
 CLOCK_SKEW: Final = timedelta(hours=1)
 """Certificates are valid from this long before they are made: a node's clock may be behind."""
 
 MAX_COMMON_NAME: Final = 64
 """Characters (X.520's ub-common-name); verifiers go by the alternative names anyway."""
+
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises of a PEM that is not one, or not one of ours."""
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -30,12 +42,12 @@ class Pair:
     key: bytes
 
 
-def make_authority(now: datetime) -> Pair:
+def make_authority(now: datetime, life: timedelta = DEFAULT.authority) -> Pair:
     """Make a self-signed CA that may sign leaves only; `now` is timezone-aware."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("pgset webhook CA")
     certificate = (
-        _builder(name, name, key, now, now + AUTHORITY_LIFE)
+        _builder(name, name, key, now, now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -44,14 +56,16 @@ def make_authority(now: datetime) -> Pair:
     return _pair(certificate, key)
 
 
-def make_leaf(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
+def make_leaf(
+    authority: Pair, names: Sequence[str], now: datetime, life: timedelta = DEFAULT.leaf
+) -> Pair:
     """Make a serving certificate for DNS `names`, which ends no later than its CA.
 
-    Raises ValueError or TypeError where the authority's PEM can't be read.
+    Raises one of UNREADABLE where the authority's PEM can't be read.
     """
     signer, signer_key = read(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    end = min(now + LEAF_LIFE, signer.not_valid_after_utc)
+    end = min(now + life, signer.not_valid_after_utc)
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     certificate = (
         _builder(_name(names[0][:MAX_COMMON_NAME]), signer.subject, key, now, end)
@@ -71,7 +85,7 @@ def make_leaf(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
 def read(pair: Pair) -> tuple[x509.Certificate, PrivateKey]:
     """Read a pair's PEM.
 
-    Raises ValueError or TypeError where it can't be read or the two don't belong together.
+    Raises one of UNREADABLE where it can't be read or the two don't belong together.
     """
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     key = serialization.load_pem_private_key(pair.key, password=None)
@@ -80,6 +94,11 @@ def read(pair: Pair) -> tuple[x509.Certificate, PrivateKey]:
     if key.public_key() != certificate.public_key():
         raise ValueError("certificate and key do not belong together")
     return certificate, key
+
+
+def made_at(certificate: x509.Certificate) -> datetime:
+    """Return when a certificate was made, as far as one of ours tells it."""
+    return certificate.not_valid_before_utc + CLOCK_SKEW
 
 
 def service_names(service: str, namespace: str) -> tuple[str, ...]:

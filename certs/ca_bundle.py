@@ -1,73 +1,91 @@
-"""Makes the registrations trust the CA: `caBundle` of every webhook in one configuration."""
+"""What the API server trusts: `caBundle` of every webhook in one configuration."""
 
 import base64
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from certs.rotation import Authorities, authorities_in
 from certs.secret_store import ReadAgainError
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
 
 
-class NotRegisteredError(Exception):
-    """Go on and look again later: the configuration isn't there."""
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The caBundles as they were read, by the name of their webhook."""
+
+    bundles: dict[str, Authorities]
+    resource_version: str
 
 
-def publish(
-    api: client.AdmissionregistrationV1Api, configuration: str, authority: bytes
-) -> list[str]:
-    """Write the CA's PEM into every webhook of a MutatingWebhookConfiguration that lacks it.
+class Registrations:
+    """One MutatingWebhookConfiguration."""
 
-    Returns the names of the webhooks that were changed. Raises NotRegisteredError where there
-    is no such configuration, ReadAgainError where it changed meanwhile, ApiException otherwise.
-    """
-    present = _read(api, configuration)
-    bundle = base64.b64encode(authority).decode()
-    lacking = [webhook.name for webhook in present.webhooks or [] if not _trusts(webhook, bundle)]
-    if lacking:
-        version = present.metadata.resource_version
-        _patch(api, configuration, _patch_body(lacking, bundle, version))
-    return lacking
+    def __init__(self, api: client.AdmissionregistrationV1Api, configuration: str) -> None:
+        """Take the API client and the configuration's name."""
+        self._api = api
+        self._configuration = configuration
+
+    def read(self) -> Registered | None:
+        """Return what is registered, None where nothing is; ApiException otherwise."""
+        try:
+            present = self._api.read_mutating_webhook_configuration(
+                self._configuration, _request_timeout=TIMEOUT
+            )
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        bundles = {webhook.name: _bundle(webhook) for webhook in present.webhooks or []}
+        return Registered(bundles, present.metadata.resource_version)
+
+    def publish(self, authorities: Authorities, read: Registered) -> None:
+        """Make every caBundle that was read hold these CAs; ReadAgainError if it has changed."""
+        bundle = base64.b64encode(pem(authorities)).decode()
+        body = {
+            "metadata": {"resourceVersion": read.resource_version},
+            "webhooks": [
+                {"name": name, "clientConfig": {"caBundle": bundle}}
+                for name, present in read.bundles.items()
+                if present != authorities
+            ],
+        }
+        # The client sends an object as a strategic merge patch, which merges `webhooks` by
+        # name and leaves their other fields whatever they have become.
+        with self._conflicts_told():
+            self._api.patch_mutating_webhook_configuration(
+                self._configuration, body, _request_timeout=TIMEOUT
+            )
+
+    @contextmanager
+    def _conflicts_told(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiException as error:
+            if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+                raise ReadAgainError(
+                    f"MutatingWebhookConfiguration {self._configuration} changed meanwhile"
+                ) from error
+            raise
 
 
-def _trusts(webhook: client.V1MutatingWebhook, bundle: str) -> bool:
-    return bool(webhook.client_config.ca_bundle == bundle)
-
-
-def _patch_body(names: list[str], bundle: str, resource_version: str) -> dict[str, object]:
-    return {
-        "metadata": {"resourceVersion": resource_version},
-        "webhooks": [{"name": name, "clientConfig": {"caBundle": bundle}} for name in names],
-    }
-
-
-def _read(
-    api: client.AdmissionregistrationV1Api, configuration: str
-) -> client.V1MutatingWebhookConfiguration:
+def _bundle(webhook: client.V1MutatingWebhook) -> Authorities:
     try:
-        return api.read_mutating_webhook_configuration(configuration, _request_timeout=TIMEOUT)
-    except ApiException as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            raise NotRegisteredError(
-                f"there is no MutatingWebhookConfiguration {configuration} yet"
-            ) from error
-        raise
+        return authorities_in(base64.b64decode(webhook.client_config.ca_bundle or ""))
+    except binascii.Error:
+        return frozenset()
 
 
-def _patch(
-    api: client.AdmissionregistrationV1Api, configuration: str, body: dict[str, object]
-) -> None:
-    # The client sends an object as a strategic merge patch, which merges `webhooks` by name
-    # and leaves their other fields whatever they have become.
-    try:
-        api.patch_mutating_webhook_configuration(configuration, body, _request_timeout=TIMEOUT)
-    except ApiException as error:
-        if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
-            raise ReadAgainError(
-                f"MutatingWebhookConfiguration {configuration} changed meanwhile"
-            ) from error
-        raise
+def pem(authorities: Authorities) -> bytes:
+    """Return the CAs, newest first, so that a person who looks sees what is coming."""
+    newest_first = sorted(authorities, key=lambda it: it.not_valid_before_utc, reverse=True)
+    return b"".join(it.public_bytes(Encoding.PEM) for it in newest_first)

@@ -1,100 +1,123 @@
-"""One round of upkeep: the Secret is good, the registrations trust it, the files hold it."""
+"""One replica's upkeep: look, decide, do one step, look again, until there is nothing to do."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from kubernetes import client
+from certs.ca_bundle import Registered, Registrations
+from certs.files import Files
+from certs.lifetimes import Lifetimes
+from certs.renewal import Trust, authority_fault
+from certs.rotation import Observation, Publish, Serve, Step, Store, decide
+from certs.secret_store import ReadAgainError, SecretStore, Stored
 
-from certs import ca_bundle, files
-from certs.ca_bundle import NotRegisteredError
-from certs.renewal import Trust, authority_fault, renewed
-from certs.secret_store import ReadAgainError, SecretStore
-
-ATTEMPTS: Final = 10
-"""How often a round begins anew when others write at the same time."""
-
-Result = TypeVar("Result")
+STEPS: Final = 20
+"""A first start takes three; the others are for when others write at the same time."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """What a replica sees and changes, and its clocks."""
+
+    store: SecretStore
+    registrations: Registrations
+    files: Files
+    now: Callable[[], datetime]
+    """The wall clock, timezone-aware."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """An observation, and the versions that what follows from it is bound to."""
+
+    seen: Observation
+    stored: Stored | None
+    registered: Registered | None
 
 
 class Upkeep:
     """Keeps one webhook replica's trust; `check` is called at start and again and again."""
 
-    def __init__(
-        self,
-        *,
-        store: SecretStore,
-        registrations: client.AdmissionregistrationV1Api,
-        configuration: str,
-        names: Sequence[str],
-        directory: Path,
-        now: Callable[[], datetime],
-    ) -> None:
-        """Take where the trust is kept, who has to know the CA, and where the files go."""
-        self._store = store
-        self._registrations = registrations
-        self._configuration = configuration
+    def __init__(self, adapters: Adapters, names: Sequence[str], lifetimes: Lifetimes) -> None:
+        """Take the adapters, the DNS names to be served under, and the times."""
+        self._adapters = adapters
         self._names = names
-        self._directory = directory
-        self._now = now
+        self._lifetimes = lifetimes
         self._held: Trust | None = None
+        self._view: object = None
+        self._since = 0.0
 
     def check(self) -> bool:
         """Do one round; return whether the registrations were there to be told of the CA.
 
-        The registrations come before the files: a certificate is served only once those who
-        call can verify it. Raises ApiException or ReadAgainError where it has to be tried later.
+        Raises ApiException, ReadAgainError or OSError where it has to be tried later.
         """
-        held = self._held = _while_others_write(self._store_once)
-        registered = _while_others_write(lambda: self._publish(held))
-        changed = files.write(self._directory, self._held)
-        if changed:
-            _log.info("wrote %s", ", ".join(changed))
-        return registered
+        try:
+            return self._round()
+        except BaseException:
+            # If the API server is away, it is so for the others too: they pick up nothing.
+            self._view = None
+            raise
 
-    def _store_once(self) -> Trust:
-        stored = self._store.read()
-        present = stored.trust if stored is not None else None
-        base = present if self._usable(present) else self._held
-        trust, reason = renewed(base, self._names, self._now())
-        if trust == present:
-            return trust
-        if stored is None:
-            self._store.create(trust)
+    def _round(self) -> bool:
+        for _ in range(STEPS):
+            look = self._look()
+            step = decide(look.seen, self._names, self._lifetimes)
+            if step is None:
+                if look.registered is None:
+                    _log.warning("there are no registrations yet that could trust the CA")
+                return look.registered is not None
+            try:
+                self._take(step, look)
+            except ReadAgainError as error:
+                _log.info("%s", error)
+        raise ReadAgainError(f"others kept writing through {STEPS} steps")
+
+    def _look(self) -> _Look:
+        registered = self._adapters.registrations.read()
+        stored = self._adapters.store.read()
+        bundles = tuple(registered.bundles.values()) if registered is not None else ()
+        trust = stored.trust if stored is not None else None
+        now = self._adapters.now()
+        seen = Observation(
+            stored=trust,
+            held=self._held,
+            bundles=bundles,
+            served=self._adapters.files.read(),
+            steady_for=self._steady_for((trust and trust.authority.certificate, bundles)),
+            now=now,
+        )
+        if not authority_fault(trust, now):
+            self._held = trust
+        return _Look(seen, stored, registered)
+
+    def _steady_for(self, view: object) -> timedelta:
+        monotonic = self._adapters.monotonic()
+        if view != self._view:
+            self._view, self._since = view, monotonic
+        return timedelta(seconds=monotonic - self._since)
+
+    def _take(self, step: Step, look: _Look) -> None:
+        match step:
+            case Store(trust, reason):
+                self._store(trust, look.stored)
+                _log.info("stored the trust: %s", reason)
+            case Publish(authorities):
+                assert look.registered is not None  # noqa: S101 - there is no bundle without
+                self._adapters.registrations.publish(authorities, look.registered)
+                _log.info("every caBundle holds %d CA(s)", len(authorities))
+            case Serve(trust):
+                _log.info("wrote %s", ", ".join(self._adapters.files.write(trust)))
+
+    def _store(self, trust: Trust, read: Stored | None) -> None:
+        if read is None:
+            self._adapters.store.create(trust)
         else:
-            self._store.replace(trust, stored)
-        _log.info("stored the trust: %s", reason or "the Secret had lost what this replica serves")
-        return trust
-
-    def _usable(self, trust: Trust | None) -> bool:
-        """Whether the CA is; where it isn't, the one that this replica serves with is put back.
-
-        A deleted Secret thus changes nobody's trust, and no call fails for it.
-        """
-        return not authority_fault(trust, self._now())
-
-    def _publish(self, trust: Trust) -> bool:
-        try:
-            changed = ca_bundle.publish(
-                self._registrations, self._configuration, trust.authority.certificate
-            )
-        except NotRegisteredError as error:
-            _log.warning("%s", error)
-            return False
-        if changed:
-            _log.info("caBundle written into %s", ", ".join(changed))
-        return True
-
-
-def _while_others_write(step: Callable[[], Result]) -> Result:
-    """Do a step that reads, decides and writes, anew for as long as another writes in between."""
-    for _ in range(ATTEMPTS):
-        try:
-            return step()
-        except ReadAgainError as error:
-            _log.info("%s", error)
-    raise ReadAgainError(f"others kept writing in {ATTEMPTS} attempts")
+            self._adapters.store.replace(trust, read)

@@ -37,7 +37,7 @@ worker_tmp_dir = tempfile.gettempdir()
 control_socket_disable = True
 
 _directory = tls_directory(os.environ)
-_certificate = tls.ServingCertificate(_directory)
+_certificate = tls.shared(_directory)
 
 # These two turn TLS on; what is served comes from the hook below.
 certfile = str(_directory / tls.CERTIFICATE_FILE)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from webhook.errors import Reason
 
@@ -51,6 +52,10 @@ class Metrics:
     def in_flight(self, kind: str) -> AbstractContextManager[object]:
         """Count a review while it is being answered."""
         return self._in_flight.labels(kind).track_inprogress()
+
+    def include(self, collector: Collector) -> None:
+        """Ask a collector too at every scrape."""
+        self._registry.register(collector)
 
     def answered(self, kind: str, outcome: str, reason: Reason, seconds: float) -> None:
         """Count one review."""

@@ -6,13 +6,13 @@ from wsgiref.types import WSGIApplication
 
 from kubernetes import client, config
 
-from webhook import own_pod
+from webhook import own_pod, tls
 from webhook.app import Adapters, create_app
+from webhook.certificate_metrics import CertificateMetrics
 from webhook.lease_cache import LeaseCache
 from webhook.lease_watch import LeaseWatch
 from webhook.metrics import Metrics
 from webhook.settings import WebhookSettings
-from webhook.tls import ServingCertificate
 
 
 def application() -> WSGIApplication:
@@ -25,11 +25,14 @@ def application() -> WSGIApplication:
     config.load_incluster_config()
     leases = LeaseCache(time.monotonic)
     LeaseWatch(client.CoordinationV1Api(), leases).start()
+    certificate = tls.shared(settings.tls_directory)
+    metrics = Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age)
+    metrics.include(CertificateMetrics(certificate, settings.tls_directory))
     return create_app(
         Adapters(
             image=own_pod.sidecar_image(client.CoreV1Api(), settings),
             lease_state=leases.state,
-            metrics=Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age),
-            check_certificate=ServingCertificate(settings.tls_directory).context,
+            metrics=metrics,
+            check_certificate=certificate.context,
         )
     )

@@ -1,10 +1,12 @@
 """The serving certificate, read anew when its files change.
 
 gunicorn asks for a context with every connection, so a new pair is served without a
-restart; a pair that can't be read (half written, key and certificate that don't match)
-leaves the last good one in service.
+restart, and a connection that stands keeps what it began with. A pair that can't be read
+(half written, key and certificate that don't match) leaves the last good one in service.
 """
 
+import contextlib
+import functools
 import logging
 import ssl
 import threading
@@ -13,6 +15,9 @@ from typing import Final
 
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
+
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` has no name for."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +36,11 @@ class ServingCertificate:
         self._lock = threading.Lock()
         self._content: tuple[bytes, bytes] | None = None
         self._context: ssl.SSLContext | None = None
+        self._fault = ""
+        self.reload_errors = 0
+        """How often the files became such that the last good pair had to stay in service."""
+        self.expiry = 0.0
+        """When the pair in service ends, as a Unix time; 0 while there is none."""
 
     def context(self) -> ssl.SSLContext:
         """Return the newest good pair's context; NoCertificateError if there never was one."""
@@ -42,7 +52,7 @@ class ServingCertificate:
                     raise NoCertificateError(
                         f"no certificate can be read from {self._certificate.parent}: {error}"
                     ) from error
-                _log.warning("the last good certificate stays in service: %s", error)
+                self._tell(str(error))
             assert self._context is not None  # noqa: S101 - tells mypy what was just ensured
             return self._context
 
@@ -53,4 +63,37 @@ class ServingCertificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificate, self._key)
-        self._content, self._context = content, context
+        self.expiry = _expiry(context, content[0])
+        self._content, self._context, self._fault = content, context, ""
+
+    def _tell(self, fault: str) -> None:
+        """Once for each fault, though every connection meets it."""
+        if fault != self._fault:
+            self._fault = fault
+            self.reload_errors += 1
+            _log.warning("the last good certificate stays in service: %s", fault)
+
+
+shared = functools.cache(ServingCertificate)
+"""One for each directory and process, so that what is counted is what was served."""
+
+
+def _expiry(server: ssl.SSLContext, certificate: bytes) -> float:
+    """Return when a certificate ends, as a client is told in a handshake; SSLError if none works.
+
+    `ssl` tells dates of a verified peer only, so the pair is served to ourselves, in memory.
+    That also proves it before anybody else depends on it. (`cryptography` would read the date
+    too; importing it costs this process 5 MB.)
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME)
+    client.load_verify_locations(cadata=certificate.decode("ascii", "ignore"))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server)
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    for end in (near, far, near):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    told = near.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(told["notAfter"])))

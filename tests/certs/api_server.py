@@ -1,21 +1,24 @@
 """A small API server: one kind of storage, resource versions, conflicts, over real HTTP.
 
-It knows what certs asks for: create, get and replace of Secrets, get and strategic merge
-patch of a MutatingWebhookConfiguration.
+It knows what certs asks for: create, get and replace of Secrets, get, watch and strategic
+merge patch of a MutatingWebhookConfiguration.
 """
 
 import json
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
 
 SECRETS = "/api/v1/namespaces/pgset-system/secrets"
 SECRET = f"{SECRETS}/pgset-webhook-tls"
-CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/pgset"
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+CONFIGURATION = f"{CONFIGURATIONS}/pgset"
 
 Json = dict[str, Any]
 
@@ -31,14 +34,24 @@ class RefusalError(Exception):
 
 
 class ApiServer:
-    """Objects by path. `before_write` is called with each write's path, once it has arrived."""
+    """Objects by path. `before_write` is called with each write's path, once it has arrived.
+
+    While it is `away`, every answer is 503.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
         self.writes: list[str] = []
         self.before_write: Callable[[str], None] = lambda _: None
+        self.changes: queue.Queue[str | None] = queue.Queue()
+        self.away = False
+        self.refuses_watches = False
         self._lock = threading.RLock()
         self._version = 100
+
+    def check_presence(self) -> None:
+        if self.away:
+            raise RefusalError(503, "ServiceUnavailable")
 
     def get(self, path: str) -> Json:
         with self._lock:
@@ -76,6 +89,9 @@ class ApiServer:
         with self._lock:
             del self.objects[path]
 
+    def end_watch(self) -> None:
+        self.changes.put(None)
+
     def _check_version(self, present: Json, body: Json) -> None:
         version = body["metadata"].get("resourceVersion")
         if version not in (None, present["metadata"]["resourceVersion"]):
@@ -86,6 +102,8 @@ class ApiServer:
         stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
         self.objects[path] = stored
         self.writes.append(path)
+        if path == CONFIGURATION:
+            self.changes.put("MODIFIED")
         return stored
 
 
@@ -111,7 +129,7 @@ def registration(*names: str) -> Json:
 @contextmanager
 def serving(api: ApiServer) -> Iterator[client.ApiClient]:
     """Serve on loopback; gives a client of the `kubernetes` library that talks to it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     configuration = client.Configuration()
@@ -122,44 +140,70 @@ def serving(api: ApiServer) -> Iterator[client.ApiClient]:
             api_client.rest_client.pool_manager.clear()
     finally:
         server.shutdown()
+        api.end_watch()
         server.server_close()
         thread.join()
 
 
-def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    api: ApiServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
 
-        def do_GET(self) -> None:
-            self._answer(lambda: api.get(self.path))
+    def do_GET(self) -> None:
+        if self.path.startswith(f"{CONFIGURATIONS}?") and self.api.refuses_watches:
+            self.send_error(403)
+        elif self.path.startswith(f"{CONFIGURATIONS}?"):
+            self._watch()
+        else:
+            self._answer(lambda: self.api.get(self.path))
 
-        def do_POST(self) -> None:
-            self._answer(lambda: api.create(self.path, self._body()))
+    def do_POST(self) -> None:
+        self._answer(lambda: self.api.create(self.path, self._body()))
 
-        def do_PUT(self) -> None:
-            self._answer(lambda: api.replace(self.path, self._body()))
+    def do_PUT(self) -> None:
+        self._answer(lambda: self.api.replace(self.path, self._body()))
 
-        def do_PATCH(self) -> None:
-            assert self.headers["Content-Type"] == "application/strategic-merge-patch+json"
-            self._answer(lambda: api.patch(self.path, self._body()))
+    def do_PATCH(self) -> None:
+        assert self.headers["Content-Type"] == "application/strategic-merge-patch+json"
+        self._answer(lambda: self.api.patch(self.path, self._body()))
 
-        def _body(self) -> Json:
-            body: Json = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            return body
+    def _body(self) -> Json:
+        body: Json = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return body
 
-        def _answer(self, action: Callable[[], Json]) -> None:
-            try:
-                code, document = 200, action()
-            except RefusalError as refusal:
-                code, document = refusal.code, {"kind": "Status", "reason": refusal.reason}
-            content = json.dumps(document).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def _answer(self, action: Callable[[], Json]) -> None:
+        try:
+            self.api.check_presence()
+            code, document = 200, action()
+        except RefusalError as refusal:
+            code, document = refusal.code, {"kind": "Status", "reason": refusal.reason}
+        content = json.dumps(document).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def _watch(self) -> None:
+        """One event for what is there, one for each change, until `end_watch`."""
+        query = parse_qs(urlsplit(self.path).query)
+        assert (query["watch"], query["fieldSelector"]) == (["True"], ["metadata.name=pgset"])
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        kind = "ADDED"
+        while kind is not None:
+            event = {"type": kind, "object": self.api.get(CONFIGURATION)}
+            self._send_chunk(json.dumps(event).encode() + b"\n")
+            kind = self.api.changes.get()
+        self._send_chunk(b"")
+        self.api.end_watch()  # nor does the next one last
+        self.close_connection = True
 
-    return Handler
+    def _send_chunk(self, content: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -18,6 +18,11 @@ def peer_names(directory: Path, leaf: Pair, authority: bytes, server_name: str) 
     key.write_bytes(leaf.key)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
+    return shaken_hands(server, authority, server_name)
+
+
+def shaken_hands(server: ssl.SSLContext, authority: bytes, server_name: str) -> set[str]:
+    """Do the same with a server that has its certificate already."""
     client = ssl.create_default_context(cadata=authority.decode())
     # What Go checks too, beside what OpenSSL does by default.
     client.verify_flags |= ssl.VERIFY_X509_STRICT

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
-from certs.authority import Pair, service_names
+from certs.authority import Pair, make_authority, service_names
+from certs.ca_bundle import Registrations
+from certs.files import Files
+from certs.lifetimes import DEFAULT
+from certs.rotation import authorities_in
 from certs.secret_store import SecretStore
-from certs.upkeep import Upkeep
+from certs.upkeep import Adapters, Upkeep
 from tests.certs.api_server import CONFIGURATION, SECRET, ApiServer, registration, serving
 from tests.certs.handshake import peer_names
 
@@ -31,16 +36,29 @@ def api_client(api):
         yield api_client
 
 
-def replica(api_client, directory: Path, now=lambda: NOW) -> Upkeep:
+class Clocks:
+    """Both clocks of a replica; the wall clock may be stepped without the other."""
+
+    def __init__(self) -> None:
+        self.wall = NOW
+        self.monotonic = 0.0
+
+    def pass_by(self, time: timedelta) -> None:
+        self.wall += time
+        self.monotonic += time.total_seconds()
+
+
+def replica(api_client, directory: Path, clocks: Clocks | None = None) -> Upkeep:
+    clocks = clocks or Clocks()
     directory.mkdir(exist_ok=True)
-    return Upkeep(
+    adapters = Adapters(
         store=SecretStore(client.CoreV1Api(api_client), "pgset-system", "pgset-webhook-tls"),
-        registrations=client.AdmissionregistrationV1Api(api_client),
-        configuration="pgset",
-        names=NAMES,
-        directory=directory,
-        now=now,
+        registrations=Registrations(client.AdmissionregistrationV1Api(api_client), "pgset"),
+        files=Files(directory),
+        now=lambda: clocks.wall,
+        monotonic=lambda: clocks.monotonic,
     )
+    return Upkeep(adapters, NAMES, DEFAULT)
 
 
 def served(directory: Path) -> Pair:
@@ -137,18 +155,21 @@ def test_a_registration_that_comes_later_is_found_by_a_later_check(api, api_clie
 def test_a_leaf_near_its_end_is_replaced_by_one_that_everybody_trusts_already(
     api, api_client, tmp_path
 ):
-    old = replica(api_client, tmp_path / "a", now=lambda: NOW - timedelta(days=300))
-    old.check()
+    upkeep = replica(api_client, tmp_path / "a", clocks := Clocks())
+    clocks.wall = NOW - timedelta(days=300)
+    upkeep.check()
     bundle, leaf = bundles(api), served(tmp_path / "a")
-    new = replica(api_client, tmp_path / "a")
-    new.check()
+    clocks.wall = NOW
+    upkeep.check()
     assert leaf != served(tmp_path / "a")
     assert bundle == bundles(api)
     assert_callable(api, tmp_path / "a")
 
 
 def test_who_loses_the_race_for_a_renewal_takes_the_winners(api, api_client, tmp_path):
-    replica(api_client, tmp_path / "a", now=lambda: NOW - timedelta(days=300)).check()
+    long_ago = Clocks()
+    long_ago.wall = NOW - timedelta(days=300)
+    replica(api_client, tmp_path / "a", long_ago).check()
     winner = replica(api_client, tmp_path / "a")
     loser = replica(api_client, tmp_path / "b")
 
@@ -161,3 +182,123 @@ def test_who_loses_the_race_for_a_renewal_takes_the_winners(api, api_client, tmp
     loser.check()
     assert served(tmp_path / "a") == served(tmp_path / "b")
     assert_callable(api, tmp_path / "b")
+
+
+# ── A new CA ──────────────────────────────────────────────────────────────────────────────
+
+
+def authorities(api) -> int:
+    (bundle,) = bundles(api)
+    return len(authorities_in(bundle))
+
+
+@pytest.fixture
+def aged(api_client, tmp_path):
+    """Two replicas, a and b, whose CA has come into the last third of its life."""
+    clocks = Clocks()
+    replicas = [replica(api_client, tmp_path / name, clocks) for name in ("a", "b")]
+    for age in (DEFAULT.authority * 2 / 3, DEFAULT.leaf / 2):
+        clocks.wall = NOW - age
+        for upkeep in replicas:
+            upkeep.check()
+    clocks.wall = NOW
+    return replicas, clocks
+
+
+def test_a_new_ca_is_published_beside_the_old_one_before_anyone_serves_its_leaf(
+    api, tmp_path, aged
+):
+    (a, b), _ = aged
+    old = served(tmp_path / "a")
+    a.check()
+    b.check()
+    assert authorities(api) == 2
+    assert old == served(tmp_path / "a") == served(tmp_path / "b")
+    assert_callable(api, tmp_path / "a")
+
+
+def test_once_settled_each_replica_serves_the_new_leaf_while_the_other_is_trusted_too(
+    api, tmp_path, aged
+):
+    (a, b), clocks = aged
+    old = served(tmp_path / "a")
+    a.check()
+    b.check()
+    clocks.pass_by(DEFAULT.settle)
+    a.check()
+    assert served(tmp_path / "a") != old == served(tmp_path / "b")
+    assert_callable(api, tmp_path / "a")
+    assert_callable(api, tmp_path / "b")
+    b.check()
+    assert served(tmp_path / "a") == served(tmp_path / "b")
+
+
+def test_the_old_ca_goes_when_the_overlap_is_over_and_not_before(api, tmp_path, aged):
+    (a, b), clocks = aged
+    waits = (DEFAULT.settle, DEFAULT.overlap - DEFAULT.settle - timedelta(seconds=1))
+    for wait in (timedelta(), *waits):
+        clocks.pass_by(wait)
+        a.check()
+        b.check()
+    assert authorities(api) == 2
+    clocks.pass_by(timedelta(seconds=1))
+    a.check()
+    assert authorities(api) == 1
+    assert_callable(api, tmp_path / "a")
+    assert_callable(api, tmp_path / "b")
+
+
+def test_a_round_that_failed_begins_the_overlap_anew(api, aged):
+    (a, _), clocks = aged
+    a.check()
+    clocks.pass_by(DEFAULT.settle)
+    a.check()
+    api.away = True
+    with pytest.raises(ApiException):
+        a.check()
+    api.away = False
+    clocks.pass_by(DEFAULT.overlap)
+    a.check()
+    assert authorities(api) == 2
+
+
+@pytest.mark.parametrize("step", [-3 * DEFAULT.authority, 3 * DEFAULT.authority])
+def test_a_clock_stepped_past_every_validity_is_made_good_in_one_round_of_each(
+    api, api_client, tmp_path, step
+):
+    clocks = Clocks()
+    replicas = [replica(api_client, tmp_path / name, clocks) for name in ("a", "b")]
+    for clocks.wall in (NOW + step, NOW):
+        for upkeep in replicas:
+            upkeep.check()
+    assert served(tmp_path / "a") == served(tmp_path / "b")
+    assert_callable(api, tmp_path / "a")
+
+
+def test_what_another_has_published_meanwhile_is_not_written_over(api, tmp_path, aged):
+    (a, b), _ = aged
+
+    def let_another_publish_first(path):
+        if path == CONFIGURATION:
+            api.before_write = lambda _: None
+            (own,) = bundles(api)
+            both = base64.b64encode(own + make_authority(NOW).certificate).decode()
+            webhooks = [
+                {"name": name, "clientConfig": {"caBundle": both}}
+                for name in ("statefulsets.pgset.dev", "pods.pgset.dev")
+            ]
+            api.patch(CONFIGURATION, {"metadata": {}, "webhooks": webhooks})
+
+    api.before_write = let_another_publish_first
+    a.check()
+    assert authorities(api) == 3
+    b.check()
+    assert_callable(api, tmp_path / "b")
+
+
+def test_who_meets_no_secret_keeps_what_others_still_serve_trusted(api, api_client, tmp_path):
+    replica(api_client, tmp_path / "a").check()
+    api.delete(SECRET)
+    replica(api_client, tmp_path / "b").check()
+    assert authorities(api) == 2
+    assert_callable(api, tmp_path / "a")

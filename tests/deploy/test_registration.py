@@ -197,6 +197,7 @@ def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
         ("coordination.k8s.io", "leases", "", "watch"),
         (*registrations, "get"),
         (*registrations, "patch"),
+        (*registrations, "watch"),
     }
 
 

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from certs.authority import make_leaf
-from certs.renewal import Trust
+from certs import files
+from certs.authority import make_leaf, read
+from certs.metrics import METRICS_FILE, Metrics
+from certs.renewal import Trust, renewed
+from certs.rotation import served_of
 from tests.webhook import objects
 from tests.webhook.gunicorn_server import NAMES, NOW, answer_to, serving
 
@@ -28,6 +31,13 @@ def leaf_of(server):
 def new_leaf_for(server):
     leaf = make_leaf(server.trust.authority, NAMES, NOW + timedelta(seconds=1))
     return Trust(server.trust.authority, leaf)
+
+
+def metrics(server):
+    with server.connect() as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
 def test_a_review_is_answered_over_tls(server):
@@ -59,6 +69,41 @@ def test_a_new_pair_is_served_without_a_restart_and_a_broken_one_never(server):
     assert new.leaf.certificate == leaf_of(server)
     (server.directory / "tls.crt").unlink()
     assert new.leaf.certificate == leaf_of(server)
+    (server.directory / "tls.crt").write_bytes(new.leaf.certificate)
+
+
+def test_a_standing_connection_goes_on_while_new_ones_meet_a_new_ca(server):
+    old, (new, _) = server.trust, renewed(None, NAMES, NOW)
+    with server.connect() as standing:
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+        files.write(server.directory, new)
+        server.trust = new
+        with server.connect() as fresh:
+            assert answer_to(fresh, "GET", "/livez")[0] == 200
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+        files.write(server.directory, old)
+        server.trust = old
+        assert answer_to(standing, "GET", "/livez")[0] == 200
+
+
+def test_metrics_tell_of_the_pair_in_service_of_faults_and_what_certs_tells(server):
+    expiry = "pgset_serving_certificate_expiry_timestamp_seconds"
+    errors = "pgset_serving_certificate_reload_errors_total"
+    before = metrics(server)
+    certs = Metrics(server.directory)
+    certs.succeeded(NOW, served_of(server.trust))
+    certs.failed()
+    certs.write()
+    (server.directory / "tls.key").write_bytes(b"nonsense")
+    told = metrics(server)
+    end = read(server.trust.leaf)[0].not_valid_after_utc.timestamp()
+    assert float(told[expiry]) == end
+    assert float(told[errors]) == float(before[errors]) + 1
+    assert float(told['pgset_certs_expiry_timestamp_seconds{certificate="leaf"}']) == end
+    assert told["pgset_certs_failed_rounds_total"] == "1.0"
+    (server.directory / "tls.key").write_bytes(server.trust.leaf.key)
+    (server.directory / METRICS_FILE).write_bytes(b"pgset_certs_failed_rounds_total nonsense")
+    assert metrics(server)[errors] == told[errors]
 
 
 # ── The end ───────────────────────────────────────────────────────────────────────────────

@@ -1,17 +1,22 @@
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from certs import files
+from certs.authority import read
 from certs.renewal import renewed
+from tests.certs.handshake import shaken_hands
 from webhook.tls import NoCertificateError, ServingCertificate
 
 NOW = datetime.now(UTC)
+NAME = "pgset-webhook"
 
 
-def write_new_pair(directory):
-    trust, _ = renewed(None, ["pgset-webhook"], NOW)
+def write_new_pair(directory, now=NOW):
+    trust, _ = renewed(None, [NAME], now)
     files.write(directory, trust)
+    return trust
 
 
 def test_without_files_there_is_no_certificate(tmp_path):
@@ -46,3 +51,62 @@ def test_a_pair_that_became_unreadable_leaves_the_last_good_one(tmp_path):
     first = certificate.context()
     (tmp_path / "tls.crt").write_bytes(b"nonsense")
     assert certificate.context() is first
+
+
+def test_key_and_certificate_of_different_rounds_leave_the_last_good_pair(tmp_path):
+    write_new_pair(tmp_path)
+    certificate = ServingCertificate(tmp_path)
+    first = certificate.context()
+    other, _ = renewed(None, [NAME], NOW)
+    (tmp_path / "tls.key").write_bytes(other.leaf.key)
+    assert certificate.context() is first
+    (tmp_path / "tls.crt").write_bytes(other.leaf.certificate)
+    assert certificate.context() is not first
+
+
+def test_a_fault_counts_once_however_many_connections_meet_it(tmp_path):
+    trust = write_new_pair(tmp_path)
+    certificate = ServingCertificate(tmp_path)
+    for expected in (1, 2):
+        files.write(tmp_path, trust)
+        certificate.context()
+        write_new_pair(tmp_path)
+        certificate.context()
+        (tmp_path / "tls.crt").write_bytes(b"nonsense")
+        for _ in range(3):
+            certificate.context()
+        assert expected == certificate.reload_errors
+
+
+@pytest.mark.parametrize("age", [0, 10, 400, 5000])
+def test_when_the_pair_ends_is_told_even_if_it_has_ended(tmp_path, age):
+    trust = write_new_pair(tmp_path, NOW - timedelta(days=age))
+    certificate = ServingCertificate(tmp_path)
+    assert certificate.expiry == 0
+    certificate.context()
+    assert certificate.expiry == read(trust.leaf)[0].not_valid_after_utc.timestamp()
+
+
+def test_no_handshake_fails_while_pairs_are_replaced(tmp_path):
+    """A client that trusts every CA there has been shakes hands without a pause."""
+    trusts = [renewed(None, [NAME], NOW)[0] for _ in range(20)]
+    trusted = b"".join(it.authority.certificate for it in trusts)
+    files.write(tmp_path, trusts[0])
+    certificate = ServingCertificate(tmp_path)
+    certificate.context()
+    replaced = threading.Event()
+
+    def replace_all():
+        for trust in trusts[1:]:
+            files.write(tmp_path, trust)
+        replaced.set()
+
+    writer = threading.Thread(target=replace_all)
+    writer.start()
+    shaken = 0
+    while not replaced.is_set() or shaken < 20:
+        assert shaken_hands(certificate.context(), trusted, NAME) == {NAME}
+        shaken += 1
+    writer.join()
+    certificate.context()
+    assert certificate.expiry == read(trusts[-1].leaf)[0].not_valid_after_utc.timestamp()

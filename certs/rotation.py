@@ -1,0 +1,146 @@
+"""The next step towards a trust that everybody shares. Pure: values in, one step out.
+
+The order is what keeps every call verified while a CA is replaced:
+
+1. The new CA and its leaf are stored in the Secret; nobody serves them yet.
+2. The new CA is written into every caBundle, beside the old one.
+3. Each replica reads the caBundles back, gives the API servers the time to act on them, and
+   serves the new leaf. Until then it serves the old one.
+4. Once the overlap is over, the old CA is taken out of the caBundles.
+
+There is no record of where a rotation stands: each replica decides from what it sees, does
+one step and looks again. So a step may be done by anyone, twice, or by one that crashes after
+it. Three rules make it safe with any number of replicas:
+
+* What is written is bound to the version that was read.
+* A CA is only ever added to a caBundle, unless a replica has seen the same CA in the Secret
+  and the same caBundles for a whole overlap. So nobody takes anything away by what it read
+  long ago; and whoever finds the CA of what it serves missing adds it.
+* That time is measured without a wall clock, by the one that looks. A new process begins at
+  0, and so does one whose round has failed: the others may have been as blind.
+
+What has expired is not worth a wait: its successor is served as soon as the caBundles are
+seen to hold its CA. Nor is there one while they hold no other CA, as when a replica starts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from certs.authority import UNREADABLE, Pair
+from certs.lifetimes import Lifetimes
+from certs.renewal import Trust, authority_fault, has_ended, renewed
+
+Authorities = frozenset[x509.Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the webhook of this replica serves, and the CA (PEM) that signed it.
+
+    Either may be of another round than the other, or broken: a write can be cut off.
+    """
+
+    authority: bytes
+    leaf: Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """All that one replica sees at one moment."""
+
+    stored: Trust | None
+    """What the Secret holds; None where there is none or a key of it is missing."""
+
+    held: Trust | None
+    """What this process has last known the Secret to hold."""
+
+    bundles: tuple[Authorities, ...]
+    """Of every webhook in the registrations; empty where one can't be read."""
+
+    served: Served | None
+    """None while there is nothing to serve."""
+
+    steady_for: timedelta
+    """How long this process has seen the same CA in the Secret and the same caBundles."""
+
+    now: datetime
+    """Timezone-aware, from the wall clock: that is what callers verify by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write the Secret."""
+
+    trust: Trust
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Make every caBundle hold these CAs and no other."""
+
+    authorities: Authorities
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Give the webhook these files."""
+
+    trust: Trust
+
+
+Step = Store | Publish | Serve
+
+
+def decide(seen: Observation, names: Sequence[str], lifetimes: Lifetimes) -> Step | None:
+    """Return the next step for DNS `names`; None where there is nothing to do by now."""
+    trust, reason = renewed(_base(seen), names, seen.now, lifetimes)
+    if trust != seen.stored:
+        return Store(trust, reason or "the Secret had lost what this replica knows")
+    authorities = _wanted(seen, trust, lifetimes)
+    if any(bundle != authorities for bundle in seen.bundles):
+        return Publish(authorities)
+    if seen.served == served_of(trust) or _is_early(seen, trust, lifetimes):
+        return None
+    return Serve(trust)
+
+
+def served_of(trust: Trust) -> Served:
+    """Return what a replica serves that has taken a trust over."""
+    return Served(trust.authority.certificate, trust.leaf)
+
+
+def _base(seen: Observation) -> Trust | None:
+    """What to go on with: a lost or broken Secret is put back, which changes nobody's trust."""
+    usable = (it for it in (seen.stored, seen.held) if not authority_fault(it, seen.now))
+    return next(usable, None)
+
+
+def _wanted(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> Authorities:
+    in_use = authorities_in(trust.authority.certificate)
+    if seen.served is not None:
+        in_use |= authorities_in(seen.served.authority)
+    if seen.steady_for >= lifetimes.overlap:
+        return in_use
+    return in_use.union(*seen.bundles)
+
+
+def _is_early(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> bool:
+    """Whether an API server may not know the new leaf's CA yet, and waiting helps."""
+    if seen.steady_for >= lifetimes.settle or not any(len(it) > 1 for it in seen.bundles):
+        return False
+    if seen.served is None:
+        return True
+    is_known = seen.served.authority == trust.authority.certificate
+    return not is_known and not has_ended(seen.served.leaf.certificate, seen.now)
+
+
+def authorities_in(pem: bytes) -> Authorities:
+    """Return the certificates of a PEM bundle; none where it can't be read."""
+    try:
+        return frozenset(x509.load_pem_x509_certificates(pem))
+    except UNREADABLE:
+        return frozenset()

@@ -1,0 +1,166 @@
+"""CAs of a minute's life, replaced while pods are admitted: on the local cluster, no mocks."""
+
+import base64
+import json
+import threading
+import time
+
+import pytest
+from cryptography import x509
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from deploy.local import cluster, paths
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
+from tests.deploy.manifests import DEPLOY
+from tests.deploy.test_admission import pod
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "test-rotation"
+DEPLOYMENT = "deployment/pgset-webhook"
+SECRET = "secret/pgset-webhook-tls"
+TIMES = ("--ca-life=60s", "--leaf-life=30s", "--overlap=10s", "--settle=1s", "--interval=1s")
+REPLICAS = 2
+ROTATES_WITHIN = 120.0
+"""Seconds: a CA is due 40 s after it was made, and its predecessor goes about 15 s later."""
+HEALS_WITHIN = 30.0
+PAUSE = 0.05
+"""Seconds between two admissions of one thread."""
+
+
+class Admissions:
+    """Pods of a set admitted one after the other, as dry runs, by two threads."""
+
+    def __init__(self, api: client.CoreV1Api) -> None:
+        self.admitted = 0
+        self.failures: list[str] = []
+        self._api = api
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._admit_all) for _ in range(2)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _admit_all(self) -> None:
+        while not self._stop.wait(PAUSE):
+            try:
+                admitted = self._api.create_namespaced_pod(NAMESPACE, pod(), dry_run="All")
+            except (ApiException, HTTPError) as error:
+                self.failures.append(str(error))
+                continue
+            self.admitted += 1
+            if not admitted.spec.init_containers:
+                self.failures.append("admitted without a sidecar")
+
+
+class Authorities:
+    """The CAs in the registrations, looked at again and again."""
+
+    def __init__(self, api: client.AdmissionregistrationV1Api) -> None:
+        self._api = api
+        self.most = 0
+        """In one caBundle at one time."""
+        self.alone: list[x509.Certificate] = []
+        """Each one that came to be the only one, in turn."""
+
+    def look(self) -> None:
+        configuration = self._api.read_mutating_webhook_configuration("pgset")
+        bundles = [
+            x509.load_pem_x509_certificates(base64.b64decode(it.client_config.ca_bundle))
+            for it in configuration.webhooks
+        ]
+        self.most = max(self.most, *map(len, bundles))
+        present = {authority for bundle in bundles for authority in bundle}
+        if len(present) == 1 and [*present] != self.alone[-1:]:
+            self.alone += present
+
+    def wait_for(self, rotations: int) -> None:
+        """Return when so many have been replaced and are gone."""
+        wanted = len(self.alone) + rotations
+
+        def have_come():
+            self.look()
+            return len(self.alone) >= wanted
+
+        wait_until(have_come, rotations * ROTATES_WITHIN)
+
+
+@pytest.fixture(scope="module")
+def api_client():
+    cluster.up()
+    with config.new_client_from_config(str(paths.kubeconfig())) as api_client:
+        yield api_client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_lives(api_client):
+    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    command = "/spec/template/spec/initContainers/0/command/-"
+    patch = [{"op": "add", "path": command, "value": argument} for argument in TIMES]
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("create", "serviceaccount", "pgset-sa")
+    system("apply", "-k", str(DEPLOY))
+    system("patch", DEPLOYMENT, "--type=json", "--patch", json.dumps(patch))
+    all_replaced()
+    yield
+    kubectl("delete", "namespace", NAMESPACE)
+    system("apply", "-k", str(DEPLOY))
+    all_replaced()
+    # The last CA of a short life makes room, so that the tests that follow meet no rotation.
+    registrations = client.AdmissionregistrationV1Api(api_client)
+    wait_until(lambda: newest_lives_for_days(registrations), ROTATES_WITHIN)
+    time.sleep(15)
+
+
+def all_replaced():
+    Kubectl(SYSTEM)("rollout", "status", DEPLOYMENT, "--timeout=120s")
+    wait_until(lambda: len(webhook_pods()) == REPLICAS, 60)
+
+
+def newest_lives_for_days(registrations):
+    configuration = registrations.read_mutating_webhook_configuration("pgset")
+    bundle = base64.b64decode(configuration.webhooks[0].client_config.ca_bundle)
+    newest = x509.load_pem_x509_certificates(bundle)[0]
+    return (newest.not_valid_after_utc - newest.not_valid_before_utc).days > 1
+
+
+@pytest.fixture
+def authorities(api_client):
+    authorities = Authorities(client.AdmissionregistrationV1Api(api_client))
+    authorities.wait_for(1)
+    return authorities
+
+
+def test_two_rotations_fail_no_admission(api_client, authorities):
+    first = authorities.alone[-1]
+    with Admissions(client.CoreV1Api(api_client)) as admissions:
+        authorities.wait_for(2)
+    assert admissions.failures == []
+    assert admissions.admitted > 100
+    assert authorities.most == 2
+    assert first not in authorities.alone[1:]
+    assert len(set(authorities.alone)) == 3
+
+
+def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_client, authorities):
+    system = Kubectl(SYSTEM)
+    with Admissions(client.CoreV1Api(api_client)) as admissions:
+        for _ in range(3):
+            system("delete", SECRET)
+            wait_until(lambda: bool(system("get", SECRET, "--ignore-not-found")), HEALS_WITHIN)
+            for key in ("ca.key", "tls.crt", "ca.crt"):
+                broken = {"data": {key: base64.b64encode(b"nonsense").decode()}}
+                system("patch", SECRET, "--patch", json.dumps(broken))
+                time.sleep(4)
+        authorities.wait_for(1)
+    assert admissions.failures == []
+    assert admissions.admitted > 100
