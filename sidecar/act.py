@@ -19,6 +19,7 @@ from sidecar.action import (
     Reclone,
     Refuse,
     ReleaseLease,
+    RemoveStandbySignal,
     RenewLease,
     Rewind,
     RunInitdb,
@@ -125,6 +126,8 @@ class Actor:
                 adapters.server.checkpoint()
             case PutStandbySignal():
                 adapters.bootstrap.put_standby_signal()
+            case RemoveStandbySignal():
+                adapters.bootstrap.remove_standby_signal()
             case StopPostgres():
                 process.send(self._data_directory(), action.signal)
 

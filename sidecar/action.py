@@ -115,6 +115,11 @@ class PutStandbySignal:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveStandbySignal:
+    """Let the stopped server start writable, where nobody will be there to promote it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PreparePrimary:
     """Make the replication role, its pg_hba line and the settings that replicas need."""
 
@@ -183,6 +188,7 @@ Action = (
     | Promote
     | ForgetPromotion
     | PutStandbySignal
+    | RemoveStandbySignal
     | PreparePrimary
     | SetSynchronous
     | Detach

@@ -116,6 +116,12 @@ class Bootstrap:
         if directory is not None:
             (directory / "standby.signal").touch()
 
+    def remove_standby_signal(self) -> None:
+        """Make the next start writable."""
+        directory = self.data_directory()
+        if directory is not None:
+            (directory / "standby.signal").unlink(missing_ok=True)
+
     def mark_for_reclone(self) -> None:
         """Let the bootstrap of this pod's next life report this data as one to be cloned anew."""
         directory = self.data_directory()

@@ -3,7 +3,8 @@
 The rules (design §3), in the order of what they protect:
 
 1.  No PostgreSQL starts writable. Bootstrap puts `standby.signal` before every start, and a
-    primary has it put back right after its promotion.
+    primary has it put back right after its promotion. One start is left out: that of the last
+    primary of a set that was opted out, in a pod without us, when no other member may lead.
 2.  Only the Lease holder promotes.
 3.  A holder that cannot renew is not writable any more before anyone else can hold: it is
     stopped at ttl less a margin, by SIGINT, then SIGQUIT, then SIGKILL; sooner where it hears
@@ -63,7 +64,8 @@ def _never_writable_again(s: Situation) -> Iterator[Action]:
     """Rule 1, before anything that may fail: the next start of this server is read-only."""
     has_run = (s.is_writable or s.is_down) and not s.is_bootstrapping
     # Where the data has vanished there is nothing to start, and the file would only be in the way.
-    if has_run and not s.seen.bootstrap.vanished and not s.seen.postgres.standby_signal:
+    is_ours = not s.seen.bootstrap.vanished and not s.is_left_writable
+    if has_run and is_ours and not s.seen.postgres.standby_signal:
         yield PutStandbySignal()
 
 

@@ -109,7 +109,8 @@ class Loop:
         self._happened.clear()
 
     def _may_leave(self, observation: Observation) -> bool:
-        if self._left_at is None:
+        # What is done for a server that has stopped takes a look that began after that.
+        if self._left_at is None or observation.now < self._left_at:
             return False
         lease, me = observation.lease, self._adapters.me
         holds = lease is not None and lease.record is not None and lease.record.holder == str(me)
@@ -117,7 +118,8 @@ class Loop:
         labelled = any(p.uid == me.uid and p.role == primary for p in observation.pods or ())
         has_successors = any(not pod.deleting for pod in observation.pods or ())
         now = self._adapters.clock()
-        if has_successors and not observation.paused and (holds or labelled):
+        hands_over = not (observation.paused or observation.opted_out)
+        if has_successors and hands_over and (holds or labelled):
             self._needed_at = now
         since_needed = now - self._needed_at
         return since_needed > _SERVICE_SECONDS or now - self._left_at > _STAY_SECONDS

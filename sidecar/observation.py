@@ -280,6 +280,8 @@ class Observation:
     """Of those, who has all WAL of the PostgreSQL that has stopped here."""
     paused: bool = False
     """The operator wants no failover now."""
+    opted_out: bool = False
+    """The annotation was taken away from the StatefulSet: its pods will be rolled to plain ones."""
     leaving_since: float | None = None
     """When this pod was seen to be deleted."""
     promised_until: float | None = None

@@ -69,6 +69,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         pods=adapters.pods.observe(),
         wanted=adapters.pods.wanted(),
         paused=adapters.pods.paused(),
+        opted_out=adapters.pods.opted_out(),
         leaving_since=adapters.pods.leaving_since(adapters.me),
         bootstrap=bootstrap,
         postgres=postgres,

@@ -26,9 +26,9 @@ HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves a second more, writes a checkpoint for up to five, and stops."""
 
 ON_OPTING_OUT: Final = (
-    "without pgset the database stays read-only until standby.signal is removed from its PGDATA",
+    "the primary's pod stays writable, the others' do not, and the role labels go",
 )
-"""No PostgreSQL of a set starts writable, and whoever made it so is gone now."""
+"""They become plain pods: Services that select the role find nobody."""
 
 
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:

@@ -74,11 +74,12 @@ class Pods:
 
     def paused(self) -> bool:
         """Tell whether the operator wants no failover; what is neither yes nor no is no."""
-        statefulset = self._watched_statefulset()
-        if statefulset is None:
-            return False
-        notes = statefulset["metadata"].get("annotations") or {}
-        return bool(notes.get(contract.PAUSED) == "true")
+        return self._annotation(contract.PAUSED) == "true"
+
+    def opted_out(self) -> bool:
+        """Tell whether the StatefulSet is there and does not opt in any more."""
+        there = self._watched_statefulset() is not None
+        return there and self._annotation(contract.ENABLED) != "true"
 
     def set_role(self, action: SetRole) -> None:
         """Write one pod's role label; a pod of that name in another life is left alone."""
@@ -99,6 +100,11 @@ class Pods:
         """Delete this pod, in this life of it. Raises ApiError; NotFoundError where it is gone."""
         self._client.delete(f"{self._collection}/{me.name}", me.uid)
 
+    def _annotation(self, name: str) -> str | None:
+        statefulset = self._watched_statefulset() or {"metadata": {}}
+        value: str | None = (statefulset["metadata"].get("annotations") or {}).get(name)
+        return value
+
     def _watched_statefulset(self) -> Json | None:
         return (self._statefulset.objects() or {}).get(self._settings.set_name)
 
@@ -112,7 +118,7 @@ class Pods:
                 for pod in objects.values()
                 if "deletionTimestamp" in pod["metadata"]
             }
-            told = (self.observe(), self.wanted(), self.paused())
+            told = (self.observe(), self.wanted(), self.paused(), self.opted_out())
             news, self._told = told != self._told, told
         if news:
             self._on_change()

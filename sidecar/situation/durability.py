@@ -9,6 +9,11 @@ from sidecar.synchronous import NONE, Promise, next_promise, promised
 class DurabilityWords(HandOverWords):
     """Words about acknowledged commits."""
 
+    @property
+    def durability(self) -> str:
+        """What is wanted; nothing is promised any more by a primary that will be alone."""
+        return "async" if self.seen.opted_out else self.settings.durability
+
     @word
     def promise_in_force(self) -> Promise:
         """What PostgreSQL keeps by its present setting, with this member as the primary."""
@@ -21,7 +26,7 @@ class DurabilityWords(HandOverWords):
     def wanted_promise(self) -> Promise:
         """What the record should promise, by who is there."""
         me = self.seen.me.name
-        durability = self.settings.durability
+        durability = self.durability
         if durability == "async":
             return NONE
         if durability == "quorum":
@@ -54,7 +59,7 @@ class DurabilityWords(HandOverWords):
         return next_promise(
             self.recorded_promise,
             self.wanted_promise,
-            self.settings.durability,
+            self.durability,
             self.record.members if self.record else (),
         )
 
@@ -83,9 +88,9 @@ class DurabilityWords(HandOverWords):
 
     @word
     def _first_promise(self) -> Promise:
-        if self.settings.durability == "async":
+        if self.durability == "async":
             return NONE
-        return promised({self.seen.me.name}, self.settings.durability)
+        return promised({self.seen.me.name}, self.durability)
 
     @property
     def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
@@ -93,7 +98,7 @@ class DurabilityWords(HandOverWords):
         me = self.seen.me.name
         following = self.next_promise if self.recorded_promise.voters else self._first_promise
         names = following.names(me)
-        if not names and self.settings.durability == "sync-strict":
+        if not names and self.durability == "sync-strict":
             return tuple(sorted(self.wanted_members - {me})), min(1, len(self.wanted_members) - 1)
         return names, max(0, following.copies - 1)
 
@@ -124,7 +129,7 @@ class DurabilityWords(HandOverWords):
         A replica has that set long before it is promoted: a reload takes its time to be in force.
         """
         voters, me = self.recorded_promise.voters, self.seen.me.name
-        durability = self.settings.durability
+        durability = self.durability
         if durability == "async" or me not in voters:
             return (), 0
         staying = voters if durability == "quorum" else voters - {self.leader}

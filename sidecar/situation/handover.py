@@ -25,7 +25,7 @@ class HandOverWords(ElectionWords):
     @word
     def wants_to_hand_over(self) -> bool:
         """Somebody else should lead: asked for, or this pod goes, or cannot do its work."""
-        return not self.seen.paused and (
+        return not self.is_paused and (
             self.is_leaving or self.chosen_heir is not None or self.is_unwell
         )
 
@@ -82,6 +82,18 @@ class HandOverWords(ElectionWords):
         """For sentences."""
         return self.chosen_heir or next(iter(self.successors), "nobody")
 
+    @property
+    def is_left_writable(self) -> bool:
+        """The last primary of a set that was opted out, whose pod goes: by the record nobody else
+        may lead."""
+        return (
+            self.seen.opted_out
+            and self.is_leaving
+            and self.has_stopped
+            and self.recorded_as_holder
+            and self.is_alone
+        )
+
     @word
     def is_ready_to_stop(self) -> bool:
         """Stopping now is short, and clients find the next primary at once."""
@@ -118,6 +130,8 @@ class HandOverWords(ElectionWords):
             yield "it leads already"
         if self.seen.paused:
             yield "the set is paused"
+        if self.seen.opted_out:
+            yield "the set is opted out"
         if name not in self.other_pods:
             there = ", ".join(self.other_pods) or "none"
             yield f"there is no such pod in this set; there are: {there}"

@@ -28,6 +28,12 @@ class LeaseWords:
         self.record = record = observation.lease.record if observation.lease else None
         self.recorded_as_holder = record is not None and record.holder == str(observation.me)
 
+    @property
+    def is_paused(self) -> bool:
+        """Nobody takes over and nothing is handed over: for now, or because the pods become plain
+        ones, of which the last primary alone is to be writable."""
+        return self.seen.paused or self.seen.opted_out
+
     @word
     def renewed_ago(self) -> float:
         """Seconds since the last renewal was sent, or the last question that all members answered

@@ -160,6 +160,8 @@ class MemberWords(ServerWords):
     @word
     def members(self) -> tuple[str, ...]:
         """Who may take over: who streams from here, and who did and is still wanted."""
+        if self.seen.opted_out:
+            return (self.seen.me.name,)
         recorded = set(self.record.members) if self.record else set()
         if self.seen.wanted is not None:
             recorded &= self.wanted_members

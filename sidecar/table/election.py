@@ -27,9 +27,9 @@ ELECTION: Final = (
     ),
     Row(
         "Paused",
-        lambda s: s.seen.paused and s.set_has_data and s.last_leader != s.seen.me.name,
+        lambda s: s.is_paused and s.set_has_data and s.last_leader != s.seen.me.name,
         nothing,
-        "nobody leads, and the set is paused: waiting for {s.last_leader}",
+        "nobody leads, and the set is paused or opted out: waiting for {s.last_leader}",
         Attention.WARNING,
     ),
     Row(

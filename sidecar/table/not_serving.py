@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, Refuse, ReleaseLease
+from sidecar.action import Action, Attention, Refuse, ReleaseLease, RemoveStandbySignal
 from sidecar.situation import Situation
 from sidecar.situation.patience import LEAVING_PATIENCE
 from sidecar.table.steps import (
@@ -56,11 +56,25 @@ def _promote(s: Situation) -> Iterator[Action]:
         yield from promotion(s, expired=s.seen.lease is not None and s.seen.lease.taken_expired)
 
 
+def _leave_writable(s: Situation) -> Iterator[Action]:
+    """Nobody else may lead by now: the record says so since the set was opted out."""
+    yield from renewal(s)
+    yield RemoveStandbySignal()
+
+
 NOT_SERVING: Final = (
+    Row(
+        "OptedOut",
+        lambda s: s.is_left_writable,
+        _leave_writable,
+        "this set was opted out: PostgreSQL here has stopped, and the pod without pgset that comes "
+        "next starts it writable",
+        Attention.NORMAL,
+    ),
     Row(
         "HandingOver",
         lambda s: (
-            s.has_stopped and s.recorded_as_holder and not s.seen.paused and s.successor is not None
+            s.has_stopped and s.recorded_as_holder and not s.is_paused and s.successor is not None
         ),
         _hand_over,
         "PostgreSQL here has stopped, and {s.successor} has everything: the Lease is left to it",
@@ -90,7 +104,7 @@ NOT_SERVING: Final = (
             s.is_down
             and s.recorded_as_holder
             and not s.is_alone
-            and not s.seen.paused
+            and not s.is_paused
             and s.down_for_too_long
         ),
         _give_up,

@@ -26,7 +26,7 @@ def _abandon(s: Situation) -> Iterator[Action]:
     """Whatever runs there is not this set's database, or will not be for long. Only bootstrap can
     bring that back; on a paused set somebody may be at work in this directory."""
     yield StopPostgres(signal.SIGKILL)
-    if s.seen.paused:
+    if s.is_paused:
         return
     yield from own_role(s, None)
     if s.recorded_as_holder:

@@ -124,7 +124,17 @@ def test_every_command(shop: Stage) -> None:
             shop.wait(lambda: ready(shop) == {"orders-0": "primary"}, "the primary")
         if "switchover-to" in command:
             shop.wait(lambda: ready(shop) == led_by("orders-1"), "the switchover")
-    shop.wait(lambda: ready(shop) == led_by("orders-1"), "the README's three members")
+        if command.endswith("pgset.dev/paused-"):
+            shop.wait(lambda: ready(shop) == led_by("orders-1"), "the README's three members")
+        if "rollout status statefulset/orders" in command:
+            shop.wait(lambda: read_only(shop) == ["t", "f", "t"], "one writable primary, plain now")
+
+
+def read_only(shop: Stage) -> list[str]:
+    """What each PostgreSQL says of itself."""
+    psql = ("-c", "postgres", "--", "psql", "-U", "postgres", "-Atc", "select pg_is_in_recovery()")
+    pods = [f"orders-{ordinal}" for ordinal in range(3)]
+    return [shop.ask("-n", NAMESPACE, "exec", pod, *psql, check=False).strip() for pod in pods]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,54 @@ def test_a_set_that_starts_in_order_from_another_ordinal_with_company_in_its_pod
     assert started == [["pgset-sidecar", "prepare", "pgset-bootstrap"]] * 2
 
 
+def test_a_set_that_opts_out_keeps_one_writable_primary_and_may_come_back(
+    namespace: Stage,
+) -> None:
+    stage = namespace
+    stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
+    stage.ask("-n", NAMESPACE, "create", "serviceaccount", "pgset-sa")
+    *others, statefulset = manifests.legacy(stage, name="plain", replicas=2)
+    statefulset["metadata"]["annotations"] = {"pgset.dev/enabled": "true"}
+    stage.apply([*others, statefulset])
+    led = {"plain-0": "primary", "plain-1": "replica"}
+    stage.wait(lambda: roles(stage, "plain") == led, "two members")
+    _ask(stage, "plain-0", "create table kept as select 42 as n")
+
+    _annotate(stage, "pgset.dev/enabled-")
+    assert [_in_recovery(stage, f"plain-{n}") for n in (0, 1)] == ["f", "t"]
+    assert [len(pod["spec"].get("initContainers", [])) for pod in _pods(stage)] == [0, 0]
+    _ask(stage, "plain-0", "insert into kept values (43)")
+
+    _annotate(stage, "pgset.dev/enabled=true")
+    stage.wait(lambda: roles(stage, "plain") == led, "two members again")
+    rows = "select string_agg(n::text, ' ' order by n) from kept"
+    assert [_ask(stage, f"plain-{n}", rows) for n in (0, 1)] == ["42 43"] * 2
+
+
+def _annotate(stage: Stage, annotation: str) -> None:
+    """Opt out or in, and wait until the pods are rolled."""
+    stage.ask("-n", NAMESPACE, "annotate", "statefulset", "plain", annotation)
+    stage.ask("-n", NAMESPACE, "rollout", "status", "statefulset/plain", "--timeout=90s")
+
+
+def _pods(stage: Stage) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stage.get("pods", namespace=NAMESPACE)["items"]
+    return [pod for pod in found if pod["metadata"]["name"].startswith("plain-")]
+
+
+def _in_recovery(stage: Stage, pod: str) -> str:
+    """What PostgreSQL says, once it answers: a plain pod has no readiness probe."""
+    asked = "select pg_is_in_recovery()"
+    stage.wait(lambda: _ask(stage, pod, "select 1", check=False) == "1", f"an answer of {pod}")
+    return _ask(stage, pod, asked)
+
+
+def _ask(stage: Stage, pod: str, statement: str, *, check: bool = True) -> str:
+    psql = ("psql", "-U", "postgres", "-At", "-c", statement)
+    answer = stage.ask("-n", NAMESPACE, "exec", pod, "-c", "postgres", "--", *psql, check=check)
+    return answer.strip()
+
+
 def _with_company(stage: Stage) -> list[dict[str, Any]]:
     *others, statefulset = manifests.legacy(stage, name="company", replicas=2, first=3)
     image = manifests.postgres_image(stage)
