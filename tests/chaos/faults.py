@@ -1,7 +1,7 @@
 """The faults by their names: what each does, how long it lasts, and what it must not cost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.chaos import cut, strikes
@@ -150,26 +150,50 @@ ALL: Final[dict[str, Fault]] = {
             "all that is on the primary's volume is removed, and its postmaster killed",
             strikes.lose_volume,
         ),
-        Fault(
-            "during-clone",
-            "the primary's pod is deleted while a replica is being cloned",
-            strikes.during_clone,
-            lasts=5,
-            lossless=True,
-        ),
-        Fault(
-            "during-switchover",
-            "kill -9 of the postmaster while it hands over",
-            strikes.during_switchover,
-        ),
     )
 }
+
+DURING: Final[dict[str, Callable[[Callable[[Strike], None]], Callable[[Strike], None]]]] = {
+    "clone": strikes.during_clone,
+    "switchover": strikes.during_switchover,
+}
+"""What may be under way when a fault strikes: any of them, as FAULT=pod-deleted-during-clone."""
+
+AGAIN: Final = (
+    "pod-deleted-during-clone",
+    "postmaster-killed-during-clone",
+    "node-cut-during-clone",
+    "postmaster-killed-during-switchover",
+    "sidecar-killed-during-switchover",
+    "node-cut-during-switchover",
+)
+"""Of those, the ones that are tried each time."""
+
+_AT_LEAST: Final = 5.0
 
 
 def named(name: str) -> list[Fault]:
     """Return the fault of that name, or all for "all"; FaultError tells what there is."""
     if name == "all":
-        return list(ALL.values())
-    if name not in ALL:
-        raise FaultError(f'FAULT is "{name}"; allowed: all, {", ".join(ALL)}')
-    return [ALL[name]]
+        return [*ALL.values(), *(_again(it) for it in AGAIN)]
+    if name in ALL:
+        return [ALL[name]]
+    return [_again(name)]
+
+
+def _again(name: str) -> Fault:
+    which, _, meanwhile = name.partition("-during-")
+    if which not in ALL or meanwhile not in DURING:
+        endings = ", ".join(f"-during-{it}" for it in DURING)
+        raise FaultError(
+            f'FAULT is "{name}"; allowed: all, {", ".join(ALL)}, and each of them with {endings}'
+        )
+    fault = ALL[which]
+    return replace(
+        fault,
+        name=name,
+        sentence=f"{fault.sentence}, during a {meanwhile}",
+        strike=DURING[meanwhile](fault.strike),
+        lasts=max(fault.lasts, _AT_LEAST),
+        takeovers=None,
+    )

@@ -249,19 +249,30 @@ def _wished(strike: Strike) -> str:
     return lease.wish if lease else ""
 
 
-def during_clone(strike: Strike) -> None:
-    volumes.empty(strike.replica)
-    delete_pod(strike.replica)
-    strike.wait(lambda: pod_processes.cloning(strike.replica), f"{strike.replica}: a clone", 30)
-    _stop(strike, _of(pod_processes.cloning, strike.replica))
-    strike.moments.append(delete_pod(strike.primary))
+def during_clone(what: Callable[[Strike], None]) -> Callable[[Strike], None]:
+    """Let it strike while a replica is being cloned from the primary."""
 
-
-def during_switchover(strike: Strike) -> None:
-    _wish(strike, strike.replica)
-    # A switchover is a matter of half a second: each round strikes at another point of it.
-    time.sleep(0.05 + 0.1 * (strike.round % 5))
-    victim = pod_processes.postmaster(strike.primary)
-    if victim is not None:
+    def strike_then(strike: Strike) -> None:
+        volumes.empty(strike.replica)
+        delete_pod(strike.replica)
+        strike.wait(lambda: pod_processes.cloning(strike.replica), f"{strike.replica}: a clone", 30)
+        _stop(strike, _of(pod_processes.cloning, strike.replica))
         strike.moments.append(time.monotonic())
-        victim.send(signal.SIGKILL)
+        what(strike)
+
+    return strike_then
+
+
+def during_switchover(what: Callable[[Strike], None]) -> Callable[[Strike], None]:
+    """Let it strike at some point of a switchover."""
+
+    def strike_then(strike: Strike) -> None:
+        _wish(strike, strike.replica)
+        # A switchover is a matter of half a second: each round strikes at another point of it.
+        time.sleep(0.05 + 0.1 * (strike.round % 5))
+        strike.moments.append(time.monotonic())
+        # It may have come too late for the process that it looks for.
+        with contextlib.suppress(FaultError):
+            what(strike)
+
+    return strike_then

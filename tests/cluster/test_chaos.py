@@ -51,7 +51,7 @@ def runners(played_on: Stage) -> Iterator[NewRunner]:
     subject.sweep(played_on)
 
 
-@pytest.mark.parametrize("fault", faults.ALL.values(), ids=faults.ALL)
+@pytest.mark.parametrize("fault", faults.named("all"), ids=lambda fault: fault.name)
 def test_the_set_survives(runners: NewRunner, fault: faults.Fault) -> None:
     play(runners("async"), fault)
 
