@@ -164,3 +164,11 @@ def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_clie
         authorities.wait_for(1)
     assert admissions.failures == []
     assert admissions.admitted > 100
+
+
+def test_a_rolling_update_fails_no_admission(api_client):
+    with Admissions(client.CoreV1Api(api_client)) as admissions:
+        Kubectl(SYSTEM)("rollout", "restart", DEPLOYMENT)
+        all_replaced()
+    assert admissions.failures == []
+    assert admissions.admitted > 100

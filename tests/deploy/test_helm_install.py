@@ -1,0 +1,74 @@
+"""The chart on the local cluster: installed, asked whether it is well, upgraded and removed."""
+
+import subprocess
+
+import pytest
+
+from deploy.local import cluster, paths, programs
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
+from tests.deploy.manifests import DEPLOY
+from tests.deploy.test_admission import pod
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "test-helm"
+CHART = DEPLOY / "chart/pgset"
+HEALS_WITHIN = 60.0
+
+
+def helm(*words):
+    command = [programs.build(programs.HELM) / "helm", *words]
+    done = subprocess.run(
+        [*command, f"--namespace={SYSTEM}", f"--kubeconfig={paths.kubeconfig()}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def put_manifests_away(system):
+    system("delete", "mutatingwebhookconfiguration", "pgset", "--ignore-not-found")
+    system("delete", "-k", str(DEPLOY), "--ignore-not-found", "--timeout=120s")
+
+
+@pytest.fixture(scope="module")
+def kubectl():
+    cluster.up()
+    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    put_manifests_away(system)
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("create", "serviceaccount", "pgset-sa")
+    yield kubectl
+    kubectl("delete", "namespace", NAMESPACE)
+    system("apply", "-k", str(DEPLOY))
+    system("rollout", "status", "deployment/pgset-webhook", "--timeout=120s")
+
+
+def is_injected(kubectl):
+    return "initContainers" in kubectl.dry_run(pod())["spec"]
+
+
+def ca_bundles(kubectl):
+    registration = kubectl.json("get", "mutatingwebhookconfiguration", "pgset")
+    return [webhook["clientConfig"].get("caBundle") for webhook in registration["webhooks"]]
+
+
+def test_it_is_installed_well_upgraded_without_a_trace_in_the_ca_bundle_and_removed(kubectl):
+    install = ("pgset", str(CHART), "--wait", "--timeout=120s")
+    helm("install", *install, "--create-namespace")
+    assert "Succeeded" in helm("test", "pgset", "--timeout=90s")
+    assert is_injected(kubectl)
+    trusted = ca_bundles(kubectl)
+    assert all(trusted)
+
+    helm("upgrade", *install, "--set=replicas=1", "--set=failurePolicy=Ignore")
+    wait_until(lambda: len(webhook_pods()) == 1, HEALS_WITHIN)
+    assert trusted == ca_bundles(kubectl)
+    assert is_injected(kubectl)
+
+    kubectl("delete", "mutatingwebhookconfiguration", "pgset")
+    helm("uninstall", "pgset", "--wait", "--timeout=120s")
+    assert not is_injected(kubectl)
+    Kubectl(SYSTEM)("delete", "namespace", SYSTEM, "--timeout=120s")
