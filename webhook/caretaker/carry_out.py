@@ -56,8 +56,9 @@ class Hands:
                 )
             else:
                 self._remove(namespace, step.present)
-        named = ", ".join(step.accounts) or "nobody, and is gone"
-        _tell(namespace, f"RoleBinding {BINDING} grants {GRANT_ROLE} to {named}")
+        named = ", ".join(step.accounts)
+        gone = f"removed RoleBinding {BINDING}, which no set needs any more"
+        _tell(namespace, f"granted {GRANT_ROLE} to {named}" if named else gone)
 
     def _remove(self, namespace: str, present: Binding) -> None:
         preconditions = client.V1Preconditions(

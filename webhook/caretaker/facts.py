@@ -187,7 +187,7 @@ def _rule_text(rule: Json) -> str:
     return {
         "In": f"{rule['key']} in ({values})",
         "NotIn": f"{rule['key']} notin ({values})",
-        "Exists": rule["key"],
+        "Exists": f"{rule['key']}",
         "DoesNotExist": f"!{rule['key']}",
     }[rule["operator"]]
 
