@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from webhook.caretaker.carry_out import named_errors
 from webhook.caretaker.election import RENEW, TTL, Election, Record
-from webhook.caretaker.errors import LookAgainError, RefusedError
 
 NAME: Final = "pgset-caretaker"
 
@@ -64,7 +62,8 @@ def _run(election: Election) -> None:
     while True:
         try:
             election.attempt()
-        except (ApiException, HTTPError, RefusedError, LookAgainError) as error:
+        # Whatever it was: a thread that has ended would leave the process waiting for ever.
+        except Exception as error:
             _log.warning("the Lease can't be had: %s", error)
         if led != election.leads:
             led = not led
