@@ -75,6 +75,8 @@ def _api_client() -> client.ApiClient:
     configuration = client.Configuration()
     # What the API server has accepted is not for this library to refuse.
     configuration.client_side_validation = False
+    # Each is tried again by the next attempt or round; three more tries take four times as long.
+    configuration.retries = False
     config.load_incluster_config(client_configuration=configuration)
     return client.ApiClient(configuration)
 

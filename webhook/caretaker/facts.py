@@ -115,18 +115,19 @@ class Service:
     name: str
     selector: Mapping[str, str]
     """Empty where it selects no pods."""
-    owners: frozenset[str] = frozenset()
-    """The UIDs of the objects that it goes with."""
+    made_for: str = ""
+    """UID of the StatefulSet that it goes with; "" where the caretaker did not make it."""
     leaving: bool = False
 
     @classmethod
     def from_json(cls, service: Json) -> Self:
         """Read a Service."""
         metadata = service["metadata"]
+        owners = metadata.get("ownerReferences")
         return cls(
             name=metadata["name"],
             selector=service["spec"].get("selector") or {},
-            owners=frozenset(it["uid"] for it in metadata.get("ownerReferences") or []),
+            made_for=owners[0]["uid"] if owners and _is_ours(metadata) else "",
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -146,11 +147,10 @@ class Binding:
     def from_json(cls, binding: Json) -> Self:
         """Read a RoleBinding."""
         metadata, role = binding["metadata"], binding["roleRef"]
-        labelled = (metadata.get("labels") or {}).get(MADE_BY) == CARETAKER
         return cls(
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
-            ours=labelled and (role["kind"], role["name"]) == ("ClusterRole", GRANT_ROLE),
+            ours=_is_ours(metadata) and (role["kind"], role["name"]) == ("ClusterRole", GRANT_ROLE),
             accounts=frozenset(
                 subject["name"]
                 for subject in binding.get("subjects") or []
@@ -190,6 +190,10 @@ def _rule_text(rule: Json) -> str:
         "Exists": f"{rule['key']}",
         "DoesNotExist": f"!{rule['key']}",
     }[rule["operator"]]
+
+
+def _is_ours(metadata: Json) -> bool:
+    return (metadata.get("labels") or {}).get(MADE_BY) == CARETAKER
 
 
 def _service_account(pod_spec: Json) -> str:

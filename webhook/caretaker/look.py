@@ -66,12 +66,12 @@ class Look:
         )
         return {it["metadata"]["namespace"] for it in _items(pages)}
 
-    def namespace(self, name: str, workloads: Iterable[Workload]) -> Namespace:
+    def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
         """Return all that there is in a namespace with these opted-in StatefulSets."""
         listed = _pages(self._core.list_namespaced_service, namespace=name)
         there = Namespace(
             name=name,
-            workloads=(workloads := tuple(workloads)),
+            workloads=workloads,
             members=tuple(self._members(name, workloads)),
             services=tuple(Service.from_json(it) for it in _items(listed)),
             binding=self._binding(name),

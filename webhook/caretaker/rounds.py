@@ -25,7 +25,8 @@ ROUND_SECONDS: Final = 60
 """How long a Service that was deleted, or a pod that slipped by, may go unseen."""
 
 SOON_SECONDS: Final = 2
-"""Where something was on its way out, or somebody else wrote at the same time."""
+"""Where something was on its way out, or somebody else wrote at the same time. Twice as long each
+time that it still is so."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Rounds:
         self._leads = leads
         self._workloads: dict[tuple[str, str], Workload] = {}
         """By namespace and name."""
+        self._soon = SOON_SECONDS
 
     def follow(self) -> None:
         """Do one round; raises NotLeadingError, or what the API server or the connection did."""
@@ -57,10 +59,14 @@ class Rounds:
         self._workloads = {(it.namespace, it.name): it for it in found}
         namespaces = {it.namespace for it in found} | self._look.bound_namespaces()
         settled = [self._tend(it) for it in sorted(namespaces - self._settings.excluded_namespaces)]
-        seconds = ROUND_SECONDS if all(settled) else SOON_SECONDS
-        for present, statefulset in self._look.changes(version, seconds):
+        for present, statefulset in self._look.changes(version, self._pause(settled=all(settled))):
             if not self._take(statefulset, present=present):
                 return
+
+    def _pause(self, *, settled: bool) -> int:
+        pause = ROUND_SECONDS if settled else self._soon
+        self._soon = SOON_SECONDS if settled else min(2 * self._soon, ROUND_SECONDS)
+        return pause
 
     def _workload(self, statefulset: Json) -> Workload | None:
         if statefulset["metadata"]["namespace"] in self._settings.excluded_namespaces:
@@ -83,7 +89,7 @@ class Rounds:
     def _tend(self, namespace: str) -> bool:
         """Do what is to be done in a namespace; return whether that was all for now."""
         there = self._look.namespace(
-            namespace, [it for it in self._workloads.values() if it.namespace == namespace]
+            namespace, tuple(it for it in self._workloads.values() if it.namespace == namespace)
         )
         steps = plan(there, grant=self._settings.grants)
         settled = [self._done(namespace, it) for it in steps if not isinstance(it, Tell)]

@@ -24,10 +24,10 @@ def steps(there: Namespace) -> Iterator[Step]:
 
 
 def unsettled(there: Namespace) -> bool:
-    """Whether a Service of a set is about to go, so that another soon has to be made.
+    """Whether a Service of the caretaker's is about to go, so that another soon has to be made.
 
-    Such is one that goes with something else than the set's StatefulSet: with the one of before,
-    of the same name, after whose deletion Kubernetes removes it within seconds.
+    Such is one that goes with a StatefulSet of before, of a set's name: Kubernetes removes it
+    within seconds of that one's deletion.
     """
     owners = {
         name(it.name): it.uid
@@ -35,8 +35,9 @@ def unsettled(there: Namespace) -> bool:
         for name in (contract.primary_service, contract.replica_service)
     }
     return any(
-        it.name in owners and (it.leaving or (it.owners and owners[it.name] not in it.owners))
+        it.leaving or it.made_for != owners[it.name]
         for it in there.services
+        if it.made_for and it.name in owners
     )
 
 

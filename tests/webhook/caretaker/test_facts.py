@@ -81,6 +81,13 @@ def test_a_service_without_a_selector_selects_nothing():
     assert Service.from_json(manifest).selector == {}
 
 
+def test_a_service_goes_with_its_owner_only_where_the_caretaker_has_made_it():
+    metadata = {"name": "s", "ownerReferences": [{"uid": "u"}]}
+    assert not Service.from_json({"metadata": metadata, "spec": {}}).made_for
+    metadata["labels"] = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
+    assert Service.from_json({"metadata": metadata, "spec": {}}).made_for == "u"
+
+
 def role_binding(**changed):
     return {
         "metadata": {

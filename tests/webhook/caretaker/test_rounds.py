@@ -166,11 +166,18 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
     assert api.watches == [ROUND_SECONDS]
 
 
-def test_where_somebody_else_writes_first_it_looks_again_soon(api):
-    api.refused["/services"] = 409
+def test_where_somebody_else_writes_first_it_looks_again_soon_and_then_less_soon(api):
     api.put_statefulset(opted_in())
-    one_round(api)
-    assert api.watches == [SOON_SECONDS]
+    with caretaker(api) as rounds:
+        api.refused["/services"] = 409
+        for _ in range(7):
+            rounds.follow()
+        api.refused.clear()
+        rounds.follow()
+        api.refused["/services"] = 409
+        api.put_statefulset(opted_in("b"))
+        rounds.follow()
+    assert api.watches == [2, 4, 8, 16, 32, 60, 60, ROUND_SECONDS, SOON_SECONDS]
 
 
 def test_an_api_server_that_fails_ends_the_round(api):

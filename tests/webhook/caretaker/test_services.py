@@ -104,17 +104,20 @@ def test_nothing_is_made_for_who_is_no_set_or_not_for_long(no_set):
     assert list(services.steps(there(no_set, services=()))) == []
 
 
-def owned(uid, **said):
-    return tuple(dataclasses.replace(it, owners=frozenset({uid}), **said) for it in both_services())
+def made_for(uid, **said):
+    return tuple(dataclasses.replace(it, made_for=uid, **said) for it in both_services())
 
 
-def test_what_goes_with_the_statefulset_of_before_is_about_to_go():
-    assert services.unsettled(there(workload(), services=owned("uid-before")))
-    assert not services.unsettled(there(workload(), services=owned("uid-orders")))
-    assert not services.unsettled(there(services=owned("uid-before")))
+def test_what_was_made_for_the_statefulset_of_before_is_about_to_go():
+    assert services.unsettled(there(workload(), services=made_for("uid-before")))
+    assert not services.unsettled(there(workload(), services=made_for("uid-orders")))
+    assert not services.unsettled(there(services=made_for("uid-before")))
 
 
-def test_a_service_that_is_being_deleted_is_about_to_go():
-    assert services.unsettled(there(workload(), services=owned("uid-orders", leaving=True)))
-    foreign = Service(name="web", selector={}, leaving=True)
-    assert not services.unsettled(there(workload(), services=(foreign,)))
+def test_what_is_being_deleted_is_about_to_go():
+    assert services.unsettled(there(workload(), services=made_for("uid-orders", leaving=True)))
+
+
+def test_nobody_waits_for_what_somebody_else_has_made():
+    theirs = tuple(dataclasses.replace(it, leaving=True) for it in both_services())
+    assert not services.unsettled(there(workload(), services=theirs))
