@@ -138,6 +138,11 @@ def primary_service(set_name: str) -> str:
     return f"{set_name}-primary"
 
 
+def replica_service(set_name: str) -> str:
+    """Return the Service that readers connect to, where the user has no other."""
+    return f"{set_name}-replica"
+
+
 # ── Inside the pod ────────────────────────────────────────────────────────────────────────
 
 SIDECAR_CONTAINER: Final = "pgset-sidecar"

@@ -11,6 +11,17 @@ _POD: Final = ("spec", "template", "spec")
 _TAG: Final = ".Values.image.tag | default .Chart.AppVersion"
 _IMAGE: Final = f'printf "%s:%s" .Values.image.repository ({_TAG}) | quote'
 _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
+_EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
+_CARETAKER: Final = (*_POD, "containers", "caretaker")
+
+
+def _of_container(path: tuple[str, ...]) -> tuple[Change, ...]:
+    return (
+        Value((*path, "image"), _IMAGE),
+        Option((*path, "command"), "imagePullPolicy", ".Values.image.pullPolicy"),
+        Value((*path, "resources"), f"toJson .Values.resources.{path[-1]}"),
+    )
+
 
 CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
@@ -19,17 +30,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
         *(
             change
             for kind, container in (("initContainers", "certs"), ("containers", "webhook"))
-            for change in (
-                Value((*_POD, kind, container, "image"), _IMAGE),
-                Option(
-                    (*_POD, kind, container, "command"),
-                    "imagePullPolicy",
-                    ".Values.image.pullPolicy",
-                ),
-                Value(
-                    (*_POD, kind, container, "resources"), f"toJson .Values.resources.{container}"
-                ),
-            )
+            for change in _of_container((*_POD, kind, container))
         ),
     ),
     "base/pod-disruption-budget.yaml": (
@@ -45,12 +46,29 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
                 *("webhooks", _WEBHOOKS[0], "namespaceSelector", "matchExpressions"),
                 *("kubernetes.io/metadata.name", "values"),
             ),
-            'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces | toJson',
+            f"{_EXCLUDED} | toJson",
+        ),
+    ),
+    "base/caretaker-deployment.yaml": (
+        *_of_container(_CARETAKER),
+        Value((*_CARETAKER, "env", "PGSET_GRANTS", "value"), ".Values.caretaker.grants | quote"),
+        Value(
+            (*_CARETAKER, "env", "PGSET_EXCLUDED_NAMESPACES", "value"),
+            f'{_EXCLUDED} | join "," | quote',
         ),
     ),
 }
 
+_CARETAKER_ENABLED: Final = ".Values.caretaker.enabled"
+
 CONDITIONS: Final = {
+    "base/caretaker-service-account.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-cluster-role.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-cluster-role-binding.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-role.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-role-binding.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-network-policy.yaml": f"and {_CARETAKER_ENABLED} .Values.networkPolicy.enabled",
+    "base/caretaker-deployment.yaml": _CARETAKER_ENABLED,
     "base/pod-disruption-budget.yaml": ".Values.podDisruptionBudget.enabled",
     "base/network-policy.yaml": ".Values.networkPolicy.enabled",
     "monitoring/service-monitor.yaml": ".Values.serviceMonitor.enabled",

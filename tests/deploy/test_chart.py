@@ -202,6 +202,7 @@ def test_values_arrive():
                 "failurePolicy": "Ignore",
                 "excludedNamespaces": ["kube-public"],
                 "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
+                "caretaker": {"grants": False},
                 "podDisruptionBudget": {"enabled": False},
                 "networkPolicy": {"enabled": False},
             }
@@ -218,7 +219,31 @@ def test_values_arrive():
         assert webhook["failurePolicy"] == "Ignore"
         (expression,) = webhook["namespaceSelector"]["matchExpressions"]
         assert expression["values"] == ["kube-system", "pgset-system", "kube-public"]
+    (caretaker,) = rendered["Deployment", "pgset-caretaker"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert caretaker["image"] == "registry.example.com/pgset:1"
+    told = {it["name"]: it.get("value") for it in caretaker["env"]}
+    assert told["PGSET_GRANTS"] == "false"
+    assert told["PGSET_EXCLUDED_NAMESPACES"] == "kube-system,pgset-system,kube-public"
     assert not {"PodDisruptionBudget", "NetworkPolicy"} & {kind for kind, _ in rendered}
+
+
+@pytest.mark.cluster
+def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
+    with_it, without = by_name(helm()), by_name(helm(values={"caretaker": {"enabled": False}}))
+    gone = set(with_it) - set(without)
+    assert {kind for kind, _ in gone} == {
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+        "NetworkPolicy",
+        "Deployment",
+    }
+    assert all(name.startswith("pgset-caretaker") for _, name in gone)
+    assert not [name for _, name in without if name.startswith("pgset-caretaker")]
 
 
 @pytest.mark.cluster
@@ -230,6 +255,7 @@ def test_values_arrive():
         ({"replica": 2}, "replica"),
         ({"excludedNamespaces": ["Not A Name"]}, "excludedNamespaces"),
         ({"podDisruptionBudget": {"minAvailable": "half"}}, "minAvailable"),
+        ({"caretaker": {"grants": "no"}}, "grants"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(values, name):

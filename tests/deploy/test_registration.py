@@ -4,6 +4,7 @@ import pytest
 
 from sidecar import contract
 from tests.deploy.manifests import BASE, cluster_role, document, documents
+from webhook.caretaker import facts, lease
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
@@ -175,6 +176,27 @@ def test_both_containers_run_the_image_that_an_overlay_replaces():
     assert {container["image"] for container in CONTAINERS} == {f"pgset:{contract.VERSION}"}
 
 
+# ── The caretaker ─────────────────────────────────────────────────────────────────────────
+
+CARETAKER = document("caretaker-deployment.yaml")["spec"]["template"]
+
+
+def test_the_caretaker_is_restricted_as_the_webhook_is_and_runs_the_same_image():
+    (caretaker,) = CARETAKER["spec"]["containers"]
+    (webhook,) = POD["containers"]
+    assert caretaker["securityContext"] == webhook["securityContext"]
+    assert caretaker["image"] == webhook["image"]
+    assert CARETAKER["spec"]["securityContext"] == POD["securityContext"]
+
+
+def test_the_network_lets_nothing_in_to_the_caretaker_and_it_out_to_the_api_server_alone():
+    policy = document("caretaker-network-policy.yaml")["spec"]
+    assert policy["podSelector"]["matchLabels"] == CARETAKER["metadata"]["labels"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in policy
+    assert policy["egress"] == document("network-policy.yaml")["spec"]["egress"]
+
+
 # ── Rights ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -207,6 +229,34 @@ def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
         ("", "secrets", "pgset-webhook-tls", "update"),
         ("", "secrets", "", "create"),
         ("", "pods", "", "get"),
+    }
+
+
+def test_the_caretaker_has_these_rights_in_the_cluster_and_no_other():
+    rbac = "rbac.authorization.k8s.io"
+    own = (rbac, "rolebindings", facts.BINDING)
+    assert rights(document("caretaker-cluster-role.yaml")) == {
+        ("apps", "statefulsets", "", "list"),
+        ("apps", "statefulsets", "", "watch"),
+        ("", "pods", "", "list"),
+        ("", "services", "", "list"),
+        ("", "services", "", "create"),
+        ("authorization.k8s.io", "subjectaccessreviews", "", "create"),
+        (rbac, "rolebindings", "", "list"),
+        (rbac, "rolebindings", "", "create"),
+        (*own, "update"),
+        (*own, "delete"),
+        (rbac, "clusterroles", facts.GRANT_ROLE, "bind"),
+        ("", "events", "", "create"),
+    }
+
+
+def test_the_caretaker_has_these_rights_in_its_namespace_and_no_other():
+    leases = ("coordination.k8s.io", "leases")
+    assert rights(document("caretaker-role.yaml")) == {
+        (*leases, lease.NAME, "get"),
+        (*leases, lease.NAME, "update"),
+        (*leases, "", "create"),
     }
 
 

@@ -50,25 +50,32 @@ def test_all_of_the_installation_is_in_its_namespace():
     assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {"pgset-system"}
 
 
-def test_an_overlays_image_reaches_both_containers(tmp_path):
+def deployment(manifests, name="pgset-webhook"):
+    (only,) = [it for it in of_kind(manifests, "Deployment") if it["metadata"]["name"] == name]
+    return only
+
+
+def test_an_overlays_image_reaches_all_containers(tmp_path):
     base = os.path.relpath(DEPLOY, tmp_path.resolve())
     overlay = {
         "resources": [base],
         "images": [{"name": "pgset", "newName": "registry.example.com/pgset", "newTag": "1"}],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.dump(overlay))
-    (deployment,) = of_kind(rendered(tmp_path), "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    assert {"registry.example.com/pgset:1"} == {
-        container["image"] for container in pod["initContainers"] + pod["containers"]
-    }
+    pods = [it["spec"]["template"]["spec"] for it in of_kind(rendered(tmp_path), "Deployment")]
+    images = [
+        container["image"]
+        for pod in pods
+        for container in pod.get("initContainers", []) + pod["containers"]
+    ]
+    assert images == ["registry.example.com/pgset:1"] * 3
 
 
 def test_a_priority_class_is_all_that_cluster_critical_adds():
     def without_class(folder):
         manifests = rendered(DEPLOY / folder)
-        (deployment,) = of_kind(manifests, "Deployment")
-        return deployment["spec"]["template"]["spec"].pop("priorityClassName", None), manifests
+        pod = deployment(manifests)["spec"]["template"]["spec"]
+        return pod.pop("priorityClassName", None), manifests
 
     (none, base), (critical, overlay) = map(without_class, (".", "overlays/cluster-critical"))
     assert (none, critical) == (None, "system-cluster-critical")

@@ -1,0 +1,226 @@
+"""The installed caretaker, on the local cluster: the annotation alone makes a set.
+
+But for the last test, pods are objects that nobody schedules.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.demo import manifests
+from deploy.demo.play import local_cluster, sweep
+from deploy.demo.stage import NAMESPACE, Stage
+from deploy.demo.steps import roles, wait_for_service
+from deploy.local import cluster
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
+from tests.deploy.manifests import DEPLOY
+
+pytestmark = pytest.mark.cluster
+
+HOME = "test-caretaker"
+CARETAKER = f"system:serviceaccount:{SYSTEM}:pgset-caretaker"
+SEEN_WITHIN = 30.0
+NEXT_ROUND_WITHIN = 120.0
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def installed() -> Kubectl:
+    cluster.up()
+    system = Kubectl(SYSTEM)
+    system("apply", "-k", str(DEPLOY))
+    # The pods of an older installation may run an older image of the same name.
+    for deployment in ("deployment/pgset-webhook", "deployment/pgset-caretaker"):
+        system("rollout", "restart", deployment)
+        system("rollout", "status", deployment, "--timeout=120s")
+    return system
+
+
+def namespace(system: Kubectl, name: str) -> Iterator[Kubectl]:
+    try:
+        system("create", "namespace", name)
+        kubectl = Kubectl(name)
+        wait_until(lambda: "default" in listed(kubectl, "serviceaccounts"), SEEN_WITHIN)
+        yield kubectl
+    finally:
+        system("delete", "namespace", name, "--ignore-not-found")
+
+
+@pytest.fixture
+def home(installed: Kubectl) -> Iterator[Kubectl]:
+    """A namespace that knows nothing of us."""
+    yield from namespace(installed, HOME)
+
+
+def statefulset(name: str, **spec: Any) -> Json:
+    pod = {
+        "schedulerName": "nobody",
+        "containers": [{"name": "postgres", "image": "postgres:15"}],
+        **spec.pop("pod", {}),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name, "annotations": {"pgset.dev/enabled": "true"}},
+        "spec": {
+            "serviceName": name,
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
+            **spec,
+        },
+    }
+
+
+def create(kubectl: Kubectl, manifest: Json) -> None:
+    kubectl("create", "-f", "-", manifest=manifest)
+
+
+def listed(kubectl: Kubectl, kind: str) -> dict[str, Json]:
+    return {it["metadata"]["name"]: it for it in kubectl.json("get", kind)["items"]}
+
+
+def has_services(kubectl: Kubectl, name: str) -> bool:
+    return {f"{name}-primary", f"{name}-replica"} <= set(listed(kubectl, "services"))
+
+
+def grants(kubectl: Kubectl) -> dict[str, set[str]]:
+    """Service accounts by the RoleBinding that grants the sidecars' role to them."""
+    return {
+        name: {it["name"] for it in binding["subjects"]}
+        for name, binding in listed(kubectl, "rolebindings").items()
+        if binding["roleRef"]["name"] == "pgset-sidecar"
+    }
+
+
+def told(kubectl: Kubectl, reason: str) -> list[str]:
+    """kind/name of whatever an Event of that reason is about."""
+    about = [
+        it["involvedObject"] for it in listed(kubectl, "events").values() if it["reason"] == reason
+    ]
+    return [f"{it['kind']}/{it['name']}" for it in about]
+
+
+def test_the_annotation_alone_brings_grant_and_services(home: Kubectl) -> None:
+    create(home, statefulset("shop"))
+    wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
+    assert grants(home) == {"pgset-caretaker": {"default"}}
+    primary = listed(home, "services")["shop-primary"]
+    assert primary["spec"]["selector"] == {"pgset.dev/set": "shop", "pgset.dev/role": "primary"}
+    (owner,) = primary["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("StatefulSet", "shop")
+
+
+def test_what_the_user_has_made_is_left_alone(home: Kubectl) -> None:
+    home("create", "rolebinding", "mine", "--clusterrole=pgset-sidecar",
+         f"--serviceaccount={HOME}:default")  # fmt: skip
+    home("create", "service", "clusterip", "shop-primary", "--tcp=5432")
+    home("set", "selector", "service", "shop-primary", "app=shop,pgset.dev/role=primary")
+    before = listed(home, "services")["shop-primary"]
+    create(home, statefulset("shop"))
+    wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
+    assert listed(home, "services")["shop-primary"] == before
+    assert grants(home) == {"mine": {"default"}}
+    assert told(home, "ServiceInTheWay") == []
+
+
+def test_a_service_that_does_something_else_is_told_and_not_changed(home: Kubectl) -> None:
+    home("create", "service", "clusterip", "shop-primary", "--tcp=80")
+    before = listed(home, "services")["shop-primary"]
+    create(home, statefulset("shop"))
+    wait_until(lambda: told(home, "ServiceInTheWay") == ["StatefulSet/shop"], SEEN_WITHIN)
+    assert listed(home, "services")["shop-primary"] == before
+
+
+def test_the_services_go_with_their_statefulset_and_come_with_the_next(home: Kubectl) -> None:
+    create(home, statefulset("shop"))
+    wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
+    before = listed(home, "services")["shop-primary"]["metadata"]["uid"]
+    home("delete", "statefulset", "shop")
+    create(home, statefulset("shop"))
+
+    def made_anew() -> bool:
+        services = listed(home, "services")
+        return has_services(home, "shop") and services["shop-primary"]["metadata"]["uid"] != before
+
+    wait_until(made_anew, SEEN_WITHIN)
+
+
+def test_the_grant_outlives_the_set_by_its_last_pod_and_no_longer(home: Kubectl) -> None:
+    home("create", "serviceaccount", "shop-sa")
+    create(home, statefulset("shop", pod={"serviceAccountName": "shop-sa"}))
+    wait_until(lambda: "shop-0" in listed(home, "pods"), SEEN_WITHIN)
+    wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
+    home("delete", "statefulset", "shop", "--cascade=orphan")
+    # Once this one has its Services, the deletion has been seen, too.
+    create(home, statefulset("other"))
+    wait_until(lambda: has_services(home, "other"), SEEN_WITHIN)
+    assert grants(home) == {"pgset-caretaker": {"default", "shop-sa"}}
+    home("delete", "pod", "shop-0")
+    wait_until(lambda: grants(home) == {"pgset-caretaker": {"default"}}, NEXT_ROUND_WITHIN)
+
+
+def test_a_pod_of_before_that_nobody_replaces_is_named(home: Kubectl) -> None:
+    plain = statefulset("shop", updateStrategy={"type": "OnDelete"})
+    del plain["metadata"]["annotations"]
+    create(home, plain)
+    wait_until(lambda: "shop-0" in listed(home, "pods"), SEEN_WITHIN)
+    home("annotate", "statefulset", "shop", "pgset.dev/enabled=true")
+    wait_until(lambda: told(home, "NoSidecar") == ["Pod/shop-0"], SEEN_WITHIN)
+
+
+def test_the_caretaker_may_give_no_role_but_the_sidecars(home: Kubectl) -> None:
+    subject = f"--serviceaccount={HOME}:default"
+    for role in ("cluster-admin", "pgset-webhook"):
+        with pytest.raises(RefusedError, match="attempting to grant RBAC permissions"):
+            home("create", "rolebinding", "x", f"--clusterrole={role}", subject, as_caretaker())
+    home("create", "rolebinding", "x", "--clusterrole=pgset-sidecar", subject, as_caretaker())
+    with pytest.raises(RefusedError, match='cannot delete resource "rolebindings"'):
+        home("delete", "rolebinding", "x", as_caretaker())
+
+
+def test_the_caretaker_is_no_sidecar_itself(home: Kubectl) -> None:
+    with pytest.raises(RefusedError):
+        home("auth", "can-i", "be", "sidecars.pgset.dev", "--quiet", as_caretaker())
+
+
+def as_caretaker() -> str:
+    return f"--as={CARETAKER}"
+
+
+# ── With pods that run ────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A swept stage with a namespace that knows nothing of us, and a client in it."""
+    stage = local_cluster(tmp_path)
+    sweep(stage)
+    stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
+    client = manifests.client(stage)
+    del client["spec"]["volumes"], client["spec"]["containers"][0]["volumeMounts"]
+    stage.apply(client)
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    yield stage
+    sweep(stage)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_plain_statefulset_becomes_a_set_that_one_can_write_to(stage: Stage) -> None:
+    *volumes, _primary, _replica, plain = manifests.legacy(stage, name="shop", replicas=2)
+    del plain["spec"]["template"]["spec"]["serviceAccountName"]
+    plain["metadata"]["annotations"] = {"pgset.dev/enabled": "true"}
+    stage.apply([*volumes, plain])
+    wanted = {"shop-0": "primary", "shop-1": "replica"}
+    stage.wait(lambda: roles(stage, "shop") == wanted, "two ready members")
+    wait_for_service(stage, "shop-primary")
+    stage.psql("shop-primary", "create table foo as select 42 as id")
+    wait_for_service(stage, "shop-replica")
+    stage.wait(
+        lambda: stage.query("shop-replica", "select id, pg_is_in_recovery() from foo") == "42|t",
+        "the row on the replica",
+    )

@@ -1,0 +1,244 @@
+"""Rounds over real HTTP, by the real Kubernetes client."""
+
+from contextlib import contextmanager
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from tests.webhook.caretaker.api_server import ApiServer, serving
+from tests.webhook.caretaker.made import statefulset
+from webhook.caretaker.carry_out import Hands
+from webhook.caretaker.errors import NotLeadingError
+from webhook.caretaker.events import Events
+from webhook.caretaker.look import Look
+from webhook.caretaker.rounds import ROUND_SECONDS, SOON_SECONDS, Rounds
+from webhook.caretaker.settings import CaretakerSettings
+
+BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/pgset-caretaker"
+SERVICES = "/api/v1/namespaces/shop/services"
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+@pytest.fixture
+def api():
+    return ApiServer()
+
+
+@contextmanager
+def caretaker(api, *, grants=True, leads=lambda: True):
+    settings = CaretakerSettings("me", "pgset-system", grants, frozenset({"kube-system"}))
+    with serving(api) as client:
+        yield Rounds(Look(client), Hands(client), Events(client), settings, leads)
+
+
+def one_round(api, **said):
+    with caretaker(api, **said) as rounds:
+        rounds.follow()
+
+
+def opted_in(name="orders", namespace="shop", **annotations):
+    manifest = statefulset(name, enabled="true", **annotations)
+    manifest["metadata"]["namespace"] = namespace
+    return manifest
+
+
+def pod(name, *, sidecar=True):
+    owner = {"kind": "StatefulSet", "name": name.rpartition("-")[0], "controller": True}
+    labels = {"app": "orders", "pgset.dev/set": "orders"}
+    spec = {"initContainers": [{"name": "pgset-sidecar"}] if sidecar else []}
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "spec": spec}
+
+
+def subjects(api):
+    return [(it["name"], it["namespace"]) for it in api.objects[BINDING]["subjects"]]
+
+
+# ── A round ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_annotation_alone_brings_grant_and_services(api):
+    api.put_statefulset(opted_in())
+    one_round(api)
+    assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
+    assert subjects(api) == [("default", "shop")]
+    service = api.objects[f"{SERVICES}/orders-primary"]
+    assert service["spec"] == {
+        "selector": {"pgset.dev/set": "orders", "pgset.dev/role": "primary"},
+        "ports": [{"name": "postgresql", "port": 5432}],
+    }
+    (owner,) = service["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("StatefulSet", "orders", "uid-orders")
+
+
+def test_a_second_round_finds_nothing_to_do(api):
+    api.put_statefulset(opted_in())
+    one_round(api)
+    done = list(api.writes)
+    one_round(api)
+    assert api.writes == done
+    assert api.watches == [ROUND_SECONDS, ROUND_SECONDS]
+
+
+def test_who_has_the_rights_already_is_granted_nothing(api):
+    api.granted.add("system:serviceaccount:shop:default")
+    api.put_statefulset(opted_in())
+    one_round(api)
+    assert api.names("rolebindings") == set()
+
+
+def test_namespaces_without_sets_and_excluded_ones_are_not_looked_at(api):
+    api.put_statefulset(statefulset())
+    api.put_statefulset(opted_in(namespace="kube-system"))
+    one_round(api)
+    assert api.writes == []
+    assert not [path for path in api.lists if "/namespaces/" in path]
+
+
+def test_with_the_last_set_and_its_last_pod_the_grant_goes(api):
+    api.put_statefulset(opted_in())
+    api.put(f"{PODS}/orders-0", pod("orders-0"))
+    one_round(api)
+    del api.objects["/apis/apps/v1/namespaces/shop/statefulsets/orders"]
+    one_round(api)
+    assert subjects(api) == [("default", "shop")]
+    del api.objects[f"{PODS}/orders-0"]
+    one_round(api)
+    assert api.names("rolebindings") == set()
+
+
+def test_a_pod_without_a_sidecar_is_told_once(api):
+    api.put_statefulset(opted_in())
+    api.put(f"{PODS}/orders-0", pod("orders-0", sidecar=False))
+    with caretaker(api) as rounds:
+        for _ in range(3):
+            rounds.follow()
+    events = [path for path in api.writes if "/events/" in path]
+    assert len(events) == 1
+    assert api.objects[events[0]]["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": "shop",
+        "name": "orders-0",
+        "uid": api.objects[f"{PODS}/orders-0"]["metadata"]["uid"],
+    }
+
+
+def test_the_next_caretaker_does_not_tell_it_again(api):
+    api.put_statefulset(opted_in())
+    api.put(f"{PODS}/orders-0", pod("orders-0", sidecar=False))
+    for _ in range(2):
+        one_round(api)
+    assert len(api.names("events")) == 1
+
+
+def test_what_comes_back_is_told_again(api):
+    api.put_statefulset(opted_in())
+    with caretaker(api, grants=False) as rounds:
+        for granted in (set(), {"system:serviceaccount:shop:default"}, set()):
+            # Events of before have ended their life.
+            api.objects = {path: it for path, it in api.objects.items() if "/events/" not in path}
+            api.granted = granted
+            rounds.follow()
+            assert bool(api.names("events")) is not bool(granted)
+
+
+def test_pods_of_before_are_looked_for_only_where_they_are_held_back(api):
+    old = pod("orders-0", sidecar=False)
+    old["metadata"]["labels"] = {"app": "orders"}
+    api.put(f"{PODS}/orders-0", old)
+    held_back = opted_in()
+    for strategy, told in (("RollingUpdate", 0), ("OnDelete", 1)):
+        held_back["spec"]["updateStrategy"] = {"type": strategy}
+        api.put_statefulset(held_back)
+        one_round(api)
+        assert len(api.names("events")) == told
+
+
+# ── What goes wrong ───────────────────────────────────────────────────────────────────────
+
+
+def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
+    api.refused["/namespaces/ended/"] = 403
+    api.put_statefulset(opted_in(namespace="ended"))
+    api.put_statefulset(opted_in(namespace="shop"))
+    one_round(api)
+    assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
+    assert api.watches == [ROUND_SECONDS]
+
+
+def test_where_somebody_else_writes_first_it_looks_again_soon_and_then_less_soon(api):
+    api.put_statefulset(opted_in())
+    with caretaker(api) as rounds:
+        api.refused["/services"] = 409
+        for _ in range(7):
+            rounds.follow()
+        api.refused.clear()
+        rounds.follow()
+        api.refused["/services"] = 409
+        api.put_statefulset(opted_in("b"))
+        rounds.follow()
+    assert api.watches == [2, 4, 8, 16, 32, 60, 60, ROUND_SECONDS, SOON_SECONDS]
+
+
+def test_an_api_server_that_fails_ends_the_round(api):
+    api.refused["/services"] = 500
+    api.put_statefulset(opted_in())
+    with pytest.raises(ApiException):
+        one_round(api)
+
+
+def test_who_does_not_lead_writes_nothing(api):
+    api.put_statefulset(opted_in())
+    with pytest.raises(NotLeadingError):
+        one_round(api, leads=lambda: False)
+    assert api.writes == []
+
+
+# ── Between rounds ────────────────────────────────────────────────────────────────────────
+
+
+def event(kind, manifest):
+    return {"type": kind, "object": manifest}
+
+
+def test_an_opt_in_is_seen_at_once(api):
+    api.events = [event("MODIFIED", opted_in())]
+    one_round(api)
+    assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
+
+
+def test_a_change_of_the_status_costs_nothing(api):
+    manifest = opted_in()
+    api.put_statefulset(manifest)
+    api.events = [event("MODIFIED", manifest | {"status": {"replicas": 1}})]
+    one_round(api)
+    assert api.lists.count(SERVICES) == 1
+
+
+def test_a_strangers_change_costs_nothing(api):
+    api.events = [event("MODIFIED", statefulset()), event("DELETED", statefulset())]
+    one_round(api)
+    assert SERVICES not in api.lists
+
+
+def test_a_deleted_set_loses_its_grant_at_once(api):
+    manifest = opted_in()
+    api.put_statefulset(manifest)
+    api.events = [event("DELETED", manifest)]
+    one_round(api)
+    assert api.writes[-1] == f"delete {BINDING}"
+
+
+def test_a_set_that_is_made_anew_is_looked_at_again_soon(api):
+    """Its Services are those of before still, which Kubernetes is about to remove."""
+    before = opted_in()
+    api.put_statefulset(before)
+    after = opted_in()
+    after["metadata"]["uid"] = "uid-after"
+    api.events = [event("DELETED", before), event("ADDED", after), event("ADDED", opted_in("b"))]
+    with caretaker(api) as rounds:
+        rounds.follow()
+        assert "shop/b-primary" not in api.names("services")
+        api.put_statefulset(after)
+        rounds.follow()
+    assert api.watches == [ROUND_SECONDS, SOON_SECONDS]

@@ -1,0 +1,133 @@
+"""Carries out steps: makes Services, and writes the one RoleBinding of a namespace."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from sidecar import contract
+from webhook import logs
+from webhook.caretaker.errors import LookAgainError, RefusedError
+from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY, Binding
+from webhook.caretaker.step import Grant, MakeService
+
+TIMEOUT: Final = (3.0, 10.0)
+"""To connect and to read, in seconds."""
+
+_LABELS: Final = {"app.kubernetes.io/name": "pgset", MADE_BY: CARETAKER}
+
+_log = logging.getLogger(__name__)
+
+
+class Hands:
+    """Writes; each method raises LookAgainError, RefusedError or what `look.Look` raises."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        """Take the API client."""
+        self._core = client.CoreV1Api(api)
+        self._rbac = client.RbacAuthorizationV1Api(api)
+
+    def make_service(self, step: MakeService) -> None:
+        """Make a Service; LookAgainError where there is one of that name by now."""
+        namespace = step.owner.namespace
+        with named_errors():
+            self._core.create_namespaced_service(
+                namespace, _service(step), _request_timeout=TIMEOUT
+            )
+        _tell(namespace, f"made Service {step.name}")
+
+    def grant(self, namespace: str, step: Grant) -> None:
+        """Make the RoleBinding, write over the one that was decided on, or remove that."""
+        with named_errors():
+            if step.present is None:
+                self._rbac.create_namespaced_role_binding(
+                    namespace, _binding(namespace, step.accounts), _request_timeout=TIMEOUT
+                )
+            elif step.accounts:
+                self._rbac.replace_namespaced_role_binding(
+                    BINDING,
+                    namespace,
+                    _binding(namespace, step.accounts, step.present.resource_version),
+                    _request_timeout=TIMEOUT,
+                )
+            else:
+                self._remove(namespace, step.present)
+        named = ", ".join(step.accounts)
+        gone = f"removed RoleBinding {BINDING}, which no set needs any more"
+        _tell(namespace, f"granted {GRANT_ROLE} to {named}" if named else gone)
+
+    def _remove(self, namespace: str, present: Binding) -> None:
+        preconditions = client.V1Preconditions(
+            uid=present.uid, resource_version=present.resource_version
+        )
+        self._rbac.delete_namespaced_role_binding(
+            BINDING,
+            namespace,
+            body=client.V1DeleteOptions(preconditions=preconditions),
+            _request_timeout=TIMEOUT,
+        )
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """409 is both AlreadyExists and Conflict, 404 what was deleted meanwhile.
+
+    403 is also what a namespace that is being deleted answers, and a quota.
+    """
+    try:
+        yield
+    except ApiException as error:
+        if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+            raise LookAgainError(f"somebody else wrote first: {error.reason}") from error
+        if error.status in (
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ):
+            raise RefusedError(f"{error.reason}: {error.body}") from error
+        raise
+
+
+def _service(step: MakeService) -> dict[str, Any]:
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "name": step.owner.name,
+        "uid": step.owner.uid,
+    }
+    return {
+        "metadata": {
+            "name": step.name,
+            "labels": _LABELS | {contract.SET_LABEL: step.owner.name},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "selector": dict(step.selector),
+            "ports": [{"name": "postgresql", "port": contract.POSTGRES_PORT}],
+        },
+    }
+
+
+def _binding(
+    namespace: str, accounts: tuple[str, ...], resource_version: str | None = None
+) -> dict[str, Any]:
+    return {
+        "metadata": {"name": BINDING, "labels": _LABELS, "resourceVersion": resource_version},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": GRANT_ROLE,
+        },
+        "subjects": [
+            {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+            for account in accounts
+        ],
+    }
+
+
+def _tell(namespace: str, what: str) -> None:
+    _log.info(what, extra={logs.FIELDS: {"namespace": namespace}})

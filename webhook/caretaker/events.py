@@ -1,0 +1,86 @@
+"""Tells users by Events, each thing once for as long as it is so."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kubernetes import client
+
+from webhook import logs
+from webhook.caretaker.carry_out import TIMEOUT, named_errors
+from webhook.caretaker.errors import LookAgainError
+from webhook.caretaker.facts import CARETAKER
+from webhook.caretaker.step import Tell
+
+_MAX_MESSAGE: Final = 1024
+"""Characters; the API server refuses longer ones."""
+
+_API_VERSIONS: Final = {"StatefulSet": "apps/v1", "Pod": "v1"}
+
+_log = logging.getLogger(__name__)
+
+
+class Events:
+    """Remembers what it has told, and an Event's name tells it to the next caretaker."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        """Take the API client."""
+        self._core = client.CoreV1Api(api)
+        self._told: dict[str, set[Tell]] = {}
+
+    def tell(self, namespace: str, tells: Iterable[Tell]) -> None:
+        """Tell what is new of all that is so in a namespace; raises as `carry_out.Hands` does.
+
+        What is not so any more is forgotten, and told again when it comes back.
+        """
+        due = set(tells)
+        told = self._told[namespace] = self._told.get(namespace, set()) & due
+        if not due:
+            del self._told[namespace]
+        for it in sorted(due - told, key=lambda it: (it.name, it.reason)):
+            self._create(namespace, it)
+            told.add(it)
+
+    def _create(self, namespace: str, it: Tell) -> None:
+        try:
+            with named_errors():
+                self._core.create_namespaced_event(
+                    namespace, _event(namespace, it), _request_timeout=TIMEOUT
+                )
+        except LookAgainError:
+            return  # A caretaker before this one has told it, within the Event's life of an hour.
+        _log.warning(
+            it.sentence,
+            extra={
+                logs.FIELDS: {
+                    "namespace": namespace,
+                    "kind": it.kind,
+                    "name": it.name,
+                    "reason": it.reason,
+                }
+            },
+        )
+
+
+def _event(namespace: str, it: Tell) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    digest = hashlib.sha256(f"{it.uid} {it.reason} {it.sentence}".encode()).hexdigest()[:16]
+    return {
+        "metadata": {"name": f"{it.name[:200]}.{digest}", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": _API_VERSIONS[it.kind],
+            "kind": it.kind,
+            "namespace": namespace,
+            "name": it.name,
+            "uid": it.uid,
+        },
+        "type": "Warning",
+        "reason": it.reason,
+        "message": it.sentence[:_MAX_MESSAGE],
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "source": {"component": CARETAKER},
+    }

@@ -1,0 +1,210 @@
+"""What there is in a namespace, as the caretaker sees it: read from the API's JSON, without I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from sidecar import contract
+from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
+
+Json = dict[str, Any]
+
+MADE_BY: Final = "app.kubernetes.io/managed-by"
+CARETAKER: Final = "pgset-caretaker"
+"""Label and value on everything that the caretaker makes, and on nothing else."""
+
+BINDING: Final = "pgset-caretaker"
+"""The one RoleBinding of a namespace that the caretaker writes. Its name is not deploy/grant's: who
+applies that, before or later, and the caretaker don't write over each other's."""
+
+GRANT_ROLE: Final = "pgset-sidecar"
+"""The ClusterRole in deploy/base that sidecars need."""
+
+DEFAULT_ACCOUNT: Final = "default"
+"""The service account that Kubernetes gives to pods that name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A StatefulSet that says whether it opts in, with "true" or with what can't be understood."""
+
+    namespace: str
+    name: str
+    uid: str
+    settings: Settings | None
+    """None where the annotations can't be accepted."""
+    fault: str = ""
+    """Why they can't, as one sentence for the user."""
+    service_account: str = DEFAULT_ACCOUNT
+    """Of pods of the present template."""
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """Of the present template."""
+    selector: str = ""
+    """Of its pods, as a list request takes it."""
+    held_back: bool = False
+    """Whether updateStrategy leaves pods of an older template as they are."""
+    leaving: bool = False
+
+    @property
+    def stamped(self) -> bool:
+        """Whether the webhook has put the set's label on the template."""
+        return contract.SET_LABEL in self.pod_labels
+
+    @classmethod
+    def from_json(cls, statefulset: Json) -> Self | None:
+        """Read a StatefulSet; None where it has not opted in."""
+        metadata, spec = statefulset["metadata"], statefulset["spec"]
+        annotations = metadata.get("annotations") or {}
+        settings, fault = None, ""
+        try:
+            if not parse_enabled(annotations):
+                return None
+            parse_paused(annotations)
+            settings = Settings.from_annotations(metadata["name"], annotations)
+        except InvalidSettingError as error:
+            fault = str(error)
+        template = spec["template"]
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            settings=settings,
+            fault=fault,
+            service_account=_service_account(template.get("spec") or {}),
+            pod_labels=(template.get("metadata") or {}).get("labels") or {},
+            selector=selector_text(spec["selector"]),
+            held_back=_held_back(spec.get("updateStrategy") or {}),
+            leaving="deletionTimestamp" in metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A pod of a set, with or without a sidecar."""
+
+    name: str
+    uid: str
+    owner: str
+    """Name of the StatefulSet that made it; "" where none did."""
+    service_account: str = DEFAULT_ACCOUNT
+    stamped: bool = True
+    """Whether its template had been seen by the webhook."""
+    has_sidecar: bool = True
+    leaving: bool = False
+
+    @classmethod
+    def from_json(cls, pod: Json) -> Self:
+        """Read a Pod."""
+        metadata, spec = pod["metadata"], pod["spec"]
+        containers = {it["name"] for it in spec.get("initContainers") or []}
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            owner=_controller(metadata, "StatefulSet").get("name", ""),
+            service_account=_service_account(spec),
+            stamped=contract.SET_LABEL in (metadata.get("labels") or {}),
+            has_sidecar=contract.SIDECAR_CONTAINER in containers,
+            leaving="deletionTimestamp" in metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A Service, whoever made it."""
+
+    name: str
+    selector: Mapping[str, str]
+    """Empty where it selects no pods."""
+    made_for: str = ""
+    """UID of the StatefulSet that it goes with; "" where the caretaker did not make it."""
+    leaving: bool = False
+
+    @classmethod
+    def from_json(cls, service: Json) -> Self:
+        """Read a Service."""
+        metadata = service["metadata"]
+        owners = metadata.get("ownerReferences")
+        return cls(
+            name=metadata["name"],
+            selector=service["spec"].get("selector") or {},
+            made_for=owners[0]["uid"] if owners and _is_ours(metadata) else "",
+            leaving="deletionTimestamp" in metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """The RoleBinding `BINDING`."""
+
+    uid: str
+    resource_version: str
+    ours: bool
+    """Whether the caretaker made it, and it still gives what it was made for."""
+    accounts: frozenset[str] = frozenset()
+    """The service accounts of its own namespace that it gives the role to."""
+
+    @classmethod
+    def from_json(cls, binding: Json) -> Self:
+        """Read a RoleBinding."""
+        metadata, role = binding["metadata"], binding["roleRef"]
+        return cls(
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            ours=_is_ours(metadata) and (role["kind"], role["name"]) == ("ClusterRole", GRANT_ROLE),
+            accounts=frozenset(
+                subject["name"]
+                for subject in binding.get("subjects") or []
+                if subject["kind"] == "ServiceAccount"
+                and subject.get("namespace") == metadata["namespace"]
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """All that is looked at before something is done in one namespace."""
+
+    name: str
+    workloads: tuple[Workload, ...] = ()
+    members: tuple[Member, ...] = ()
+    """Every stamped pod, and those that a held-back set has made before it was stamped."""
+    services: tuple[Service, ...] = ()
+    binding: Binding | None = None
+    granted: frozenset[str] = frozenset()
+    """Service accounts of sets that have the sidecars' rights already, by whomever; not asked for
+    those that `binding` names."""
+
+
+def selector_text(selector: Json) -> str:
+    """Return a LabelSelector in the form of the query parameter `labelSelector`."""
+    equal = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    rules = [_rule_text(rule) for rule in selector.get("matchExpressions") or []]
+    return ",".join(equal + rules)
+
+
+def _rule_text(rule: Json) -> str:
+    values = ",".join(rule.get("values") or [])
+    return {
+        "In": f"{rule['key']} in ({values})",
+        "NotIn": f"{rule['key']} notin ({values})",
+        "Exists": f"{rule['key']}",
+        "DoesNotExist": f"!{rule['key']}",
+    }[rule["operator"]]
+
+
+def _is_ours(metadata: Json) -> bool:
+    return (metadata.get("labels") or {}).get(MADE_BY) == CARETAKER
+
+
+def _service_account(pod_spec: Json) -> str:
+    return str(pod_spec.get("serviceAccountName") or DEFAULT_ACCOUNT)
+
+
+def _held_back(strategy: Json) -> bool:
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    return strategy.get("type") == "OnDelete" or partition > 0
+
+
+def _controller(metadata: Json, kind: str) -> Json:
+    owners = metadata.get("ownerReferences") or []
+    return next((it for it in owners if it.get("controller") and it["kind"] == kind), {})

@@ -1,0 +1,144 @@
+"""What there is, asked of the API server: StatefulSets everywhere, the rest where sets are.
+
+Answers are taken as JSON: the client's models of a whole cluster's StatefulSets would cost many
+times their memory, for some ten fields.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from kubernetes import client, watch
+
+from sidecar import contract
+from webhook.caretaker import grants
+from webhook.caretaker.facts import (
+    BINDING,
+    CARETAKER,
+    MADE_BY,
+    Binding,
+    Json,
+    Member,
+    Namespace,
+    Service,
+    Workload,
+)
+
+TIMEOUT: Final = (3.0, 10.0)
+"""To connect and to read, in seconds."""
+
+PAGE: Final = 250
+"""Objects an answer."""
+
+
+class Look:
+    """Reads; raises ApiException or urllib3's HTTPError where something can't be read."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        """Take the API client."""
+        self._apps = client.AppsV1Api(api)
+        self._core = client.CoreV1Api(api)
+        self._rbac = client.RbacAuthorizationV1Api(api)
+        self._authorization = client.AuthorizationV1Api(api)
+
+    def statefulsets(self) -> tuple[list[Json], str]:
+        """Return all StatefulSets, and the resource version to watch them from."""
+        pages = list(_pages(self._apps.list_stateful_set_for_all_namespaces))
+        return _items(pages), pages[0]["metadata"]["resourceVersion"]
+
+    def changes(self, resource_version: str, seconds: int) -> Iterator[tuple[bool, Json]]:
+        """Yield (whether it is still there, StatefulSet) for each change, for that long."""
+        events = watch.Watch().stream(
+            self._apps.list_stateful_set_for_all_namespaces,
+            resource_version=resource_version,
+            timeout_seconds=seconds,
+            _request_timeout=(TIMEOUT[0], seconds + 5.0),
+        )
+        for event in events:
+            yield event["type"] != "DELETED", event["raw_object"]
+
+    def bound_namespaces(self) -> set[str]:
+        """Return the namespaces in which the caretaker has granted something."""
+        pages = _pages(
+            self._rbac.list_role_binding_for_all_namespaces,
+            label_selector=f"{MADE_BY}={CARETAKER}",
+        )
+        return {it["metadata"]["namespace"] for it in _items(pages)}
+
+    def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
+        """Return all that there is in a namespace with these opted-in StatefulSets."""
+        listed = _pages(self._core.list_namespaced_service, namespace=name)
+        there = Namespace(
+            name=name,
+            workloads=workloads,
+            members=tuple(self._members(name, workloads)),
+            services=tuple(Service.from_json(it) for it in _items(listed)),
+            binding=self._binding(name),
+        )
+        return self._with_grants(there)
+
+    def _members(self, namespace: str, workloads: Iterable[Workload]) -> Iterator[Member]:
+        selectors = [contract.SET_LABEL]
+        # Pods of before the stamp don't have the label. A rolling update replaces them.
+        selectors += [
+            f"{it.selector},!{contract.SET_LABEL}"
+            for it in workloads
+            if it.held_back and it.stamped
+        ]
+        for selector in selectors:
+            pages = _pages(
+                self._core.list_namespaced_pod, namespace=namespace, label_selector=selector
+            )
+            yield from (Member.from_json(it) for it in _items(pages))
+
+    def _binding(self, namespace: str) -> Binding | None:
+        pages = _pages(
+            self._rbac.list_namespaced_role_binding,
+            namespace=namespace,
+            field_selector=f"metadata.name={BINDING}",
+        )
+        return next((Binding.from_json(it) for it in _items(pages)), None)
+
+    def _with_grants(self, there: Namespace) -> Namespace:
+        bound = there.binding.accounts if there.binding and there.binding.ours else frozenset()
+        asked = {it.service_account for it in grants.wanting(there)} - bound
+        granted = frozenset(it for it in asked if self._is_granted(there.name, it))
+        return replace(there, granted=granted)
+
+    def _is_granted(self, namespace: str, account: str) -> bool:
+        """Whether the account has the mark of the sidecars' role, by whichever binding."""
+        review = client.V1SubjectAccessReview(
+            spec=client.V1SubjectAccessReviewSpec(
+                user=f"system:serviceaccount:{namespace}:{account}",
+                groups=[
+                    "system:serviceaccounts",
+                    f"system:serviceaccounts:{namespace}",
+                    "system:authenticated",
+                ],
+                resource_attributes=client.V1ResourceAttributes(
+                    namespace=namespace, group=contract.DOMAIN, resource="sidecars", verb="be"
+                ),
+            )
+        )
+        answer = self._authorization.create_subject_access_review(review, _request_timeout=TIMEOUT)
+        return bool(answer.status.allowed)
+
+
+def _pages(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
+    more: str | None = ""
+    while more is not None:
+        answer = request(
+            **arguments,
+            **({"_continue": more} if more else {}),
+            limit=PAGE,
+            _preload_content=False,
+            _request_timeout=TIMEOUT,
+        )
+        page: Json = json.loads(answer.data)
+        yield page
+        more = page["metadata"].get("continue") or None
+
+
+def _items(pages: Iterable[Json]) -> list[Json]:
+    return [item for page in pages for item in page["items"]]

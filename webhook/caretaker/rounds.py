@@ -1,0 +1,125 @@
+"""When the caretaker looks: at every namespace with sets, then where a StatefulSet changes.
+
+Every round lists anew, so an expired resource version (410), an event that was lost and a Service
+that somebody deleted all heal in the next round, without a case of their own. Nothing else is
+watched: in a cluster of n namespaces with sets a round is 3 n + 2 requests a minute, and nothing is
+kept but what `facts.Workload` holds of each set.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from webhook import logs
+from webhook.caretaker import services
+from webhook.caretaker.carry_out import Hands
+from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
+from webhook.caretaker.events import Events
+from webhook.caretaker.facts import Json, Workload
+from webhook.caretaker.look import Look
+from webhook.caretaker.plan import plan
+from webhook.caretaker.settings import CaretakerSettings
+from webhook.caretaker.step import Grant, MakeService, Step, Tell
+
+ROUND_SECONDS: Final = 60
+"""How long a Service that was deleted, or a pod that slipped by, may go unseen."""
+
+SOON_SECONDS: Final = 2
+"""Where something was on its way out, or somebody else wrote at the same time. Twice as long each
+time that it still is so."""
+
+_log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """Follows the cluster; `follow` is called for as long as this caretaker leads."""
+
+    def __init__(
+        self,
+        look: Look,
+        hands: Hands,
+        events: Events,
+        settings: CaretakerSettings,
+        leads: Callable[[], bool],
+    ) -> None:
+        """Take the adapters, and whether this caretaker may act at that moment."""
+        self._look = look
+        self._hands = hands
+        self._events = events
+        self._settings = settings
+        self._leads = leads
+        self._workloads: dict[tuple[str, str], Workload] = {}
+        """By namespace and name."""
+        self._soon = SOON_SECONDS
+
+    def follow(self) -> None:
+        """Do one round; raises NotLeadingError, or what the API server or the connection did."""
+        statefulsets, version = self._look.statefulsets()
+        found = [it for it in map(self._workload, statefulsets) if it is not None]
+        self._workloads = {(it.namespace, it.name): it for it in found}
+        namespaces = {it.namespace for it in found} | self._look.bound_namespaces()
+        settled = [self._tend(it) for it in sorted(namespaces - self._settings.excluded_namespaces)]
+        for present, statefulset in self._look.changes(version, self._pause(settled=all(settled))):
+            if not self._take(statefulset, present=present):
+                return
+
+    def _pause(self, *, settled: bool) -> int:
+        pause = ROUND_SECONDS if settled else self._soon
+        self._soon = SOON_SECONDS if settled else min(2 * self._soon, ROUND_SECONDS)
+        return pause
+
+    def _workload(self, statefulset: Json) -> Workload | None:
+        if statefulset["metadata"]["namespace"] in self._settings.excluded_namespaces:
+            return None
+        return Workload.from_json(statefulset)
+
+    def _take(self, statefulset: Json, *, present: bool) -> bool:
+        """Take in a change; return whether that was all for now."""
+        namespace, name = (statefulset["metadata"][it] for it in ("namespace", "name"))
+        workload = self._workload(statefulset) if present else None
+        # Most changes are of the status alone.
+        if workload == self._workloads.get((namespace, name)):
+            return True
+        if workload is None:
+            del self._workloads[namespace, name]
+        else:
+            self._workloads[namespace, name] = workload
+        return self._tend(namespace)
+
+    def _tend(self, namespace: str) -> bool:
+        """Do what is to be done in a namespace; return whether that was all for now."""
+        there = self._look.namespace(
+            namespace, tuple(it for it in self._workloads.values() if it.namespace == namespace)
+        )
+        steps = plan(there, grant=self._settings.grants)
+        settled = [self._done(namespace, it) for it in steps if not isinstance(it, Tell)]
+        self._tell(namespace, steps)
+        return all(settled) and not services.unsettled(there)
+
+    def _done(self, namespace: str, step: Grant | MakeService) -> bool:
+        if not self._leads():
+            raise NotLeadingError
+        try:
+            if isinstance(step, Grant):
+                self._hands.grant(namespace, step)
+            else:
+                self._hands.make_service(step)
+        except LookAgainError as error:
+            _note(namespace, error)
+            return False
+        except RefusedError as error:
+            # Also settled: a quota, or a namespace on its way out, is no cause for haste.
+            _note(namespace, error)
+        return True
+
+    def _tell(self, namespace: str, steps: list[Step]) -> None:
+        if not self._leads():
+            raise NotLeadingError
+        try:
+            self._events.tell(namespace, [it for it in steps if isinstance(it, Tell)])
+        except RefusedError as error:
+            _note(namespace, error)
+
+
+def _note(namespace: str, error: Exception) -> None:
+    _log.warning("%s", error, extra={logs.FIELDS: {"namespace": namespace}})

@@ -1,0 +1,45 @@
+"""What the caretaker's process is told, by its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
+from webhook.settings import InvalidEnvironmentError
+
+GRANTS: Final = "PGSET_GRANTS"
+""""true": service accounts of sets get their sidecars' rights. "false": the admin gives them, and
+an Event names those that are missing."""
+
+EXCLUDED_NAMESPACES: Final = "PGSET_EXCLUDED_NAMESPACES"
+"""Separated by commas: those that the webhook isn't asked about either."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaretakerSettings:
+    """One caretaker process's settings."""
+
+    pod_name: str
+    pod_namespace: str
+    grants: bool
+    excluded_namespaces: frozenset[str]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings; InvalidEnvironmentError where one is missing or can't be read."""
+        for name in (ENV_POD_NAME, ENV_POD_NAMESPACE, GRANTS, EXCLUDED_NAMESPACES):
+            if not environment.get(name):
+                raise InvalidEnvironmentError(f"env {name} is missing; the Deployment gives it")
+        grants = environment[GRANTS]
+        if grants not in ("true", "false"):
+            raise InvalidEnvironmentError(
+                f'env {GRANTS}: "{grants}" is not allowed; allowed: "true", "false"'
+            )
+        return cls(
+            pod_name=environment[ENV_POD_NAME],
+            pod_namespace=environment[ENV_POD_NAMESPACE],
+            grants=grants == "true",
+            excluded_namespaces=frozenset(
+                it.strip() for it in environment[EXCLUDED_NAMESPACES].split(",")
+            ),
+        )

@@ -1,0 +1,54 @@
+"""Who slipped by the webhook: sets whose template has no stamp, and pods without a sidecar.
+
+With failurePolicy Ignore that happens while the webhook is away; with OnDelete or a partition, pods
+of before the opt-in stay as they are. Pods that a rolling update is about to replace are not told.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from webhook.caretaker.facts import Member, Namespace, Workload
+from webhook.caretaker.step import Step, Tell, tell
+
+NO_SIDECAR: Final = "NoSidecar"
+NOT_STAMPED: Final = "NotStamped"
+NOT_ACCEPTED: Final = "NotAccepted"
+"""The Events' reasons."""
+
+
+def steps(there: Namespace) -> Iterator[Step]:
+    """Yield what the user is told of each."""
+    for workload in there.workloads:
+        if workload.leaving:
+            continue
+        if workload.settings is None:
+            yield tell(workload, NOT_ACCEPTED, workload.fault)
+        elif not workload.stamped:
+            yield tell(workload, NOT_STAMPED, _not_stamped(workload))
+        else:
+            for member in there.members:
+                if member.owner == workload.name and not (member.has_sidecar or member.leaving):
+                    yield _without_sidecar(member, workload)
+
+
+def _not_stamped(workload: Workload) -> str:
+    return (
+        "the webhook has not seen this StatefulSet since it opted in, so its pods get no sidecar; "
+        f"let it: kubectl -n {workload.namespace} rollout restart statefulset {workload.name}"
+    )
+
+
+def _without_sidecar(member: Member, workload: Workload) -> Tell:
+    why = (
+        "it was made while the webhook did not answer"
+        if member.stamped
+        else "it was made before the set opted in, and updateStrategy keeps it"
+    )
+    return Tell(
+        kind="Pod",
+        name=member.name,
+        uid=member.uid,
+        reason=NO_SIDECAR,
+        sentence=f"this pod has no sidecar and is no member of its set: {why}; have it made anew: "
+        f"kubectl -n {workload.namespace} delete pod {member.name}",
+    )
