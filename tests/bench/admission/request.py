@@ -8,7 +8,7 @@ from tests.webhook import objects
 from webhook.mutate import mutate_pod
 
 CASE: Final = "volume-claim-templates"
-VARIABLES: Final = 70
+VARIABLES: Final = 24
 """Env entries beside the golden pod's own, so that the review has about 8 KB."""
 
 REVIEW: Final = "review.json"
@@ -17,17 +17,33 @@ POD: Final = "pod.json"
 
 
 def pod() -> dict[str, Any]:
-    """Return a pod as an API server sent it, with the environment of a larger installation."""
+    """Return a pod as an API server sent it, with managedFields and a longer environment."""
     made = objects.golden(CASE, "pod")
-    more = [
-        {
-            "name": f"ORDERS_SETTING_{number:02}",
-            "value": f"value of the setting {number:02} of orders",
-        }
+    made["spec"]["containers"][0]["env"] += [
+        {"name": f"ORDERS_SETTING_{number:02}", "value": f"value {number} of the shop's orders"}
         for number in range(VARIABLES)
     ]
-    made["spec"]["containers"][0]["env"] += more
+    managed = {"f:metadata": _managed(made["metadata"]), "f:spec": _managed(made["spec"])}
+    made["metadata"]["managedFields"] = [
+        {
+            "manager": "kube-controller-manager",
+            "operation": "Update",
+            "apiVersion": "v1",
+            "time": "2026-01-01T00:00:00Z",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": managed,
+        }
+    ]
     return made
+
+
+def _managed(value: Any) -> dict[str, Any]:
+    """Name all fields of a value as FieldsV1 does; items of a list by their name."""
+    if isinstance(value, dict):
+        return {f"f:{name}": _managed(inner) for name, inner in value.items()}
+    if isinstance(value, list) and all("name" in item for item in value):
+        return {f'k:{{"name":"{item["name"]}"}}': {".": {}, **_managed(item)} for item in value}
+    return {}
 
 
 def review() -> bytes:
