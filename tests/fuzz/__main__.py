@@ -1,6 +1,7 @@
 """python -m tests.fuzz: made-up requests into the webhook, and the ones that break a claim."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import time
@@ -22,6 +23,16 @@ def main() -> int:
         return 0
     began = time.monotonic()
     outcomes: Counter[str] = Counter()
+    with contextlib.suppress(KeyboardInterrupt):  # the sum of what was tried is told then, too
+        _run(arguments, outcomes)
+    seconds = time.monotonic() - began
+    count = outcomes.total()
+    each = ", ".join(f"{number} {name}" for name, number in outcomes.most_common())
+    print(f"{count} inputs in {seconds:.0f} s, {count / seconds:.0f} a second: {each}")
+    return int(outcomes["failed"] > 0)
+
+
+def _run(arguments: argparse.Namespace, outcomes: Counter[str]) -> None:
     for number in range(arguments.inputs):
         try:
             outcomes[check(request(arguments.seed, number))] += 1
@@ -34,11 +45,6 @@ def main() -> int:
             )
             if outcomes["failed"] >= arguments.failures:
                 break
-    seconds = time.monotonic() - began
-    count = outcomes.total()
-    each = ", ".join(f"{number} {name}" for name, number in outcomes.most_common())
-    print(f"{count} inputs in {seconds:.0f} s, {count / seconds:.0f} a second: {each}")
-    return int(outcomes["failed"] > 0)
 
 
 def _arguments() -> argparse.Namespace:
