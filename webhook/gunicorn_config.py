@@ -16,12 +16,10 @@ bind = "0.0.0.0:8443"
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 
-# A handler that never waits gains nothing from more threads: p99 doubled from 2 to 8. That no
-# client makes it wait is this worker's part. One process also means one registry of metrics and
-# one watch of the Leases.
+# A handler that never waits gains nothing from threads, and no client can make this worker wait.
+# One process also means one registry of metrics and one watch of the Leases.
 worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
-threads = 2
 
 # The API server keeps idle connections for 90 s; the side that closes first fails a request.
 keepalive = 100
@@ -45,5 +43,5 @@ keyfile = str(_directory / tls.KEY_FILE)
 
 
 def ssl_context(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Return the context for one new connection; gunicorn calls this in its request threads."""
+    """Return the context for one new connection; gunicorn asks at its handshake."""
     return _certificate.context()
