@@ -4,13 +4,11 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 """
 
 import base64
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from webhook import shape
+from webhook import codec, shape
 from webhook.errors import DeniedError, MalformedReviewError
 from webhook.json_patch import Json, Patch
 
@@ -89,7 +87,7 @@ def admitted(review: Review, verdict: Verdict) -> Json:
     response: Json = {"uid": review.uid, "allowed": True}
     if verdict.patch:
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(json.dumps(verdict.patch).encode()).decode()
+        response["patch"] = base64.b64encode(codec.encode(verdict.patch)).decode()
     if verdict.warnings:
         response["warnings"] = [_shortened(warning) for warning in verdict.warnings]
     if verdict.audit:
@@ -123,7 +121,7 @@ def _decode(body: bytes) -> Json:
     if values > MAX_VALUES:
         raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
     try:
-        document = _DECODER.decode(body.decode())
+        document = codec.decode(body)
     except ValueError as error:
         raise MalformedReviewError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
@@ -136,20 +134,6 @@ def _decode(body: bytes) -> Json:
             f"allowed: {API_VERSION} AdmissionReview"
         )
     return document
-
-
-def _finite(text: str) -> float:
-    """Python's JSON knows infinity and NaN, and would write into a patch what JSON does not have.
-
-    `text` is a number with a fraction or exponent, or one of the names that Python gives these.
-    """
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a number that can be kept")
-    return value
-
-
-_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def _check_kind(found: Json, kind: str) -> None:
