@@ -33,6 +33,7 @@ from tests.bench.admission.result import (
 )
 from tests.bench.cost import NotMeasuredError, parse_busy
 from tests.webhook import lease_server
+from webhook.api_server import TOKEN_FILE
 
 GO: Final = programs.GoModule(
     "admission", ("./load", "./webhook"), parent=paths.CHECKOUT / "tests/bench"
@@ -71,14 +72,13 @@ def measure(rounds: int, seconds: float) -> Mapping[str, Round]:
     if len(cores) < 2:
         raise NotMeasuredError("one core is not enough; needed: one for the server, one for load")
     built = programs.build(GO)
+    leases = lease_server.LeaseServer()
     with (
         tempfile.TemporaryDirectory(prefix="pgset-bench-") as folder,
-        lease_server.serving(lease_server.LeaseServer()) as api,
+        lease_server.serving(leases),
     ):
         bench = _Bench(Path(folder), built / "load", cores[0], cores[-1], seconds)
-        compared = servers.subjects(
-            bench.folder, built / "webhook", api.api_client.configuration.host
-        )
+        compared = servers.subjects(bench.folder, built / "webhook", leases.url)
         found: dict[str, list[Round]] = {name: [] for name in compared}
         for number in range(1, rounds + 1):
             for name, subject in compared.items():
@@ -95,6 +95,7 @@ class _Bench:
     ):
         trust, _ = renewed(None, service_names("pgset-webhook", "pgset-system"), datetime.now(UTC))
         files.write(folder, trust)
+        (folder / TOKEN_FILE).write_text("a token")
         self.authority = folder / files.AUTHORITY_FILE
         request.write(folder)
         self.folder = folder
