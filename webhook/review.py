@@ -116,10 +116,8 @@ def _shortened(warning: str) -> str:
 
 
 def _decode(body: bytes) -> Json:
-    # Those in strings are counted too: what matters is that there can't be more than this.
-    values = body.count(b",") + body.count(b"[") + body.count(b"{")
-    if values > MAX_VALUES:
-        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
+    if len(body) > MAX_VALUES:
+        _check_values(body)
     try:
         document = codec.decode(body)
     except ValueError as error:
@@ -134,6 +132,13 @@ def _decode(body: bytes) -> Json:
             f"allowed: {API_VERSION} AdmissionReview"
         )
     return document
+
+
+def _check_values(body: bytes) -> None:
+    # Those in strings are counted too: what matters is that there can't be more than this.
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES:
+        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
 
 
 def _check_kind(found: Json, kind: str) -> None:
