@@ -33,9 +33,6 @@ logger_class = Logger
 worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
 
-# Nobody stands between the API server and us whose word counts for anything.
-forwarded_allow_ips = ""
-
 # The API server keeps idle connections for 90 s; the side that closes first fails a request.
 keepalive = 100
 

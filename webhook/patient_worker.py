@@ -16,8 +16,6 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from typing import Any, Final
 
 from gunicorn import http as gunicorn_http
@@ -75,32 +73,40 @@ class _Answer:
         return 0.0
 
 
-class _AtOnce(Executor):
-    """Takes the place of gunicorn's threads."""
+class _Done:
+    """What gunicorn asks of a thread's future, with the result there already."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Do it now, and return what came of it."""
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
-        return done
+    def __init__(self, result: object) -> None:
+        self._result = result
+
+    def cancelled(self) -> bool:
+        return False
+
+    def result(self) -> object:
+        return self._result
 
 
 class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has no type information
     """Put it into gunicorn's `worker_class`; for HTTP/1.1 over TLS."""
 
     pending_conns: deque[Any]
-    """gunicorn's own: the connections that wait for more from their client."""
-
-    def get_thread_pool(self) -> Executor:
-        """Return what gunicorn gives each connection that is ready to."""
-        return _AtOnce()
+    keepalived_conns: deque[Any]
+    """gunicorn's own: connections that wait for more from their client, or for another request."""
 
     def enqueue_req(self, conn: Any) -> None:
-        """Do what can be done for `conn` before anything else."""
-        self.finish_request(conn, self.tpool.submit(self.handle, conn))
+        """Do what can be done for a connection that is new or ready, where gunicorn has threads."""
+        self.finish_request(conn, _Done(self.handle(conn)))
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """Do likewise for a kept-alive connection, which mostly stays one, and in the poller."""
+        self.keepalived_conns.remove(conn)
+        result = self.handle(conn)
+        if result is True and self.alive:
+            conn.set_timeout()
+            self.keepalived_conns.append(conn)
+        else:
+            self.poller.unregister(client)
+            self.finish_request(conn, _Done(result))
 
     def handle(self, conn: Any) -> object:
         """Do what can be done for `conn` at once.
@@ -118,9 +124,12 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             self.log.warning("cut off a client: %s", error)
         except OSError as error:  # ssl.SSLError is one of them
             self.log.debug("cut off a client: %s", error)
+        except Exception:
+            # The loop goes on: all other clients are served by it too.
+            self.log.exception("cut off a client")
         return _cut_off(conn)
 
-    def finish_request(self, conn: Any, fs: "Future[object]") -> None:
+    def finish_request(self, conn: Any, fs: _Done) -> None:
         """Let gunicorn put the connection where it belongs, and keep to the client's deadline."""
         super().finish_request(conn, fs)
         if self.pending_conns and self.pending_conns[-1] is conn:
