@@ -22,6 +22,7 @@ from gunicorn import http as gunicorn_http
 from gunicorn import sock
 from gunicorn.workers import gthread
 
+from webhook import usual_request
 from webhook.framing import MAX_BODY, RefusedError, request_length
 from webhook.tls import NoCertificateError
 
@@ -162,6 +163,18 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return self._send(conn, client)
 
     def _answer(self, conn: Any, client: _Client, request: bytes) -> None:
+        environ = usual_request.environment(request)
+        # gunicorn closes those connections that it must not keep.
+        if environ and self.alive and len(self.keepalived_conns) < self.max_keepalived:
+            client.unsent += usual_request.answer(self.wsgi, environ)
+            kept = True
+        else:
+            kept = self._answer_by_gunicorn(conn, client, request)
+        # Requests that were sent without waiting for an answer have to be sent again.
+        client.may_ask_again = kept and not client.received
+        client.waits_for(PATIENCE)
+
+    def _answer_by_gunicorn(self, conn: Any, client: _Client, request: bytes) -> bool:
         # A parser of bytes, not of a socket: what is not there, it can't wait for.
         conn.parser = gunicorn_http.get_parser(self.cfg, [request], conn.client)
         tls, conn.sock = conn.sock, _Answer()
@@ -170,9 +183,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             client.unsent = conn.sock.written
         finally:
             conn.sock = tls
-        # Requests that were sent without waiting for an answer have to be sent again.
-        client.may_ask_again = bool(kept) and not client.received
-        client.waits_for(PATIENCE)
+        return bool(kept)
 
     def _send(self, conn: Any, client: _Client) -> object:
         while client.unsent:
@@ -187,6 +198,8 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             conn.sock = sock.ssl_wrap_socket(conn.sock, self.cfg)
         conn.sock.do_handshake()
         conn.initialized = True
+        # gunicorn looks whether a kept connection's parser has read too much: this one has nothing.
+        conn.parser = gunicorn_http.get_parser(self.cfg, [], conn.client)
         # API servers open connections in reserve: one without a request is as good as kept alive.
         client.waits_for(self.cfg.keepalive)
 
