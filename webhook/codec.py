@@ -1,7 +1,8 @@
 """JSON to values and back: orjson where it can, Python's own where that is more exact.
 
-orjson takes a tenth of the time. It refuses what few write: numbers that no double holds, half of
-a surrogate pair, several hundred levels. Python's own takes that, or says in a sentence why not.
+orjson takes a tenth of the time. It refuses what nobody writes: numbers that no double holds,
+half of a surrogate pair, too many levels (1024 to read, 254 to write). Python's own takes that, or
+says in a sentence why not. Whole numbers of more than 64 bits become doubles.
 """
 
 import json

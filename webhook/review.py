@@ -22,7 +22,7 @@ MAX_VALUES: Final = 300_000
 JSON writes in four, so 7 MiB of the smallest would take all the memory that the pod may have."""
 
 TOO_DEEP: Final = "the body's JSON is nested too deeply"
-"""The sentence where Python's recursion limit is met, at about 1000 levels."""
+"""The sentence where the limit of `codec` is met, at about 1000 levels."""
 
 MAX_WARNING: Final = 120
 """Characters; what the API's documentation asks of a webhook, since clients cut longer ones."""
