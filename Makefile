@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check fuzz simulate chaos bench-agent diagram chart images \
+.PHONY: help demo test check fuzz simulate chaos bench-agent bench-admission diagram chart images \
 	cluster-up cluster-down clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
+	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5"
 	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make cluster-up cluster-down  the local cluster alone"
@@ -55,6 +56,9 @@ chaos:
 
 bench-agent:
 	@$(VENV) python -m tests.bench.agent
+
+bench-admission:
+	@$(VENV) python -m tests.bench.admission
 
 diagram:
 	@$(VENV) python -m tests.support.diagram

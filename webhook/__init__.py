@@ -4,7 +4,8 @@
                                   → initial_role → injection  (pods: label, sidecar, bootstrap)
 
 All of these but `app` are pure: no clock, no I/O, no API call. Around them: `serve` builds the
-application for gunicorn, whose `patient_worker` waits for whole requests (`framing`) and for no
-slow client; `lease_watch` fills the `lease_cache` that `initial_role` is told from; `tls` serves
-the certificate that `certs` keeps. `caretaker` is a process of its own.
+application for gunicorn, whose `patient_worker` waits for whole requests (`framing`), for no
+slow client, and answers a `usual_request` without gunicorn's parser; `lease_watch` fills the
+`lease_cache` that `initial_role` is told from, and asks the `api_server` for it; `tls` serves the
+certificate that `certs` keeps. `caretaker` is a process of its own.
 """

@@ -1,6 +1,5 @@
 """The HTTP layer: paths, status codes, counting and logging; what to answer is `mutate`'s."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from webhook import logs, mutate, review
+from webhook import codec, logs, mutate, review
 from webhook.errors import DeniedError, MalformedReviewError, Reason
 from webhook.framing import MAX_BODY
 from webhook.json_patch import Json
@@ -141,7 +140,7 @@ def _answer(
     with metrics.in_flight(kind):
         started = time.perf_counter()
         judgement = _judge(kind, content_type, body, mutation)
-        answered = json.dumps(judgement.answer).encode()
+        answered = codec.encode(judgement.answer)
         seconds = time.perf_counter() - started
     metrics.answered(kind, judgement.outcome, judgement.reason, seconds)
     fields = {"kind": kind, "outcome": judgement.outcome, "seconds": round(seconds, 6)}

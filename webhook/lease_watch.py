@@ -9,19 +9,17 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
-
-from kubernetes import client, watch
+from typing import Final
 
 from sidecar import contract
+from webhook.api_server import ApiServer
+from webhook.json_patch import Json
 from webhook.lease_cache import LeaseCache, LeaseKey
+
+LEASES: Final = "/apis/coordination.k8s.io/v1/leases"
 
 WATCH_SECONDS: Final = 30
 """How long the API server keeps a watch open; well under `lease_cache.STALE_AFTER`."""
-
-LIST_TIMEOUT: Final = (3.0, 10.0)
-WATCH_TIMEOUT: Final = (3.0, WATCH_SECONDS + 5.0)
-"""To connect and to read, in seconds."""
 
 MAX_BACK_OFF: Final = 30.0
 
@@ -33,11 +31,11 @@ class LeaseWatch:
 
     def __init__(
         self,
-        api: client.CoordinationV1Api,
+        api: ApiServer,
         cache: LeaseCache,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Make a client only after gunicorn's fork: its connections don't survive one."""
+        """Fill `cache` from `api`; `sleep` is what waits after an error."""
         self._api = api
         self._cache = cache
         self._sleep = sleep
@@ -60,28 +58,21 @@ class LeaseWatch:
                 back_off = min(back_off * 2, MAX_BACK_OFF)
 
     def follow(self) -> None:
-        """Do one round; raises what the API server or the connection to it raised."""
-        leases = self._api.list_lease_for_all_namespaces(
-            label_selector=contract.SET_LABEL, _request_timeout=LIST_TIMEOUT
-        )
-        self._cache.replace(_key(lease) for lease in leases.items)
-        events = watch.Watch().stream(
-            self._api.list_lease_for_all_namespaces,
-            label_selector=contract.SET_LABEL,
-            resource_version=leases.metadata.resource_version,
-            timeout_seconds=WATCH_SECONDS,
-            _request_timeout=WATCH_TIMEOUT,
-        )
-        for event in events:
+        """Do one round; ApiError where the API server or the connection to it failed."""
+        query = {"labelSelector": contract.SET_LABEL}
+        leases = self._api.get(LEASES, query)
+        self._cache.replace(_key(lease) for lease in leases["items"])
+        seen = {"resourceVersion": leases["metadata"]["resourceVersion"]}
+        for event in self._api.watch(LEASES, {**query, **seen}, WATCH_SECONDS):
             self._take(event)
         self._cache.confirm()
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _take(self, event: Json) -> None:
         if event["type"] in ("ADDED", "MODIFIED"):
             self._cache.add(_key(event["object"]))
         elif event["type"] == "DELETED":
             self._cache.discard(_key(event["object"]))
 
 
-def _key(lease: client.V1Lease) -> LeaseKey:
-    return lease.metadata.namespace, lease.metadata.name
+def _key(lease: Json) -> LeaseKey:
+    return lease["metadata"]["namespace"], lease["metadata"]["name"]

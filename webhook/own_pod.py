@@ -6,21 +6,15 @@ mirrors change only a container's `image`, and sidecars of another version would
 
 from typing import Final
 
-from kubernetes import client
-
+from webhook.api_server import ApiServer
 from webhook.settings import SidecarImage, WebhookSettings
 
 CONTAINER: Final = "webhook"
 """The container's name in the Deployment."""
 
-TIMEOUT: Final = (3.0, 10.0)
-"""To connect and to read, in seconds."""
 
-
-def sidecar_image(api: client.CoreV1Api, settings: WebhookSettings) -> SidecarImage:
-    """Return the image that this pod's webhook runs; ApiException where the pod can't be read."""
-    pod = api.read_namespaced_pod(
-        settings.pod_name, settings.pod_namespace, _request_timeout=TIMEOUT
-    )
-    container = next(c for c in pod.spec.containers if c.name == CONTAINER)
-    return SidecarImage(container.image, container.image_pull_policy)
+def sidecar_image(api: ApiServer, settings: WebhookSettings) -> SidecarImage:
+    """Return the image that this pod's webhook runs; ApiError where the pod can't be read."""
+    pod = api.get(f"/api/v1/namespaces/{settings.pod_namespace}/pods/{settings.pod_name}")
+    container = next(it for it in pod["spec"]["containers"] if it["name"] == CONTAINER)
+    return SidecarImage(container["image"], container["imagePullPolicy"])

@@ -4,13 +4,11 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 """
 
 import base64
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from webhook import shape
+from webhook import codec, shape
 from webhook.errors import DeniedError, MalformedReviewError
 from webhook.json_patch import Json, Patch
 
@@ -24,7 +22,7 @@ MAX_VALUES: Final = 300_000
 JSON writes in four, so 7 MiB of the smallest would take all the memory that the pod may have."""
 
 TOO_DEEP: Final = "the body's JSON is nested too deeply"
-"""The sentence where Python's recursion limit is met, at about 1000 levels."""
+"""The sentence where the limit of `codec` is met, at about 1000 levels."""
 
 MAX_WARNING: Final = 120
 """Characters; what the API's documentation asks of a webhook, since clients cut longer ones."""
@@ -89,7 +87,7 @@ def admitted(review: Review, verdict: Verdict) -> Json:
     response: Json = {"uid": review.uid, "allowed": True}
     if verdict.patch:
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(json.dumps(verdict.patch).encode()).decode()
+        response["patch"] = base64.b64encode(codec.encode(verdict.patch)).decode()
     if verdict.warnings:
         response["warnings"] = [_shortened(warning) for warning in verdict.warnings]
     if verdict.audit:
@@ -118,12 +116,10 @@ def _shortened(warning: str) -> str:
 
 
 def _decode(body: bytes) -> Json:
-    # Those in strings are counted too: what matters is that there can't be more than this.
-    values = body.count(b",") + body.count(b"[") + body.count(b"{")
-    if values > MAX_VALUES:
-        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
+    if len(body) > MAX_VALUES:
+        _check_values(body)
     try:
-        document = _DECODER.decode(body.decode())
+        document = codec.decode(body)
     except ValueError as error:
         raise MalformedReviewError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
@@ -138,18 +134,11 @@ def _decode(body: bytes) -> Json:
     return document
 
 
-def _finite(text: str) -> float:
-    """Python's JSON knows infinity and NaN, and would write into a patch what JSON does not have.
-
-    `text` is a number with a fraction or exponent, or one of the names that Python gives these.
-    """
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a number that can be kept")
-    return value
-
-
-_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+def _check_values(body: bytes) -> None:
+    # Those in strings are counted too: what matters is that there can't be more than this.
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES:
+        raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
 
 
 def _check_kind(found: Json, kind: str) -> None:

@@ -4,9 +4,8 @@ import os
 import time
 from wsgiref.types import WSGIApplication
 
-from kubernetes import client, config
-
 from webhook import own_pod, tls
+from webhook.api_server import ApiServer
 from webhook.app import Adapters, create_app
 from webhook.certificate_metrics import CertificateMetrics
 from webhook.lease_cache import LeaseCache
@@ -18,19 +17,19 @@ from webhook.settings import WebhookSettings
 def application() -> WSGIApplication:
     """Build the application from the environment, and start to follow the Leases.
 
-    Raises InvalidEnvironmentError or kubernetes' ConfigException outside of a Deployment, and
-    ApiException where the own pod can't be read.
+    Raises InvalidEnvironmentError outside of a Deployment, and ApiError where the own pod can't be
+    read.
     """
     settings = WebhookSettings.from_environment(os.environ)
-    config.load_incluster_config()
+    api = ApiServer.in_cluster(os.environ)
     leases = LeaseCache(time.monotonic)
-    LeaseWatch(client.CoordinationV1Api(), leases).start()
+    LeaseWatch(api, leases).start()
     certificate = tls.shared(settings.tls_directory)
     metrics = Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age)
     metrics.include(CertificateMetrics(certificate, settings.tls_directory))
     return create_app(
         Adapters(
-            image=own_pod.sidecar_image(client.CoreV1Api(), settings),
+            image=own_pod.sidecar_image(api, settings),
             lease_state=leases.state,
             metrics=metrics,
             check_certificate=certificate.context,

@@ -4,7 +4,7 @@ The API server sends no other kinds, but it asks mutating webhooks before it loo
 required field is there. Fields that are not named here may be of any kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -111,32 +111,70 @@ REVIEWED: Final[Mapping[str, Fields]] = {
 
 def check(value: object, shape: Shape, where: str) -> None:
     """Raise DeniedError for the first thing in `value` that is not of this shape."""
-    if isinstance(shape, ListOf):
-        _expect(value, list, where, "a list")
-        for index, item in enumerate(value):  # type: ignore[arg-type,var-annotated] # a list now
-            check(item, shape.item, f"{where}[{index}]")
+    try:
+        _check(value, shape)
+    except _MisfitError as misfit:
+        raise DeniedError(misfit.sentence(where)) from None
+
+
+class _MisfitError(Exception):
+    """Something is of another shape; on its way up it is told where that stands."""
+
+    def __init__(self, value: object, noun: str) -> None:
+        self._fault = "is missing" if value is None else "is of another type"
+        self._noun = noun
+        self.path: list[str | int] = []
+        """From the inside to the outside: written out only where somebody is to read it."""
+
+    def sentence(self, where: str) -> str:
+        steps = [f"[{it}]" if isinstance(it, int) else f".{it}" for it in reversed(self.path)]
+        place = f"{where}{''.join(steps)}".removeprefix(".")
+        return f"{place} {self._fault}; allowed: {self._noun}"
+
+
+def _check(value: object, shape: Shape) -> None:
+    if isinstance(shape, Fields):
+        if type(value) is not dict:
+            raise _MisfitError(value, "an object")
+        _check_fields(value, shape)
+    elif isinstance(shape, ListOf):
+        if type(value) is not list:
+            raise _MisfitError(value, "a list")
+        _check_members(enumerate(value), shape.item)
     elif isinstance(shape, MapOf):
-        _expect(value, dict, where, "an object")
-        for name, item in value.items():  # type: ignore[attr-defined] # a dict now
-            check(item, shape.value, f"{where}.{name}")
-    elif isinstance(shape, Fields):
-        _expect(value, dict, where, "an object")
-        _check_fields(value, shape, where)  # type: ignore[arg-type] # a dict now
-    else:
-        _expect(value, shape, where, _NOUNS[shape])
+        if type(value) is not dict:
+            raise _MisfitError(value, "an object")
+        _check_members(value.items(), shape.value)
+    elif type(value) is not shape:  # bool is an int to isinstance
+        raise _MisfitError(value, _NOUNS[shape])
 
 
-def _check_fields(value: Mapping[str, object], shape: Fields, where: str) -> None:
-    prefix = f"{where}." if where else ""
-    for name, inner in shape.required.items():
-        check(value.get(name), inner, f"{prefix}{name}")
-    for name, inner in shape.optional.items():
-        found = value.get(name)
-        if found is not None or (name in value and isinstance(inner, type)):
-            check(found, inner, f"{prefix}{name}")
+# That scalars are looked at here already saves a call for most of what a pod has.
 
 
-def _expect(value: object, kind: type, where: str, noun: str) -> None:
-    if type(value) is not kind:  # bool is an int to isinstance
-        fault = "is missing" if value is None else "is of another type"
-        raise DeniedError(f"{where} {fault}; allowed: {noun}")
+def _check_members(members: Iterable[tuple[str | int, object]], shape: Shape) -> None:
+    key: str | int = ""
+    try:
+        for key, item in members:  # noqa: B007 - it is told where the item does not fit
+            if type(item) is not shape:
+                _check(item, shape)
+    except _MisfitError as misfit:
+        misfit.path.append(key)
+        raise
+
+
+def _check_fields(value: Mapping[str, object], shape: Fields) -> None:
+    name = ""
+    try:
+        for name, inner in shape.required.items():
+            found = value.get(name)
+            if type(found) is not inner:
+                _check(found, inner)
+        for name, inner in shape.optional.items():
+            if name in value:
+                found = value[name]
+                if type(found) is not inner and (found is not None or isinstance(inner, type)):
+                    _check(found, inner)
+    except _MisfitError as misfit:
+        misfit.path.append(name)
+        raise

@@ -90,7 +90,7 @@ def _environment(database: Database) -> list[Json]:
         for variable in database.container.get("env") or []
         if variable["name"] not in names and not variable["name"].startswith(NOT_FOR_US)
     ]
-    return [*(_of_container(v, database) for v in theirs), *ours]
+    return [*(_of_container(v, database) if v.get("valueFrom") else v for v in theirs), *ours]
 
 
 def _downward(name: str, field: str) -> Json:
@@ -99,8 +99,11 @@ def _downward(name: str, field: str) -> Json:
 
 
 def _of_container(variable: Json, database: Database) -> Json:
-    """Keep a reference to the container's own resources pointing at the database container."""
-    reference = (variable.get("valueFrom") or {}).get("resourceFieldRef")
+    """Keep a reference to the container's own resources pointing at the database container.
+
+    `variable` has a valueFrom.
+    """
+    reference = variable["valueFrom"].get("resourceFieldRef")
     if reference is None or "containerName" in reference:
         return variable
     named = {**reference, "containerName": database.settings.container}

@@ -1,7 +1,7 @@
 """The programs that are built by Go from their own modules: Kubernetes, CoreDNS, pause and Helm.
 
-Each module is a folder here, with a go.mod and go.sum that fix every dependency. What was
-built is kept in the cache under a key of these files and of the flags.
+Each module is a folder, here if not said otherwise, with a go.mod and go.sum that fix every
+dependency. What was built is kept in the cache under a key of these files and of the flags.
 """
 
 import shutil
@@ -26,16 +26,17 @@ class GoModule:
     packages: tuple[str, ...]
     link_flags: tuple[str, ...] = ("-s", "-w")
     free_gib: int = 1
+    parent: Path = paths.HERE
 
     @property
     def folder(self) -> Path:
         """The module's folder in the checkout."""
-        return paths.HERE / self.name
+        return self.parent / self.name
 
     @property
     def key(self) -> str:
         """Changes with whatever changes the binaries."""
-        sources = [it for it in self.folder.iterdir() if it.suffix in {".go", ".mod", ".sum"}]
+        sources = [it for it in self.folder.rglob("*") if it.suffix in {".go", ".mod", ".sum"}]
         return key_of(key_of_files(sources, self.folder), *self.packages, *self.link_flags)
 
 

@@ -9,7 +9,8 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import jsonpatch
@@ -68,7 +69,8 @@ def check(request: Request) -> str:
         _claim(400 <= status < 500, f"status {status}: {answer}")
         _claim(isinstance(answer["error"], str) and bool(answer["error"]), "a 4xx says why")
         return f"{status}"
-    review = json.loads(request.body)
+    with _deeper():
+        review = json.loads(request.body)
     response = answer["response"]
     _claim(answer["kind"] == "AdmissionReview", "the answer is an AdmissionReview")
     _claim(response["uid"] == review["request"]["uid"], "the answer has the request's uid")
@@ -81,19 +83,29 @@ def check(request: Request) -> str:
         return "unchanged"
     patch = json.loads(base64.b64decode(response["patch"]), parse_constant=_not_json)
     review["request"]["object"] = _applied(patch, review["request"]["object"])
-    _, again = post(request.path, json.dumps(review).encode())
+    with _deeper():
+        patched = json.dumps(review).encode()
+    _, again = post(request.path, patched)
     _claim(again["response"]["allowed"], f"what was patched is allowed: {again}")
     _claim("patch" not in again["response"], f"nothing is left to do: {again}")
     return "patched"
 
 
 def _applied(patch: Any, document: Any) -> Any:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(10 * limit)  # jsonpatch copies in Python what JSON's C code has read
     try:
-        return jsonpatch.apply_patch(document, patch, in_place=True)
+        with _deeper():
+            return jsonpatch.apply_patch(document, patch, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise BrokenClaimError(f"the patch applies: {error!r} of {patch}") from error
+
+
+@contextmanager
+def _deeper() -> Iterator[None]:
+    """Let Python's JSON and jsonpatch go as deep as the webhook's, which has another limit."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10 * limit)
+    try:
+        yield
     finally:
         sys.setrecursionlimit(limit)
 

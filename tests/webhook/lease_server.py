@@ -2,14 +2,16 @@
 
 import json
 import queue
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from kubernetes import client
+from webhook.api_server import TOKEN_FILE, ApiServer
 
 END_OF_WATCH = None
 
@@ -24,6 +26,7 @@ class LeaseServer:
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.selectors: list[str] = []
         self.lists = 0
+        self.url = ""
 
     def send(self, kind: str, namespace: str, name: str) -> None:
         self.events.put({"type": kind, "object": _lease(namespace, name)})
@@ -42,16 +45,17 @@ def _lease(namespace: str, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(leases: LeaseServer) -> Iterator[client.CoordinationV1Api]:
+def serving(leases: LeaseServer) -> Iterator[ApiServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(leases))
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
+    leases.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        with client.ApiClient(configuration) as api_client:
-            yield client.CoordinationV1Api(api_client)
-            api_client.rest_client.pool_manager.clear()
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / TOKEN_FILE).write_text("a token\n")
+            api = ApiServer(leases.url, Path(directory))
+            yield api
+            api._pool.clear()
     finally:
         leases.end_watch()
         server.shutdown()

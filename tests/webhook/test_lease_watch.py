@@ -1,10 +1,10 @@
-"""The Lease watch over real HTTP, by the real Kubernetes client."""
+"""The Lease watch over real HTTP."""
 
 import pytest
-from kubernetes.client.exceptions import ApiException
 
 from tests.webhook.clock import Clock
 from tests.webhook.lease_server import LeaseServer, serving
+from webhook.api_server import ApiError
 from webhook.initial_role import LeaseState
 from webhook.lease_cache import STALE_AFTER, LeaseCache
 from webhook.lease_watch import LeaseWatch
@@ -76,7 +76,7 @@ def test_an_expired_resource_version_is_told_and_the_next_round_lists_anew(serve
     server.send_error(410)
     with serving(server) as api:
         watch = LeaseWatch(api, cache)
-        with pytest.raises(ApiException):
+        with pytest.raises(ApiError):
             watch.follow()
         server.leases = [("shop", "pgset-pgset")]
         server.end_watch()

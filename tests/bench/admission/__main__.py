@@ -1,0 +1,148 @@
+"""`make bench-admission`: our webhook under load, beside a minimal one in Go.
+
+ROUNDS=3    rounds, of which the medians are told
+SECONDS=5   how long each server gets each load in a round
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from certs import files
+from certs.authority import service_names
+from certs.renewal import renewed
+from deploy.local import paths, programs
+from deploy.local.errors import LocalClusterError
+from tests.bench.admission import request, servers
+from tests.bench.admission.result import (
+    CONNECTIONS,
+    Load,
+    Round,
+    median,
+    parse_load,
+    ratios,
+    table,
+)
+from tests.bench.cost import NotMeasuredError, parse_busy
+from tests.webhook import lease_server
+from webhook.api_server import TOKEN_FILE
+
+GO: Final = programs.GoModule(
+    "admission", ("./load", "./webhook"), parent=paths.CHECKOUT / "tests/bench"
+)
+WARM_UP: Final = 0.5
+"""Seconds before the first load; both runtimes grow their memory then."""
+
+
+def main() -> int:
+    """Return 0 when all was measured, whatever the numbers say."""
+    parser = argparse.ArgumentParser(
+        prog="make bench-admission",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--rounds", default=os.environ.get("ROUNDS") or "3")
+    parser.add_argument("--seconds", default=os.environ.get("SECONDS") or "5")
+    chosen = parser.parse_args()
+    try:
+        rounds, seconds = _number("ROUNDS", chosen.rounds), _number("SECONDS", chosen.seconds)
+        began, others = time.monotonic(), _others_seconds()
+        medians = measure(rounds, seconds)
+        others, elapsed = _others_seconds() - others, time.monotonic() - began
+        share = others / elapsed / (os.cpu_count() or 1)
+    except (LocalClusterError, NotMeasuredError) as error:
+        _tell(f"make bench-admission: {error}")
+        return 1
+    print(f"{table(medians)}\n\n{ratios(medians)}")  # noqa: T201 - what the program is for
+    _tell(f"other programs kept the machine {share:.0%} busy meanwhile")
+    return 0
+
+
+def measure(rounds: int, seconds: float) -> Mapping[str, Round]:
+    """Return the medians of each server, by name; `seconds` is what each load takes."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise NotMeasuredError("one core is not enough; needed: one for the server, one for load")
+    built = programs.build(GO)
+    leases = lease_server.LeaseServer()
+    with (
+        tempfile.TemporaryDirectory(prefix="pgset-bench-") as folder,
+        lease_server.serving(leases),
+    ):
+        bench = _Bench(Path(folder), built / "load", cores[0], cores[-1], seconds)
+        compared = servers.subjects(bench.folder, built / "webhook", leases.url)
+        found: dict[str, list[Round]] = {name: [] for name in compared}
+        for number in range(1, rounds + 1):
+            for name, subject in compared.items():
+                _tell(f"round {number} of {rounds}: {name}")
+                found[name].append(bench.round(subject))
+    return {name: median(measured) for name, measured in found.items()}
+
+
+class _Bench:
+    """The folder with the certificate and the request, and where what runs."""
+
+    def __init__(
+        self, folder: Path, load_generator: Path, core: int, client_core: int, seconds: float
+    ):
+        trust, _ = renewed(None, service_names("pgset-webhook", "pgset-system"), datetime.now(UTC))
+        files.write(folder, trust)
+        (folder / TOKEN_FILE).write_text("a token")
+        self.authority = folder / files.AUTHORITY_FILE
+        request.write(folder)
+        self.folder = folder
+        self._load_generator = load_generator
+        self._core = core
+        self._client_core = client_core
+        self._seconds = seconds
+
+    def round(self, subject: servers.Subject) -> Round:
+        """Start the server, measure it under each load, and end it."""
+        log = self.folder / "server.log"
+        with servers.serving(subject, self._core, self.authority, log) as server:
+            self._load(server, CONNECTIONS[-1], WARM_UP)
+            cpu = server.cpu()
+            loads = {it: self._load(server, it, self._seconds) for it in CONNECTIONS}
+            cpu = server.cpu() - cpu
+            answered = sum(it.answered for it in loads.values())
+            return Round(loads, cpu / answered * 1e6, server.pss())
+
+    def _load(self, server: servers.Server, connections: int, seconds: float) -> Load:
+        command: Sequence[str | Path] = [
+            *("taskset", "--cpu-list", str(self._client_core), self._load_generator),
+            *("-url", server.url, "-ca", self.authority, "-name", servers.NAME),
+            *("-body", self.folder / request.REVIEW),
+            *("-connections", str(connections), "-seconds", str(seconds)),
+        ]
+        return parse_load(
+            subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
+        )
+
+
+def _others_seconds() -> float:
+    """Return the CPU seconds of this machine that went into anything but this program."""
+    busy, _ = parse_busy(Path("/proc/stat").read_text())
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return busy / os.sysconf("SC_CLK_TCK") - sum(it.ru_utime + it.ru_stime for it in own)
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise NotMeasuredError(f'{name} is "{text}"; allowed: 1 to 3600')
+    return int(text)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

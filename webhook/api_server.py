@@ -1,0 +1,110 @@
+"""The two ways in which the webhook reads from the API server, as its pod's ServiceAccount.
+
+The `kubernetes` client would do the same, but to import it takes half of the webhook's memory.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+
+import urllib3
+
+from sidecar.contract import TOKEN_DIRECTORY
+from webhook import codec
+from webhook.json_patch import Json
+from webhook.settings import InvalidEnvironmentError
+
+CA_FILE: Final = "ca.crt"
+TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
+
+CONNECT_SECONDS: Final = 3.0
+READ_SECONDS: Final = 10.0
+
+OK: Final = 200
+
+
+class ApiError(Exception):
+    """Try again later: the API server did not answer as it should. The message is for the log."""
+
+
+class ApiServer:
+    """One API server. Make it only after gunicorn's fork: connections don't survive one."""
+
+    def __init__(self, base_url: str, directory: Path) -> None:
+        """Take where it is, and the directory of the CA that verifies it and of our token."""
+        self._base_url = base_url
+        self._token_file = directory / TOKEN_FILE
+        self._pool = urllib3.PoolManager(ca_certs=str(directory / CA_FILE), retries=False)
+
+    @classmethod
+    def in_cluster(cls, environment: Mapping[str, str]) -> Self:
+        """Use what the kubelet gives every container; InvalidEnvironmentError outside of one."""
+        for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+            if not environment.get(name):
+                raise InvalidEnvironmentError(f"env {name} is missing; the kubelet gives it")
+        host = environment["KUBERNETES_SERVICE_HOST"]
+        address = f"[{host}]" if ":" in host else host
+        port = environment["KUBERNETES_SERVICE_PORT"]
+        return cls(f"https://{address}:{port}", Path(TOKEN_DIRECTORY))
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Return an object or a list; ApiError where there is none to be had."""
+        try:
+            return _decoded(self._send(path, query or {}, READ_SECONDS).data)
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise ApiError(f"GET {path}: {error}") from error
+
+    def watch(self, path: str, query: Mapping[str, str], seconds: int) -> Iterator[Json]:
+        """Yield events for so many seconds, then end; ApiError where the watch ends otherwise."""
+        parameters = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
+        try:
+            response = self._send(path, parameters, seconds + 5.0, stream=True)
+            try:
+                for line in _lines(response):
+                    yield _event(_decoded(line))
+            finally:
+                response.close()
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise ApiError(f"watch of {path}: {error}") from error
+
+    def _send(
+        self, path: str, query: Mapping[str, str], seconds: float, *, stream: bool = False
+    ) -> urllib3.BaseHTTPResponse:
+        # Read each time: the kubelet renews it long before it expires.
+        token = self._token_file.read_text().strip()
+        response = self._pool.request(
+            "GET",
+            f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else ""),
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds),
+            preload_content=not stream,
+        )
+        if response.status != OK:
+            said = response.data.decode(errors="replace")[:200]
+            raise ApiError(f"GET {path}: {response.status} {said}")
+        return response
+
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    buffer = b""
+    for chunk in response.stream(None):
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        yield from lines
+
+
+def _decoded(content: bytes) -> Json:
+    try:
+        decoded: Any = codec.decode(content)
+    except ValueError as error:
+        raise ApiError(f"an answer that is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise ApiError("an answer that is no JSON object")
+    return decoded
+
+
+def _event(event: Json) -> Json:
+    if event["type"] == "ERROR":
+        status = event["object"]
+        raise ApiError(f"the watch has ended: {status.get('code')} {status.get('message')}")
+    return event
