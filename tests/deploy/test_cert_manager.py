@@ -31,7 +31,7 @@ def test_it_is_the_installation_and_what_cert_manager_is_asked_for(manifests):
 
 
 def test_no_container_makes_certificates_and_the_webhook_serves_cert_managers(manifests):
-    (deployment,) = of_kind(manifests, "Deployment")
+    deployment = named(manifests)["Deployment", "pgset-webhook"]
     pod = deployment["spec"]["template"]["spec"]
     assert not pod.get("initContainers")
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tls"]
