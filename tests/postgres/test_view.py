@@ -127,20 +127,24 @@ def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_
 def stop_checkpointer_at_work(
     connection: psycopg.Connection[TupleRow], other: psycopg.Connection[TupleRow]
 ) -> int:
-    question = "SELECT pid, wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
-    row = other.execute(question).fetchone()
-    assert row is not None
+    def pid_at_work() -> int | None:
+        row = other.execute(
+            "SELECT pid, wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+        ).fetchone()
+        assert row is not None
+        return None if row[1] in ("CheckpointerMain", "CheckpointWriteDelay") else int(row[0])
+
     for _ in range(20):
         connection.execute("UPDATE foo SET id = id + 1 WHERE id % 10 = 0")
         checkpoint = threading.Thread(target=connection.execute, args=["CHECKPOINT"], daemon=True)
         checkpoint.start()
-        time.sleep(0.02)
-        os.kill(row[0], signal.SIGSTOP)
-        row = other.execute(question).fetchone()
-        assert row is not None
-        if row[1] not in ("CheckpointerMain", "CheckpointWriteDelay"):
-            return int(row[0])
-        os.kill(row[0], signal.SIGCONT)
+        while checkpoint.is_alive():
+            if (pid := pid_at_work()) is not None:
+                os.kill(pid, signal.SIGSTOP)
+                # It may have ended between the answer and the signal.
+                if pid_at_work() is not None:
+                    return pid
+                os.kill(pid, signal.SIGCONT)
         checkpoint.join()
     raise AssertionError("the checkpointer was never met at work")
 
