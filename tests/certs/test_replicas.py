@@ -242,7 +242,7 @@ def test_a_broken_rule_is_found_out(monkeypatch, place, mutant):
     monkeypatch.setattr(place, mutant)
     search = settings(
         SETTINGS,
-        max_examples=600,
+        max_examples=4000,
         derandomize=True,
         phases=[Phase.generate],
         report_multiple_bugs=False,
