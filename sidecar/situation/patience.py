@@ -57,5 +57,9 @@ READS_PATIENCE: Final = 5.0
 REATTACH_PATIENCE: Final = 10.0
 """Seconds in which a standby that does not stream may still find its way by itself."""
 
+RESTART_PATIENCE: Final = 3.0
+"""Seconds in which the kubelet restarts a container; where it does not, it backs off, for 10 s and
+more."""
+
 LEAVING_PATIENCE: Final = 1.0
 """Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""

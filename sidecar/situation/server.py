@@ -3,7 +3,11 @@
 from sidecar.observation import DataState, Observation, ServerState
 from sidecar.settings import Settings
 from sidecar.situation.lease import LeaseWords
-from sidecar.situation.patience import REATTACH_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.patience import (
+    REATTACH_PATIENCE,
+    RESTART_PATIENCE,
+    UNWELL_PATIENCE,
+)
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
 
@@ -93,6 +97,11 @@ class ServerWords(LeaseWords):
     def down_for_too_long(self) -> bool:
         """It had its chance to be restarted and to recover."""
         return self.in_this_state_for > self.settings.ttl
+
+    @property
+    def is_not_restarted(self) -> bool:
+        """No process is left, and the kubelet has had the time that it takes to start one."""
+        return self.has_stopped and self.in_this_state_for > RESTART_PATIENCE
 
     @property
     def is_unwell(self) -> bool:

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, Refuse, ReleaseLease, RemoveStandbySignal
+from sidecar.action import (
+    Action,
+    Attention,
+    DeleteOwnPod,
+    Refuse,
+    ReleaseLease,
+    RemoveStandbySignal,
+)
 from sidecar.situation import Situation
 from sidecar.situation.patience import LEAVING_PATIENCE
 from sidecar.table.steps import (
@@ -39,6 +46,11 @@ def _wait_for_server(s: Situation) -> Iterator[Action]:
     labelled = s.my_pod is not None and s.my_pod.role == s.settings.primary_value
     if not s.recorded_as_holder and not (s.has_stopped and was_primary and labelled):
         yield from own_role(s, None)
+
+
+def _come_back(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield DeleteOwnPod(reclone=False)
 
 
 def _fail_switchover(s: Situation) -> Iterator[Action]:
@@ -97,6 +109,19 @@ NOT_SERVING: Final = (
         lambda s: s.has_stopped and s.is_leaving,
         renew,
         "this pod was deleted and its PostgreSQL has stopped",
+    ),
+    Row(
+        "Returning",
+        lambda s: (
+            s.is_not_restarted
+            and s.recorded_as_holder
+            and s.set_has_data
+            and not (s.is_alone or s.is_leaving or s.is_paused or s.down_for_too_long)
+        ),
+        _come_back,
+        "PostgreSQL here has what nobody else has, and is not restarted: the pod is deleted, so "
+        "that it comes back sooner",
+        Attention.WARNING,
     ),
     Row(
         "GivingUp",

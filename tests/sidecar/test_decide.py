@@ -620,6 +620,36 @@ def test_after_a_cold_start_with_every_member_heard_the_one_furthest_ahead_leads
     assert decide(heard, SETTINGS).situation == "TakingLease"
 
 
+class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
+    """The kubelet backs off for 10 s and more; a new pod is there in half of that."""
+
+    GONE = replace(LEADER, postgres=replace(DOWN, since=NOW - 3.5))
+
+    def test_it_gets_a_new_pod(self) -> None:
+        decision = decide(self.GONE, SETTINGS)
+        assert decision.situation == "Returning"
+        assert decision.actions[-1] == DeleteOwnPod(reclone=False)
+
+    def test_which_is_the_one_that_the_lease_is_left_to(self) -> None:
+        leaving = replace(LEADER_PODS[0], deleting=True)
+        deleted = replace(self.GONE, pods=(leaving, *LEADER_PODS[1:]))
+        assert situation_and_actions(deleted) == ("Vacating", (ReleaseLease("orders-0"),))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"postgres": replace(DOWN, since=NOW - 2)},
+            {"postgres": replace(DOWN, since=NOW - 3.5, alive=True)},
+            {"postgres": replace(DOWN, since=NOW - 11)},
+            {"lease": lease(replace(RECORD, members=("orders-0",)))},
+            {"paused": True},
+        ],
+        ids=["just-now", "still-running", "for-too-long", "alone", "paused"],
+    )
+    def test_but_not(self, changes: dict[str, Any]) -> None:
+        assert decide(replace(self.GONE, **changes), SETTINGS).situation != "Returning"
+
+
 def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:
     dead = replace(LEADER, postgres=replace(DOWN, since=NOW - 11))
     assert situation_and_actions(dead)[0] == "GivingUp"
