@@ -143,7 +143,8 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
     if observation.lease is None or observation.bootstrap.data is None:
         return False
     return (
-        (s.nobody_holds and not s.is_the_heir)
+        # An heir has no need to ask, unless it is by a Lease that tells nothing of the set.
+        (s.nobody_holds and not (s.is_the_heir and s.set_has_data))
         or (s.holds_lease and s.has_no_data)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
         or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))
