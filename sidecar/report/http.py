@@ -48,9 +48,8 @@ class Application:
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
             "/liveness": lambda _: self._yes_or_no(self._turns()),
             "/healthz": lambda _: self._yes_or_no(True),
-            "/readyz": lambda _: self._about(
-                lambda s: s.observation.postgres.state is not ServerState.DOWN
-            ),
+            # The kubelet, who asks these three again and again, wants the code alone.
+            "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
             "/primary": lambda _: self._about(is_primary),
             "/replica": self._replica,
             "/sync": lambda _: self._about(is_in_sync),
@@ -114,6 +113,10 @@ class Application:
             return Answer.of(400, {"error": f'parameter lag: {error.allowed}; not "{error.value}"'})
         limit = self._settings.max_lag if max_lag is None else max_lag
         return self._about(lambda snapshot: is_replica(snapshot, limit))
+
+    def _accepts_connections(self) -> bool:
+        newest = self._reporter.newest()
+        return newest is not None and newest.observation.postgres.state is not ServerState.DOWN
 
     def _about(
         self,

@@ -110,7 +110,7 @@ def test_codes(snapshot: Snapshot | None, codes: tuple[int, ...]) -> None:
     assert tuple(code(snapshot, path) for path in paths) == codes
 
 
-@pytest.mark.parametrize("path", ["/primary", "/replica", "/readyz"])
+@pytest.mark.parametrize("path", ["/primary", "/replica"])
 def test_yes_and_no_both_come_with_the_status(path: str) -> None:
     snapshots = (LEADING, STOPPED)
     answers = [application(snapshot).answer("GET", path, "") for snapshot in snapshots]
