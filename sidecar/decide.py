@@ -64,8 +64,8 @@ def _never_writable_again(s: Situation) -> Iterator[Action]:
     """Rule 1, before anything that may fail: the next start of this server is read-only."""
     has_run = (s.is_writable or s.is_down) and not s.is_bootstrapping
     # Where the data has vanished there is nothing to start, and the file would only be in the way.
-    is_ours = not s.seen.bootstrap.vanished and not s.is_left_writable
-    if has_run and is_ours and not s.seen.postgres.standby_signal:
+    is_wanted = not (s.seen.bootstrap.vanished or s.is_left_writable)
+    if has_run and is_wanted and not s.seen.postgres.standby_signal:
         yield PutStandbySignal()
 
 

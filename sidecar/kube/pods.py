@@ -1,17 +1,37 @@
 """The set's pods and their StatefulSet: who there is, what is wanted, and role labels."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sidecar import contract
 from sidecar.action import SetRole
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.mirror import Mirror
 from sidecar.observation import Identity, Pod
-from sidecar.settings import Settings
+from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
 
 REVISION_LABEL = "controller-revision-hash"
 """By the StatefulSet controller: the template that a pod was made from."""
+
+
+def is_paused(statefulset: Json | None) -> bool:
+    """Tell whether the set is paused; what is neither yes nor no is no."""
+    try:
+        return statefulset is not None and parse_paused(_annotations(statefulset))
+    except InvalidSettingError:
+        return False
+
+
+def is_opted_out(statefulset: Json | None) -> bool:
+    """Tell whether it does not opt in; what is neither yes nor no takes nothing back."""
+    try:
+        return statefulset is not None and not parse_enabled(_annotations(statefulset))
+    except InvalidSettingError:
+        return False
+
+
+def _annotations(statefulset: Json) -> Mapping[str, str]:
+    return statefulset["metadata"].get("annotations") or {}
 
 
 class Pods:
@@ -74,12 +94,11 @@ class Pods:
 
     def paused(self) -> bool:
         """Tell whether the operator wants no failover; what is neither yes nor no is no."""
-        return self._annotation(contract.PAUSED) == "true"
+        return is_paused(self._watched_statefulset())
 
     def opted_out(self) -> bool:
         """Tell whether the StatefulSet is there and does not opt in any more."""
-        there = self._watched_statefulset() is not None
-        return there and self._annotation(contract.ENABLED) != "true"
+        return is_opted_out(self._watched_statefulset())
 
     def set_role(self, action: SetRole) -> None:
         """Write one pod's role label; a pod of that name in another life is left alone."""
@@ -99,11 +118,6 @@ class Pods:
     def delete(self, me: Identity) -> None:
         """Delete this pod, in this life of it. Raises ApiError; NotFoundError where it is gone."""
         self._client.delete(f"{self._collection}/{me.name}", me.uid)
-
-    def _annotation(self, name: str) -> str | None:
-        statefulset = self._watched_statefulset() or {"metadata": {}}
-        value: str | None = (statefulset["metadata"].get("annotations") or {}).get(name)
-        return value
 
     def _watched_statefulset(self) -> Json | None:
         return (self._statefulset.objects() or {}).get(self._settings.set_name)

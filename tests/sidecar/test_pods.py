@@ -1,0 +1,39 @@
+"""What a StatefulSet's annotations say to its sidecars."""
+
+import pytest
+
+from sidecar.contract import ENABLED, PAUSED
+from sidecar.kube.client import Json
+from sidecar.kube.pods import is_opted_out, is_paused
+
+
+def statefulset(annotations: dict[str, str] | None) -> Json:
+    return {"metadata": {} if annotations is None else {"annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({ENABLED: "true"}, False),
+        ({ENABLED: "false"}, True),
+        ({}, True),
+        (None, True),
+        # The webhook denies it, but may be away: a slip of the pen must not end a set.
+        ({ENABLED: "yes"}, False),
+    ],
+)
+def test_who_takes_the_annotation_away_or_says_no_has_opted_out(
+    annotations: dict[str, str] | None, expected: bool
+) -> None:
+    assert is_opted_out(statefulset(annotations)) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("true", True), ("false", False), ("perhaps", False)]
+)
+def test_only_a_clear_yes_is_a_pause(value: str, expected: bool) -> None:
+    assert is_paused(statefulset({PAUSED: value})) is expected
+
+
+def test_a_statefulset_that_is_gone_or_not_yet_seen_says_neither() -> None:
+    assert (is_opted_out(None), is_paused(None)) == (False, False)
