@@ -7,13 +7,15 @@ merge patch of a MutatingWebhookConfiguration.
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
+
+from tests.support.api_server import RefusalError, client_of
 
 SECRETS = "/api/v1/namespaces/pgset-system/secrets"
 SECRET = f"{SECRETS}/pgset-webhook-tls"
@@ -21,16 +23,6 @@ CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 CONFIGURATION = f"{CONFIGURATIONS}/pgset"
 
 Json = dict[str, Any]
-
-POLL_SECONDS = 0.01
-"""How soon the server notices that it is to end."""
-
-
-class RefusalError(Exception):
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class ApiServer:
@@ -126,23 +118,9 @@ def registration(*names: str) -> Json:
     }
 
 
-@contextmanager
-def serving(api: ApiServer) -> Iterator[client.ApiClient]:
+def serving(api: ApiServer) -> AbstractContextManager[client.ApiClient]:
     """Serve on loopback; gives a client of the `kubernetes` library that talks to it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
-    thread.start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
-    try:
-        with client.ApiClient(configuration) as api_client:
-            yield api_client
-            api_client.rest_client.pool_manager.clear()
-    finally:
-        server.shutdown()
-        api.end_watch()
-        server.server_close()
-        thread.join()
+    return client_of(type("Handler", (_Handler,), {"api": api}), before_close=api.end_watch)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,26 +4,16 @@ It knows what the caretaker asks for, and answers the rest with 404.
 """
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
 
+from tests.support.api_server import RefusalError, client_of
+
 Json = dict[str, Any]
-
-POLL_SECONDS = 0.01
-"""How soon the server notices that it is to end."""
-
-
-class RefusalError(Exception):
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class ApiServer:
@@ -140,23 +130,9 @@ def _selected_by(labels: dict[str, str], rule: str) -> bool:
     return labels.get(key) == value if value else key in labels
 
 
-@contextmanager
-def serving(api: ApiServer) -> Iterator[client.ApiClient]:
+def serving(api: ApiServer) -> AbstractContextManager[client.ApiClient]:
     """Serve on loopback; gives a client of the `kubernetes` library that talks to it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
-    thread.start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
-    configuration.client_side_validation = False
-    try:
-        with client.ApiClient(configuration) as api_client:
-            yield api_client
-            api_client.rest_client.pool_manager.clear()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return client_of(_handler(api), validates=False)
 
 
 def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
