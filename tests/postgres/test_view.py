@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from sidecar.observation import ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import REPLICATION_ROLE
+from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, wait_until
 from tests.support.standby import Connect, clone, session, wait_for
@@ -62,6 +63,37 @@ def test_a_follower_is_heard_every_second_until_it_is_silent(
     assert [follower.name for follower in view.followers] == ["orders-1"]
     assert view.followers_heard_at is not None
     assert view.followers_heard_at <= silent_from + 1.0
+
+
+@pytest.mark.usefixtures("primary")
+def test_followers_that_fall_silent_wake_the_loop_once(database: Database) -> None:
+    """It looks every two seconds only: a cut-off has to be noticed sooner."""
+    woken: list[float] = []
+    watching = Server(
+        Credentials("postgres", "secret"),
+        clock=time.monotonic,
+        on_change=lambda: woken.append(time.monotonic()),
+        port=database.port,
+    )
+    watching.start()
+    pids: tuple[int, ...] = ()
+    try:
+        standby = follow(database, "orders-1")
+        wait_until(lambda: follower_names(watching) == ["orders-1"], "the follower")
+        time.sleep(2.5)
+        pids = process.processes(standby.directory)
+        woken.clear()
+        silent_from = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4.5)
+    finally:
+        watching.stop()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert len(woken) == 1
+    # Its last word may be up to a second old by then.
+    assert 0.4 < woken[0] - silent_from < 4.0
 
 
 def test_only_who_streams_by_the_replication_role_is_a_follower(
