@@ -212,7 +212,7 @@ def _load_changed_images() -> None:
 def _load(it: Node, archives: image_store.Archives) -> None:
     root = it.own(host.CONTAINERD_ROOT)
     for reference, archive in image_store.missing(root, archives).items():
-        run([*it.enter(), *image_store.import_command(archive)])
+        image_store.load(reference, archive, [*it.enter(), packages.node_programs() / "ctr"])
         say(f"{it.plan.name}: loaded {reference}")
     image_store.note(root, archives)
 

@@ -64,16 +64,15 @@ def note(contents: Path, archives: Archives) -> None:
     fresh.rename(contents / _CONTENTS)
 
 
-def import_command(archive: Path, *options: str) -> Command:
-    """The command that imports an archive into a running containerd."""
-    return [
-        packages.node_programs() / "ctr",
-        *options,
-        f"--namespace={_NAMESPACE}",
-        "images",
-        "import",
-        archive,
-    ]
+def load(reference: str, archive: Path, ctr: Command) -> None:
+    """Put an archive's image in the place of the one of that name, in a running containerd.
+
+    The old one goes first, with all that only it needs. Replaced by the import instead, its
+    layers are swept up while the import counts on those that both share, which then fails.
+    """
+    images: Command = [*ctr, f"--namespace={_NAMESPACE}", "images"]
+    run([*images, "remove", "--sync", reference])
+    run([*images, "import", archive])
 
 
 def _folder() -> Path:
@@ -98,7 +97,7 @@ def _make_template(target: Path, archives: Archives) -> None:
     with _running_containerd(partial) as address:
         for reference, archive in wanted.items():
             say(f"importing {reference}")
-            run(import_command(archive, f"--address={address}"))
+            load(reference, archive, [packages.node_programs() / "ctr", f"--address={address}"])
     note(partial, archives)
     partial.rename(target)
 
