@@ -7,6 +7,8 @@ import argparse
 import logging
 import signal
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,12 @@ RETRY: Final = timedelta(seconds=1)
 AFTER_CHANGE_SECONDS: Final = 0.1
 """Between two rounds at the least, however fast somebody else writes."""
 
+CLOCK_LOOK_SECONDS: Final = 0.25
+"""How soon a clock that was set is noticed: what has expired by it can't wait for a round."""
+
+STEP_SECONDS: Final = 1.0
+"""From here on a clock was set; below, it is being slewed."""
+
 _log = logging.getLogger("certs")
 
 
@@ -48,15 +56,22 @@ def main() -> None:
     run(_api_client(), arguments, lifetimes, stop, wake)
 
 
+def wall_clock() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
 def run(
     api: client.ApiClient,
     arguments: argparse.Namespace,
     lifetimes: Lifetimes,
     stop: threading.Event,
     wake: threading.Event,
+    *,
+    now: Callable[[], datetime] = wall_clock,
 ) -> None:
     """Do round after round until `stop`; `wake` ends the pause between two."""
-    adapters = _adapters(arguments, api)
+    adapters = _adapters(arguments, api, now)
     upkeep = Upkeep(adapters, service_names(arguments.service, arguments.namespace), lifetimes)
     metrics = Metrics(arguments.directory)
     registrations = client.AdmissionregistrationV1Api(api)
@@ -67,8 +82,20 @@ def run(
             return
         well = checked(upkeep, adapters, metrics)
         pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
-        wake.wait(pause.total_seconds())
+        _pause(pause.total_seconds(), wake, now)
         stop.wait(AFTER_CHANGE_SECONDS)
+
+
+def _pause(seconds: float, wake: threading.Event, now: Callable[[], datetime]) -> None:
+    """Return when the time is over, at a wake, or soon after the wall clock was set."""
+    end, offset = time.monotonic() + seconds, _offset(now)
+    while (left := end - time.monotonic()) > 0 and abs(_offset(now) - offset) < STEP_SECONDS:
+        if wake.wait(min(left, CLOCK_LOOK_SECONDS)):
+            return
+
+
+def _offset(now: Callable[[], datetime]) -> float:
+    return now().timestamp() - time.monotonic()
 
 
 def _stop_by_signal(stop: threading.Event, wake: threading.Event) -> None:
@@ -97,14 +124,16 @@ def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
     return well
 
 
-def _adapters(arguments: argparse.Namespace, api: client.ApiClient) -> Adapters:
+def _adapters(
+    arguments: argparse.Namespace, api: client.ApiClient, now: Callable[[], datetime]
+) -> Adapters:
     return Adapters(
         store=SecretStore(client.CoreV1Api(api), arguments.namespace, arguments.secret),
         registrations=Registrations(
             client.AdmissionregistrationV1Api(api), arguments.configuration
         ),
         files=Files(arguments.directory),
-        now=lambda: datetime.now(UTC),
+        now=now,
     )
 
 

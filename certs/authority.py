@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certs.lifetimes import DEFAULT
 
 CLOCK_SKEW: Final = timedelta(hours=1)
-"""Certificates are valid from this long before they are made: a node's clock may be behind."""
+"""A first CA is valid from this long before it is made: another node's clock may be behind."""
 
 MAX_COMMON_NAME: Final = 64
 """Characters (X.520's ub-common-name); verifiers go by the alternative names anyway."""
@@ -42,12 +42,20 @@ class Pair:
     key: bytes
 
 
-def make_authority(now: datetime, life: timedelta = DEFAULT.authority) -> Pair:
-    """Make a self-signed CA that may sign leaves only; `now` is timezone-aware."""
+def make_authority(
+    now: datetime, life: timedelta = DEFAULT.authority, predecessor: Pair | None = None
+) -> Pair:
+    """Make a self-signed CA that may sign leaves only; `now` is timezone-aware.
+
+    It is valid from when its predecessor was: the clock that makes it may be ahead of those
+    that it is judged by, or be set back afterwards.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("pgset webhook CA")
     certificate = (
-        _builder(name, name, key, now, now + life)
+        _builder(name, name, key, now)
+        .not_valid_before(_valid_from(now, predecessor))
+        .not_valid_after(now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -59,7 +67,7 @@ def make_authority(now: datetime, life: timedelta = DEFAULT.authority) -> Pair:
 def make_leaf(
     authority: Pair, names: Sequence[str], now: datetime, life: timedelta = DEFAULT.leaf
 ) -> Pair:
-    """Make a serving certificate for DNS `names`, which ends no later than its CA.
+    """Make a serving certificate for DNS `names`, valid from when its CA is, and never longer.
 
     Raises one of UNREADABLE where the authority's PEM can't be read.
     """
@@ -68,7 +76,9 @@ def make_leaf(
     end = min(now + life, signer.not_valid_after_utc)
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     certificate = (
-        _builder(_name(names[0][:MAX_COMMON_NAME]), signer.subject, key, now, end)
+        _builder(_name(names[0][:MAX_COMMON_NAME]), signer.subject, key, now)
+        .not_valid_before(signer.not_valid_before_utc)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -97,8 +107,13 @@ def read(pair: Pair) -> tuple[x509.Certificate, PrivateKey]:
 
 
 def made_at(certificate: x509.Certificate) -> datetime:
-    """Return when a certificate was made, as far as one of ours tells it."""
-    return certificate.not_valid_before_utc + CLOCK_SKEW
+    """Return when a certificate was made, by the clock of its maker."""
+    try:
+        period = certificate.extensions.get_extension_for_class(x509.PrivateKeyUsagePeriod).value
+    except UNREADABLE:
+        return certificate.not_valid_before_utc
+    made = period.not_before
+    return made.replace(tzinfo=UTC) if made is not None else certificate.not_valid_before_utc
 
 
 def service_names(service: str, namespace: str) -> tuple[str, ...]:
@@ -107,17 +122,26 @@ def service_names(service: str, namespace: str) -> tuple[str, ...]:
     return (full, f"{full}.cluster.local", f"{service}.{namespace}", service)
 
 
+def _valid_from(now: datetime, predecessor: Pair | None) -> datetime:
+    earliest = now - CLOCK_SKEW
+    try:
+        return min(earliest, read(predecessor)[0].not_valid_before_utc) if predecessor else earliest
+    except UNREADABLE:
+        return earliest
+
+
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime, end: datetime
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime
 ) -> x509.CertificateBuilder:
+    # Its own dates tell how long it is trusted; this, since when its key is used.
+    made = x509.PrivateKeyUsagePeriod(not_before=now.astimezone(UTC), not_after=None)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(end)
+        .add_extension(made, critical=False)
     )
 
 

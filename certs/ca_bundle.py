@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from certs.authority import made_at
 from certs.rotation import Authorities, authorities_in
 from certs.secret_store import ReadAgainError
 
@@ -87,5 +88,5 @@ def _bundle(webhook: client.V1MutatingWebhook) -> Authorities:
 
 def pem(authorities: Authorities) -> bytes:
     """Return the CAs, newest first, so that a person who looks sees what is coming."""
-    newest_first = sorted(authorities, key=lambda it: it.not_valid_before_utc, reverse=True)
+    newest_first = sorted(authorities, key=made_at, reverse=True)
     return b"".join(it.public_bytes(Encoding.PEM) for it in newest_first)

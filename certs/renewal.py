@@ -32,7 +32,8 @@ def renewed(
     """
     reason = authority_fault(stored, now) or _authority_due(stored, now, lifetimes)
     if stored is None or reason:
-        authority = make_authority(now, lifetimes.authority)
+        predecessor = stored.authority if stored is not None else None
+        authority = make_authority(now, lifetimes.authority, predecessor)
         return Trust(authority, make_leaf(authority, names, now, lifetimes.leaf)), reason
     reason = leaf_fault(stored, names, now, lifetimes)
     if reason:

@@ -19,8 +19,10 @@ it. Three rules make it safe with any number of replicas:
 * That time is measured without a wall clock, by the one that looks. A new process begins at
   0, and so does one whose round has failed: the others may have been as blind.
 
-What has expired is not worth a wait: its successor is served as soon as the caBundles are
-seen to hold its CA. Nor is there one while they hold no other CA, as when a replica starts.
+Where the CA itself has expired, nothing is worth a wait: the new leaf is served as soon as the
+caBundles are seen to hold its CA. An expired leaf alone says less (it may be this node's clock
+that is ahead), and its successor is of the same CA anyway. Nor is there a wait while the
+caBundles hold no other CA, as when a replica starts.
 """
 
 from collections.abc import Sequence
@@ -116,7 +118,7 @@ def served_of(trust: Trust) -> Served:
 def _base(seen: Observation) -> Trust | None:
     """What to go on with: a lost or broken Secret is put back, which changes nobody's trust."""
     usable = (it for it in (seen.stored, seen.held) if not authority_fault(it, seen.now))
-    return next(usable, None)
+    return next(usable, seen.stored or seen.held)
 
 
 def _wanted(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> Authorities:
@@ -135,7 +137,7 @@ def _is_early(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> bool:
     if seen.served is None:
         return True
     is_known = seen.served.authority == trust.authority.certificate
-    return not is_known and not has_ended(seen.served.leaf.certificate, seen.now)
+    return not is_known and not has_ended(seen.served.authority, seen.now)
 
 
 def authorities_in(pem: bytes) -> Authorities:

@@ -24,7 +24,7 @@ from certs.secret_store import ReadAgainError, Stored
 from certs.upkeep import Adapters, Upkeep
 
 LIFETIMES = Lifetimes(
-    authority=timedelta(seconds=9000),
+    authority=timedelta(seconds=15000),
     leaf=timedelta(seconds=3000),
     overlap=timedelta(seconds=300),
     settle=timedelta(seconds=5),
@@ -117,6 +117,8 @@ class Replica:
         self.healed = -LAG
         """When the test saw it well again after what nobody can prevent."""
         self.stale = 0.0
+        self.ahead = timedelta()
+        """How much later it is by this node's clock than by those of the API servers."""
         self._thread: threading.Thread | None = None
         self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
         self._crashing = False
@@ -164,7 +166,7 @@ class Replica:
             store=self,
             registrations=_Registrations(self),
             files=_Files(self),
-            now=self.clock.wall,
+            now=lambda: self.clock.wall() + self.ahead,
             monotonic=lambda: self.clock.monotonic,
         )
         self._upkeep = Upkeep(adapters, NAMES, LIFETIMES)

@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
-from certs.__main__ import argument_parser, lifetimes_of, run
+from certs.__main__ import argument_parser, lifetimes_of, run, wall_clock
 from certs.lifetimes import DEFAULT
 from tests.certs.api_server import CONFIGURATION, ApiServer, registration, serving
 
@@ -35,29 +37,58 @@ def test_a_bad_time_ends_the_start_with_a_sentence(argument, sentence):
     assert sentence in run.stderr.splitlines()[-1]
 
 
-def test_a_blanked_ca_bundle_is_written_again_without_waiting_for_the_next_round(tmp_path):
-    api = ApiServer()
+SELDOM = replace(DEFAULT, interval=timedelta(seconds=10 * WITHIN))
+
+
+@contextmanager
+def running(api, directory, now=wall_clock):
+    """Have certs keep the trust in rounds that come too seldom for a test."""
     api.objects[CONFIGURATION] = registration("statefulsets.pgset.dev", "pods.pgset.dev")
     arguments = argument_parser().parse_args(
-        ["--namespace=pgset-system", f"--directory={tmp_path}"]
+        ["--namespace=pgset-system", f"--directory={directory}"]
     )
-    seldom = replace(DEFAULT, interval=timedelta(seconds=10 * WITHIN))
     stop, wake = threading.Event(), threading.Event()
+    with serving(api) as api_client:
+        thread = threading.Thread(
+            target=run, args=(api_client, arguments, SELDOM, stop, wake), kwargs={"now": now}
+        )
+        thread.start()
+        try:
+            wait_until((directory / "ca.crt").exists)
+            yield
+        finally:
+            stop.set()
+            wake.set()
+            thread.join()
+
+
+def test_a_blanked_ca_bundle_is_written_again_without_waiting_for_the_next_round(tmp_path):
+    api = ApiServer()
 
     def bundle():
         return api.objects[CONFIGURATION]["webhooks"][1]["clientConfig"].get("caBundle")
 
-    with serving(api) as api_client:
-        thread = threading.Thread(target=run, args=(api_client, arguments, seldom, stop, wake))
-        thread.start()
-        wait_until((tmp_path / "ca.crt").exists)
+    with running(api, tmp_path):
         published = bundle()
         blank = {"name": "pods.pgset.dev", "clientConfig": {"caBundle": ""}}
         api.patch(CONFIGURATION, {"metadata": {}, "webhooks": [blank]})
         wait_until(lambda: bundle() == published)
-        stop.set()
-        wake.set()
-        thread.join()
+
+
+@pytest.mark.parametrize("days", [366, 4000])
+def test_what_expires_by_a_clock_that_is_set_is_replaced_without_waiting_for_the_next_round(
+    tmp_path, days
+):
+    stepped = [timedelta()]
+
+    def served():
+        return x509.load_pem_x509_certificate((tmp_path / "tls.crt").read_bytes())
+
+    with running(ApiServer(), tmp_path, now=lambda: wall_clock() + stepped[0]):
+        wait_until((tmp_path / "certs.prom").exists)
+        stepped[0] = timedelta(days=days)
+        wait_until(lambda: served().not_valid_after_utc > wall_clock() + stepped[0])
+        assert served().not_valid_before_utc < wall_clock()
 
 
 def wait_until(claim):

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from certs.authority import CLOCK_SKEW
 from certs.renewal import renewed
 from certs.rotation import Publish, Serve, authorities_in, decide, served_of
 from tests.certs.replicas import (
@@ -105,6 +106,15 @@ class Replicas(RuleBasedStateMachine):
         self.clock.monotonic += seconds
         self.back_at = self.clock.monotonic
         self.server.is_away = False
+
+    @rule(index=st.integers(0, 2), lives=st.sampled_from([0, 1.5]))
+    def set_a_nodes_clock(self, index, lives):
+        """Ahead of the others, or right again.
+
+        By a clock that is past the end of every CA, the API servers' own certificates have
+        ended too: that node changes nothing.
+        """
+        self.one(index).ahead = LIFETIMES.leaf * lives
 
     # ── The Secret ────────────────────────────────────────────────────────────────────────
 
@@ -202,7 +212,7 @@ def test_whatever_happens_who_is_called_is_trusted_and_all_come_to_agree():
     run_state_machine_as_test(Replicas, settings=SETTINGS)
 
 
-# ── Each rule of `rotation`, broken ───────────────────────────────────────────────────────
+# ── Each rule, broken ─────────────────────────────────────────────────────────────────────
 
 
 def without_settling(seen, names, lifetimes):
@@ -227,16 +237,21 @@ def publish_whatever_was_written_meanwhile(registrations, authorities, _read):
     registrations.replica.server.bundles.write(dict.fromkeys(WEBHOOKS, authorities))
 
 
+def valid_from_when_it_was_made(now, _predecessor):
+    return now - CLOCK_SKEW
+
+
 @pytest.mark.simulate
 @pytest.mark.parametrize(
     ("place", "mutant"),
     [
+        ("certs.authority._valid_from", valid_from_when_it_was_made),
         ("certs.upkeep.decide", without_settling),
         ("certs.upkeep.decide", without_overlap),
         ("certs.upkeep.decide", serving_first),
         ("tests.certs.replicas._Registrations.publish", publish_whatever_was_written_meanwhile),
     ],
-    ids=["settle", "overlap", "order", "versions"],
+    ids=["validity", "settle", "overlap", "order", "versions"],
 )
 def test_a_broken_rule_is_found_out(monkeypatch, place, mutant):
     monkeypatch.setattr(place, mutant)

@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
@@ -11,9 +12,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from certs.authority import made_at
 from deploy.local import cluster, paths
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import DEPLOY, document
 from tests.deploy.test_admission import pod
 
 pytestmark = pytest.mark.cluster
@@ -26,6 +28,23 @@ REPLICAS = 2
 ROTATES_WITHIN = 120.0
 """Seconds: a CA is due 40 s after it was made, and its predecessor goes about 15 s later."""
 HEALS_WITHIN = 30.0
+AHEAD = 60.0
+"""Seconds by which a clock is set ahead: two lives of a leaf, and no CA's."""
+AHEAD_FILE = "/etc/pgset/tls/ahead"
+WITH_A_CLOCK_TO_SET = f"""
+import datetime, pathlib
+import certs.__main__ as certs
+
+class Settable(datetime.datetime):
+    @classmethod
+    def now(cls, timezone=None):
+        file = pathlib.Path({AHEAD_FILE!r})
+        ahead = float(file.read_text() or 0) if file.exists() else 0
+        return datetime.datetime.now(timezone) + datetime.timedelta(seconds=ahead)
+
+certs.datetime = Settable
+certs.main()
+"""
 PAUSE = 0.05
 """Seconds between two admissions of one thread."""
 
@@ -104,13 +123,10 @@ def api_client():
 @pytest.fixture(scope="module", autouse=True)
 def short_lives(api_client):
     system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
-    command = "/spec/template/spec/initContainers/0/command/-"
-    patch = [{"op": "add", "path": command, "value": argument} for argument in TIMES]
     kubectl("create", "namespace", NAMESPACE)
     kubectl("create", "serviceaccount", "pgset-sa")
     system("apply", "-k", str(DEPLOY))
-    system("patch", DEPLOYMENT, "--type=json", "--patch", json.dumps(patch))
-    all_replaced()
+    set_command(("-m", "certs"), TIMES)
     yield
     kubectl("delete", "namespace", NAMESPACE)
     system("apply", "-k", str(DEPLOY))
@@ -119,6 +135,16 @@ def short_lives(api_client):
     registrations = client.AdmissionregistrationV1Api(api_client)
     wait_until(lambda: newest_lives_for_days(registrations), ROTATES_WITHIN)
     time.sleep(15)
+
+
+def set_command(start, arguments):
+    """Have certs started otherwise than the manifest says, with more arguments."""
+    (container,) = document("base/deployment.yaml")["spec"]["template"]["spec"]["initContainers"]
+    python, _, _, *given = container["command"]
+    command = {"name": container["name"], "command": [python, *start, *given, *arguments]}
+    patch = {"spec": {"template": {"spec": {"initContainers": [command]}}}}
+    Kubectl(SYSTEM)("patch", DEPLOYMENT, "--patch", json.dumps(patch))
+    all_replaced()
 
 
 def all_replaced():
@@ -130,7 +156,7 @@ def newest_lives_for_days(registrations):
     configuration = registrations.read_mutating_webhook_configuration("pgset")
     bundle = base64.b64decode(configuration.webhooks[0].client_config.ca_bundle)
     newest = x509.load_pem_x509_certificates(bundle)[0]
-    return (newest.not_valid_after_utc - newest.not_valid_before_utc).days > 1
+    return (newest.not_valid_after_utc - made_at(newest)).days > 1
 
 
 @pytest.fixture
@@ -170,5 +196,64 @@ def test_a_rolling_update_fails_no_admission(api_client):
     with Admissions(client.CoreV1Api(api_client)) as admissions:
         Kubectl(SYSTEM)("rollout", "restart", DEPLOYMENT)
         all_replaced()
+    assert admissions.failures == []
+    assert admissions.admitted > 100
+
+
+def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_client):
+    system = Kubectl(SYSTEM)
+    registrations = client.AdmissionregistrationV1Api(api_client)
+
+    def bundles():
+        configuration = registrations.read_mutating_webhook_configuration("pgset")
+        return [webhook.client_config.ca_bundle for webhook in configuration.webhooks]
+
+    blank = [{"op": "remove", "path": f"/webhooks/{it}/clientConfig/caBundle"} for it in (0, 1)]
+    with Admissions(client.CoreV1Api(api_client)) as admissions:
+        for _ in range(3):
+            system(
+                *("patch", "mutatingwebhookconfiguration/pgset", "--type=json"),
+                *("--patch", json.dumps(blank)),
+            )
+            wait_until(lambda: all(bundles()), HEALS_WITHIN)
+            # The API server learns of it by its own watch.
+            time.sleep(2)
+            admissions.failures.clear()
+            time.sleep(2)
+            assert admissions.failures == []
+
+
+@pytest.fixture
+def clocks_to_set():
+    set_command(("-c", WITH_A_CLOCK_TO_SET), (*TIMES, f"--ca-life={10 * AHEAD}s"))
+
+
+def set_clock(pod, ahead):
+    Kubectl(SYSTEM)("exec", pod, "-c", "certs", "--", "sh", "-c", f"echo {ahead} > {AHEAD_FILE}")
+
+
+def served(pod):
+    pem = Kubectl(SYSTEM)("exec", pod, "-c", "certs", "--", "cat", "/etc/pgset/tls/tls.crt")
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def made_in_the_future(pod):
+    return (made_at(served(pod)) - datetime.now(UTC)).total_seconds() > AHEAD / 2
+
+
+@pytest.mark.usefixtures("clocks_to_set")
+def test_a_clock_stepped_past_expiry_and_back_fails_no_admission(api_client):
+    first, second = webhook_pods()
+    with Admissions(client.CoreV1Api(api_client)) as admissions:
+        for ahead_of_the_others in (first, second):
+            set_clock(ahead_of_the_others, AHEAD)
+            wait_until(lambda: made_in_the_future(first), HEALS_WITHIN)
+            wait_until(lambda: made_in_the_future(second), HEALS_WITHIN)
+            time.sleep(2)
+            set_clock(ahead_of_the_others, 0)
+            time.sleep(2)
+        for pod_ahead in (first, second):
+            set_clock(pod_ahead, AHEAD)
+        time.sleep(5)
     assert admissions.failures == []
     assert admissions.admitted > 100
