@@ -1,6 +1,6 @@
 """What a Prometheus has of us: what webhook and sidecars tell, with the labels of its targets.
 
-The labels and jobs of targets are those that the Prometheus operator gives (v0.85.0,
+Targets have the labels that the Prometheus operator gives them (v0.85.0,
 pkg/prometheus/promcfg.go): a ServiceMonitor's job is the Service, a PodMonitor's is itself.
 """
 
