@@ -1,6 +1,7 @@
 """A real Kubernetes on one machine: one control plane and three nodes in namespaces.
 
     packages, toolchain, programs   what is run: Debian's binaries, and ours built by Go
+    prometheus_operator             definitions that tests put into the cluster
     images, image_store             what runs in pods, built without a Docker engine
     layout, paths                   every name, address, port and folder
     network, cgroups, pki           what processes need before they start

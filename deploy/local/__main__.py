@@ -8,7 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from deploy.local import cluster, packages, paths, programs, virtual_environment
+from deploy.local import (
+    cluster,
+    packages,
+    paths,
+    programs,
+    prometheus_operator,
+    virtual_environment,
+)
 from deploy.local.errors import LocalClusterError
 
 
@@ -27,6 +34,7 @@ def _down(_: list[str]) -> int:
 def _prepare(_: list[str]) -> int:
     cluster.prepare()
     programs.build(programs.HELM)
+    prometheus_operator.definitions()
     packages.unpack(packages.POSTGRESQL)
     return 0
 

@@ -1,119 +1,94 @@
-"""What alerts and dashboard ask for is what webhook and sidecar tell, and whom it is asked of."""
+"""What alerts and dashboard ask for is what webhook and sidecar tell, and whom it is asked of.
+
+The rules are checked as `promtool check rules` does, and against what is told, which it can't know.
+"""
 
 import json
 import re
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from promql_parser import display_duration, parse_duration
 
 from sidecar import contract
-from sidecar.action import Attention, Decision
-from sidecar.observation import (
-    BootstrapView,
-    DataState,
-    Identity,
-    LeaseRecord,
-    LeaseView,
-    Observation,
-    PostgresView,
-    ServerState,
-)
-from sidecar.report.metrics import Metrics
-from sidecar.report.snapshot import Reporter, Snapshot
 from tests.deploy.manifests import DEPLOY, document
-from tests.deploy.promql import metric_names
-from tests.webhook.clock import Clock
+from tests.deploy.promql import result_labels
+from tests.deploy.scraped import SCRAPED, TARGETS
 from tests.webhook.objects import golden
-from tests.webhook.served_app import application
 
-BY_PROMETHEUS = {"up"}
-"""Metrics that a Prometheus makes itself, of every target."""
-
-RULES = [
-    rule
-    for group in document("monitoring/prometheus-rule.yaml")["spec"]["groups"]
-    for rule in group["rules"]
-]
+GROUPS = document("monitoring/prometheus-rule.yaml")["spec"]["groups"]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
 DASHBOARD = json.loads((DEPLOY / "monitoring/dashboard.json").read_text())
-TARGETS = [target for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+QUERIES = [target for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+VARIABLES = DASHBOARD["templating"]["list"]
+
+LABEL = re.compile(r"[a-zA-Z_]\w*", re.ASCII)
+ACTION = re.compile(r"\{\{ (?:\$labels\.(\w+)|\$value(?: \| (\w+))?) \}\}")
+"""What our annotations have of Go's templates: a label, or the value, formatted or not."""
+FORMATS = {"humanize", "humanize1024", "humanizeDuration", "humanizePercentage"}
+"""Of https://prometheus.io/docs/prometheus/latest/configuration/template_reference/#numbers."""
 
 
-def told(exposition: bytes) -> set[str]:
-    families = text_string_to_metric_families(exposition.decode())
-    return {sample.name for family in families for sample in family.samples}
+def in_rules(function):
+    return pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])(function)
 
 
-def told_by_the_webhook() -> set[str]:
-    client = application.test_client()
-    # A metric with labels tells nothing before there is something to count.
-    client.post("/mutate/pods", data=b"no review")
-    return told(client.get("/metrics").data)
+def without_variables(query):
+    """As Grafana asks where everything is chosen; what is no variable of the dashboard stays."""
+    query = query.replace("$__rate_interval", "1m")
+    for variable in VARIABLES:
+        query = re.sub(rf"\${variable['name']}\b", ".*", query)
+    return query
 
 
-def told_by_a_sidecar() -> set[str]:
-    """In a turn in which everything is known."""
-    lease = LeaseView(LeaseRecord("", 10, "7"), changed_at=0.0, renewed_at=0.0, heard_at=0.0)
-    observation = Observation(
-        now=0.0,
-        started_at=0.0,
-        me=Identity("orders-0", "uid-0"),
-        lease=lease,
-        pods=(),
-        wanted=1,
-        bootstrap=BootstrapView(DataState.PRESENT),
-        postgres=PostgresView(ServerState.RECOVERY, since=0.0, timeline=1, position=1, lag=0),
-    )
-    reporter = Reporter(Clock())
-    decision = Decision("Following", "It follows.", Attention.NONE, ())
-    reporter.publish(Snapshot(observation, decision, problem=None))
-    return told(Metrics(reporter, "orders", requests=lambda: {"get": 1}).render())
+@in_rules
+def test_an_alert_asks_for_what_is_told_and_speaks_of_labels_that_it_has(rule):
+    labels = result_labels(rule["expr"], SCRAPED)
+    for text in [*rule["annotations"].values(), *rule["labels"].values()]:
+        used = ACTION.findall(text)
+        assert {label for label, _ in used if label} <= labels
+        assert {function for _, function in used if function} <= FORMATS
+        assert not re.search(r"\{\{|\}\}", ACTION.sub("", text))
 
 
-TOLD = told_by_the_webhook() | told_by_a_sidecar() | BY_PROMETHEUS
-
-
-@pytest.mark.parametrize(
-    ("expression", "names"),
-    [
-        ("up == 0", {"up"}),
-        ('absent(up{job="x"} == 1)', {"up"}),
-        ("sum by (kind) (rate(a_total[5m])) > 1e3", {"a_total"}),
-        ("histogram_quantile(0.99, sum by (le) (rate(b_bucket[5m])))", {"b_bucket"}),
-        ("a and on (pod) b{c=~'x'} unless ignoring(d) e offset 5m", {"a", "b", "e"}),
-        ("sum(a) without (x) / count (b)", {"a", "b"}),
-    ],
-)
-def test_the_names_in_an_expression_are_found(expression, names):
-    assert names == metric_names(expression)
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_what_is_told(rule):
-    assert metric_names(rule["expr"])
-    assert metric_names(rule["expr"]) <= TOLD
-
-
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target["legendFormat"])
-def test_the_dashboard_asks_for_what_is_told(target):
-    assert metric_names(target["expr"])
-    assert metric_names(target["expr"]) <= TOLD
-
-
-def test_the_dashboards_choices_are_labels_of_what_is_told():
-    queries = [it["query"] for it in DASHBOARD["templating"]["list"] if it["type"] == "query"]
-    asked = [re.fullmatch(r"label_values\((\w+).*, (\w+)\)", query) for query in queries]
-    assert {(match[1], match[2]) for match in asked if match} == {
-        ("pgset_info", "namespace"),
-        ("pgset_info", "set"),
-    }
-    assert "pgset_info" in TOLD
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+@in_rules
 def test_an_alert_says_how_bad_it_is_and_what_it_means(rule):
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
     for name in ("summary", "description"):
         assert rule["annotations"][name].endswith(".")
+
+
+@in_rules
+def test_a_rule_has_the_fields_names_and_durations_that_prometheus_takes(rule):
+    assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+    assert all(LABEL.fullmatch(name) for name in [*rule["labels"], *rule["annotations"]])
+    # The library takes a bare number too, which Prometheus does not; that is shown with its unit.
+    assert display_duration(parse_duration(rule["for"])) == rule["for"]
+
+
+def test_no_alert_and_no_group_is_there_twice():
+    for names in ([rule["alert"] for rule in RULES], [group["name"] for group in GROUPS]):
+        assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query["legendFormat"])
+def test_the_dashboard_asks_for_what_is_told_and_its_legends_have_labels_of_that(query):
+    labels = result_labels(without_variables(query["expr"]), SCRAPED)
+    assert set(re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])) <= labels
+
+
+def test_the_dashboards_choices_are_labels_of_what_is_told():
+    queries = [it["query"] for it in VARIABLES if it["type"] == "query"]
+    asked = [re.fullmatch(r"label_values\((.+), (\w+)\)", query) for query in queries]
+    found = [match.groups() for match in asked if match]
+    assert [label for _, label in found] == ["namespace", "set"]
+    for expression, label in found:
+        assert label in result_labels(without_variables(expression), SCRAPED)
+
+
+@pytest.mark.parametrize(("told", "target"), TARGETS, ids=["webhook", "sidecar"])
+def test_what_is_told_has_no_label_that_scraping_adds(told, target):
+    """Prometheus would rename it to exported_namespace, exported_pod, …"""
+    assert all(target.keys().isdisjoint(series) for series in told)
 
 
 def test_the_webhook_is_scraped_at_its_service_by_the_certificate_that_certs_keeps():

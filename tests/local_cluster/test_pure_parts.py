@@ -195,6 +195,13 @@ def test_the_forwarder_takes_another_port_where_its_own_is_taken() -> None:
             assert taken != second.getsockname()[1]
 
 
+def test_the_operators_module_is_fetched_by_a_recorded_sum() -> None:
+    """Where go.sum does not have it, Go adds what it meets."""
+    folder = paths.HERE / "prometheus-operator"
+    _, module, version = (folder / "go.mod").read_text().splitlines()[-1].split()
+    assert f"{module} {version} h1:" in (folder / "go.sum").read_text()
+
+
 def test_a_failed_command_says_which_and_why() -> None:
     with pytest.raises(LocalClusterError, match=r"`sh -c .*` failed with exit code 3: the reason"):
         run(["sh", "-c", "echo the reason >&2; exit 3"])
