@@ -7,36 +7,30 @@ import base64
 
 import pytest
 
-from deploy.local import cluster
 from sidecar import contract
 from tests.deploy.cluster_tools import (
     SYSTEM,
     Kubectl,
     RefusedError,
+    install,
     reviews_answered,
     wait_until,
     webhook_pods,
 )
-from tests.deploy.manifests import DEPLOY, document
+from tests.deploy.manifests import document
 from tests.webhook import objects
 
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "test-admission"
 SECRET = ("secret", "pgset-webhook-tls")
-REPLICAS = 2
 HEALS_WITHIN = 30.0
 
 
 @pytest.fixture(scope="module")
 def kubectl():
-    cluster.up()
-    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
-    system("apply", "-k", str(DEPLOY))
-    # The pods of an older installation may run an older image of the same name.
-    system("rollout", "restart", "deployment/pgset-webhook")
-    system("rollout", "status", "deployment/pgset-webhook", "--timeout=90s")
-    wait_until(lambda: len(webhook_pods()) == REPLICAS, HEALS_WITHIN)
+    install()
+    kubectl = Kubectl(NAMESPACE)
     kubectl("create", "namespace", NAMESPACE)
     kubectl("create", "serviceaccount", "pgset-sa")
     yield kubectl
