@@ -12,8 +12,8 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check fuzz simulate chaos bench-agent bench-admission diagram chart images \
-	cluster-up cluster-down clean
+.PHONY: help demo test check fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
+	chart images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
@@ -24,6 +24,7 @@ help:
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5"
+	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
 	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make cluster-up cluster-down  the local cluster alone"
@@ -59,6 +60,9 @@ bench-agent:
 
 bench-admission:
 	@$(VENV) python -m tests.bench.admission
+
+bench-pods:
+	@$(VENV) python -m tests.bench.pods
 
 diagram:
 	@$(VENV) python -m tests.support.diagram

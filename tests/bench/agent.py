@@ -31,6 +31,7 @@ from tests.bench.cost import (
     parse_requests,
     table,
 )
+from tests.bench.options import number, tell
 from tests.chaos.subject import install
 
 _PROC: Final = Path("/proc")
@@ -46,19 +47,20 @@ def main() -> int:
     parser.add_argument("--settle", default=os.environ.get("SETTLE") or "20")
     chosen = parser.parse_args()
     try:
-        seconds, settle = _number("SECONDS", chosen.seconds), _number("SETTLE", chosen.settle)
+        seconds = number("SECONDS", chosen.seconds, 1, 86400)
+        settle = number("SETTLE", chosen.settle, 1, 86400)
         with tempfile.TemporaryDirectory(prefix="pgset-bench-") as workspace:
             stage = local_cluster(Path(workspace))
             install(stage)
-            _tell(f"three members at rest for {settle} s, then measured for {seconds} s")
+            tell(f"three members at rest for {settle} s, then measured for {seconds} s")
             busy, every = parse_busy(_STAT.read_text())
             print(table(measure(stage, seconds, settle)))  # noqa: T201 - what the program is for
             busy_now, every_now = parse_busy(_STAT.read_text())
             share = (busy_now - busy) / (every_now - every)
             # The same work takes more time on cores that are shared.
-            _tell(f"the machine was {share:.0%} busy meanwhile")
+            tell(f"the machine was {share:.0%} busy meanwhile")
     except (LocalClusterError, StepFailedError, NotMeasuredError) as error:
-        _tell(f"make bench-agent: {error}")
+        tell(f"make bench-agent: {error}")
         return 1
     return 0
 
@@ -125,16 +127,6 @@ def _sidecars() -> dict[str, int]:
         if b"sidecar" in words and contract.ENV_POD_UID in environment:
             found[environment[contract.ENV_POD_UID]] = pid
     return found
-
-
-def _number(name: str, text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 86400:
-        raise NotMeasuredError(f'{name} is "{text}"; allowed: 1 to 86400')
-    return int(text)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""`make bench-agent` measures every member; its numbers are for a reader, and not asserted."""
+"""What `make bench-…` measures on the cluster; the numbers are for a reader, and not asserted."""
 
 import pytest
 
 from deploy.demo.stage import Stage
 from tests.bench import agent, subject
 from tests.bench.cost import table
+from tests.bench.pods import __main__ as pods
+from tests.bench.pods import result
 from tests.chaos.subject import install
 
 pytestmark = pytest.mark.cluster
@@ -25,3 +27,15 @@ def test_each_member_of_a_set_at_rest_has_a_line_with_its_cost(played_on: Stage)
         assert (it.requests["update"] > 0) == (it.role == "primary"), it
     lines = table(costs).splitlines()
     assert {line.split()[0] for line in lines} >= {it.member for it in costs}
+
+
+def test_pods_of_sets_and_plain_ones_are_created_and_timed_and_deleted(played_on: Stage) -> None:
+    install(played_on)
+    measured = pods.measure(played_on, pods.Options(pods=20, connections=8, rounds=1, seed=0))
+    # Also that pods of sets came back with a sidecar, and the others without.
+    assert result.faults(measured.answers) == []
+    assert sorted(it.opted_in for it in measured.answers) == [False] * 20 + [True] * 20
+    # Of requests through a real API server.
+    assert all(0.1 < it.milliseconds < 60_000 for it in measured.answers)
+    namespaces = played_on.get("namespaces", namespace=None)["items"]
+    assert subject.NAMESPACE not in {it["metadata"]["name"] for it in namespaces}

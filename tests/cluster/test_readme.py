@@ -28,6 +28,7 @@ NOT_RUN_HERE = {
     "make chaos FAULT=pod-deleted ROUNDS=3": "each fault is a test of its own, in test_chaos",
     "make bench-agent": "test_bench runs it for a shorter time",
     "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
+    "make bench-pods": "test_bench runs it with fewer pods",
     "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
     "make cluster-down": "likewise",
 }

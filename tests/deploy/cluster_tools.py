@@ -1,17 +1,25 @@
 """kubectl on the local cluster, for the tests that need a real API server."""
 
 import json
+import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import yaml
 
 from deploy.local import cluster, paths
+from tests.deploy.manifests import DEPLOY
 
 SYSTEM = "pgset-system"
 WEBHOOK_PODS = "app.kubernetes.io/component=webhook"
+WEBHOOK_REPLICAS = 2
+
+_ANSWERED = re.compile(
+    r'^pgset_admission_requests_total\{.*outcome="(\w+)".*\} (\S+)$', re.MULTILINE
+)
 
 
 class RefusedError(Exception):
@@ -68,15 +76,30 @@ def webhook_pods() -> list[str]:
     return [pod["metadata"]["name"] for pod in pods]
 
 
-def reviews_answered() -> float:
-    """All reviews that the webhook's pods have counted."""
-    total = 0.0
+def install() -> None:
+    """Start the cluster where it is not running, and install the webhook as it is now."""
+    cluster.up()
+    system = Kubectl(SYSTEM)
+    system("apply", "-k", str(DEPLOY))
+    # The pods of an older installation may run an older image of the same name.
+    system("rollout", "restart", "deployment/pgset-webhook")
+    system("rollout", "status", "deployment/pgset-webhook", "--timeout=90s")
+    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=30)
+
+
+def reviews_by_outcome() -> Counter[str]:
+    """All reviews that the webhook's pods have counted: patched, unchanged, denied or error."""
+    found: Counter[str] = Counter()
     for pod in webhook_pods():
         path = f"/api/v1/namespaces/{SYSTEM}/pods/https:{pod}:8443/proxy/metrics"
-        lines = Kubectl(SYSTEM)("get", "--raw", path).splitlines()
-        counted = [line for line in lines if line.startswith("pgset_admission_requests_total{")]
-        total += sum(float(line.rsplit(" ", 1)[1]) for line in counted)
-    return total
+        for outcome, number in _ANSWERED.findall(Kubectl(SYSTEM)("get", "--raw", path)):
+            found[outcome] += int(float(number))
+    return found
+
+
+def reviews_answered() -> int:
+    """All reviews that the webhook's pods have counted."""
+    return reviews_by_outcome().total()
 
 
 def wait_until(claim: Callable[[], bool], seconds: float) -> None:

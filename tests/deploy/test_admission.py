@@ -7,36 +7,30 @@ import base64
 
 import pytest
 
-from deploy.local import cluster
 from sidecar import contract
 from tests.deploy.cluster_tools import (
     SYSTEM,
     Kubectl,
     RefusedError,
+    install,
     reviews_answered,
     wait_until,
     webhook_pods,
 )
-from tests.deploy.manifests import DEPLOY, document
+from tests.deploy.manifests import document
 from tests.webhook import objects
 
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "test-admission"
 SECRET = ("secret", "pgset-webhook-tls")
-REPLICAS = 2
 HEALS_WITHIN = 30.0
 
 
 @pytest.fixture(scope="module")
 def kubectl():
-    cluster.up()
-    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
-    system("apply", "-k", str(DEPLOY))
-    # The pods of an older installation may run an older image of the same name.
-    system("rollout", "restart", "deployment/pgset-webhook")
-    system("rollout", "status", "deployment/pgset-webhook", "--timeout=90s")
-    wait_until(lambda: len(webhook_pods()) == REPLICAS, HEALS_WITHIN)
+    install()
+    kubectl = Kubectl(NAMESPACE)
     kubectl("create", "namespace", NAMESPACE)
     kubectl("create", "serviceaccount", "pgset-sa")
     yield kubectl
@@ -171,65 +165,6 @@ def test_a_pod_is_admitted_as_replica_once_its_sets_lease_exists(kubectl):
     finally:
         kubectl("delete", "lease", contract.lease_name("pgset"))
     wait_until(lambda: role() == "primary", seconds=5)
-
-
-@pytest.fixture
-def second_mutation():
-    """Another mutation of pods, in the API server itself: it makes it ask the webhook again."""
-    name = {"name": "test-second-mutation"}
-    of_this_namespace = f"request.namespace == '{NAMESPACE}'"
-    expression = (
-        "Object{spec: Object.spec{initContainers: [Object.spec.initContainers{"
-        "name: 'proxy', image: 'proxy'}]}}"
-    )
-    policy = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": name,
-        "spec": {
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "resources": ["pods"],
-                        "operations": ["CREATE"],
-                    }
-                ]
-            },
-            "matchConditions": [{"name": "this-namespace", "expression": of_this_namespace}],
-            "reinvocationPolicy": "IfNeeded",
-            "mutations": [
-                {
-                    "patchType": "ApplyConfiguration",
-                    "applyConfiguration": {"expression": expression},
-                }
-            ],
-        },
-    }
-    binding = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": name,
-        "spec": {"policyName": name["name"]},
-    }
-    system = Kubectl(SYSTEM)
-    for manifest in (policy, binding):
-        system("create", "-f", "-", manifest=manifest)
-    yield
-    for kind in ("mutatingadmissionpolicybinding", "mutatingadmissionpolicy"):
-        system("delete", kind, name["name"])
-
-
-@pytest.mark.usefixtures("second_mutation")
-def test_with_a_second_mutation_a_pod_is_injected_once(kubectl):
-    def names():
-        spec = kubectl.dry_run(pod())["spec"]
-        return sorted(container["name"] for container in spec["initContainers"])
-
-    # A new policy takes the API server a moment to see.
-    wait_until(lambda: "proxy" in names(), seconds=10)
-    assert names() == ["pgset-bootstrap", "pgset-sidecar", "proxy"]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ SECONDS=5   how long each server gets each load in a round
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +29,9 @@ from tests.bench.admission.result import (
     ratios,
     table,
 )
-from tests.bench.cost import NotMeasuredError, parse_busy
+from tests.bench.cost import NotMeasuredError
+from tests.bench.machine import look, others_share
+from tests.bench.options import number, tell
 from tests.webhook import lease_server
 from webhook.api_server import TOKEN_FILE
 
@@ -53,16 +53,16 @@ def main() -> int:
     parser.add_argument("--seconds", default=os.environ.get("SECONDS") or "5")
     chosen = parser.parse_args()
     try:
-        rounds, seconds = _number("ROUNDS", chosen.rounds), _number("SECONDS", chosen.seconds)
-        began, others = time.monotonic(), _others_seconds()
+        rounds = number("ROUNDS", chosen.rounds, 1, 3600)
+        seconds = number("SECONDS", chosen.seconds, 1, 3600)
+        first = look()
         medians = measure(rounds, seconds)
-        others, elapsed = _others_seconds() - others, time.monotonic() - began
-        share = others / elapsed / (os.cpu_count() or 1)
+        share = others_share([(first, look())], os.cpu_count() or 1)
     except (LocalClusterError, NotMeasuredError) as error:
-        _tell(f"make bench-admission: {error}")
+        tell(f"make bench-admission: {error}")
         return 1
     print(f"{table(medians)}\n\n{ratios(medians)}")  # noqa: T201 - what the program is for
-    _tell(f"other programs kept the machine {share:.0%} busy meanwhile")
+    tell(f"other programs kept the machine {share:.0%} busy meanwhile")
     return 0
 
 
@@ -80,9 +80,9 @@ def measure(rounds: int, seconds: float) -> Mapping[str, Round]:
         bench = _Bench(Path(folder), built / "load", cores[0], cores[-1], seconds)
         compared = servers.subjects(bench.folder, built / "webhook", leases.url)
         found: dict[str, list[Round]] = {name: [] for name in compared}
-        for number in range(1, rounds + 1):
+        for index in range(1, rounds + 1):
             for name, subject in compared.items():
-                _tell(f"round {number} of {rounds}: {name}")
+                tell(f"round {index} of {rounds}: {name}")
                 found[name].append(bench.round(subject))
     return {name: median(measured) for name, measured in found.items()}
 
@@ -125,23 +125,6 @@ class _Bench:
         return parse_load(
             subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
         )
-
-
-def _others_seconds() -> float:
-    """Return the CPU seconds of this machine that went into anything but this program."""
-    busy, _ = parse_busy(Path("/proc/stat").read_text())
-    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return busy / os.sysconf("SC_CLK_TCK") - sum(it.ru_utime + it.ru_stime for it in own)
-
-
-def _number(name: str, text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 3600:
-        raise NotMeasuredError(f'{name} is "{text}"; allowed: 1 to 3600')
-    return int(text)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
 
 
 if __name__ == "__main__":

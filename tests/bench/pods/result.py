@@ -1,0 +1,126 @@
+"""What the answers come to: percentiles, the added time and how sure it is, the table. All pure."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from random import Random
+from typing import Final
+
+from tests.bench.cost import NotMeasuredError
+
+TARGET: Final = 4.0
+"""Milliseconds that a pod of a set may take longer, at the median."""
+
+DRAWS: Final = 1000
+SEED: Final = 0
+"""Of the draws for the interval, so that the same answers give the same one."""
+
+NO_ANSWER: Final = 0
+"""In place of a status where the connection failed."""
+
+_KINDS: Final = {True: "opted in", False: "plain"}
+_HEAD: Final = ("", "pods", "p50 ms", "p90 ms", "p99 ms", "failed")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one pod's creation."""
+
+    opted_in: bool
+    milliseconds: float
+    """From the request's first byte to the answer's last one, at the client."""
+    status: int
+    injected: bool
+    said: str = ""
+    """The answer's beginning, or the fault, where the pod was not created."""
+
+    @property
+    def fault(self) -> str | None:
+        """Return what went wrong, None where it is what was to be measured."""
+        if self.status == NO_ANSWER:
+            return "no answer"
+        if self.status != HTTPStatus.CREATED:
+            return f"status {self.status}"
+        if self.injected == self.opted_in:
+            return None
+        return "no sidecar" if self.opted_in else "a sidecar"
+
+
+def of_kind(answers: Iterable[Answer], *, opted_in: bool) -> list[float]:
+    """Return the times of one kind; NotMeasuredError where fewer than two pods were created."""
+    found = [it.milliseconds for it in answers if it.opted_in == opted_in and it.fault is None]
+    if len(found) < 2:
+        raise NotMeasuredError(
+            f"only {len(found)} pods ({_KINDS[opted_in]}) were created; needed: 2. "
+            + " ".join(faults(answers))
+        )
+    return found
+
+
+def added(answers: Sequence[Answer]) -> float:
+    """Return how much longer a pod of a set takes, in ms: the difference of the medians."""
+    return statistics.median(of_kind(answers, opted_in=True)) - statistics.median(
+        of_kind(answers, opted_in=False)
+    )
+
+
+def interval(answers: Sequence[Answer]) -> tuple[float, float]:
+    """Return between what the added time is with 95 %: by the bootstrap, from its percentiles.
+
+    https://en.wikipedia.org/wiki/Bootstrapping_(statistics)
+    """
+    random = Random(SEED)  # noqa: S311 - no secret
+
+    def drawn(times: Sequence[float]) -> float:
+        return statistics.median(random.choices(times, k=len(times)))
+
+    with_set, plain = (of_kind(answers, opted_in=kind) for kind in (True, False))
+    fortieths = statistics.quantiles((drawn(with_set) - drawn(plain) for _ in range(DRAWS)), n=40)
+    return fortieths[0], fortieths[-1]
+
+
+def verdict(answers: Sequence[Answer]) -> str:
+    """Say the added time, how sure it is, and whether it is little enough."""
+    median, (low, high) = added(answers), interval(answers)
+    met = "met" if median < TARGET else "MISSED"
+    return (
+        f"added time, p50: {median:.2f} ms (95 % interval {low:.2f} to {high:.2f}; "
+        f"target < {TARGET:.1f})  {met}"
+    )
+
+
+def faults(answers: Iterable[Answer]) -> list[str]:
+    """Return a line for each way in which a pod was not created, with one answer to it."""
+    failed = [it for it in answers if it.fault is not None]
+    said = {it.fault: it.said for it in reversed(failed)}
+    return [
+        f"{count} x {fault}: {said[fault]}".rstrip(": ")
+        for fault, count in Counter(it.fault for it in failed).items()
+    ]
+
+
+def table(answers: Sequence[Answer]) -> str:
+    """Return one line a kind of pod."""
+    rows = [_HEAD, *(_row(answers, opted_in=kind) for kind in _KINDS)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _row(answers: Sequence[Answer], *, opted_in: bool) -> tuple[str, ...]:
+    times = of_kind(answers, opted_in=opted_in)
+    hundredths = statistics.quantiles(times, n=100, method="inclusive")
+    failed = sum(it.opted_in == opted_in and it.fault is not None for it in answers)
+    return (
+        _KINDS[opted_in],
+        str(len(times)),
+        *(f"{hundredths[percent - 1]:.2f}" for percent in (50, 90, 99)),
+        str(failed),
+    )

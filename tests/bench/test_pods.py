@@ -1,0 +1,244 @@
+"""What `make bench-pods` makes of answers that are made by hand; its clients, on loopback."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import urlsplit
+
+import pytest
+
+from sidecar import contract
+from tests.bench.cost import NotMeasuredError
+from tests.bench.options import number
+from tests.bench.pods.creations import MEMBERS, creations
+from tests.bench.pods.load import create
+from tests.bench.pods.result import (
+    NO_ANSWER,
+    Answer,
+    added,
+    faults,
+    interval,
+    of_kind,
+    table,
+    verdict,
+)
+from tests.support.api_server import client_of
+from tests.webhook import objects
+from webhook.mutate import mutate_pod
+
+PATH = "/api/v1/namespaces/shop/pods"
+
+
+def answers(plain: list[float], of_sets: list[float]) -> list[Answer]:
+    return [
+        *(Answer(opted_in=False, milliseconds=it, status=201, injected=False) for it in plain),
+        *(Answer(opted_in=True, milliseconds=it, status=201, injected=True) for it in of_sets),
+    ]
+
+
+def refused(said: str, *, opted_in: bool = True, status: int = 429) -> Answer:
+    return Answer(opted_in, 900.0, status, injected=False, said=said)
+
+
+SPREAD = [10.0 + step / 10 for step in range(100)]
+
+# ── The numbers ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_added_time_is_between_the_medians_whatever_the_slowest_took():
+    assert added(answers([10, 11, 12], [13, 14, 900])) == 3
+
+
+def test_the_interval_holds_the_added_time_and_is_the_same_each_time():
+    found = answers(SPREAD, [it + 3 for it in SPREAD])
+    low, high = interval(found)
+    assert low < 3 < high
+    assert (low, high) == interval(found)
+
+
+def test_more_answers_make_the_interval_smaller():
+    (low, high), (lower, higher) = (
+        interval(answers(SPREAD * times, [it + 3 for it in SPREAD] * times)) for times in (9, 1)
+    )
+    assert high - low < (higher - lower) / 2
+
+
+@pytest.mark.parametrize(("more", "said"), [(3.9, "met"), (4.0, "MISSED")])
+def test_less_than_the_target_is_enough(more, said):
+    assert verdict(answers([10.0] * 3, [10.0 + more] * 3)) == (
+        f"added time, p50: {more:.2f} ms (95 % interval {more:.2f} to {more:.2f}; "
+        f"target < 4.0)  {said}"
+    )
+
+
+def test_the_table_has_the_percentiles_of_each_kind_below_their_heads():
+    hundred = [float(it) for it in range(101)]
+    head, *lines = table(answers(hundred, [it + 1000 for it in hundred])).splitlines()
+    assert [line.split() for line in lines] == [
+        ["opted", "in", "101", "1050.00", "1090.00", "1099.00", "0"],
+        ["plain", "101", "50.00", "90.00", "99.00", "0"],
+    ]
+    assert {len(line) for line in lines} == {len(head)}
+
+
+def test_what_was_not_created_counts_as_failed_and_not_in_the_times():
+    found = [*answers([1, 2], [1, 2]), refused("too many"), refused("", opted_in=False)]
+    assert [line.split()[-5:] for line in table(found).splitlines()[1:]] == [
+        ["2", "1.50", "1.90", "1.99", "1"]
+    ] * 2
+
+
+def test_nor_does_a_pod_of_a_set_without_a_sidecar_or_a_plain_one_with_one():
+    slipped = Answer(opted_in=True, milliseconds=1, status=201, injected=False)
+    caught = Answer(opted_in=False, milliseconds=1, status=201, injected=True)
+    assert faults([slipped, caught]) == ["1 x no sidecar", "1 x a sidecar"]
+
+
+def test_faults_are_told_by_how_many_they_are_with_one_answer_each():
+    found = [refused("one"), refused("two"), refused("gone", status=NO_ANSWER)]
+    assert faults(found) == ["2 x status 429: one", "1 x no answer: gone"]
+
+
+def test_without_two_pods_of_a_kind_there_is_nothing_to_tell():
+    with pytest.raises(NotMeasuredError, match=r"only 0 pods \(opted in\).* 1 x status 429: full"):
+        of_kind([*answers([1, 2], []), refused("full")], opted_in=True)
+
+
+@pytest.mark.parametrize("text", ["1", "51", "-3", "ten", "", "٣"])
+def test_an_option_out_of_its_range_is_refused_with_what_is_allowed(text):
+    with pytest.raises(NotMeasuredError, match=f'PODS is "{text}"; allowed: 2 to 50'):
+        number("PODS", text, 2, 50)
+
+
+# ── The pods ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_half_of_the_pods_are_of_sets_and_the_seed_says_where():
+    made = creations(100, seed=1)
+    assert Counter(it.opted_in for it in made) == {True: 100, False: 100}
+    assert len({json.loads(it.body)["metadata"]["name"] for it in made}) == 200
+    assert 20 < sum(it.opted_in for it in made[:100]) < 80
+    assert made == creations(100, seed=1) != creations(100, seed=2)
+
+
+def test_nobody_schedules_them_and_the_two_kinds_differ_in_nothing_but_name_and_stamp():
+    of_sets, plain = (
+        [json.loads(it.body) for it in creations(MEMBERS, seed=0) if it.opted_in == kind]
+        for kind in (True, False)
+    )
+    for pod in of_sets:
+        assert pod["spec"]["schedulerName"] == "nobody"
+        assert pod["metadata"]["labels"].pop(contract.SET_LABEL) == "set-0"
+        pod["metadata"].pop("annotations")
+    unnamed = [json.dumps(pod).replace("set-0", "plain-0") for pod in of_sets]
+    assert sorted(unnamed) == sorted(json.dumps(pod) for pod in plain)
+
+
+def test_the_webhook_injects_a_sidecar_into_those_of_sets():
+    for it in creations(MEMBERS + 1, seed=0):
+        pod = json.loads(it.body)
+        verdict = mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led)
+        assert (verdict.patch != []) == it.opted_in
+
+
+# ── The clients ───────────────────────────────────────────────────────────────────────────
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Creates pods, with a sidecar where they are stamped; it refuses or drops those it is told."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    refuses: str
+    drops: str
+    seconds: float
+    clients: set[int]
+    created: Counter[str]
+
+    def do_POST(self) -> None:
+        pod = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = pod["metadata"]["name"]
+        self.clients.add(self.client_address[1])
+        self.created[name] += 1
+        if name == self.drops:
+            self.close_connection = True
+            return
+        if contract.SET_LABEL in pod["metadata"]["labels"]:
+            pod["spec"]["initContainers"] = [{"name": contract.SIDECAR_CONTAINER}]
+        content = b"no more" if name == self.refuses else json.dumps(pod).encode()
+        time.sleep(self.seconds)
+        self.send_response(429 if name == self.refuses else 201)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def created(connections, refuses="", drops="", seconds=0.0, enter=lambda: None):
+    """Return the answers to twenty pods, and the server's handler."""
+    told = {"refuses": refuses, "drops": drops, "seconds": seconds}
+    handler = type("Handler", (Handler,), {"clients": set(), "created": Counter(), **told})
+
+    def connect():
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+        connection.connect()
+        return connection
+
+    with client_of(handler) as api:
+        address = urlsplit(api.configuration.host)
+        return create(PATH, creations(10, seed=3), connections, connect, enter), handler
+
+
+@pytest.mark.parametrize("connections", [1, 8, 40])
+def test_each_pod_is_created_once_on_connections_that_are_kept(connections):
+    found, handler = created(connections)
+    assert Counter(it.opted_in for it in found) == {True: 10, False: 10}
+    assert faults(found) == []
+    assert set(handler.created.values()) == {1}
+    assert len(handler.created) == 20
+    assert len(handler.clients) <= connections
+
+
+def test_a_refused_pod_is_told_of_and_its_connection_goes_on():
+    found, handler = created(1, refuses="set-1-2")
+    assert faults(found) == ["1 x status 429: no more"]
+    assert len(handler.clients) == 1
+
+
+def test_a_dropped_connection_is_told_of_and_opened_again():
+    found, handler = created(1, drops="plain-0-1")
+    (fault,) = faults(found)
+    assert fault.startswith("1 x no answer: RemoteDisconnected")
+    assert len(found) == 20
+    assert len(handler.clients) == 2
+
+
+def test_the_time_is_that_from_the_request_to_the_answer():
+    found, _ = created(8, seconds=0.05)
+    assert all(it.milliseconds >= 50 for it in found)
+
+
+def test_each_clients_thread_enters_first():
+    entered = set()
+    created(3, enter=lambda: entered.add(threading.get_ident()))
+    assert threading.get_ident() not in entered
+    assert 1 <= len(entered) <= 3
+
+
+def test_a_server_that_is_not_there_is_not_measured():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def connect():
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.connect()
+        return connection
+
+    with pytest.raises(ConnectionRefusedError):
+        create(PATH, creations(2, seed=0), 2, connect)
