@@ -23,7 +23,7 @@ help:
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
-	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5"
+	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
 	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make chart                    the Helm chart's templates, from the manifests"

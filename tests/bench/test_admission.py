@@ -12,8 +12,10 @@ from tests.bench.admission.result import (
     DIFF,
     HAND_BUILT,
     OURS,
+    Footprint,
     Load,
     Round,
+    footprints,
     median,
     parse_load,
     ratios,
@@ -89,6 +91,17 @@ def test_the_review_has_about_8_kb_and_is_of_a_pod_that_is_to_be_injected(tmp_pa
     assert len(pod["spec"]["initContainers"]) == 2
 
 
+def test_the_memory_is_told_look_by_look_and_by_how_much_it_grew():
+    looks = [Footprint(10000, 40.8, 50.1), Footprint(200000, 40.9, 50.4)]
+    head, *lines, growth = footprints(looks).splitlines()
+    assert head.split() == ["reviews", "PSS", "MiB", "RSS", "MiB"]
+    assert [line.split() for line in lines] == [
+        ["10000", "40.8", "50.1"],
+        ["200000", "40.9", "50.4"],
+    ]
+    assert growth == "RSS grew by +0.3 MiB from the first look to the last"
+
+
 @pytest.mark.cluster  # needs none, but builds the Go programs and takes both cores
 def test_each_server_is_measured_under_each_load():
     medians = bench.measure(rounds=1, seconds=1)
@@ -98,3 +111,11 @@ def test_each_server_is_measured_under_each_load():
         assert all(load.errors == 0 < load.p50 <= load.p99 for load in it.loads.values()), it
         assert 5 < it.pss < 500, name
         assert 10 < it.cpu < 1e6, name
+
+
+@pytest.mark.cluster  # as above
+def test_the_memory_is_looked_at_until_so_many_reviews_are_answered():
+    *_, last, _growth = bench.footprint(reviews=1000, seconds=1).splitlines()
+    answered, pss, rss = map(float, last.split())
+    assert answered >= 1000
+    assert 5 < pss <= rss < 500

@@ -172,14 +172,37 @@ def test_a_pod_of_before_that_nobody_replaces_is_named(home: Kubectl) -> None:
     wait_until(lambda: told(home, "NoSidecar") == ["Pod/shop-0"], SEEN_WITHIN)
 
 
+def as_caretaker_bind(kubectl: Kubectl, name: str, role: str, *subjects: str) -> None:
+    kubectl("create", "rolebinding", name, f"--clusterrole={role}", *subjects, as_caretaker())
+
+
 def test_the_caretaker_may_give_no_role_but_the_sidecars(home: Kubectl) -> None:
     subject = f"--serviceaccount={HOME}:default"
     for role in ("cluster-admin", "pgset-webhook"):
         with pytest.raises(RefusedError, match="attempting to grant RBAC permissions"):
-            home("create", "rolebinding", "x", f"--clusterrole={role}", subject, as_caretaker())
-    home("create", "rolebinding", "x", "--clusterrole=pgset-sidecar", subject, as_caretaker())
+            as_caretaker_bind(home, "pgset-caretaker", role, subject)
+    as_caretaker_bind(home, "pgset-caretaker", "pgset-sidecar", subject)
+
+
+def test_the_caretaker_may_change_no_binding_but_its_own(home: Kubectl) -> None:
+    role, subject = "--clusterrole=pgset-sidecar", f"--serviceaccount={HOME}:default"
+    with pytest.raises(RefusedError, match="a caretaker may write no RoleBinding but pgset-car"):
+        as_caretaker_bind(home, "x", "pgset-sidecar", subject)
+    home("create", "rolebinding", "x", role, subject)
     with pytest.raises(RefusedError, match='cannot delete resource "rolebindings"'):
         home("delete", "rolebinding", "x", as_caretaker())
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["--user=somebody", "--group=system:authenticated", "--serviceaccount=kube-system:default"],
+)
+def test_the_caretaker_may_grant_nothing_but_to_the_namespaces_own_service_accounts(
+    home: Kubectl, subject: str
+) -> None:
+    own = f"--serviceaccount={HOME}:default"
+    with pytest.raises(RefusedError, match="service accounts of the RoleBinding's own namespace"):
+        as_caretaker_bind(home, "pgset-caretaker", "pgset-sidecar", own, subject)
 
 
 def test_the_caretaker_is_no_sidecar_itself(home: Kubectl) -> None:

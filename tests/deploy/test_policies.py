@@ -8,22 +8,28 @@ import re
 import pytest
 
 from sidecar import contract
-from tests.deploy.manifests import cluster_role, documents
+from tests.deploy.manifests import cluster_role, document, documents
+from webhook.caretaker.facts import BINDING, GRANT_ROLE
 
-POLICIES = {
-    it["metadata"]["name"]: it["spec"] for it in documents("validating-admission-policies.yaml")
-}
-BINDINGS = {
-    it["metadata"]["name"]: it["spec"]
-    for it in documents("validating-admission-policy-bindings.yaml")
-}
+
+def specs(*files):
+    return {it["metadata"]["name"]: it["spec"] for file in files for it in documents(file)}
+
+
+POLICIES = specs("validating-admission-policies.yaml")
+"""What a sidecar's requests are judged by."""
+GRANTS = specs("caretaker-validating-admission-policy.yaml")
+BINDINGS = specs(
+    "validating-admission-policy-bindings.yaml",
+    "caretaker-validating-admission-policy-binding.yaml",
+)
 
 OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
 """What the API server calls a verb when it admits an object."""
 
 
 def test_each_policy_is_bound_and_denies():
-    assert set(POLICIES) == {spec["policyName"] for spec in BINDINGS.values()}
+    assert {*POLICIES, *GRANTS} == {spec["policyName"] for spec in BINDINGS.values()}
     assert all(spec["validationActions"] == ["Deny"] for spec in BINDINGS.values())
 
 
@@ -64,9 +70,19 @@ def test_whatever_the_role_lets_a_sidecar_write_is_judged_but_events():
     assert judged == granted - {("events", "CREATE")}
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_refusal_is_told_as_a_missing_right(policy):
-    assert {it["reason"] for it in POLICIES[policy]["validations"]} == {"Forbidden"}
+@pytest.mark.parametrize("spec", (POLICIES | GRANTS).values(), ids=POLICIES | GRANTS)
+def test_a_refusal_is_told_as_a_missing_right(spec):
+    assert {it["reason"] for it in spec["validations"]} == {"Forbidden"}
+
+
+def test_the_caretaker_has_its_mark_and_writes_what_its_policy_lets_through():
+    role = str(document("caretaker-cluster-role.yaml")["rules"])
+    assert str({"apiGroups": ["pgset.dev"], "resources": ["caretakers"], "verbs": ["be"]}) in role
+    (spec,) = GRANTS.values()
+    (condition,) = spec["matchConditions"]
+    assert "resource('caretakers').check('be')" in condition["expression"]
+    names = set(re.findall(r"== '([a-z-]+)'", str(spec["validations"]).replace("\\", "")))
+    assert names == {BINDING, GRANT_ROLE}
 
 
 def test_every_name_of_ours_is_the_contracts():

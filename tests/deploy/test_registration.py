@@ -236,6 +236,7 @@ def test_the_caretaker_has_these_rights_in_the_cluster_and_no_other():
     rbac = "rbac.authorization.k8s.io"
     own = (rbac, "rolebindings", facts.BINDING)
     assert rights(document("caretaker-cluster-role.yaml")) == {
+        ("pgset.dev", "caretakers", "", "be"),
         ("apps", "statefulsets", "", "list"),
         ("apps", "statefulsets", "", "watch"),
         ("", "pods", "", "list"),

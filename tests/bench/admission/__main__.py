@@ -2,6 +2,7 @@
 
 ROUNDS=3    rounds, of which the medians are told
 SECONDS=5   how long each server gets each load in a round
+REVIEWS=0   where it isn't 0: only ours, and what memory it has over so many reviews
 """
 
 import argparse
@@ -9,7 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -22,8 +24,11 @@ from deploy.local.errors import LocalClusterError
 from tests.bench.admission import request, servers
 from tests.bench.admission.result import (
     CONNECTIONS,
+    OURS,
+    Footprint,
     Load,
     Round,
+    footprints,
     median,
     parse_load,
     ratios,
@@ -51,23 +56,48 @@ def main() -> int:
     )
     parser.add_argument("--rounds", default=os.environ.get("ROUNDS") or "3")
     parser.add_argument("--seconds", default=os.environ.get("SECONDS") or "5")
+    parser.add_argument("--reviews", default=os.environ.get("REVIEWS") or "0")
     chosen = parser.parse_args()
     try:
         rounds = number("ROUNDS", chosen.rounds, 1, 3600)
         seconds = number("SECONDS", chosen.seconds, 1, 3600)
+        reviews = number("REVIEWS", chosen.reviews, 0, 10**9)
         first = look()
-        medians = measure(rounds, seconds)
+        told = footprint(reviews, seconds) if reviews else comparison(rounds, seconds)
         share = others_share([(first, look())], os.cpu_count() or 1)
     except (LocalClusterError, NotMeasuredError) as error:
         tell(f"make bench-admission: {error}")
         return 1
-    print(f"{table(medians)}\n\n{ratios(medians)}")  # noqa: T201 - what the program is for
+    print(told)  # noqa: T201 - what the program is for
     tell(f"other programs kept the machine {share:.0%} busy meanwhile")
     return 0
 
 
+def comparison(rounds: int, seconds: float) -> str:
+    """Return the table of all servers, and the ratios."""
+    medians = measure(rounds, seconds)
+    return f"{table(medians)}\n\n{ratios(medians)}"
+
+
 def measure(rounds: int, seconds: float) -> Mapping[str, Round]:
     """Return the medians of each server, by name; `seconds` is what each load takes."""
+    with _prepared(seconds) as (bench, compared):
+        found: dict[str, list[Round]] = {name: [] for name in compared}
+        for index in range(1, rounds + 1):
+            for name, subject in compared.items():
+                tell(f"round {index} of {rounds}: {name}")
+                found[name].append(bench.round(subject))
+    return {name: median(measured) for name, measured in found.items()}
+
+
+def footprint(reviews: int, seconds: float) -> str:
+    """Return the memory of our server after each load until it has answered so many reviews."""
+    with _prepared(seconds) as (bench, compared):
+        return footprints(bench.footprints(compared[OURS], reviews))
+
+
+@contextmanager
+def _prepared(seconds: float) -> Iterator[tuple["_Bench", Mapping[str, servers.Subject]]]:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise NotMeasuredError("one core is not enough; needed: one for the server, one for load")
@@ -78,13 +108,7 @@ def measure(rounds: int, seconds: float) -> Mapping[str, Round]:
         lease_server.serving(leases),
     ):
         bench = _Bench(Path(folder), built / "load", cores[0], cores[-1], seconds)
-        compared = servers.subjects(bench.folder, built / "webhook", leases.url)
-        found: dict[str, list[Round]] = {name: [] for name in compared}
-        for index in range(1, rounds + 1):
-            for name, subject in compared.items():
-                tell(f"round {index} of {rounds}: {name}")
-                found[name].append(bench.round(subject))
-    return {name: median(measured) for name, measured in found.items()}
+        yield bench, servers.subjects(bench.folder, built / "webhook", leases.url)
 
 
 class _Bench:
@@ -113,7 +137,17 @@ class _Bench:
             loads = {it: self._load(server, it, self._seconds) for it in CONNECTIONS}
             cpu = server.cpu() - cpu
             answered = sum(it.answered for it in loads.values())
-            return Round(loads, cpu / answered * 1e6, server.pss())
+            pss, _ = server.memory()
+            return Round(loads, cpu / answered * 1e6, pss)
+
+    def footprints(self, subject: servers.Subject, reviews: int) -> Iterator[Footprint]:
+        """Start the server, and look at its memory after each load with some connections."""
+        log, answered = self.folder / "server.log", 0.0
+        with servers.serving(subject, self._core, self.authority, log) as server:
+            self._load(server, CONNECTIONS[-1], WARM_UP)
+            while answered < reviews:
+                answered += self._load(server, CONNECTIONS[1], self._seconds).answered
+                yield Footprint(answered, *server.memory())
 
     def _load(self, server: servers.Server, connections: int, seconds: float) -> Load:
         command: Sequence[str | Path] = [

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -35,6 +35,15 @@ class Round:
     """Microseconds of all the server's processes for a review."""
     pss: float
     """MiB of all the server's processes, after the loads."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Our server's memory, after so many reviews. In MiB."""
+
+    answered: float
+    pss: float
+    rss: float
 
 
 @dataclass(frozen=True)
@@ -148,3 +157,14 @@ def _row(name: str, it: Round) -> tuple[str, ...]:
 def ratios(medians: Mapping[str, Round]) -> str:
     """Return one line a target."""
     return "\n".join(target.line(medians) for target in TARGETS)
+
+
+def footprints(found: Iterable[Footprint]) -> str:
+    """Return one line a look; NotMeasuredError where there was none."""
+    looks = list(found)
+    if not looks:
+        raise NotMeasuredError("nothing was answered")
+    lines = (f"{it.answered:9.0f}  {it.pss:7.1f}  {it.rss:7.1f}" for it in looks)
+    growth = looks[-1].rss - looks[0].rss
+    told = f"RSS grew by {growth:+.1f} MiB from the first look to the last"
+    return "\n".join([f"{'reviews':>9}  {'PSS MiB':>7}  {'RSS MiB':>7}", *lines, told])

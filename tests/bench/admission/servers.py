@@ -44,10 +44,10 @@ class Server:
         ticks = os.sysconf("SC_CLK_TCK")
         return sum(parse_cpu((it / "stat").read_text(), ticks) for it in self._processes())
 
-    def pss(self) -> float:
-        """Return the MiB of all its processes."""
-        found = (parse_memory((it / "smaps_rollup").read_text()) for it in self._processes())
-        return sum(pss for pss, _ in found) / 2**20
+    def memory(self) -> tuple[float, float]:
+        """Return PSS and RSS of all its processes, in MiB."""
+        found = [parse_memory((it / "smaps_rollup").read_text()) for it in self._processes()]
+        return sum(pss for pss, _ in found) / 2**20, sum(rss for _, rss in found) / 2**20
 
     def _processes(self) -> list[Path]:
         children = (_PROC / f"{self.pid}/task/{self.pid}/children").read_text().split()
