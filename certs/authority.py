@@ -1,6 +1,6 @@
 """A certificate authority and the serving certificates that it signs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -43,18 +43,18 @@ class Pair:
 
 
 def make_authority(
-    now: datetime, life: timedelta = DEFAULT.authority, predecessor: Pair | None = None
+    now: datetime, life: timedelta = DEFAULT.authority, known: Iterable[x509.Certificate] = ()
 ) -> Pair:
     """Make a self-signed CA that may sign leaves only; `now` is timezone-aware.
 
-    It is valid from when its predecessor was: the clock that makes it may be ahead of those
-    that it is judged by, or be set back afterwards.
+    It is valid from when the first of the `known` CAs was: the clock that makes it may be ahead
+    of those that it is judged by, or be set back afterwards.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("pgset webhook CA")
     certificate = (
         _builder(name, name, key, now)
-        .not_valid_before(_valid_from(now, predecessor))
+        .not_valid_before(_valid_from(now, known))
         .not_valid_after(now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -122,12 +122,8 @@ def service_names(service: str, namespace: str) -> tuple[str, ...]:
     return (full, f"{full}.cluster.local", f"{service}.{namespace}", service)
 
 
-def _valid_from(now: datetime, predecessor: Pair | None) -> datetime:
-    earliest = now - CLOCK_SKEW
-    try:
-        return min(earliest, read(predecessor)[0].not_valid_before_utc) if predecessor else earliest
-    except UNREADABLE:
-        return earliest
+def _valid_from(now: datetime, known: Iterable[x509.Certificate]) -> datetime:
+    return min([now - CLOCK_SKEW, *(it.not_valid_before_utc for it in known)])
 
 
 def _builder(

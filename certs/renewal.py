@@ -5,7 +5,7 @@ given today if that is shorter. The leaf's successor is signed by the same CA, s
 to learn a new trust for it; how a new CA comes into service is `rotation`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,16 +24,20 @@ class Trust:
 
 
 def renewed(
-    stored: Trust | None, names: Sequence[str], now: datetime, lifetimes: Lifetimes = DEFAULT
+    stored: Trust | None,
+    names: Sequence[str],
+    now: datetime,
+    lifetimes: Lifetimes = DEFAULT,
+    known: Iterable[x509.Certificate] = (),
 ) -> tuple[Trust, str]:
     """Return what is to be stored at `now` (timezone-aware), and why it isn't what is stored.
 
     Where `stored` is good for all of `names`, it is returned itself, and the reason is empty.
+    `known` are the CAs that a new one stands beside.
     """
     reason = authority_fault(stored, now) or _authority_due(stored, now, lifetimes)
     if stored is None or reason:
-        predecessor = stored.authority if stored is not None else None
-        authority = make_authority(now, lifetimes.authority, predecessor)
+        authority = make_authority(now, lifetimes.authority, known)
         return Trust(authority, make_leaf(authority, names, now, lifetimes.leaf)), reason
     reason = leaf_fault(stored, names, now, lifetimes)
     if reason:

@@ -99,7 +99,7 @@ Step = Store | Publish | Serve
 
 def decide(seen: Observation, names: Sequence[str], lifetimes: Lifetimes) -> Step | None:
     """Return the next step for DNS `names`; None where there is nothing to do by now."""
-    trust, reason = renewed(_base(seen), names, seen.now, lifetimes)
+    trust, reason = renewed(_base(seen), names, seen.now, lifetimes, _known(seen))
     if trust != seen.stored:
         return Store(trust, reason or "the Secret had lost what this replica knows")
     authorities = _wanted(seen, trust, lifetimes)
@@ -118,16 +118,20 @@ def served_of(trust: Trust) -> Served:
 def _base(seen: Observation) -> Trust | None:
     """What to go on with: a lost or broken Secret is put back, which changes nobody's trust."""
     usable = (it for it in (seen.stored, seen.held) if not authority_fault(it, seen.now))
-    return next(usable, seen.stored or seen.held)
+    return next(usable, seen.stored)
 
 
 def _wanted(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> Authorities:
-    in_use = authorities_in(trust.authority.certificate)
-    if seen.served is not None:
-        in_use |= authorities_in(seen.served.authority)
-    if seen.steady_for >= lifetimes.overlap:
-        return in_use
-    return in_use.union(*seen.bundles)
+    needed = authorities_in(trust.authority.certificate) | _served(seen)
+    return needed if seen.steady_for >= lifetimes.overlap else needed.union(*seen.bundles)
+
+
+def _known(seen: Observation) -> Authorities:
+    return _served(seen).union(*seen.bundles)
+
+
+def _served(seen: Observation) -> Authorities:
+    return authorities_in(seen.served.authority) if seen.served is not None else frozenset()
 
 
 def _is_early(seen: Observation, trust: Trust, lifetimes: Lifetimes) -> bool:

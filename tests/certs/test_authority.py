@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certs.authority import Pair, made_at, make_authority, make_leaf, read, service_names
+from certs.authority import made_at, make_authority, make_leaf, read, service_names
 from tests.certs.handshake import peer_names
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -46,16 +46,10 @@ def test_a_first_ca_and_its_leaves_are_valid_from_an_hour_before_it_was_made():
 
 def test_a_later_ca_is_valid_from_when_the_first_was():
     first = make_authority(NOW)
-    second = make_authority(NOW + timedelta(days=4000), predecessor=first)
-    third = make_authority(NOW - timedelta(days=9), predecessor=second)
+    second = make_authority(NOW + timedelta(days=4000), known=[read(first)[0]])
+    third = make_authority(NOW - timedelta(days=9), known=[read(second)[0]])
     assert read(second)[0].not_valid_before_utc == NOW - timedelta(hours=1)
     assert read(third)[0].not_valid_before_utc == NOW - timedelta(days=9, hours=1)
-
-
-def test_a_predecessor_that_can_not_be_read_is_none():
-    broken = Pair(b"-----BEGIN CERTIFICATE-----", b"")
-    authority, _ = read(make_authority(NOW, predecessor=broken))
-    assert authority.not_valid_before_utc == NOW - timedelta(hours=1)
 
 
 def test_a_certificate_tells_when_it_was_made():
@@ -63,7 +57,7 @@ def test_a_certificate_tells_when_it_was_made():
     authority = make_authority(NOW)
     assert made_at(read(authority)[0]) == NOW
     assert made_at(read(make_leaf(authority, NAMES, later))[0]) == later
-    assert made_at(read(make_authority(later, predecessor=authority))[0]) == later
+    assert made_at(read(make_authority(later, known=[read(authority)[0]]))[0]) == later
 
 
 def test_a_leaf_lives_for_a_year_and_no_longer_than_its_ca():

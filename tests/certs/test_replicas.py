@@ -241,7 +241,7 @@ def publish_whatever_was_written_meanwhile(registrations, authorities, _read):
     registrations.replica.server.bundles.write(dict.fromkeys(WEBHOOKS, authorities))
 
 
-def valid_from_when_it_was_made(now, _predecessor):
+def valid_from_when_it_was_made(now, _known):
     return now - CLOCK_SKEW
 
 
