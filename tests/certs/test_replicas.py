@@ -236,29 +236,10 @@ def serving_first(seen, names, lifetimes):
     return step
 
 
-def publish_whatever_was_written_meanwhile(registrations, authorities, _read):
-    registrations.replica.pause()
-    registrations.replica.server.bundles.write(dict.fromkeys(WEBHOOKS, authorities))
-
-
-def valid_from_when_it_was_made(now, _known):
-    return now - CLOCK_SKEW
-
-
 @pytest.mark.simulate
-@pytest.mark.parametrize(
-    ("place", "mutant"),
-    [
-        ("certs.authority._valid_from", valid_from_when_it_was_made),
-        ("certs.upkeep.decide", without_settling),
-        ("certs.upkeep.decide", without_overlap),
-        ("certs.upkeep.decide", serving_first),
-        ("tests.certs.replicas._Registrations.publish", publish_whatever_was_written_meanwhile),
-    ],
-    ids=["validity", "settle", "overlap", "order", "versions"],
-)
-def test_a_broken_rule_is_found_out(monkeypatch, place, mutant):
-    monkeypatch.setattr(place, mutant)
+@pytest.mark.parametrize("mutant", [without_settling, without_overlap, serving_first])
+def test_a_broken_rule_is_found_out(monkeypatch, mutant):
+    monkeypatch.setattr("certs.upkeep.decide", mutant)
     search = settings(
         SETTINGS,
         max_examples=4000,
@@ -268,3 +249,68 @@ def test_a_broken_rule_is_found_out(monkeypatch, place, mutant):
     )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Replicas, settings=search)
+
+
+# ── What chance takes minutes to come by, played on purpose ───────────────────────────────
+
+
+def writes_late(state):
+    """One is held up before it publishes, while another rotation comes into service."""
+    state.begin_a_rotation()
+    state.move_on(0, moves=3)
+    state.begin_a_rotation()
+    for _ in range(3):
+        state.clock.monotonic += STEP
+        state.replicas[1].end_round()
+    state.move_on(0, moves=1)
+
+
+def makes_a_ca_by_a_clock_ahead(state):
+    """It knows nothing any more, and finds no Secret."""
+    state.crash(0)
+    state.delete_the_secret()
+    state.set_a_nodes_clock(0, lives=1.5)
+    for _ in range(3):
+        state.clock.monotonic += STEP
+        state.move_on(0, moves=12)
+
+
+def publish_whatever_was_written_meanwhile(registrations, authorities, _read):
+    registrations.replica.pause()
+    registrations.replica.server.bundles.write(dict.fromkeys(WEBHOOKS, authorities))
+
+
+def valid_from_when_it_was_made(now, _known):
+    return now - CLOCK_SKEW
+
+
+@pytest.mark.parametrize(
+    ("schedule", "place", "mutant"),
+    [
+        (
+            writes_late,
+            "tests.certs.replicas._Registrations.publish",
+            publish_whatever_was_written_meanwhile,
+        ),
+        (
+            makes_a_ca_by_a_clock_ahead,
+            "certs.authority._valid_from",
+            valid_from_when_it_was_made,
+        ),
+    ],
+)
+def test_what_a_rule_is_there_for_is_survived_with_it_and_not_without(
+    monkeypatch, schedule, place, mutant
+):
+    played(schedule)
+    monkeypatch.setattr(place, mutant)
+    with pytest.raises(AssertionError):
+        played(schedule)
+
+
+def played(schedule):
+    state = Replicas()
+    state.start(2)
+    schedule(state)
+    state.is_trusted()
+    state.teardown()
