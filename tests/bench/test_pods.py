@@ -14,7 +14,7 @@ import pytest
 from sidecar import contract
 from tests.bench.cost import NotMeasuredError
 from tests.bench.options import number
-from tests.bench.pods.creations import MEMBERS, creations
+from tests.bench.pods.creations import MEMBERS, Kind, creations
 from tests.bench.pods.load import create
 from tests.bench.pods.result import (
     NO_ANSWER,
@@ -33,15 +33,19 @@ from webhook.mutate import mutate_pod
 PATH = "/api/v1/namespaces/shop/pods"
 
 
-def answers(plain: list[float], of_sets: list[float]) -> list[Answer]:
+def answers(
+    plain: list[float], of_sets: list[float], written_out: list[float] | None = None
+) -> list[Answer]:
+    times = {Kind.PLAIN: plain, Kind.OPTED_IN: of_sets, Kind.WRITTEN_OUT: written_out or of_sets}
     return [
-        *(Answer(opted_in=False, milliseconds=it, status=201, injected=False) for it in plain),
-        *(Answer(opted_in=True, milliseconds=it, status=201, injected=True) for it in of_sets),
+        Answer(kind, milliseconds=it, status=201, injected=kind is not Kind.PLAIN)
+        for kind, found in times.items()
+        for it in found
     ]
 
 
-def refused(said: str, *, opted_in: bool = True, status: int = 429) -> Answer:
-    return Answer(opted_in, 900.0, status, injected=False, said=said)
+def refused(said: str, kind: Kind = Kind.OPTED_IN, status: int = 429) -> Answer:
+    return Answer(kind, 900.0, status, injected=False, said=said)
 
 
 SPREAD = [10.0 + step / 10 for step in range(100)]
@@ -69,32 +73,36 @@ def test_more_answers_make_the_interval_smaller():
 
 @pytest.mark.parametrize(("more", "said"), [(3.9, "met"), (4.0, "MISSED")])
 def test_less_than_the_target_is_enough(more, said):
-    assert verdict(answers([10.0] * 3, [10.0 + more] * 3)) == (
+    found = answers([10.0] * 3, [10.0 + more] * 3, [11.5] * 3)
+    assert verdict(found).splitlines() == [
         f"added time, p50: {more:.2f} ms (95 % interval {more:.2f} to {more:.2f}; "
-        f"target < 4.0)  {said}"
-    )
+        f"target < 4.0)  {said}",
+        f"  {more - 1.5:.2f} ms for asking the webhook, 1.50 ms for the larger pod",
+    ]
 
 
 def test_the_table_has_the_percentiles_of_each_kind_below_their_heads():
     hundred = [float(it) for it in range(101)]
-    head, *lines = table(answers(hundred, [it + 1000 for it in hundred])).splitlines()
+    found = answers(hundred, [it + 1000 for it in hundred], [it + 500 for it in hundred])
+    head, *lines = table(found).splitlines()
     assert [line.split() for line in lines] == [
         ["opted", "in", "101", "1050.00", "1090.00", "1099.00", "0"],
+        ["written", "out", "101", "550.00", "590.00", "599.00", "0"],
         ["plain", "101", "50.00", "90.00", "99.00", "0"],
     ]
     assert {len(line) for line in lines} == {len(head)}
 
 
 def test_what_was_not_created_counts_as_failed_and_not_in_the_times():
-    found = [*answers([1, 2], [1, 2]), refused("too many"), refused("", opted_in=False)]
+    found = [*answers([1, 2], [1, 2]), *(refused("too many", kind) for kind in Kind)]
     assert [line.split()[-5:] for line in table(found).splitlines()[1:]] == [
         ["2", "1.50", "1.90", "1.99", "1"]
-    ] * 2
+    ] * 3
 
 
 def test_nor_does_a_pod_of_a_set_without_a_sidecar_or_a_plain_one_with_one():
-    slipped = Answer(opted_in=True, milliseconds=1, status=201, injected=False)
-    caught = Answer(opted_in=False, milliseconds=1, status=201, injected=True)
+    slipped = Answer(Kind.OPTED_IN, milliseconds=1, status=201, injected=False)
+    caught = Answer(Kind.PLAIN, milliseconds=1, status=201, injected=True)
     assert faults([slipped, caught]) == ["1 x no sidecar", "1 x a sidecar"]
 
 
@@ -105,7 +113,7 @@ def test_faults_are_told_by_how_many_they_are_with_one_answer_each():
 
 def test_without_two_pods_of_a_kind_there_is_nothing_to_tell():
     with pytest.raises(NotMeasuredError, match=r"only 0 pods \(opted in\).* 1 x status 429: full"):
-        of_kind([*answers([1, 2], []), refused("full")], opted_in=True)
+        of_kind([*answers([1, 2], []), refused("full")], Kind.OPTED_IN)
 
 
 @pytest.mark.parametrize("text", ["1", "51", "-3", "ten", "", "٣"])
@@ -117,19 +125,20 @@ def test_an_option_out_of_its_range_is_refused_with_what_is_allowed(text):
 # ── The pods ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_half_of_the_pods_are_of_sets_and_the_seed_says_where():
+def test_the_pods_are_of_each_kind_alike_and_the_seed_says_where():
     made = creations(100, seed=1)
-    assert Counter(it.opted_in for it in made) == {True: 100, False: 100}
-    assert len({json.loads(it.body)["metadata"]["name"] for it in made}) == 200
-    assert 20 < sum(it.opted_in for it in made[:100]) < 80
+    assert Counter(it.kind for it in made) == dict.fromkeys(Kind, 100)
+    assert len({json.loads(it.body)["metadata"]["name"] for it in made}) == 300
+    assert 20 < sum(it.kind is Kind.PLAIN for it in made[:150]) < 80
     assert made == creations(100, seed=1) != creations(100, seed=2)
 
 
-def test_nobody_schedules_them_and_the_two_kinds_differ_in_nothing_but_name_and_stamp():
-    of_sets, plain = (
-        [json.loads(it.body) for it in creations(MEMBERS, seed=0) if it.opted_in == kind]
-        for kind in (True, False)
-    )
+def pods(kind):
+    return [json.loads(it.body) for it in creations(MEMBERS, seed=0) if it.kind is kind]
+
+
+def test_nobody_schedules_them_and_those_of_sets_differ_in_nothing_but_name_and_stamp():
+    of_sets, plain = pods(Kind.OPTED_IN), pods(Kind.PLAIN)
     for pod in of_sets:
         assert pod["spec"]["schedulerName"] == "nobody"
         assert pod["metadata"]["labels"].pop(contract.SET_LABEL) == "set-0"
@@ -142,7 +151,20 @@ def test_the_webhook_injects_a_sidecar_into_those_of_sets():
     for it in creations(MEMBERS + 1, seed=0):
         pod = json.loads(it.body)
         verdict = mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led)
-        assert (verdict.patch != []) == it.opted_in
+        assert (verdict.patch != []) == (it.kind is Kind.OPTED_IN)
+
+
+def test_what_is_written_out_is_what_the_webhook_makes_of_those_of_sets():
+    made = [
+        objects.patched(pod, mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led))
+        for pod in pods(Kind.OPTED_IN)
+    ]
+    expected = sorted(json.dumps(pod["spec"]["containers"]) for pod in made)
+    assert sorted(json.dumps(it["spec"]["containers"]) for it in pods(Kind.WRITTEN_OUT)) == expected
+    for pod in pods(Kind.WRITTEN_OUT):
+        names = [container["name"] for container in pod["spec"]["initContainers"]]
+        assert names == [contract.SIDECAR_CONTAINER, contract.BOOTSTRAP_CONTAINER]
+        assert contract.SET_LABEL not in pod["metadata"]["labels"]
 
 
 # ── The clients ───────────────────────────────────────────────────────────────────────────
@@ -198,10 +220,10 @@ def created(connections, refuses="", drops="", seconds=0.0, enter=lambda: None):
 @pytest.mark.parametrize("connections", [1, 8, 40])
 def test_each_pod_is_created_once_on_connections_that_are_kept(connections):
     found, handler = created(connections)
-    assert Counter(it.opted_in for it in found) == {True: 10, False: 10}
+    assert Counter(it.kind for it in found) == dict.fromkeys(Kind, 10)
     assert faults(found) == []
     assert set(handler.created.values()) == {1}
-    assert len(handler.created) == 20
+    assert len(handler.created) == 30
     assert len(handler.clients) <= connections
 
 
@@ -215,7 +237,7 @@ def test_a_dropped_connection_is_told_of_and_opened_again():
     found, handler = created(1, drops="plain-0-1")
     (fault,) = faults(found)
     assert fault.startswith("1 x no answer: RemoteDisconnected")
-    assert len(found) == 20
+    assert len(found) == 30
     assert len(handler.clients) == 2
 
 

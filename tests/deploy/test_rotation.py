@@ -226,6 +226,8 @@ def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_c
 @pytest.fixture
 def clocks_to_set():
     set_command(("-c", WITH_A_CLOCK_TO_SET), (*TIMES, f"--ca-life={10 * AHEAD}s"))
+    yield
+    set_command(("-m", "certs"), TIMES)
 
 
 def set_clock(pod, ahead):

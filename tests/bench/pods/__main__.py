@@ -1,7 +1,8 @@
 """`make bench-pods`: how much longer pods of sets take to be created, through a real API server.
 
-PODS=500         pods of opted-in sets, and as many that are plain, created at once
-CONNECTIONS=8    how many clients create them; twice PODS, and all are under way at once
+PODS=500         pods of opted-in sets, as many that are plain, and as many with a member's
+                 containers in their manifest, created at once
+CONNECTIONS=8    how many clients create them; thrice PODS, and all are under way at once
 ROUNDS=3         rounds, whose answers are told together
 SEED=0           of the order in which the two kinds come
 

@@ -69,4 +69,4 @@ def _send(connection: http.client.HTTPConnection, path: str, creation: Creation)
         content, status = repr(error).encode(), NO_ANSWER
     milliseconds = (time.perf_counter() - began) * 1000
     said = "" if status == HTTPStatus.CREATED else content[:_SHOWN].decode(errors="replace")
-    return Answer(creation.opted_in, milliseconds, status, _SIDECAR in content, said)
+    return Answer(creation.kind, milliseconds, status, _SIDECAR in content, said)

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final
 
 from tests.bench.cost import NotMeasuredError
+from tests.bench.pods.creations import Kind
 
 TARGET: Final = 4.0
 """Milliseconds that a pod of a set may take longer, at the median."""
@@ -20,7 +21,6 @@ SEED: Final = 0
 NO_ANSWER: Final = 0
 """In place of a status where the connection failed."""
 
-_KINDS: Final = {True: "opted in", False: "plain"}
 _HEAD: Final = ("", "pods", "p50 ms", "p90 ms", "p99 ms", "failed")
 
 
@@ -28,7 +28,7 @@ _HEAD: Final = ("", "pods", "p50 ms", "p90 ms", "p99 ms", "failed")
 class Answer:
     """What came of one pod's creation."""
 
-    opted_in: bool
+    kind: Kind
     milliseconds: float
     """From the request's first byte to the answer's last one, at the client."""
     status: int
@@ -43,27 +43,24 @@ class Answer:
             return "no answer"
         if self.status != HTTPStatus.CREATED:
             return f"status {self.status}"
-        if self.injected == self.opted_in:
+        if self.injected == (self.kind is not Kind.PLAIN):
             return None
-        return "no sidecar" if self.opted_in else "a sidecar"
+        return "a sidecar" if self.injected else "no sidecar"
 
 
-def of_kind(answers: Iterable[Answer], *, opted_in: bool) -> list[float]:
+def of_kind(answers: Iterable[Answer], kind: Kind) -> list[float]:
     """Return the times of one kind; NotMeasuredError where fewer than two pods were created."""
-    found = [it.milliseconds for it in answers if it.opted_in == opted_in and it.fault is None]
+    found = [it.milliseconds for it in answers if it.kind is kind and it.fault is None]
     if len(found) < 2:
         raise NotMeasuredError(
-            f"only {len(found)} pods ({_KINDS[opted_in]}) were created; needed: 2. "
-            + " ".join(faults(answers))
+            f"only {len(found)} pods ({kind}) were created; needed: 2. " + " ".join(faults(answers))
         )
     return found
 
 
-def added(answers: Sequence[Answer]) -> float:
+def added(answers: Sequence[Answer], by: Kind = Kind.OPTED_IN, to: Kind = Kind.PLAIN) -> float:
     """Return how much longer a pod of a set takes, in ms: the difference of the medians."""
-    return statistics.median(of_kind(answers, opted_in=True)) - statistics.median(
-        of_kind(answers, opted_in=False)
-    )
+    return statistics.median(of_kind(answers, by)) - statistics.median(of_kind(answers, to))
 
 
 def interval(answers: Sequence[Answer]) -> tuple[float, float]:
@@ -76,18 +73,21 @@ def interval(answers: Sequence[Answer]) -> tuple[float, float]:
     def drawn(times: Sequence[float]) -> float:
         return statistics.median(random.choices(times, k=len(times)))
 
-    with_set, plain = (of_kind(answers, opted_in=kind) for kind in (True, False))
+    with_set, plain = (of_kind(answers, kind) for kind in (Kind.OPTED_IN, Kind.PLAIN))
     fortieths = statistics.quantiles((drawn(with_set) - drawn(plain) for _ in range(DRAWS)), n=40)
     return fortieths[0], fortieths[-1]
 
 
 def verdict(answers: Sequence[Answer]) -> str:
-    """Say the added time, how sure it is, and whether it is little enough."""
+    """Say the added time, how sure it is, whether it is little enough, and what it goes into."""
     median, (low, high) = added(answers), interval(answers)
     met = "met" if median < TARGET else "MISSED"
+    asking = added(answers, to=Kind.WRITTEN_OUT)
+    larger = added(answers, by=Kind.WRITTEN_OUT)
     return (
         f"added time, p50: {median:.2f} ms (95 % interval {low:.2f} to {high:.2f}; "
-        f"target < {TARGET:.1f})  {met}"
+        f"target < {TARGET:.1f})  {met}\n"
+        f"  {asking:.2f} ms for asking the webhook, {larger:.2f} ms for the larger pod"
     )
 
 
@@ -103,7 +103,7 @@ def faults(answers: Iterable[Answer]) -> list[str]:
 
 def table(answers: Sequence[Answer]) -> str:
     """Return one line a kind of pod."""
-    rows = [_HEAD, *(_row(answers, opted_in=kind) for kind in _KINDS)]
+    rows = [_HEAD, *(_row(answers, kind) for kind in Kind)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "\n".join(
         "  ".join(
@@ -114,12 +114,12 @@ def table(answers: Sequence[Answer]) -> str:
     )
 
 
-def _row(answers: Sequence[Answer], *, opted_in: bool) -> tuple[str, ...]:
-    times = of_kind(answers, opted_in=opted_in)
+def _row(answers: Sequence[Answer], kind: Kind) -> tuple[str, ...]:
+    times = of_kind(answers, kind)
     hundredths = statistics.quantiles(times, n=100, method="inclusive")
-    failed = sum(it.opted_in == opted_in and it.fault is not None for it in answers)
+    failed = sum(it.kind is kind and it.fault is not None for it in answers)
     return (
-        _KINDS[opted_in],
+        kind,
         str(len(times)),
         *(f"{hundredths[percent - 1]:.2f}" for percent in (50, 90, 99)),
         str(failed),
