@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local import cluster, paths, programs
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import DEPLOY, document
 from tests.deploy.test_admission import pod
 
 pytestmark = pytest.mark.cluster
@@ -55,18 +55,40 @@ def ca_bundles(kubectl):
     return [webhook["clientConfig"].get("caBundle") for webhook in registration["webhooks"]]
 
 
-def test_it_is_installed_well_upgraded_without_a_trace_in_the_ca_bundle_and_removed(kubectl):
+def members(kubectl):
+    """Labels of the set's pods by their uid; nobody schedules them."""
+    pods = kubectl.json("get", "pods", "--selector=pgset.dev/set=shop")["items"]
+    return {pod["metadata"]["uid"]: pod["metadata"]["labels"] for pod in pods}
+
+
+def statefulset():
+    made = document("examples/pgset/statefulset.yaml")
+    made["metadata"]["name"] = "shop"
+    made["spec"]["template"]["spec"]["schedulerName"] = "nobody"
+    return made
+
+
+def test_it_is_installed_well_upgraded_while_nothing_rolls_and_removed_without_a_trace(kubectl):
     install = ("pgset", str(CHART), "--wait", "--timeout=120s")
     helm("install", *install, "--create-namespace")
     assert "Succeeded" in helm("test", "pgset", "--timeout=90s")
     assert is_injected(kubectl)
     trusted = ca_bundles(kubectl)
     assert all(trusted)
+    kubectl("create", "-f", "-", manifest=statefulset())
+    wait_until(lambda: len(members(kubectl)) == 2, HEALS_WITHIN)
+    before = members(kubectl)
 
     helm("upgrade", *install, "--set=replicas=1", "--set=failurePolicy=Ignore")
     wait_until(lambda: len(webhook_pods()) == 1, HEALS_WITHIN)
     assert trusted == ca_bundles(kubectl)
     assert is_injected(kubectl)
+    # The next change of a set goes through the new webhook.
+    kubectl("scale", "statefulset/shop", "--replicas=3")
+    wait_until(lambda: len(members(kubectl)) == 3, HEALS_WITHIN)
+    revision = {labels["controller-revision-hash"] for labels in members(kubectl).values()}
+    assert len(revision) == 1
+    assert before.keys() < members(kubectl).keys()
 
     kubectl("delete", "mutatingwebhookconfiguration", "pgset")
     helm("uninstall", "pgset", "--wait", "--timeout=120s")
