@@ -2,21 +2,18 @@
 
 import base64
 import json
-import threading
 import time
 from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from certs.authority import made_at
 from deploy.local import cluster, paths
+from tests.deploy.admissions import Admissions
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
 from tests.deploy.manifests import DEPLOY, document
-from tests.deploy.test_admission import pod
 
 pytestmark = pytest.mark.cluster
 
@@ -45,40 +42,6 @@ class Settable(datetime.datetime):
 certs.datetime = Settable
 certs.main()
 """
-PAUSE = 0.05
-"""Seconds between two admissions of one thread."""
-
-
-class Admissions:
-    """Pods of a set admitted one after the other, as dry runs, by two threads."""
-
-    def __init__(self, api: client.CoreV1Api) -> None:
-        self.admitted = 0
-        self.failures: list[str] = []
-        self._api = api
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._admit_all) for _ in range(2)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _admit_all(self) -> None:
-        while not self._stop.wait(PAUSE):
-            try:
-                admitted = self._api.create_namespaced_pod(NAMESPACE, pod(), dry_run="All")
-            except (ApiException, HTTPError) as error:
-                self.failures.append(str(error))
-                continue
-            self.admitted += 1
-            if not admitted.spec.init_containers:
-                self.failures.append("admitted without a sidecar")
 
 
 class Authorities:
@@ -168,7 +131,7 @@ def authorities(api_client):
 
 def test_two_rotations_fail_no_admission(api_client, authorities):
     first = authorities.alone[-1]
-    with Admissions(client.CoreV1Api(api_client)) as admissions:
+    with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         authorities.wait_for(2)
     assert admissions.failures == []
     assert admissions.admitted > 100
@@ -179,7 +142,7 @@ def test_two_rotations_fail_no_admission(api_client, authorities):
 
 def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_client, authorities):
     system = Kubectl(SYSTEM)
-    with Admissions(client.CoreV1Api(api_client)) as admissions:
+    with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for _ in range(3):
             system("delete", SECRET)
             wait_until(lambda: bool(system("get", SECRET, "--ignore-not-found")), HEALS_WITHIN)
@@ -193,7 +156,7 @@ def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_clie
 
 
 def test_a_rolling_update_fails_no_admission(api_client):
-    with Admissions(client.CoreV1Api(api_client)) as admissions:
+    with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         Kubectl(SYSTEM)("rollout", "restart", DEPLOYMENT)
         all_replaced()
     assert admissions.failures == []
@@ -209,7 +172,7 @@ def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_c
         return [webhook.client_config.ca_bundle for webhook in configuration.webhooks]
 
     blank = [{"op": "remove", "path": f"/webhooks/{it}/clientConfig/caBundle"} for it in (0, 1)]
-    with Admissions(client.CoreV1Api(api_client)) as admissions:
+    with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for _ in range(3):
             system(
                 *("patch", "mutatingwebhookconfiguration/pgset", "--type=json"),
@@ -246,7 +209,7 @@ def made_in_the_future(pod):
 @pytest.mark.usefixtures("clocks_to_set")
 def test_a_clock_stepped_past_expiry_and_back_fails_no_admission(api_client):
     first, second = webhook_pods()
-    with Admissions(client.CoreV1Api(api_client)) as admissions:
+    with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for ahead_of_the_others in (first, second):
             set_clock(ahead_of_the_others, AHEAD)
             wait_until(lambda: made_in_the_future(first), HEALS_WITHIN)
