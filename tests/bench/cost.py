@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tests.bench.columns import aligned
+
 PSS_MEGABYTES: Final = 40
 CPU_SECONDS: Final = 12
 REQUESTS: Final = {"primary": 40, "replica": 6}
@@ -116,15 +118,8 @@ def table(costs: Sequence[Cost]) -> str:
         ("budget", "", str(PSS_MEGABYTES), "", str(CPU_SECONDS), budgets),
         _PATRONI,
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join(
-        "  ".join(
-            # Words to the left, numbers to the right; what the last column adds is text.
-            cell.rjust(width) if 2 <= column < len(_HEAD) - 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    # What the last column adds to its number is text.
+    return aligned(rows, words=(0, 1, len(_HEAD) - 1))
 
 
 def _row(it: Cost) -> tuple[str, ...]:

@@ -11,6 +11,11 @@ POLL_SECONDS = 0.01
 """How soon the server notices that it is to end."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 100
+    """By default 5: more that come at once wait for a second, or are turned away."""
+
+
 class RefusalError(Exception):
     """The answer is no, by this status code and reason."""
 
@@ -31,7 +36,7 @@ def client_of(
 
     `before_close` lets go of requests that are being answered.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     configuration = client.Configuration()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
+from tests.bench.columns import aligned
 from tests.bench.cost import NotMeasuredError
 
 OURS: Final = "ours"
@@ -131,15 +132,7 @@ _HEAD: Final = (
 
 def table(medians: Mapping[str, Round]) -> str:
     """Return one line a server, in the order in which they come."""
-    rows = [_HEAD, *(_row(name, it) for name, it in medians.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned([_HEAD, *(_row(name, it) for name, it in medians.items())])
 
 
 def _row(name: str, it: Round) -> tuple[str, ...]:

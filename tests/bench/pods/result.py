@@ -8,6 +8,7 @@ from http import HTTPStatus
 from random import Random
 from typing import Final
 
+from tests.bench.columns import aligned
 from tests.bench.cost import NotMeasuredError
 from tests.bench.pods.creations import Kind
 
@@ -103,15 +104,7 @@ def faults(answers: Iterable[Answer]) -> list[str]:
 
 def table(answers: Sequence[Answer]) -> str:
     """Return one line a kind of pod."""
-    rows = [_HEAD, *(_row(answers, kind) for kind in Kind)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned([_HEAD, *(_row(answers, kind) for kind in Kind)])
 
 
 def _row(answers: Sequence[Answer], kind: Kind) -> tuple[str, ...]:
