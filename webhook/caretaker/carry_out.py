@@ -1,5 +1,6 @@
 """Carries out steps: makes Services, and writes the one RoleBinding of a namespace."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,8 +89,16 @@ def named_errors() -> Iterator[None]:
             HTTPStatus.FORBIDDEN,
             HTTPStatus.UNPROCESSABLE_ENTITY,
         ):
-            raise RefusedError(f"{error.reason}: {error.body}") from error
+            raise RefusedError(_said(error)) from error
         raise
+
+
+def _said(error: ApiException) -> str:
+    """Return the message of the Status that the API server answered with, or all of the answer."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.reason}: {error.body}"
 
 
 def _service(step: MakeService) -> dict[str, Any]:

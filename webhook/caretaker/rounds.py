@@ -17,9 +17,9 @@ from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedErr
 from webhook.caretaker.events import Events
 from webhook.caretaker.facts import Json, Workload
 from webhook.caretaker.look import Look
-from webhook.caretaker.plan import plan
+from webhook.caretaker.plan import plan, refused
 from webhook.caretaker.settings import CaretakerSettings
-from webhook.caretaker.step import Grant, MakeService, Step, Tell
+from webhook.caretaker.step import Grant, MakeService, Tell
 
 ROUND_SECONDS: Final = 60
 """How long a Service that was deleted, or a pod that slipped by, may go unseen."""
@@ -91,32 +91,36 @@ class Rounds:
         there = self._look.namespace(
             namespace, tuple(it for it in self._workloads.values() if it.namespace == namespace)
         )
-        steps = plan(there, grant=self._settings.grants)
-        settled = [self._done(namespace, it) for it in steps if not isinstance(it, Tell)]
-        self._tell(namespace, steps)
-        return all(settled) and not services.unsettled(there)
+        settled, tells = True, list[Tell]()
+        for step in plan(there, grant=self._settings.grants):
+            if isinstance(step, Tell):
+                tells.append(step)
+                continue
+            try:
+                self._do(namespace, step)
+            except LookAgainError as error:
+                _note(namespace, error)
+                settled = False
+            except RefusedError as error:
+                # Also settled: a quota, or a namespace on its way out, is no cause for haste.
+                _note(namespace, error)
+                tells += refused(there, step, str(error))
+        self._tell(namespace, tells)
+        return settled and not services.unsettled(there)
 
-    def _done(self, namespace: str, step: Grant | MakeService) -> bool:
+    def _do(self, namespace: str, step: Grant | MakeService) -> None:
+        if not self._leads():
+            raise NotLeadingError
+        if isinstance(step, Grant):
+            self._hands.grant(namespace, step)
+        else:
+            self._hands.make_service(step)
+
+    def _tell(self, namespace: str, tells: list[Tell]) -> None:
         if not self._leads():
             raise NotLeadingError
         try:
-            if isinstance(step, Grant):
-                self._hands.grant(namespace, step)
-            else:
-                self._hands.make_service(step)
-        except LookAgainError as error:
-            _note(namespace, error)
-            return False
-        except RefusedError as error:
-            # Also settled: a quota, or a namespace on its way out, is no cause for haste.
-            _note(namespace, error)
-        return True
-
-    def _tell(self, namespace: str, steps: list[Step]) -> None:
-        if not self._leads():
-            raise NotLeadingError
-        try:
-            self._events.tell(namespace, [it for it in steps if isinstance(it, Tell)])
+            self._events.tell(namespace, tells)
         except RefusedError as error:
             _note(namespace, error)
 

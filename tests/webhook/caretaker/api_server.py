@@ -30,6 +30,8 @@ class ApiServer:
         self.granted: set[str] = set()
         """Users who have the sidecars' mark."""
         self.refused: dict[str, int] = {}
+        self.message = "not today"
+        """Of the Status that is the answer then."""
         self._version = 100
 
     # ── what a test says ──────────────────────────────────────────────────────────────────
@@ -160,7 +162,7 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
             try:
                 self._answer(200, action(self.path, body))
             except RefusalError as refusal:
-                self._answer(refusal.code, {"reason": refusal.reason})
+                self._answer(refusal.code, {"reason": refusal.reason, "message": api.message})
 
         def _answer(self, code: int, *documents: Json) -> None:
             content = "".join(json.dumps(it) + "\n" for it in documents).encode()

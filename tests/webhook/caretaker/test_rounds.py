@@ -166,6 +166,29 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
     assert api.watches == [ROUND_SECONDS]
 
 
+@pytest.mark.parametrize(
+    ("refused", "sentence"),
+    [
+        ("/services", 'Service "orders-primary" can\'t be made: exceeded quota'),
+        ("/rolebindings", 'service account "default" can\'t be granted rights: exceeded quota'),
+    ],
+)
+def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(
+    api, refused, sentence
+):
+    api.refused[refused] = 403
+    api.message = "exceeded quota"
+    api.put_statefulset(opted_in())
+    with caretaker(api) as rounds:
+        for _ in range(3):
+            rounds.follow()
+    events = [api.objects[path] for path in api.writes if "/events/" in path]
+    assert [it["message"] for it in events].count(sentence) == 1
+    assert {(it["involvedObject"]["name"], it["reason"]) for it in events} == {
+        ("orders", "Refused")
+    }
+
+
 def test_where_somebody_else_writes_first_it_looks_again_soon_and_then_less_soon(api):
     api.put_statefulset(opted_in())
     with caretaker(api) as rounds:
