@@ -67,6 +67,8 @@ CONDITIONS: Final = {
     "base/caretaker-cluster-role-binding.yaml": _CARETAKER_ENABLED,
     "base/caretaker-role.yaml": _CARETAKER_ENABLED,
     "base/caretaker-role-binding.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-validating-admission-policy.yaml": _CARETAKER_ENABLED,
+    "base/caretaker-validating-admission-policy-binding.yaml": _CARETAKER_ENABLED,
     "base/caretaker-network-policy.yaml": f"and {_CARETAKER_ENABLED} .Values.networkPolicy.enabled",
     "base/caretaker-deployment.yaml": _CARETAKER_ENABLED,
     "base/pod-disruption-budget.yaml": ".Values.podDisruptionBudget.enabled",

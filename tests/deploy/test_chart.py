@@ -239,6 +239,8 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         "ClusterRoleBinding",
         "Role",
         "RoleBinding",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
         "NetworkPolicy",
         "Deployment",
     }
