@@ -67,12 +67,14 @@ def note(contents: Path, archives: Archives) -> None:
 def load(reference: str, archive: Path, ctr: Command) -> None:
     """Put an archive's image in the place of the one of that name, in a running containerd.
 
-    The old one goes first, with all that only it needs. Replaced by the import instead, its
-    layers are swept up while the import counts on those that both share, which then fails.
+    The old one keeps another name meanwhile: what nothing names any more is swept up, and the
+    import fails where it had counted on a layer that both share.
     """
     images: Command = [*ctr, f"--namespace={_NAMESPACE}", "images"]
-    run([*images, "remove", "--sync", reference])
+    replaced = f"{reference}-replaced"
+    run([*images, "tag", "--force", reference, replaced], check=False)  # there may be none
     run([*images, "import", archive])
+    run([*images, "remove", "--sync", replaced])
 
 
 def _folder() -> Path:
