@@ -221,7 +221,7 @@ def test_a_diverged_primary_is_rewound_and_streams(
     members.boot()
     assert members.pod.look().can_rewind is True
     done = members.obey("rewind")
-    assert (done.data, done.failure) == (DataState.PRESENT, None)
+    assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
     assert (done.rewound, done.rewind_failed) == (True, False)
     assert members.old_follows() == ["both", "new"]
     assert not [path for path in members.old.directory.glob(".pgset-*") if path.is_dir()]
@@ -328,7 +328,7 @@ def test_without_checksums_and_hints_a_new_clone_takes_the_place_and_the_old_dat
     assert failed.failure == "the rewind did not succeed: see the log of this container"
 
     done = members.obey("reclone")
-    assert (done.data, done.failure) == (DataState.PRESENT, None)
+    assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
     assert members.old_follows() == ["both", "new"]
     kept = members.old.directory / ".pgset-old/pgsql_tmp.data"
     assert (kept / "unique.txt").read_text() == "irreplaceable"
