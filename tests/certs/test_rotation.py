@@ -192,6 +192,20 @@ def test_where_nobody_knows_it_any_more_a_new_trust_is_stored_and_the_old_ca_sta
     assert published == Publish(cas(NEW, stored.trust))
 
 
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        (None, "no CA is stored"),
+        (replace(NEW, authority=Pair(b"", b"")), "the stored CA can't be used: "),
+        (EXPIRED, "the stored CA has expired at "),
+    ],
+)
+def test_a_new_trust_is_stored_with_the_reason_why_the_one_before_is_not_used(stored, reason):
+    step_taken = step(replace(STEADY, stored=stored, held=None))
+    assert isinstance(step_taken, Store)
+    assert step_taken.reason.startswith(reason)
+
+
 def test_a_leaf_of_another_round_than_its_key_is_replaced_by_one_of_the_same_ca():
     mixed = replace(NEW, leaf=Pair(NEW.leaf.certificate, OLD.leaf.key))
     stored = step(replace(STEADY, stored=mixed))

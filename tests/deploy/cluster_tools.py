@@ -87,6 +87,11 @@ def install() -> None:
     wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=30)
 
 
+def served_certificate(pod: str) -> str:
+    """The PEM of what a webhook pod serves, as its container sees it."""
+    return Kubectl(SYSTEM)("exec", pod, "-c", "webhook", "--", "cat", "/etc/pgset/tls/tls.crt")
+
+
 def reviews_by_outcome() -> Counter[str]:
     """All reviews that the webhook's pods have counted: patched, unchanged, denied or error."""
     found: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from tests.deploy.cluster_tools import (
     RefusedError,
     install,
     reviews_answered,
+    served_certificate,
     wait_until,
     webhook_pods,
 )
@@ -219,11 +220,7 @@ def ca_bundles():
 def test_both_replicas_serve_what_the_secret_holds():
     secret = Kubectl(SYSTEM).json("get", *SECRET)["data"]
     expected = base64.b64decode(secret["tls.crt"]).decode()
-    served = {
-        Kubectl(SYSTEM)("exec", pod, "-c", "webhook", "--", "cat", "/etc/pgset/tls/tls.crt")
-        for pod in webhook_pods()
-    }
-    assert served == {expected}
+    assert {served_certificate(pod) for pod in webhook_pods()} == {expected}
     # For an hour after a rotation the CA before it stands beside it.
     authority = base64.b64decode(secret["ca.crt"])
     assert all(authority in base64.b64decode(bundle) for bundle in ca_bundles())

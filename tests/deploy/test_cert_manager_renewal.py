@@ -19,6 +19,7 @@ from tests.deploy.cluster_tools import (
     WEBHOOK_REPLICAS,
     Kubectl,
     install,
+    served_certificate,
     wait_until,
     webhook_pods,
 )
@@ -77,10 +78,8 @@ def write_ca_bundles(trust: Trust) -> None:
 
 
 def all_serve(trust: Trust) -> bool:
-    return {
-        Kubectl(SYSTEM)("exec", pod, "-c", "webhook", "--", "cat", "/etc/pgset/tls/tls.crt")
-        for pod in webhook_pods()
-    } == {trust.leaf.certificate.decode()}
+    served = {served_certificate(pod) for pod in webhook_pods()}
+    return served == {trust.leaf.certificate.decode()}
 
 
 @pytest.mark.usefixtures("namespace")

@@ -12,7 +12,14 @@ from kubernetes import client, config
 from certs.authority import made_at
 from deploy.local import cluster, paths
 from tests.deploy.admissions import Admissions
-from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
+from tests.deploy.cluster_tools import (
+    SYSTEM,
+    WEBHOOK_REPLICAS,
+    Kubectl,
+    served_certificate,
+    wait_until,
+    webhook_pods,
+)
 from tests.deploy.manifests import DEPLOY, document
 
 pytestmark = pytest.mark.cluster
@@ -21,7 +28,6 @@ NAMESPACE = "test-rotation"
 DEPLOYMENT = "deployment/pgset-webhook"
 SECRET = "secret/pgset-webhook-tls"
 TIMES = ("--ca-life=60s", "--leaf-life=30s", "--overlap=10s", "--settle=1s", "--interval=1s")
-REPLICAS = 2
 ROTATES_WITHIN = 120.0
 """Seconds: a CA is due 40 s after it was made, and its predecessor goes about 15 s later."""
 HEALS_WITHIN = 30.0
@@ -113,7 +119,7 @@ def set_command(start, arguments):
 
 def all_replaced():
     Kubectl(SYSTEM)("rollout", "status", DEPLOYMENT, "--timeout=120s")
-    wait_until(lambda: len(webhook_pods()) == REPLICAS, 60)
+    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, 60)
 
 
 @pytest.fixture
@@ -189,13 +195,9 @@ def set_clock(pod, ahead):
     Kubectl(SYSTEM)("exec", pod, "-c", "certs", "--", "sh", "-c", f"echo {ahead} > {AHEAD_FILE}")
 
 
-def served(pod):
-    pem = Kubectl(SYSTEM)("exec", pod, "-c", "certs", "--", "cat", "/etc/pgset/tls/tls.crt")
-    return x509.load_pem_x509_certificate(pem.encode())
-
-
 def made_in_the_future(pod):
-    return (made_at(served(pod)) - datetime.now(UTC)).total_seconds() > AHEAD / 2
+    served = x509.load_pem_x509_certificate(served_certificate(pod).encode())
+    return (made_at(served) - datetime.now(UTC)).total_seconds() > AHEAD / 2
 
 
 @pytest.mark.usefixtures("clocks_to_set")

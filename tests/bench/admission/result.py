@@ -157,7 +157,7 @@ def footprints(found: Iterable[Footprint]) -> str:
     looks = list(found)
     if not looks:
         raise NotMeasuredError("nothing was answered")
-    lines = (f"{it.answered:9.0f}  {it.pss:7.1f}  {it.rss:7.1f}" for it in looks)
+    rows = [(f"{it.answered:.0f}", f"{it.pss:.1f}", f"{it.rss:.1f}") for it in looks]
     growth = looks[-1].rss - looks[0].rss
     told = f"RSS grew by {growth:+.1f} MiB from the first look to the last"
-    return "\n".join([f"{'reviews':>9}  {'PSS MiB':>7}  {'RSS MiB':>7}", *lines, told])
+    return f"{aligned([('reviews', 'PSS MiB', 'RSS MiB'), *rows], words=())}\n{told}"

@@ -4,7 +4,7 @@ PODS=500         pods of opted-in sets, as many that are plain, and as many with
                  containers in their manifest, created at once
 CONNECTIONS=8    how many clients create them; thrice PODS, and all are under way at once
 ROUNDS=3         rounds, whose answers are told together
-SEED=0           of the order in which the two kinds come
+SEED=0           of the order in which the kinds come
 
 The clients are the cluster's admin, whom API priority and fairness neither queues nor refuses.
 """
