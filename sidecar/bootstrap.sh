@@ -27,7 +27,7 @@
 #   .pgset-reclone    written by the sidecar: only a new clone helps this data
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 set -eu
-export LC_ALL=C
+# No locale is set here: initdb takes the new databases' encoding and collation from the image's.
 
 handshake=${PGSET_HANDSHAKE:-/run/pgset}
 data=${PGDATA:-/var/lib/postgresql/data}
@@ -56,10 +56,15 @@ report() {
         echo "data=$(data_state)"
         echo "rewind=$(rewind_state)"
         for place in "$data" "$rewinding"; do
-            if [ -s "$place/PG_VERSION" ]; then pg_controldata -D "$place" 2>&1 || true; fi
+            if [ -s "$place/PG_VERSION" ]; then control_data "$place" 2>&1 || true; fi
         done
     } > "$handshake/report.new"
     mv "$handshake/report.new" "$handshake/report"
+}
+
+# Its words are translated, and here they are read.
+control_data() {
+    LC_ALL=C pg_controldata -D "$1"
 }
 
 data_state() {
@@ -272,7 +277,7 @@ reclone() {
 }
 
 control() {
-    pg_controldata -D "$data" | sed -n "s/^$1: *//p"
+    control_data "$data" | sed -n "s/^$1: *//p"
 }
 
 # pg_rewind reads the primary's control file, where its timeline stands only after its first

@@ -1,5 +1,6 @@
 """Sets that differ from the walk-through's in what their users chose."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,30 @@ def test_a_set_that_opts_out_keeps_one_writable_primary_and_may_come_back(
     stage.wait(lambda: roles(stage, "plain") == led, "two members again")
     rows = "select string_agg(n::text, ' ' order by n) from kept"
     assert [_ask(stage, f"plain-{n}", rows) for n in (0, 1)] == ["42 43"] * 2
+
+
+def test_a_new_sets_databases_are_those_that_the_image_makes_by_itself(namespace: Stage) -> None:
+    stage = namespace
+    stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
+    stage.ask("-n", NAMESPACE, "create", "serviceaccount", "pgset-sa")
+    *others, statefulset = manifests.legacy(stage, name="plain")
+    statefulset["metadata"]["annotations"] = {"pgset.dev/enabled": "true"}
+    # The same pod without pgset, and with data that goes with it. Listening on TCP, it is the final
+    # server that answers and not the one that its entrypoint starts for initdb.
+    spec = copy.deepcopy(statefulset["spec"]["template"]["spec"])
+    spec["volumes"] = [{"name": "data", "emptyDir": {}}]
+    listens = {"command": ["pg_isready", "-h", "127.0.0.1"]}
+    spec["containers"][0]["readinessProbe"] = {"exec": listens, "periodSeconds": 1}
+    metadata = {"name": "alone", "namespace": NAMESPACE}
+    alone = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    stage.apply([*others, statefulset, alone])
+    stage.wait(lambda: roles(stage, "plain") == {"plain-0": "primary"}, "a primary")
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/alone", "--timeout=60s")
+    asked = (
+        "select datname, pg_encoding_to_char(encoding), datcollate, datctype "
+        "from pg_database order by 1"
+    )
+    assert _ask(stage, "plain-0", asked) == _ask(stage, "alone", asked)
 
 
 def _annotate(stage: Stage, annotation: str) -> None:

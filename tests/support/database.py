@@ -32,11 +32,8 @@ class Host:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        return {
-            "PATH": f"{self.programs}:/usr/bin:/bin",
-            "PGHOST": str(self.folder),
-            "LC_ALL": "C",
-        }
+        """No locale: what a program here is given one for has to bring its own."""
+        return {"PATH": f"{self.programs}:/usr/bin:/bin", "PGHOST": str(self.folder)}
 
     def start(self, *command: str | Path, **environment: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
