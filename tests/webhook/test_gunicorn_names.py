@@ -1,0 +1,88 @@
+"""What `webhook.patient_worker` uses of gunicorn that gunicorn promises to nobody.
+
+A new release fails here first, by name. That the worker works with it is for test_gunicorn and
+test_slow_clients.
+"""
+
+import inspect
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from gunicorn import http, sock
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers import gthread
+from packaging.requirements import Requirement
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+CALLED = [
+    (gthread.ThreadWorker.enqueue_req, ("self", "conn")),
+    (gthread.ThreadWorker.on_client_socket_readable, ("self", "conn", "client")),
+    (gthread.ThreadWorker.on_pending_socket_readable, ("self", "conn", "client")),
+    (gthread.ThreadWorker.handle, ("self", "conn")),
+    (gthread.ThreadWorker.finish_request, ("self", "conn", "fs")),
+    (gthread.ThreadWorker.murder_pending, ("self",)),
+    (gthread.TConn.__init__, ("self", "cfg", "sock", "client", "server")),
+    (gthread.TConn.set_timeout, ("self",)),
+    (gthread.ThreadWorker.load_wsgi, ("self",)),
+    (sock.ssl_wrap_socket, ("sock", "conf")),
+]
+"""What is called or overridden, with its parameters; more of them may have a default."""
+
+
+@pytest.fixture
+def worker():
+    config = Config()
+    worker = gthread.ThreadWorker(1, 1, [], None, 30, config, Logger(config))
+    yield worker
+    worker.tmp.close()
+
+
+@pytest.mark.parametrize(("function", "parameters"), CALLED)
+def test_a_private_function_is_there_and_takes_what_it_took(function, parameters):
+    found = inspect.signature(function).parameters
+    needed = [name for name, it in found.items() if it.default is inspect.Parameter.empty]
+    assert tuple(needed) == parameters
+
+
+def test_a_connection_that_waits_for_more_is_told_by_a_name_of_gthreads():
+    assert gthread._DEFER is not None
+
+
+@pytest.mark.parametrize("name", ["pending_conns", "keepalived_conns"])
+def test_connections_wait_in_a_deque_of_the_workers(worker, name):
+    assert list(getattr(worker, name)) == []
+    getattr(worker, name).append("a connection")
+
+
+@pytest.mark.parametrize("name", ["poller", "max_keepalived", "alive", "cfg", "log"])
+def test_a_worker_keeps_under_a_name_what_ours_looks_at(worker, name):
+    assert hasattr(worker, name)
+
+
+def test_a_worker_keeps_the_application_under_a_name_that_ours_calls(worker):
+    worker.app = SimpleNamespace(wsgi=lambda: "the application")
+    worker.load_wsgi()
+    assert worker.wsgi == "the application"
+
+
+@pytest.mark.parametrize("name", ["initialized", "parser", "timeout", "sock", "client"])
+def test_a_connection_keeps_under_a_name_what_our_worker_looks_at(name):
+    with sock.socket.socket() as socket:
+        assert hasattr(gthread.TConn(Config(), socket, ("", 0), ("", 0)), name)
+
+
+def test_a_parser_takes_a_whole_request_from_a_list_of_bytes():
+    request = next(http.get_parser(Config(), [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ("", 0)))
+    assert (request.method, request.path) == ("GET", "/")
+
+
+def test_only_releases_are_allowed_that_the_worker_runs_on():
+    """By test_gunicorn and test_slow_clients: 27.0.0 and older cut off who asks while it ends."""
+    listed = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
+    (allowed,) = (it.specifier for it in map(Requirement, listed) if it.name == "gunicorn")
+    assert "27.0.1" in allowed
+    assert not {*allowed.filter(["25.1.0", "25.3.0", "26.2.0", "27.0.0", "28.0.0"])}
