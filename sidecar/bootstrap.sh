@@ -216,17 +216,28 @@ has_no_mounts() {
 # shared, at a place that another member uses. A primary that refuses the question is an older one
 # of ours, which admits this role for replication alone; then it shows in the clone.
 has_no_tablespaces() {
-    names=$(ask_primary "$1" "SELECT string_agg(spcname, ', ') FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')") || return 0
+    names=$(ask_primary "$1" "SELECT pg_catalog.string_agg(spcname::text, ', '::text) FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')") || return 0
     if [ -n "$names" ]; then
         failure="the primary has tablespaces ($names), which cannot be copied to other members: move what is in them to pg_default and drop them"
         return 1
     fi
 }
 
+# As the replication role, with none of the container's own settings for libpq; and no function or
+# operator of a user's is ever ours to call (it would run with the right to read every file).
+as_member() {
+    (
+        unset PGHOSTADDR PGSERVICE PGPASSWORD PGSSLMODE PGREQUIRESSL PGSSLNEGOTIATION \
+            PGGSSENCMODE PGCHANNELBINDING PGREQUIREAUTH PGTARGETSESSIONATTRS
+        export PGPASSFILE="$handshake/pgpass"
+        export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
+        exec "$@"
+    )
+}
+
 ask_primary() {
-    PGPASSFILE=$handshake/pgpass PGOPTIONS='-c statement_timeout=5s' \
-        psql --no-psqlrc --no-align --tuples-only --no-password \
-        --dbname="$1 dbname=postgres" --command="$2"
+    as_member psql --no-psqlrc --no-align --tuples-only --no-password --quiet \
+        --dbname="$1 dbname=postgres" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
 # The stock entrypoint makes the data and runs the user's scripts as ever, but the server it ends
@@ -255,7 +266,7 @@ final_server_is_ready() {
 
 copy_primary() {
     has_no_tablespaces "$1" && clear_staging &&
-        PGPASSFILE=$handshake/pgpass pg_basebackup --pgdata="$staging" --dbname="$1" \
+        as_member pg_basebackup --pgdata="$staging" --dbname="$1" \
             --wal-method=stream --checkpoint=fast --no-password || return 1
     if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
@@ -285,7 +296,7 @@ control() {
 primary_is_ready() {
     tries=0
     while :; do
-        same=$(ask_primary "$1" "SELECT (pg_control_checkpoint()).timeline_id = ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int") || {
+        same=$(ask_primary "$1" "SELECT (pg_catalog.pg_control_checkpoint()).timeline_id = ('x'::text || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int") || {
             failure="the primary does not answer: see the log of this container"
             return 1
         }
@@ -334,7 +345,7 @@ has_replayed_all() {
 }
 
 run_pg_rewind() {
-    PGPASSFILE=$handshake/pgpass pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
+    as_member pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
         --source-server="$2 dbname=postgres" ${3:+"$3"}
 }
 

@@ -72,9 +72,10 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
     """Have our physical slots be these, as far as nobody uses a surplus one now."""
     connection.execute(
         # One that has lost WAL is of no use to anybody, not even to the member it is for.
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-        "WHERE slot_type = 'physical' AND starts_with(slot_name, 'pgset_') AND NOT active "
-        "AND (slot_name <> ALL(%s::text[]) OR wal_status = 'lost')",
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+        "WHERE slot_type = 'physical' AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text) "
+        "AND NOT active "
+        "AND (slot_name::text <> ALL(%s::text[]) OR wal_status = 'lost')",
         [list(names)],
     )
     make_slots(connection, names)
@@ -83,9 +84,10 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
 def make_slots(connection: Connection, names: Sequence[str]) -> None:
     """Create those of these physical slots that are missing; each keeps WAL from now on."""
     connection.execute(
-        "SELECT pg_create_physical_replication_slot(name, immediately_reserve => true) "
+        "SELECT pg_catalog.pg_create_physical_replication_slot("
+        "name::name, immediately_reserve => true) "
         "FROM unnest(%s::text[]) AS name "
-        "WHERE name NOT IN (SELECT slot_name FROM pg_replication_slots)",
+        "WHERE name NOT IN (SELECT slot_name::text FROM pg_replication_slots)",
         [list(names)],
     )
 

@@ -19,6 +19,11 @@ _STATEMENT_SECONDS: Final = 5
 _WAIT_SECONDS: Final = 6.0
 """So long one answer may take: PostgreSQL ends its statement before, if it can do anything."""
 
+PINNED_PATH: Final = "-c search_path=pg_catalog,pg_temp"
+"""Of every connection of ours: no function, operator or table of a user's is ever ours to call,
+however well its argument types fit, and whatever a role or a database is set to. (A temporary
+schema is searched first where it is not named.)"""
+
 _Result = TypeVar("_Result")
 
 
@@ -77,7 +82,8 @@ class Address:
             **self._parameters,
             application_name="pgset-sidecar",
             # Nothing of ours may wait for a replica.
-            options=f"-c statement_timeout={statement_seconds}s -c synchronous_commit=local",
+            options=f"{PINNED_PATH} -c statement_timeout={statement_seconds}s "
+            "-c synchronous_commit=local",
             autocommit=True,
             row_factory=dict_row,
         )
@@ -86,6 +92,7 @@ class Address:
 
     def connect_plainly(self, seconds: float, options: str) -> psycopg.pq.abc.PGconn:
         """Return a connection to be used by `plain.ask`. Raises as `plain.connect` does."""
+        options = f"{PINNED_PATH} {options}"
         return plain.connect(
             self._conninfo(application_name="pgset-probe", options=options), seconds
         )

@@ -17,7 +17,9 @@ _RELOAD_SECONDS: Final = 1.0
 _OLDEST_WAL_SECONDS: Final = 10.0
 """Listing pg_wal costs a system call for each of its files."""
 
-# Flat text, and prepared: this is asked every second for as long as the pod lives.
+# Flat text, and prepared: this is asked every second for as long as the pod lives. The search path
+# is pinned (see connection.py); where an argument fits no function of pg_catalog exactly, the call
+# is qualified and cast all the same.
 _NAME: Final = b"pgset_look"
 _LOOK: Final = b"""
 SELECT system.system_identifier,
@@ -50,15 +52,15 @@ SELECT system.system_identifier,
                          AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
            ELSE true END AS exhausted,
        substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)') AS upstream,
-       (SELECT string_agg(
-                   concat_ws(' ', coalesce(flush_lsn, '0/0'),
-                             coalesce(extract(epoch FROM reply_time), 0), application_name),
-                   E'\\n' ORDER BY reply_time NULLS FIRST)
+       (SELECT pg_catalog.string_agg(
+                   pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
+                             coalesce(extract(epoch FROM reply_time), 0)::text, application_name),
+                   E'\\n'::text ORDER BY reply_time NULLS FIRST)
         FROM pg_stat_replication
         WHERE state = 'streaming' AND usename = $1) AS followers,
-       (SELECT string_agg(slot_name, ' ' ORDER BY slot_name)
+       (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
         FROM pg_replication_slots
-        WHERE slot_type = 'physical' AND starts_with(slot_name, 'pgset_')
+        WHERE slot_type = 'physical' AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
               AND wal_status <> 'lost') AS slots
 FROM pg_control_system() AS system,
      pg_control_checkpoint() AS checkpoint,

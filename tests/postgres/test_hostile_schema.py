@@ -1,0 +1,249 @@
+"""What a user plants in a database never runs with the rights of the sidecar or of bootstrap."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sidecar.observation import ServerState
+from sidecar.postgres.configuration import conninfo, password_file_line
+from sidecar.postgres.server import Server
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database, own, wait_until
+from tests.support.standby import Connect, clone, replication, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+TRAPS = (
+    # Name, arguments, result: what fits our arguments better than pg_catalog does, or shadows it.
+    ("starts_with", "name, text", "boolean"),
+    ("concat_ws", "text, pg_lsn, numeric, text", "text"),
+    ("pg_is_in_recovery", "", "boolean"),
+    ("current_setting", "text", "text"),
+    ("left", "text, integer", "text"),
+    ("left", "name, integer", "text"),
+    ("right", "name, integer", "text"),
+    ("right", "text, integer", "text"),
+    ("pg_size_bytes", "text", "bigint"),
+    ("pg_walfile_name", "pg_lsn", "text"),
+    ("pg_current_wal_lsn", "", "pg_lsn"),
+    ("pg_last_wal_receive_lsn", "", "pg_lsn"),
+    ("pg_last_wal_replay_lsn", "", "pg_lsn"),
+    ("pg_reload_conf", "", "boolean"),
+    ("pg_promote", "boolean, integer", "boolean"),
+    ("pg_promote", "boolean", "boolean"),
+    ("pg_drop_replication_slot", "name", "void"),
+    ("pg_create_physical_replication_slot", "text, boolean", "text"),
+    ("pg_create_physical_replication_slot", "name, boolean", "text"),
+    ("pg_logical_emit_message", "boolean, text, text", "pg_lsn"),
+    ("pg_current_xact_id", "", "xid8"),
+    ("pg_current_snapshot", "", "pg_snapshot"),
+    ("pg_snapshot_xmax", "pg_snapshot", "xid8"),
+    ("has_function_privilege", "name, text, text", "boolean"),
+    ("has_function_privilege", "text, text, text", "boolean"),
+    ("pg_terminate_backend", "integer", "boolean"),
+    ("set_config", "text, text, boolean", "text"),
+)
+VIEWS = (
+    "pg_replication_slots",
+    "pg_stat_replication",
+    "pg_stat_activity",
+    "pg_stat_wal_receiver",
+    "pg_settings",
+    "pg_roles",
+    "pg_authid",
+    "pg_tablespace",
+    "pg_database",
+)
+OPERATORS = (
+    ("=", "name", "text"),
+    ("<>", "name", "text"),
+    ("~", "text", "text"),
+    ("=", "text", "text"),
+)
+
+
+def plant(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """As a user whom nothing but CREATE on public was granted."""
+
+    def run(text: str) -> None:
+        connection.execute(text.encode())
+
+    run("CREATE TABLE public.caught (what text, who text)")
+    run("GRANT INSERT, SELECT ON public.caught TO PUBLIC")
+    for number, (name, arguments, result) in enumerate(TRAPS):
+        run(
+            f'CREATE FUNCTION public."{name}"({arguments}) RETURNS {result} LANGUAGE plpgsql AS '
+            f"$$ BEGIN RAISE LOG 'CAUGHT {name} {number} as %', current_user; "
+            "BEGIN ALTER ROLE mallory SUPERUSER; EXCEPTION WHEN OTHERS THEN NULL; END; "
+            f"{'RETURN' if result == 'void' else 'RETURN NULL'}; END $$"
+        )
+    run(
+        "CREATE FUNCTION public.keep(text, name, text) RETURNS text LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE LOG 'CAUGHT string_agg'; RETURN ''; END $$"
+    )
+    run(
+        "CREATE FUNCTION public.steal(text) RETURNS text LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE LOG 'CAUGHT string_agg'; PERFORM pg_read_binary_file('global/1260'); "
+        "RETURN ''; END $$"
+    )
+    run(
+        "CREATE AGGREGATE public.string_agg(name, text) "
+        "(SFUNC = public.keep, STYPE = text, FINALFUNC = public.steal)"
+    )
+    for number, (sign, left, right) in enumerate(OPERATORS):
+        run(
+            f"CREATE FUNCTION public.sign_{number}({left}, {right}) RETURNS boolean "
+            "LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'CAUGHT an operator'; RETURN true; END $$"
+        )
+        run(
+            f"CREATE OPERATOR public.{sign} (FUNCTION = public.sign_{number}, "
+            f"LEFTARG = {left}, RIGHTARG = {right})"
+        )
+    run(
+        "CREATE FUNCTION public.in_a_view() RETURNS boolean LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE LOG 'CAUGHT a view'; RETURN true; END $$"
+    )
+    for name in VIEWS:
+        run(
+            f"CREATE VIEW public.{name} AS SELECT * FROM pg_catalog.{name} WHERE public.in_a_view()"  # noqa: S608 - names of ours
+        )
+
+
+def as_superuser(database: Database, *statements: str) -> None:
+    with session(database) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def make_hostile(database: Database) -> None:
+    as_superuser(
+        database,
+        # As PostgreSQL 14 has it, and whatever was upgraded from there.
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "CREATE ROLE mallory LOGIN PASSWORD 'mallory'",
+    )
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=database.port,
+        user="mallory",
+        password="mallory",
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        plant(connection)
+
+
+def caught(database: Database) -> list[str]:
+    return [line for line in database.host.log().splitlines() if "CAUGHT" in line]
+
+
+def worst(database: Database) -> None:
+    """The paths that let the least of pg_catalog be found."""
+    as_superuser(
+        database,
+        "ALTER DATABASE postgres SET search_path = public, pg_catalog",
+        "ALTER ROLE postgres SET search_path = public, pg_catalog",
+        "ALTER ROLE pgset_replication SET search_path = public, pg_catalog",
+    )
+
+
+@pytest.fixture
+def hostile(database: Database, connect: Connect) -> Database:
+    """A prepared primary whose public schema is full of traps."""
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation")
+    own(database.directory / "pg_hba.conf")
+    server.stop()
+    make_hostile(database)
+    return database
+
+
+def drive(server: Server) -> None:
+    """Give every order there is to a primary, with looks and probes meanwhile."""
+    server.prepare("derived")
+    server.set_synchronous(["orders-1"], 1)
+    wait_until(lambda: server.view().waits_for_number == 1, "the setting")
+    server.set_synchronous([], 0)
+    server.keep_slots(["pgset_orders_1", "pgset_orders_2"])
+    wait_until(lambda: len(server.view().slots) == 2, "the slots")
+    server.keep_slots(["pgset_orders_1"])
+    wait_until(lambda: server.view().slots == ("pgset_orders_1",), "one slot")
+    server.checkpoint()
+    wait_until(lambda: server.view().checkpointed_at is not None, "the checkpoint")
+    wait_until(lambda: server.view().prepared, "the preparation")
+
+
+@pytest.mark.parametrize("path", ["as it is", "worst"])
+def test_no_function_of_a_users_runs_in_a_look_a_probe_or_an_order(
+    hostile: Database, connect: Connect, path: str
+) -> None:
+    if path == "worst":
+        worst(hostile)
+    copy = clone(hostile, "orders-1", "pgset_replication", "derived")
+    server = connect(hostile.port)
+    wait_for(server, ServerState.WRITABLE)
+    drive(server)
+    wait_until(lambda: len(server.view().followers) == 1, "the follower")
+    probe = server._probe
+    assert probe._is_well(probe._clock() + 5.0)
+
+    standby = connect(copy.port)
+    wait_until(lambda: standby.view().streaming, "streaming")
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, "no upstream")
+    standby.follow(conninfo(replication(hostile.port) | {"password": "derived"}))
+    standby.promote(slots=["pgset_orders_0"])
+    wait_for(standby, ServerState.WRITABLE)
+
+    assert caught(hostile) == []
+    with session(hostile) as connection:
+        row = connection.execute(
+            b"SELECT rolsuper FROM pg_catalog.pg_authid "
+            b"WHERE rolname OPERATOR(pg_catalog.=) 'mallory'"
+        ).fetchone()
+    assert row == (False,)
+
+
+@pytest.mark.parametrize("path", ["as it is", "worst"])
+def test_no_function_of_a_users_runs_in_bootstraps_questions(hostile: Database, path: str) -> None:
+    if path == "worst":
+        worst(hostile)
+    pod = Pod(hostile.host, name="replica")
+    pod.boot()
+    pod.wait_for(lambda view: view.data is not None)
+    pod.sidecar.write_password_file(password_file_line("derived"))
+    own(pod.handshake / "pgpass")
+    target = conninfo(replication(hostile.port))
+    assert pod.obey("clone", target).failure is None
+    # The first of a rewind's questions; there is nothing to rewind.
+    pod.obey("rewind", target)
+    assert caught(hostile) == []
+
+
+@pytest.mark.usefixtures("connect")
+def test_the_traps_are_ones(hostile: Database) -> None:
+    """Whoever asks with the path as it is falls into them: else nothing here could fail."""
+    as_superuser(
+        hostile,
+        "SELECT pg_catalog.pg_create_physical_replication_slot('pgset_orders_1'::name, true)",
+    )
+    with session(hostile) as connection:
+        connection.execute("SELECT starts_with(slot_name, 'pgset_') FROM pg_replication_slots")
+        connection.execute("SELECT string_agg(spcname, ', ') FROM pg_tablespace")
+    assert any("starts_with" in line for line in caught(hostile))
+    assert any("string_agg" in line for line in caught(hostile))
+
+
+def test_bootstrap_asks_by_no_setting_of_the_containers(hostile: Database) -> None:
+    """The database container's own settings of libpq are for its own clients."""
+    pod = Pod(hostile.host, name="replica")
+    pod.boot(PGSSLMODE="require", PGPASSWORD="of somebody else", PGTARGETSESSIONATTRS="standby")
+    pod.wait_for(lambda view: view.data is not None)
+    pod.sidecar.write_password_file(password_file_line("derived"))
+    own(pod.handshake / "pgpass")
+    assert pod.obey("clone", conninfo(replication(hostile.port))).failure is None
+    assert Path(pod.data / "PG_VERSION").exists()
