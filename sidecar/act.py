@@ -179,15 +179,21 @@ class Actor:
     def _copy(self, verb: str, system_identifier: str) -> None:
         """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""
         adapters = self._adapters
+        lease = adapters.lease.newest()
+        holder = lease.record.holder if lease is not None and lease.record is not None else ""
         target = upstream(adapters.settings, adapters.me.name, leader_address(adapters))
-        found = identify(target, self._password)
-        if found != system_identifier:
-            raise UpstreamError(
-                f"{target['host']} leads to a database with system identifier {found}, "
-                f"this set's is {system_identifier}"
-            )
-        self._adapters.bootstrap.write_password_file(password_file_line(self._password))
-        self._adapters.bootstrap.order(verb, conninfo(target))
+        try:
+            found = identify(target, self._password)
+            if found != system_identifier:
+                raise UpstreamError(
+                    f"{target['host']} leads to a database with system identifier {found}, "
+                    f"this set's is {system_identifier}"
+                )
+        except UpstreamError as error:
+            adapters.bootstrap.note_refusal(verb, holder, str(error), adapters.clock())
+            raise
+        adapters.bootstrap.write_password_file(password_file_line(self._password))
+        adapters.bootstrap.order(verb, conninfo(target), holder)
 
     def _start(self) -> None:
         settings, me = self._adapters.settings, self._adapters.me

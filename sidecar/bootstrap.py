@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from sidecar.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.postgres.configuration import with_settings
 from sidecar.postgres.control_data import (
@@ -36,6 +37,7 @@ class Bootstrap:
         self._told: tuple[tuple[int, int, int], _Report] | None = None
         """The report that was read last, and by what a newer file is known."""
         self._ordered: tuple[str, int, str] | None = None
+        self._attempts = Attempts()
         self._foreign_heartbeat: tuple[str, float] | None = None
         self._beats = 0
         self._write_failure: str | None = None
@@ -71,6 +73,9 @@ class Bootstrap:
             busy=self._busy(report),
             refusal=report["refusal"] or None,
             failure=report["failure"] or None,
+            failures=self._attempts.look(
+                report["session"], int(report["done"]), report["failure"] or None, now
+            ),
             system_identifier=control.system_identifier if control else None,
             timeline=control.timeline if control else None,
             position=control.position if control else None,
@@ -83,14 +88,22 @@ class Bootstrap:
             vanished=self._has_started(report) and _has_vanished(directory, control),
         )
 
-    def order(self, verb: str, conninfo: str = "") -> None:
-        """Give the next order; the caller has observed that none is being carried out."""
+    def order(self, verb: str, conninfo: str = "", holder: str = "") -> None:
+        """Give the next order; the caller has observed that none is being carried out.
+
+        `holder`: of the Lease, whom `conninfo` leads to; failures are counted for each.
+        """
         report = self._report()
         if report is None:
             return
         number = int(report["done"]) + 1
         self._ordered = (report["session"], number, verb)
+        self._attempts.begun(report["session"], number, verb, holder)
         _write(self._handshake / "order", f"{report['session']} {number} {verb}\n{conninfo}\n")
+
+    def note_refusal(self, verb: str, holder: str, why: str, now: float) -> None:
+        """An order was not given, since the holder of the Lease cannot be copied now."""
+        self._attempts.refused(verb, holder, why, now)
 
     def write_password_file(self, line: str) -> None:
         """Leave the password for clone, rewind and reclone where bootstrap's libpq looks for it."""

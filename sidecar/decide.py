@@ -100,9 +100,14 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
     # Bootstrap answers through files and a process ends: neither wakes anybody.
     if s.recorded_as_holder and s.is_down and not s.is_bootstrapping:
         return SHORT_TICK
-    if s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.wants_to_hand_over):
+    # Bootstrap does nothing until it is told again what it has failed at.
+    pauses = s.is_bootstrapping and not s.recorded_as_holder and s.retry_in > 0
+    moments = [TICK]
+    if pauses and s.seen.bootstrap.busy is None:
+        moments.append(s.retry_in)
+    elif s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.wants_to_hand_over):
         return UNSETTLED_TICK
-    moments = [TICK, *_moments(s)]
+    moments += _moments(s)
     return max(SHORTEST_TICK, min(moments))
 
 

@@ -104,6 +104,24 @@ class DataState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """The same order to bootstrap has failed, and nothing else was tried since."""
+
+    verb: str
+    """The order: initdb, clone, rewind, reclone or start."""
+    holder: str
+    """The Lease's holder who was to be copied, as `holderIdentity` has it."""
+    number: int
+    """How often in a row."""
+    at: float
+    """When it was seen to have failed last."""
+    why: str
+    """How it failed last, as half a sentence."""
+    refused: bool = False
+    """The primary said no, or nothing, before anything was copied: it cost next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class BootstrapView:
     """What the bootstrap container says; it waits for orders until it is told to start."""
 
@@ -119,6 +137,8 @@ class BootstrapView:
     """A sentence: why it obeys no order until a person has changed something."""
     failure: str | None = None
     """A sentence: how the last order failed; it may be given again."""
+    failures: Failures | None = None
+    """What has failed since something succeeded last, as far as this sidecar knows."""
     system_identifier: str | None = None
     timeline: int | None = None
     position: int | None = None

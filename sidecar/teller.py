@@ -53,6 +53,8 @@ class Teller:
 
     def _warn(self, decision: Decision, problem: str | None, now: float) -> None:
         """Warn of what keeps failing, once until it has passed or the situation is another."""
+        if problem is not None and problem in decision.sentence:
+            problem = None
         if problem is None or self._problem_since is None:
             self._problem_since = None if problem is None else now
             self._warned = False

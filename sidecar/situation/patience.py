@@ -63,3 +63,26 @@ more."""
 
 LEAVING_PATIENCE: Final = 1.0
 """Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""
+
+FIRST_RETRY: Final = 1.0
+LAST_RETRY: Final = 300.0
+"""Seconds from a failed order to bootstrap to the next one, at first and at the most, doubled each
+time: a try may be a checkpoint on the primary and a copy of all of it. The kubelet restarts what
+keeps failing as seldom."""
+
+FIRST_RETRY_OF_A_REFUSAL: Final = 0.1
+LAST_RETRY_OF_A_REFUSAL: Final = 10.0
+"""The same, where the primary refused before anything was copied: that is cheap, and mostly it is
+only about to be promoted, or recovering."""
+
+REFUSALS_IN_PASSING: Final = 4
+"""So many in a row, 1.5 s long, are worth no Event."""
+
+
+def seconds_before_retry(failures: int, *, refused: bool) -> float:
+    """Return how long after the last of so many failures in a row the same is tried again."""
+    first, last = FIRST_RETRY, LAST_RETRY
+    if refused:
+        first, last = FIRST_RETRY_OF_A_REFUSAL, LAST_RETRY_OF_A_REFUSAL
+    # A power of an endless count would be too large a number.
+    return min(last, first * 2.0 ** min(failures - 1, 20))

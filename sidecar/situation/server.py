@@ -5,8 +5,10 @@ from sidecar.settings import Settings
 from sidecar.situation.lease import LeaseWords
 from sidecar.situation.patience import (
     REATTACH_PATIENCE,
+    REFUSALS_IN_PASSING,
     RESTART_PATIENCE,
     UNWELL_PATIENCE,
+    seconds_before_retry,
 )
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
@@ -43,6 +45,49 @@ class ServerWords(LeaseWords):
     def has_no_data(self) -> bool:
         """The data directory is empty, or holds what did not get finished."""
         return self.seen.bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
+
+    @property
+    def retry_pause(self) -> float:
+        """Seconds from the last failure of an order to bootstrap until it is given again."""
+        failures = self.seen.bootstrap.failures
+        if failures is None:
+            return 0.0
+        return seconds_before_retry(failures.number, refused=failures.refused)
+
+    @property
+    def retry_in(self) -> float:
+        """Seconds until bootstrap may be told again what has failed; 0 where it may be now."""
+        failures = self.seen.bootstrap.failures
+        if failures is None:
+            return 0.0
+        return max(0.0, failures.at + self.retry_pause - self.seen.now)
+
+    def must_wait_to(self, verb: str) -> bool:
+        """This very order has failed a moment ago. Another holder is another one to copy."""
+        failures = self.seen.bootstrap.failures
+        if failures is None or failures.verb != verb or self.retry_in <= 0:
+            return False
+        holder = self.record.holder if self.record else ""
+        return failures.holder in ("", holder)
+
+    def has_failed_to(self, verb: str) -> bool:
+        """The same, and it is worth a word: more than a primary that is only about to be there."""
+        failures = self.seen.bootstrap.failures
+        in_passing = failures and failures.refused and failures.number <= REFUSALS_IN_PASSING
+        return self.must_wait_to(verb) and not in_passing
+
+    @property
+    def times_failed(self) -> str:
+        """For sentences."""
+        failures = self.seen.bootstrap.failures
+        number = failures.number if failures else 0
+        return "once" if number == 1 else f"{number} times in a row"
+
+    @property
+    def why_it_failed(self) -> str:
+        """For sentences."""
+        failures = self.seen.bootstrap.failures
+        return failures.why if failures else ""
 
     @property
     def system_identifier(self) -> str | None:
@@ -114,6 +159,11 @@ class ServerWords(LeaseWords):
         """It has WAL of its timeline that the primary's history does not have."""
         fork = self.seen.fork
         return fork is not None and fork.timeline == self.timeline and self.position > fork.position
+
+    @property
+    def was_rewound_in_vain(self) -> bool:
+        """A rewind before this start of PostgreSQL has succeeded, and it has not streamed since."""
+        return self.seen.bootstrap.rewound and self.seen.postgres.streamed_at is None
 
     @property
     def has_lost_its_primary(self) -> bool:

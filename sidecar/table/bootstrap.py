@@ -21,17 +21,20 @@ def _initdb(s: Situation) -> Iterator[Action]:
 
 def _clone(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield Clone(s.set_system_identifier or "")
+    if not s.must_wait_to("clone"):
+        yield Clone(s.set_system_identifier or "")
 
 
 def _rewind(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield Rewind(s.set_system_identifier or "")
+    if not s.must_wait_to("rewind"):
+        yield Rewind(s.set_system_identifier or "")
 
 
 def _reclone(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield Reclone(s.set_system_identifier or "")
+    if not s.must_wait_to("reclone"):
+        yield Reclone(s.set_system_identifier or "")
 
 
 BOOTSTRAP: Final = (
@@ -72,11 +75,27 @@ BOOTSTRAP: Final = (
         Attention.WARNING,
     ),
     Row(
+        "RecloneFailed",
+        lambda s: s.another_holds and s.must_be_cloned_anew and s.has_failed_to("reclone"),
+        no_role,
+        "the new clone from {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next "
+        "try is {s.retry_pause:.0f} s after that",
+        Attention.WARNING,
+    ),
+    Row(
         "Recloning",
         lambda s: s.another_holds and s.must_be_cloned_anew,
         _reclone,
         "cloning anew from {s.leader}; the old data directory is kept aside",
         Attention.NORMAL,
+    ),
+    Row(
+        "RewindFailed",
+        lambda s: s.another_holds and s.must_be_rewound and s.has_failed_to("rewind"),
+        no_role,
+        "the rewind to {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next try is "
+        "{s.retry_pause:.0f} s after that",
+        Attention.WARNING,
     ),
     Row(
         "Rewinding",
@@ -99,6 +118,14 @@ BOOTSTRAP: Final = (
         "PostgreSQL is told to start, read-only",
     ),
     Row(
+        "InitdbFailed",
+        lambda s: s.holds_lease and s.initdb_is_ours and s.has_failed_to("initdb"),
+        renew,
+        "initdb has failed {s.times_failed}: {s.why_it_failed}; the next try is "
+        "{s.retry_pause:.0f} s after that",
+        Attention.WARNING,
+    ),
+    Row(
         "Initializing",
         lambda s: s.holds_lease and s.initdb_is_ours,
         _initdb,
@@ -116,6 +143,14 @@ BOOTSTRAP: Final = (
         lambda s: s.recorded_as_holder and s.set_has_data,
         release,
         "this pod held the Lease and lost its data: released",
+        Attention.WARNING,
+    ),
+    Row(
+        "CloneFailed",
+        lambda s: s.set_has_data and s.another_holds and s.has_failed_to("clone"),
+        no_role,
+        "the clone from {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next try is "
+        "{s.retry_pause:.0f} s after that",
         Attention.WARNING,
     ),
     Row(

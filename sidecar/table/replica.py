@@ -18,7 +18,7 @@ from sidecar.table.steps import Row, own_role, strip_other_primaries
 
 def _rejoin(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield DeleteOwnPod(reclone=s.seen.bootstrap.can_rewind is False)
+    yield DeleteOwnPod(reclone=s.seen.bootstrap.can_rewind is False or s.was_rewound_in_vain)
 
 
 def _join_anew(s: Situation) -> Iterator[Action]:

@@ -39,6 +39,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
+from sidecar.attempts import Attempts
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -147,6 +148,7 @@ class Agent:
         self.waits_from: int | None = None
         self.foreign_beat: tuple[tuple[str, int], float] | None = None
         self._bootstrap_view: tuple[object, BootstrapView] | None = None
+        self.attempts = Attempts()
         # the loop
         self.deadline = float("inf")
         self.act_before = float("inf")
@@ -505,7 +507,10 @@ class Agent:
         other = self._other_writer(now)
         if other is None:
             directory.beat, directory.owner = (self.me.uid, directory.beat[1] + 1), self
-        key = (bootstrap, bootstrap.changes, directory.data, directory.broken, other)
+        failures = self.attempts.look(
+            bootstrap.session, bootstrap.done_with, bootstrap.failure, now
+        )
+        key = (bootstrap, bootstrap.changes, directory.data, directory.broken, other, failures)
         if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
             return self._bootstrap_view[1]
         present = directory.data in (DataState.PRESENT, DataState.BROKEN)
@@ -514,6 +519,7 @@ class Agent:
             running=not bootstrap.done,
             busy=bootstrap.busy,
             failure=bootstrap.failure,
+            failures=failures,
             system_identifier=directory.system_identifier if present else None,
             timeline=directory.checkpoint[0] if present else None,
             position=directory.checkpoint[1] if present else None,
@@ -904,20 +910,24 @@ class Agent:
         api = self.api
         yield from api.request(self, lambda: api.delete_pod(self.me.name, self.me.uid))
 
-    def _order(self, verb: str) -> Steps[None]:
-        self.pod.bootstrap.order(verb)
+    def _order(self, verb: str, holder: str = "") -> Steps[None]:
+        bootstrap = self.pod.bootstrap
+        bootstrap.order(verb)
+        self.attempts.begun(bootstrap.session, bootstrap.number, verb, holder)
         yield 0.002
 
     def _copy(self, verb: str, system_identifier: str) -> Steps[None]:
         """Ask the primary first; it takes a moment, and a moment more where it is silent."""
         address = self._leader_address()
+        holder = self.record.holder if self.record else ""
         primary = self.run.cluster.upstream(address, self.pod.node.place)
         if primary is None or primary.directory.system_identifier != system_identifier:
             yield self.world.chance.choice((0.01, 0.5, 2.0))
+            self.attempts.refused(verb, holder, "the primary cannot be reached", self.clock())
             return
         yield 0.01
         self.pod.bootstrap.address = address
-        self.pod.bootstrap.order(verb)
+        yield from self._order(verb, holder)
 
     def _server(self) -> Server | None:
         """The server, if its connection works."""

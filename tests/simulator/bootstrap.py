@@ -1,12 +1,16 @@
 """The bootstrap container of a pod: says what it finds in the directory, and obeys orders."""
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Final
 
 from sidecar.observation import DataState
 from tests.simulator.postgres import Branch
 
 if TYPE_CHECKING:
     from tests.simulator.kubernetes import PodLife
+
+
+_SESSIONS: Final = itertools.count(1)
 
 
 class Bootstrap:
@@ -20,6 +24,9 @@ class Bootstrap:
         """PostgreSQL may start."""
         self.busy: str | None = None
         self.failure: str | None = None
+        self.session = str(next(_SESSIONS))
+        self.number = self.done_with = 0
+        """Of the last order, and of the last one that is carried out."""
         self.rewound = False
         self.rewind_failed = False
         self.changes = 0
@@ -63,6 +70,7 @@ class Bootstrap:
         if self.busy is not None or self.done or self._ended or not self.reported:
             return
         self.busy, self.failure = verb, None
+        self.number += 1
         self.changes += 1
         chance = self._world.chance
         begin, seconds = {
@@ -80,6 +88,7 @@ class Bootstrap:
         if self._ended or self._waits_for(verb):
             return
         self.busy = None
+        self.done_with = self.number
         finish = {
             "initdb": self._initdb,
             "clone": self._clone,

@@ -1,0 +1,28 @@
+"""A primary that is away is found out before bootstrap is told anything, and that is counted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sidecar.act import Actor
+from sidecar.action import Clone
+from sidecar.kube.events import Events
+from sidecar.observe import Adapters
+from sidecar.settings import Settings
+from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+
+__all__ = ["adapters", "data"]
+
+
+def test_a_clone_from_nobody_is_a_failure_and_no_order(adapters: Adapters, tmp_path: Path) -> None:
+    # A set whose Service has a name that no resolver knows.
+    seen = replace(adapters, settings=Settings(set_name="orders.invalid"))
+    actor = Actor(seen, SUPERUSER, Events(adapters.client, "shop", ME))
+    for number in (1, 2):
+        problem = actor.carry_out((Clone("111"),), float("inf"))
+        assert problem is not None
+        assert problem.startswith("the primary cannot be copied: ")
+        failures = adapters.bootstrap.observe(adapters.clock()).failures
+        assert failures is not None
+        assert (failures.verb, failures.number, failures.refused) == ("clone", number, True)
+        assert failures.why in " ".join(problem.split())
+    assert not (tmp_path / "handshake/order").exists()
