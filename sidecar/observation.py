@@ -213,8 +213,12 @@ class PostgresView:
     """How many of them each commit waits for."""
     waits_from: int | None = None
     """A WAL position from which on every commit has waited so; None: not known yet."""
+    ordered: tuple[tuple[str, ...], int] | None = None
+    """What PostgreSQL was ordered to wait for, as the two above, where it has not been seen to do
+    so since the order ended: it waits its turn, is being carried out, or failed half-way. It may
+    come into force at any moment. None: what it does now is what it was told last."""
     detached: bool = False
-    """A standby that has been told to receive WAL from nobody."""
+    """A standby that has been told to receive WAL from nobody, and nothing else since."""
     upstream: str | None = None
     """The host that a standby is to follow."""
     slots: tuple[str, ...] = ()

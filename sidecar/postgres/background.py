@@ -21,6 +21,9 @@ class Background:
 
     An order takes the place of a waiting one of the same name; one that is just being carried out
     with the same arguments is not repeated. What failed is forgotten: it is ordered again.
+
+    Forgotten as work, that is. An order may fail when half of it is done, and the other half come
+    about by itself; so the last one of each name counts as outstanding until its success was seen.
     """
 
     def __init__(self, connect: Callable[[], Connection], on_done: Callable[[], None]) -> None:
@@ -32,12 +35,21 @@ class Background:
         self._current: Key | None = None
         self._working = False
         self._problems: dict[object, str] = {}
+        self._unseen: dict[object, Key] = {}
+        """The last order of each name, until it was seen to have taken effect."""
+        self._carried_out: set[object] = set()
+        """The names of those that have ended well, with no other of their name after them."""
 
     def order(self, key: Key, command: Callable[[Connection], None]) -> None:
         """Let it be carried out soon."""
         with self._lock:
+            self._unseen[key[0]] = key
+            self._carried_out.discard(key[0])
             if key != self._current:
                 self._waiting[key[0]] = (key, command)
+            else:
+                # The last word counts: one that waits would take it back.
+                self._waiting.pop(key[0], None)
             if not self._working:
                 self._working = True
                 threading.Thread(target=self._work, name=f"orders-{key[0]}", daemon=True).start()
@@ -46,6 +58,28 @@ class Background:
         """Return one sentence about an order whose last attempt failed."""
         with self._lock:
             return next(iter(self._problems.values()), None)
+
+    def outstanding(self, name: object) -> Key | None:
+        """Return the last order of this name, if nobody has seen yet that it took effect."""
+        with self._lock:
+            return self._unseen.get(name)
+
+    def carried_out(self) -> tuple[Key, ...]:
+        """Return those that have ended well by now: from now on they may be seen."""
+        with self._lock:
+            return tuple(self._unseen[name] for name in self._carried_out)
+
+    def was_seen(self, key: Key) -> bool:
+        """Let an order of `carried_out` be outstanding no more; False if it was given anew since.
+
+        The look that saw it has to have begun after `carried_out` was asked.
+        """
+        with self._lock:
+            if key[0] not in self._carried_out or self._unseen.get(key[0]) != key:
+                return False
+            self._carried_out.discard(key[0])
+            del self._unseen[key[0]]
+            return True
 
     def forget_problems(self) -> None:
         """The server is in another state now: what was ordered before no longer counts."""
@@ -66,7 +100,7 @@ class Background:
             except (psycopg.Error, OSError) as error:
                 problem = f"PostgreSQL did not carry out {key[0]}: {str(error).strip()}"
                 _close(connection)
-            self._note(key[0], problem)
+            self._note(key, problem)
             self._on_done()
         _close(connection)
 
@@ -79,8 +113,11 @@ class Background:
             self._current = order[0]
             return order
 
-    def _note(self, name: object, problem: str | None) -> None:
+    def _note(self, key: Key, problem: str | None) -> None:
+        name = key[0]
         with self._lock:
+            if problem is None and self._unseen.get(name) == key and name not in self._waiting:
+                self._carried_out.add(name)
             known = self._problems.pop(name, None)
             if problem is not None:
                 self._problems[name] = problem

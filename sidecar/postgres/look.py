@@ -43,8 +43,13 @@ SELECT system.system_identifier,
        receiver.latest_end_lsn AS told,
        pg_last_wal_replay_lsn() AS replayed,
        current_setting('synchronous_standby_names') AS synchronous,
-       pg_is_in_recovery() AND receiver.pid IS NULL
-           AND current_setting('primary_conninfo') = '' AS detached,
+       -- Where the file says otherwise, any reload would let it follow again.
+       CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL
+                 AND current_setting('primary_conninfo') = ''
+            THEN coalesce((SELECT setting FROM pg_file_settings
+                           WHERE lower(name) = 'primary_conninfo'
+                           ORDER BY seqno DESC LIMIT 1), '') = ''
+            ELSE false END AS detached,
        -- A standby that starts replays its own WAL first, and only then looks for more.
        CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
            EXISTS (SELECT FROM pg_stat_activity
@@ -68,10 +73,16 @@ FROM pg_control_system() AS system,
      LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
 
-_CHECKPOINTER_RELOADED: Final[LiteralString] = """
-SELECT true AS yes FROM pg_stat_activity
-WHERE backend_type = 'checkpointer'
-      AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')
+_RELOADED: Final[LiteralString] = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE backend_type = 'checkpointer'
+                     AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')) AS everybody,
+       CASE WHEN (SELECT source FROM pg_settings
+                  WHERE name = 'synchronous_standby_names') = 'command line'
+            THEN current_setting('synchronous_standby_names')
+            ELSE (SELECT setting FROM pg_file_settings
+                  WHERE lower(name) = 'synchronous_standby_names' ORDER BY seqno DESC LIMIT 1)
+       END AS filed
 """
 
 _OLDEST_WAL: Final[LiteralString] = """
@@ -94,6 +105,8 @@ class Lookout:
         self._synchronous: str | None = None
         self._synchronous_since = 0.0
         self._waits_from: int | None = None
+        self._filed: str | None = None
+        """What the next reload would make of the setting; None: what it is."""
         self._exhausted = False
         """Whether the server has replayed all WAL that it had when it started."""
         self._oldest_wal: int | None = None
@@ -104,6 +117,11 @@ class Lookout:
         self._synchronous = None
         self._exhausted = False
         self._oldest_wal_at = float("-inf")
+
+    def has_a_new_setting(self) -> None:
+        """Count from now what commits wait for, though it may read as before."""
+        self._waits_from, self._filed = None, None
+        self._synchronous_since = self._clock()
 
     def look(self, connection: Connection, seconds: float) -> tuple[ServerState, dict[str, Any]]:
         """Return the state and the fields of a PostgresView, within `seconds` for an answer.
@@ -131,7 +149,7 @@ class Lookout:
         self._exhausted = self._exhausted or exhausted == "t"
         position = _bytes(lsn) if self._exhausted else None
         self._note_setting(synchronous or "", position if reloaded else None)
-        members, number = parse_synchronous_standby_names(synchronous or "") or ((), 0)
+        members, number = _standbys(synchronous)
         heard = self._hear(followers, began)
         return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
             "system_identifier": system_identifier,
@@ -146,6 +164,7 @@ class Lookout:
             "waits_for": members,
             "waits_for_number": number,
             "waits_from": self._waits_from,
+            "ordered": None if self._filed is None else _standbys(self._filed),
             "slots": tuple((slots or "").split()),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
@@ -177,6 +196,9 @@ class Lookout:
     def _everybody_has_reloaded(self, connection: Connection) -> bool:
         """Tell whether the setting that was seen last holds for each commit from now on.
 
+        An order that was given up half-way, perhaps by an earlier life of this sidecar, stands in
+        the file, and any reload brings it into force.
+
         Walsenders take a reload at once, but whether a commit waits at all is written to shared
         memory by the checkpointer, which may be at work on a slow disk for long; it has done so
         when it is seen waiting for something to do.
@@ -185,12 +207,17 @@ class Lookout:
             return False
         if self._clock() - self._synchronous_since < _RELOAD_SECONDS:
             return False
-        return connection.execute(_CHECKPOINTER_RELOADED).fetchone() is not None
+        row = connection.execute(_RELOADED).fetchone()
+        if row is None:
+            return False
+        filed = row["filed"] or ""
+        self._filed = filed if filed != self._synchronous else None
+        return self._filed is None and bool(row["everybody"])
 
     def _note_setting(self, text: str, position: int | None) -> None:
         if text != self._synchronous:
             self._synchronous, self._synchronous_since = text, self._clock()
-            self._waits_from = None
+            self._waits_from = self._filed = None
         elif self._waits_from is None:
             self._waits_from = position
 
@@ -208,6 +235,11 @@ class Lookout:
 
 def _bytes(lsn: str | None) -> int | None:
     return None if lsn is None else parse_lsn(lsn)
+
+
+def _standbys(text: str | None) -> tuple[tuple[str, ...], int]:
+    """Return the standbys that a synchronous_standby_names of ours names, and how many count."""
+    return parse_synchronous_standby_names(text or "") or ((), 0)
 
 
 def _lag(told: int | None, replayed: int | None) -> int | None:

@@ -9,10 +9,10 @@ import math
 import os
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg import sql
@@ -21,7 +21,7 @@ from psycopg.rows import DictRow
 from sidecar.contract import POSTGRES_PORT
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands
-from sidecar.postgres.background import Background
+from sidecar.postgres.background import Background, Key
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.commands import setting as _setting
 from sidecar.postgres.configuration import (
@@ -51,6 +51,10 @@ _SUSPICION: Final = (1.0, 5.0)
 _ANSWER_SECONDS: Final = 3.0
 """A look has no disk to wait for: a server that takes longer is taken for one that is down."""
 _PROMOTING_SECONDS: Final = 5.0
+
+_SET_SYNCHRONOUS: Final = "set-synchronous"
+_FOLLOW: Final = "follow"
+"""Names of orders that count as given from the moment they are, and as done when that shows."""
 
 
 class Server:
@@ -91,6 +95,7 @@ class Server:
         self._promoting_until = -math.inf
         self._wal_grows = False
         self._silent = False
+        self._orders_were_seen = False
         self._last_answering_state: ServerState | None = None
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
 
@@ -115,10 +120,19 @@ class Server:
         view, silent_from = self._view, self._ended_at + _ANSWER_SECONDS
         now = self._clock()
         if view.state is ServerState.DOWN or now <= silent_from:
-            return view
+            return self._as_ordered(view)
         silence = now - self._ended_at
         problem = f"PostgreSQL has not answered for {silence:.0f} s"
         return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
+
+    def _as_ordered(self, view: PostgresView) -> PostgresView:
+        """Return it with what was ordered, also since the last look, and may not be seen yet."""
+        order = self._orders.outstanding(_SET_SYNCHRONOUS)
+        ordered = view.ordered if order is None else _standbys(order)
+        detached = view.detached and self._orders.outstanding(_FOLLOW) is None
+        if ordered is view.ordered and detached == view.detached:
+            return view
+        return replace(view, ordered=ordered, detached=detached)
 
     def refresh(self, timeout: float) -> PostgresView:
         """Return a look that began after this call, or the last one after `timeout` seconds."""
@@ -166,7 +180,7 @@ class Server:
         def set_synchronous(connection: Connection) -> None:
             commands.set_synchronous(connection, members, number)
 
-        self._orders.order(("set-synchronous", *members, number), set_synchronous)
+        self._orders.order((_SET_SYNCHRONOUS, tuple(members), number), set_synchronous)
 
     def follow(self, conninfo: str) -> None:
         """Let this standby receive WAL from there; empty: from nobody, and `detached` shows it."""
@@ -174,7 +188,7 @@ class Server:
         def follow(connection: Connection) -> None:
             commands.follow(connection, conninfo)
 
-        self._orders.order(("follow", bool(conninfo)), follow)
+        self._orders.order((_FOLLOW, bool(conninfo)), follow)
 
     def keep_slots(self, names: Sequence[str]) -> None:
         """Have exactly these replication slots of ours, but drop none that is in use."""
@@ -202,7 +216,11 @@ class Server:
                 self._begun += 1
                 number = self._begun
             view = self._look()
-            changed = _news(view) != _news(self._view) or self._have_fallen_silent(view)
+            changed = (
+                _news(view) != _news(self._view)
+                or self._have_fallen_silent(view)
+                or self._orders_were_seen
+            )
             self._wal_grows = view.position != self._view.position
             with self._looks:
                 self._view, self._ended_at, self._ended = view, self._clock(), number
@@ -219,6 +237,8 @@ class Server:
         return self._silent and not before
 
     def _look(self) -> PostgresView:
+        carried_out = self._orders.carried_out()
+        self._orders_were_seen = False
         try:
             if self._connection is None:
                 self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
@@ -232,6 +252,13 @@ class Server:
             # and that shows the new one only after a checkpoint.
             self.checkpoint()
         self._last_answering_state = state
+        for order in carried_out:
+            if _shows(order, state, fields) and self._orders.was_seen(order):
+                self._orders_were_seen = True
+                if order[0] == _SET_SYNCHRONOUS:
+                    # The one before may have come and gone between two looks.
+                    self._lookout.has_a_new_setting()
+                    fields["waits_from"] = fields["ordered"] = None
         return self._seen(state, **fields)
 
     def _seen(self, state: ServerState, problem: str | None = None, **fields: Any) -> PostgresView:
@@ -280,6 +307,23 @@ class Server:
             if self._wal_grows:
                 return _POLL_SECONDS_BUSY
         return _POLL_SECONDS
+
+
+def _standbys(order: Key) -> tuple[tuple[str, ...], int]:
+    """Return whom an order lets commits wait for, and for how many of them."""
+    _, members, number = order
+    return cast(tuple[str, ...], members), cast(int, number)
+
+
+def _shows(order: Key, state: ServerState, fields: Mapping[str, Any]) -> bool:
+    """Tell whether a look shows that this order has taken effect."""
+    if order[0] == _SET_SYNCHRONOUS:
+        members, number = _standbys(order)
+        live = set(fields["waits_for"]), fields["waits_for_number"]
+        return live == (set(members), number) if number > 0 else live[1] == 0
+    if order[0] == _FOLLOW and state is ServerState.RECOVERY:
+        return fields["upstream"] is not None if order[1] else bool(fields["detached"])
+    return order[0] == _FOLLOW
 
 
 def _news(view: PostgresView) -> PostgresView:

@@ -23,6 +23,12 @@ class DurabilityWords(HandOverWords):
         )
 
     @property
+    def _waits_from(self) -> int | None:
+        """From where on commits wait so, and go on to: not while they have been told otherwise."""
+        postgres = self.seen.postgres
+        return postgres.waits_from if postgres.ordered is None else None
+
+    @property
     def wanted_promise(self) -> Promise:
         """What the record should promise, by who is there."""
         me = self.seen.me.name
@@ -67,10 +73,10 @@ class DurabilityWords(HandOverWords):
     def is_settled(self) -> bool:
         """As many standbys as commits wait for have all WAL from before they waited so."""
         postgres = self.seen.postgres
-        if postgres.waits_from is None:
+        if self._waits_from is None:
             return postgres.waits_for_number == 0
         settled = sum(
-            follower.name in postgres.waits_for and follower.position >= postgres.waits_from
+            follower.name in postgres.waits_for and follower.position >= self._waits_from
             for follower in postgres.followers
         )
         return settled >= postgres.waits_for_number
@@ -108,7 +114,10 @@ class DurabilityWords(HandOverWords):
         return self._waits_for(*self.standbys_to_wait_for)
 
     def _waits_for(self, names: tuple[str, ...], number: int) -> bool:
+        """Whether that is the setting, and stays it: the last order was it, and was seen to be."""
         postgres = self.seen.postgres
+        if postgres.ordered is not None:
+            return False
         if number <= 0:
             return postgres.waits_for_number == 0
         return (set(names), number) == (set(postgres.waits_for), postgres.waits_for_number)
@@ -116,9 +125,7 @@ class DurabilityWords(HandOverWords):
     @word
     def would_keep_the_promise(self) -> bool:
         """Commits of this server would keep what is on record after the next renewal."""
-        waits = (
-            self.seen.postgres.waits_for_number == 0 or self.seen.postgres.waits_from is not None
-        )
+        waits = self.seen.postgres.waits_for_number == 0 or self._waits_from is not None
         kept = self.promise_in_force if waits else Promise(frozenset({self.seen.me.name}), 1)
         return kept.implies(self.promise_to_record, self.seen.me.name)
 

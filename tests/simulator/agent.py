@@ -81,6 +81,9 @@ STAY_SECONDS: Final = 5.0
 LATE: Final = 1.5
 SERVICE: Final = "pg-primary"
 
+_SET_SYNCHRONOUS: Final = "set-synchronous"
+_FOLLOW: Final = "follow"
+
 # What every look makes.
 _Observation: Final = quickly(Observation)
 _PostgresView: Final = quickly(PostgresView)
@@ -143,9 +146,16 @@ class Agent:
         self.since = self.started_at
         self.prepared = False
         self.checkpointed_at: float | None = None
+        self.settings_seen = 0
         self.setting_seen: tuple[object, float] = (None, 0.0)
         """synchronous_standby_names in this life of the server, and since when."""
         self.waits_from: int | None = None
+        self.orders: dict[str, tuple[object, ...]] = {}
+        """What waits to be carried out, by name: with its arguments."""
+        self.order_under_way: tuple[object, ...] | None = None
+        self.outstanding: dict[str, tuple[object, ...]] = {}
+        """The last order of each name, until it was seen to have taken effect."""
+        self.carried_out: set[str] = set()
         self.foreign_beat: tuple[tuple[str, int], float] | None = None
         self._bootstrap_view: tuple[object, BootstrapView] | None = None
         self.attempts = Attempts()
@@ -569,7 +579,10 @@ class Agent:
             self.pod.writer = server.number
         alive = server.phase is not Phase.DEAD or server.orphans
         directory = server.directory
+        if state is not ServerState.DOWN:
+            self._see_what_was_ordered(server)
         self._note_setting(server, now)
+        ordered: Any = self.outstanding.get(_SET_SYNCHRONOUS)
         if state is ServerState.DOWN:
             return _PostgresView(
                 state,
@@ -596,7 +609,10 @@ class Agent:
                 waits_for=directory.synchronous[0],
                 waits_for_number=directory.synchronous[1],
                 waits_from=self.waits_from,
-                detached=directory.upstream == "" and server.upstream is None,
+                ordered=None if ordered is None else ordered[1:],
+                detached=directory.upstream == ""
+                and server.upstream is None
+                and _FOLLOW not in self.outstanding,
                 upstream=SERVICE if directory.upstream is None else directory.upstream,
                 standby_signal=directory.standby_signal,
             )
@@ -605,12 +621,26 @@ class Agent:
     def _note_setting(self, server: Server, now: float) -> None:
         """What commits wait for is in force when it has been there for a second."""
         directory = server.directory
-        setting = (server.number, directory.synchronous)
+        setting = (server.number, directory.synchronous, self.settings_seen)
         if setting != self.setting_seen[0]:
             self.setting_seen, self.waits_from = (setting, now), None
             self.world.after(1.02, self.wake)
         elif self.waits_from is None and now - self.setting_seen[1] >= 1.0:
             self.waits_from = directory.position
+
+    def _see_what_was_ordered(self, server: Server) -> None:
+        directory = server.directory
+        for name in tuple(self.carried_out):
+            order = self.outstanding[name]
+            if name == _SET_SYNCHRONOUS:
+                seen = directory.synchronous == order[1:]
+                self.settings_seen += seen
+            else:
+                attached = directory.upstream != ""
+                seen = attached if order[1] else not (attached or server.upstream)
+            if seen or (name == _FOLLOW and server.phase is Phase.WRITABLE):
+                self.carried_out.discard(name)
+                del self.outstanding[name]
 
     def _primary(self, server: Server) -> PostgresView:
         directory = server.directory
@@ -627,6 +657,7 @@ class Agent:
                 at = link.heard_at
             heard = at if heard is None else max(heard, at)
         unwell = server.unwell_since
+        ordered: Any = self.outstanding.get(_SET_SYNCHRONOUS)
         return _PostgresView(
             ServerState.WRITABLE,
             self.since,
@@ -639,6 +670,7 @@ class Agent:
             waits_for=directory.synchronous[0],
             waits_for_number=directory.synchronous[1],
             waits_from=self.waits_from,
+            ordered=None if ordered is None else ordered[1:],
             slots=_slots(directory.slots),
             checkpointed_at=self.checkpointed_at,
             unwell_since=None if unwell is None else self.offset + self.rate * unwell,
@@ -969,11 +1001,8 @@ class Agent:
         yield from self._order("start")
 
     def _follow_whom(self, address: str) -> Steps[None]:
-        """A reload: the startup process ends the WAL receiver when it gets to it."""
         yield 0.002
-        server = self._server()
-        if server is not None:
-            self.world.after(self.world.chance.uniform(0.01, 0.2), server.follow, address)
+        self._give_order(_FOLLOW, address)
 
     def _forget_promotion(self, _: ForgetPromotion) -> Steps[None]:
         self.pod.directory.promoting_from = None
@@ -991,10 +1020,48 @@ class Agent:
             server.directory.prepared = self.prepared = True
 
     def _set_synchronous(self, action: SetSynchronous) -> Steps[None]:
-        yield 0.01
-        server = self._server()
-        if server is not None:
-            server.set_synchronous(action.members, action.number)
+        yield 0.001
+        number = min(action.number, len(action.members))
+        self._give_order(_SET_SYNCHRONOUS, action.members if number else (), number)
+
+    # ── orders to PostgreSQL, as Background ───────────────────────────────────────────────
+
+    def _give_order(self, name: str, *what: object) -> None:
+        order = (name, *what)
+        self.outstanding[name] = order
+        self.carried_out.discard(name)
+        if order == self.order_under_way:
+            self.orders.pop(name, None)
+        else:
+            self.orders[name] = order
+        if self.order_under_way is None:
+            self._begin_order()
+
+    def _begin_order(self) -> None:
+        if not self.orders:
+            self.order_under_way = None
+            return
+        self.order_under_way = order = self.orders.pop(next(iter(self.orders)))
+        seconds = self.run.seconds_of_an_order()
+        self.world.after(seconds, self._carry_order_out, order, self._server())
+
+    def _carry_order_out(self, order: Any, server: Server | None) -> None:
+        """Each is a reload: what it changes may show a moment later."""
+        there = server is not None and server is self._server()
+        if there and server is not None:
+            if order[0] == _SET_SYNCHRONOUS:
+                server.set_synchronous(*order[1:])
+            else:
+                seconds = self.world.chance.uniform(0.01, 0.2)
+                self.world.after(seconds, server.follow, order[1])
+        if not self.running:
+            return
+        name = order[0]
+        if there and self.outstanding.get(name) == order and name not in self.orders:
+            self.carried_out.add(name)
+        self._begin_order()
+        if name == _SET_SYNCHRONOUS:
+            self.wake()
 
     def _keep_slots(self, action: KeepSlots) -> Steps[None]:
         yield 0.01

@@ -1,9 +1,9 @@
 """Rules that are broken on purpose, one way each: what the simulator has to find."""
 
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from sidecar.action import (
     Action,
@@ -39,6 +39,8 @@ class Mutant:
     """What shows it; where empty, the schedules' own faults do."""
     durabilities: frozenset[str] = frozenset()
     """Empty: any."""
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the schedules that are to be so."""
 
     def schedules(self, most: int) -> Iterator[Schedule]:
         """Yield schedules that may show it."""
@@ -46,7 +48,9 @@ class Mutant:
             schedule = from_seed(seed)
             if self.durabilities and schedule.durability not in self.durabilities:
                 continue
-            yield replace(schedule, faults=self.faults) if self.faults else schedule
+            if self.faults:
+                schedule = replace(schedule, faults=self.faults, **self.circumstances)
+            yield schedule
 
 
 def _without_rows(*names: str) -> Decide:
@@ -119,6 +123,13 @@ def _believe_that_commits_wait(observation: Observation, settings: Settings) -> 
     return replace(decision, actions=(*actions, SetSynchronous((), 0)))
 
 
+def _forget_what_was_ordered(observation: Observation, settings: Settings) -> Decision:
+    """What PostgreSQL does now is taken for what it goes on to do."""
+    return decide(
+        replace(observation, postgres=replace(observation.postgres, ordered=None)), settings
+    )
+
+
 def _all_are_complete(observation: Observation, settings: Settings) -> Decision:
     """Whoever answers is taken for one that has everything."""
     return decide(replace(observation, complete_peers=frozenset(observation.peers)), settings)
@@ -162,6 +173,11 @@ _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
 )
+_BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
+_SLOW_ORDERS: Final = {
+    "members": 2, "parallel": True, "second_writer": None, "commit_every": 0.05,
+    "orders": (1.0, 4.0), "length": 150.0,
+}  # fmt: skip
 _SYNC: Final = frozenset({"sync", "sync-strict"})
 
 MUTANTS: Final = (
@@ -171,6 +187,8 @@ MUTANTS: Final = (
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
     Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops)),
     Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, _LAGGARD, _SYNC),
+    Mutant("an order under way is forgotten", "I3",
+           _forget_what_was_ordered, _BACK_AT_ONCE, _SYNC, _SLOW_ORDERS),
     Mutant("what others may have is not asked", "I3",
            _without_rows("MissingCommits", "YieldingToPeer"), durabilities=frozenset({"quorum"})),
     Mutant("handed over to whoever is there", "I3", _all_are_complete, _LAGGARD),

@@ -426,7 +426,8 @@ class Server:
 
     def follow(self, address: str) -> None:
         """Follow whoever is there; empty: nobody."""
-        if self.phase is Phase.DEAD or self.frozen:
+        if self.phase is Phase.DEAD or self.frozen or self.directory.upstream == address:
+            # A reload that changes nothing leaves the WAL receiver alone.
             return
         self.directory.upstream = address
         self._disconnect()

@@ -44,6 +44,7 @@ class Run:
         self.decide = decide
         chance = random.Random(schedule.seed)  # noqa: S311 - a simulation
         self.world = World(chance)
+        self._disks = random.Random(f"disks {schedule.seed}")  # noqa: S311 - a simulation
         if recording:
             self.world.transcript = []
         self.judge = Judge(self)
@@ -69,6 +70,10 @@ class Run:
         return self._clocks.setdefault(
             node.place, (chance.uniform(0, 1e5), 1 + chance.uniform(-1e-3, 1e-3))
         )
+
+    def seconds_of_an_order(self) -> float:
+        """By a chance of its own: all else happens as in the same schedule with other disks."""
+        return self._disks.uniform(*self.schedule.orders)
 
     def run(self) -> Result:
         violation = None
@@ -336,8 +341,8 @@ class Run:
             def end() -> None:
                 node.kubelet_stopped = False
                 for other in self.cluster.lives:
-                    if other.node is node and other.agent is None:
-                        # Only now can anybody stop what a dead sidecar has left running.
+                    if other.node is node and (other.agent is None or other.agent.stands_still):
+                        # Only now can anybody stop what a dead or frozen sidecar has left running.
                         self.helpless[other.name] = self.world.now
 
             self._end(fault, end)

@@ -52,6 +52,8 @@ class Schedule:
     """A node on which somebody else writes."""
     faults: tuple[Fault, ...] = ()
     length: float = 300.0
+    orders: tuple[float, float] = (0.01, 0.01)
+    """Seconds that PostgreSQL takes to carry an order out, from and to: each is fsynced."""
 
     @property
     def settings(self) -> Settings:
@@ -75,6 +77,7 @@ class Schedule:
     def from_json(cls, text: str) -> "Schedule":
         values: dict[str, Any] = json.loads(text)
         values["faults"] = tuple(Fault(**fault) for fault in values["faults"])
+        values["orders"] = tuple(values.get("orders", (0.01, 0.01)))
         return cls(**values)
 
 
@@ -179,6 +182,7 @@ def from_seed(seed: int) -> Schedule:
         commit_size=chance.choice((100, 100_000, 4_000_000)),
         second_writer=chance.randrange(members) if chance.random() < 0.4 else None,
         faults=tuple(faults),
+        orders=chance.choice(((0.01, 0.5), (0.01, 0.5), (0.01, 0.5), (0.5, 4.0))),
     )
 
 

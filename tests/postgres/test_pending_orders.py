@@ -1,0 +1,127 @@
+"""What a real PostgreSQL is told counts until it was seen to do it, however long that takes."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sidecar.observation import ServerState
+from sidecar.postgres.server import Server
+from tests.support.database import Database, wait_until
+from tests.support.standby import Connect, clone, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def primary(database: Database, connect: Connect) -> Server:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    return server
+
+
+@contextmanager
+def takes_nobody_in(database: Database) -> Iterator[None]:
+    """Let the postmaster stand still: who is connected is served, and no order gets through."""
+    assert database.process is not None
+    database.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        database.process.send_signal(signal.SIGCONT)
+
+
+def settle(server: Server, members: tuple[str, ...]) -> None:
+    server.set_synchronous(members, len(members))
+    wait_until(
+        lambda: server.view().waits_for == members and server.view().ordered is None,
+        f"the setting, but {server.view()}",
+    )
+    wait_until(lambda: server.view().waits_from is not None, "the setting to hold for everybody")
+
+
+def test_an_order_shows_at_once_and_until_it_was_seen_to_have_taken_effect(
+    primary: Server, database: Database
+) -> None:
+    settle(primary, ("orders-1",))
+    with takes_nobody_in(database):
+        primary.set_synchronous((), 0)
+        view = primary.view()
+        assert (view.waits_for, view.ordered) == (("orders-1",), ((), 0))
+        wait_until(lambda: primary.view().problem is not None, "the order to be given up")
+        view = primary.view()
+        assert (view.waits_for, view.ordered) == (("orders-1",), ((), 0))
+    primary.set_synchronous((), 0)
+    wait_until(lambda: primary.view().ordered is None, f"the effect, but {primary.view()}")
+    assert primary.view().waits_for == ()
+
+
+def test_a_setting_that_was_there_before_counts_anew_once_it_was_ordered_again(
+    primary: Server,
+) -> None:
+    """The order in between may have been in force between two looks."""
+    settle(primary, ("orders-1",))
+    primary.set_synchronous((), 0)
+    primary.set_synchronous(("orders-1",), 1)
+    seen = []
+
+    def is_seen() -> bool:
+        view = primary.view()
+        seen.append(view)
+        return view.ordered is None
+
+    wait_until(is_seen, "the setting")
+    assert seen[-1].waits_for == ("orders-1",)
+    assert seen[-1].waits_from is None
+    wait_until(lambda: primary.view().waits_from is not None, "the setting to hold for everybody")
+
+
+def test_what_an_earlier_sidecar_ordered_half_way_is_known_to_the_next(
+    database: Database, connect: Connect
+) -> None:
+    database.start()
+    before = connect(database.port)
+    wait_for(before, ServerState.WRITABLE)
+    settle(before, ("orders-1",))
+    before.stop()
+    with session(database) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+    after = connect(database.port)
+    wait_until(lambda: after.view().ordered == ((), 0), f"the other half, but {after.view()}")
+    assert after.view().waits_for == ("orders-1",)
+    assert after.view().waits_from is None
+    settle(after, ("orders-1",))
+
+
+def test_a_standby_is_not_detached_any_more_once_it_was_ordered_to_follow(
+    database: Database, connect: Connect
+) -> None:
+    database.start()
+    copy = clone(database, "orders-1", "postgres", "secret")
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, f"nobody to be followed, but {standby.view()}")
+    with takes_nobody_in(copy):
+        standby.follow("host='127.0.0.1'")
+        assert not standby.view().detached
+        wait_until(lambda: standby.view().problem is not None, "the order to be given up")
+        assert not standby.view().detached
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, f"nobody to be followed, but {standby.view()}")
+
+
+def test_a_standby_whose_file_says_whom_to_follow_is_not_detached(
+    database: Database, connect: Connect
+) -> None:
+    database.start()
+    copy = clone(database, "orders-1", "postgres", "secret")
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, f"nobody to be followed, but {standby.view()}")
+    with session(copy) as connection:
+        connection.execute("ALTER SYSTEM SET primary_conninfo = 'host=''127.0.0.1'''")
+    wait_until(lambda: not standby.view().detached, "the next reload to be feared")
