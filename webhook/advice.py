@@ -25,6 +25,9 @@ VOLATILE_VOLUMES: Final = (
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves a second more, writes a checkpoint for up to five, and stops."""
 
+LONG_DELAY_SECONDS: Final = 5
+"""A primary that is restarted in place is back in less."""
+
 ON_OPTING_OUT: Final = (
     "the primary's pod stays writable, the others' do not, and the role labels go",
 )
@@ -75,6 +78,15 @@ def _liveness_probe(_: Json, database: Database) -> bool:
     return "livenessProbe" in database.container
 
 
+def _startup_probe(_: Json, database: Database) -> bool:
+    return "startupProbe" in database.container
+
+
+def _late_readiness(_: Json, database: Database) -> bool:
+    probe = database.container.get("readinessProbe") or {}
+    return bool(probe.get("initialDelaySeconds", 0) > LONG_DELAY_SECONDS)
+
+
 def _pre_stop(_: Json, database: Database) -> bool:
     return "preStop" in (database.container.get("lifecycle") or {})
 
@@ -123,6 +135,15 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
         "the database container's livenessProbe is replaced by the sidecar's watchdog",
         _liveness_probe,
+    ),
+    (
+        "the database container's startupProbe is removed: the watchdog would wait for it at "
+        "each start",
+        _startup_probe,
+    ),
+    (
+        "the readinessProbe's initialDelaySeconds also keeps a restarted primary from its clients",
+        _late_readiness,
     ),
     (
         "the database container's own preStop is kept; without pgset's a switchover takes longer",

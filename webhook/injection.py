@@ -121,6 +121,10 @@ def _token_volume() -> Json:
 def _probes(database: Database) -> Iterator[Json]:
     path = _database_path(database)
     times = watchdog(database.settings)
+    if "startupProbe" in database.container:
+        # Until it succeeds the kubelet asks nothing else: each start would begin without a
+        # watchdog, and a primary would get no connections.
+        yield remove((*path, "startupProbe"))
     yield from set_member(
         (*path, "livenessProbe"),
         database.container,

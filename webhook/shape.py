@@ -58,6 +58,7 @@ _CONTAINER: Final = Fields(
         "volumeMounts": ListOf(Fields(required={"name": str, "mountPath": str})),
         "ports": ListOf(Fields(required={"containerPort": int})),
         "lifecycle": _ANY_OBJECT,
+        "readinessProbe": Fields(optional={"initialDelaySeconds": int}),
         "securityContext": Fields(optional=_USER),
         "resources": Fields(optional={"limits": _ANY_OBJECT, "requests": _ANY_OBJECT}),
     },

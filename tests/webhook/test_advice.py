@@ -38,8 +38,17 @@ def kept_by(replicas, durability):
         kept_by(3, "sync-strict"),
         kept_by(3, "quorum"),
         in_pod_spec(terminationGracePeriodSeconds=10),
+        in_database(readinessProbe={"initialDelaySeconds": 5}),
     ],
-    ids=["the article's", "async", "sync", "sync-strict of 3", "quorum of 3", "10 s of grace"],
+    ids=[
+        "the article's",
+        "async",
+        "sync",
+        "sync-strict of 3",
+        "quorum of 3",
+        "10 s of grace",
+        "5 s of delay",
+    ],
 )
 def test_what_will_do_needs_no_warning(change):
     assert verdict_on(change).warnings == ()
@@ -55,6 +64,8 @@ def test_what_will_do_needs_no_warning(change):
         (on_an_empty_dir, "no persistent volume"),
         (in_database(volumeMounts=[]), "no persistent volume"),
         (in_database(livenessProbe={"tcpSocket": {"port": 5432}}), "livenessProbe"),
+        (in_database(startupProbe={"exec": {"command": ["pg_isready"]}}), "startupProbe"),
+        (in_database(readinessProbe={"initialDelaySeconds": 6}), "initialDelaySeconds"),
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),

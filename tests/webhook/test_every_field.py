@@ -37,7 +37,10 @@ def test_a_pod_with_every_field_goes_through_byte_for_byte_but_for_our_additions
     del admitted["spec"]["volumes"][-2:]
     database = admitted["spec"]["containers"][0]
     assert database["livenessProbe"]["httpGet"]["path"] == "/liveness"
-    database["livenessProbe"] = pod["spec"]["containers"][0]["livenessProbe"]
+    given = pod["spec"]["containers"][0]
+    database["livenessProbe"] = given["livenessProbe"]
+    assert "startupProbe" not in database
+    del given["startupProbe"]
     assert written(pod) == written(admitted)
 
 
@@ -61,6 +64,7 @@ def test_no_operation_holds_a_field_that_it_did_not_have_to_touch():
         ("add", "/metadata/annotations/pgset.dev~1injected"),
         ("add", "/spec/volumes/-"),
         ("add", "/spec/volumes/-"),
+        ("remove", "/spec/containers/0/startupProbe"),
         ("replace", "/spec/containers/0/livenessProbe"),
         ("add", "/spec/initContainers/0"),
         ("add", "/spec/initContainers/-"),

@@ -44,6 +44,7 @@ def containers(name):
         volumeMounts=MOUNTS,
         livenessProbe=st.just({"tcpSocket": {"port": 5432}}),
         readinessProbe=st.just({"exec": {"command": ["true"]}}),
+        startupProbe=st.just({"exec": {"command": ["pg_isready"]}, "initialDelaySeconds": 30}),
         lifecycle=optional(
             preStop=st.just({"exec": {"command": ["true"]}}),
             postStart=st.just({"exec": {"command": ["true"]}}),
@@ -305,6 +306,22 @@ def test_the_watchdog_follows_the_ttl(ttl, watchdog):
     probe = pod["spec"]["containers"][0]["livenessProbe"]
     assert watchdog.items() <= probe.items()
     assert probe["terminationGracePeriodSeconds"] == 1
+
+
+def test_nothing_holds_back_the_watchdog_of_the_database():
+    pod = objects.article_pod()
+    slow = {"exec": {"command": ["pg_isready"]}, "initialDelaySeconds": 30}
+    pod["spec"]["containers"][0].update(startupProbe=slow, livenessProbe=slow, readinessProbe=slow)
+    database = injected(pod)["spec"]["containers"][0]
+    assert "startupProbe" not in database
+    assert "initialDelaySeconds" not in database["livenessProbe"]
+    assert database["readinessProbe"] == slow
+
+
+def test_a_startup_probe_of_another_container_is_kept():
+    pod = objects.golden("several-containers", "pod")
+    pod["spec"]["containers"].append({"name": "company", "startupProbe": {"exec": {}}})
+    assert injected(pod)["spec"]["containers"][-1] == pod["spec"]["containers"][-1]
 
 
 @pytest.mark.parametrize("ttl", [10, 13, 30, 300])

@@ -118,6 +118,18 @@ def test_what_another_webhook_did_before_is_kept(case, other):
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_a_startup_probe_that_another_webhook_adds_to_the_database_is_taken_out_again(case):
+    pod = objects.golden(case, "pod")
+    admitted = objects.patched(pod, ours(pod))
+    for container in everywhere(admitted):
+        container.setdefault("startupProbe", {"exec": {"command": ["true"]}})
+    again = objects.patched(admitted, ours(admitted))
+    probed = {name for name, container in named(again).items() if "startupProbe" in container}
+    assert probed == named(again).keys() - {"postgres"}
+    assert ours(again).patch == []
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_statefulset_asked_again_has_its_stamp(case):
     statefulset = objects.golden(case, "statefulset")
     stamped = objects.patched(statefulset, mutate_statefulset(objects.review_of(statefulset)))
