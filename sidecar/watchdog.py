@@ -26,6 +26,8 @@ class Watchdog:
         self._clock = clock
         self._kill = kill
         self._kill_at: float | None = None
+        self._told: set[str] = set()
+        """What was logged of the kill that is due: the next try comes in a quarter of a second."""
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -37,11 +39,22 @@ class Watchdog:
         self._kill_at = moment
 
     def check(self) -> None:
-        """Kill if it is time."""
+        """Kill if it is time; where that fails, it is tried again at the next look."""
         kill_at = self._kill_at
-        if kill_at is not None and self._clock() >= kill_at:
-            _log.error("the loop did not come back in time: killing PostgreSQL")
+        if kill_at is None or self._clock() < kill_at:
+            self._told.clear()
+            return
+        self._tell("the loop did not come back in time: killing PostgreSQL")
+        try:
             self._kill()
+        except Exception as error:
+            # Whatever it is, this thread must not end by it: nothing else is left here that kills.
+            self._tell(f"PostgreSQL could not be killed: {error!r}")
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            _log.error(sentence)
 
     def _run(self) -> None:
         while True:

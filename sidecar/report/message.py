@@ -7,7 +7,7 @@ header fields, a body whose length is told. Whoever sends something else is told
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
@@ -15,6 +15,12 @@ from urllib.parse import unquote
 MAX_HEAD: Final = 8192
 MAX_BODY: Final = 65536
 """Bytes. The kubelet's head has under 200, and the longest question between members under 1000."""
+MAX_TARGET: Final = 256
+"""Bytes of path and query. A load balancer's have under 40, and each escape costs time."""
+MAX_FIELDS: Final = 64
+"""The kubelet sends four, HAProxy and Prometheus under ten. Each costs time to be read."""
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (RFC 9110's word, no secret)
 _REQUEST_LINE: Final = re.compile(rf"({_TOKEN}) (/[!-~]*|\*) HTTP/1\.[0-9]")
@@ -72,29 +78,66 @@ class _RefusedError(Exception):
 
 def parse(received: bytes) -> Request | Answer | None:
     """Return the request, the refusal of what is none, or None where more has to come."""
-    try:
-        return _parse(received)
-    except _RefusedError as refused:
-        return refused.answer
+    return Reading().take(received)
 
 
-def _parse(received: bytes) -> Request | None:
-    head, end, rest = received.partition(b"\r\n\r\n")
-    if len(head) > MAX_HEAD:
-        raise _RefusedError(431, f"first line and header fields have at most {MAX_HEAD} bytes")
-    if not end:
-        return None
+class Reading:
+    """One request that comes in pieces.
+
+    Each byte is looked at once, however small the pieces are: a client that sends a body byte by
+    byte must not cost more than one that sends it whole.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._received = bytearray()
+        """The head until it is whole, then the body."""
+        self._head: Request | None = None
+        self._length = 0
+
+    def take(self, piece: bytes) -> Request | Answer | None:
+        """Return what `parse` returns for all pieces so far; none is taken after an answer."""
+        try:
+            return self._take(piece)
+        except _RefusedError as refused:
+            return refused.answer
+
+    def _take(self, piece: bytes) -> Request | None:
+        seen = len(self._received)
+        self._received += piece
+        if self._head is None and not self._read_head(seen):
+            return None
+        if self._head is None or len(self._received) < self._length:
+            return None
+        return replace(self._head, body=bytes(self._received[: self._length]))
+
+    def _read_head(self, seen: int) -> bool:
+        """Read it if it is whole, and tell whether; its end may have begun in what was `seen`."""
+        end = self._received.find(_END_OF_HEAD, max(0, seen + 1 - len(_END_OF_HEAD)))
+        shortest = end if end >= 0 else len(self._received) + 1 - len(_END_OF_HEAD)
+        if shortest > MAX_HEAD:
+            raise _RefusedError(431, f"first line and header fields have at most {MAX_HEAD} bytes")
+        if end < 0:
+            return False
+        self._head, self._length = _read(bytes(self._received[:end]))
+        del self._received[: end + len(_END_OF_HEAD)]
+        return True
+
+
+def _read(head: bytes) -> tuple[Request, int]:
+    """Return the request without its body, and the length of that in bytes."""
     first, *lines = head.decode("latin-1").split("\r\n")
     asked = _REQUEST_LINE.fullmatch(first)
     if asked is None:
         raise _RefusedError(400, 'the first line is not like "GET /status HTTP/1.1"')
-    headers = _headers(lines)
-    length = _length(headers)
-    if len(rest) < length:
-        return None
     method, target = asked.groups()
+    if len(target) > MAX_TARGET:
+        raise _RefusedError(414, f"path and query have at most {MAX_TARGET} bytes")
+    if len(lines) > MAX_FIELDS:
+        raise _RefusedError(431, f"a request has at most {MAX_FIELDS} header fields")
+    headers = _headers(lines)
     path, _, query = target.partition("?")
-    return Request(method, unquote(path), query, headers, rest[:length])
+    return Request(method, unquote(path), query, headers), _length(headers)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The member's state in Prometheus' text format, computed when it is asked for."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -99,6 +101,11 @@ class _MemberCollector(Collector):
         return family
 
 
+SECONDS: Final = 1.0
+"""For which an exposition is told again. To make one takes a millisecond of the thread that answers
+the kubelet's probes, however many ask; and the loop decides anew every two seconds."""
+
+
 class Metrics:
     """The exposition of one member."""
 
@@ -108,11 +115,20 @@ class Metrics:
         set_name: str,
         *,
         requests: Callable[[], Mapping[str, int]] = dict,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read from `reporter` at each scrape; `requests`: to the API server so far, by verb."""
+        """Read from `reporter`; `requests`: to the API server so far, by verb. `clock`: monotonic
+        seconds."""
+        self._clock = clock
+        self._rendered: bytes | None = None
+        self._rendered_at = 0.0
         self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
         self._registry.register(_MemberCollector(reporter, set_name, requests))
 
     def render(self) -> bytes:
-        """Return the exposition."""
-        return prometheus_client.generate_latest(self._registry)
+        """Return the exposition, at most `SECONDS` old."""
+        now = self._clock()
+        if self._rendered is None or now - self._rendered_at >= SECONDS:
+            self._rendered = prometheus_client.generate_latest(self._registry)
+            self._rendered_at = now
+        return self._rendered

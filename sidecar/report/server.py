@@ -6,8 +6,11 @@ Hence one thread that waits for all connections at once and answers what can be 
 who is slow, silent or many costs memory for a while, and no thread. A question that has to wait for
 something else gets a thread of its own, and the kubelet's need none.
 
-An answer has 17 kB at the most, which the kernel takes for any new connection, read or not: nobody
-is waited for there either.
+What one of them costs is bounded, too: a byte of a request is looked at once, and what is dear to
+tell is made once a second.
+
+An answer has a few kB at the most, which the kernel takes for any new connection, read or not:
+nobody is waited for there either.
 """
 
 import contextlib
@@ -19,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.report.message import Answer, Request, parse
+from sidecar.report.message import Answer, Reading, Request
 
 SECONDS: Final = 2.0
 """For a whole request to arrive. The kubelet gives its probe 1 s, a member its question 0.6 s."""
@@ -51,7 +54,7 @@ class _Connection:
     def __init__(self, client: socket.socket) -> None:
         self.client = client
         self.deadline = time.monotonic() + SECONDS
-        self.received = b""
+        self.reading = Reading()
         self.refused = False
 
 
@@ -106,11 +109,13 @@ class HttpServer:
 
     def _run(self) -> None:
         while not self._stopping:
-            for descriptor, _ in self._poll.poll(self._seconds_left()):
+            ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
+            # A new one is a probe more often than not, and those who are held are slow.
+            if self._listener.fileno() in ready:
+                self._accept_all()
+            for descriptor in ready:
                 if descriptor in self._held:
                     self._read(self._held[descriptor])
-                elif descriptor == self._listener.fileno():
-                    self._accept()
             self._end_late_ones()
         for connection in list(self._held.values()):
             self._end(connection)
@@ -121,7 +126,8 @@ class HttpServer:
 
     def _end_late_ones(self) -> None:
         now = time.monotonic()
-        for connection in list(self._held.values()):
+        while self._held:
+            connection = next(iter(self._held.values()))
             if connection.deadline > now:
                 break
             if not connection.refused:
@@ -129,23 +135,41 @@ class HttpServer:
                 _send(connection.client, late.encode())
             self._end(connection)
 
-    def _accept(self) -> None:
+    def _accept_all(self) -> None:
+        """Take all that wait: one in a turn would leave a probe behind as many turns as there are
+        others, and each turn reads from those who are held."""
+        for _ in range(_BACKLOG):
+            if not self._accept():
+                break
+
+    def _accept(self) -> bool:
+        """Take one, and tell whether there was one."""
         try:
             client, _ = self._listener.accept()
             client.setblocking(False)
             self._poll.register(client, select.EPOLLIN)
-        except (BlockingIOError, ConnectionError):
-            return
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
         except OSError as error:
             if not self._stopping:
                 _log.warning("no connection can be accepted: %s", error.strerror)
                 time.sleep(_PAUSE)
-            return
+            return False
         if len(self._held) >= CONNECTIONS:
-            self._end(next(iter(self._held.values())))
+            self._make_room()
         connection = self._held[client.fileno()] = _Connection(client)
         # What a probe asks is mostly there by now, and waiting for it would be another turn.
         self._read(connection)
+        return True
+
+    def _make_room(self) -> None:
+        """Let the oldest go; what it asks may have come since it was looked at."""
+        oldest = next(iter(self._held.values()))
+        self._read(oldest)
+        if self._held.get(oldest.client.fileno()) is oldest:
+            self._end(oldest)
 
     def _read(self, connection: _Connection) -> None:
         try:
@@ -157,11 +181,10 @@ class HttpServer:
         if not received:
             self._end(connection)
         elif not connection.refused:
-            connection.received += received
-            self._consider(connection)
+            self._consider(connection, received)
 
-    def _consider(self, connection: _Connection) -> None:
-        request = parse(connection.received)
+    def _consider(self, connection: _Connection, received: bytes) -> None:
+        request = connection.reading.take(received)
         if isinstance(request, Request):
             self._serve(request, self._let_go(connection))
         elif request is not None:

@@ -110,7 +110,9 @@ def test_head_and_body_may_be_as_large_as_is_said_and_no_larger() -> None:
 
 
 TOKENS = st.text("!#$%&'*+-.^_`|~09AZaz", min_size=1)
-VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="?%"))
+VISIBLE = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="?%"), max_size=100
+)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"]))
 NAMES = TOKENS.filter(lambda name: name.lower() not in ("content-length", "transfer-encoding"))
 REQUESTS = st.builds(
@@ -118,7 +120,9 @@ REQUESTS = st.builds(
     method=TOKENS,
     path=VISIBLE.map("/{}".format),
     query=VISIBLE,
-    headers=st.dictionaries(NAMES.map(str.lower), VALUES.map(lambda value: value.strip(" \t"))),
+    headers=st.dictionaries(
+        NAMES.map(str.lower), VALUES.map(lambda value: value.strip(" \t")), max_size=60
+    ),
     body=st.binary(),
 )
 

@@ -24,7 +24,7 @@ PROBE_SECONDS = 1.0
 """What the kubelet waits for its answer."""
 
 LONG = 20_000
-"""Bytes, more than any answer has: one that repeats a path of 8 kB has 17 kB, in JSON's escapes."""
+"""Bytes, more than any answer has."""
 
 ROOM = 1.0
 """Seconds, for this shared machine: a deadline twice as long would still be noticed."""

@@ -1,5 +1,11 @@
 """The watchdog: PostgreSQL is killed where the loop does not come back in time."""
 
+import errno
+import threading
+import time
+
+import pytest
+
 from sidecar.watchdog import Watchdog
 
 
@@ -33,3 +39,40 @@ def test_a_loop_that_comes_back_is_trusted_further() -> None:
     clock.now += 1000
     watchdog.check()
     assert killed == []
+
+
+def test_a_kill_that_is_refused_is_tried_again_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, tried = Clock(), list[float]()
+
+    def refused() -> None:
+        tried.append(clock.now)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    watchdog = Watchdog(clock=clock, kill=refused)
+    watchdog.trust_until(100.0)
+    for _ in range(3):
+        watchdog.check()
+    assert len(tried) == 3
+    assert sum("could not be killed" in line for line in caplog.messages) == 1
+    watchdog.trust_until(None)
+    watchdog.check()
+    watchdog.trust_until(100.0)
+    watchdog.check()
+    assert sum("could not be killed" in line for line in caplog.messages) == 2
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EPERM, "no"), RuntimeError("a fault")])
+def test_whatever_the_kill_ends_with_the_thread_goes_on(error: Exception) -> None:
+    tried = threading.Semaphore(0)
+
+    def refused() -> None:
+        tried.release()
+        raise error
+
+    watchdog = Watchdog(clock=time.monotonic, kill=refused)
+    watchdog.trust_until(time.monotonic())
+    watchdog.start()
+    assert all(tried.acquire(timeout=10) for _ in range(2))
+    watchdog.trust_until(None)
