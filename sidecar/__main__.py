@@ -106,6 +106,7 @@ def main() -> int:
         lease=adapters.lease.newest,
         pods=adapters.pods.observe,
         clock=clock,
+        paused=lambda: adapters.pods.paused() or adapters.pods.opted_out(),
     )
     _serve(
         Application(

@@ -105,7 +105,7 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
     moments = [TICK]
     if pauses and s.seen.bootstrap.busy is None:
         moments.append(s.retry_in)
-    elif s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.wants_to_hand_over):
+    elif s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.is_handing_over):
         return UNSETTLED_TICK
     moments += _moments(s)
     return max(SHORTEST_TICK, min(moments))
@@ -118,6 +118,8 @@ def _moments(s: Situation) -> Iterator[float]:
     if s.nobody_holds:
         yield UNSETTLED_TICK * 2
     if s.recorded_as_holder:
+        if s.in_service_until is not None and s.in_service_until > s.seen.now:
+            yield s.in_service_until - s.seen.now
         yield from _moments_of_the_holder(s)
     elif s.another_holds and s.record is not None and s.seen.lease is not None:
         changed_ago = s.seen.now - s.seen.lease.changed_at

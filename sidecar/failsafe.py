@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
-from sidecar.observation import Identity, LeaseView, Pod
+from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.settings import MAX_TTL
 
 PATH: Final = "/failsafe"
@@ -40,6 +40,9 @@ MAX_BODY: Final = 4096
 
 CHALLENGE_SECONDS: Final = 2.0
 """The holder waits 0.6 s for all of it."""
+
+TAKEN_OUT_PATIENCE: Final = 10.0
+"""Seconds for which a holder whose node is not heard is let stay: to stop it takes as long."""
 
 Kind = Literal["question", "answer"]
 """Part of what is signed, so that none can be sent back as the other."""
@@ -170,6 +173,42 @@ def refusal(
         ),
     )
     return next((sentence for holds, sentence in reasons if holds), None)
+
+
+def should_give_way(
+    holder: str,
+    ttl: float,
+    me: Identity,
+    lease: LeaseView | None,
+    pods: Sequence[Pod],
+    *,
+    now: float,
+) -> str | None:
+    """Return why this member should lead in the holder's place, which new clients don't reach.
+
+    Half a sentence; None where it can't take over, or where it is no better off: if nobody hears
+    the API server, or every node is taken for lost, then to stop the holder would help nobody.
+    `now`: by the clock of `lease` and `pods`.
+    """
+    pod = next((it for it in pods if str(Identity(it.name, it.uid)) == holder), None)
+    mine = next((it for it in pods if it.uid == me.uid), None)
+    if pod is None or mine is None or lease is None or lease.record is None:
+        return None
+    # A holder that lives renews every quarter of the ttl or sooner, and who does not hear it asks.
+    hears = now - lease.heard_at < ttl / 2
+    # Who has a role follows the holder, and lags by no more than it may.
+    follows = mine.role is not None and not mine.deleting and mine.taken_out_since is None
+    if not (hears and follows and _may_lead(me.name, lease.record)):
+        return None
+    if pod.deleting:
+        return "the holder's pod is being deleted, which it may not have heard"
+    if pod.taken_out_since is not None and now - pod.taken_out_since >= TAKEN_OUT_PATIENCE:
+        return "Kubernetes does not hear the holder's node, and sends it no new clients"
+    return None
+
+
+def _may_lead(name: str, record: LeaseRecord) -> bool:
+    return name in record.members and (not record.voters or name in record.voters)
 
 
 def _number(resource_version: str) -> int:

@@ -248,6 +248,9 @@ class Pod:
     """It was deleted and is being stopped; its PostgreSQL will not be started again."""
     revision: str | None = None
     """The StatefulSet's revision that it was made from."""
+    taken_out_since: float | None = None
+    """When Kubernetes was seen to have taken it out of its Services because of its node: it is not
+    ready, although its containers are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.failsafe import Challenges, Question, Reply, Seal, refusal
+from sidecar.failsafe import Challenges, Question, Reply, Seal, refusal, should_give_way
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 
 
@@ -94,14 +94,20 @@ class Respondent:
         lease: Callable[[], LeaseView | None],
         pods: Callable[[], Sequence[Pod] | None],
         clock: Callable[[], float],
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`lease` and `pods` return the newest that is known. `clock`: monotonic seconds."""
+        """`lease` and `pods` return the newest that is known. `clock`: monotonic seconds.
+
+        `paused`: nobody takes over now.
+        """
         self._me = me
         self._seal = seal
         self._promises = promises
         self._lease = lease
         self._pods = pods
         self._challenges = Challenges(clock)
+        self._clock = clock
+        self._paused = paused
 
     def respond(self, body: bytes, signature: str) -> Response:
         """Return 200 or 409 with a signed reply, 401 with a challenge, or what is wrong."""
@@ -121,4 +127,9 @@ class Respondent:
         return Response(409 if reason else 200, reply, self._seal.sign("answer", reply))
 
     def _refusal(self, question: Question) -> str | None:
-        return refusal(question, self._me, self._seal, self._lease(), self._pods() or ())
+        lease, pods = self._lease(), self._pods() or ()
+        refused = refusal(question, self._me, self._seal, lease, pods)
+        if refused or self._paused():
+            return refused
+        now = self._clock()
+        return should_give_way(question.holder, question.ttl, self._me, lease, pods, now=now)

@@ -34,6 +34,16 @@ ON_OPTING_OUT: Final = (
 """They become plain pods: Services that select the role find nobody."""
 
 
+def on_opting_in(database: Database) -> str:
+    """Return the warning for a StatefulSet that was a plain one until now: which Services there
+    are is told by the caretaker, since no review asks the API server."""
+    settings = database.settings
+    return (
+        f"a Service that selects these pods by other labels alone also leads to replicas: add "
+        f"{settings.role_label}: {settings.primary_value}"
+    )
+
+
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
     """Return the warnings for an opted-in StatefulSet."""
     return tuple(text for text, applies in ADVICE if applies(statefulset, database))

@@ -22,7 +22,10 @@ def mutate_statefulset(review: Review) -> Verdict:
     """
     shape.check(review.object, shape.REVIEWED["StatefulSet"], "")
     try:
-        return _stamped(review.object) if opt_in.opted_in(review.object) else _plain(review.object)
+        if not opt_in.opted_in(review.object):
+            return _plain(review.object)
+        # What is made opted in has no clients yet.
+        return _stamped(review.object, was_there=review.operation == "UPDATE")
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error
 
@@ -49,12 +52,16 @@ def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) ->
     return Verdict(patch=patch, audit={**audit, "injection": _counted(patch)})
 
 
-def _stamped(statefulset: Json) -> Verdict:
+def _stamped(statefulset: Json, *, was_there: bool) -> Verdict:
     database = opt_in.check(statefulset)
     patch = opt_in.stamp(statefulset, database)
+    new = was_there and not opt_in.is_stamped(statefulset)
     return Verdict(
         patch=patch,
-        warnings=advice.warnings(statefulset, database),
+        warnings=(
+            *([advice.on_opting_in(database)] if new else []),
+            *advice.warnings(statefulset, database),
+        ),
         audit={"stamp": _counted(patch)},
     )
 

@@ -72,12 +72,18 @@ def stamp(statefulset: Json, found: database.Database) -> Patch:
 def unstamp(statefulset: Json) -> Patch:
     """Return the operations that take every stamp off the template."""
     template = statefulset["spec"]["template"].get("metadata") or {}
-    if contract.SET_LABEL not in (template.get("labels") or {}):
+    if not is_stamped(statefulset):
         return []
     return [
         *_stale(template, keep={}),
         remove((*TEMPLATE, "labels", contract.SET_LABEL)),
     ]
+
+
+def is_stamped(statefulset: Json) -> bool:
+    """Tell whether the template carries the set's label."""
+    template = statefulset["spec"]["template"].get("metadata") or {}
+    return contract.SET_LABEL in (template.get("labels") or {})
 
 
 def annotations_of(statefulset: Json) -> dict[str, str]:

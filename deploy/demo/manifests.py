@@ -216,6 +216,7 @@ def _service(name: str, role: str) -> Manifest:
         "spec": {
             "selector": {"app": name, "pgset.dev/role": role},
             "ports": [{"name": "postgresql", "port": 5432}],
+            "publishNotReadyAddresses": role == "primary",
         },
     }
 

@@ -30,6 +30,22 @@ def is_opted_out(statefulset: Json | None) -> bool:
         return False
 
 
+def is_taken_out(pod: Json) -> bool:
+    """Tell whether the node lifecycle controller has made a pod unready whose containers are ready.
+
+    It does so where a node has not been heard for its grace period (`MarkPodsNotReady`), and to the
+    condition Ready alone. A kubelet makes a pod unready, with its containers as they are, only by
+    a readiness gate.
+    """
+    conditions = {it["type"]: it["status"] for it in pod.get("status", {}).get("conditions") or []}
+    gates = [it["conditionType"] for it in pod.get("spec", {}).get("readinessGates") or []]
+    return (
+        conditions.get("Ready") == "False"
+        and conditions.get("ContainersReady") == "True"
+        and all(conditions.get(gate) == "True" for gate in gates)
+    )
+
+
 def _annotations(statefulset: Json) -> Mapping[str, str]:
     return statefulset["metadata"].get("annotations") or {}
 
@@ -70,6 +86,8 @@ class Pods:
         self._told: object = None
         self._leaving: dict[str, float] = {}
         """When each pod was seen to be deleted, by its UID."""
+        self._taken_out: dict[str, float] = {}
+        """When each was seen to be taken out because of its node, likewise."""
 
     def start(self) -> None:
         """Begin to watch."""
@@ -132,6 +150,11 @@ class Pods:
                 for pod in objects.values()
                 if "deletionTimestamp" in pod["metadata"]
             }
+            self._taken_out = {
+                pod["metadata"]["uid"]: self._taken_out.get(pod["metadata"]["uid"], now)
+                for pod in objects.values()
+                if is_taken_out(pod)
+            }
             told = (self.observe(), self.wanted(), self.paused(), self.opted_out())
             news, self._told = told != self._told, told
         if news:
@@ -147,4 +170,5 @@ class Pods:
             role=labels.get(self._settings.role_label),
             deleting="deletionTimestamp" in metadata,
             revision=labels.get(REVISION_LABEL),
+            taken_out_since=self._taken_out.get(metadata["uid"]),
         )

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 from sidecar.situation.election import ElectionWords
 from sidecar.situation.members import ordinal, place_of
-from sidecar.situation.patience import CHECKPOINT_PATIENCE, FRESH_CHECKPOINT, PRE_STOP
+from sidecar.situation.patience import (
+    CHECKPOINT_PATIENCE,
+    FRESH_CHECKPOINT,
+    PRE_STOP,
+    TAKEN_OUT_PATIENCE,
+)
 from sidecar.situation.word import word
 from sidecar.synchronous import Place, can_have_acknowledged
 
@@ -26,8 +31,38 @@ class HandOverWords(ElectionWords):
     def wants_to_hand_over(self) -> bool:
         """Somebody else should lead: asked for, or this pod goes, or cannot do its work."""
         return not self.is_paused and (
-            self.is_leaving or self.chosen_heir is not None or self.is_unwell
+            self.is_pressed or self.chosen_heir is not None or self.is_taken_out
         )
+
+    @property
+    def is_handing_over(self) -> bool:
+        """That is under way. A member whose node is not heard may have nobody to hand over to, for
+        as long as that lasts."""
+        only_taken_out = not self.is_pressed and self.chosen_heir is None
+        return self.wants_to_hand_over and not (only_taken_out and not self.successors)
+
+    @property
+    def is_pressed(self) -> bool:
+        """It won't lead for long, whoever comes next."""
+        return self.is_leaving or self.is_unwell
+
+    @property
+    def in_service_until(self) -> float | None:
+        """When this pod counts as taken out of its Services; None where it is in them."""
+        since = self.my_pod.taken_out_since if self.my_pod else None
+        return None if since is None else since + TAKEN_OUT_PATIENCE
+
+    @property
+    def is_taken_out(self) -> bool:
+        """Kubernetes sends new clients elsewhere, because of this pod's node."""
+        return self.in_service_until is not None and self.seen.now >= self.in_service_until
+
+    @property
+    def why_words(self) -> str:
+        """For sentences."""
+        if not self.is_taken_out or self.is_pressed:
+            return ""
+        return ": Kubernetes does not hear this pod's node, and sends it no new clients"
 
     @word
     def successors(self) -> tuple[str, ...]:
@@ -43,17 +78,25 @@ class HandOverWords(ElectionWords):
             and place_of(peer) >= self._recorded_timeline_begins
             and not self._is_deleted(peer.name)
             and (self.seen.wanted is None or peer.name in self.wanted_members)
+            and (self._is_in_service(peer.name) or self.is_pressed or self.chosen_heir is not None)
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
 
-    def _preference(self, name: str) -> tuple[bool, bool, bool, Place, int]:
-        """The one that was asked for, then who has everything; in a rolling update a pod that
-        has been rolled, and else the one that will be rolled last."""
+    def _is_in_service(self, name: str) -> bool:
+        return not any(
+            pod.taken_out_since is not None for pod in self.seen.pods or () if pod.name == name
+        )
+
+    def _preference(self, name: str) -> tuple[bool, bool, bool, bool, Place, int]:
+        """The one that was asked for, then who can be reached by new clients, then who has
+        everything; in a rolling update a pod that has been rolled, and else the one that will be
+        rolled last."""
         mine = self.my_pod.revision if self.my_pod else None
         rolled = any(p.revision != mine for p in self.seen.pods or () if p.name == name)
         place = place_of(self.seen.peers[name])
         complete = name in self.seen.complete_peers
-        return (name == self.chosen_heir, complete, rolled, place, -ordinal(name))
+        reached = self._is_in_service(name)
+        return (name == self.chosen_heir, reached, complete, rolled, place, -ordinal(name))
 
     @word
     def successor(self) -> str | None:

@@ -61,6 +61,10 @@ RESTART_PATIENCE: Final = 3.0
 """Seconds in which the kubelet restarts a container; where it does not, it backs off, for 10 s and
 more."""
 
+TAKEN_OUT_PATIENCE: Final = 2.0
+"""Seconds that the leader's pod must have been taken out of its Services because of its node. Where
+the whole control plane stumbles, the others are taken out within that time."""
+
 LEAVING_PATIENCE: Final = 1.0
 """Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""
 

@@ -95,14 +95,14 @@ PRIMARY: Final = (
         "Stopping",
         lambda s: s.wants_to_hand_over and bool(s.successors) and s.is_ready_to_stop,
         _stop,
-        "stopping PostgreSQL to hand over to {s.successor_words}",
+        "stopping PostgreSQL to hand over to {s.successor_words}{s.why_words}",
         Attention.NORMAL,
     ),
     Row(
         "PreparingToStop",
         lambda s: s.is_writable and s.wants_to_hand_over and bool(s.successors),
         _prepare_to_stop,
-        "primary, about to hand over to {s.successor_words}",
+        "primary, about to hand over to {s.successor_words}{s.why_words}",
     ),
     Row(
         "Leading",

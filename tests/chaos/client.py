@@ -1,6 +1,7 @@
-"""One client, as a process of its own: `python -m tests.chaos.client write|read ...`.
+"""One client, as a process of its own: `python -m tests.chaos.client write|anew|read ...`.
 
     write  commits a numbered row every 20 ms; after a failure it goes on with the next number
+    anew   does the same every 100 ms, each time on a new connection, so that each is routed anew
     read   asks every 100 ms, each time on a new connection, so that each is routed anew
 
 Every try is a line of JSON in its log, written out at once. It ends at SIGTERM. The password is
@@ -25,6 +26,7 @@ SECONDS: Final = 1.0
 """What connecting may take, and a statement."""
 
 WRITE_INTERVAL: Final = 0.02
+ANEW_INTERVAL: Final = 0.1
 READ_INTERVAL: Final = 0.1
 
 
@@ -54,6 +56,19 @@ class Writer:
         return rows[0][0]
 
 
+class AnewWriter(Writer):
+    """Commits each row on a new connection."""
+
+    def attempt(self, number: int) -> str | None:
+        """Commit the row and return the server's address; LinkError where that is not known."""
+        try:
+            return super().attempt(number)
+        finally:
+            if self._link is not None:
+                self._link.close()
+            self._link = None
+
+
 class Reader:
     """Asks on a new connection each time."""
 
@@ -69,6 +84,14 @@ class Reader:
             return link.ask("select host(inet_server_addr()), max(n) from chaos", SECONDS)[0][0]
         finally:
             link.close()
+
+
+KINDS: Final[dict[str, tuple[type[Writer | Reader], float]]] = {
+    "write": (Writer, WRITE_INTERVAL),
+    "anew": (AnewWriter, ANEW_INTERVAL),
+    "read": (Reader, READ_INTERVAL),
+}
+"""What there is, and its interval in seconds."""
 
 
 def play(
@@ -96,7 +119,7 @@ def play(
 def main() -> int:
     """Play until SIGTERM."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("write", "read"))
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("name")
     parser.add_argument("address")
     parser.add_argument("log")
@@ -105,7 +128,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     # Ctrl-C is the runner's: it ends its clients after the healing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    kind, interval = (Writer, WRITE_INTERVAL) if chosen.what == "write" else (Reader, READ_INTERVAL)
+    kind, interval = KINDS[chosen.what]
     client = kind(chosen.address, os.environ["PGPASSWORD"], chosen.name)
     with open(chosen.log, "w", buffering=1) as log:  # noqa: PTH123 - by line, as it comes
         play(chosen.name, client.attempt, interval, log, stopping)

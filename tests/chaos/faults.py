@@ -23,6 +23,8 @@ class Fault:
     """The most takeovers that are called for; None where their number is left open."""
     cuts: bool = False
     """Whether the primary's node has clients of its own that are cut off with it."""
+    anew: bool = False
+    """Whether there is also a writer that connects anew for each row."""
 
 
 ALL: Final[dict[str, Fault]] = {
@@ -83,6 +85,24 @@ ALL: Final[dict[str, Fault]] = {
             lasts=25,
             lossless=True,
             takeovers=0,
+        ),
+        Fault(
+            "kubelet-stopped-100s",
+            "the same, for longer than the node may be silent before its pods are taken out",
+            strikes.stop_kubelet,
+            lasts=100,
+            lossless=True,
+            takeovers=1,
+            anew=True,
+        ),
+        Fault(
+            "node-cut-from-api-100s",
+            "the primary's node does not reach the API server, for as long",
+            strikes.cut_node(strikes.control_plane),
+            lasts=100,
+            cuts=True,
+            takeovers=1,
+            anew=True,
         ),
         Fault(
             "node-killed",

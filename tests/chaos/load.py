@@ -24,7 +24,7 @@ class Load:
     _processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, what: str, name: str, node: NodePlan, address: str) -> None:
-        """Start a client that does `what` ("write" or "read") on a node."""
+        """Start a client that does `what` ("write", "anew" or "read") on a node."""
         log = self._log(name)
         log.touch()
         self._processes[name] = subprocess.Popen(

@@ -8,6 +8,7 @@ from typing import Final
 from tests.chaos.record import WRITABLE, Attempt, Look, PodSeen, Record
 
 MAIN: Final = "main"
+ANEW: Final = "anew"
 CUT_OFF: Final = "cut-off"
 READER: Final = "reader"
 
@@ -54,6 +55,8 @@ class Measures:
     failed_reads: int
     healing: float | None
     """From the healing (or, without one, the fault) until all streamed; None: never."""
+    gap_anew: float | None = None
+    """As `gap`, of the writer that connects anew for each row; None where there was none."""
 
 
 def measure(record: Record) -> Measures:
@@ -78,6 +81,11 @@ def measure(record: Record) -> Measures:
         reads=len(reads),
         failed_reads=sum(it.by is None for it in reads),
         healing=None if whole is None else max(0.0, whole - origin),
+        gap_anew=(
+            write_gap(record, ANEW)[0].seconds
+            if any(it.client == ANEW for it in record.attempts)
+            else None
+        ),
     )
 
 
@@ -98,13 +106,13 @@ def lost_rows(record: Record) -> dict[str, list[int]]:
     }
 
 
-def write_gap(record: Record) -> tuple[Interval, bool]:
-    """Return the main writer's longest time between two acknowledgements, from the fault on.
+def write_gap(record: Record, writer: str = MAIN) -> tuple[Interval, bool]:
+    """Return a writer's longest time between two acknowledgements, from the fault on.
 
     The second value tells whether it ended: if not, the gap goes on to the record's end.
     """
     since = record.moments.fault - _BEFORE
-    times = [it.ended for it in _successes(record.attempts, MAIN) if it.ended >= since]
+    times = [it.ended for it in _successes(record.attempts, writer) if it.ended >= since]
     bounds = times or [since]
     gaps = [Interval(a, b) for a, b in pairwise(bounds)]
     last = Interval(bounds[-1], record.moments.ended)

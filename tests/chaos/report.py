@@ -15,6 +15,7 @@ def line(name: str, rounds: Sequence[Measures]) -> str:
     parts = [
         f"{name:20} {len(rounds)} round{'s' if len(rounds) > 1 else ''}",
         f"gap p50 {statistics.median(gaps):5.2f} max {worst:5.2f} s{never}",
+        *(f"connecting anew {it:.2f} s" for it in _worst_anew(rounds)),
         f"acknowledged {sum(it.acknowledged for it in rounds)}",
         _lost(rounds),
         f"double-writable {_sum(rounds, 'double_ticks')} of {_sum(rounds, 'ticks')} samples",
@@ -28,6 +29,11 @@ def line(name: str, rounds: Sequence[Measures]) -> str:
 
 def _sum(rounds: Sequence[Measures], name: str) -> int:
     return sum(getattr(it, name) for it in rounds)
+
+
+def _worst_anew(rounds: Sequence[Measures]) -> list[float]:
+    gaps = [it.gap_anew for it in rounds if it.gap_anew is not None]
+    return [max(gaps)] if gaps else []
 
 
 def _lost(rounds: Sequence[Measures]) -> str:

@@ -22,6 +22,7 @@ from tests.chaos.strikes import FaultError, Strike
 from tests.chaos.subject import Subject
 
 MAIN: Final = "main"
+ANEW: Final = "anew"
 CUT_OFF: Final = "cut-off"
 READER: Final = "reader"
 
@@ -93,6 +94,9 @@ class Runner:
         load.start("write", MAIN, elsewhere, address)
         load.start("read", READER, elsewhere, self.subject.service_address("replica"))
         writers = [MAIN]
+        if fault.anew:
+            load.start("anew", ANEW, elsewhere, address)
+            writers.append(ANEW)
         if fault.cuts:
             load.start("write", CUT_OFF, there, address)
             writers.append(CUT_OFF)

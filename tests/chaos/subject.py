@@ -106,10 +106,8 @@ def _manifests(subject: Subject) -> list[Manifest]:
         _object("v1", "ServiceAccount", "pgset-sa"),
         _object("v1", "Secret", SET, stringData={"password": subject.password}),
         _service(SET, {"app": SET}, clusterIP="None", publishNotReadyAddresses=True),
-        *(
-            _service(f"{SET}-{role}", {"app": SET, contract.DEFAULT_ROLE_LABEL: role})
-            for role in ("primary", "replica")
-        ),
+        _of_role("primary", publishNotReadyAddresses=True),
+        _of_role("replica"),
         *(_volume(member) for member in subject.members),
         _statefulset(subject),
     ]
@@ -123,6 +121,11 @@ def _object(version: str, kind: str, name: str, **more: Any) -> Manifest:
 def _service(name: str, selector: dict[str, str], **more: Any) -> Manifest:
     ports = [{"name": "postgresql", "port": contract.POSTGRES_PORT}]
     return _object("v1", "Service", name, spec={"selector": selector, "ports": ports, **more})
+
+
+def _of_role(role: str, **more: Any) -> Manifest:
+    """Describe a Service as the caretaker makes it."""
+    return _service(f"{SET}-{role}", {"app": SET, contract.DEFAULT_ROLE_LABEL: role}, **more)
 
 
 def _volume(member: str) -> Manifest:

@@ -40,6 +40,7 @@ from sidecar.action import (
     TakeLease,
 )
 from sidecar.attempts import Attempts
+from sidecar.failsafe import should_give_way
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -775,7 +776,13 @@ class Agent:
             or known == self.identity
             or (is_news and known != holder)
             or (self.uncertain_take is not None and self.uncertain_take == _version(self.record))
+            or (not self.paused and self._should_lead_in_place_of(holder))
         )
+
+    def _should_lead_in_place_of(self, holder: str) -> bool:
+        lease = LeaseView(self.record, changed_at=0.0, heard_at=self.heard_at)
+        pods, now = self.pods or (), self.clock()
+        return bool(should_give_way(holder, self.settings.ttl, self.me, lease, pods, now=now))
 
     # ── act ───────────────────────────────────────────────────────────────────────────────
 

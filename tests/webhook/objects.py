@@ -54,11 +54,11 @@ def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]
     }
 
 
-def review_of(reviewed: dict[str, Any]) -> Review:
+def review_of(reviewed: dict[str, Any], operation: str = "CREATE") -> Review:
     return Review(
         uid="705ab4f5-6393-11e8-b7cc-42010a800002",
         kind=reviewed["kind"],
-        operation="CREATE",
+        operation=operation,
         namespace=reviewed["metadata"].get("namespace", "shop"),
         name=reviewed["metadata"].get("name", ""),
         dry_run=False,

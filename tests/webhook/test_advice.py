@@ -9,6 +9,7 @@ from tests.webhook.changes import (
     with_second_container,
 )
 from webhook.advice import ADVICE
+from webhook.mutate import mutate_statefulset
 from webhook.review import MAX_WARNING
 
 
@@ -89,3 +90,24 @@ def test_a_volume_claim_template_is_a_persistent_volume():
 @pytest.mark.parametrize("text", [text for text, _ in ADVICE])
 def test_no_warning_is_longer_than_clients_show(text):
     assert len(text) <= MAX_WARNING
+
+
+ON_OPTING_IN = (
+    "a Service that selects these pods by other labels alone also leads to replicas: add "
+    "pgset.dev/role: primary"
+)
+
+
+def warned_on(statefulset, operation):
+    return mutate_statefulset(objects.review_of(statefulset, operation)).warnings
+
+
+def test_who_opts_a_set_in_that_is_there_hears_of_the_services_that_are_there():
+    assert warned_on(objects.article_statefulset(), "UPDATE") == (ON_OPTING_IN,)
+    assert len(ON_OPTING_IN) <= MAX_WARNING
+
+
+def test_a_set_that_is_new_or_has_opted_in_before_hears_nothing_of_it():
+    plain = objects.article_statefulset()
+    stamped = objects.patched(plain, mutate_statefulset(objects.review_of(plain, "UPDATE")))
+    assert warned_on(plain, "CREATE") == warned_on(stamped, "UPDATE") == ()

@@ -117,6 +117,7 @@ def _service(step: MakeService) -> dict[str, Any]:
         "spec": {
             "selector": dict(step.selector),
             "ports": [{"name": "postgresql", "port": contract.POSTGRES_PORT}],
+            **({"publishNotReadyAddresses": True} if step.also_unready else {}),
         },
     }
 

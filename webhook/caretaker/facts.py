@@ -39,6 +39,10 @@ class Workload:
     """Of pods of the present template."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """Of the present template."""
+    database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
+    """PostgreSQL's port, by its number and its names in the present template."""
+    governing_service: str = ""
+    """The Service that names its pods (spec.serviceName)."""
     selector: str = ""
     """Of its pods, as a list request takes it."""
     held_back: bool = False
@@ -72,6 +76,8 @@ class Workload:
             fault=fault,
             service_account=_service_account(template.get("spec") or {}),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
+            database_ports=_database_ports(template.get("spec") or {}),
+            governing_service=spec.get("serviceName") or "",
             selector=selector_text(spec["selector"]),
             held_back=_held_back(spec.get("updateStrategy") or {}),
             leaving="deletionTimestamp" in metadata,
@@ -117,17 +123,27 @@ class Service:
     """Empty where it selects no pods."""
     made_for: str = ""
     """UID of the StatefulSet that it goes with; "" where the caretaker did not make it."""
+    target_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
+    """Of the pods that it selects: by number or name."""
+    headless: bool = False
+    also_unready: bool = False
+    """Whether it leads to pods that Kubernetes takes for unready, too."""
     leaving: bool = False
 
     @classmethod
     def from_json(cls, service: Json) -> Self:
         """Read a Service."""
-        metadata = service["metadata"]
+        metadata, spec = service["metadata"], service["spec"]
         owners = metadata.get("ownerReferences")
         return cls(
             name=metadata["name"],
-            selector=service["spec"].get("selector") or {},
+            selector=spec.get("selector") or {},
             made_for=owners[0]["uid"] if owners and _is_ours(metadata) else "",
+            target_ports=frozenset(
+                it.get("targetPort") or it["port"] for it in spec.get("ports") or []
+            ),
+            headless=spec.get("clusterIP") == "None",
+            also_unready=bool(spec.get("publishNotReadyAddresses")),
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -198,6 +214,16 @@ def _is_ours(metadata: Json) -> bool:
 
 def _service_account(pod_spec: Json) -> str:
     return str(pod_spec.get("serviceAccountName") or DEFAULT_ACCOUNT)
+
+
+def _database_ports(pod_spec: Json) -> frozenset[int | str]:
+    ports = [it for container in pod_spec["containers"] for it in container.get("ports") or []]
+    named = {
+        it["name"]
+        for it in ports
+        if it["containerPort"] == contract.POSTGRES_PORT and it.get("name")
+    }
+    return frozenset({contract.POSTGRES_PORT, *named})
 
 
 def _held_back(strategy: Json) -> bool:

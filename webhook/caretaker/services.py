@@ -1,19 +1,26 @@
-"""The two Services of a set, where the user has none.
+"""The two Services of a set, where the user has none, and those that have become traps.
 
 `<set>-primary` is needed by that name, since members without another address follow the primary by
 it. For reads any Service does that selects the set's replicas: nobody of ours asks for one.
+
+The Service that was there before the set had replicas leads to each member from then on, and most
+of its connections can't write. What to do about it is told; whose it is decides.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sidecar import contract
+from sidecar.contract import primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
-from webhook.caretaker.step import MakeService, Step, tell
+from webhook.caretaker.step import MakeService, Step, Tell, tell
 
 IN_THE_WAY: Final = "ServiceInTheWay"
-"""The Event's reason."""
+LEADS_TO_REPLICAS: Final = "ServiceLeadsToReplicas"
+NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
+"""The Events' reasons."""
 
 
 def steps(there: Namespace) -> Iterator[Step]:
@@ -21,6 +28,9 @@ def steps(there: Namespace) -> Iterator[Step]:
     for workload in there.workloads:
         if workload.settings is not None and not workload.leaving:
             yield from _of_set(workload, workload.settings, there.services)
+            for service in there.services:
+                if not service.leaving:
+                    yield from _told_of(service, workload, workload.settings)
 
 
 def unsettled(there: Namespace) -> bool:
@@ -32,7 +42,7 @@ def unsettled(there: Namespace) -> bool:
     owners = {
         name(it.name): it.uid
         for it in there.workloads
-        for name in (contract.primary_service, contract.replica_service)
+        for name in (primary_service, replica_service)
     }
     return any(
         it.leaving or it.made_for != owners[it.name]
@@ -45,11 +55,9 @@ def _of_set(
     workload: Workload, settings: Settings, services: tuple[Service, ...]
 ) -> Iterator[Step]:
     primary, replica = settings.primary_value, settings.replica_value
-    yield from _named(
-        workload, settings, primary, contract.primary_service(workload.name), services
-    )
+    yield from _named(workload, settings, primary, primary_service(workload.name), services)
     if not any(_leads_to(it, workload, settings, replica) for it in services):
-        name = contract.replica_service(workload.name)
+        name = replica_service(workload.name)
         yield from _named(workload, settings, replica, name, services)
 
 
@@ -59,9 +67,54 @@ def _named(
     present = next((it for it in services if it.name == name), None)
     if present is None:
         selector = {contract.SET_LABEL: workload.name, settings.role_label: role}
-        yield MakeService(name=name, selector=selector, owner=workload)
+        # Of the primary the role tells more than a node that is not heard: new clients would have
+        # nowhere to go, while the old ones go on. The other members' reads are not worth as much.
+        also_unready = role == settings.primary_value
+        yield MakeService(name=name, selector=selector, owner=workload, also_unready=also_unready)
     elif not _leads_to(present, workload, settings, role):
         yield tell(workload, IN_THE_WAY, _sentence(workload, settings, role, name))
+
+
+def _told_of(service: Service, workload: Workload, settings: Settings) -> Iterator[Tell]:
+    if _leads_to_all(service, workload, settings):
+        sentence = (
+            f'Service "{service.name}" leads to the primary and to read-only replicas alike; '
+            f"if its clients write, let it lead to the primary alone, once all pods have the label "
+            f"{settings.role_label}: "
+        )
+        change: object = {"selector": {settings.role_label: settings.primary_value}}
+        yield tell(workload, LEADS_TO_REPLICAS, sentence + _patch(workload, service, change))
+    # Those that earlier versions made. What the user has made is the user's own wish.
+    of_primary = service.name == primary_service(workload.name)
+    if of_primary and service.made_for == workload.uid and not service.also_unready:
+        sentence = (
+            f'Service "{service.name}" leads nowhere while Kubernetes does not hear the primary\'s '
+            f"node; let the role alone decide: "
+        )
+        change = {"publishNotReadyAddresses": True}
+        yield tell(workload, NOT_WHEN_UNREADY, sentence + _patch(workload, service, change))
+
+
+def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> bool:
+    """Whether it leads to the database of all of the set's pods, whatever their role."""
+    labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
+    names_the_pods = service.headless and service.name == workload.governing_service
+    # A headless one without a port leads to every port.
+    to_the_database = not service.target_ports.isdisjoint(workload.database_ports)
+    return (
+        bool(service.selector)
+        and settings.role_label not in service.selector
+        and service.selector.items() <= labels.items()
+        and not names_the_pods
+        and (to_the_database or not service.target_ports)
+        # Those are told to be in the way.
+        and service.name not in (primary_service(workload.name), replica_service(workload.name))
+    )
+
+
+def _patch(workload: Workload, service: Service, change: object) -> str:
+    patch = json.dumps({"spec": change}, separators=(",", ":"))
+    return f"kubectl -n {workload.namespace} patch service {service.name} --type merge -p '{patch}'"
 
 
 def _leads_to(service: Service, workload: Workload, settings: Settings, role: str) -> bool:

@@ -13,6 +13,8 @@ class MakeService:
     name: str
     selector: Mapping[str, str]
     owner: Workload
+    also_unready: bool = False
+    """Whether it leads to pods that Kubernetes takes for unready, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

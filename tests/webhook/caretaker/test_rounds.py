@@ -65,6 +65,7 @@ def test_the_annotation_alone_brings_grant_and_services(api):
     assert service["spec"] == {
         "selector": {"pgset.dev/set": "orders", "pgset.dev/role": "primary"},
         "ports": [{"name": "postgresql", "port": 5432}],
+        "publishNotReadyAddresses": True,
     }
     (owner,) = service["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("StatefulSet", "orders", "uid-orders")

@@ -1,0 +1,160 @@
+"""Services that were there before the set had replicas, and what is told of them."""
+
+import dataclasses
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+from sidecar.settings import Settings
+from tests.webhook.caretaker.made import both_services, statefulset, there, workload
+from webhook.caretaker import services
+from webhook.caretaker.facts import Service, Workload
+from webhook.caretaker.step import Tell
+
+
+def told_of(*found: Service, of: Workload | None = None) -> list[Tell]:
+    """What is told where these Services are there, beside the two that a set has."""
+    of = of or workload()
+    namespace = there(of, services=(*both_services(of.name), *found))
+    return [it for it in services.steps(namespace) if isinstance(it, Tell)]
+
+
+def service(name: str = "orders", **spec: Any) -> Service:
+    """A Service as the API server answers with it."""
+    given = {"selector": {"app": "orders"}, "ports": [{"port": 5432, "targetPort": 5432}], **spec}
+    return Service.from_json({"metadata": {"name": name}, "spec": given})
+
+
+def patched(found: Service, command: str) -> Service:
+    """What is left of a Service after what a user was told to run."""
+    words = shlex.split(command)
+    assert words[:-1] == [
+        *("kubectl", "-n", "shop", "patch", "service", found.name),
+        *("--type", "merge", "-p"),
+    ]
+    spec = json.loads(words[-1])["spec"]
+    selector = {**found.selector, **spec.get("selector", {})}
+    also_unready = spec.get("publishNotReadyAddresses", found.also_unready)
+    return dataclasses.replace(found, selector=selector, also_unready=also_unready)
+
+
+def test_a_service_of_before_is_told_with_the_command_that_mends_it() -> None:
+    (it,) = told_of(service())
+    assert (it.kind, it.name, it.reason) == ("StatefulSet", "orders", "ServiceLeadsToReplicas")
+    sentence, _, command = it.sentence.partition(": kubectl")
+    assert sentence == (
+        'Service "orders" leads to the primary and to read-only replicas alike; if its clients '
+        "write, let it lead to the primary alone, once all pods have the label pgset.dev/role"
+    )
+    mended = patched(service(), f"kubectl{command}")
+    assert mended.selector == {"app": "orders", "pgset.dev/role": "primary"}
+    assert told_of(mended) == []
+
+
+def test_the_command_names_the_sets_own_label_and_value() -> None:
+    settings = Settings(set_name="orders", role_label="team.example/role", primary_value="main")
+    mine = workload(settings=settings)
+    namespace = there(mine, services=(service(),))
+    (it,) = [
+        it
+        for it in services.steps(namespace)
+        if isinstance(it, Tell) and it.reason == services.LEADS_TO_REPLICAS
+    ]
+    assert it.sentence.endswith('\'{"spec":{"selector":{"team.example/role":"main"}}}\'')
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        service(),
+        service("anything", selector={"pgset.dev/set": "orders"}),
+        service(ports=[{"port": 6432, "targetPort": "postgresql"}]),
+        service(ports=[{"port": 5432}]),
+        service(ports=[{"port": 9187}, {"port": 5432}]),
+        service(type="LoadBalancer", clusterIP="10.96.0.7"),
+        service("names", clusterIP="None"),
+        service("names", clusterIP="None", ports=None),
+    ],
+)
+def test_whatever_leads_to_the_database_of_every_member_is_told(found: Service) -> None:
+    mine = workload(database_ports=frozenset({5432, "postgresql"}), governing_service="orders")
+    assert [it.reason for it in told_of(found, of=mine)] == ["ServiceLeadsToReplicas"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        service(selector={"app": "orders", "pgset.dev/role": "primary"}),
+        service(selector={"app": "orders", "pgset.dev/role": "replica"}),
+        service(selector={"app": "other"}),
+        service(selector={"app": "orders", "tier": "cache"}),
+        service(selector=None),
+        service(selector={"statefulset.kubernetes.io/pod-name": "orders-0"}),
+        service(clusterIP="None"),
+        service(ports=[{"port": 9187, "targetPort": "metrics"}]),
+        dataclasses.replace(service(), leaving=True),
+    ],
+    ids=[
+        "the primary",
+        "replicas",
+        "other pods",
+        "pods of more labels",
+        "no pods",
+        "one pod",
+        "the pods' own names",
+        "another port",
+        "about to go",
+    ],
+)
+def test_nothing_else_is_told(found: Service) -> None:
+    assert told_of(found, of=workload(governing_service="orders")) == []
+
+
+def test_a_statefulset_tells_the_names_of_the_databases_port_and_its_governing_service() -> None:
+    given = statefulset(enabled="true")
+    given["spec"]["serviceName"] = "orders"
+    given["spec"]["template"]["spec"]["containers"][0]["ports"] = [
+        {"containerPort": 5432, "name": "pg"},
+        {"containerPort": 9187, "name": "metrics"},
+    ]
+    read = Workload.from_json(given)
+    assert read is not None
+    assert (read.database_ports, read.governing_service) == ({5432, "pg"}, "orders")
+
+
+# ── the primary's own Service, by the caretaker ─────────────────────────────────────────────
+
+
+def made(**said: Any) -> Service:
+    primary, _ = both_services()
+    return dataclasses.replace(primary, made_for="uid-orders", **said)
+
+
+def told_of_primary(primary: Service) -> list[Tell]:
+    namespace = there(workload(), services=(primary, both_services()[1]))
+    return [it for it in services.steps(namespace) if isinstance(it, Tell)]
+
+
+def test_one_that_an_earlier_version_made_is_told_with_the_command_that_mends_it() -> None:
+    (it,) = told_of_primary(made())
+    assert it.reason == "ServiceNotWhenUnready"
+    sentence, _, command = it.sentence.partition(": kubectl")
+    assert sentence == (
+        'Service "orders-primary" leads nowhere while Kubernetes does not hear the primary\'s '
+        "node; let the role alone decide"
+    )
+    assert told_of_primary(patched(made(), f"kubectl{command}")) == []
+
+
+def test_one_that_the_user_has_made_is_as_the_user_wants_it() -> None:
+    assert told_of_primary(both_services()[0]) == []
+
+
+def test_new_ones_need_no_mending() -> None:
+    steps = list(services.steps(there(workload(), services=())))
+    assert {it.name: it.also_unready for it in steps if isinstance(it, services.MakeService)} == {
+        "orders-primary": True,
+        "orders-replica": False,
+    }
