@@ -23,6 +23,7 @@ from sidecar.action import (
     DeleteOwnPod,
     Detach,
     ForgetPromotion,
+    ForgetReturns,
     KeepSlots,
     PreparePrimary,
     Promote,
@@ -141,6 +142,7 @@ class Agent:
         # Server and Bootstrap
         self.server_seen: tuple[int, ServerState] = (0, ServerState.DOWN)
         self.since = self.started_at
+        self.waits_to_start = True
         self.prepared = False
         self.checkpointed_at: float | None = None
         self.setting_seen: tuple[object, float] = (None, 0.0)
@@ -445,7 +447,11 @@ class Agent:
         self.wake()
 
     def hear_set(self) -> None:
-        if not self.running or not self.api.reaches(self.pod.node.place):
+        if not self.running:
+            return
+        if not self.api.reaches(self.pod.node.place):
+            # It asks again and again, and once it is reached, it knows.
+            self.watch_missed = True
             return
         self.wanted, self.paused = self.run.cluster.wanted, self.run.cluster.paused
         self.wake()
@@ -510,7 +516,10 @@ class Agent:
         failures = self.attempts.look(
             bootstrap.session, bootstrap.done_with, bootstrap.failure, now
         )
-        key = (bootstrap, bootstrap.changes, directory.data, directory.broken, other, failures)
+        key = (
+            *(bootstrap, bootstrap.changes, directory.data, directory.broken, directory.returns),
+            *(other, failures),
+        )
         if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
             return self._bootstrap_view[1]
         present = directory.data in (DataState.PRESENT, DataState.BROKEN)
@@ -528,6 +537,7 @@ class Agent:
             rewind_failed=bootstrap.rewind_failed or directory.broken,
             rewound=bootstrap.rewound,
             promoting_from=directory.promoting_from,
+            returns=directory.returns,
         )
         self._bootstrap_view = (key, view)
         return view
@@ -550,6 +560,9 @@ class Agent:
 
     def _postgres(self, now: float, bootstrap: BootstrapView) -> PostgresView:
         server = self.pod.server
+        if bootstrap.running != self.waits_to_start:
+            self.waits_to_start = bootstrap.running
+            self.since = self.since if bootstrap.running else now
         if server is None or bootstrap.running:
             if self.server_seen[1] is not ServerState.DOWN:
                 self.server_seen, self.since = (0, ServerState.DOWN), now
@@ -909,6 +922,12 @@ class Agent:
             self.pod.directory.broken = True
         api = self.api
         yield from api.request(self, lambda: api.delete_pod(self.me.name, self.me.uid))
+        if action.returns is not None:
+            self.pod.directory.returns = action.returns
+
+    def _forget_returns(self, _: ForgetReturns) -> Steps[None]:
+        self.pod.directory.returns = 0
+        yield 0.001
 
     def _order(self, verb: str, holder: str = "") -> Steps[None]:
         bootstrap = self.pod.bootstrap
@@ -1055,6 +1074,7 @@ _HANDS: Final[dict[type, Callable[[Agent, Any], Steps[None]]]] = {
     StartPostgres: Agent._start_postgres,
     Promote: Agent._promote,
     ForgetPromotion: Agent._forget_promotion,
+    ForgetReturns: Agent._forget_returns,
     Attach: Agent._attach,
     Detach: Agent._detach,
     PutStandbySignal: Agent._put_standby_signal,
