@@ -12,6 +12,7 @@ from sidecar.action import (
     DeleteOwnPod,
     Detach,
     ForgetPromotion,
+    ForgetReturns,
     KeepSlots,
     PreparePrimary,
     Promote,
@@ -78,7 +79,7 @@ class Actor:
                 return f"{type(action).__name__} did not succeed: {error}"
         return None
 
-    def _carry_out(self, action: Action, deadline: float) -> None:  # noqa: C901, PLR0912 - flat
+    def _carry_out(self, action: Action, deadline: float) -> None:  # noqa: C901, PLR0912, PLR0915 - flat
         adapters = self._adapters
         match action:
             case TakeLease():
@@ -107,6 +108,8 @@ class Actor:
                 self._start()
             case Promote():
                 self._promote(action, deadline)
+            case ForgetReturns():
+                adapters.bootstrap.forget_returns()
             case ForgetPromotion():
                 adapters.bootstrap.forget_promotion()
             case PreparePrimary():
@@ -175,6 +178,9 @@ class Actor:
         if action.reclone:
             self._adapters.bootstrap.mark_for_reclone()
         self._adapters.pods.delete(self._adapters.me)
+        if action.returns is not None:
+            # Not before: what was refused is no return, and would be decided again right away.
+            self._adapters.bootstrap.note_returns(action.returns)
 
     def _copy(self, verb: str, system_identifier: str) -> None:
         """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""

@@ -87,6 +87,13 @@ class DeleteOwnPod:
 
     reclone: bool
     """This directory can't be caught up with; nothing but a new clone helps."""
+    returns: int | None = None
+    """PostgreSQL did not come up: how often that was the reason, with this time. To be noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReturns:
+    """PostgreSQL has come up and streams: the note of those that were in vain is done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,7 @@ Action = (
     | Rewind
     | Reclone
     | DeleteOwnPod
+    | ForgetReturns
     | StartPostgres
     | Promote
     | ForgetPromotion

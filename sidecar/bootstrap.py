@@ -22,6 +22,7 @@ _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"
 _FOR_RECLONE: Final = ".pgset-reclone"
 _PROMOTING: Final = ".pgset-promoting"
+_RETURNS: Final = ".pgset-returns"
 _HEAD_LINES: Final = 7
 """session, done, refusal, failure, pgdata, data, rewind; then what pg_controldata printed."""
 
@@ -84,6 +85,7 @@ class Bootstrap:
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
+            returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),
             vanished=self._has_started(report) and _has_vanished(directory, control),
         )
@@ -140,6 +142,18 @@ class Bootstrap:
         directory = self.data_directory()
         if directory is not None and directory.is_dir():
             (directory / _FOR_RECLONE).touch()
+
+    def note_returns(self, number: int) -> None:
+        """Remember, for the next lives of this pod, how often PostgreSQL did not come up."""
+        directory = self.data_directory()
+        if directory is not None and directory.is_dir():
+            _write(directory / _RETURNS, f"{number}\n", mode=0o600)
+
+    def forget_returns(self) -> None:
+        """PostgreSQL has come up."""
+        directory = self.data_directory()
+        if directory is not None:
+            (directory / _RETURNS).unlink(missing_ok=True)
 
     def note_promotion(self, from_timeline: int) -> None:
         """Remember, for the next life of this pod as well, that a new timeline may be begun."""

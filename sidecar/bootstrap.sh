@@ -26,6 +26,7 @@
 #                     over names that begin with pgsql_tmp, so no other member copies that.
 #   .pgset-reclone    written by the sidecar: only a new clone helps this data
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
+#   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
 set -eu
 # No locale is set here: initdb takes the new databases' encoding and collation from the image's.
 

@@ -105,6 +105,8 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
     moments = [TICK]
     if pauses and s.seen.bootstrap.busy is None:
         moments.append(s.retry_in)
+    elif s.is_down and s.another_holds and s.does_not_come_up:
+        pass  # It has had its time: whoever leads is asked now, and that not all the time.
     elif s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.is_handing_over):
         return UNSETTLED_TICK
     moments += _moments(s)
@@ -155,7 +157,7 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
         or (s.holds_lease and s.has_no_data)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
         or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))
-        or (s.another_holds and s.has_lost_its_primary)
+        or (s.another_holds and (s.has_lost_its_primary or s.does_not_come_up))
     )
 
 

@@ -152,6 +152,9 @@ class BootstrapView:
     """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
     rewound: bool = False
     """A rewind has succeeded since this bootstrap container started."""
+    returns: int = 0
+    """How often this member's pod was deleted since it streamed last, because its PostgreSQL did
+    not come up; noted in the data directory."""
     vanished: bool = False
     """PostgreSQL was told to start on this directory, and its control file is gone now, or another
     database's: the image's entrypoint runs initdb in an empty directory at the next restart."""
@@ -191,6 +194,9 @@ class PostgresView:
     has_written: bool = False
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
+    progress_at: float | None = None
+    """Only where the server answers nobody yet, since it is still in its recovery: when that was
+    last seen to make progress."""
     problem: str | None = None
     """Why there is no connection, in the server's or the driver's words."""
     system_identifier: str | None = None

@@ -102,6 +102,8 @@ class Server:
     def start(self) -> None:
         """Begin to look for the server."""
         if not self._thread.is_alive():
+            # Up to now nobody had told PostgreSQL to start: its time to come up begins here.
+            self._view = replace(self._view, since=self._clock())
             self._thread.start()
             self._probe.start()
 

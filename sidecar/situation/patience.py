@@ -90,3 +90,22 @@ def seconds_before_retry(failures: int, *, refused: bool) -> float:
         first, last = FIRST_RETRY_OF_A_REFUSAL, LAST_RETRY_OF_A_REFUSAL
     # A power of an endless count would be too large a number.
     return min(last, first * 2.0 ** min(failures - 1, 20))
+
+
+REJOIN_PATIENCE: Final = 10.0
+"""Seconds that a member which ought to be rewound waits for the next holder of a free Lease, before
+it is started as it is: the election may need it running."""
+
+FIRST_RETURN: Final = 60.0
+LAST_RETURN: Final = 600.0
+"""Seconds that PostgreSQL has to come up in before its pod goes back through bootstrap, at first
+and at the most, doubled each time that this was in vain. The kubelet has tried it often by then."""
+
+RECOVERY_PATIENCE: Final = 300.0
+"""Seconds for which a recovery may show no progress; the time that Patroni by default gives to a
+primary that starts (primary_start_timeout)."""
+
+
+def seconds_before_return(returns: int) -> float:
+    """Return how long PostgreSQL is waited for after so many returns in a row to bootstrap."""
+    return min(LAST_RETURN, FIRST_RETURN * 2.0 ** min(returns, 20))

@@ -5,10 +5,12 @@ from sidecar.settings import Settings
 from sidecar.situation.lease import LeaseWords
 from sidecar.situation.patience import (
     REATTACH_PATIENCE,
+    RECOVERY_PATIENCE,
     REFUSALS_IN_PASSING,
     RESTART_PATIENCE,
     UNWELL_PATIENCE,
     seconds_before_retry,
+    seconds_before_return,
 )
 from sidecar.situation.word import word
 from sidecar.synchronous import Place
@@ -147,6 +149,50 @@ class ServerWords(LeaseWords):
     def is_not_restarted(self) -> bool:
         """No process is left, and the kubelet has had the time that it takes to start one."""
         return self.has_stopped and self.in_this_state_for > RESTART_PATIENCE
+
+    @property
+    def makes_progress(self) -> bool:
+        """PostgreSQL answers nobody yet, and its recovery was seen to move not long ago."""
+        moved_at = self.seen.postgres.progress_at
+        return (
+            self.is_down
+            and moved_at is not None
+            and (self.seen.now - moved_at <= RECOVERY_PATIENCE)
+        )
+
+    @word
+    def does_not_come_up(self) -> bool:
+        """PostgreSQL was told to start and had its time for it, and nobody works on it. Where the
+        volume takes no writes, bootstrap could do nothing either."""
+        bootstrap = self.seen.bootstrap
+        return (
+            self.is_down
+            and not self.is_bootstrapping
+            and self.in_this_state_for > seconds_before_return(bootstrap.returns)
+            and not self.makes_progress
+            and bootstrap.write_failure is None
+        )
+
+    @property
+    def leader_is_writable(self) -> bool:
+        """The holder says so itself, and so can be copied."""
+        leader = self.seen.peers.get(self.leader)
+        return leader is not None and leader.writable
+
+    @property
+    def a_clone_is_next(self) -> bool:
+        """The way through bootstrap was in vain once. Only once: a second clone would take the
+        place of what the first has kept aside."""
+        return self.seen.bootstrap.returns == 1
+
+    @property
+    def remedy(self) -> str:
+        """For sentences."""
+        if self.a_clone_is_next:
+            return "clone it anew, since nothing else has helped"
+        if self.seen.bootstrap.returns:
+            return "try once more, although a new clone has not helped: see PostgreSQL's own log"
+        return "rewind it where it has to be"
 
     @property
     def is_unwell(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.action import Action, Attention, Clone, Reclone, Rewind, RunInitdb, StartPostgres
 from sidecar.observation import DataState
 from sidecar.situation import Situation
+from sidecar.situation.patience import REJOIN_PATIENCE
 from sidecar.table.steps import Row, no_role, own_role, release, renew, renewal, take
 
 
@@ -110,6 +111,18 @@ BOOTSTRAP: Final = (
         no_role,
         "this data directory can't be started as it is; waiting for a primary to copy from",
         Attention.WARNING,
+    ),
+    Row(
+        "WaitingToRewind",
+        lambda s: (
+            s.nobody_holds
+            and s.free_for < REJOIN_PATIENCE
+            and s.seen.bootstrap.data is DataState.PRESENT
+            and (s.must_be_rewound or s.must_be_cloned_anew)
+        ),
+        no_role,
+        "nobody leads, and this data ends on an older timeline: waiting a moment for a primary to "
+        "rewind it by",
     ),
     Row(
         "Starting",

@@ -53,6 +53,11 @@ def _come_back(s: Situation) -> Iterator[Action]:
     yield DeleteOwnPod(reclone=False)
 
 
+def _go_back(s: Situation) -> Iterator[Action]:
+    yield from own_role(s, None)
+    yield DeleteOwnPod(reclone=s.a_clone_is_next, returns=s.seen.bootstrap.returns + 1)
+
+
 def _fail_switchover(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield Refuse(
@@ -134,6 +139,20 @@ NOT_SERVING: Final = (
         ),
         _give_up,
         "PostgreSQL here does not come up: released the Lease to another member",
+        Attention.WARNING,
+    ),
+    Row(
+        "NotComingUp",
+        lambda s: (
+            s.does_not_come_up
+            and s.another_holds
+            and s.leader_is_writable
+            and s.set_has_data
+            and not (s.is_leaving or s.is_paused)
+        ),
+        _go_back,
+        "PostgreSQL here does not come up, while {s.leader} leads: the pod is deleted, so that "
+        "bootstrap can {s.remedy}",
         Attention.WARNING,
     ),
     Row(

@@ -9,6 +9,7 @@ from sidecar.action import (
     Attention,
     DeleteOwnPod,
     ForgetPromotion,
+    ForgetReturns,
     KeepSlots,
     SetSynchronous,
 )
@@ -32,6 +33,8 @@ def _follow(s: Situation) -> Iterator[Action]:
         yield Attach(s.leader_address)
     if s.follows_after_its_promotion:
         yield ForgetPromotion()
+    if s.seen.bootstrap.returns and s.seen.postgres.streaming:
+        yield ForgetReturns()
     if s.seen.postgres.slots:
         yield KeepSlots(())
     if not s.would_wait_as_it_should:

@@ -23,6 +23,7 @@ from sidecar.action import (
     DeleteOwnPod,
     Detach,
     ForgetPromotion,
+    ForgetReturns,
     KeepSlots,
     PreparePrimary,
     Promote,
@@ -145,6 +146,7 @@ class Agent:
         # Server and Bootstrap
         self.server_seen: tuple[int, ServerState] = (0, ServerState.DOWN)
         self.since = self.started_at
+        self.waits_to_start = True
         self.prepared = False
         self.checkpointed_at: float | None = None
         self.settings_seen = 0
@@ -456,7 +458,11 @@ class Agent:
         self.wake()
 
     def hear_set(self) -> None:
-        if not self.running or not self.api.reaches(self.pod.node.place):
+        if not self.running:
+            return
+        if not self.api.reaches(self.pod.node.place):
+            # It asks again and again, and once it is reached, it knows.
+            self.watch_missed = True
             return
         self.wanted, self.paused = self.run.cluster.wanted, self.run.cluster.paused
         self.wake()
@@ -521,7 +527,10 @@ class Agent:
         failures = self.attempts.look(
             bootstrap.session, bootstrap.done_with, bootstrap.failure, now
         )
-        key = (bootstrap, bootstrap.changes, directory.data, directory.broken, other, failures)
+        key = (
+            *(bootstrap, bootstrap.changes, directory.data, directory.broken, directory.returns),
+            *(other, failures),
+        )
         if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
             return self._bootstrap_view[1]
         present = directory.data in (DataState.PRESENT, DataState.BROKEN)
@@ -539,6 +548,7 @@ class Agent:
             rewind_failed=bootstrap.rewind_failed or directory.broken,
             rewound=bootstrap.rewound,
             promoting_from=directory.promoting_from,
+            returns=directory.returns,
         )
         self._bootstrap_view = (key, view)
         return view
@@ -561,6 +571,9 @@ class Agent:
 
     def _postgres(self, now: float, bootstrap: BootstrapView) -> PostgresView:
         server = self.pod.server
+        if bootstrap.running != self.waits_to_start:
+            self.waits_to_start = bootstrap.running
+            self.since = self.since if bootstrap.running else now
         if server is None or bootstrap.running:
             if self.server_seen[1] is not ServerState.DOWN:
                 self.server_seen, self.since = (0, ServerState.DOWN), now
@@ -583,7 +596,6 @@ class Agent:
         if state is not ServerState.DOWN:
             self._see_what_was_ordered(server)
         self._note_setting(server, now)
-        ordered: Any = self.outstanding.get(_SET_SYNCHRONOUS)
         if state is ServerState.DOWN:
             return _PostgresView(
                 state,
@@ -610,7 +622,7 @@ class Agent:
                 waits_for=directory.synchronous[0],
                 waits_for_number=directory.synchronous[1],
                 waits_from=self.waits_from,
-                ordered=None if ordered is None else ordered[1:],
+                ordered=self._ordered_standbys(),
                 detached=directory.upstream == ""
                 and server.upstream is None
                 and _FOLLOW not in self.outstanding,
@@ -618,6 +630,10 @@ class Agent:
                 standby_signal=directory.standby_signal,
             )
         return self._primary(server)
+
+    def _ordered_standbys(self) -> Any:
+        order = self.outstanding.get(_SET_SYNCHRONOUS)
+        return None if order is None else order[1:]
 
     def _note_setting(self, server: Server, now: float) -> None:
         """What commits wait for is in force when it has been there for a second."""
@@ -658,7 +674,6 @@ class Agent:
                 at = link.heard_at
             heard = at if heard is None else max(heard, at)
         unwell = server.unwell_since
-        ordered: Any = self.outstanding.get(_SET_SYNCHRONOUS)
         return _PostgresView(
             ServerState.WRITABLE,
             self.since,
@@ -671,7 +686,7 @@ class Agent:
             waits_for=directory.synchronous[0],
             waits_for_number=directory.synchronous[1],
             waits_from=self.waits_from,
-            ordered=None if ordered is None else ordered[1:],
+            ordered=self._ordered_standbys(),
             slots=_slots(directory.slots),
             checkpointed_at=self.checkpointed_at,
             unwell_since=None if unwell is None else self.offset + self.rate * unwell,
@@ -948,6 +963,12 @@ class Agent:
             self.pod.directory.broken = True
         api = self.api
         yield from api.request(self, lambda: api.delete_pod(self.me.name, self.me.uid))
+        if action.returns is not None:
+            self.pod.directory.returns = action.returns
+
+    def _forget_returns(self, _: ForgetReturns) -> Steps[None]:
+        self.pod.directory.returns = 0
+        yield 0.001
 
     def _order(self, verb: str, holder: str = "") -> Steps[None]:
         bootstrap = self.pod.bootstrap
@@ -1129,6 +1150,7 @@ _HANDS: Final[dict[type, Callable[[Agent, Any], Steps[None]]]] = {
     StartPostgres: Agent._start_postgres,
     Promote: Agent._promote,
     ForgetPromotion: Agent._forget_promotion,
+    ForgetReturns: Agent._forget_returns,
     Attach: Agent._attach,
     Detach: Agent._detach,
     PutStandbySignal: Agent._put_standby_signal,

@@ -304,7 +304,12 @@ class Judge:
         away with their members, and nobody who is left can know."""
         cluster = self.run.cluster
         lease = cluster.api.lease
-        directories = [cluster.directories.get(n) for n in range(cluster.wanted)]
+        directories = [
+            directory
+            if (directory := cluster.directories.get(n)) and not directory.spoiled
+            else None
+            for n in range(cluster.wanted)
+        ]
         if not any(each is not None and each.branch is not None for each in directories):
             return True
         if lease is None or any(life.server and life.server.could_write for life in cluster.lives):

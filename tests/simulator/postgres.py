@@ -98,6 +98,10 @@ class Directory:
     owner: "Agent | None" = None
     """Whose heart beats here."""
     full: bool = False
+    spoiled: bool = False
+    """No server comes up on it, until it is rewound or cloned anew."""
+    returns: int = 0
+    """The note of how often PostgreSQL did not come up."""
     running: "Server | None" = None
 
     def has(self, branch: Branch, position: int) -> bool:
@@ -125,7 +129,7 @@ class Directory:
         self.prepared = source.prepared
         self.slots = ()
         self.promoting_from = None
-        self.broken = False
+        self.broken = self.spoiled = False
 
 
 class Phase(Enum):
@@ -218,9 +222,16 @@ class Server:
 
     def start(self) -> None:
         self.directory.running = self
+        if self.directory.spoiled:
+            self.world.after(0.3, self._fail_to_start)
+            return
         unclean = not self.directory.clean
         seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
         self.world.after(seconds, self._started)
+
+    def _fail_to_start(self) -> None:
+        if self.phase is Phase.STARTING:
+            self._end(clean=False)
 
     def _started(self) -> None:
         if self.phase is not Phase.STARTING:

@@ -282,6 +282,16 @@ class Run:
         self.lost_volumes.add(life.name)
         life.end()
 
+    def _spoil_data(self, fault: Fault) -> None:
+        """A standby crashes, and no server comes up on what it has left: only a copy helps."""
+        life = self._hit(fault)
+        if life is None or life.server is None or not life.server.streams:
+            return
+        self._excuse(life.name, 250.0)
+        self.lost_volumes.add(life.name)
+        life.directory.spoiled = True
+        life.server.crash(0.0)
+
     def _kill_bootstrap(self, fault: Fault) -> None:
         life = self._hit(fault)
         if life is not None:

@@ -131,6 +131,10 @@ _FREEZE_BEFORE: Final = (
 
 _DIRECTIONS: Final = ("", "", "sends nothing", "hears nothing")
 
+_RARE_KINDS: Final = ("spoil_data",)
+"""One of them comes on top of the others, in so many of the schedules."""
+_RARE_SHARE: Final = 0.2
+
 FAULTS_END: Final = 190.0
 """Seconds: nothing is wrong any more after that."""
 
@@ -170,6 +174,7 @@ def from_seed(seed: int) -> Schedule:
         ),
         key=lambda fault: fault.at,
     )
+    faults = sorted((*faults, *_rare_fault(seed, members, ttl)), key=lambda fault: fault.at)
     return Schedule(
         seed=seed,
         members=members,
@@ -184,6 +189,15 @@ def from_seed(seed: int) -> Schedule:
         faults=tuple(faults),
         orders=chance.choice(((0.01, 0.5), (0.01, 0.5), (0.01, 0.5), (0.5, 4.0))),
     )
+
+
+def _rare_fault(seed: int, members: int, ttl: int) -> tuple[Fault, ...]:
+    """Drawn apart, so that a seed has the other faults that it always had."""
+    chance = random.Random(f"pgset, rare, {seed}")  # noqa: S311 - a simulation
+    if chance.random() >= _RARE_SHARE:
+        return ()
+    kind = chance.choice(_RARE_KINDS)
+    return (_fault(chance, kind, members, ttl, chance.uniform(40.0, FAULTS_END - 30)),)
 
 
 def _fault(chance: random.Random, kind: str, members: int, ttl: int, time: float) -> Fault:
