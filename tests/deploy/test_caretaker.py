@@ -3,6 +3,7 @@
 But for the last test, pods are objects that nobody schedules.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,26 @@ def test_what_the_user_has_made_is_left_alone(home: Kubectl) -> None:
     assert listed(home, "services")["shop-primary"] == before
     assert grants(home) == {"mine": {"default"}}
     assert told(home, "ServiceInTheWay") == []
+
+
+def test_a_service_that_leads_to_every_member_is_told_and_mended_by_what_is_told(
+    home: Kubectl,
+) -> None:
+    home("create", "service", "clusterip", "shop", "--tcp=5432")
+    plain = statefulset("shop")
+    del plain["metadata"]["annotations"]
+    create(home, plain)
+    home("annotate", "statefulset", "shop", "pgset.dev/enabled=true")
+    assert any("also leads to replicas" in it for it in home.warnings)
+    wait_until(lambda: told(home, "ServiceLeadsToReplicas") == ["StatefulSet/shop"], SEEN_WITHIN)
+    (message,) = (
+        it["message"]
+        for it in listed(home, "events").values()
+        if it["reason"] == "ServiceLeadsToReplicas"
+    )
+    home(*shlex.split(message[message.index("kubectl ") :])[1:])
+    selector = listed(home, "services")["shop"]["spec"]["selector"]
+    assert selector == {"app": "shop", "pgset.dev/role": "primary"}
 
 
 def test_a_service_that_does_something_else_is_told_and_not_changed(home: Kubectl) -> None:

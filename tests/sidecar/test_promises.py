@@ -39,6 +39,8 @@ class Member:
     seal: Seal = SEAL
     lease: LeaseView | None = field(default_factory=lambda: LeaseView(RECORD, changed_at=0.0))
     clock: Clock = field(default_factory=Clock)
+    pods: tuple[Pod, ...] = ()
+    paused: bool = False
 
     def __post_init__(self) -> None:
         self.me = Identity(f"orders-{self.ordinal}", f"uid-{self.ordinal}")
@@ -50,8 +52,9 @@ class Member:
             self.seal,
             self.promises,
             lease=lambda: self.lease,
-            pods=lambda: (),
+            pods=lambda: self.pods,
             clock=self.clock,
+            paused=lambda: self.paused,
         )
 
     @contextlib.contextmanager
@@ -104,6 +107,18 @@ def test_who_is_let_stay_by_all_may_stay_and_they_are_bound_for_a_ttl(
 
 def test_a_holder_without_other_members_needs_nobodys_leave(holder: Peers) -> None:
     assert holder.ask_to_stay((), ("orders-0",), RECORD)
+
+
+def test_a_holder_that_is_being_deleted_hears_so_from_who_hears_the_api_server(
+    holder: Peers, one: Member, two: Member
+) -> None:
+    going = Pod(HOLDER.name, HOLDER.uid, None, "primary", deleting=True)
+    two.lease = LeaseView(RECORD, changed_at=0.0, heard_at=two.clock())
+    two.pods = (going, two.pod)
+    assert not holder.ask_to_stay((one.pod, two.pod), MEMBERS, RECORD)
+    assert two.left() is None
+    two.paused = True
+    assert holder.ask_to_stay((one.pod, two.pod), MEMBERS, RECORD)
 
 
 def test_one_no_is_enough(holder: Peers, one: Member, two: Member) -> None:

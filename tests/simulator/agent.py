@@ -449,6 +449,10 @@ class Agent:
         known = self.pods_by_name.get(name)
         if known is not None and version <= known[0]:
             return
+        if pod is not None and pod.taken_out_since is not None:
+            before = known[1] if known is not None else None
+            seen = before.taken_out_since if before and before.uid == pod.uid else None
+            pod = replace(pod, taken_out_since=self.clock() if seen is None else seen)
         self.pods_by_name[name] = (version, pod)
         self.pods = tuple(
             found for _, (_, found) in sorted(self.pods_by_name.items()) if found is not None

@@ -632,6 +632,14 @@ class Cluster:
             self.world.note("kubernetes", f"pod {life.name} ({life.uid}) is gone")
         self.reconcile_soon()
 
+    def take_out(self, node: Node, *, taken_out: bool) -> None:
+        """Do as the node lifecycle controller does with the pods of a node that it doesn't hear."""
+        for life in self.pods.values():
+            if life.node is node:
+                # Since when, each member tells by its own clock.
+                since = 0.0 if taken_out else None
+                self.api.put_pod(replace(self.api.pods[life.name][1], taken_out_since=since))
+
     # ── the Service of the primary ────────────────────────────────────────────────────────
 
     def endpoints_changed(self) -> None:
@@ -647,7 +655,9 @@ class Cluster:
         labelled = [
             life
             for life in self.pods.values()
-            if life.ready and self.api.pods[life.name][1].role == self.settings.primary_value
+            if life.ready
+            and self.api.pods[life.name][1].role == self.settings.primary_value
+            and self.api.pods[life.name][1].taken_out_since is None
         ]
         serving = [life for life in labelled if not life.deleting] or labelled
         self._endpoints = tuple(life.name for life in serving)

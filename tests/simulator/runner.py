@@ -357,6 +357,21 @@ class Run:
 
             self._end(fault, end)
 
+    def _take_out(self, fault: Fault) -> None:
+        """Kubernetes takes a node's pods out of their Services, or those of all nodes at once."""
+        life = self._hit(fault)
+        if life is None:
+            return
+        nodes = tuple(self.cluster.nodes.values()) if fault.detail else (life.node,)
+        for node in nodes:
+            self.cluster.take_out(node, taken_out=True)
+
+        def end() -> None:
+            for node in nodes:
+                self.cluster.take_out(node, taken_out=False)
+
+        self._end(fault, end)
+
     def _reboot_node(self, fault: Fault) -> None:
         life = self._hit(fault)
         if life is None or life.node.down:

@@ -109,6 +109,7 @@ _KINDS: Final[dict[str, float]] = {
     "split": 1.5,
     "lossy": 0.7,
     "stop_kubelet": 0.7,
+    "take_out": 1,
     "reboot_node": 1.5,
     "api_outage": 2,
     "break_watch": 1,
@@ -224,6 +225,7 @@ def _detail(chance: random.Random, kind: str, members: int) -> str:
         "cut_node": _DIRECTIONS,
         "cut_from_api": _DIRECTIONS,
         "cut_from_peers": _DIRECTIONS,
+        "take_out": ("", "", "every node"),
         "slow_disk": ("0.2", "1.0", "3.0"),
         "slow_watch": ("0.5", "2.0", "5.0"),
     }

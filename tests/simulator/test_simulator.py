@@ -82,6 +82,26 @@ def test_a_paused_set_waits_for_its_primary(durability: str) -> None:
     assert (result.violation, result.leader) == (None, "pg-0")
 
 
+@pytest.mark.parametrize("durability", ["async", "sync", "sync-strict", "quorum"])
+def test_a_primary_that_is_taken_out_for_its_node_hands_over_with_its_kubelet_dead(
+    durability: str,
+) -> None:
+    faults = (Fault(55.0, "stop_kubelet", 0, 60.0), Fault(60.0, "take_out", 0, 55.0))
+    result = run(replace(QUIET, durability=durability, faults=faults, length=200.0))
+    assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
+
+
+def test_where_every_node_is_taken_for_lost_nobody_moves() -> None:
+    result = run(replace(QUIET, faults=(Fault(60.0, "take_out", 0, 50.0, "every node"),)))
+    assert (result.violation, result.leader, result.promotions) == (None, "pg-0", 1)
+
+
+def test_a_primary_that_does_not_hear_that_it_should_go_is_asked_to_give_way() -> None:
+    faults = (Fault(55.0, "cut_from_api", 0, 90.0), Fault(60.0, "take_out", 0, 80.0))
+    result = run(replace(QUIET, faults=faults, length=200.0))
+    assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
+
+
 def test_a_failing_schedule_is_made_smaller() -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "no fencing")
     needed = Fault(60.0, "cut_node", -1, 60.0)
