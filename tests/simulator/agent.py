@@ -579,14 +579,7 @@ class Agent:
             self.waits_to_start = bootstrap.running
             self.since = self.since if bootstrap.running else now
         if server is None or bootstrap.running:
-            if self.server_seen[1] is not ServerState.DOWN:
-                self.server_seen, self.since = (0, ServerState.DOWN), now
-            return _PostgresView(
-                ServerState.DOWN,
-                self.since,
-                alive=False,
-                standby_signal=self.pod.directory.standby_signal or bootstrap.data is None,
-            )
+            return self._no_server(now, bootstrap)
         state = server_state(server, self.world.now)
         if (server.number, state) != self.server_seen:
             if state is not self.server_seen[1]:
@@ -634,6 +627,16 @@ class Agent:
                 standby_signal=directory.standby_signal,
             )
         return self._primary(server)
+
+    def _no_server(self, now: float, bootstrap: BootstrapView) -> PostgresView:
+        if self.server_seen[1] is not ServerState.DOWN:
+            self.server_seen, self.since = (0, ServerState.DOWN), now
+        return _PostgresView(
+            ServerState.DOWN,
+            self.since,
+            alive=False,
+            standby_signal=self.pod.directory.standby_signal or bootstrap.data is None,
+        )
 
     def _ordered_standbys(self) -> Any:
         order = self.outstanding.get(_SET_SYNCHRONOUS)
