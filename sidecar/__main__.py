@@ -24,6 +24,7 @@ from sidecar.postgres import credentials, process
 from sidecar.postgres.configuration import upstream
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
+from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
 from sidecar.promises import Promises, Respondent
 from sidecar.report.http import Application
@@ -88,6 +89,7 @@ def main() -> int:
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
         promises=Promises(clock),
         forks=ForkFinder(upstream(settings, me.name), replication, clock=clock, on_change=wake),
+        recovery=RecoveryWatch(clock),
     )
     events = Events(client, namespace, me)
     teller = Teller(me, adapters.pods, events)

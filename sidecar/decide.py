@@ -98,13 +98,17 @@ def seconds_to_look(observation: Observation, settings: Settings) -> float:
     """Return after how many seconds to look again at the latest, if nothing happens before."""
     s = situation_of(observation, settings)
     # Bootstrap answers through files and a process ends: neither wakes anybody.
-    if s.recorded_as_holder and s.is_down and not s.is_bootstrapping:
+    recovers = s.is_down and s.down_for_too_long and s.seen.postgres.progress_at is not None
+    if s.recorded_as_holder and s.is_down and not (s.is_bootstrapping or recovers):
         return SHORT_TICK
     # Bootstrap does nothing until it is told again what it has failed at.
     pauses = s.is_bootstrapping and not s.recorded_as_holder and s.retry_in > 0
     moments = [TICK]
     if pauses and s.seen.bootstrap.busy is None:
         moments.append(s.retry_in)
+    elif recovers and not s.is_bootstrapping:
+        # That it has come up wakes this member; the others are asked, and that not all the time.
+        moments.append(WARY_TICK)
     elif s.is_down and s.another_holds and s.does_not_come_up:
         pass  # It has had its time: whoever leads is asked now, and that not all the time.
     elif s.is_bootstrapping or s.is_down or (s.recorded_as_holder and s.is_handing_over):
@@ -156,6 +160,7 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
         (s.nobody_holds and not (s.is_the_heir and s.set_has_data))
         or (s.holds_lease and s.has_no_data)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
+        or (s.recorded_as_holder and s.down_for_too_long and s.makes_progress)
         or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))
         or (s.another_holds and (s.has_lost_its_primary or s.does_not_come_up))
     )

@@ -1,6 +1,7 @@
 """One look at the world: the adapters' latest views put together into one `Observation`."""
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from sidecar.observation import Identity, LeaseView, Observation, Peer, Postgres
 from sidecar.peers import Peers
 from sidecar.postgres import process
 from sidecar.postgres.divergence import ForkFinder
+from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
 from sidecar.postgres.wal import has_wal_beyond
 from sidecar.promises import Promises
@@ -48,6 +50,7 @@ class Adapters:
     promises: Promises
     forks: ForkFinder
     reach: Reach = field(default_factory=Reach)
+    recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(time.monotonic))
 
 
 def observe(adapters: Adapters, started_at: float) -> Observation:
@@ -133,6 +136,7 @@ def _postgres(adapters: Adapters) -> PostgresView:
         streamed_at=adapters.reach.streamed_at,
         alive=pid is not None or orphaned,
         orphaned=orphaned,
+        progress_at=adapters.recovery.look(view, pid),
         has_written=pid is not None and pid == adapters.writers.last(),
         standby_signal=adapters.bootstrap.has_standby_signal(),
     )
@@ -141,10 +145,14 @@ def _postgres(adapters: Adapters) -> PostgresView:
 def _complete_peers(
     adapters: Adapters, observation: Observation, peers: Mapping[str, Peer]
 ) -> frozenset[str]:
-    """Return the peers that have all WAL of the server that has stopped here."""
+    """Return the peers that have all WAL of the server that has stopped here, or that replays it.
+
+    In its recovery a server answers nobody and writes no WAL; none is there to receive any from.
+    """
     directory = adapters.bootstrap.data_directory()
     record = observation.lease.record if observation.lease else None
-    if observation.postgres.alive or directory is None or record is None:
+    writes_none = not observation.postgres.alive or observation.postgres.progress_at is not None
+    if not writes_none or directory is None or record is None:
         return frozenset()
     if observation.postgres.state is not ServerState.DOWN or record.timeline is None:
         return frozenset()

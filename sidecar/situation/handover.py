@@ -115,6 +115,22 @@ class HandOverWords(ElectionWords):
                 return name
         return None
 
+    @property
+    def nobody_else_may_lead(self) -> bool:
+        """By the record, members and voters, and by what a renewal without an answer may have made
+        of it."""
+        return not any(self.may_lead(name) for name in self.others_who_may_lead) and (
+            not self.seen.lease or not self.seen.lease.perhaps_members
+        )
+
+    @property
+    def may_go_on_recovering(self) -> bool:
+        """PostgreSQL replays its WAL: whoever led meanwhile would lack what is only here, or may
+        not lead at all. Not where somebody has everything, nor where it does not get on."""
+        if not self.is_down or self.seen.postgres.progress_at is None:
+            return False
+        return self.nobody_else_may_lead or (self.makes_progress and self.successor is None)
+
     @word
     def own_next_life(self) -> str | None:
         """This pod, where the StatefulSet makes it anew: its volume has what nobody else has."""

@@ -129,6 +129,14 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "Recovering",
+        lambda s: s.recorded_as_holder and s.down_for_too_long and s.may_go_on_recovering,
+        _wait_for_server,
+        "PostgreSQL recovers from a crash, and no other member is seen to have everything: it is "
+        "left to finish, and leads when it has",
+        Attention.WARNING,
+    ),
+    Row(
         "GivingUp",
         lambda s: (
             s.is_down

@@ -600,6 +600,7 @@ class Agent:
                 alive=alive,
                 orphaned=server.orphans,
                 has_written=alive and self.pod.writer == server.number,
+                progress_at=now if _recovers(server) else None,
                 problem="no connection",
                 standby_signal=directory.standby_signal,
                 checkpointed_at=self.checkpointed_at,
@@ -727,7 +728,8 @@ class Agent:
 
     def _complete(self, peers: dict[str, Peer], postgres: PostgresView) -> frozenset[str]:
         directory = self.pod.directory
-        if postgres.state is not ServerState.DOWN or postgres.alive or directory.branch is None:
+        writes_none = not postgres.alive or postgres.progress_at is not None
+        if postgres.state is not ServerState.DOWN or not writes_none or directory.branch is None:
             return frozenset()
         record = self.record
         if record is None or record.timeline != directory.branch.number:
@@ -1128,6 +1130,10 @@ class Agent:
     def _put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
         self.pod.directory.standby_signal = True
         yield 0.001
+
+
+def _recovers(server: Server) -> bool:
+    return server.phase is Phase.STARTING and not server.directory.spoiled and not server.frozen
 
 
 @functools.cache

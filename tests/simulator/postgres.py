@@ -98,6 +98,8 @@ class Directory:
     owner: "Agent | None" = None
     """Whose heart beats here."""
     full: bool = False
+    slow_recovery: float = 0.0
+    """Seconds that the next start after a crash takes."""
     spoiled: bool = False
     """No server comes up on it, until it is rewound or cloned anew."""
     returns: int = 0
@@ -227,6 +229,8 @@ class Server:
             return
         unclean = not self.directory.clean
         seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
+        if unclean:
+            seconds += self.directory.slow_recovery
         self.world.after(seconds, self._started)
 
     def _fail_to_start(self) -> None:
@@ -243,7 +247,7 @@ class Server:
         if directory.full:
             self._end(clean=False)
             return
-        directory.clean = False
+        directory.clean, directory.slow_recovery = False, 0.0
         self.synchronous_since = self.world.now - 2.0
         if directory.standby_signal:
             self._enter(Phase.RECOVERY)

@@ -292,6 +292,13 @@ class Run:
         life.directory.spoiled = True
         life.server.crash(0.0)
 
+    def _slow_recovery(self, fault: Fault) -> None:
+        """A server crashes, with much to replay; what is interrupted begins from the start."""
+        server = self._server_of(fault)
+        if server is not None:
+            server.directory.slow_recovery = fault.seconds
+            server.crash(0.0)
+
     def _kill_bootstrap(self, fault: Fault) -> None:
         life = self._hit(fault)
         if life is not None:

@@ -132,9 +132,9 @@ _FREEZE_BEFORE: Final = (
 
 _DIRECTIONS: Final = ("", "", "sends nothing", "hears nothing")
 
-_RARE_KINDS: Final = ("spoil_data",)
+_RARE_KINDS: Final = ("spoil_data", "slow_recovery", "slow_recovery")
 """One of them comes on top of the others, in so many of the schedules."""
-_RARE_SHARE: Final = 0.2
+_RARE_SHARE: Final = 0.4
 
 FAULTS_END: Final = 190.0
 """Seconds: nothing is wrong any more after that."""

@@ -1,0 +1,148 @@
+"""Whether a real recovery gets on, as it is seen from without."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres import process
+from sidecar.postgres.configuration import conninfo, with_settings
+from sidecar.postgres.recovery import RecoveryWatch
+from tests.support.database import Database, Host, free_port, own, wait_until
+from tests.support.standby import replication, session
+
+pytestmark = pytest.mark.postgres
+
+RECOVERY = PostgresView(ServerState.RECOVERY, since=0.0)
+MEGABYTES = 300
+
+
+class Clock:
+    """The monotonic clock, put forward at will."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def start(database: Database, *options: str) -> int:
+    """Start without waiting for an answer; return the postmaster's pid."""
+    database.process = database.host.start(
+        *("postgres", "-D", database.directory, "-p", str(database.port)),
+        *("-k", database.host.folder, *options),
+    )
+    return database.process.pid
+
+
+def title(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def startup_process(postmaster: int) -> int:
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    (found,) = (int(pid) for pid in children if title(int(pid)).startswith(b"postgres: startup"))
+    return found
+
+
+def crash_with_much_to_replay(database: Database) -> None:
+    start(database, "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=1h")
+    wait_until(database.answers, "PostgreSQL to accept connections")
+    with session(database) as connection:
+        connection.execute("CREATE TABLE much (text text)")
+        connection.execute("ALTER TABLE much ALTER text SET STORAGE EXTERNAL")
+        for _ in range(MEGABYTES // 100):
+            connection.execute(
+                "INSERT INTO much SELECT repeat('x', 1000000) FROM generate_series(1, 100)"
+            )
+    database.crash()
+    (database.directory / "postmaster.pid").unlink()
+    (database.directory / "standby.signal").touch()
+    own(database.directory / "standby.signal")
+
+
+def test_a_recovery_is_seen_to_move_and_one_that_hangs_is_seen_not_to(database: Database) -> None:
+    crash_with_much_to_replay(database)
+    clock = Clock()
+    watch = RecoveryWatch(clock)
+    assert watch.look(RECOVERY, 1) is None
+    down = PostgresView(ServerState.DOWN, since=clock())
+    postmaster = start(database)
+
+    def look() -> float | None:
+        clock.ahead += 1.0
+        return watch.look(replace(down, since=clock() - 1.0), postmaster)
+
+    wait_until(lambda: look() is not None, "the recovery to be seen")
+    startup = startup_process(postmaster)
+    os.kill(startup, signal.SIGSTOP)
+    for _ in range(10):
+        look()
+    since = look()
+    assert since is not None
+    assert [look() for _ in range(300)] == [since] * 300
+
+    before = title(startup)
+    while title(startup) == before:
+        os.kill(startup, signal.SIGCONT)
+        time.sleep(0.01)
+        os.kill(startup, signal.SIGSTOP)
+    moved = look()
+    assert moved is not None
+    assert moved > since
+    assert process.postmaster_pid(database.directory) == postmaster
+
+    os.kill(startup, signal.SIGCONT)
+    wait_until(database.answers, "the end of the recovery")
+    assert watch.look(RECOVERY, postmaster) is None
+
+
+def test_a_standby_that_waits_for_wal_does_not_get_on(database: Database, host: Host) -> None:
+    """Its base backup has none of the WAL that it needs, and nobody has any for it."""
+    (database.directory / "pg_hba.conf").write_text(
+        "host all all all scram-sha-256\nhost replication all all scram-sha-256\n"
+    )
+    database.start()
+    copy = Database(host, host.folder / "copy", free_port())
+    source = replication(database.port) | {"user": "postgres"}
+    host.run(
+        *("pg_basebackup", "--checkpoint=fast", "--wal-method=none"),
+        *(f"--pgdata={copy.directory}", f"--dbname={conninfo(source)}"),
+        PGPASSWORD="secret",
+    )
+    auto_conf = copy.directory / "postgresql.auto.conf"
+    nobody = conninfo({"host": "127.0.0.1", "port": str(free_port())})
+    settings = {"primary_conninfo": nobody, "wal_retrieve_retry_interval": "200ms"}
+    auto_conf.write_text(with_settings(auto_conf.read_text(), settings))
+    (copy.directory / "standby.signal").touch()
+    own(copy.directory / "standby.signal")
+    postmaster = start(copy)
+
+    watch = RecoveryWatch(time.monotonic)
+    down = PostgresView(ServerState.DOWN, since=time.monotonic())
+    wait_until(lambda: watch.look(down, postmaster) is not None, "the recovery to be seen")
+    began = time.monotonic()
+    while time.monotonic() < began + 20:
+        time.sleep(0.3)
+        moved = watch.look(down, postmaster)
+    assert moved is not None
+    # The first moments may count as work.
+    assert time.monotonic() - moved > 10
+    assert not copy.answers()
+
+
+def test_a_server_that_has_answered_and_hangs_is_not_in_its_recovery(database: Database) -> None:
+    (database.directory / "standby.signal").touch()
+    own(database.directory / "standby.signal")
+    postmaster = start(database)
+    wait_until(database.answers, "PostgreSQL to accept connections")
+    time.sleep(1)
+    watch = RecoveryWatch(time.monotonic)
+    assert watch.look(RECOVERY, postmaster) is None
+    # It counts as down 3 s after its last answer at the earliest.
+    hangs = PostgresView(ServerState.DOWN, since=time.monotonic() + 3)
+    assert watch.look(hangs, postmaster) is None
