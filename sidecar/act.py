@@ -31,7 +31,7 @@ from sidecar.action import (
     TakeLease,
 )
 from sidecar.contract import slot_name
-from sidecar.kube.client import ApiError, RetryLaterError
+from sidecar.kube.client import ApiError, ConflictError
 from sidecar.kube.events import Events
 from sidecar.observe import Adapters, leader_address
 from sidecar.postgres import process
@@ -154,11 +154,19 @@ class Actor:
             self._adapters.lease.take(action)
 
     def _renew(self, action: RenewLease) -> None:
-        reach = self._adapters.reach
+        adapters, reach = self._adapters, self._adapters.reach
+        reach.renewal_sent_at = adapters.clock()
         try:
-            self._adapters.lease.renew(action)
-        except RetryLaterError:
-            reach.renewal_failed_at = self._adapters.clock()
+            adapters.lease.renew(action)
+        except ApiError as error:
+            # A refusal is as good as silence: the Lease goes on running out. But that another holds
+            # it is no failure, it is news.
+            lease = adapters.lease.newest()
+            record = lease.record if lease else None
+            is_news = isinstance(error, ConflictError) and (
+                record is None or record.holder != str(adapters.me)
+            )
+            reach.renewal_failed_at = None if is_news else adapters.clock()
             raise
         reach.renewal_failed_at = None
 

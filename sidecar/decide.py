@@ -40,12 +40,13 @@ from sidecar.table import first_that_holds
 
 TICK: Final = 2.0
 WARY_TICK: Final = 1.0
+REFUSED_TICK: Final = 0.5
 UNSETTLED_TICK: Final = 0.1
 SHORT_TICK: Final = 0.03
 SHORTEST_TICK: Final = 0.02
-"""Seconds between looks: at rest, while somebody has been silent for longer than usual, while
-something is under way that wakes nobody, while clients wait for PostgreSQL to end, and at the
-least."""
+"""Seconds between looks: at rest, while somebody has been silent for longer than usual, while the
+API server refuses renewals (in all sets of a cluster, perhaps), while something is under way that
+wakes nobody, while clients wait for PostgreSQL to end, and at the least."""
 
 
 def decide(observation: Observation, settings: Settings) -> Decision:
@@ -140,11 +141,14 @@ def _moments(s: Situation) -> Iterator[float]:
 def _moments_of_the_holder(s: Situation) -> Iterator[float]:
     if s.seen.lease is not None and s.seen.lease.renewed_at is not None:
         left = s.seen.lease.renewed_at + s.settings.renew_interval - s.seen.now
-        # Where it was due in this turn, it has just been renewed.
-        yield left if left > 0 else s.settings.renew_interval
-    in_doubt = s.seen.renewal_failed_at is not None or s.seen.postgres.unwell_since is not None
+        # Where it was due, it has been renewed by now, or that has failed.
+        yield left if left > 0 else UNSETTLED_TICK * 2
+    failed = s.seen.renewal_failed_at is not None
+    in_doubt = (failed and s.api_heard_ago > SILENCE) or s.seen.postgres.unwell_since is not None
     if s.may_be_cut_off or in_doubt:
         yield UNSETTLED_TICK * 2
+    elif failed:
+        yield REFUSED_TICK
     # That followers fall silent wakes this member; not that other members do.
     if s.others_who_may_lead and WARY_TICK < s.members_heard_ago < SILENCE:
         yield SILENCE - s.members_heard_ago + SHORTEST_TICK

@@ -15,7 +15,7 @@ from sidecar.decide import (
 )
 from sidecar.kube.client import ApiError
 from sidecar.observation import Observation
-from sidecar.observe import Adapters, observe
+from sidecar.observe import Adapters, after_acting, observe
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.situation import situation_of
@@ -75,7 +75,8 @@ class Loop:
             observation = self._turn(started_at)
             if self._may_leave(observation):
                 break
-            self._pause(seconds_to_look(observation, self._adapters.settings))
+            learned = after_acting(self._adapters, observation)
+            self._pause(seconds_to_look(learned, self._adapters.settings))
         self._watchdog.trust_until(None)
         self._hand_in(observation)
 

@@ -74,7 +74,8 @@ class LeaseView:
     changed_at: float
     """When this sidecar saw the record change last; expiry counts from here."""
     renewed_at: float | None = None
-    """Just before this sidecar sent its last successful renewal; fencing counts from here."""
+    """Just before this sidecar sent its last successful renewal; fencing counts from here. One
+    without an answer was successful once it is seen to have landed."""
     renewal_seen: bool = False
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
@@ -86,6 +87,8 @@ class LeaseView:
     server, and all of them answered yes."""
     perhaps_members: tuple[str, ...] = ()
     """Members that a renewal without an answer may have recorded."""
+    perhaps_promised: tuple[tuple[tuple[str, ...], int], ...] = ()
+    """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
 
@@ -322,7 +325,8 @@ class Observation:
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""
     renewal_failed_at: float | None = None
-    """When the last request to the API server was given up; None: it was answered."""
+    """When the last renewal failed: no answer came in time, or the API server refused it. None: it
+    succeeded, was seen to have landed since, or showed that another holds the Lease."""
     question_failed_at: float | None = None
     """When the last question whether to stay was given up; None: some member answered it."""
     fork: Fork | None = None

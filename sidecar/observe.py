@@ -27,6 +27,8 @@ class Reach:
     """What the last attempts to reach others have come to."""
 
     renewal_failed_at: float | None = None
+    renewal_sent_at: float = float("-inf")
+    """Just before the last renewal was sent."""
     question_failed_at: float | None = None
     looked_at: float = float("-inf")
     members_heard_at: float = float("-inf")
@@ -78,7 +80,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         postgres=postgres,
         promised_until=adapters.promises.until(),
         members_heard_at=reach.members_heard_at,
-        renewal_failed_at=reach.renewal_failed_at,
+        renewal_failed_at=_renewal_failed_at(reach, lease),
         question_failed_at=reach.question_failed_at,
         fork=adapters.forks.find(
             postgres, lease.record if lease else None, leader_address(adapters)
@@ -95,6 +97,26 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         members_heard_at=max(reach.members_heard_at, adapters.peers.heard_at),
         complete_peers=_complete_peers(adapters, observation, peers),
     )
+
+
+def after_acting(adapters: Adapters, observation: Observation) -> Observation:
+    """Return it with what acting on it has come to: when to look again depends on that."""
+    lease, reach = adapters.lease.newest(), adapters.reach
+    return replace(
+        observation,
+        now=adapters.clock(),
+        lease=lease,
+        renewal_failed_at=_renewal_failed_at(reach, lease),
+        question_failed_at=reach.question_failed_at,
+    )
+
+
+def _renewal_failed_at(reach: Reach, lease: LeaseView | None) -> float | None:
+    """Return when the last renewal failed, unless it was seen to have landed since."""
+    renewed_at = lease.renewed_at if lease else None
+    if renewed_at is not None and renewed_at >= reach.renewal_sent_at:
+        reach.renewal_failed_at = None
+    return reach.renewal_failed_at
 
 
 def leader_address(adapters: Adapters) -> str | None:

@@ -45,6 +45,9 @@ _READING_VERBS: Final = ("get", "list", "watch")
 class ApiError(Exception):
     """The API server did not do what was asked. The message is for the log."""
 
+    answered = False
+    """Whether it said so itself."""
+
 
 class RetryLaterError(ApiError):
     """No answer, or a passing fault: what was asked may or may not have been done."""
@@ -217,9 +220,11 @@ class ApiClient:
         except urllib3.exceptions.HTTPError as error:
             raise RetryLaterError(f"{method} {path}: {error}") from error
         if response.status >= 300:  # noqa: PLR2004 - HTTP's own line between success and not
-            raise _ERRORS.get(response.status, RetryLaterError)(
+            refusal = _ERRORS.get(response.status, RetryLaterError)(
                 f"{method} {path}: {response.status} {_message(response)}"
             )
+            refusal.answered = True
+            raise refusal
         return response
 
     def _count(self, verb: str) -> None:

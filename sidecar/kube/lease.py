@@ -4,9 +4,10 @@ Expiry is judged by when this sidecar saw the record change, on a monotonic cloc
 that stand in the Lease are for people (design, rule 2; client-go's leader election does so too).
 """
 
+import collections
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sidecar import contract
@@ -25,6 +26,21 @@ from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
 
 _HISTORY_LENGTH: Final = 10
+
+
+_WRITES_REMEMBERED: Final = 100
+"""Those of some minutes: one that lands later is not believed, and the next one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that was sent."""
+
+    base: str
+    """The version that it was to replace; empty where it was to create the Lease."""
+    time: str
+    """The renewTime that it was to write: no other write of ours has the same."""
+    sent_at: float
 
 
 class LeaseKeeper:
@@ -67,8 +83,10 @@ class LeaseKeeper:
         self._renewed_at: float | None = None
         self._excused_at: float | None = None
         self._taken_expired = False
-        self._unanswered: list[tuple[str, tuple[str, ...]]] = []
-        """The version that a renewal without an answer was to replace, and its members."""
+        self._unanswered: list[tuple[str, RenewLease]] = []
+        """The version that a renewal without an answer was to replace, and what it was to say."""
+        self._sent: collections.deque[_Write] = collections.deque(maxlen=_WRITES_REMEMBERED)
+        """Our writes of which nothing is known yet."""
         self._uncertain_take: str | None = None
         """The version that a take without an answer was to replace."""
 
@@ -91,16 +109,15 @@ class LeaseKeeper:
             if noted is None:
                 return None
             version = _version(noted.record)
-            perhaps = {
-                name for base, members in self._unanswered if base == version for name in members
-            }
+            perhaps = [known for base, known in self._unanswered if base == version]
             return replace(
                 noted,
                 renewed_at=self._renewed_at,
                 taken_expired=self._taken_expired,
                 heard_at=max(self._mirror.heard_at, self._answered_at),
                 excused_at=self._excused_at,
-                perhaps_members=tuple(sorted(perhaps)),
+                perhaps_members=tuple(sorted({n for known in perhaps for n in known.members})),
+                perhaps_promised=tuple((known.voters, known.copies) for known in perhaps),
                 uncertain_take=self._uncertain_take == version,
             )
 
@@ -184,9 +201,11 @@ class LeaseKeeper:
         except RetryLaterError:
             with self._lock:
                 base = record.resource_version
+                # What is the same in another position is nothing else, and this may go on for long.
+                said = replace(known, position=None)
                 still = [entry for entry in self._unanswered if entry[0] == base]
-                if (base, known.members) not in still:
-                    still.append((base, known.members))
+                if (base, said) not in still:
+                    still.append((base, said))
                 self._unanswered = still
             raise
 
@@ -197,6 +216,7 @@ class LeaseKeeper:
             self._write(replace(view.record, holder="", heir=heir))
             with self._lock:
                 self._renewed_at = self._excused_at = None
+                self._sent.clear()
 
     def _notice(self) -> None:
         """Note what the Lease says and when it came, at once; expiry counts from here."""
@@ -224,13 +244,32 @@ class LeaseKeeper:
                 renewal_seen=same_holder or (last is not None and last.renewal_seen),
             )
             news = last is None or _substance(record) != _substance(last.record)
-        if news:
+            landed = lease is not None and record is not None and self._has_landed(lease, record)
+        if news or landed:
             self._on_change()
 
+    def _has_landed(self, lease: Json, record: LeaseRecord) -> bool:
+        """Tell whether this record is a write of ours that got no answer, which it then proves.
+
+        It names this holder and carries the time that was sent; by the version alone somebody else
+        may have changed the Lease. It counts as one that was answered does: from when it was sent.
+        Called with the lock.
+        """
+        time = (lease.get("spec") or {}).get("renewTime")
+        found = next((write for write in self._sent if write.time == time), None)
+        if found is None or record.holder != str(self._me) or not _follows(record, found.base):
+            return False
+        self._renewed_at = max(self._renewed_at or found.sent_at, found.sent_at)
+        self._sent.clear()
+        return True
+
     def _write(self, record: LeaseRecord) -> None:
+        present = (self._mirror.objects() or {}).get(self._name) or self._new()
+        body = with_record(present if record.resource_version else self._new(), record)
         sent_at = self._clock()
+        self._remember(_Write(record.resource_version, body["spec"]["renewTime"], sent_at), present)
         try:
-            written = self._compare_and_swap(record)
+            written = self._compare_and_swap(record, body)
         except (ConflictError, NotFoundError):
             self._answered_at = self._clock()
             # A watch can be silent for a minute before it is given up: without a look of our own
@@ -238,9 +277,21 @@ class LeaseKeeper:
             if not self._was_deleted_under(record):
                 raise
             written = self._client.create(self._collection, with_record(self._new(), record))
+        except ApiError as error:
+            if error.answered:
+                self._answered_at = self._clock()
+            raise
         with self._lock:
             self._renewed_at = sent_at
+            self._sent.clear()
         self._mirror.learn(written)
+
+    def _remember(self, write: "_Write", present: Json) -> None:
+        """Keep what proves this write, if it does: clocks can be set back to a time that was."""
+        with self._lock:
+            times = {each.time for each in self._sent} | {present.get("spec", {}).get("renewTime")}
+            if write.time not in times:
+                self._sent.append(write)
 
     def _was_deleted_under(self, record: LeaseRecord) -> bool:
         """Look at the Lease; tell whether this is a renewal of one that somebody has deleted.
@@ -257,11 +308,9 @@ class LeaseKeeper:
             return False
         return False
 
-    def _compare_and_swap(self, record: LeaseRecord) -> Json:
+    def _compare_and_swap(self, record: LeaseRecord, body: Json) -> Json:
         if not record.resource_version:
-            return self._client.create(self._collection, with_record(self._new(), record))
-        present = (self._mirror.objects() or {}).get(self._name) or self._new()
-        body = with_record(present, record)
+            return self._client.create(self._collection, body)
         body["metadata"]["resourceVersion"] = record.resource_version
         return self._client.replace(f"{self._collection}/{self._name}", body)
 
@@ -279,6 +328,10 @@ class LeaseKeeper:
 
 def _version(record: LeaseRecord | None) -> str:
     return record.resource_version if record else ""
+
+
+def _follows(record: LeaseRecord, base: str) -> bool:
+    return not base or int(record.resource_version) > int(base)
 
 
 def _substance(record: LeaseRecord | None) -> LeaseRecord | None:

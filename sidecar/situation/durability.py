@@ -110,8 +110,17 @@ class DurabilityWords(HandOverWords):
 
     @property
     def waits_as_it_should(self) -> bool:
-        """PostgreSQL's setting is the one that is wanted."""
-        return self._waits_for(*self.standbys_to_wait_for)
+        """PostgreSQL's setting is the one that is wanted, or has to stay for now.
+
+        What a renewal without an answer may have promised is kept until it is known.
+        """
+        names, number = self.standbys_to_wait_for
+        wanted = Promise(frozenset((*names, self.seen.me.name)), 1 + max(0, number))
+        perhaps = self.seen.lease.perhaps_promised if self.seen.lease else ()
+        return self._waits_for(names, number) or not all(
+            wanted.implies(Promise(frozenset(voters), copies), self.seen.me.name)
+            for voters, copies in perhaps
+        )
 
     def _waits_for(self, names: tuple[str, ...], number: int) -> bool:
         """Whether that is the setting, and stays it: the last order was it, and was seen to be."""

@@ -196,10 +196,13 @@ class LeaseWords:
     def is_isolated(self) -> bool:
         """Neither the API server nor any member has answered when it was asked, and both have
         fallen silent at about the same time: it is this member that is cut off."""
+        silent_for = min(self.api_heard_ago, self.members_heard_ago)
         return (
             bool(self.others_who_may_lead)
             and self.seen.renewal_failed_at is not None
             and self.seen.question_failed_at is not None
-            and min(self.api_heard_ago, self.members_heard_ago) >= ISOLATION
+            # A question of long ago tells nothing: somebody has been heard since.
+            and self.seen.now - self.seen.question_failed_at < silent_for
+            and silent_for >= ISOLATION
             and abs(self.api_heard_ago - self.members_heard_ago) < self.fence_after
         )

@@ -15,6 +15,7 @@ from sidecar.situation import Situation
 from sidecar.situation.patience import LEAVING_PATIENCE
 from sidecar.table.steps import (
     Row,
+    is_recorded,
     kill,
     own_role,
     promotion,
@@ -67,10 +68,16 @@ def _fail_switchover(s: Situation) -> Iterator[Action]:
 
 
 def _promote(s: Situation) -> Iterator[Action]:
-    yield from renewal(s)
+    # A renewal that is only due may fail and end this turn: where it can wait, clients don't.
+    renewals = tuple(renewal(s))
+    can_wait = s.renewed_ago < s.fence_after / 2 and all(is_recorded(s, r) for r in renewals)
+    if not can_wait:
+        yield from renewals
     yield from synchronous(s)
     if s.would_keep_the_promise:
         yield from promotion(s, expired=s.seen.lease is not None and s.seen.lease.taken_expired)
+    if can_wait:
+        yield from renewals
 
 
 def _leave_writable(s: Situation) -> Iterator[Action]:

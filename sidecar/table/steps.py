@@ -82,7 +82,12 @@ def _is_recorded(known: RenewLease, record: LeaseRecord) -> bool:
     )
 
 
-def renewal(s: Situation) -> Iterator[Action]:
+def is_recorded(s: Situation, known: RenewLease) -> bool:
+    """Tell whether this renewal tells nothing that is not on record."""
+    return s.record is not None and _is_recorded(known, s.record)
+
+
+def renewal(s: Situation) -> Iterator[RenewLease]:
     """Renew when it is time, or at once when there is something new to record."""
     record, lease = s.record, s.seen.lease
     if not s.recorded_as_holder or record is None or lease is None:
@@ -99,13 +104,16 @@ def renewal(s: Situation) -> Iterator[Action]:
 
 
 def question(s: Situation) -> Iterator[Action]:
-    """Where the API server is silent: may this holder stay? And is anybody there?"""
+    """Where renewals fail, for whatever reason: may this holder stay? And is anybody there?"""
     lease = s.seen.lease
     if not s.recorded_as_holder or lease is None or not s.others_who_may_lead:
         return
-    silent = s.seen.renewal_failed_at is not None and s.api_heard_ago > s.settings.renew_interval
+    # What else is heard of the API server does not count: one that refuses, or whose answers come
+    # too late, costs the Lease as well.
+    renewed_ago = s.seen.now - (lease.renewed_at or float("-inf"))
+    unrenewed = s.seen.renewal_failed_at is not None and renewed_ago > s.settings.renew_interval
     asked_ago = s.seen.now - (lease.excused_at or float("-inf"))
-    if asked_ago > SILENCE and (silent or (s.may_be_cut_off and s.api_heard_ago > SILENCE)):
+    if asked_ago > SILENCE and (unrenewed or (s.may_be_cut_off and s.api_heard_ago > SILENCE)):
         yield AskToStay(tuple(sorted(s.others_who_may_lead)))
 
 

@@ -1426,8 +1426,10 @@ def test_a_member_looks_when_the_lease_runs_out_and_not_before() -> None:
 def test_the_holder_looks_when_the_next_renewal_is_due() -> None:
     soon = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 1.5))
     assert seconds_to_look(soon, SETTINGS) == 0.5
-    just_now = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2.0))
+    just_now = replace(LEADER, lease=lease(RECORD, renewed_at=NOW))
     assert seconds_to_look(just_now, SETTINGS) == 2.0
+    not_made = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2.0))
+    assert seconds_to_look(not_made, SETTINGS) == pytest.approx(0.2)
 
 
 def test_the_holder_looks_more_often_while_new_connections_cannot_write() -> None:

@@ -62,6 +62,7 @@ from tests.simulator.kubernetes import (
     ApiError,
     ConflictError,
     PodLife,
+    RefusedError,
     Steps,
     UnansweredError,
     same_but_for_time,
@@ -78,6 +79,8 @@ Decide = Callable[..., Decision]
 MIN_PAUSE: Final = 0.01
 REQUEST_SECONDS: Final = 3.0
 LEAST_SECONDS: Final = 0.2
+FIRST_TRY_SECONDS: Final = 0.6
+READ_SECONDS: Final = 2.0
 PEER_SECONDS: Final = 0.6
 STAY_SECONDS: Final = 5.0
 LATE: Final = 1.5
@@ -129,8 +132,11 @@ class Agent:
         self.taken_expired = False
         self.heard_at = float("-inf")
         self.excused_at: float | None = None
-        self.unanswered: list[tuple[str, tuple[str, ...]]] = []
-        """The version that a renewal without an answer was to replace, and its members."""
+        self.unanswered: list[tuple[str, RenewLease]] = []
+        """The version that a renewal without an answer was to replace, and what it was to say."""
+        self.sent: dict[object, float] = {}
+        """Our writes of which nothing is known, by what proves them: when they were sent."""
+        self.renewal_sent_at = float("-inf")
         self.uncertain_take: str | None = None
         """The version that a take without an answer was to replace."""
         self.seen_record: LeaseRecord | None = None
@@ -307,9 +313,19 @@ class Agent:
             self.noted.clear()
             self.world.note(self.pod.name, f"{decision.situation}: {decision.sentence}")
 
+    def _after_acting(self, observation: Observation) -> Observation:
+        """As `sidecar.observe`, for what most often changes."""
+        lease, failed_at = observation.lease, self._renewal_failed_at()
+        if lease is not None and lease.renewed_at != self.renewed_at:
+            renewed = replace(lease, renewed_at=self.renewed_at, record=self.record)
+            observation = replace(observation, now=self.clock(), lease=renewed)
+        if observation.renewal_failed_at != failed_at:
+            observation = replace(observation, renewal_failed_at=failed_at)
+        return observation
+
     def _tick(self, observation: Observation) -> float:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
-        tick = rules.seconds_to_look(observation, self.settings)
+        tick = rules.seconds_to_look(self._after_acting(observation), self.settings)
         if tick == rules.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.record is not None and self.record.holder == self.identity:
@@ -379,6 +395,12 @@ class Agent:
         left = max(LEAST_SECONDS, self.deadline - self.clock())
         return min(self.world.chance.choice((1.0, 2.0, REQUEST_SECONDS)), left)
 
+    def patience(self) -> float:
+        """Seconds that a request gets of an API server that is there, and slow."""
+        first = self.renewal_failed_at is None
+        left = max(LEAST_SECONDS, self.deadline - self.clock())
+        return min(FIRST_TRY_SECONDS if first else READ_SECONDS, left)
+
     def _freezes(self, what: str) -> bool:
         wish = self.freeze_before
         if wish is None or wish[0] != what:
@@ -440,6 +462,12 @@ class Agent:
         self.changed_at = self.heard_at
         if self.uncertain_take != _version(record):
             self.uncertain_take = None
+        if self.sent and record is not None and record.holder == self.identity:
+            sent_at = self.sent.get(self.api.proofs.get(version))
+            if sent_at is not None:
+                self.renewed_at = max(self.renewed_at or sent_at, sent_at)
+                self.sent.clear()
+                wakes = True
         if before is not None and record is not None and before.holder == record.holder != "":
             self.renewal_seen = True
         if wakes:
@@ -481,11 +509,9 @@ class Agent:
         if self.listed:
             self.seen_record = self.record
             version = _version(self.record)
-            perhaps: tuple[str, ...] = ()
+            perhaps: tuple[RenewLease, ...] = ()
             if self.unanswered:
-                perhaps = tuple(
-                    sorted({n for base, names in self.unanswered if base == version for n in names})
-                )
+                perhaps = tuple(known for base, known in self.unanswered if base == version)
             lease = _LeaseView(
                 self.record,
                 self.changed_at,
@@ -494,7 +520,8 @@ class Agent:
                 self.taken_expired,
                 self.heard_at,
                 self.excused_at,
-                perhaps,
+                tuple(sorted({name for known in perhaps for name in known.members})),
+                tuple((known.voters, known.copies) for known in perhaps),
                 self.uncertain_take == version,
             )
         server = self.pod.server
@@ -516,10 +543,16 @@ class Agent:
             leaving_since=self.leaving_since,
             promised_until=self.promised_until,
             members_heard_at=self.members_heard_at,
-            renewal_failed_at=self.renewal_failed_at,
+            renewal_failed_at=self._renewal_failed_at(),
             question_failed_at=self.question_failed_at,
             fork=fork,
         )
+
+    def _renewal_failed_at(self) -> float | None:
+        """As `sidecar.observe`."""
+        if self.renewed_at is not None and self.renewed_at >= self.renewal_sent_at:
+            self.renewal_failed_at = None
+        return self.renewal_failed_at
 
     def _bootstrap(self, now: float) -> BootstrapView:
         bootstrap, directory = self.pod.bootstrap, self.pod.directory
@@ -834,8 +867,15 @@ class Agent:
     def _write(self, record: LeaseRecord) -> Steps[None]:
         sent_at = self.clock()
         api = self.api
+        proof = object()
+        self.sent[proof] = sent_at
         try:
-            written = yield from api.request(self, lambda: api.put_lease(record))
+            written = yield from api.request(
+                self, lambda: api.put_lease(record, proof), writes=True
+            )
+        except RefusedError:
+            self.heard_at = self.clock()
+            raise
         except ConflictError:
             self.heard_at = self.clock()
             written = None
@@ -853,6 +893,7 @@ class Agent:
             if written is None:
                 raise
         self.renewed_at = sent_at
+        self.sent.clear()
         old = self.record
         news = old is None or not same_but_for_time(old, written)
         self.hear_lease(int(written.resource_version), written, wakes=news)
@@ -909,17 +950,19 @@ class Agent:
             known.heir,
             known.switchover_to,
         )
+        self.renewal_sent_at = self.clock()
         try:
             yield from self._write(record)
-        except UnansweredError:
-            self.renewal_failed_at = self.clock()
-            base = old.resource_version
-            still = [entry for entry in self.unanswered if entry[0] == base]
-            if (base, known.members) not in still:
-                still.append((base, known.members))
-            self.unanswered = still
-            raise
-        except ConflictError:
+        except ApiError as error:
+            holds = self.record is not None and self.record.holder == self.identity
+            is_news = isinstance(error, ConflictError) and not holds
+            self.renewal_failed_at = None if is_news else self.clock()
+            if isinstance(error, UnansweredError):
+                base, said = old.resource_version, replace(known, position=None)
+                still = [entry for entry in self.unanswered if entry[0] == base]
+                if (base, said) not in still:
+                    still.append((base, said))
+                self.unanswered = still
             raise
         self.renewal_failed_at = None
 
@@ -928,6 +971,7 @@ class Agent:
         if record is not None and record.holder == self.identity:
             yield from self._write(replace(record, holder="", heir=action.heir))
             self.renewed_at = self.excused_at = None
+            self.sent.clear()
 
     def _ask_to_stay(self, action: AskToStay) -> Steps[None]:
         record = self.seen_record = self.record

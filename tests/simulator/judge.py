@@ -281,6 +281,7 @@ class Judge:
             and not agent.watch_broken
             and not agent.watch_lag
             and not self.run.cluster.api.loss
+            and not self.run.cluster.api.latency
             and self.run.cluster.api.reaches(life.node.place)
         )
 
@@ -314,9 +315,13 @@ class Judge:
             return True
         if lease is None or any(life.server and life.server.could_write for life in cluster.lives):
             return False
-        branches = [each.branch.number for each in directories if each and each.branch]
-        if lease.timeline is not None and max(branches) < lease.timeline:
-            # Nobody is left who was ever on the timeline that the last primary led on.
+        branches = [
+            each.branch.number
+            for n, each in enumerate(directories)
+            if each and each.branch and (not lease.voters or self._name(n) in lease.voters)
+        ]
+        if lease.timeline is not None and max(branches, default=0) < lease.timeline:
+            # Nobody is left who may lead and was ever on the timeline that the last primary led on.
             return True
         set_name = self.run.settings.set_name
         with_data = {
@@ -327,6 +332,9 @@ class Judge:
         wanted = {f"{set_name}-{n}" for n in range(cluster.wanted)}
         there = wanted - self.run.lost_volumes
         return 0 < lease.copies <= len(set(lease.voters) - there)
+
+    def _name(self, ordinal: int) -> str:
+        return f"{self.run.settings.set_name}-{ordinal}"
 
     def _what_is_unsettled(self) -> str | None:
         cluster = self.run.cluster

@@ -37,6 +37,10 @@ class ConflictError(ApiError):
     """The object is another by now."""
 
 
+class RefusedError(ApiError):
+    """It was not done: this client may not, or not now."""
+
+
 class UnansweredError(ApiError):
     """It may or may not have been done."""
 
@@ -66,12 +70,20 @@ class ApiServer:
         """`refuse`: connections are refused; `hang`: nothing answers; empty: it works."""
         self.lands_late = False
         """Some requests that hang are carried out seconds later."""
+        self.latency: tuple[float, float] | None = None
+        """Seconds that a request takes, from and to; it is carried out after part of them."""
+        self.refuses_writes = False
+        """401, 403 or 429 for each write of the Lease."""
+        self.proofs: dict[int, object] = {}
+        """What the writer of each version of the Lease can know its own write by."""
         self.loss = 0.0
         self.stalls = 0
 
     # ── requests ──────────────────────────────────────────────────────────────────────────
 
-    def request(self, agent: "Agent", operation: Callable[[], T]) -> Steps[T]:
+    def request(
+        self, agent: "Agent", operation: Callable[[], T], *, writes: bool = False
+    ) -> Steps[T]:
         """Carry an operation out for an agent; takes a round trip or the agent's time-out."""
         world, network = self.world, self.world.network
         place, chance = agent.pod.node.place, world.chance
@@ -85,12 +97,32 @@ class ApiServer:
                 world.after(chance.uniform(0.1, 8.0), self._land, operation, [])
             yield agent.time_out()
             raise UnansweredError("no answer in time")
-        half = chance.uniform(0.002, 0.01)
         box: list[T | ConflictError] = []
+        if writes and self.refuses_writes:
+            yield 0.01
+            raise RefusedError("the API server refuses it")
+        if self.latency is not None:
+            return (yield from self._request_slowly(agent, operation, self.latency))
+        half = chance.uniform(0.002, 0.01)
         world.after(half, self._land, operation, box)
         yield 2 * half
         if not box or not network.passes(API, place) or self.outage:
             yield agent.time_out()
+            raise UnansweredError("no answer in time")
+        if isinstance(box[0], ConflictError):
+            raise box[0]
+        return box[0]
+
+    def _request_slowly(
+        self, agent: "Agent", operation: Callable[[], T], latency: tuple[float, float]
+    ) -> Steps[T]:
+        """Carry it out whether or not the agent has the patience to hear of it."""
+        box: list[T | ConflictError] = []
+        seconds, patience = self.world.chance.uniform(*latency), agent.patience()
+        self.world.after(0.6 * seconds, self._land, operation, box)
+        yield min(seconds, patience)
+        heard = self.world.network.passes(API, agent.pod.node.place) and not self.outage
+        if seconds > patience or not box or not heard:
             raise UnansweredError("no answer in time")
         if isinstance(box[0], ConflictError):
             raise box[0]
@@ -109,16 +141,19 @@ class ApiServer:
 
     # ── the Lease ─────────────────────────────────────────────────────────────────────────
 
-    def put_lease(self, record: LeaseRecord) -> LeaseRecord:
+    def put_lease(self, record: LeaseRecord, proof: object = None) -> LeaseRecord:
         """Compare-and-swap on the record's own resource version; empty: create."""
         present = self.lease.resource_version if self.lease else ""
         if present != record.resource_version:
             raise ConflictError("the Lease is another by now")
-        return self.write_lease(record)
+        return self.write_lease(record, proof)
 
-    def write_lease(self, record: LeaseRecord) -> LeaseRecord:
+    def write_lease(self, record: LeaseRecord, proof: object = None) -> LeaseRecord:
         before = self.lease
+        # Who merely edits it leaves the last renewal's time as it is.
+        proof = proof if proof is not None else self.proofs.get(self.lease_version)
         self.version += 1
+        self.proofs[self.version] = proof
         written = _with_version(record, str(self.version))
         self.lease, self.lease_version = written, self.version
         quiet = before is not None and same_but_for_time(before, written)

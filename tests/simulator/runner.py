@@ -473,6 +473,24 @@ class Run:
 
         self._end(fault, end)
 
+    def _slow_api(self, fault: Fault) -> None:
+        """Not on the whole an excuse: with all members there, a primary stays."""
+        api = self.cluster.api
+        low, high = map(float, fault.detail.split("-"))
+        self._excuse_by_the_api(fault)
+        api.latency = (low, high)
+        self._end(fault, lambda: setattr(api, "latency", None))
+
+    def _refuse_writes(self, fault: Fault) -> None:
+        api = self.cluster.api
+        self._excuse_by_the_api(fault)
+        api.refuses_writes = True
+        self._end(fault, lambda: setattr(api, "refuses_writes", False))
+
+    def _excuse_by_the_api(self, fault: Fault) -> None:
+        until = self.world.now + fault.seconds + 3 * self.settings.ttl + 20
+        self.judge.api_fault_until = max(self.judge.api_fault_until, until)
+
     def _break_watch(self, fault: Fault) -> None:
         life = self._life(fault.target)
         if life is not None and life.agent is not None:

@@ -84,8 +84,8 @@ class Schedule:
 WISHES: Final = frozenset({"switchover", "pause", "scale", "roll", "delete_pod", "edit_lease"})
 
 _NO_TARGET: Final = frozenset(
-    {"split", "api_outage", "delete_lease", "delete_all_pods", "pause", "scale", "roll", "lossy",
-     "edit_lease"}
+    {"split", "api_outage", "slow_api", "refuse_writes", "delete_lease", "delete_all_pods", "pause",
+     "scale", "roll", "lossy", "edit_lease"}
 )  # fmt: skip
 
 _KINDS: Final[dict[str, float]] = {
@@ -112,6 +112,8 @@ _KINDS: Final[dict[str, float]] = {
     "take_out": 1,
     "reboot_node": 1.5,
     "api_outage": 2,
+    "slow_api": 0.7,
+    "refuse_writes": 0.7,
     "break_watch": 1,
     "slow_watch": 1,
     "delete_lease": 0.5,
@@ -222,6 +224,7 @@ def _detail(chance: random.Random, kind: str, members: int) -> str:
     one_of = {
         "freeze_sidecar": _FREEZE_BEFORE,
         "api_outage": ("refuse", "hang", "hang, and lands late"),
+        "slow_api": ("2.1-2.8", "0.5-4.0", "0.2-1.0"),
         "cut_node": _DIRECTIONS,
         "cut_from_api": _DIRECTIONS,
         "cut_from_peers": _DIRECTIONS,
