@@ -2,15 +2,18 @@
 
 Also here, because the data directory is only known from that report: the heartbeat in it
 (design, rule 8), the settings that must stand there before PostgreSQL starts, and
-`standby.signal`.
+`standby.signal`. All of that is on a volume, which may hang, and the caller must not.
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from sidecar.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Identity
+from sidecar.patiently import WRITE_SECONDS, Patiently
 from sidecar.postgres.configuration import with_settings
 from sidecar.postgres.control_data import (
     ControlData,
@@ -27,6 +30,18 @@ _HEAD_LINES: Final = 7
 """session, done, refusal, failure, pgdata, data, rewind; then what pg_controldata printed."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look into the data directory has found."""
+
+    other_writer: str | None = None
+    write_failure: str | None = None
+    returns: int = 0
+    promoting_from: int | None = None
+    vanished: bool = False
+    standby_signal: bool = True
+
+
 class Bootstrap:
     """The bootstrap container of this pod, and the data directory that it reports."""
 
@@ -41,7 +56,14 @@ class Bootstrap:
         self._attempts = Attempts()
         self._foreign_heartbeat: tuple[str, float] | None = None
         self._beats = 0
-        self._write_failure: str | None = None
+        self.patiently = Patiently()
+        """Every look at the data volume goes through it."""
+        self._found = _Found()
+        self._silent_since: float | None = None
+        self._stranger: str | None = None
+        """The other pod whose heart was last seen to beat in the directory."""
+        self._doubted_until = float("-inf")
+        """Until when it counts as a writer after a stall, in which nobody's beat came through."""
 
     def provide_script(self) -> None:
         """Put the script where the bootstrap container starts it."""
@@ -61,12 +83,12 @@ class Bootstrap:
         report = self._report()
         if report is None:
             return BootstrapView(data=None, running=True)
-        directory = Path(report["pgdata"])
-        other = self._other_writer(directory, now)
-        if other is None:
-            self._beat(directory)
-            if report["data"] == _UNSETTLED and not (self._busy(report) or report["refusal"]):
-                self.order("settle")
+        found = self._look(report, now)
+        other = found.other_writer
+        ours = other is None and self._silent_since is None
+        unsettled = report["data"] == _UNSETTLED and not report["refusal"]
+        if ours and unsettled and not self._busy(report):
+            self.order("settle")
         control = report.control
         return BootstrapView(
             data=None if report["data"] == _UNSETTLED else DataState(report["data"]),
@@ -81,13 +103,53 @@ class Bootstrap:
             timeline=control.timeline if control else None,
             position=control.position if control else None,
             other_writer=other,
-            write_failure=self._write_failure,
+            write_failure=found.write_failure,
+            silent_since=self._silent_since,
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
+            returns=found.returns,
+            promoting_from=found.promoting_from,
+            vanished=found.vanished,
+        )
+
+    def _look(self, report: "_Report", now: float) -> _Found:
+        """Return what is in the data directory; while that does not answer, what was last found."""
+        directory = Path(report["pgdata"])
+        started = self._has_started(report)
+        stalled = self._silent_since is not None
+        try:
+            self._found = self.patiently.run(
+                lambda: self._look_into(directory, report.control, now, started, stalled)
+            )
+        except TimeoutError:
+            if self._silent_since is None:
+                self._silent_since = now
+            silence = now - self._silent_since
+            failure = f"{directory} has not answered for {silence:.0f} s"
+            return replace(self._found, write_failure=failure)
+        self._silent_since = None
+        return self._found
+
+    def _look_into(
+        self,
+        directory: Path,
+        started_on: ControlData | None,
+        now: float,
+        started: bool,
+        stalled: bool,
+    ) -> _Found:
+        """Look, and beat the heart if the directory is ours: alone, and on the volume."""
+        other = self._other_writer(directory, now, started=started, stalled=stalled)
+        # Who has started PostgreSQL there says so all the same: it is the other that has to wait.
+        beats = other is None or started
+        return _Found(
+            other_writer=other,
+            write_failure=self._beat(directory) if beats else self._found.write_failure,
             returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),
-            vanished=self._has_started(report) and _has_vanished(directory, control),
+            vanished=started and _has_vanished(directory, started_on),
+            standby_signal=(directory / "standby.signal").exists(),
         )
 
     def order(self, verb: str, conninfo: str = "", holder: str = "") -> None:
@@ -113,67 +175,75 @@ class Bootstrap:
 
     def write_settings(self, settings: dict[str, str]) -> None:
         """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf."""
-        directory = self.data_directory()
-        if directory is None:
-            return
-        path = directory / "postgresql.auto.conf"
-        present = path.read_text() if path.exists() else ""
-        _write(path, with_settings(present, settings), mode=0o600)
+
+        def write(directory: Path) -> None:
+            path = directory / "postgresql.auto.conf"
+            present = path.read_text() if path.exists() else ""
+            _write(path, with_settings(present, settings), mode=0o600)
+
+        self._change(write)
 
     def has_standby_signal(self) -> bool:
-        """Tell whether the next start is read-only; True where no start can happen yet."""
-        directory = self.data_directory()
-        return directory is None or (directory / "standby.signal").exists()
+        """Tell whether the next start is read-only, by the last look; True where no start can
+        happen yet."""
+        return self.data_directory() is None or self._found.standby_signal
 
     def put_standby_signal(self) -> None:
         """Make the next start read-only."""
-        directory = self.data_directory()
-        if directory is not None:
-            (directory / "standby.signal").touch()
+        self._change(lambda directory: (directory / "standby.signal").touch())
 
     def remove_standby_signal(self) -> None:
         """Make the next start writable."""
-        directory = self.data_directory()
-        if directory is not None:
-            (directory / "standby.signal").unlink(missing_ok=True)
+        self._change(lambda directory: (directory / "standby.signal").unlink(missing_ok=True))
 
     def mark_for_reclone(self) -> None:
         """Let the bootstrap of this pod's next life report this data as one to be cloned anew."""
-        directory = self.data_directory()
-        if directory is not None and directory.is_dir():
-            (directory / _FOR_RECLONE).touch()
+
+        def mark(directory: Path) -> None:
+            if directory.is_dir():
+                (directory / _FOR_RECLONE).touch()
+
+        self._change(mark)
 
     def note_returns(self, number: int) -> None:
         """Remember, for the next lives of this pod, how often PostgreSQL did not come up."""
-        directory = self.data_directory()
-        if directory is not None and directory.is_dir():
-            _write(directory / _RETURNS, f"{number}\n", mode=0o600)
+
+        def note(directory: Path) -> None:
+            if directory.is_dir():
+                _write(directory / _RETURNS, f"{number}\n", mode=0o600)
+
+        self._change(note)
 
     def forget_returns(self) -> None:
         """PostgreSQL has come up."""
-        directory = self.data_directory()
-        if directory is not None:
-            (directory / _RETURNS).unlink(missing_ok=True)
+        self._change(lambda directory: (directory / _RETURNS).unlink(missing_ok=True))
 
     def note_promotion(self, from_timeline: int) -> None:
         """Remember, for the next life of this pod as well, that a new timeline may be begun."""
-        directory = self.data_directory()
-        # Asked again while it is under way, PostgreSQL may tell of the new timeline already.
-        if directory is not None and not (directory / _PROMOTING).exists():
-            _write(directory / _PROMOTING, f"{from_timeline}\n", mode=0o600)
-            _sync(directory)
+
+        def note(directory: Path) -> None:
+            # Asked again while it is under way, PostgreSQL may tell of the new timeline already.
+            if not (directory / _PROMOTING).exists():
+                _write(directory / _PROMOTING, f"{from_timeline}\n", mode=0o600)
+                _sync(directory)
+
+        self._change(note)
 
     def forget_promotion(self) -> None:
         """The new timeline is on record, or there is none."""
-        directory = self.data_directory()
-        if directory is not None:
-            (directory / _PROMOTING).unlink(missing_ok=True)
+        self._change(lambda directory: (directory / _PROMOTING).unlink(missing_ok=True))
 
     def leave(self) -> None:
         """Stop the heartbeat, so that a successor need not wait for its silence."""
+        if self._foreign_heartbeat is None:
+            self._change(lambda directory: (directory / _HEARTBEAT).unlink(missing_ok=True))
+
+    def _change(self, change: Callable[[Path], None]) -> None:
+        """Change something in the data directory, where it is known. Raises OSError; what took too
+        long may still be done later, before anything that is asked for after it."""
         directory = self.data_directory()
-        if directory is not None and self._foreign_heartbeat is None:
-            (directory / _HEARTBEAT).unlink(missing_ok=True)
+        if directory is not None:
+            self.patiently.run(lambda: change(directory), WRITE_SECONDS)
 
     def _report(self) -> "_Report | None":
         """Return the report; read anew where it is another file, as bootstrap replaces it."""
@@ -205,30 +275,39 @@ class Bootstrap:
             return None
         return self._ordered[2], self._ordered[1]
 
-    def _other_writer(self, directory: Path, now: float) -> str | None:
+    def _other_writer(
+        self, directory: Path, now: float, *, started: bool, stalled: bool
+    ) -> str | None:
+        """Return whose heart beats there. Silence counts while the volume answers: in a stall no
+        beat comes through, and what has hung may come to pass after it, a beat of ours as well."""
         try:
             heartbeat = _read(directory / _HEARTBEAT)
         except OSError:
             heartbeat = ""
-        if not heartbeat or heartbeat.split()[0] == self._me.uid:
+        foreign = heartbeat if heartbeat and heartbeat.split()[0] != self._me.uid else None
+        if foreign is not None:
+            self._stranger = foreign.split()[0]
+        if stalled and self._stranger is not None and not started:
+            self._doubted_until = now + self._silence
+        if foreign is None:
             self._foreign_heartbeat = None
-            return None
-        if self._foreign_heartbeat is None or self._foreign_heartbeat[0] != heartbeat:
-            self._foreign_heartbeat = (heartbeat, now)
-        if now - self._foreign_heartbeat[1] > self._silence:
+        elif self._foreign_heartbeat is None or self._foreign_heartbeat[0] != foreign or stalled:
+            self._foreign_heartbeat = (foreign, now)
+        elif now - self._foreign_heartbeat[1] > self._silence:
             self._foreign_heartbeat = None
-            return None
-        return heartbeat.split()[0]
+        if self._foreign_heartbeat is not None:
+            return self._stranger
+        return self._stranger if now < self._doubted_until else None
 
-    def _beat(self, directory: Path) -> None:
+    def _beat(self, directory: Path) -> str | None:
+        """Beat, and return why the volume takes no writes, if it does not."""
         self._beats += 1
         try:
             _write(directory / _HEARTBEAT, f"{self._me.uid} {self._beats}\n")
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
-            self._write_failure = f"{directory} takes no writes: {error.strerror}"
-        else:
-            self._write_failure = None
+            return f"{directory} takes no writes: {error.strerror}"
+        return None
 
 
 class _Report(dict[str, str]):

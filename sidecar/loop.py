@@ -16,6 +16,7 @@ from sidecar.decide import (
 from sidecar.kube.client import ApiError
 from sidecar.observation import Observation
 from sidecar.observe import Adapters, after_acting, observe
+from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.situation import situation_of
@@ -97,6 +98,8 @@ class Loop:
             self._watchdog.trust_until(observation.now + to_fence + escalation)
         failure = self._actor.carry_out(decision.actions, _moment(observation, right))
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
+        if observation.bootstrap.silent_since is not None:
+            problem = problem or observation.bootstrap.write_failure
         self._reporter.publish(Snapshot(observation, decision, problem))
         self._teller.tell(decision, problem, observation.now)
         return observation
@@ -127,10 +130,17 @@ class Loop:
 
     def _hand_in(self, observation: Observation) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
-        directory = self._adapters.bootstrap.data_directory()
-        if directory is not None and process.processes(directory):
+        bootstrap = self._adapters.bootstrap
+        directory = bootstrap.data_directory()
+        try:
+            if directory is not None and bootstrap.patiently.run(
+                lambda: process.processes(directory), WRITE_SECONDS
+            ):
+                return
+            bootstrap.leave()
+        except OSError as error:
+            _log.warning("the data directory could not be left: %s", error)
             return
-        self._adapters.bootstrap.leave()
         try:
             # Nobody had everything, or the Lease would be another's by now: whoever comes back
             # under this name has it.

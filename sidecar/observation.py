@@ -136,6 +136,8 @@ class BootstrapView:
     """The order that it is carrying out."""
     write_failure: str | None = None
     """Why the volume takes no writes."""
+    silent_since: float | None = None
+    """Since when the data volume answers nothing at all, not even a look; None: it does."""
     refusal: str | None = None
     """A sentence: why it obeys no order until a person has changed something."""
     failure: str | None = None

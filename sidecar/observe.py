@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
@@ -11,6 +13,7 @@ from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, LeaseView, Observation, Peer, PostgresView, ServerState
+from sidecar.patiently import WRITE_SECONDS
 from sidecar.peers import Peers
 from sidecar.postgres import process
 from sidecar.postgres.divergence import ForkFinder
@@ -147,8 +150,7 @@ def _postgres(adapters: Adapters) -> PostgresView:
     """Return what the server says, and what can be seen of it without asking."""
     view = adapters.server.view()
     directory = adapters.bootstrap.data_directory()
-    pid = process.postmaster_pid(directory) if directory is not None else None
-    orphaned = pid is None and directory is not None and bool(process.orphans(directory))
+    pid, orphaned = (None, False) if directory is None else _seen(adapters, directory)
     if pid is not None and view.state is ServerState.WRITABLE:
         adapters.writers.remember(pid)
     if view.streaming:
@@ -162,6 +164,28 @@ def _postgres(adapters: Adapters) -> PostgresView:
         has_written=pid is not None and pid == adapters.writers.last(),
         standby_signal=adapters.bootstrap.has_standby_signal(),
     )
+
+
+def _seen(adapters: Adapters, directory: Path) -> tuple[int | None, bool]:
+    """Return the postmaster's pid, and whether what it has left runs without one.
+
+    The volume is looked at only where no postmaster is known, and not waited for.
+    """
+    pid = process.remembered_pid(directory)
+    if pid is not None:
+        return pid, False
+
+    def look() -> tuple[int | None, bool]:
+        pid = process.postmaster_pid(directory)
+        return pid, pid is None and bool(process.orphans(directory))
+
+    try:
+        return adapters.bootstrap.patiently.run(look)
+    except TimeoutError:
+        left = process.named_processes(directory)
+        # One that is no child is a new postmaster, whose pid stands where nobody can read it.
+        new = next((pid for pid in left if not process.is_child(pid)), None)
+        return new, new is None and bool(left)
 
 
 def _complete_peers(
@@ -178,10 +202,11 @@ def _complete_peers(
         return frozenset()
     if observation.postgres.state is not ServerState.DOWN or record.timeline is None:
         return frozenset()
-    complete = set()
+    complete, timeline = set(), record.timeline
     for peer in peers.values():
-        if peer.timeline == record.timeline and peer.position is not None:
+        if peer.timeline == timeline and peer.position is not None:
+            look = partial(has_wal_beyond, directory, timeline, peer.position)
             with contextlib.suppress(OSError):
-                if not has_wal_beyond(directory, record.timeline, peer.position):
+                if not adapters.bootstrap.patiently.run(look, WRITE_SECONDS):
                     complete.add(peer.name)
     return frozenset(complete)

@@ -1,4 +1,8 @@
-"""PostgreSQL as processes of the shared process namespace."""
+"""PostgreSQL as processes of the shared process namespace.
+
+Which of them is the postmaster is written in the data directory. It is remembered, because the
+volume may not answer when it has to be stopped: /proc always does.
+"""
 
 import contextlib
 import os
@@ -6,19 +10,45 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from sidecar.patiently import Patiently
+
 _PROC: Final = Path("/proc")
 _CHILD_TITLE: Final = b"postgres: "
 """What the command line of every child of a postmaster begins with, and of no postmaster."""
 
 
+_known: Final[dict[Path, tuple[int, bytes]]] = {}
+"""The postmaster that was last found for a directory: its pid and when it was started, by which it
+is told from a later process of that pid."""
+
+_volume: Final = Patiently()
+"""For the signals alone: what the loop looks at may hang at the same time."""
+
+
+def remembered_pid(data_directory: Path) -> int | None:
+    """Return the pid of the postmaster that was found last, if it is alive; asks /proc alone."""
+    known = _known.get(data_directory)
+    return known[0] if known is not None and _start_of(known[0]) == known[1] else None
+
+
 def postmaster_pid(data_directory: Path) -> int | None:
-    """Return the pid of the postmaster of this directory; None where none is alive."""
+    """Return the pid of the postmaster of this directory; None where none is alive.
+
+    Looks into the directory only where none is known to be alive.
+    """
+    pid = remembered_pid(data_directory)
+    if pid is not None:
+        return pid
     try:
         pid = int(_read(f"{data_directory}/postmaster.pid").splitlines()[0])
     except (OSError, ValueError, IndexError):
         return None
     # A pid left over from a crash may belong to another process by now.
-    return pid if _is_postgres(pid) else None
+    start = _start_of(pid)
+    if start is None:
+        return None
+    _known[data_directory] = (pid, start)
+    return pid
 
 
 def processes(data_directory: Path) -> tuple[int, ...]:
@@ -32,17 +62,28 @@ def processes(data_directory: Path) -> tuple[int, ...]:
         directory = data_directory.stat()
     except OSError:
         directory = None
+    others = [pid for pid in _in_folder(data_directory, directory) if pid != postmaster]
+    return tuple(others) if postmaster is None else (postmaster, *others)
+
+
+def named_processes(data_directory: Path) -> tuple[int, ...]:
+    """Return the same as far as /proc tells it without a look at the volume, the postmaster first
+    where it is known: by the path of their current directory, as it is mounted for them."""
+    postmaster = remembered_pid(data_directory)
+    others = [pid for pid in _in_folder(data_directory, None) if pid != postmaster]
+    return tuple(others) if postmaster is None else (postmaster, *others)
+
+
+def _in_folder(data_directory: Path, directory: os.stat_result | None) -> list[int]:
     owner = os.getuid() if directory is None else directory.st_uid
-    others = [
+    return [
         int(entry.name)
         for entry in os.scandir(_PROC)
         if entry.name.isdecimal()
         and _owner(entry) == owner
-        and _is_postgres(int(entry.name))
+        and _start_of(int(entry.name)) is not None
         and _works_in(int(entry.name), data_directory, directory)
-        and int(entry.name) != postmaster
     ]
-    return tuple(others) if postmaster is None else (postmaster, *others)
 
 
 def orphans(data_directory: Path) -> tuple[int, ...]:
@@ -53,45 +94,88 @@ def orphans(data_directory: Path) -> tuple[int, ...]:
     """
     if postmaster_pid(data_directory) is not None:
         return ()
-    return tuple(pid for pid in processes(data_directory) if _is_child(pid))
+    return tuple(pid for pid in processes(data_directory) if is_child(pid))
 
 
 def send(data_directory: Path, which: signal.Signals) -> None:
-    """Signal the postmaster, if there is one; SIGKILL goes to every process of the server."""
+    """Signal the postmaster, if there is one; SIGKILL goes to every process of the server.
+
+    First by what is known without the volume, which is not waited for: where it hangs, that is all.
+    Each process is tried, and then the first refusal raised, as an OSError.
+    """
+    refusals: list[OSError] = []
+    postmaster = remembered_pid(data_directory)
+    if which is signal.SIGKILL:
+        # Before the postmaster dies: after that nothing tells whose children they were.
+        children = _children(postmaster) if postmaster is not None else ()
+        for pid in (*named_processes(data_directory), *children):
+            _kill(pid, which, refusals)
+    elif postmaster is not None:
+        _kill(postmaster, which, refusals)
+    try:
+        _volume.run(lambda: _send_to_rest(data_directory, which, postmaster, refusals))
+    except TimeoutError:
+        if postmaster is None and which is not signal.SIGKILL:
+            raise
+    if refusals:
+        raise refusals[0]
+
+
+def _send_to_rest(
+    data_directory: Path, which: signal.Signals, known: int | None, refusals: list[OSError]
+) -> None:
+    """Signal whom only a look at the volume finds."""
     postmaster = postmaster_pid(data_directory)
-    if postmaster is not None:
-        _kill(postmaster, which)
+    if postmaster is not None and postmaster != known:
+        _kill(postmaster, which, refusals)
     if which is signal.SIGKILL:
         # Looked for only now: a dead postmaster starts no more of them.
         for pid in processes(data_directory):
-            _kill(pid, which)
+            _kill(pid, which, refusals)
 
 
-def _kill(pid: int, which: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
+def _kill(pid: int, which: signal.Signals, refusals: list[OSError]) -> None:
+    try:
         os.kill(pid, which)
+    except ProcessLookupError:
+        pass
+    except OSError as error:
+        refusals.append(error)
 
 
-def _is_postgres(pid: int) -> bool:
+def _children(parent: int) -> tuple[int, ...]:
+    try:
+        tasks = _read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
+    except OSError:
+        return ()
+    return tuple(int(pid) for pid in tasks.split())
+
+
+def _start_of(pid: int) -> bytes | None:
+    """Return when this process was started, if it is one of PostgreSQL's and alive; as proc(5) has
+    it, in ticks."""
     try:
         line = _read(f"{_PROC}/{pid}/stat")
     except OSError:
-        return False
+        return None
     # "pid (name) state …", see proc(5); what is dead and not yet waited for does no more harm.
     name, _, rest = line.partition(b"(")[2].rpartition(b") ")
-    return name.startswith(b"postgres") and rest[:1] not in (b"Z", b"X")
+    if not name.startswith(b"postgres") or rest[:1] in (b"Z", b"X"):
+        return None
+    return rest.split(b" ", 20)[19]
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, size: int = 4096) -> bytes:
     """Return the beginning of a small file: asked at every look, without what open() adds."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, 4096)
+        return os.read(descriptor, size)
     finally:
         os.close(descriptor)
 
 
-def _is_child(pid: int) -> bool:
+def is_child(pid: int) -> bool:
+    """Tell whether this process is a postmaster's child, by its title."""
     try:
         return (_PROC / str(pid) / "cmdline").read_bytes().startswith(_CHILD_TITLE)
     except OSError:
@@ -112,10 +196,10 @@ def _works_in(pid: int, path: Path, directory: os.stat_result | None) -> bool:
     """
     link = _PROC / str(pid) / "cwd"
     try:
-        # Through the link itself: its text is a path of the other container.
-        if directory is not None and os.path.samestat(link.stat(), directory):
+        if str(link.readlink()) in (str(path), f"{path} (deleted)"):
             return True
-        return str(link.readlink()) in (str(path), f"{path} (deleted)")
+        # Through the link itself: its text is a path of the other container.
+        return directory is not None and os.path.samestat(link.stat(), directory)
     except PermissionError:
         return True
     except OSError:

@@ -67,6 +67,15 @@ class MemberWords(ServerWords):
         """This pod was deleted."""
         return self.my_pod is not None and self.my_pod.deleting
 
+    @property
+    def may_be_displaced(self) -> bool:
+        """Another life of this pod may soon take the directory over (rule 8): the volume hangs, and
+        with it the heartbeat, and the API server does not say that this pod is there."""
+        since = self.seen.bootstrap.silent_since
+        if since is None or self.seen.now - since < self.fence_after:
+            return False
+        return self.my_pod is None or self.api_heard_ago >= self.fence_after
+
     @word
     def leaving_for(self) -> float:
         """Seconds since this pod was deleted."""

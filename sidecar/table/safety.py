@@ -45,6 +45,14 @@ SAFETY: Final = (
         Attention.WARNING,
     ),
     Row(
+        "VolumeLost",
+        lambda s: s.may_be_displaced and s.seen.postgres.alive,
+        kill,
+        "the volume does not answer, nor does the API server say that this pod is still there: "
+        "PostgreSQL is killed before another life of the pod may take the directory over",
+        Attention.WARNING,
+    ),
+    Row(
         "Orphaned",
         lambda s: s.is_orphaned,
         kill,
