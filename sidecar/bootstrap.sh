@@ -25,6 +25,7 @@
 #   .pgset-old        what the last re-clone took the place of. pg_basebackup and pg_rewind pass
 #                     over names that begin with pgsql_tmp, so no other member copies that.
 #   .pgset-reclone    written by the sidecar: only a new clone helps this data
+#   .pgset-password   written by the sidecar before each start: what a standby replicates by
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 set -eu
 export LC_ALL=C

@@ -163,6 +163,9 @@ class PostgresView:
     state: ServerState
     since: float
     """When this state was first seen."""
+    blind: bool = False
+    """It answers, but does not let the sidecar in or look: the state is by its control file, all
+    else is what was seen last, and a position a lower bound. `problem` says why."""
     alive: bool = True
     """A process of this server runs. One that shuts down refuses connections and still sends its
     last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
@@ -172,7 +175,7 @@ class PostgresView:
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
     problem: str | None = None
-    """Why there is no connection, in the server's or the driver's words."""
+    """Why there is no connection, or what an order met, in the server's or the driver's words."""
     system_identifier: str | None = None
     timeline: int | None = None
     position: int | None = None
