@@ -11,9 +11,12 @@ REPLICATION_ROLE: Final = "pgset_replication"
 
 HBA_LINES: Final = (
     f"host replication {REPLICATION_ROLE} all scram-sha-256",
-    f"host postgres {REPLICATION_ROLE} all scram-sha-256",
+    f"host all {REPLICATION_ROLE} all scram-sha-256",
 )
-"""For streaming and cloning; for pg_rewind, which reads by functions, in a database."""
+"""For streaming and cloning; for pg_rewind, which reads by functions, in a database. In any, since
+"postgres" may be dropped; in each of them the role may do what PUBLIC may."""
+FORMER_HBA_LINE: Final = f"host postgres {REPLICATION_ROLE} all scram-sha-256"
+"""The second, as earlier versions wrote it."""
 _HBA_COMMENT: Final = "# pgset: the members of this set replicate by this role"
 
 
@@ -131,7 +134,7 @@ def with_hba_lines(pg_hba: str) -> str:
 
 def without_hba_lines(pg_hba: str) -> str:
     """Return pg_hba.conf without our lines, everything else as it was."""
-    ours = (*HBA_LINES, _HBA_COMMENT)
+    ours = (*HBA_LINES, FORMER_HBA_LINE, _HBA_COMMENT)
     return "\n".join(line for line in pg_hba.split("\n") if line not in ours)
 
 

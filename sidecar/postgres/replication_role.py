@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 
 from sidecar.postgres.commands import NeedsOperatorError, setting
 from sidecar.postgres.configuration import (
+    FORMER_HBA_LINE,
     HBA_LINES,
     REPLICATION_ROLE,
     with_hba_lines,
@@ -89,6 +90,8 @@ def admit(connection: Connection) -> None:
     if wanted == present:
         return
     if not is_ours:
+        if {HBA_LINES[0], FORMER_HBA_LINE} <= set(present.split("\n")):
+            return
         raise NeedsOperatorError(
             f"pg_hba.conf is at {path}, outside of the data directory: add these lines there, "
             f"or replicas cannot connect: {'; '.join(HBA_LINES)}"

@@ -95,6 +95,7 @@ class Server:
         self._wake_read, self._wake_write = os.pipe()
         self._stopping = False
         self._prepared = False
+        self._database: str | None = None
         self._role_made_in: float | None = None
         """The leadership, by when it began, in which the replication role got its password."""
         self._checkpointed_at: float | None = None
@@ -295,6 +296,9 @@ class Server:
                 self._disconnect()
                 self._lookout.lost()
         self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
+        if (database := self._connection.info.dbname) != self._database:
+            # What the replication role may call, it may in one database.
+            self._database, self._prepared, self._role_made_in = database, False, None
         return self._lookout.look(self._connection, _ANSWER_SECONDS)
 
     def _see_from_outside(self, problem: str) -> PostgresView | None:

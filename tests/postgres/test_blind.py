@@ -77,7 +77,7 @@ def stays_writable(server: Server, seconds: float) -> PostgresView:
             standby_signal=True,
         )
         decision = decide(replace(LEADER, postgres=seen, bootstrap=RUNNING), SETTINGS)
-        assert decision.situation == "Leading"
+        assert decision.situation == "Leading", decision
         for action in decision.actions:
             assert not isinstance(action, StopPostgres | ReleaseLease | DeleteOwnPod)
         time.sleep(0.1)
@@ -140,9 +140,15 @@ def test_without_the_database_postgres_another_one_is_used(primary: Database, wa
     """Not the template for long: CREATE DATABASE copies it, and refuses where somebody is in it."""
     server = watch(primary)
     wait_for(server, ServerState.WRITABLE)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation")
+    own(primary.directory / "pg_hba.conf")
     run(primary, "DROP DATABASE postgres WITH (FORCE)", dbname="app")
     stays_writable(server, 3.0)
     wait_until(lambda: not server.view().blind, "another database")
+    wait_until(lambda: not server.view().prepared, "what it is to be prepared for anew")
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation, in this database")
     server.keep_slots(["pgset_orders_1"])
     wait_until(lambda: server.view().slots == ("pgset_orders_1",), "an order")
     run(primary, "CREATE DATABASE another", dbname="app")

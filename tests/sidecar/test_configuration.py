@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from sidecar.contract import slot_name
 from sidecar.postgres.configuration import (
+    FORMER_HBA_LINE,
     HBA_LINES,
     conninfo,
     parse_synchronous_standby_names,
@@ -18,6 +19,7 @@ from sidecar.postgres.configuration import (
     synchronous_standby_names,
     with_hba_lines,
     with_settings,
+    without_hba_lines,
 )
 from sidecar.settings import Settings
 
@@ -228,3 +230,11 @@ def test_a_line_that_is_only_commented_out_does_not_count() -> None:
 )
 def test_a_password_is_escaped_for_the_password_file(password: str, escaped: str) -> None:
     assert password_file_line(password) == f"*:*:*:pgset_replication:{escaped}"
+
+
+@given(hba_lines)
+def test_our_lines_are_taken_out_without_a_trace(kept: list[str]) -> None:
+    """The one of earlier versions, too."""
+    kept = [line for line in kept if "pgset" not in line]
+    older = f"{FORMER_HBA_LINE}\n{file_of(kept)}"
+    assert without_hba_lines(with_hba_lines(older)) == file_of(kept)
