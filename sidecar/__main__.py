@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
+
 from sidecar import contract
 from sidecar.act import Actor
 from sidecar.bootstrap import Bootstrap
@@ -57,6 +59,7 @@ def main() -> int:
     """Run until SIGTERM, which the kubelet sends when PostgreSQL has stopped."""
     hide_from_other_processes()
     configure_logging()
+    _forget_settings_of_libpq()
     environment = dict(os.environ)
     settings = Settings.from_environment(environment)
     me = Identity(environment[contract.ENV_POD_NAME], environment[contract.ENV_POD_UID])
@@ -75,6 +78,7 @@ def main() -> int:
 
     handshake = Path(contract.HANDSHAKE_DIRECTORY)
     seal = Seal.of(superuser.password, namespace, settings.set_name)
+    bootstrap = Bootstrap(handshake, me, silence=settings.ttl)
     replication = superuser.replication_password(settings.set_name)
     adapters = Adapters(
         me=me,
@@ -83,8 +87,10 @@ def main() -> int:
         client=client,
         lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
         pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
-        bootstrap=Bootstrap(handshake, me, silence=settings.ttl),
-        server=Server(superuser, clock=clock, on_change=wake),
+        bootstrap=bootstrap,
+        server=Server(
+            superuser, clock=clock, on_change=wake, data_directory=bootstrap.data_directory
+        ),
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
         promises=Promises(clock),
@@ -121,6 +127,13 @@ def main() -> int:
     )
     loop.run()
     return 0
+
+
+def _forget_settings_of_libpq() -> None:
+    """The database container's PGSSLMODE, PGHOSTADDR and the like are for its own clients."""
+    for option in psycopg.pq.Conninfo.get_defaults():
+        if option.envvar:
+            os.environ.pop(option.envvar.decode(), None)
 
 
 def _kill(adapters: Adapters) -> None:

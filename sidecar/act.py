@@ -43,6 +43,7 @@ from sidecar.postgres.configuration import (
     upstream,
 )
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.promises import PromisedError
 from sidecar.situation.patience import seconds_before_fencing
@@ -120,9 +121,8 @@ class Actor:
                 adapters.server.follow("")
             case Attach():
                 settings, me = adapters.settings, adapters.me.name
-                adapters.server.follow(
-                    primary_conninfo(settings, me, self._password, action.address)
-                )
+                self._leave_password()
+                adapters.server.follow(primary_conninfo(settings, me, action.address))
             case KeepSlots():
                 adapters.server.keep_slots([slot_name(member) for member in action.members])
             case Checkpoint():
@@ -197,6 +197,8 @@ class Actor:
         holder = lease.record.holder if lease is not None and lease.record is not None else ""
         target = upstream(adapters.settings, adapters.me.name, leader_address(adapters))
         try:
+            if self._password is None:
+                raise UpstreamError(WITHOUT_REPLICAS)
             found = identify(target, self._password)
             if found != system_identifier:
                 raise UpstreamError(
@@ -216,12 +218,16 @@ class Actor:
             standby_settings(
                 settings,
                 me.name,
-                self._password,
                 log_hints=can_rewind is False,
                 address=leader_address(self._adapters),
             )
         )
+        self._leave_password()
         self._adapters.bootstrap.order("start")
+
+    def _leave_password(self) -> None:
+        line = None if self._password is None else password_file_line(self._password)
+        self._adapters.bootstrap.keep_password(line)
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()

@@ -14,7 +14,7 @@ from typing import Final
 from sidecar.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
-from sidecar.postgres.configuration import with_settings
+from sidecar.postgres.configuration import PASSWORD_FILE, with_settings
 from sidecar.postgres.control_data import (
     ControlData,
     parse_control_data,
@@ -172,6 +172,20 @@ class Bootstrap:
     def write_password_file(self, line: str) -> None:
         """Leave the password for clone, rewind and reclone where bootstrap's libpq looks for it."""
         _write(self._handshake / "pgpass", f"{line}\n", mode=0o600)
+
+    def keep_password(self, line: str | None) -> None:
+        """Have this line, or no file at all, where a standby's libpq looks for the password."""
+
+        def keep(directory: Path) -> None:
+            path = directory / PASSWORD_FILE
+            if line is None:
+                path.unlink(missing_ok=True)
+                return
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            if not path.exists() or _read(path) != f"{line}\n":
+                _write(path, f"{line}\n", mode=0o600)
+
+        self._change(keep)
 
     def write_settings(self, settings: dict[str, str]) -> None:
         """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf."""

@@ -25,6 +25,7 @@
 #   .pgset-old        what the last re-clone took the place of. pg_basebackup and pg_rewind pass
 #                     over names that begin with pgsql_tmp, so no other member copies that.
 #   .pgset-reclone    written by the sidecar: only a new clone helps this data
+#   .pgset-password   written by the sidecar before each start: what a standby replicates by
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 #   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
 set -eu
@@ -46,6 +47,7 @@ done=0
 refusal=
 failure=
 rewind=
+database=postgres
 
 report() {
     {
@@ -236,9 +238,26 @@ as_member() {
     )
 }
 
+# The primary's database to ask in: postgres, or where that was dropped any other in which this role
+# may read files. (That right is one database's.) Template1 is only asked for their names: CREATE
+# DATABASE is refused while somebody is in there.
+find_database() {
+    names=
+    for database in postgres template1; do
+        if names=$(ask_primary "$1" "SELECT chr(39) || replace(replace(datname::text, chr(92), repeat(chr(92), 2)), chr(39), chr(92) || chr(39)) || chr(39) FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname <> 'postgres', oid LIMIT 20"); then break; fi
+    done
+    while read -r database; do
+        may=$(ask_primary "$1" "SELECT has_function_privilege('pg_read_binary_file(text)', 'execute')" < /dev/null) || true
+        if [ "$may" = t ]; then return; fi
+    done <<NAMES
+$names
+NAMES
+    database=postgres
+}
+
 ask_primary() {
     as_member psql --no-psqlrc --no-align --tuples-only --no-password --quiet \
-        --dbname="$1 dbname=postgres" --command="SET statement_timeout = '5s'" --command="$2"
+        --dbname="$1 dbname=$database" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
 # The stock entrypoint makes the data and runs the user's scripts as ever, but the server it ends
@@ -266,6 +285,7 @@ final_server_is_ready() {
 }
 
 copy_primary() {
+    find_database "$1"
     has_no_tablespaces "$1" && clear_staging &&
         as_member pg_basebackup --pgdata="$staging" --dbname="$1" \
             --wal-method=stream --checkpoint=fast --no-password || return 1
@@ -347,7 +367,7 @@ has_replayed_all() {
 
 run_pg_rewind() {
     as_member pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
-        --source-server="$2 dbname=postgres" ${3:+"$3"}
+        --source-server="$2 dbname=$database" ${3:+"$3"}
 }
 
 # What can fail fails in the dry run, with the data where it was.
@@ -368,6 +388,7 @@ rewind() {
         failure="this data cannot be rewound, only cloned anew"
         return 1
     fi
+    find_database "$primary"
     has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
         is_rewindable "$@" || return 1
     rm -rf "$staging" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&

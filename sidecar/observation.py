@@ -191,6 +191,9 @@ class PostgresView:
     state: ServerState
     since: float
     """When this state was first seen."""
+    blind: bool = False
+    """It answers, but does not let the sidecar in or look: the state is by its control file, all
+    else is what was seen last, and a position a lower bound. `problem` says why."""
     alive: bool = True
     """A process of this server runs. One that shuts down refuses connections and still sends its
     last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
@@ -203,7 +206,7 @@ class PostgresView:
     """Only where the server answers nobody yet, since it is still in its recovery: when that was
     last seen to make progress."""
     problem: str | None = None
-    """Why there is no connection, in the server's or the driver's words."""
+    """Why there is no connection, or what an order met, in the server's or the driver's words."""
     system_identifier: str | None = None
     timeline: int | None = None
     position: int | None = None

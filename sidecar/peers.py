@@ -190,7 +190,8 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "writable": postgres.state is ServerState.WRITABLE,
         "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
         "timeline": postgres.timeline or bootstrap.timeline,
-        "position": postgres.position or bootstrap.position,
+        # A lower bound must not pass for all that a member has.
+        "position": None if postgres.blind else postgres.position or bootstrap.position,
         # A server that does not run receives nothing either.
         "detached": postgres.detached or not postgres.alive,
         "oldest_wal": postgres.oldest_wal,

@@ -32,6 +32,7 @@ class Background:
         self._on_done = on_done
         self._lock = threading.Lock()
         self._waiting: dict[object, tuple[Key, Callable[[Connection], None]]] = {}
+        self._otherwise: dict[object, Callable[[], None]] = {}
         self._current: Key | None = None
         self._working = False
         self._problems: dict[object, str] = {}
@@ -40,11 +41,18 @@ class Background:
         self._carried_out: set[object] = set()
         """The names of those that have ended well, with no other of their name after them."""
 
-    def order(self, key: Key, command: Callable[[Connection], None]) -> None:
-        """Let it be carried out soon."""
+    def order(
+        self,
+        key: Key,
+        command: Callable[[Connection], None],
+        otherwise: Callable[[], None] | None = None,
+    ) -> None:
+        """Let it be carried out soon; `otherwise` where PostgreSQL takes no such order from us."""
         with self._lock:
             self._unseen[key[0]] = key
             self._carried_out.discard(key[0])
+            if otherwise is not None:
+                self._otherwise[key[0]] = otherwise
             if key != self._current:
                 self._waiting[key[0]] = (key, command)
             else:
@@ -100,6 +108,12 @@ class Background:
             except (psycopg.Error, OSError) as error:
                 problem = f"PostgreSQL did not carry out {key[0]}: {str(error).strip()}"
                 _close(connection)
+                if (otherwise := self._otherwise.get(key[0])) is not None:
+                    problem = _attempt(otherwise, problem)
+            except Exception as error:
+                # No order may end the thread, for all others as well.
+                problem = f"the sidecar could not carry out {key[0]}: {error!r}"
+                _close(connection)
             self._note(key, problem)
             self._on_done()
         _close(connection)
@@ -124,6 +138,14 @@ class Background:
             self._current = None
         if problem is not None and problem != known:
             _log.warning(problem)
+
+
+def _attempt(otherwise: Callable[[], None], problem: str) -> str:
+    try:
+        otherwise()
+    except OSError as error:
+        return f"{problem}; {error}"
+    return problem
 
 
 def _close(connection: Connection | None) -> None:

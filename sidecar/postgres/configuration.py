@@ -11,9 +11,12 @@ REPLICATION_ROLE: Final = "pgset_replication"
 
 HBA_LINES: Final = (
     f"host replication {REPLICATION_ROLE} all scram-sha-256",
-    f"host postgres {REPLICATION_ROLE} all scram-sha-256",
+    f"host all {REPLICATION_ROLE} all scram-sha-256",
 )
-"""For streaming and cloning; for pg_rewind, which reads by functions, in a database."""
+"""For streaming and cloning; for pg_rewind, which reads by functions, in a database. In any, since
+"postgres" may be dropped; in each of them the role may do what PUBLIC may."""
+FORMER_HBA_LINE: Final = f"host postgres {REPLICATION_ROLE} all scram-sha-256"
+"""The second, as earlier versions wrote it."""
 _HBA_COMMENT: Final = "# pgset: the members of this set replicate by this role"
 
 
@@ -24,15 +27,22 @@ MIN_WAL_KEEP_MB: Final = 128
 written since, and pg_rewind the segment before the divergence (with 0 it failed when tried)."""
 
 
-def primary_conninfo(
-    settings: Settings, member: str, password: str, address: str | None = None
-) -> str:
+PASSWORD_FILE: Final = ".pgset-password/pgsql_tmp.replication"  # noqa: S105 - a path
+"""A standby's, in the data directory, which is its current directory. pg_basebackup and pg_rewind
+pass over names that begin with pgsql_tmp, and bootstrap removes .pgset-* from copies."""
+
+
+def primary_conninfo(settings: Settings, member: str, address: str | None = None) -> str:
     """Return the conninfo by which a member follows the primary at that address.
+
+    The password is in a file: a reload logs the conninfo, and who may monitor can read it.
 
     A dead primary must be noticed by the standby, not only by TCP's two hours: keepalives end a
     silent connection after about 5 s.
     """
-    return conninfo(upstream(settings, member, address) | {"password": password})
+    # The empty password is none, and keeps a PGPASSWORD of the container's from being used.
+    secret = {"password": "", "passfile": PASSWORD_FILE}
+    return conninfo(upstream(settings, member, address) | secret)
 
 
 def upstream(settings: Settings, member: str, address: str | None = None) -> dict[str, str]:
@@ -61,7 +71,6 @@ def conninfo(parameters: dict[str, str]) -> str:
 def standby_settings(
     settings: Settings,
     member: str,
-    password: str,
     *,
     log_hints: bool,
     address: str | None = None,
@@ -71,7 +80,7 @@ def standby_settings(
     `log_hints`: the data has no checksums. wal_log_hints then makes it one that can be rewound.
     """
     needed = {
-        "primary_conninfo": primary_conninfo(settings, member, password, address),
+        "primary_conninfo": primary_conninfo(settings, member, address),
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
         "hot_standby": "on",
@@ -121,6 +130,12 @@ def with_hba_lines(pg_hba: str) -> str:
     if not missing:
         return pg_hba
     return "\n".join([_HBA_COMMENT, *missing, pg_hba])
+
+
+def without_hba_lines(pg_hba: str) -> str:
+    """Return pg_hba.conf without our lines, everything else as it was."""
+    ours = (*HBA_LINES, FORMER_HBA_LINE, _HBA_COMMENT)
+    return "\n".join(line for line in pg_hba.split("\n") if line not in ours)
 
 
 def password_file_line(password: str) -> str:

@@ -1,5 +1,7 @@
 """Connections to this pod's PostgreSQL that never wait for longer than they were told to."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -23,6 +25,9 @@ PINNED_PATH: Final = "-c search_path=pg_catalog,pg_temp"
 """Of every connection of ours: no function, operator or table of a user's is ever ours to call,
 however well its argument types fit, and whatever a role or a database is set to. (A temporary
 schema is searched first where it is not named.)"""
+
+_HAS_LOGIN_TRIGGERS: Final = 17
+"""The major version from which on a login may start a trigger; before, nobody knows the setting."""
 
 _Result = TypeVar("_Result")
 
@@ -54,14 +59,26 @@ class Address:
     """Where this pod's PostgreSQL is found, and as whom."""
 
     def __init__(
-        self, credentials: Credentials, host: str = "127.0.0.1", port: int = POSTGRES_PORT
+        self,
+        credentials: Credentials,
+        host: str = "127.0.0.1",
+        port: int = POSTGRES_PORT,
+        *,
+        major_version: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`major_version`: the server's, as far as it is known without a connection."""
+        self._major_version = major_version
+        self.user = credentials.user
+        self._usual_databases = tuple(
+            dict.fromkeys(filter(None, ("postgres", credentials.database, credentials.user)))
+        )
+        self._database = self._usual_databases[0]
+        """The one that let us in last."""
         self._parameters: dict[str, Any] = {
             "host": host,
             "port": port,
             "user": credentials.user,
             "password": credentials.password,
-            "dbname": "postgres",
             # In a database of encoding SQL_ASCII text would come as bytes.
             "client_encoding": "utf8",
             "connect_timeout": CONNECT_SECONDS,
@@ -75,14 +92,52 @@ class Address:
     ) -> Connection:
         """Return a new connection in autocommit; `seconds` limits each answer on it.
 
-        Raises psycopg.Error.
+        Where the usual databases are gone, it is one to any other. Raises psycopg.Error.
         """
+        first: psycopg.Error | None = None
+        for name in self._databases():
+            try:
+                connection = self._connect_to(name, seconds)
+            except psycopg.errors.ConnectionTimeout:
+                raise
+            except psycopg.Error as error:
+                # By libpq, a refused connection does not tell the error's code.
+                first = first or error
+                if not self.answers():
+                    break
+            else:
+                self._database = name
+                return connection
+        assert first is not None  # noqa: S101 - there is at least one database to try
+        raise first
+
+    def _databases(self) -> Iterator[str]:
+        """Yield the names to try, the one that worked last first."""
+        tried = list(dict.fromkeys((self._database, *self._usual_databases)))
+        yield from tried
+        yield from (name for name in self._other_databases() if name not in tried)
+
+    def _other_databases(self) -> tuple[str, ...]:
+        """Ask in template1: not for long, as CREATE DATABASE copies it and waits for nobody."""
+        with (
+            contextlib.suppress(psycopg.Error),
+            self._connect_to("template1", _WAIT_SECONDS) as connection,
+        ):
+            rows = connection.execute(
+                "SELECT datname FROM pg_catalog.pg_database "
+                "WHERE datallowconn AND NOT datistemplate ORDER BY oid LIMIT 3"
+            )
+            return tuple(row["datname"] for row in rows)
+        return ()
+
+    def _connect_to(self, database: str, seconds: float | None) -> Connection:
         statement_seconds = 0 if seconds is None else _STATEMENT_SECONDS
         connection = Connection.connect(
             **self._parameters,
+            dbname=database,
             application_name="pgset-sidecar",
             # Nothing of ours may wait for a replica.
-            options=f"{PINNED_PATH} -c statement_timeout={statement_seconds}s "
+            options=f"{self._options()} -c statement_timeout={statement_seconds}s "
             "-c synchronous_commit=local",
             autocommit=True,
             row_factory=dict_row,
@@ -92,7 +147,7 @@ class Address:
 
     def connect_plainly(self, seconds: float, options: str) -> psycopg.pq.abc.PGconn:
         """Return a connection to be used by `plain.ask`. Raises as `plain.connect` does."""
-        options = f"{PINNED_PATH} {options}"
+        options = f"{self._options()} {options}"
         return plain.connect(
             self._conninfo(application_name="pgset-probe", options=options), seconds
         )
@@ -101,5 +156,13 @@ class Address:
         """Tell whether the server at least says why it lets nobody in (it may do: starting)."""
         return psycopg.pq.PGconn.ping(self._conninfo()) == psycopg.pq.Ping.OK
 
+    def _options(self) -> str:
+        """Return what holds for every connection of ours."""
+        if (self._major_version() or 0) < _HAS_LOGIN_TRIGGERS:
+            return PINNED_PATH
+        # One that raises would lock us out, and none is to run with our rights.
+        return f"{PINNED_PATH} -c event_triggers=off"
+
     def _conninfo(self, **more: str) -> bytes:
-        return psycopg.conninfo.make_conninfo("", **self._parameters, **more).encode()
+        parameters = self._parameters | {"dbname": self._database} | more
+        return psycopg.conninfo.make_conninfo("", **parameters).encode()

@@ -1,8 +1,23 @@
 """What a data directory's control file tells: by `pg_controldata` (in the C locale), for a server
 that is stopped, or by its first bytes."""
 
+import os
+import re
+import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sidecar.observation import ServerState
+
+_HEAD: Final = struct.Struct("=QIIi4xqQQI")
+"""ControlFileData's first members, the same in PostgreSQL 11 to 18: system_identifier,
+pg_control_version, catalog_version_no, state, time, checkPoint, and of checkPointCopy: redo,
+ThisTimeLineID."""
+_STATES: Final = {5: ServerState.RECOVERY, 6: ServerState.WRITABLE}
+"""DBState: DB_IN_ARCHIVE_RECOVERY, DB_IN_PRODUCTION. In no other a server lets anybody in."""
+_WAL_NAME: Final = re.compile(r"([0-9A-F]{8})[0-9A-F]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,44 @@ def parse_system_identifier(control_file: bytes) -> str | None:
     it is too short. (A uint64, the first member of PostgreSQL's ControlFileData.)"""
     first = control_file[:8]
     return str(int.from_bytes(first, sys.byteorder)) if len(first) == 8 else None  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """What the files of a server that lets nobody look tell of it."""
+
+    state: ServerState
+    system_identifier: str
+    timeline: int
+    position: int
+    """Where its last checkpoint was, in bytes: a lower bound."""
+
+
+def read_running_server(data_directory: Path) -> RunningServer | None:
+    """Return what the control file and the names of the WAL files tell of a server that answers.
+
+    None where it is not one that lets clients in. Raises OSError.
+    """
+    with (data_directory / "global/pg_control").open("rb") as file:
+        head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    identifier, _, _, code, _, checkpoint, _, timeline = _HEAD.unpack(head)
+    state = _STATES.get(code)
+    if state is None:
+        return None
+    # A timeline that was just begun is in the control file only after its first checkpoint.
+    names = (_WAL_NAME.fullmatch(entry.name) for entry in os.scandir(data_directory / "pg_wal"))
+    timelines = [int(match[1], 16) for match in names if match]
+    return RunningServer(state, str(identifier), max([timeline, *timelines]), checkpoint)
+
+
+def read_major_version(data_directory: Path) -> int | None:
+    """Return the major version that the data is of; None where that can't be told."""
+    try:
+        return int((data_directory / "PG_VERSION").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def parse_lsn(text: str) -> int:

@@ -15,9 +15,16 @@ class Credentials:
 
     user: str
     password: str
+    database: str = ""
+    """The one that the image makes for the application; empty: named as the user."""
 
-    def replication_password(self, set_name: str) -> str:
-        """Return the same secret on every member, without storing one anywhere."""
+    def replication_password(self, set_name: str) -> str | None:
+        """Return the same secret on every member, without storing one anywhere.
+
+        None where there is no password to make one from: anybody could compute that.
+        """
+        if not self.password:
+            return None
         key = self.password.encode()
         return hmac.new(key, f"pgset replication {set_name}".encode(), hashlib.sha256).hexdigest()
 
@@ -30,6 +37,7 @@ def from_environment(environment: Mapping[str, str]) -> Credentials:
     return Credentials(
         user=_value(environment, "POSTGRES_USER") or _DEFAULT_USER,
         password=_value(environment, "POSTGRES_PASSWORD"),
+        database=_value(environment, "POSTGRES_DB"),
     )
 
 

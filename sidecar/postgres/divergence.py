@@ -19,12 +19,15 @@ class ForkFinder:
     def __init__(
         self,
         parameters: dict[str, str],
-        password: str,
+        password: str | None,
         *,
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`parameters`: libpq's for a primary. `on_change` is called with each new answer."""
+        """`parameters`: libpq's for a primary; without a password it is never asked.
+
+        `on_change` is called with each new answer.
+        """
         self._parameters = parameters
         self._password = password
         self._clock = clock
@@ -46,24 +49,24 @@ class ForkFinder:
         found = self._found
         if found is not None and (found[0], found[1].timeline) == (primarys, mine):
             return found[1]
-        if address is not None:
-            self._ask(mine, primarys, address)
+        if address is not None and self._password is not None:
+            self._ask(mine, primarys, address, self._password)
         return None
 
-    def _ask(self, mine: int, primarys: int, address: str) -> None:
+    def _ask(self, mine: int, primarys: int, address: str, password: str) -> None:
         busy = self._thread is not None and self._thread.is_alive()
         if busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
         self._thread = threading.Thread(
-            target=self._look, args=(mine, primarys, address), name="fork", daemon=True
+            target=self._look, args=(mine, primarys, address, password), name="fork", daemon=True
         )
         self._thread.start()
 
-    def _look(self, mine: int, primarys: int, address: str) -> None:
+    def _look(self, mine: int, primarys: int, address: str, password: str) -> None:
         parameters = self._parameters | {"host": address}
         try:
-            position = fork_point(history(parameters, self._password, primarys), mine)
+            position = fork_point(history(parameters, password, primarys), mine)
         except UpstreamError:
             # A primary that does not answer, or one that does not know its successor's timeline.
             return

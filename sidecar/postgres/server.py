@@ -9,30 +9,25 @@ import math
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 import psycopg
-from psycopg import sql
-from psycopg.rows import DictRow
 
 from sidecar.contract import POSTGRES_PORT
 from sidecar.observation import PostgresView, ServerState
-from sidecar.postgres import commands
+from sidecar.postgres import commands, replication_role
 from sidecar.postgres.background import Background, Key
 from sidecar.postgres.commands import NeedsOperatorError
-from sidecar.postgres.commands import setting as _setting
-from sidecar.postgres.configuration import (
-    HBA_LINES,
-    REPLICATION_ROLE,
-    with_hba_lines,
-)
 from sidecar.postgres.connection import Address, Connection
+from sidecar.postgres.control_data import read_major_version, read_running_server
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.look import Lookout
+from sidecar.postgres.plain import NoAnswerError
 from sidecar.postgres.probe import WriteProbe
+from sidecar.postgres.signals import Signals
 from sidecar.situation.patience import SILENCE
 
 _POLL_SECONDS: Final = 1.0
@@ -56,6 +51,13 @@ _SET_SYNCHRONOUS: Final = "set-synchronous"
 _FOLLOW: Final = "follow"
 """Names of orders that count as given from the moment they are, and as done when that shows."""
 
+BLIND: Final = (
+    "PostgreSQL answers, but does not let the sidecar look: {problem}. It goes on as it is, but "
+    "nothing can be changed in it, such as replication slots and whom commits wait for. Give the "
+    "role {user} LOGIN, SUPERUSER and the password of this pod's environment, or let a "
+    "connection become free; then this mends itself"
+)
+
 
 class Server:
     """This pod's PostgreSQL, reached over loopback as the superuser."""
@@ -66,11 +68,17 @@ class Server:
         *,
         clock: Callable[[], float],
         on_change: Callable[[], None],
+        data_directory: Callable[[], Path | None] = lambda: None,
         host: str = "127.0.0.1",
         port: int = POSTGRES_PORT,
     ) -> None:
-        """`clock`: monotonic seconds. `on_change`: called by the thread when something changes."""
-        self._address = Address(credentials, host, port)
+        """`clock`: monotonic seconds. `on_change`: called by the thread when something changes.
+
+        `data_directory`: tells of a server that answers and lets us not look; None: unknown.
+        """
+        self._data_directory = data_directory
+        self._address = Address(credentials, host, port, major_version=self._major_version)
+        self._signals = Signals(data_directory, self._address.answers, clock)
         self._clock = clock
         self._on_change = on_change
         self._connection: Connection | None = None
@@ -91,6 +99,9 @@ class Server:
         self._wake_read, self._wake_write = os.pipe()
         self._stopping = False
         self._prepared = False
+        self._database: str | None = None
+        self._role_made_in: float | None = None
+        """The leadership, by when it began, in which the replication role got its password."""
         self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
         self._wal_grows = False
@@ -161,20 +172,52 @@ class Server:
                     # Asked for again, it may be done by now.
                     connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
 
-        self._orders.order(("promote", *slots), promote)
+        def signal() -> None:
+            self._promoting_until = self._clock() + _PROMOTING_SECONDS
+            self._signals.promote(deadline, wait_seconds=_PROMOTING_SECONDS)
 
-    def prepare(self, replication_password: str) -> None:
-        """Make the replication role, its pg_hba line and what replicas need, on the primary."""
+        self._orders.order(("promote", *slots), promote, signal)
+
+    def prepare(self, replication_password: str | None) -> None:
+        """Make the replication role, its pg_hba line and what replicas need, on the primary.
+
+        None: there is no password to give. Then nobody gets in by that role, which `problem` tells.
+        """
         since = self._view.since
 
         def prepare(connection: Connection) -> None:
-            _make_replication_role(connection, replication_password)
-            _admit_replication(connection)
-            commands.keep_wal(connection)
-            connection.execute("SELECT pg_reload_conf()")
-            self._prepared = self._view.since == since
+            problems = []
+            first = self._role_made_in != since
+            for step in self._preparations(replication_password, since):
+                try:
+                    step(connection)
+                except NeedsOperatorError as error:
+                    problems.append(str(error))
+            if first or not problems:
+                connection.execute("SELECT pg_catalog.pg_reload_conf()")
+            # Another password, or one at all, comes with another life of this pod.
+            self._prepared = self._view.since == since and (
+                not problems or replication_password is None
+            )
+            if problems:
+                raise NeedsOperatorError("; ".join(problems))
 
-        self._orders.order(("prepare",), prepare)
+        self._orders.order(("prepare", replication_password), prepare)
+
+    def _preparations(
+        self, password: str | None, since: float
+    ) -> Iterator[Callable[[Connection], None]]:
+        """Yield what is to be done; one that fails keeps none of the others from it."""
+        if password is None:
+            self._role_made_in = None
+            yield from (replication_role.refuse, replication_role.take_back, _need_password)
+        else:
+            # Asked again while something is left to the operator, it writes nothing again.
+            if self._role_made_in != since:
+                yield lambda connection: replication_role.make(connection, password)
+                self._role_made_in = since
+            yield replication_role.admit
+        yield commands.keep_wal
 
     def set_synchronous(self, members: Sequence[str], number: int) -> None:
         """Let each commit wait for `number` of these members; `waits_from` shows when it does."""
@@ -212,7 +255,14 @@ class Server:
     def _wake(self) -> None:
         os.write(self._wake_write, b".")
 
+    def _major_version(self) -> int | None:
+        directory = self._data_directory()
+        return read_major_version(directory) if directory is not None else None
+
     def _run(self) -> None:
+        # Left over from a sidecar that was ended meanwhile, it would promote a later server.
+        with contextlib.suppress(OSError):
+            self._signals.withdraw()
         while not self._stopping:
             with self._looks:
                 self._begun += 1
@@ -242,13 +292,14 @@ class Server:
         carried_out = self._orders.carried_out()
         self._orders_were_seen = False
         try:
-            if self._connection is None:
-                self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
-            state, fields = self._lookout.look(self._connection, _ANSWER_SECONDS)
+            state, fields = self._ask()
         except psycopg.Error as error:
             self._disconnect()
             self._lookout.lost()
-            return self._seen(ServerState.DOWN, problem=str(error).strip())
+            problem = str(error).strip()
+            no_answer = isinstance(error, NoAnswerError | psycopg.errors.ConnectionTimeout)
+            blind = None if no_answer else self._see_from_outside(problem)
+            return blind or self._seen(ServerState.DOWN, problem=problem)
         if state is ServerState.WRITABLE and self._last_answering_state is ServerState.RECOVERY:
             # pg_rewind takes a primary's timeline from its control file, up to PostgreSQL 15,
             # and that shows the new one only after a checkpoint.
@@ -263,13 +314,63 @@ class Server:
                     fields["waits_from"] = fields["ordered"] = None
         return self._seen(state, **fields)
 
+    def _ask(self) -> tuple[ServerState, dict[str, Any]]:
+        if self._connection is not None:
+            try:
+                return self._lookout.look(self._connection, _ANSWER_SECONDS)
+            except NoAnswerError:
+                raise
+            except psycopg.Error:
+                # It may be the connection alone that has ended.
+                self._disconnect()
+                self._lookout.lost()
+        self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
+        if (database := self._connection.info.dbname) != self._database:
+            # What the replication role may call, it may in one database.
+            self._database, self._prepared, self._role_made_in = database, False, None
+        return self._lookout.look(self._connection, _ANSWER_SECONDS)
+
+    def _see_from_outside(self, problem: str) -> PostgresView | None:
+        """Return what can be said of a server that answers, but not to us; None: it does not.
+
+        Who is alive, and serves others, is not to be stopped for that.
+        """
+        directory = self._data_directory()
+        if directory is None or not self._address.answers():
+            return None
+        try:
+            found = read_running_server(directory)
+        except OSError:
+            return None
+        if found is None:
+            return None
+        before = self._view
+        same = before.state is found.state and before.system_identifier == found.system_identifier
+        told = before if same else PostgresView(found.state, since=0.0)
+        fields = {
+            field: getattr(told, field)
+            for field in (
+                *("followers", "followers_heard_at", "waits_for", "waits_for_number"),
+                *("slots", "oldest_wal", "upstream"),
+            )
+        }
+        return self._seen(
+            found.state,
+            problem=BLIND.format(problem=problem, user=self._address.user),
+            blind=True,
+            system_identifier=found.system_identifier,
+            timeline=max(found.timeline, told.timeline or 0),
+            position=max(found.position, told.position or 0),
+            **fields,
+        )
+
     def _seen(self, state: ServerState, problem: str | None = None, **fields: Any) -> PostgresView:
         before = self.view()
         same = state is before.state
         if not same:
             self._prepared = False
             self._orders.forget_problems()
-        answers = state is not ServerState.DOWN
+        answers = state is not ServerState.DOWN and problem is None
         return PostgresView(
             state,
             since=before.since if same else self._clock(),
@@ -299,7 +400,10 @@ class Server:
         now = self._clock()
         if self._view.state is ServerState.DOWN:
             return _POLL_SECONDS_DOWN
-        if self._view.state is ServerState.RECOVERY and now < self._promoting_until:
+        promoting = self._view.state is ServerState.RECOVERY and now < self._promoting_until
+        if self._view.blind:
+            return _POLL_SECONDS_BUSY if promoting else _POLL_SECONDS
+        if promoting:
             return _POLL_SECONDS_PROMOTING
         heard_at = self._view.followers_heard_at
         if self._view.followers and heard_at is not None:
@@ -341,40 +445,5 @@ def _news(view: PostgresView) -> PostgresView:
     )
 
 
-def _make_replication_role(connection: psycopg.Connection[DictRow], password: str) -> None:
-    """Create the role or give it the set's present password; only the verifier travels."""
-    role = sql.Identifier(REPLICATION_ROLE)
-    verifier = connection.pgconn.encrypt_password(
-        password.encode(), REPLICATION_ROLE.encode(), b"scram-sha-256"
-    ).decode()
-    exists = connection.execute(
-        "SELECT 1 FROM pg_roles WHERE rolname = %s", [REPLICATION_ROLE]
-    ).fetchone()
-    verb = sql.SQL("ALTER" if exists else "CREATE")
-    connection.execute(
-        sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {}").format(verb, role, verifier)
-    )
-    # What pg_rewind reads the primary by, according to its documentation.
-    connection.execute(
-        sql.SQL(
-            "GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), "
-            "pg_stat_file(text, boolean), pg_read_binary_file(text), "
-            "pg_read_binary_file(text, bigint, bigint, boolean) TO {}"
-        ).format(role)
-    )
-
-
-def _admit_replication(connection: psycopg.Connection[DictRow]) -> None:
-    path = Path(_setting(connection, "hba_file"))
-    if not path.is_relative_to(_setting(connection, "data_directory")):
-        raise NeedsOperatorError(
-            f"pg_hba.conf is at {path}, outside of the data directory: add these lines there, "
-            f"or replicas cannot connect: {'; '.join(HBA_LINES)}"
-        )
-    present = path.read_text()
-    wanted = with_hba_lines(present)
-    if wanted != present:
-        new = path.with_name("pg_hba.conf.pgset-new")
-        new.write_text(wanted)
-        new.chmod(0o600)
-        new.replace(path)
+def _need_password(_: Connection) -> None:
+    raise NeedsOperatorError(replication_role.WITHOUT_REPLICAS)

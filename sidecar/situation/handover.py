@@ -180,6 +180,8 @@ class HandOverWords(ElectionWords):
         """What speaks against handing over to the candidate, as half a sentence."""
         if self.candidate is None:
             return None
+        if self.is_blind:
+            return "PostgreSQL here does not let the sidecar look or change anything"
         return next(self._reasons_against(self.candidate), None)
 
     def _reasons_against(self, name: str) -> Iterator[str]:

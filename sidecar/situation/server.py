@@ -27,6 +27,8 @@ class ServerWords(LeaseWords):
     """PostgreSQL answers, read-only."""
     is_down: bool
     """PostgreSQL does not answer."""
+    is_blind: bool
+    """PostgreSQL answers, but lets the sidecar not look."""
     may_write: bool
     """PostgreSQL accepts writes, or may at any moment.
 
@@ -41,6 +43,7 @@ class ServerWords(LeaseWords):
         self.is_writable = postgres.state is ServerState.WRITABLE
         self.is_in_recovery = postgres.state is ServerState.RECOVERY
         self.is_down = postgres.state is ServerState.DOWN
+        self.is_blind = postgres.blind
         self.may_write = self.is_writable or (postgres.alive and postgres.has_written)
 
     @property
@@ -204,7 +207,12 @@ class ServerWords(LeaseWords):
     def has_diverged(self) -> bool:
         """It has WAL of its timeline that the primary's history does not have."""
         fork = self.seen.fork
-        return fork is not None and fork.timeline == self.timeline and self.position > fork.position
+        return (
+            fork is not None
+            and not self.is_blind
+            and fork.timeline == self.timeline
+            and self.position > fork.position
+        )
 
     @property
     def was_rewound_in_vain(self) -> bool:
@@ -216,6 +224,8 @@ class ServerWords(LeaseWords):
         """A standby that does not stream, and had time to find its way."""
         return (
             self.is_in_recovery
+            # Of one that lets us not look nobody knows whether it streams.
+            and not self.is_blind
             and not self.seen.postgres.streaming
             and self.in_this_state_for > REATTACH_PATIENCE
         )

@@ -53,6 +53,8 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
     if s.is_writable:
         timeline = max(record.timeline or 0, s.timeline or 0) or None
         position = s.seen.postgres.position
+        if s.is_blind:
+            position = max(record.position or 0, position or 0)
     if s.is_writable or (s.is_in_recovery and s.holds_lease):
         promise = s.promise_to_record
         voters, copies = tuple(sorted(promise.voters)), promise.copies

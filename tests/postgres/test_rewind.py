@@ -227,6 +227,35 @@ def test_a_diverged_primary_is_rewound_and_streams(
     assert not [path for path in members.old.directory.glob(".pgset-*") if path.is_dir()]
 
 
+def test_a_rewind_and_a_clone_need_no_database_of_a_certain_name(members: Set) -> None:
+    """A primary may have dropped "postgres", and the next one may be called anything."""
+    sql(members.old, """CREATE DATABASE "it's \\ here" """)
+    wait_until(lambda: caught_up(members.new, members.old), "replay")
+    members.new.stop()
+    write(members.old, "lost")
+    members.old.stop()
+    members.promote()
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=members.new.port,
+        user="postgres",
+        password="secret",
+        dbname="it's \\ here",
+        autocommit=True,
+    ) as connection:
+        connection.execute("DROP DATABASE postgres WITH (FORCE)")
+    prepare(members.new)
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True), members.pod.host.log()[-3000:]
+    again = Pod(members.pod.host, name="third")
+    again.boot()
+    again.wait_for(lambda view: view.data is not None)
+    again.sidecar.write_password_file(password_file_line("derived"))
+    own(again.handshake / "pgpass")
+    assert again.obey("clone", members.target).failure is None
+
+
 @pytest.mark.parametrize("end", [crash, stop, restart_read_only_and_crash])
 def test_a_primary_that_did_not_diverge_keeps_everything(
     members: Set, end: Callable[[Database], None]

@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from sidecar.contract import slot_name
 from sidecar.postgres.configuration import (
+    FORMER_HBA_LINE,
     HBA_LINES,
     conninfo,
     parse_synchronous_standby_names,
@@ -18,6 +19,7 @@ from sidecar.postgres.configuration import (
     synchronous_standby_names,
     with_hba_lines,
     with_settings,
+    without_hba_lines,
 )
 from sidecar.settings import Settings
 
@@ -111,21 +113,22 @@ def test_libpq_reads_each_parameter_as_it_was_given(given: dict[str, str]) -> No
 
 def test_a_member_follows_the_primarys_service_under_its_own_name() -> None:
     """The primary tells its followers apart by application_name."""
-    parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1", "it's secret"))
-    names = ("host", "port", "user", "application_name", "password")
+    parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1"))
+    names = ("host", "port", "user", "application_name", "password", "passfile")
     told = {name: parameters[name] for name in names}
     assert told == {
         "host": "orders-primary",
         "port": "5432",
         "user": "pgset_replication",
         "application_name": "orders-1",
-        "password": "it's secret",
+        "password": "",
+        "passfile": ".pgset-password/pgsql_tmp.replication",
     }
 
 
 def test_a_silent_primary_is_given_up_after_five_seconds() -> None:
     """Idle 2 s, then three questions a second apart."""
-    parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1", "secret"))
+    parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1"))
     idle, interval, count = (
         int(str(parameters[f"keepalives_{name}"])) for name in ("idle", "interval", "count")
     )
@@ -133,16 +136,16 @@ def test_a_silent_primary_is_given_up_after_five_seconds() -> None:
 
 
 def test_a_standby_follows_to_the_newest_timeline() -> None:
-    settings = standby_settings(SETTINGS, "orders-1", "secret", log_hints=False)
+    settings = standby_settings(SETTINGS, "orders-1", log_hints=False)
     assert settings["recovery_target_timeline"] == "latest"
-    assert settings["primary_conninfo"] == primary_conninfo(SETTINGS, "orders-1", "secret")
+    assert settings["primary_conninfo"] == primary_conninfo(SETTINGS, "orders-1")
     assert settings["primary_slot_name"] == slot_name("orders-1")
 
 
 @pytest.mark.parametrize("log_hints", [True, False])
 def test_hints_are_logged_where_there_are_no_checksums(log_hints: bool) -> None:
     """And left alone elsewhere: they cost WAL, and a user may have them on for other reasons."""
-    settings = standby_settings(SETTINGS, "orders-1", "secret", log_hints=log_hints)
+    settings = standby_settings(SETTINGS, "orders-1", log_hints=log_hints)
     assert settings.get("wal_log_hints") == ("on" if log_hints else None)
 
 
@@ -227,3 +230,11 @@ def test_a_line_that_is_only_commented_out_does_not_count() -> None:
 )
 def test_a_password_is_escaped_for_the_password_file(password: str, escaped: str) -> None:
     assert password_file_line(password) == f"*:*:*:pgset_replication:{escaped}"
+
+
+@given(hba_lines)
+def test_our_lines_are_taken_out_without_a_trace(kept: list[str]) -> None:
+    """The one of earlier versions, too."""
+    kept = [line for line in kept if "pgset" not in line]
+    older = f"{FORMER_HBA_LINE}\n{file_of(kept)}"
+    assert without_hba_lines(with_hba_lines(older)) == file_of(kept)

@@ -85,3 +85,8 @@ def test_another_set_or_another_password_gives_another_replication_password() ->
         for name in ("orders", "billing")
     }
     assert len(given) == 4
+
+
+def test_no_replication_password_comes_of_none() -> None:
+    """Anybody can compute what is made from nothing."""
+    assert Credentials("postgres", "").replication_password("orders") is None

@@ -1,0 +1,136 @@
+"""The role by which members replicate: made with the set's password, taken back without one."""
+
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow
+
+from sidecar.postgres.commands import NeedsOperatorError, setting
+from sidecar.postgres.configuration import (
+    FORMER_HBA_LINE,
+    HBA_LINES,
+    REPLICATION_ROLE,
+    with_hba_lines,
+    without_hba_lines,
+)
+
+WITHOUT_REPLICAS: Final = (
+    "there is no superuser's password from which the members' replication password could be "
+    "made: set POSTGRES_PASSWORD (or POSTGRES_PASSWORD_FILE) in the database container, the same "
+    "in each pod; until then this set has no replicas"
+)
+
+_MUTE: Final = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_min_error_statement": "panic",
+    "track_activities": "off",
+    # Where it is not loaded, the setting is of no effect.
+    "pg_stat_statements.track": "none",
+}
+"""On the connection that a password's verifier is sent on: by it a weak password can be guessed."""
+
+_ROLE: Final = sql.Identifier(REPLICATION_ROLE)
+
+Connection = psycopg.Connection[DictRow]
+
+
+def make(connection: Connection, password: str) -> None:
+    """Create the role or give it the set's present password; only the verifier travels."""
+    _mute(connection)
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), REPLICATION_ROLE.encode(), b"scram-sha-256"
+    ).decode()
+    exists = connection.execute(
+        "SELECT 1 FROM pg_roles WHERE rolname = %s::name", [REPLICATION_ROLE]
+    ).fetchone()
+    verb = sql.SQL("ALTER" if exists else "CREATE")
+    connection.execute(
+        sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {}").format(verb, _ROLE, verifier)
+    )
+    # What pg_rewind reads the primary by, according to its documentation.
+    connection.execute(
+        sql.SQL(
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), "
+            "pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), "
+            "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {}"
+        ).format(_ROLE)
+    )
+
+
+def take_back(connection: Connection) -> None:
+    """Let nobody log in by the role, and end who did; nothing is written where that is so.
+
+    Without a superuser's password, earlier versions gave it one that anybody can compute.
+    """
+    can_log_in = connection.execute(
+        "SELECT 1 FROM pg_authid WHERE rolname = %s::name "
+        "AND (rolcanlogin OR rolpassword IS NOT NULL)",
+        [REPLICATION_ROLE],
+    ).fetchone()
+    if can_log_in:
+        connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(_ROLE))
+    connection.execute(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = %s::name",
+        [REPLICATION_ROLE],
+    )
+
+
+def admit(connection: Connection) -> None:
+    """Put our lines into pg_hba.conf. Raises NeedsOperatorError where that is not ours to write."""
+    path = Path(setting(connection, "hba_file"))
+    is_ours = path.is_relative_to(setting(connection, "data_directory"))
+    present = _read(path) if is_ours else _read_through(connection, path)
+    wanted = with_hba_lines(present)
+    if wanted == present:
+        return
+    if not is_ours:
+        if {HBA_LINES[0], FORMER_HBA_LINE} <= set(present.split("\n")):
+            return
+        raise NeedsOperatorError(
+            f"pg_hba.conf is at {path}, outside of the data directory: add these lines there, "
+            f"or replicas cannot connect: {'; '.join(HBA_LINES)}"
+        )
+    _write(path, wanted)
+
+
+def refuse(connection: Connection) -> None:
+    """Take our lines out of pg_hba.conf, where it is in the data directory."""
+    path = Path(setting(connection, "hba_file"))
+    if not path.is_relative_to(setting(connection, "data_directory")):
+        return
+    present = _read(path)
+    wanted = without_hba_lines(present)
+    if wanted != present:
+        _write(path, wanted)
+
+
+def _mute(connection: Connection) -> None:
+    for name, value in _MUTE.items():
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
+
+
+# Whatever a user has written there, in whatever encoding, is kept byte for byte.
+def _read(path: Path) -> str:
+    return path.read_bytes().decode(errors="surrogateescape")
+
+
+def _read_through(connection: Connection, path: Path) -> str:
+    """Let the server read it: what is mounted into its container may not be in ours."""
+    row = connection.execute(
+        "SELECT pg_catalog.pg_read_binary_file(%s::text) AS content", [str(path)]
+    ).fetchone()
+    content = row["content"] if row else b""
+    return bytes(content).decode(errors="surrogateescape")
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_name("pg_hba.conf.pgset-new")
+    new.write_bytes(text.encode(errors="surrogateescape"))
+    new.chmod(0o600)
+    new.replace(path)

@@ -1,0 +1,261 @@
+"""Who may replicate, and where the password by which members do it can be read."""
+
+import hmac
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sidecar.bootstrap import Bootstrap
+from sidecar.contract import slot_name
+from sidecar.observation import Identity, ServerState
+from sidecar.postgres.configuration import (
+    HBA_LINES,
+    PASSWORD_FILE,
+    conninfo,
+    password_file_line,
+    primary_conninfo,
+)
+from sidecar.postgres.server import Server
+from sidecar.postgres.upstream import UpstreamError, identify
+from sidecar.settings import Settings
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database, Host, own, wait_until
+from tests.support.standby import Connect, clone, replication, session, wait_for
+
+pytestmark = pytest.mark.postgres
+
+SECRET = "a5f0d3c9-never-to-be-seen"
+FROM_NOTHING = hmac.new(b"", b"pgset replication orders", "sha256").hexdigest()
+"""What versions before this gave the role where there was no superuser's password."""
+
+
+def ask(database: Database, question: str) -> object:
+    with session(database) as connection:
+        row = connection.execute(question.encode()).fetchone()
+    return None if row is None else row[0]
+
+
+def watch(database: Database, connect: Connect) -> Server:
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    return server
+
+
+OF_THE_ROLE = "FROM pg_authid WHERE rolname = 'pgset_replication'"
+ROLE = f"SELECT (rolcanlogin, rolpassword IS NULL)::text {OF_THE_ROLE}"
+XMIN = f"SELECT xmin::text {OF_THE_ROLE}"
+
+
+def test_without_a_password_nobody_can_replicate_and_it_is_told_what_to_set(
+    database: Database, connect: Connect
+) -> None:
+    server = watch(database, connect)
+    before = (database.directory / "pg_hba.conf").read_text()
+    server.prepare(None)
+    wait_until(lambda: "POSTGRES_PASSWORD" in (server.view().problem or ""), "what to set")
+    wait_until(lambda: server.view().prepared, "all else, so that it is not asked for again")
+    assert ask(database, ROLE) is None
+    assert (database.directory / "pg_hba.conf").read_text() == before
+    assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
+
+
+def test_a_role_with_a_password_that_anybody_can_compute_is_taken_back_once(
+    database: Database, connect: Connect
+) -> None:
+    server = watch(database, connect)
+    before = (database.directory / "pg_hba.conf").read_text()
+    server.prepare(FROM_NOTHING)
+    wait_until(lambda: server.view().prepared, "what an earlier version made")
+    own(database.directory / "pg_hba.conf")
+    thief = clone(database, "thief", "pgset_replication", FROM_NOTHING)
+    wait_until(lambda: len(server.view().followers) == 1, "the thief")
+
+    server.prepare(None)
+    wait_until(lambda: ask(database, ROLE) == "(f,t)", "the role to be of no use")
+    wait_until(lambda: server.view().followers == (), "the thief's end")
+    assert (database.directory / "pg_hba.conf").read_text() == before
+    with pytest.raises(UpstreamError):
+        identify(replication(database.port), FROM_NOTHING)
+    assert ask(thief, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == 0
+
+    version = ask(database, XMIN)
+    server.prepare(None)
+    server.keep_slots([])  # carried out after it
+    wait_until(lambda: server.view().prepared, "the second time")
+    server.refresh(2.0)
+    assert ask(database, XMIN) == version
+    own(database.directory / "pg_hba.conf")
+
+    server.prepare("derived")
+    wait_until(lambda: server.view().problem is None, "all to be well with a password")
+    own(database.directory / "pg_hba.conf")
+    wait_until(lambda: ask(database, ROLE) == "(t,f)", "the role")
+    assert identify(replication(database.port), "derived")
+
+
+def test_pg_hba_conf_elsewhere_with_our_lines_is_as_good_as_one_of_ours(
+    database: Database, connect: Connect
+) -> None:
+    elsewhere = database.host.folder / "pg_hba.conf"
+    elsewhere.write_text("\n".join(("host all all all trust", *HBA_LINES, "")))
+    own(elsewhere)
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write(f"hba_file = '{elsewhere}'\n")
+    server = watch(database, connect)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation")
+    assert server.view().problem is None
+
+
+def test_a_pg_hba_conf_that_lacks_our_lines_elsewhere_keeps_nothing_else_from_being_done(
+    database: Database, connect: Connect
+) -> None:
+    """And what is done is not done again every two seconds."""
+    elsewhere = database.host.folder / "pg_hba.conf"
+    elsewhere.write_text("host all all all trust\n")
+    own(elsewhere)
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write(f"hba_file = '{elsewhere}'\n")
+    server = watch(database, connect)
+    server.prepare("derived")
+    wait_until(lambda: HBA_LINES[0] in (server.view().problem or ""), "the advice")
+    assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
+    version = ask(database, XMIN)
+    server.prepare("derived")
+    server.keep_slots(["pgset_orders_1"])
+    wait_until(lambda: len(server.view().slots) == 1, "the order after it")
+    assert ask(database, XMIN) == version
+
+
+def test_a_pg_hba_conf_in_any_encoding_is_kept_byte_for_byte(
+    database: Database, connect: Connect
+) -> None:
+    path = database.directory / "pg_hba.conf"
+    theirs = "# café\n".encode("latin-1") + path.read_bytes()
+    path.write_bytes(theirs)
+    server = watch(database, connect)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation")
+    assert path.read_bytes().endswith(theirs)
+    assert HBA_LINES[0].encode() in path.read_bytes()
+
+
+def sidecar_of(host: Host, copy: Database) -> Bootstrap:
+    """The sidecar's hand in this data directory."""
+    handshake = host.make_folder("handshake")
+    (handshake / "report").write_text(
+        f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={copy.directory}\ndata=present\n"
+    )
+    return Bootstrap(handshake, Identity("orders-1", "uid-1"), silence=1.0)
+
+
+def follow(host: Host, copy: Database, primary: Database) -> None:
+    """As the sidecar does it before a start; a test's primary has a port of its own."""
+    sidecar = sidecar_of(host, copy)
+    sidecar.keep_password(password_file_line(SECRET))
+    text = primary_conninfo(Settings(set_name="orders"), "orders-1", "127.0.0.1")
+    sidecar.write_settings(
+        {
+            "primary_conninfo": text.replace("port='5432'", f"port='{primary.port}'"),
+            "primary_slot_name": slot_name("orders-1"),
+            "wal_retrieve_retry_interval": "200ms",
+        }
+    )
+    folder = copy.directory / Path(PASSWORD_FILE).parent
+    for path in (folder, copy.directory / PASSWORD_FILE, copy.directory / "postgresql.auto.conf"):
+        own(path)
+    assert (
+        folder.stat().st_mode & 0o777,
+        (copy.directory / PASSWORD_FILE).stat().st_mode & 0o777,
+    ) == (
+        0o700,
+        0o600,
+    )
+
+
+def test_the_password_is_in_no_log_no_setting_and_no_copy(
+    database: Database, connect: Connect, host: Host
+) -> None:
+    """With all that can be logged, a container that has a PGPASSWORD of its own, and a file of an
+    earlier version that has the password in it."""
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write(
+            "log_statement = 'all'\nlog_min_duration_statement = 0\n"
+            "log_transaction_sample_rate = 1\nlog_min_messages = log\n"
+        )
+    primary = watch(database, connect)
+    primary.prepare(SECRET)
+    wait_until(lambda: primary.view().prepared, "preparation")
+    own(database.directory / "pg_hba.conf")
+    primary.keep_slots([slot_name("orders-1")])
+    copy = clone(database, "orders-1", "pgset_replication", SECRET, start=False)
+    assert SECRET in (copy.directory / "postgresql.auto.conf").read_text()
+    follow(host, copy, database)
+    copy.process = host.start(
+        *("postgres", "-D", copy.directory, "-p", str(copy.port), "-k", host.folder),
+        PGPASSWORD="of somebody else",
+    )
+    standby = connect(copy.port)
+    wait_until(lambda: standby.view().streaming, "streaming by the file")
+
+    # Another upstream, as after a hand-over, and back: each reload logs what has changed.
+    now = str(ask(copy, "SHOW primary_conninfo"))
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, "no upstream")
+    standby.follow(now)
+    wait_until(lambda: standby.view().streaming, "streaming again")
+
+    with session(database) as connection:
+        connection.execute("CREATE ROLE watcher LOGIN PASSWORD 'watcher'")
+        connection.execute("GRANT pg_monitor TO watcher")
+    wait_until(
+        lambda: ask(copy, "SELECT 1 FROM pg_roles WHERE rolname = 'watcher'") == 1, "watcher"
+    )
+    with psycopg.connect(
+        host="127.0.0.1", port=copy.port, user="watcher", password="watcher", dbname="postgres"
+    ) as connection:
+        seen = [str(row) for row in connection.execute("SELECT * FROM pg_settings")]
+        seen += [str(row) for row in connection.execute("TABLE pg_stat_wal_receiver")]
+    assert not [line for line in seen if SECRET in line]
+    assert SECRET not in (copy.directory / "postgresql.auto.conf").read_text()
+    log = host.log()
+    assert "primary_conninfo" in log
+    assert SECRET not in log
+    assert "SCRAM-SHA-256$" not in log
+
+    # A clone of the standby, by the tool; and one by bootstrap, of whom it became.
+    assert copies_with_the_secret(host, copy) == []
+    standby.promote(slots=["pgset_orders_0"])
+    wait_for(standby, ServerState.WRITABLE)
+    pod = Pod(host, name="third")
+    pod.boot()
+    pod.wait_for(lambda view: view.data is not None)
+    pod.sidecar.write_password_file(password_file_line(SECRET))
+    own(pod.handshake / "pgpass")
+    assert pod.obey("clone", conninfo(replication(copy.port))).failure is None
+    assert files_with_the_secret(pod.data) == []
+    assert not (pod.data / Path(PASSWORD_FILE).parent).exists()
+
+    # A start keeps it, and what else bootstrap does in the directory of its own pod.
+    pod.sidecar.keep_password(password_file_line(SECRET))
+    assert pod.obey("start").failure is None
+    assert (pod.data / PASSWORD_FILE).exists()
+    pod.sidecar.keep_password(None)
+    assert not (pod.data / PASSWORD_FILE).exists()
+
+
+def copies_with_the_secret(host: Host, source: Database) -> list[Path]:
+    folder = host.folder / "backup"
+    target = conninfo(replication(source.port))
+    host.run("pg_basebackup", f"--pgdata={folder}", f"--dbname={target}", PGPASSWORD=SECRET)
+    return files_with_the_secret(folder)
+
+
+def files_with_the_secret(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and SECRET.encode() in path.read_bytes()
+    ]
