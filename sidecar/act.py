@@ -104,7 +104,7 @@ class Actor:
             case Reclone():
                 self._copy("reclone", action.system_identifier)
             case StartPostgres():
-                self._start()
+                self._start(action)
             case Promote():
                 self._promote(action, deadline)
             case ForgetPromotion():
@@ -189,7 +189,7 @@ class Actor:
         self._adapters.bootstrap.write_password_file(password_file_line(self._password))
         self._adapters.bootstrap.order(verb, conninfo(target))
 
-    def _start(self) -> None:
+    def _start(self, action: StartPostgres) -> None:
         settings, me = self._adapters.settings, self._adapters.me
         can_rewind = self._adapters.bootstrap.observe(self._adapters.clock()).can_rewind
         self._adapters.bootstrap.write_settings(
@@ -199,9 +199,10 @@ class Actor:
                 self._password,
                 log_hints=can_rewind is False,
                 address=leader_address(self._adapters),
-            )
+            ),
+            dict(action.raised),
         )
-        self._adapters.bootstrap.order("start")
+        self._adapters.bootstrap.order("start-writable" if action.writable else "start")
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()
