@@ -36,7 +36,7 @@ def configure(pod: Pod, *lines: str, file: str = "postgresql.conf") -> None:
 def find(pod: Pod, *arguments: str | Path) -> tuple[RefusedSetting, ...]:
     """What bootstrap tells, where the server is started with these arguments."""
     pod.command = (*pod.command, *arguments)
-    # That of an earlier life, which stays until this one has looked.
+    # That of an earlier life, which stays until this one has begun.
     (pod.handshake / "report").unlink(missing_ok=True)
     pod.boot()
     return pod.wait_for(lambda view: view.data is DataState.PRESENT).refused

@@ -199,7 +199,7 @@ def test_minimal_wal_on_the_command_line_keeps_the_file_away_while_nobody_else_i
 
 
 def test_from_the_order_on_a_server_that_does_not_answer_may_be_writable() -> None:
-    """As `observe` tells it: see tests/postgres/test_bootstrap_settings.py."""
+    """As `observe` tells it: see tests/sidecar/test_loop.py."""
     silent = replace(STARTED.postgres, alive=True, has_written=True)
     assert situation_of(replace(STARTED, postgres=silent), SETTINGS).may_write
 
