@@ -106,7 +106,7 @@ class Actor:
             case Reclone():
                 self._copy("reclone", action.system_identifier)
             case StartPostgres():
-                self._start()
+                self._start(action)
             case Promote():
                 self._promote(action, deadline)
             case ForgetReturns():
@@ -211,7 +211,7 @@ class Actor:
         adapters.bootstrap.write_password_file(password_file_line(self._password))
         adapters.bootstrap.order(verb, conninfo(target), holder)
 
-    def _start(self) -> None:
+    def _start(self, action: StartPostgres) -> None:
         settings, me = self._adapters.settings, self._adapters.me
         can_rewind = self._adapters.bootstrap.observe(self._adapters.clock()).can_rewind
         self._adapters.bootstrap.write_settings(
@@ -220,10 +220,11 @@ class Actor:
                 me.name,
                 log_hints=can_rewind is False,
                 address=leader_address(self._adapters),
-            )
+            ),
+            dict(action.raised),
         )
         self._leave_password()
-        self._adapters.bootstrap.order("start")
+        self._adapters.bootstrap.order("start-writable" if action.writable else "start")
 
     def _leave_password(self) -> None:
         line = None if self._password is None else password_file_line(self._password)

@@ -100,6 +100,12 @@ class ForgetReturns:
 class StartPostgres:
     """Let bootstrap put `standby.signal` and end, so that PostgreSQL starts, read-only."""
 
+    raised: tuple[tuple[str, str], ...] = ()
+    """(parameter, value) for postgresql.auto.conf, for this start alone."""
+    writable: bool = False
+    """Without `standby.signal`, which goes back as soon as PostgreSQL has come up: only ever
+    decided for the holder of the Lease, while no other pod may take it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Promote:

@@ -5,8 +5,10 @@ Also here, because the data directory is only known from that report: the heartb
 `standby.signal`. All of that is on a volume, which may hang, and the caller must not.
 """
 
+import itertools
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,14 +22,18 @@ from sidecar.postgres.control_data import (
     parse_control_data,
     parse_system_identifier,
 )
+from sidecar.postgres.refused import read_refused, with_raised
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"
 _FOR_RECLONE: Final = ".pgset-reclone"
 _PROMOTING: Final = ".pgset-promoting"
 _RETURNS: Final = ".pgset-returns"
-_HEAD_LINES: Final = 7
-"""session, done, refusal, failure, pgdata, data, rewind; then what pg_controldata printed."""
+_START: Final = "start"
+_START_WRITABLE: Final = "start-writable"
+_FOUND: Final = ".pgset-found"
+_HEAD_LINE: Final = re.compile(r"[a-z]+=")
+"""session, done, refusal, failure, pgdata, data, rewind, refused; then pg_controldata's output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class _Found:
     write_failure: str | None = None
     returns: int = 0
     promoting_from: int | None = None
+    found_standby: bool = False
     vanished: bool = False
     standby_signal: bool = True
 
@@ -110,6 +117,9 @@ class Bootstrap:
             rewound=report["rewind"] == "done",
             returns=found.returns,
             promoting_from=found.promoting_from,
+            refused=read_refused(report.get("refused", "")),
+            started_writable=self._has_started(report) and self._starts_writable(report),
+            found_standby=found.found_standby,
             vanished=found.vanished,
         )
 
@@ -148,6 +158,7 @@ class Bootstrap:
             write_failure=self._beat(directory) if beats else self._found.write_failure,
             returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),
+            found_standby=_first_line(directory / _FOUND) == "standby",
             vanished=started and _has_vanished(directory, started_on),
             standby_signal=(directory / "standby.signal").exists(),
         )
@@ -187,13 +198,18 @@ class Bootstrap:
 
         self._change(keep)
 
-    def write_settings(self, settings: dict[str, str]) -> None:
-        """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf."""
+    def write_settings(
+        self, settings: dict[str, str], raised: Mapping[str, str] | None = None
+    ) -> None:
+        """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf.
+
+        `raised`: those that stand there for one start, beside what an operator has set there.
+        """
 
         def write(directory: Path) -> None:
             path = directory / "postgresql.auto.conf"
             present = path.read_text() if path.exists() else ""
-            _write(path, with_settings(present, settings), mode=0o600)
+            _write(path, with_raised(with_settings(present, settings), raised or {}), mode=0o600)
 
         self._change(write)
 
@@ -207,8 +223,16 @@ class Bootstrap:
         self._change(lambda directory: (directory / "standby.signal").touch())
 
     def remove_standby_signal(self) -> None:
-        """Make the next start writable."""
-        self._change(lambda directory: (directory / "standby.signal").unlink(missing_ok=True))
+        """Make the next start writable, and with the operator's own settings."""
+
+        def remove(directory: Path) -> None:
+            (directory / "standby.signal").unlink(missing_ok=True)
+            path = directory / "postgresql.auto.conf"
+            present = path.read_text() if path.exists() else ""
+            if present != (own := with_raised(present, {})):
+                _write(path, own, mode=0o600)
+
+        self._change(remove)
 
     def mark_for_reclone(self) -> None:
         """Let the bootstrap of this pod's next life report this data as one to be cloned anew."""
@@ -273,7 +297,10 @@ class Bootstrap:
 
     def _has_started(self, report: dict[str, str]) -> bool:
         verb = self._last_order(report)
-        return verb is not None and verb == ("start", int(report["done"]))
+        return verb in [(start, int(report["done"])) for start in (_START, _START_WRITABLE)]
+
+    def _starts_writable(self, report: dict[str, str]) -> bool:
+        return self._last_order(report) == (_START_WRITABLE, int(report["done"]))
 
     def _busy(self, report: dict[str, str]) -> str | None:
         last = self._last_order(report)
@@ -333,8 +360,9 @@ class _Report(dict[str, str]):
     def of(cls, text: str) -> "_Report":
         """Read the file's text."""
         lines = text.splitlines()
-        report = cls(line.split("=", 1) for line in lines[:_HEAD_LINES])
-        report.control = parse_control_data("\n".join(lines[_HEAD_LINES:]))
+        head = list(itertools.takewhile(_HEAD_LINE.match, lines))
+        report = cls(line.split("=", 1) for line in head)
+        report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report
 
 
@@ -362,6 +390,13 @@ def _read_number(path: Path) -> int | None:
     try:
         return int(_read(path))
     except (OSError, ValueError):
+        return None
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return _read(path).strip()
+    except OSError:
         return None
 
 

@@ -7,8 +7,8 @@
 #
 # /run/pgset/report   written here: the session, the number of the last order, what is found
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
-#                     settle|initdb|clone|rewind|reclone|start, and on a second line the conninfo
-#                     for clone, rewind and reclone
+#                     settle|initdb|clone|rewind|reclone|start|start-writable, and on a second line
+#                     the conninfo for clone, rewind and reclone
 #
 # The folder outlives a restart of this script, the session does not: no old order is obeyed.
 #
@@ -28,6 +28,7 @@
 #   .pgset-password   written by the sidecar before each start: what a standby replicates by
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 #   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
+#   .pgset-found      whether this data was "writable" or a "standby" before we had it started
 set -eu
 # No locale is set here: initdb takes the new databases' encoding and collation from the image's.
 
@@ -42,12 +43,16 @@ kept=$data/.pgset-old/pgsql_tmp.data
 kept_next=$data/.pgset-old/pgsql_tmp.next
 unusable=$data/.pgset-reclone
 promoting=$data/.pgset-promoting
+found=$data/.pgset-found
+auto_conf=$data/postgresql.auto.conf
 session=$(cat /proc/sys/kernel/random/uuid)
 done=0
 refusal=
 failure=
 rewind=
 database=postgres
+refused=
+starting=
 
 report() {
     {
@@ -58,6 +63,7 @@ report() {
         echo "pgdata=$data"
         echo "data=$(data_state)"
         echo "rewind=$(rewind_state)"
+        echo "refused=$refused"
         for place in "$data" "$rewinding"; do
             if [ -s "$place/PG_VERSION" ]; then control_data "$place" 2>&1 || true; fi
         done
@@ -71,7 +77,7 @@ control_data() {
 }
 
 data_state() {
-    if [ -d "$whole" ] || [ -d "$up" ]; then
+    if [ -d "$whole" ] || [ -d "$up" ] || has_raised_settings; then
         echo unsettled
     elif [ -d "$rewinding" ]; then
         echo broken
@@ -84,6 +90,85 @@ data_state() {
     else
         echo empty
     fi
+}
+
+# What the sidecar has raised for an earlier start, or the primary's for the primary's own. Nobody
+# else writes a number so; see `with_raised` in sidecar/postgres/refused.py.
+raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica')\$"
+
+has_raised_settings() {
+    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && grep -Eq "$raised" "$auto_conf" 2>/dev/null
+}
+
+lower_settings() {
+    new=$data/.pgset-auto.conf
+    sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
+}
+
+# What a standby's start with this configuration would refuse on this data, as words
+# NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
+# where a program fails nothing is said. The server's own program is asked, by an option with which
+# it starts nothing, whatever follows; never the user's command, which may not look at its words.
+look_at_settings() {
+    refused=
+    if [ "$(data_state)" != present ]; then return; fi
+    case ${1##*/} in
+        docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- ;; esac ;;
+        postgres) shift ;;
+        *) set -- ;;
+    esac
+    refused=$(refused_settings "$@" 2>/dev/null) || refused=
+}
+
+refused_settings() {
+    said=
+    known=$(control_data "$data") || return 1
+    written=$(control_field wal_level)
+    wanted=$(configured wal_level "$@") || return 1
+    if [ "$written" = minimal ]; then said="wal_level:minimal:replica:data"; fi
+    origin=
+    if [ "$wanted" = minimal ]; then
+        origin=$(origin_of wal_level replica "$@") || return 1
+        said="$said wal_level:minimal:replica:$origin"
+    fi
+    for pair in max_connections max_worker_processes max_wal_senders \
+        max_prepared_transactions:max_prepared_xacts max_locks_per_transaction:max_locks_per_xact; do
+        name=${pair%%:*}
+        needed=$(control_field "${pair#*:}")
+        value=$(configured "$name" "$@") || return 1
+        if [ "$value" -lt "$needed" ]; then
+            from=$(origin_of "$name" "$needed" "$@") || return 1
+            said="$said $name:$value:$needed:$from"
+        elif [ "$name $value $origin" = "max_wal_senders 0 file" ] &&
+            [ "$(origin_of "$name" 10 "$@")" = file ]; then
+            # wal_level=minimal wants none; with more nobody could stream without some.
+            said="$said $name:0:10:file"
+        fi
+    done
+    echo "$said"
+}
+
+control_field() {
+    printf '%s\n' "$known" | sed -n "s/^$1 setting: *//p"
+}
+
+# NAME ARGUMENTS...; a file of the configuration may be a pipe or on storage that hangs.
+configured() {
+    asked_for=$1
+    shift
+    timeout -s KILL 5 postgres -D "$data" -C "$asked_for" "$@" < /dev/null
+}
+
+# NAME OTHER ARGUMENTS...; of two on the command line the later one counts, and any beats a file.
+origin_of() {
+    setting=$1
+    other=$2
+    shift 2
+    case $(configured "$setting" -c "$setting=$other" "$@") in
+        "$other") echo file ;;
+        "") return 1 ;;
+        *) echo command-line ;;
+    esac
 }
 
 # A second pg_rewind over a half-done one would miss what the first brought from a primary that is
@@ -173,7 +258,7 @@ set_aside() {
     if ! rmdir "$kept_next" 2>/dev/null; then
         rm -rf "$kept" && rename "$kept_next" "$kept" || return 1
     fi
-    rm -f "$unusable" "$promoting" && sync
+    rm -f "$unusable" "$promoting" "$found" && sync
 }
 
 # Go on where an earlier life of this script was stopped.
@@ -181,7 +266,8 @@ settle() {
     if [ -d "$whole" ]; then
         set_aside && rename "$whole" "$up" || return 1
     fi
-    if [ -d "$up" ]; then bring_up; fi
+    if [ -d "$up" ]; then bring_up || return 1; fi
+    if has_raised_settings; then lower_settings; fi
 }
 
 settle_or_refuse() {
@@ -193,7 +279,7 @@ clear_staging() {
 }
 
 move_up() {
-    seal "$staging" && rm -f "$unusable" "$promoting" && rename "$staging" "$up" && bring_up
+    seal "$staging" && rm -f "$unusable" "$promoting" "$found" && rename "$staging" "$up" && bring_up
 }
 
 has_no_data() {
@@ -275,7 +361,7 @@ run_initdb() {
         kill -0 "$server" 2>/dev/null || return 1
         sleep 0.1
     done
-    kill -INT "$server" && wait "$server" && move_up
+    kill -INT "$server" && wait "$server" && move_up && echo writable > "$found"
 }
 
 # The entrypoint's temporary server is another process; the final one replaces the entrypoint.
@@ -391,7 +477,7 @@ rewind() {
     find_database "$primary"
     has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
         is_rewindable "$@" || return 1
-    rm -rf "$staging" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
+    rm -rf "$staging" "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
         rename "$up" "$rewinding" && sync &&
         run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&
         rename "$rewinding" "$up" && bring_up && rewind=done
@@ -400,12 +486,24 @@ rewind() {
 # A postmaster.pid can only be left over: in this pod none runs before the init containers have
 # ended, and the sidecar has seen that no other pod writes here.
 start() {
+    starting=yes
     case $(data_state) in
         present) ;;
         broken) failure="this data cannot be started before it is cloned anew"; return 1 ;;
         *) failure="there is no database to start"; return 1 ;;
     esac
-    rm -f "$data/postmaster.pid" && rm -rf "$staging" && touch "$data/standby.signal" && sync
+    rm -f "$data/postmaster.pid" && rm -rf "$staging" && note_what_was_found || return 1
+    if [ "$1" = start-writable ]; then
+        rm -f "$data/standby.signal" && sync
+    else
+        touch "$data/standby.signal" && sync
+    fi
+}
+
+# For whoever takes pgset away again before anybody has led: only what was writable may be so again.
+note_what_was_found() {
+    if [ -s "$found" ]; then return; fi
+    if [ -e "$data/standby.signal" ]; then echo standby > "$found"; else echo writable > "$found"; fi
 }
 
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
@@ -413,6 +511,9 @@ check_owner
 if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files but no PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi
+# What an earlier life has told would be believed as long as this one looks.
+rm -f "$handshake/report"
+look_at_settings "$@"
 report
 
 told() {
@@ -435,11 +536,16 @@ while :; do
         clone) clone "$conninfo" || told "the clone" ;;
         reclone) reclone "$conninfo" || told "the re-clone" ;;
         rewind) rewind "$conninfo" "$@" || told "the rewind" ;;
-        start) start || told "the start" ;;
+        start | start-writable) start "$verb" || told "the start" ;;
         *) failure="unknown order $verb" ;;
     esac
+    case $verb:$failure in
+        # What is raised by now is for this start, and stays.
+        start: | start-writable:) done=$number; report; exit 0 ;;
+    esac
+    starting=
     settle_or_refuse
     done=$number
+    look_at_settings "$@"
     report
-    if [ "$verb" = start ] && [ -z "$failure" ]; then exit 0; fi
 done

@@ -3,8 +3,13 @@
 The rules (design §3), in the order of what they protect:
 
 1.  No PostgreSQL starts writable. Bootstrap puts `standby.signal` before every start, and a
-    primary has it put back right after its promotion. One start is left out: that of the last
-    primary of a set that was opted out, in a pod without us, when no other member may lead.
+    primary has it put back right after its promotion. Left out are, once each: the first start
+    of all, in initdb (rule 5); a start with settings that PostgreSQL refuses a standby, or on data
+    that it does, under the Lease and where nobody else is a member and no other pod has data, after
+    which the file is put back as ever; and the start in a pod without us, of the last primary of a
+    set that was opted out, when no other member may lead, or of data as it was found where nobody
+    ever led. With `wal_level=minimal` on the command line of an only member the file stays away:
+    nobody can follow that, and so nobody else can lead.
 2.  Only the Lease holder promotes.
 3.  A holder that cannot renew is not writable any more before anyone else can hold: it is
     stopped at ttl less a margin, by SIGINT, then SIGQUIT, then SIGKILL; sooner where it hears
@@ -65,7 +70,7 @@ def _never_writable_again(s: Situation) -> Iterator[Action]:
     """Rule 1, before anything that may fail: the next start of this server is read-only."""
     has_run = (s.is_writable or s.is_down) and not s.is_bootstrapping
     # Where the data has vanished there is nothing to start, and the file would only be in the way.
-    is_wanted = not (s.seen.bootstrap.vanished or s.is_left_writable)
+    is_wanted = not (s.seen.bootstrap.vanished or s.is_left_writable or s.is_starting_writable)
     if has_run and is_wanted and not s.seen.postgres.standby_signal:
         yield PutStandbySignal()
 
@@ -163,6 +168,7 @@ def needs_peers(observation: Observation, settings: Settings) -> bool:
         # An heir has no need to ask, unless it is by a Lease that tells nothing of the set.
         (s.nobody_holds and not (s.is_the_heir and s.set_has_data))
         or (s.holds_lease and s.has_no_data)
+        or (s.recorded_as_holder and s.is_bootstrapping and s.settings_are_refused)
         or (s.recorded_as_holder and not s.is_bootstrapping and s.has_stopped)
         or (s.recorded_as_holder and s.down_for_too_long and s.makes_progress)
         or (s.recorded_as_holder and s.wants_to_hand_over and _chooses(s))

@@ -106,6 +106,29 @@ class DataState(enum.Enum):
     """A rewind that did not finish, or data marked to be cloned anew: it cannot be started."""
 
 
+class Origin(enum.Enum):
+    """Where a setting comes from that a standby's start would refuse."""
+
+    FILE = "file"
+    """A file, or PostgreSQL's default: postgresql.auto.conf overrides it."""
+    COMMAND_LINE = "command-line"
+    """An argument of the server, which nothing overrides."""
+    DATA = "data"
+    """The data was written with it; no setting makes a standby take that."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSetting:
+    """A parameter with which PostgreSQL starts writable, and not as a standby."""
+
+    name: str
+    value: str
+    """What is configured or, for `Origin.DATA`, what the data was written with."""
+    needed: str
+    """The least with which a standby would start."""
+    origin: Origin
+
+
 @dataclass(frozen=True, slots=True)
 class Failures:
     """The same order to bootstrap has failed, and nothing else was tried since."""
@@ -160,6 +183,12 @@ class BootstrapView:
     returns: int = 0
     """How often this member's pod was deleted since it streamed last, because its PostgreSQL did
     not come up; noted in the data directory."""
+    refused: tuple[RefusedSetting, ...] = ()
+    """What a standby's start on this data would refuse; found before anything is written."""
+    started_writable: bool = False
+    """PostgreSQL was told to start without `standby.signal`, once."""
+    found_standby: bool = False
+    """The data was a standby's before pgset had it started for the first time."""
     vanished: bool = False
     """PostgreSQL was told to start on this directory, and its control file is gone now, or another
     database's: the image's entrypoint runs initdb in an empty directory at the next restart."""

@@ -64,7 +64,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     if not bootstrap.running:
         adapters.server.start()
     lease = _lease(adapters)
-    postgres = _postgres(adapters)
+    postgres = _postgres(adapters, started_writable=bootstrap.started_writable)
     reach = adapters.reach
     reach.members_heard_at = max(
         reach.members_heard_at, adapters.peers.heard_at, postgres.followers_heard_at or 0.0
@@ -146,13 +146,16 @@ def _lease(adapters: Adapters) -> LeaseView | None:
     return adapters.lease.observe()
 
 
-def _postgres(adapters: Adapters) -> PostgresView:
+def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
     """Return what the server says, and what can be seen of it without asking."""
     view = adapters.server.view()
     directory = adapters.bootstrap.data_directory()
     pid, orphaned = (None, False) if directory is None else _seen(adapters, directory)
     if pid is not None and view.state is ServerState.WRITABLE:
         adapters.writers.remember(pid)
+    standby_signal = adapters.bootstrap.has_standby_signal()
+    # A server that is told to start without it may be writable before it answers.
+    starts_writable = started_writable and not standby_signal
     if view.streaming:
         adapters.reach.streamed_at = adapters.clock()
     return replace(
@@ -161,8 +164,8 @@ def _postgres(adapters: Adapters) -> PostgresView:
         alive=pid is not None or orphaned,
         orphaned=orphaned,
         progress_at=adapters.recovery.look(view, pid),
-        has_written=pid is not None and pid == adapters.writers.last(),
-        standby_signal=adapters.bootstrap.has_standby_signal(),
+        has_written=pid is not None and (pid == adapters.writers.last() or starts_writable),
+        standby_signal=standby_signal,
     )
 
 

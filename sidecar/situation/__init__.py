@@ -2,15 +2,15 @@
 
 Everything here is a question with an answer: nothing is decided and nothing is done. Each module
 has the words of one matter and those of the modules before it:
-lease → server → members → election → handover → durability.
+lease → server → members → election → handover → durability → start.
 """
 
 from sidecar.observation import Observation
 from sidecar.settings import Settings
-from sidecar.situation.durability import DurabilityWords
+from sidecar.situation.start import StartWords
 
 
-class Situation(DurabilityWords):
+class Situation(StartWords):
     """What is true of one observation."""
 
 

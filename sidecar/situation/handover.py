@@ -144,13 +144,28 @@ class HandOverWords(ElectionWords):
     @property
     def is_left_writable(self) -> bool:
         """The last primary of a set that was opted out, whose pod goes: by the record nobody else
-        may lead."""
+        may lead. Or nobody ever has, and this data was writable before pgset came."""
         return (
             self.seen.opted_out
             and self.is_leaving
             and self.has_stopped
-            and self.recorded_as_holder
-            and self.is_alone
+            and ((self.recorded_as_holder and self.is_alone) or self._is_as_it_was_found)
+        )
+
+    @property
+    def _is_as_it_was_found(self) -> bool:
+        """Nobody leads or ever did, by the record; where there is none, in a set of one, since
+        somebody may have deleted the record of a set that was led."""
+        if self.seen.lease is None or self.seen.bootstrap.found_standby or self.is_of_another_set:
+            return False
+        if self.record is None:
+            alone = self.wanted_members <= {self.seen.me.name} and not self.other_pods
+            return self.seen.wanted is not None and alone and not self.just_vanished
+        return (
+            self.record.last_leader is None
+            and self.record.timeline is None
+            and self.record.holder_pod in ("", self.seen.me.name)
+            and not self.others_who_may_lead
         )
 
     @word

@@ -189,7 +189,7 @@ class ServerWords(LeaseWords):
         return self.seen.bootstrap.returns == 1
 
     @property
-    def remedy(self) -> str:
+    def return_words(self) -> str:
         """For sentences."""
         if self.a_clone_is_next:
             return "clone it anew, since nothing else has helped"

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, Clone, Reclone, Rewind, RunInitdb, StartPostgres
+from sidecar.action import (
+    Action,
+    Attention,
+    Clone,
+    Reclone,
+    RemoveStandbySignal,
+    Rewind,
+    RunInitdb,
+    StartPostgres,
+)
 from sidecar.observation import DataState
 from sidecar.situation import Situation
 from sidecar.situation.patience import REJOIN_PATIENCE
@@ -13,6 +22,26 @@ from sidecar.table.steps import Row, no_role, own_role, release, renew, renewal,
 def _start(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield StartPostgres()
+
+
+def _start_raised(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield StartPostgres(s.raised_for_a_standby)
+
+
+def _start_writable(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield StartPostgres(s.raised_for_a_primary, writable=True)
+
+
+def _refuse_settings(s: Situation) -> Iterator[Action]:
+    # Who took the Lease to start alone, and then heard of other data, is no leader.
+    yield from (release(s) if s.recorded_as_holder else no_role(s))
+
+
+def _leave_writable(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield RemoveStandbySignal()
 
 
 def _initdb(s: Situation) -> Iterator[Action]:
@@ -76,6 +105,14 @@ BOOTSTRAP: Final = (
         Attention.WARNING,
     ),
     Row(
+        "OptedOutBeforeStart",
+        lambda s: s.is_left_writable and s.seen.bootstrap.data is DataState.PRESENT,
+        _leave_writable,
+        "this set was opted out before PostgreSQL here was started: the pod without pgset that "
+        "comes next starts it writable",
+        Attention.NORMAL,
+    ),
+    Row(
         "RecloneFailed",
         lambda s: s.another_holds and s.must_be_cloned_anew and s.has_failed_to("reclone"),
         no_role,
@@ -123,6 +160,45 @@ BOOTSTRAP: Final = (
         no_role,
         "nobody leads, and this data ends on an older timeline: waiting a moment for a primary to "
         "rewind it by",
+    ),
+    Row(
+        "TakingToStart",
+        lambda s: s.wants_a_writable_start and s.nobody_holds,
+        take,
+        "a standby's start would be refused ({s.refused_words}), and this is the only member: "
+        "taking the Lease to start as the primary",
+        Attention.NORMAL,
+    ),
+    Row(
+        "StartingWritable",
+        lambda s: s.may_start_writable,
+        _start_writable,
+        "PostgreSQL is told to start, for once not read-only, as a standby's start would be "
+        "refused: {s.refused_words}",
+        Attention.WARNING,
+    ),
+    Row(
+        "WaitingToStart",
+        lambda s: s.wants_a_writable_start,
+        renew,
+        "a standby's start would be refused ({s.refused_words}), and {s.leader} holds the Lease: "
+        "waiting until this pod is on record as the only member",
+    ),
+    Row(
+        "SettingsRefused",
+        lambda s: s.cannot_start_as_a_standby and s.seen.bootstrap.data is DataState.PRESENT,
+        _refuse_settings,
+        "PostgreSQL is not started, and nothing was changed: a standby's start would be refused "
+        "({s.refused_words}), and other pods of the set may have data: {s.remedy}",
+        Attention.WARNING,
+    ),
+    Row(
+        "StartingRaised",
+        lambda s: s.settings_are_refused and s.seen.bootstrap.data is DataState.PRESENT,
+        _start_raised,
+        "PostgreSQL is told to start, read-only, and with more than its configuration says, since "
+        "a standby's start is refused less than its data was written with: {s.raised_words}",
+        Attention.WARNING,
     ),
     Row(
         "Starting",

@@ -167,7 +167,7 @@ NOT_SERVING: Final = (
         ),
         _go_back,
         "PostgreSQL here does not come up, while {s.leader} leads: the pod is deleted, so that "
-        "bootstrap can {s.remedy}",
+        "bootstrap can {s.return_words}",
         Attention.WARNING,
     ),
     Row(

@@ -131,7 +131,7 @@ def test_existing_data_is_found_and_only_made_read_only(pod: Pod, database: Data
     assert pod.look().timeline == 1
     pod.obey("start")
     after = sorted(path.name for path in database.directory.iterdir())
-    assert after == sorted([*before, "standby.signal", ".pgset-heartbeat"])
+    assert after == sorted([*before, "standby.signal", ".pgset-found", ".pgset-heartbeat"])
 
 
 def test_files_that_are_no_database_are_refused(pod: Pod) -> None:

@@ -20,7 +20,7 @@ from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.loop import Loop
 from sidecar.observation import Identity
-from sidecar.observe import Adapters
+from sidecar.observe import Adapters, observe
 from sidecar.peers import Peers
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.divergence import ForkFinder
@@ -137,3 +137,20 @@ def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Repor
     thread.join(timeout=10)
     assert first is not None
     assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
+
+
+@pytest.mark.usefixtures("postmaster")
+@pytest.mark.parametrize("standby_signal", [False, True])
+@pytest.mark.parametrize("verb", ["start", "start-writable"])
+def test_a_server_that_was_told_to_start_writable_counts_as_one_before_it_answers(
+    adapters: Adapters, data: Path, tmp_path: Path, *, verb: str, standby_signal: bool
+) -> None:
+    report = tmp_path / "handshake/report"
+    report.write_text(report.read_text().replace("done=0", "done=1"))
+    (tmp_path / "handshake/order").write_text(f"1 1 {verb}\n\n")
+    if standby_signal:
+        (data / "standby.signal").touch()
+    seen = observe(adapters, 0.0)
+    assert seen.postgres.alive
+    assert seen.bootstrap.started_writable is (verb == "start-writable")
+    assert seen.postgres.has_written is (verb == "start-writable" and not standby_signal)

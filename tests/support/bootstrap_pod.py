@@ -20,6 +20,9 @@ class Pod:
         self.handshake = host.make_folder(f"{name}-handshake")
         self.data = host.folder / f"{name}-data"
         self.port = free_port()
+        self.command: tuple[str | Path, ...] = (
+            *(shutil.copy(ENTRYPOINT, host.folder), "postgres", "-k", host.folder),
+        )
         self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), silence=1.0)
         self.sidecar.provide_script()
 
@@ -29,10 +32,7 @@ class Pod:
             "setsid",
             "/bin/sh",
             self.handshake / "bootstrap.sh",
-            shutil.copy(ENTRYPOINT, self.host.folder),
-            "postgres",
-            "-k",
-            self.host.folder,
+            *self.command,
             PATH=f"{self.host.folder}/stand-ins:{self.host.environment()['PATH']}",
             PGDATA=str(self.data),
             PGSET_HANDSHAKE=str(self.handshake),
