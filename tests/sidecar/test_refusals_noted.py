@@ -1,10 +1,10 @@
-"""A primary that is away is found out before bootstrap is told anything, and that is counted."""
+"""What did not come about, as it is noted: a copy that was refused, a deletion that failed."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from sidecar.act import Actor
-from sidecar.action import Clone
+from sidecar.action import Clone, DeleteOwnPod, ForgetReturns
 from sidecar.kube.events import Events
 from sidecar.observe import Adapters
 from sidecar.settings import Settings
@@ -26,3 +26,14 @@ def test_a_clone_from_nobody_is_a_failure_and_no_order(adapters: Adapters, tmp_p
         assert (failures.verb, failures.number, failures.refused) == ("clone", number, True)
         assert failures.why in " ".join(problem.split())
     assert not (tmp_path / "handshake/order").exists()
+
+
+def test_a_deletion_that_the_api_server_did_not_take_is_no_return(adapters: Adapters) -> None:
+    actor = Actor(adapters, SUPERUSER, Events(adapters.client, "shop", ME))
+    problem = actor.carry_out((DeleteOwnPod(reclone=False, returns=1),), float("inf"))
+    assert problem is not None
+    assert adapters.bootstrap.observe(adapters.clock()).returns == 0
+
+    adapters.bootstrap.note_returns(2)
+    assert actor.carry_out((ForgetReturns(),), float("inf")) is None
+    assert adapters.bootstrap.observe(adapters.clock()).returns == 0
