@@ -1,4 +1,5 @@
-"""Carries a decision out, action by action, in its order; the first that fails ends it."""
+"""Carries a decision out, action by action, in its order; the first that fails ends it, but for a
+signal: where that is refused, the rest is all that is left to be done."""
 
 from pathlib import Path
 
@@ -61,24 +62,33 @@ class Actor:
     def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
         """Return None, or one sentence about the action that failed; the rest was not tried.
 
+        Where PostgreSQL could not be signalled it is: a renewal keeps the Lease from whoever would
+        write beside it, and the pod's deletion lets the kubelet stop it. But the Lease is kept.
         What failed is decided again at the next look, so nothing is retried here. After
         `deadline` (on the adapters' clock) the right to lead may be another's: this process may
         have been frozen since it looked. What the API server does not check itself isn't done then.
         """
+        refused: str | None = None
         for action in actions:
+            if refused is not None and isinstance(action, ReleaseLease):
+                continue
             if self._adapters.clock() > deadline and isinstance(action, Promote | SetRole):
                 return f"too late for {type(action).__name__}: looking again first"
             try:
                 self._carry_out(action, deadline)
             except ApiError as error:
-                return f"the API server did not take {type(action).__name__}: {error}"
+                failure = f"the API server did not take {type(action).__name__}: {error}"
+                return failure if refused is None else f"{refused}; {failure}"
             except UpstreamError as error:
                 return f"the primary cannot be copied: {error}"
             except PromisedError as error:
                 return str(error)
             except OSError as error:
-                return f"{type(action).__name__} did not succeed: {error}"
-        return None
+                failure = f"{type(action).__name__} did not succeed: {error}"
+                if not isinstance(action, StopPostgres):
+                    return failure
+                refused = failure
+        return refused
 
     def _carry_out(self, action: Action, deadline: float) -> None:  # noqa: C901, PLR0912, PLR0915 - flat
         adapters = self._adapters

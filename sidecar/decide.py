@@ -38,7 +38,7 @@ from typing import Final
 
 from sidecar.action import Action, Decision, PutStandbySignal
 from sidecar.observation import Observation
-from sidecar.settings import Settings
+from sidecar.settings import WATCHDOG_ALLOWANCE, Settings
 from sidecar.situation import Situation, situation_of
 from sidecar.situation.patience import ISOLATION, SILENCE, STOP_PATIENCE
 from sidecar.table import first_that_holds
@@ -89,6 +89,20 @@ def seconds_of_right(observation: Observation, settings: Settings) -> float | No
     no time is set: the compare-and-swap on the Lease keeps everybody else in order."""
     situation = situation_of(observation, settings)
     return _seconds_to_fence(situation) if situation.recorded_as_holder else None
+
+
+def is_overdue(observation: Observation, settings: Settings) -> bool:
+    """Tell whether PostgreSQL may still write although it should have been stopped by now: then
+    the kubelet's probe has to fail, and it stops PostgreSQL.
+
+    Where this sidecar's signals are refused the kubelet is the only one who can, and it needs the
+    time that it would need if the sidecar were frozen.
+    """
+    s = situation_of(observation, settings)
+    if not s.may_write or s.is_alone:
+        return False
+    frozen = settings.renew_interval + WATCHDOG_ALLOWANCE
+    return s.renewed_ago >= (s.fence_after if s.seen.postgres.may_signal else frozen)
 
 
 def _seconds_to_fence(s: Situation) -> float | None:

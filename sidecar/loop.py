@@ -9,6 +9,7 @@ from typing import Final
 from sidecar.act import Actor
 from sidecar.decide import (
     decide,
+    is_overdue,
     seconds_of_right,
     seconds_to_fence,
     seconds_to_look,
@@ -100,7 +101,8 @@ class Loop:
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:
             problem = problem or observation.bootstrap.write_failure
-        self._reporter.publish(Snapshot(observation, decision, problem))
+        overdue = is_overdue(observation, settings)
+        self._reporter.publish(Snapshot(observation, decision, problem, overdue))
         self._teller.tell(decision, problem, observation.now)
         return observation
 

@@ -274,6 +274,8 @@ class PostgresView:
     """On a primary: where the WAL begins that it still has."""
     standby_signal: bool = True
     """Whether a restart would come up read-only (rule 1)."""
+    may_signal: bool = True
+    """Whether this sidecar may signal the postmaster, and so could stop it."""
     prepared: bool = False
     """On a primary: the replication role and its pg_hba line were made in this leadership."""
 
@@ -315,7 +317,7 @@ class Peer:
     detached: bool = False
     """A standby that receives WAL from nobody: what it says of its WAL stays true."""
     well: bool = True
-    """Its volume takes writes."""
+    """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import needs_peers
@@ -23,6 +24,12 @@ from sidecar.postgres.wal import has_wal_beyond
 from sidecar.promises import Promises
 from sidecar.settings import Settings
 from sidecar.situation.members import holder_address
+
+UNSTOPPABLE: Final = (
+    "PostgreSQL takes no signals from the sidecar, which could not stop it where another member "
+    "is to lead: run both as the same user (annotation pgset.dev/uid), and under the same AppArmor "
+    "profile"
+)
 
 
 @dataclass(slots=True)
@@ -158,8 +165,11 @@ def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
     starts_writable = started_writable and not standby_signal
     if view.streaming:
         adapters.reach.streamed_at = adapters.clock()
+    may_signal = pid is None or process.may_signal(pid)
     return replace(
         view,
+        problem=view.problem if may_signal else UNSTOPPABLE,
+        may_signal=may_signal,
         streamed_at=adapters.reach.streamed_at,
         alive=pid is not None or orphaned,
         orphaned=orphaned,

@@ -200,6 +200,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         # What a rewind has left half done is data, and nothing to lead with.
         "well": (
             bootstrap.write_failure is None
+            and postgres.may_signal
             and bootstrap.data is not DataState.BROKEN
             and not Situation(observation, settings).has_a_timeline_of_its_own
         ),

@@ -134,10 +134,10 @@ def _security_context(database: Database) -> Json:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     theirs = database.container.get("securityContext") or {}
-    if "seLinuxOptions" in theirs:
-        # Another SELinux label could not read the data directory.
-        context["seLinuxOptions"] = theirs["seLinuxOptions"]
-    return context
+    # Another SELinux label could not read the data directory, and another AppArmor profile, such as
+    # the runtime's default one, not signal PostgreSQL.
+    taken = ("seLinuxOptions", "appArmorProfile")
+    return context | {name: theirs[name] for name in taken if name in theirs}
 
 
 def _resources(spec: Json) -> Json:

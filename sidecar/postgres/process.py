@@ -97,6 +97,18 @@ def orphans(data_directory: Path) -> tuple[int, ...]:
     return tuple(pid for pid in processes(data_directory) if is_child(pid))
 
 
+def may_signal(pid: int) -> bool:
+    """Tell whether this process takes signals from here: not from another uid, nor where AppArmor
+    or SELinux forbid it. True of one that has ended."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
+
+
 def send(data_directory: Path, which: signal.Signals) -> None:
     """Signal the postmaster, if there is one; SIGKILL goes to every process of the server.
 

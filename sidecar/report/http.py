@@ -46,7 +46,7 @@ class Application:
         self._refresh = refresh
         self._respondent = respondent
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
-            "/liveness": lambda _: self._yes_or_no(self._turns()),
+            "/liveness": lambda _: self._yes_or_no(self._turns() and not self._is_overdue()),
             "/healthz": lambda _: self._yes_or_no(True),
             # The kubelet, who asks these three again and again, wants the code alone.
             "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
@@ -105,6 +105,10 @@ class Application:
 
     def _turns(self) -> bool:
         return is_alive(self._reporter.age(), self._settings)
+
+    def _is_overdue(self) -> bool:
+        newest = self._reporter.newest()
+        return newest is not None and newest.overdue
 
     def _replica(self, query: Mapping[str, list[str]]) -> Answer:
         try:

@@ -16,6 +16,8 @@ class Snapshot:
     decision: Decision
     problem: str | None
     """What went wrong in it, in one sentence."""
+    overdue: bool = False
+    """PostgreSQL may write, and should have been stopped by then."""
 
 
 class Reporter:

@@ -56,6 +56,7 @@ def with_fresh(snapshot: Snapshot, view: PostgresView) -> Snapshot:
         orphaned=last.orphaned,
         has_written=last.has_written,
         standby_signal=last.standby_signal,
+        may_signal=last.may_signal,
     )
     return replace(snapshot, observation=replace(snapshot.observation, postgres=seen))
 

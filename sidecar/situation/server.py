@@ -204,6 +204,12 @@ class ServerWords(LeaseWords):
         return since is not None and self.seen.now - since > UNWELL_PATIENCE
 
     @property
+    def cannot_be_stopped(self) -> bool:
+        """Its signals are refused, and by the record somebody else may lead: where it could not
+        renew, the two would write."""
+        return not self.seen.postgres.may_signal and bool(self.others_who_may_lead)
+
+    @property
     def has_diverged(self) -> bool:
         """It has WAL of its timeline that the primary's history does not have."""
         fork = self.seen.fork

@@ -39,6 +39,14 @@ ELECTION: Final = (
         "the Lease ran out: this member receives no WAL until somebody leads",
     ),
     Row(
+        "NotStoppable",
+        lambda s: s.set_has_data and s.cannot_be_stopped,
+        nothing,
+        "nobody leads, and this member may not: PostgreSQL here takes no signals from the sidecar, "
+        "which could not stop it; run both as the same user and under the same AppArmor profile",
+        Attention.WARNING,
+    ),
+    Row(
         "NotEligible",
         lambda s: s.set_has_data and not s.is_a_member,
         no_role,

@@ -184,6 +184,14 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "Resigning",
+        lambda s: s.is_in_recovery and s.cannot_be_stopped,
+        release,
+        "PostgreSQL here takes no signals from the sidecar, which could not stop it: the Lease is "
+        "left to a member that can; run both as the same user and under the same AppArmor profile",
+        Attention.WARNING,
+    ),
+    Row(
         "Promoting",
         # Where the API server is silent the new timeline could not be recorded, and another member
         # could begin one of the same number, which nothing would tell from this one.

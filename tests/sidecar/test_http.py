@@ -431,3 +431,18 @@ def test_no_probe_is_among_what_may_wait() -> None:
     assert [path for path in paths if asked.waits(Request("GET", path))] == []
     assert asked.waits(Request("GET", "/status", "fresh=1"))
     assert asked.waits(Request("POST", "/failsafe"))
+
+
+def test_the_metrics_are_made_once_a_second_however_many_ask() -> None:
+    clock, made = Clock(NOW), list[float]()
+
+    def requests() -> dict[str, int]:
+        made.append(clock())
+        return {}
+
+    metrics = Metrics(Reporter(clock), "orders", requests=requests, clock=clock)
+    for _ in range(1000):
+        metrics.render()
+    clock.advance(1)
+    metrics.render()
+    assert made == [NOW, NOW + 1]

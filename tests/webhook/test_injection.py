@@ -278,6 +278,14 @@ def test_selinux_labels_are_the_databases():
     assert labels == sidecar_of(pod)["securityContext"]["seLinuxOptions"]
 
 
+def test_the_apparmor_profile_is_the_databases():
+    """From another, the sidecar's signals to PostgreSQL would be refused."""
+    pod = objects.article_pod()
+    profile = {"type": "Localhost", "localhostProfile": "pg-hardened"}
+    pod["spec"]["containers"][0]["securityContext"] = {"appArmorProfile": profile}
+    assert sidecar_of(pod)["securityContext"]["appArmorProfile"] == profile
+
+
 def test_the_sidecar_has_no_cpu_limit_in_a_burstable_pod():
     assert sidecar_of(objects.article_pod())["resources"] == {
         "requests": {"cpu": "25m", "memory": "64Mi"},

@@ -1,0 +1,193 @@
+"""A PostgreSQL that takes no signals from its sidecar: who stops it, and that it does not lead."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from sidecar.act import Actor
+from sidecar.action import Promote, PutStandbySignal, ReleaseLease, StopPostgres, TakeLease
+from sidecar.decide import decide, is_overdue
+from sidecar.kube.client import ApiClient
+from sidecar.kube.events import Events
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.observation import Observation
+from sidecar.observe import Adapters
+from sidecar.peers import describe
+from sidecar.postgres import process
+from tests.sidecar.test_decide import (
+    FREE,
+    LEADER,
+    NOW,
+    RECORD,
+    REPLICA,
+    RUNNING,
+    SETTINGS,
+    STREAMING,
+    WRITABLE,
+    lease,
+)
+from tests.sidecar.test_http import LEADING, application
+from tests.sidecar.test_hung_volume import answer, hang
+from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+
+__all__ = ["adapters", "data"]
+
+NOBODY = 65534
+
+
+def as_nobody(check: Callable[[], bool]) -> bool:
+    """What this says in a process of another user, which may not signal those of this one."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if os.geteuid() == 0:
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_whether_signals_are_refused_is_found_without_one() -> None:
+    assert process.may_signal(os.getpid())
+    assert as_nobody(lambda: not process.may_signal(1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_each_process_is_tried_though_one_refuses() -> None:
+    """Here the first is another user's."""
+    theirs = subprocess.Popen(["sleep", "60"])
+    mine = subprocess.Popen(["sleep", "60"], user=NOBODY)
+
+    def tries() -> bool:
+        refusals: list[OSError] = []
+        for pid in (theirs.pid, mine.pid):
+            process._kill(pid, signal.SIGKILL, refusals)
+        return [type(refusal) for refusal in refusals] == [PermissionError]
+
+    try:
+        assert as_nobody(tries)
+        assert mine.wait(timeout=10) == -signal.SIGKILL
+        assert theirs.poll() is None
+    finally:
+        theirs.kill()
+        mine.kill()
+        theirs.wait()
+        mine.wait()
+
+
+class NeverReleased:
+    """A Lease that must be kept."""
+
+    def release(self, heir: str | None) -> None:
+        raise AssertionError(f"released to {heir}")
+
+
+def test_what_comes_after_a_signal_that_failed_is_done_but_the_lease_is_kept(
+    adapters: Adapters, data: Path, tmp_path: Path
+) -> None:
+    client = ApiClient("http://127.0.0.1:1", tmp_path / "ca.crt", tmp_path / "token")
+    kept = replace(adapters, lease=cast(LeaseKeeper, NeverReleased()))
+    actor = Actor(kept, SUPERUSER, Events(client, "shop", ME))
+    # Nobody knows whom to signal, since the file that says so does not open.
+    hang(data / "postmaster.pid")
+    told = actor.carry_out(
+        (StopPostgres(signal.SIGINT), ReleaseLease(), PutStandbySignal()), float("inf")
+    )
+    answer(data / "postmaster.pid", "")
+    assert told is not None
+    assert told.startswith("StopPostgres did not succeed")
+    assert (data / "standby.signal").exists()
+
+
+# ── the kubelet's probe ───────────────────────────────────────────────────────────────────
+
+
+def renewed(ago: float, observation: Observation = LEADER) -> Observation:
+    return replace(observation, lease=lease(RECORD, renewed_at=NOW - ago))
+
+
+@pytest.mark.parametrize(
+    ("observation", "overdue"),
+    [
+        (renewed(6.9), False),
+        (renewed(7.0), True),
+        (renewed(7.0, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), True),
+        # As where the sidecar is frozen: the kubelet needs its time before the Lease runs out.
+        (renewed(3.0, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), True),
+        (renewed(2.9, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), False),
+        (renewed(60.0, replace(LEADER, postgres=STREAMING)), False),
+        (
+            replace(
+                LEADER, lease=lease(replace(RECORD, members=("orders-0",)), renewed_at=NOW - 60)
+            ),
+            False,
+        ),
+    ],
+    ids=["in time", "fencing", "refused", "refused, in time", "fresh", "read-only", "alone"],
+)
+def test_what_should_have_been_stopped_by_now_is_told(
+    observation: Observation, overdue: bool
+) -> None:
+    assert is_overdue(observation, SETTINGS) is overdue
+
+
+@pytest.mark.parametrize(("overdue", "code"), [(False, 200), (True, 503)])
+def test_the_probe_fails_while_postgresql_writes_without_a_right_to(
+    overdue: bool, code: int
+) -> None:
+    """However well the loop turns."""
+    asked = application(replace(LEADING, overdue=overdue))
+    assert asked.answer("GET", "/liveness", "").code == code
+
+
+# ── who leads ─────────────────────────────────────────────────────────────────────────────
+
+REFUSING = replace(STREAMING, may_signal=False)
+
+
+@pytest.mark.parametrize(
+    ("observation", "situation"),
+    [
+        (replace(REPLICA, lease=lease(FREE), postgres=REFUSING), "NotStoppable"),
+        (
+            replace(REPLICA, lease=lease(replace(FREE, heir="orders-0")), postgres=REFUSING),
+            "NotStoppable",
+        ),
+        (replace(LEADER, postgres=REFUSING), "Resigning"),
+    ],
+    ids=["nobody leads", "it is the heir", "it holds the Lease"],
+)
+def test_who_could_not_be_stopped_does_not_begin_to_lead(
+    observation: Observation, situation: str
+) -> None:
+    decision = decide(observation, SETTINGS)
+    assert decision.situation == situation
+    assert not any(isinstance(action, Promote | TakeLease) for action in decision.actions)
+
+
+def test_who_is_alone_has_nobody_to_fear_and_leads() -> None:
+    alone = replace(FREE, members=("orders-0",))
+    observation = replace(LEADER, lease=lease(alone), postgres=REFUSING, wanted=1)
+    assert decide(observation, SETTINGS).situation == "TakingLease"
+
+
+def test_a_primary_that_could_not_be_stopped_is_not_taken_from_its_clients() -> None:
+    """Its kubelet stops it in time; and that another could be is not known."""
+    observation = replace(LEADER, postgres=replace(WRITABLE, may_signal=False))
+    assert decide(observation, SETTINGS).situation == "Leading"
+
+
+def test_a_member_that_could_not_be_stopped_tells_the_others() -> None:
+    told = [
+        describe(replace(REPLICA, bootstrap=RUNNING, postgres=postgres), SETTINGS)["well"]
+        for postgres in (STREAMING, REFUSING)
+    ]
+    assert told == [True, False]
