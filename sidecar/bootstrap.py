@@ -6,6 +6,7 @@ Also here, because the data directory is only known from that report: the heartb
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from sidecar.postgres.control_data import (
     parse_control_data,
     parse_system_identifier,
 )
+from sidecar.situation.patience import SLOW_WRITE
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"
@@ -39,6 +41,7 @@ class Bootstrap:
         self._foreign_heartbeat: tuple[str, float] | None = None
         self._beats = 0
         self._write_failure: str | None = None
+        self._slow = False
 
     def provide_script(self) -> None:
         """Put the script where the bootstrap container starts it."""
@@ -76,6 +79,7 @@ class Bootstrap:
             position=control.position if control else None,
             other_writer=other,
             write_failure=self._write_failure,
+            slow=self._slow,
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
@@ -195,6 +199,7 @@ class Bootstrap:
 
     def _beat(self, directory: Path) -> None:
         self._beats += 1
+        began = time.monotonic()
         try:
             _write(directory / _HEARTBEAT, f"{self._me.uid} {self._beats}\n")
         except OSError as error:
@@ -202,6 +207,7 @@ class Bootstrap:
             self._write_failure = f"{directory} takes no writes: {error.strerror}"
         else:
             self._write_failure = None
+        self._slow = time.monotonic() - began > SLOW_WRITE
 
 
 class _Report(dict[str, str]):
