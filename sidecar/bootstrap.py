@@ -8,6 +8,7 @@ Also here, because the data directory is only known from that report: the heartb
 import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from sidecar.postgres.control_data import (
     parse_system_identifier,
 )
 from sidecar.postgres.refused import read_refused, with_raised
+from sidecar.situation.patience import SLOW_WRITE
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"
@@ -63,6 +65,8 @@ class Bootstrap:
         self._attempts = Attempts()
         self._foreign_heartbeat: tuple[str, float] | None = None
         self._beats = 0
+        self._slow = False
+        """Whether the last beat took its time."""
         self.patiently = Patiently()
         """Every look at the data volume goes through it."""
         self._found = _Found()
@@ -111,6 +115,7 @@ class Bootstrap:
             position=control.position if control else None,
             other_writer=other,
             write_failure=found.write_failure,
+            slow=self._slow,
             silent_since=self._silent_since,
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
@@ -343,11 +348,14 @@ class Bootstrap:
     def _beat(self, directory: Path) -> str | None:
         """Beat, and return why the volume takes no writes, if it does not."""
         self._beats += 1
+        began = time.monotonic()
         try:
             _write(directory / _HEARTBEAT, f"{self._me.uid} {self._beats}\n")
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
             return f"{directory} takes no writes: {error.strerror}"
+        finally:
+            self._slow = time.monotonic() - began > SLOW_WRITE
         return None
 
 

@@ -161,6 +161,8 @@ class BootstrapView:
     """Why the volume takes no writes."""
     silent_since: float | None = None
     """Since when the data volume answers nothing at all, not even a look; None: it does."""
+    slow: bool = False
+    """The volume took longer than SLOW_WRITE for the last write to it."""
     refusal: str | None = None
     """A sentence: why it obeys no order until a person has changed something."""
     failure: str | None = None
@@ -269,7 +271,8 @@ class PostgresView:
     checkpointed_at: float | None = None
     """When the last checkpoint that was asked for had ended."""
     unwell_since: float | None = None
-    """On a primary: since when a new connection could not write, although this one answers."""
+    """On a primary: since when new connections could not write, although this one answers; two of
+    them have tried. Where that took longer than UNWELL_PATIENCE, no longer ago than that."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
     standby_signal: bool = True
@@ -318,6 +321,8 @@ class Peer:
     """A standby that receives WAL from nobody: what it says of its WAL stays true."""
     well: bool = True
     """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
+    slow: bool = False
+    """Its volume takes long to: what it says of its data is true, but it would lead no better."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 

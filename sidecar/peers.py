@@ -197,6 +197,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "oldest_wal": postgres.oldest_wal,
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
+        "slow": bootstrap.slow,
         # What a rewind has left half done is data, and nothing to lead with.
         "well": (
             bootstrap.write_failure is None
@@ -223,6 +224,7 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
         detached=status.get("detached", False) is True,
         reaches_api=status.get("reaches_api", True) is True,
         well=status.get("well", True) is True,
+        slow=status.get("slow", False) is True,
         oldest_wal=_number(status.get("oldest_wal")),
     )
 

@@ -73,6 +73,7 @@ class HandOverWords(ElectionWords):
             if peer.running
             and peer.reaches_api
             and peer.well
+            and not (peer.slow and self._leaves_for_its_health)
             and self.may_lead(peer.name)
             and peer.system_identifier == self.set_system_identifier
             and place_of(peer) >= self._recorded_timeline_begins
@@ -81,6 +82,11 @@ class HandOverWords(ElectionWords):
             and (self._is_in_service(peer.name) or self.is_pressed or self.chosen_heir is not None)
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
+
+    @property
+    def _leaves_for_its_health(self) -> bool:
+        """There is no other reason to hand over: who is as slow is no better."""
+        return self.is_unwell and not self.is_leaving and self.chosen_heir is None
 
     def _is_in_service(self, name: str) -> bool:
         return not any(

@@ -42,6 +42,13 @@ FRESH_CHECKPOINT: Final = 30.0
 UNWELL_PATIENCE: Final = 3.0
 """Seconds for which new connections must have failed to write before another member leads."""
 
+NEVER_WELL_PATIENCE: Final = 30.0
+"""The same for a primary on which nobody could write since its promotion: where the storage of all
+members is slow, the next one would fare no better, and each change costs clients more."""
+
+SLOW_WRITE: Final = 1.0
+"""Seconds in which a volume that is well has written a small file, many times over."""
+
 UNWELL_STOP_PATIENCE: Final = 1.0
 """Seconds that a server which hangs anyway gets for each signal."""
 

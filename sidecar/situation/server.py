@@ -201,7 +201,7 @@ class ServerWords(LeaseWords):
     def is_unwell(self) -> bool:
         """A primary on which nobody new can write."""
         since = self.seen.postgres.unwell_since
-        return since is not None and self.seen.now - since > UNWELL_PATIENCE
+        return since is not None and self.seen.now - since >= UNWELL_PATIENCE
 
     @property
     def cannot_be_stopped(self) -> bool:

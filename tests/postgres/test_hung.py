@@ -52,10 +52,20 @@ def test_a_stopped_server_is_down_after_three_seconds_and_seen_again_at_once(
     wait_for(primary, ServerState.WRITABLE)
 
 
+def wait_for_a_good_probe(database: Database) -> None:
+    """Only who was well before can become unwell soon; the first probe commits something."""
+    with session(database) as connection:
+        question = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+        before = connection.execute(question).fetchone()
+        wait_until(lambda: connection.execute(question).fetchone() != before, "a probe")
+    time.sleep(0.5)
+
+
 def test_a_stopped_postmaster_makes_no_new_sessions_and_that_is_unwell(
     primary: Server, database: Database
 ) -> None:
     assert database.process is not None
+    wait_for_a_good_probe(database)
     database.process.send_signal(signal.SIGSTOP)
     stopped_at = time.monotonic()
     wait_until(lambda: primary.view().unwell_since is not None, "the probe to fail")
@@ -63,6 +73,25 @@ def test_a_stopped_postmaster_makes_no_new_sessions_and_that_is_unwell(
     assert stopped_at - 0.1 <= (primary.view().unwell_since or 0.0)
     database.process.send_signal(signal.SIGCONT)
     wait_until(lambda: primary.view().unwell_since is None, "the probe to succeed")
+
+
+def test_a_postmaster_that_stood_still_for_one_probe_is_not_unwell(
+    primary: Server, database: Database
+) -> None:
+    assert database.process is not None
+    wait_for_a_good_probe(database)
+    # The next probe begins 0.5 s later, and is given up after 2 s; the one after it succeeds.
+    time.sleep(2.0)
+    database.process.send_signal(signal.SIGSTOP)
+    since = time.monotonic()
+    seen = []
+    while time.monotonic() - since < 2.6:
+        seen.append(primary.view().unwell_since)
+        time.sleep(0.05)
+    database.process.send_signal(signal.SIGCONT)
+    time.sleep(2.0)
+    seen.append(primary.view().unwell_since)
+    assert set(seen) == {None}
 
 
 def test_a_server_out_of_connections_is_well(database: Database, connect: Connect) -> None:
@@ -126,6 +155,7 @@ def test_a_full_volume_is_unwell_while_the_server_still_answers(
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
+    wait_for_a_good_probe(database)
     filling = small_volume / "filling"
     with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
         while True:

@@ -57,7 +57,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
-from sidecar.situation.patience import FENCING_SHARE
+from sidecar.situation.patience import FENCING_SHARE, NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.simulator.kubernetes import (
     ApiError,
     ConflictError,
@@ -79,6 +79,7 @@ Decide = Callable[..., Decision]
 MIN_PAUSE: Final = 0.01
 REQUEST_SECONDS: Final = 3.0
 LEAST_SECONDS: Final = 0.2
+PROBE_SECONDS: Final = 3.0
 FIRST_TRY_SECONDS: Final = 0.6
 READ_SECONDS: Final = 2.0
 PEER_SECONDS: Final = 0.6
@@ -715,6 +716,10 @@ class Agent:
                 at = link.heard_at
             heard = at if heard is None else max(heard, at)
         unwell = server.unwell_since
+        if unwell is not None and unwell < server.writable_since + PROBE_SECONDS:
+            # No probe was ever good in this leadership.
+            long_enough = self.world.now - server.writable_since > NEVER_WELL_PATIENCE
+            unwell = self.world.now - UNWELL_PATIENCE if long_enough else None
         return _PostgresView(
             ServerState.WRITABLE,
             self.since,
@@ -813,6 +818,7 @@ class Agent:
             reaches_api=self.listed and now - self.heard_at < self.settings.renew_interval + LATE,
             detached=postgres.detached or not postgres.alive,
             well=not self.pod.directory.full and data is not DataState.BROKEN,
+            slow=self.pod.directory.slow,
             oldest_wal=postgres.oldest_wal,
         )
 
@@ -870,9 +876,7 @@ class Agent:
         proof = object()
         self.sent[proof] = sent_at
         try:
-            written = yield from api.request(
-                self, lambda: api.put_lease(record, proof), writes=True
-            )
+            written = yield from api.write(self, lambda: api.put_lease(record, proof))
         except RefusedError:
             self.heard_at = self.clock()
             raise

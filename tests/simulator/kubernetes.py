@@ -81,9 +81,14 @@ class ApiServer:
 
     # ── requests ──────────────────────────────────────────────────────────────────────────
 
-    def request(
-        self, agent: "Agent", operation: Callable[[], T], *, writes: bool = False
-    ) -> Steps[T]:
+    def write(self, agent: "Agent", operation: Callable[[], T]) -> Steps[T]:
+        """Carry out what writes the Lease, unless that is refused."""
+        if self.refuses_writes and not self.outage:
+            yield 0.01
+            raise RefusedError("the API server refuses it")
+        return (yield from self.request(agent, operation))
+
+    def request(self, agent: "Agent", operation: Callable[[], T]) -> Steps[T]:
         """Carry an operation out for an agent; takes a round trip or the agent's time-out."""
         world, network = self.world, self.world.network
         place, chance = agent.pod.node.place, world.chance
@@ -98,9 +103,6 @@ class ApiServer:
             yield agent.time_out()
             raise UnansweredError("no answer in time")
         box: list[T | ConflictError] = []
-        if writes and self.refuses_writes:
-            yield 0.01
-            raise RefusedError("the API server refuses it")
         if self.latency is not None:
             return (yield from self._request_slowly(agent, operation, self.latency))
         half = chance.uniform(0.002, 0.01)

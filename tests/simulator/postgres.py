@@ -104,6 +104,8 @@ class Directory:
     """No server comes up on it, until it is rewound or cloned anew."""
     returns: int = 0
     """The note of how often PostgreSQL did not come up."""
+    slow: bool = False
+    """Writes to the volume take so long that its member says so."""
     running: "Server | None" = None
 
     def has(self, branch: Branch, position: int) -> bool:
@@ -193,6 +195,7 @@ class Server:
     """True time of the end of the last checkpoint that was asked for."""
     prepared: bool = False
     unwell_since: float | None = None
+    writable_since: float = -1e9
     shipping: bool = False
     stop_ticket: int = 0
     connecting: bool = False
@@ -257,6 +260,8 @@ class Server:
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
+        if phase is Phase.WRITABLE:
+            self.writable_since = self.world.now
         self.on_phase(self)
 
     def promote(self) -> None:

@@ -242,6 +242,26 @@ class Run:
 
         self._end(fault, end)
 
+    def _stall_storage(self, fault: Fault) -> None:
+        """No new session can write in time, whichever member leads."""
+        world, until = self.world, self.world.now + fault.seconds
+        self._excuse(None, fault.seconds)
+
+        def look() -> None:
+            stalls = world.now < until
+            for life in self.cluster.lives:
+                life.directory.slow = stalls
+                server = life.server
+                if server is not None and not stalls:
+                    server.unwell_since = None
+                elif server is not None and server.unwell_since is None:
+                    server.unwell_since = world.now if server.phase is Phase.WRITABLE else None
+            if stalls:
+                world.after(0.5, look)
+
+        look()
+        self._end(fault, look)
+
     def _hang_at_stop(self, fault: Fault) -> None:
         self._pod_flag(fault, "hang_at_stop", True, False)
 

@@ -84,7 +84,8 @@ class Schedule:
 WISHES: Final = frozenset({"switchover", "pause", "scale", "roll", "delete_pod", "edit_lease"})
 
 _NO_TARGET: Final = frozenset(
-    {"split", "api_outage", "slow_api", "refuse_writes", "delete_lease", "delete_all_pods", "pause",
+    {"split", "stall_storage", "api_outage", "slow_api", "refuse_writes", "delete_lease",
+     "delete_all_pods", "pause",
      "scale", "roll", "lossy", "edit_lease"}
 )  # fmt: skip
 
@@ -94,6 +95,7 @@ _KINDS: Final[dict[str, float]] = {
     "hang_postgres": 1.5,
     "hang_postmaster": 1,
     "disk_full": 1,
+    "stall_storage": 0.5,
     "hang_at_stop": 1,
     "slow_promotion": 1,
     "slow_disk": 1,
