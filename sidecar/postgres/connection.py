@@ -68,6 +68,7 @@ class Address:
     ) -> None:
         """`major_version`: the server's, as far as it is known without a connection."""
         self._major_version = major_version
+        self._major: int | None = None
         self.user = credentials.user
         self._usual_databases = tuple(
             dict.fromkeys(filter(None, ("postgres", credentials.database, credentials.user)))
@@ -158,7 +159,9 @@ class Address:
 
     def _options(self) -> str:
         """Return what holds for every connection of ours."""
-        if (self._major_version() or 0) < _HAS_LOGIN_TRIGGERS:
+        # Read until it is known, and never again: a volume may hang later.
+        self._major = self._major or self._major_version()
+        if (self._major or 0) < _HAS_LOGIN_TRIGGERS:
             return PINNED_PATH
         # One that raises would lock us out, and none is to run with our rights.
         return f"{PINNED_PATH} -c event_triggers=off"

@@ -271,3 +271,17 @@ def test_login_triggers_are_switched_off_where_the_server_has_them() -> None:
     }
     with_it = {version for version, text in options.items() if "event_triggers=off" in text}
     assert with_it == {17, 18}
+
+
+def test_the_version_is_read_once_since_a_volume_may_hang_later() -> None:
+    read: list[int] = []
+
+    def version() -> int:
+        read.append(17)
+        return 17
+
+    address = Address(Credentials("postgres", ""), major_version=version)
+    assert {address._options() for _ in range(3)} == {
+        "-c search_path=pg_catalog,pg_temp -c event_triggers=off"
+    }
+    assert read == [17]

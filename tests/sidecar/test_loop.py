@@ -3,6 +3,7 @@
 With the real adapters on a folder. The API server's address is a port where nobody listens.
 """
 
+import math
 import shutil
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.act import Actor
+from sidecar.action import Clone, Reclone, Rewind
 from sidecar.bootstrap import Bootstrap
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
@@ -154,3 +156,13 @@ def test_a_server_that_was_told_to_start_writable_counts_as_one_before_it_answer
     assert seen.postgres.alive
     assert seen.bootstrap.started_writable is (verb == "start-writable")
     assert seen.postgres.has_written is (verb == "start-writable" and not standby_signal)
+
+
+def test_a_member_without_a_password_says_what_to_set_instead_of_copying(
+    adapters: Adapters, tmp_path: Path
+) -> None:
+    """The primary lets nobody in by a password that anybody can compute."""
+    client = ApiClient(f"http://127.0.0.1:{free_port()}", tmp_path / "ca.crt", tmp_path / "token")
+    actor = Actor(adapters, Credentials("postgres", ""), Events(client, "shop", ME))
+    for action in (Clone("111"), Rewind("111"), Reclone("111")):
+        assert "POSTGRES_PASSWORD" in (actor.carry_out((action,), math.inf) or "")
