@@ -169,6 +169,8 @@ _LAGGARD: Final = (
     Fault(80.0, "kill_postmaster", -1),
 )
 _APART: Final = (Fault(60.0, "cut_from_peers", 1, 100.0),)
+_DEAF: Final = (Fault(60.0, "cut_node", -1, 60.0), Fault(61.0, "hang_postmaster", -1, 60.0))
+"""A postmaster that is stopped takes no signal but one, and its backends go on."""
 _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
@@ -185,7 +187,7 @@ MUTANTS: Final = (
     Mutant("who does not follow keeps its label", "I1", _each(_label_all_replicas), _APART),
     Mutant("the label comes before the Lease", "I1", _label_before),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
-    Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops)),
+    Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops), _DEAF),
     Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, _LAGGARD, _SYNC),
     Mutant("an order under way is forgotten", "I3",
            _forget_what_was_ordered, _BACK_AT_ONCE, _SYNC, _SLOW_ORDERS),
