@@ -225,6 +225,7 @@ def test_the_status_of_a_primary() -> None:
                 "oldest_wal": 100,
                 "reaches_api": True,
                 "well": True,
+                "slow": False,
                 "version": VERSION,
                 "situation": "Leading",
                 "sentence": "this is Leading",
