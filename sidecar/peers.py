@@ -37,6 +37,9 @@ STAY_SECONDS: Final = 0.45
 _AT_ONCE: Final = 32
 """More than any set has members: a silent one must not keep the others from being asked."""
 
+_MAX_ANSWER: Final = 262144
+"""Bytes. A member's account has a few kB; an address may have passed to anybody by now."""
+
 _LATE: Final = 1.5
 """Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
 to go."""
@@ -121,8 +124,9 @@ class Peers:
     def _ask_one(self, pod: Pod, *, fresh: bool) -> Peer | None:
         query = "?fresh=1" if fresh else ""
         try:
-            response = self._pool.request("GET", f"{self._address(pod)}/status{query}")
-            status = json.loads(response.data)["pgset"]
+            url = f"{self._address(pod)}/status{query}"
+            response = self._pool.request("GET", url, preload_content=False)
+            status = json.loads(_whole(response))["pgset"]
             # An address may have passed to another pod by now.
             if status["uid"] != pod.uid:
                 return None
@@ -143,12 +147,12 @@ class Peers:
         )
         try:
             challenged = self._post(pod, question, seal)
-            challenge = json.loads(challenged.data)["challenge"]
+            challenge = json.loads(_whole(challenged))["challenge"]
             response = self._post(pod, replace(question, challenge=challenge), seal)
-            signature = response.headers.get(SIGNATURE_HEADER, "")
-            if not seal.is_mine("answer", response.data, signature):
+            told, signature = _whole(response), response.headers.get(SIGNATURE_HEADER, "")
+            if not seal.is_mine("answer", told, signature):
                 return False
-            reply = Reply.decode(response.data)
+            reply = Reply.decode(told)
         except _ERRORS:
             return False
         if (reply.nonce, reply.by) != (question.nonce, pod.name):
@@ -163,11 +167,23 @@ class Peers:
             "Content-Type": "application/json",
         }
         url = f"{self._address(pod)}{PATH}"
-        return self._pool.request("POST", url, body=body, headers=headers)
+        return self._pool.request("POST", url, body=body, headers=headers, preload_content=False)
 
     def _address(self, pod: Pod) -> str:
         host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
         return f"http://{host}:{self._port}"
+
+
+def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body; ValueError where it is larger than any that a sidecar sends."""
+    try:
+        body = response.read(_MAX_ANSWER + 1)
+    finally:
+        # One request to a connection: nothing of this one is used again.
+        response.close()
+    if len(body) > _MAX_ANSWER:
+        raise ValueError(f"an answer has at most {_MAX_ANSWER} bytes")
+    return body
 
 
 def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bool:

@@ -295,6 +295,16 @@ def test_a_stranger_at_a_members_address_is_not_heard(peers: Peers, port: int) -
     assert peers.heard_at == float("-inf")
 
 
+@pytest.mark.parametrize(("padding", "heard"), [(1000, True), (300_000, False)])
+def test_an_answer_that_is_larger_than_any_sidecars_is_not_read_whole(
+    peers: Peers, port: int, padding: int, heard: bool
+) -> None:
+    told = describe(observation(1, RUNNING, STREAMING), SETTINGS)
+    body = json.dumps({"pgset": told, "padding": "x" * padding}).encode()
+    with raw("127.0.9.1", port, http_answer(body)):
+        assert bool(peers.ask([pod(1, "127.0.9.1")])) is heard
+
+
 def test_a_member_is_asked_by_ipv6_too(peers: Peers, port: int) -> None:
     with sidecar("[::1]", port, 1):
         assert peers.ask((pod(1, "::1"),)) == {"orders-1": member(1)}
