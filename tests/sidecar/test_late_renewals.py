@@ -37,6 +37,7 @@ from tests.sidecar.test_decide import (
     lease,
 )
 from tests.support.database import wait_until
+from tests.support.line import Line
 
 SETTINGS = Settings(set_name="orders")
 ME = Identity("orders-0", "uid-0")
@@ -157,9 +158,11 @@ def server() -> Iterator[LeaseServer]:
 
 
 @pytest.fixture
-def client(server: LeaseServer, tmp_path: Path) -> ApiClient:
+def client(server: LeaseServer, tmp_path: Path) -> Iterator[ApiClient]:
     (tmp_path / "token").write_text("token")
-    return ApiClient(server.address, tmp_path / "ca.crt", tmp_path / "token")  # type: ignore[attr-defined]
+    line = Line(server.address, tmp_path / "ca.crt", tmp_path / "token")  # type: ignore[attr-defined]
+    yield line
+    line.closed = True
 
 
 @pytest.fixture

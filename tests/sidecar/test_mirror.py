@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.mirror import Mirror
 from tests.support.database import wait_until
+from tests.support.line import Line
 from tests.webhook.clock import Clock
 
 POD = {"metadata": {"name": "orders-0", "resourceVersion": "7"}}
@@ -64,23 +64,6 @@ def server() -> Iterator[Any]:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-class Line(ApiClient):
-    closed = False
-    """A mirror's thread has no end: it waits here for that of the process."""
-
-    def get(
-        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
-    ) -> Json:
-        if self.closed:
-            threading.Event().wait()
-        return super().get(path, query, seconds=seconds)
-
-    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
-        if self.closed:
-            threading.Event().wait()
-        return super().watch(path, query)
 
 
 @pytest.fixture
