@@ -8,7 +8,7 @@ import functools
 import re
 from typing import Final
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 DOMAIN: Final = "pgset.dev"
 

@@ -12,7 +12,7 @@ from deploy.local import buildah, node_config, paths, programs, virtual_environm
 from deploy.local.digest import key_of, key_of_files
 from deploy.local.shell import run_long, say
 
-PGSET = "docker.io/library/pgset:0.1.0"
+PGSET = "docker.io/library/pgset:0.2.0"
 POSTGRES = "docker.io/library/postgres:15"
 COREDNS = "localhost/pgset-coredns:1"
 

@@ -62,7 +62,7 @@ def test_requests_are_read_by_their_verb() -> None:
         "# TYPE pgset_api_requests_total counter\n"
         'pgset_api_requests_total{set="bench",verb="list"} 3.0\n'
         'pgset_api_requests_total{set="bench",verb="update"} 1.25e+03\n'
-        'pgset_info{set="bench",version="0.1.0"} 1.0\n'
+        'pgset_info{set="bench",version="0.2.0"} 1.0\n'
     )
     assert parse_requests(metrics) == {"list": 3.0, "update": 1250.0}
 

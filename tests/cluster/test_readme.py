@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 NAMESPACE = "shop"
 
 NOT_RUN_HERE = {
-    "docker build -f deploy/Dockerfile -t pgset:0.1.0 .": (
+    "docker build -f deploy/Dockerfile -t pgset:0.2.0 .": (
         "there is no Docker engine here; deploy/local builds the same Dockerfile with buildah"
     ),
     "make test": "it runs this",

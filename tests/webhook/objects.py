@@ -15,7 +15,7 @@ from webhook.settings import SidecarImage
 GOLDEN = Path(__file__).parents[1] / "golden"
 """Objects as a real API server 1.36 sent them, and what the webhook makes of them."""
 
-IMAGE = SidecarImage(name="pgset:0.1.0", pull_policy="IfNotPresent")
+IMAGE = SidecarImage(name="pgset:0.2.0", pull_policy="IfNotPresent")
 
 
 def golden(case: str, name: str) -> dict[str, Any]:

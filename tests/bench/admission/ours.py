@@ -25,7 +25,7 @@ def application() -> WSGIApplication:
     LeaseWatch(ApiServer(os.environ[API], directory), leases).start()
     return create_app(
         Adapters(
-            image=SidecarImage(name="pgset:0.1.0", pull_policy="IfNotPresent"),
+            image=SidecarImage(name="pgset:0.2.0", pull_policy="IfNotPresent"),
             lease_state=leases.state,
             metrics=Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age),
             check_certificate=ServingCertificate(directory).context,
