@@ -114,7 +114,7 @@ def test_a_wrong_uid_is_told_and_nothing_is_written(namespace: Stage) -> None:
         remove(namespace)
 
 
-def test_a_wrong_password_is_told(database: Stage) -> None:
+def test_a_wrong_password_is_told_and_takes_nobody_down(database: Stage) -> None:
     """The server asks for one even on loopback; the new Secret has another."""
     lines = "local all all trust\\nhost all all all scram-sha-256\\n"
     in_database = ("exec", f"{SET}-0", "-c", "postgres", "--")
@@ -126,8 +126,10 @@ def test_a_wrong_password_is_told(database: Stage) -> None:
     made = statefulset(database)
     made["spec"]["template"]["spec"]["containers"][0]["env"][0] = other
     apply(database, made)
-    wait_for_event(database, "DownProblem", "password authentication failed")
+    wait_for_event(database, "LeadingProblem", "password authentication failed")
     assert "password authentication failed" in status(database)["problem"]
+    # It answers, and so it goes on: what it was told without a connection is to lead.
+    assert roles(database, SET) == {f"{SET}-0": "primary"}
 
 
 def test_data_of_another_set_is_refused_and_left_as_it_was(database: Stage) -> None:
