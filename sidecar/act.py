@@ -62,15 +62,16 @@ class Actor:
     def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
         """Return None, or one sentence about the action that failed; the rest was not tried.
 
-        Where PostgreSQL could not be signalled it is: a renewal keeps the Lease from whoever would
-        write beside it, and the pod's deletion lets the kubelet stop it. But the Lease is kept.
+        Where PostgreSQL could not be signalled, or standby.signal not be put, it is: a renewal
+        keeps the Lease from whoever would write beside it, and the pod's deletion lets the kubelet
+        stop it. But the Lease is kept, and nothing is promoted.
         What failed is decided again at the next look, so nothing is retried here. After
         `deadline` (on the adapters' clock) the right to lead may be another's: this process may
         have been frozen since it looked. What the API server does not check itself isn't done then.
         """
         refused: str | None = None
         for action in actions:
-            if refused is not None and isinstance(action, ReleaseLease):
+            if refused is not None and isinstance(action, ReleaseLease | Promote):
                 continue
             if self._adapters.clock() > deadline and isinstance(action, Promote | SetRole):
                 return f"too late for {type(action).__name__}: looking again first"
@@ -85,7 +86,8 @@ class Actor:
                 return str(error)
             except OSError as error:
                 failure = f"{type(action).__name__} did not succeed: {error}"
-                if not isinstance(action, StopPostgres):
+                # Neither may keep a signal, or the renewal, from being sent.
+                if not isinstance(action, StopPostgres | PutStandbySignal):
                     return failure
                 refused = failure
         return refused

@@ -143,6 +143,9 @@ class Bootstrap:
             silence = now - self._silent_since
             failure = f"{directory} has not answered for {silence:.0f} s"
             return replace(self._found, write_failure=failure)
+        except OSError as error:
+            self._silent_since = None
+            return replace(self._found, write_failure=f"{directory}: {error.strerror or error}")
         self._silent_since = None
         return self._found
 
@@ -198,8 +201,9 @@ class Bootstrap:
                 path.unlink(missing_ok=True)
                 return
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            if not path.exists() or _read(path) != f"{line}\n":
-                _write(path, f"{line}\n", mode=0o600)
+            # Also where it says so already: with fsGroup the kubelet lets the group read each file
+            # of a volume that it mounts, and libpq takes no password from one that others may read.
+            _write(path, f"{line}\n", mode=0o600)
 
         self._change(keep)
 
@@ -302,7 +306,8 @@ class Bootstrap:
 
     def _has_started(self, report: dict[str, str]) -> bool:
         verb = self._last_order(report)
-        return verb in [(start, int(report["done"])) for start in (_START, _START_WRITABLE)]
+        started = verb in [(start, int(report["done"])) for start in (_START, _START_WRITABLE)]
+        return started and not report["failure"]
 
     def _starts_writable(self, report: dict[str, str]) -> bool:
         return self._last_order(report) == (_START_WRITABLE, int(report["done"]))

@@ -326,11 +326,12 @@ as_member() {
 
 # The primary's database to ask in: postgres, or where that was dropped any other in which this role
 # may read files. (That right is one database's.) Template1 is only asked for their names: CREATE
-# DATABASE is refused while somebody is in there.
+# DATABASE is refused while somebody is in there. A name with a line break could bring words of its
+# own into the conninfo; in the conninfo the real host comes last, and so it counts.
 find_database() {
     names=
     for database in postgres template1; do
-        if names=$(ask_primary "$1" "SELECT chr(39) || replace(replace(datname::text, chr(92), repeat(chr(92), 2)), chr(39), chr(92) || chr(39)) || chr(39) FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname <> 'postgres', oid LIMIT 20"); then break; fi
+        if names=$(ask_primary "$1" "SELECT chr(39) || replace(replace(datname::text, chr(92), repeat(chr(92), 2)), chr(39), chr(92) || chr(39)) || chr(39) FROM pg_database WHERE datallowconn AND NOT datistemplate AND strpos(datname::text, chr(10)) = 0 AND strpos(datname::text, chr(13)) = 0 ORDER BY datname <> 'postgres', oid LIMIT 20"); then break; fi
     done
     while read -r database; do
         may=$(ask_primary "$1" "SELECT has_function_privilege('pg_read_binary_file(text)', 'execute')" < /dev/null) || true
@@ -343,7 +344,7 @@ NAMES
 
 ask_primary() {
     as_member psql --no-psqlrc --no-align --tuples-only --no-password --quiet \
-        --dbname="$1 dbname=$database" --command="SET statement_timeout = '5s'" --command="$2"
+        --dbname="dbname=$database $1" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
 # The stock entrypoint makes the data and runs the user's scripts as ever, but the server it ends
@@ -453,7 +454,7 @@ has_replayed_all() {
 
 run_pg_rewind() {
     as_member pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
-        --source-server="$2 dbname=$database" ${3:+"$3"}
+        --source-server="dbname=$database $2" ${3:+"$3"}
 }
 
 # What can fail fails in the dry run, with the data where it was.

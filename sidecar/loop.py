@@ -59,6 +59,7 @@ class Loop:
         self._happened = threading.Event()
         self._left_at: float | None = None
         self._needed_at = float("-inf")
+        self._trusted_until: float | None = None
 
     def wake(self) -> None:
         """Look again soon: something has changed. Safe from any thread."""
@@ -92,11 +93,17 @@ class Loop:
             min(_moment(observation, to_fence), _moment(observation, _first_try(observation)))
         )
         if to_fence is None:
+            self._trusted_until = None
             self._watchdog.trust_until(None)
         else:
             # Signals are sent from the deadline on; the last of them is the watchdog's own.
             escalation = settings.ttl * FENCING_SHARE * 2 / 3
-            self._watchdog.trust_until(observation.now + to_fence + escalation)
+            until = observation.now + to_fence + escalation
+            # From the deadline on, turns that come to nothing must not put it off.
+            if to_fence <= 0 and self._trusted_until is not None:
+                until = min(until, self._trusted_until)
+            self._trusted_until = until
+            self._watchdog.trust_until(until)
         failure = self._actor.carry_out(decision.actions, _moment(observation, right))
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:

@@ -233,6 +233,9 @@ class PostgresView:
     has_written: bool = False
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
+    recovery_seen: bool = False
+    """Since it was told to start, PostgreSQL has got as far as to replay WAL, or has answered: its
+    configuration and its libraries are not what keeps it from coming up."""
     progress_at: float | None = None
     """Only where the server answers nobody yet, since it is still in its recovery: when that was
     last seen to make progress."""
@@ -265,7 +268,7 @@ class PostgresView:
     detached: bool = False
     """A standby that has been told to receive WAL from nobody, and nothing else since."""
     upstream: str | None = None
-    """The host that a standby is to follow."""
+    """The host that a standby is to follow; empty: nobody, be it that it was never told whom."""
     slots: tuple[str, ...] = ()
     """Names of the replication slots that are ours."""
     checkpointed_at: float | None = None

@@ -114,7 +114,10 @@ class Peers:
         self, ask: Callable[[Pod], _Answer], pods: Sequence[Pod], seconds: float
     ) -> list[_Answer]:
         """Return what came in time; the order tells nothing."""
-        answers = [self._threads.submit(ask, pod) for pod in pods]
+        try:
+            answers = [self._threads.submit(ask, pod) for pod in pods]
+        except RuntimeError:  # the pod has as many threads as it may have
+            return []
         # urllib3's timeout is for each read: one who sends a byte now and then would outlast it.
         in_time, late = concurrent.futures.wait(answers, timeout=seconds)
         for answer in late:

@@ -59,8 +59,15 @@ class Background:
                 # The last word counts: one that waits would take it back.
                 self._waiting.pop(key[0], None)
             if not self._working:
-                self._working = True
-                threading.Thread(target=self._work, name=f"orders-{key[0]}", daemon=True).start()
+                self._working = self._start_working()
+
+    def _start_working(self) -> bool:
+        try:
+            threading.Thread(target=self._work, name="orders", daemon=True).start()
+        except RuntimeError:
+            # The pod has as many threads as it may have; ordered again, it is tried again.
+            return False
+        return True
 
     def problem(self) -> str | None:
         """Return one sentence about an order whose last attempt failed."""

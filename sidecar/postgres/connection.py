@@ -26,6 +26,9 @@ PINNED_PATH: Final = "-c search_path=pg_catalog,pg_temp"
 however well its argument types fit, and whatever a role or a database is set to. (A temporary
 schema is searched first where it is not named.)"""
 
+_OWN_SETTINGS: Final = "-c role=none -c default_transaction_read_only=off -c idle_session_timeout=0"
+"""What a role's or a database's own settings are not to make of a connection of ours."""
+
 _HAS_LOGIN_TRIGGERS: Final = 17
 """The major version from which on a login may start a trigger; before, nobody knows the setting."""
 
@@ -121,7 +124,8 @@ class Address:
     def _other_databases(self) -> tuple[str, ...]:
         """Ask in template1: not for long, as CREATE DATABASE copies it and waits for nobody."""
         with (
-            contextlib.suppress(psycopg.Error),
+            # Names are not in any one encoding.
+            contextlib.suppress(psycopg.Error, UnicodeError),
             self._connect_to("template1", _WAIT_SECONDS) as connection,
         ):
             rows = connection.execute(
@@ -161,10 +165,11 @@ class Address:
         """Return what holds for every connection of ours."""
         # Read until it is known, and never again: a volume may hang later.
         self._major = self._major or self._major_version()
-        if (self._major or 0) < _HAS_LOGIN_TRIGGERS:
-            return PINNED_PATH
-        # One that raises would lock us out, and none is to run with our rights.
-        return f"{PINNED_PATH} -c event_triggers=off"
+        # A trigger that raises would lock us out, and none is to run with our rights.
+        triggers = "session_replication_role=replica"
+        if (self._major or 0) >= _HAS_LOGIN_TRIGGERS:
+            triggers = "event_triggers=off"
+        return f"{PINNED_PATH} {_OWN_SETTINGS} -c {triggers}"
 
     def _conninfo(self, **more: str) -> bytes:
         parameters = self._parameters | {"dbname": self._database} | more

@@ -3,6 +3,7 @@
 Asked in a thread of its own, since a primary that is cut off answers late or never.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -61,7 +62,8 @@ class ForkFinder:
         self._thread = threading.Thread(
             target=self._look, args=(mine, primarys, address, password), name="fork", daemon=True
         )
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # the pod has as many threads as it may have
+            self._thread.start()
 
     def _look(self, mine: int, primarys: int, address: str, password: str) -> None:
         parameters = self._parameters | {"host": address}

@@ -56,7 +56,8 @@ SELECT system.system_identifier,
                    WHERE backend_type = 'startup'
                          AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
            ELSE true END AS exhausted,
-       substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)') AS upstream,
+       coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')
+           AS upstream,
        (SELECT pg_catalog.string_agg(
                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
                              coalesce(extract(epoch FROM reply_time), 0)::text, application_name),

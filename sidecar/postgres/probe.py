@@ -20,7 +20,9 @@ image trusts loopback."""
 _AGAIN_SECONDS: Final = 1.0
 """From the beginning of a probe that failed to the next one: at once where it took its time, while
 what is refused at once gets a moment."""
-_OPTIONS: Final = "-c work_mem=64kB -c log_temp_files=-1 -c synchronous_commit=local"
+_OPTIONS: Final = (
+    "-c work_mem=64kB -c log_temp_files=-1 -c synchronous_commit=local -c statement_timeout=3s"
+)
 
 _MIN_SECONDS: Final = 0.1
 """What a statement gets where connecting took all of the time and did succeed."""

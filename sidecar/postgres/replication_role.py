@@ -52,6 +52,12 @@ def make(connection: Connection, password: str) -> None:
     connection.execute(
         sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {}").format(verb, _ROLE, verifier)
     )
+    # PUBLIC may have lost it.
+    connection.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+            sql.Identifier(connection.info.dbname), _ROLE
+        )
+    )
     # What pg_rewind reads the primary by, according to its documentation.
     connection.execute(
         sql.SQL(

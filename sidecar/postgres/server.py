@@ -293,10 +293,11 @@ class Server:
         self._orders_were_seen = False
         try:
             state, fields = self._ask()
-        except psycopg.Error as error:
+        except Exception as error:
+            # Whatever it is, this thread must not end by it: a healthy server would count as down.
             self._disconnect()
             self._lookout.lost()
-            problem = str(error).strip()
+            problem = str(error).strip() if isinstance(error, psycopg.Error) else repr(error)
             no_answer = isinstance(error, NoAnswerError | psycopg.errors.ConnectionTimeout)
             blind = None if no_answer else self._see_from_outside(problem)
             return blind or self._seen(ServerState.DOWN, problem=problem)
@@ -428,7 +429,7 @@ def _shows(order: Key, state: ServerState, fields: Mapping[str, Any]) -> bool:
         live = set(fields["waits_for"]), fields["waits_for_number"]
         return live == (set(members), number) if number > 0 else live[1] == 0
     if order[0] == _FOLLOW and state is ServerState.RECOVERY:
-        return fields["upstream"] is not None if order[1] else bool(fields["detached"])
+        return bool(fields["upstream"]) if order[1] else bool(fields["detached"])
     return order[0] == _FOLLOW
 
 

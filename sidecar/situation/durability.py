@@ -1,7 +1,7 @@
 """What commits wait for, and what the Lease may promise of them."""
 
 from sidecar.situation.handover import HandOverWords
-from sidecar.situation.patience import STANDBY_PATIENCE
+from sidecar.situation.patience import BLIND_PATIENCE, HUNG_PATIENCE, STANDBY_PATIENCE
 from sidecar.situation.word import word
 from sidecar.synchronous import NONE, Promise, next_promise, promised
 
@@ -105,7 +105,9 @@ class DurabilityWords(HandOverWords):
         following = self.next_promise if self.recorded_promise.voters else self._first_promise
         names = following.names(me)
         if not names and self.durability == "sync-strict":
-            return tuple(sorted(self.wanted_members - {me})), min(1, len(self.wanted_members) - 1)
+            # Where the StatefulSet is gone, the record still tells of members.
+            others = (self.wanted_members or {*self.members}) - {me}
+            return tuple(sorted(others)), min(1, len(others))
         return names, max(0, following.copies - 1)
 
     @property
@@ -139,6 +141,17 @@ class DurabilityWords(HandOverWords):
         return kept.implies(self.promise_to_record, self.seen.me.name)
 
     @property
+    def cannot_be_promoted(self) -> bool:
+        """This holder would only keep the Lease from others: a promotion is noted on the volume,
+        and with a promise PostgreSQL has to be told whom commits wait for."""
+        if self.seen.postgres.has_written or not self.others_who_may_lead:
+            return False
+        locked_out = self.is_blind and not self.would_keep_the_promise
+        return self.has_hung_for(HUNG_PATIENCE) or (
+            locked_out and self.in_this_state_for > BLIND_PATIENCE
+        )
+
+    @property
     def standbys_if_it_led(self) -> tuple[tuple[str, ...], int]:
         """The members and the number of them that commits here would wait for.
 
@@ -153,7 +166,7 @@ class DurabilityWords(HandOverWords):
         if durability == "sync-strict" and staying == {me}:
             others = self.wanted_members - {me}
             return tuple(sorted(others)), min(1, len(others))
-        return promise.names(me), promise.copies - 1
+        return promise.names(me), max(0, promise.copies - 1)
 
     @property
     def would_wait_as_it_should(self) -> bool:

@@ -79,7 +79,7 @@ class HandOverWords(ElectionWords):
             and place_of(peer) >= self._recorded_timeline_begins
             and not self._is_deleted(peer.name)
             and (self.seen.wanted is None or peer.name in self.wanted_members)
-            and (self._is_in_service(peer.name) or self.is_pressed or self.chosen_heir is not None)
+            and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
 
@@ -87,6 +87,18 @@ class HandOverWords(ElectionWords):
     def _leaves_for_its_health(self) -> bool:
         """There is no other reason to hand over: who is as slow is no better."""
         return self.is_unwell and not self.is_leaving and self.chosen_heir is None
+
+    @property
+    def _only_for_its_node(self) -> bool:
+        """There is no other reason to hand over, and no hurry."""
+        return not self.is_pressed and self.chosen_heir is None
+
+    def _is_better_placed(self, name: str) -> bool:
+        """New clients reach it, and it follows closely as long as that can be seen."""
+        follower = next((f for f in self.seen.postgres.followers if f.name == name), None)
+        lag = (self.seen.postgres.position or 0) - (follower.position if follower else 0)
+        follows = follower is not None and lag <= self.settings.max_lag
+        return self._is_in_service(name) and (follows or not self.is_writable)
 
     def _is_in_service(self, name: str) -> bool:
         return not any(

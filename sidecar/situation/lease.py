@@ -50,6 +50,11 @@ class LeaseWords:
         """Seconds without renewal after which a writable PostgreSQL is stopped."""
         return seconds_before_fencing(self.settings.ttl)
 
+    def has_to_stop_within(self, seconds: float) -> bool:
+        """So soon this holder's right to be writable ends, if nothing prolongs it."""
+        left = self.fence_after - self.renewed_ago
+        return not self.is_alone and 0 < left < seconds
+
     @word
     def others_who_may_lead(self) -> frozenset[str]:
         """By the holder's own record, and what a renewal without an answer may have made of it."""

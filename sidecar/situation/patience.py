@@ -23,6 +23,17 @@ ISOLATION: Final = 2.0
 """Seconds of hearing from nobody at all after which a holder stops: what it would acknowledge is
 what would be lost."""
 
+HUNG_PATIENCE: Final = 3.0
+"""Seconds for which the volume of a member that is to be promoted may answer nothing."""
+
+BLIND_PATIENCE: Final = 5.0
+"""Seconds in which a server that was just started may come to let the sidecar in."""
+
+LAST_QUESTION: Final = 0.7
+LAST_RENEWAL: Final = 0.2
+"""Seconds before a holder has to stop PostgreSQL in which no question to the members, and no
+renewal after one that failed, is begun any more: they take as long, and the stop would be late."""
+
 HEIR_PATIENCE: Final = 3.0
 """Seconds for which only the named heir may take a released Lease."""
 

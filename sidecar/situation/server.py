@@ -166,15 +166,22 @@ class ServerWords(LeaseWords):
     @word
     def does_not_come_up(self) -> bool:
         """PostgreSQL was told to start and had its time for it, and nobody works on it. Where the
-        volume takes no writes, bootstrap could do nothing either."""
+        volume takes no writes, bootstrap could do nothing either; nor, after it was tried once,
+        where PostgreSQL never gets as far as its data: by a wrong setting, say, or library."""
         bootstrap = self.seen.bootstrap
         return (
             self.is_down
             and not self.is_bootstrapping
             and self.in_this_state_for > seconds_before_return(bootstrap.returns)
             and not self.makes_progress
+            and (self.seen.postgres.recovery_seen or not bootstrap.returns)
             and bootstrap.write_failure is None
         )
+
+    def has_hung_for(self, seconds: float) -> bool:
+        """The data volume has answered nothing at all for so long."""
+        since = self.seen.bootstrap.silent_since
+        return since is not None and self.seen.now - since >= seconds
 
     @property
     def leader_is_writable(self) -> bool:

@@ -21,17 +21,20 @@ from sidecar.table.steps import Row, no_role, own_role, release, renew, renewal,
 
 def _start(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    yield StartPostgres()
+    if not s.must_wait_to("start"):
+        yield StartPostgres()
 
 
 def _start_raised(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    yield StartPostgres(s.raised_for_a_standby)
+    if not s.must_wait_to("start"):
+        yield StartPostgres(s.raised_for_a_standby)
 
 
 def _start_writable(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    yield StartPostgres(s.raised_for_a_primary, writable=True)
+    if not s.must_wait_to("start-writable"):
+        yield StartPostgres(s.raised_for_a_primary, writable=True)
 
 
 def _refuse_settings(s: Situation) -> Iterator[Action]:

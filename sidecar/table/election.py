@@ -47,6 +47,21 @@ ELECTION: Final = (
         Attention.WARNING,
     ),
     Row(
+        "VolumeSilent",
+        lambda s: s.set_has_data and s.has_hung_for(0.0) and bool(s.others_who_may_lead),
+        nothing,
+        "nobody leads, and this member may not: its volume does not answer",
+        Attention.WARNING,
+    ),
+    Row(
+        "LockedOut",
+        lambda s: s.is_blind and bool(s.recorded_promise.voters and s.others_who_may_lead),
+        nothing,
+        "nobody leads, and this member may not: PostgreSQL here does not let the sidecar set whom "
+        "commits wait for",
+        Attention.WARNING,
+    ),
+    Row(
         "NotEligible",
         lambda s: s.set_has_data and not s.is_a_member,
         no_role,

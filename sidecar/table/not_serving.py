@@ -192,6 +192,14 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "CannotPromote",
+        lambda s: s.is_in_recovery and s.cannot_be_promoted,
+        release,
+        "PostgreSQL here cannot be promoted now: its volume does not answer, or it does not let "
+        "the sidecar set whom commits wait for; the Lease is left to another member",
+        Attention.WARNING,
+    ),
+    Row(
         "Promoting",
         # Where the API server is silent the new timeline could not be recorded, and another member
         # could begin one of the same number, which nothing would tell from this one.

@@ -19,7 +19,7 @@ from sidecar.action import (
 )
 from sidecar.observation import LeaseRecord
 from sidecar.situation import Situation
-from sidecar.situation.patience import SILENCE
+from sidecar.situation.patience import LAST_QUESTION, LAST_RENEWAL, SILENCE
 
 HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 """PostgreSQL's fast shutdown, its immediate one, and its end."""
@@ -94,6 +94,8 @@ def renewal(s: Situation) -> Iterator[RenewLease]:
     record, lease = s.record, s.seen.lease
     if not s.recorded_as_holder or record is None or lease is None:
         return
+    if s.seen.renewal_failed_at is not None and s.has_to_stop_within(LAST_RENEWAL):
+        return
     due = (
         lease.renewed_at is None
         or s.seen.now - lease.renewed_at >= s.settings.renew_interval
@@ -109,6 +111,8 @@ def question(s: Situation) -> Iterator[Action]:
     """Where renewals fail, for whatever reason: may this holder stay? And is anybody there?"""
     lease = s.seen.lease
     if not s.recorded_as_holder or lease is None or not s.others_who_may_lead:
+        return
+    if s.has_to_stop_within(LAST_QUESTION):
         return
     # What else is heard of the API server does not count: one that refuses, or whose answers come
     # too late, costs the Lease as well.
@@ -162,9 +166,11 @@ def renew(s: Situation) -> Iterator[Action]:
 
 
 def kill(s: Situation) -> Iterator[Action]:
-    """Stop PostgreSQL at once."""
+    """Stop PostgreSQL at once. What a volume that hangs keeps from dying runs no code of a user's
+    any more: the Lease may run out for another member."""
     yield StopPostgres(signal.SIGKILL)
-    yield from renewal(s)
+    if not s.has_hung_for(s.fence_after):
+        yield from renewal(s)
 
 
 def take(s: Situation) -> Iterator[Action]:

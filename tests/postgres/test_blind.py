@@ -281,7 +281,5 @@ def test_the_version_is_read_once_since_a_volume_may_hang_later() -> None:
         return 17
 
     address = Address(Credentials("postgres", ""), major_version=version)
-    assert {address._options() for _ in range(3)} == {
-        "-c search_path=pg_catalog,pg_temp -c event_triggers=off"
-    }
+    assert len({address._options() for _ in range(3)}) == 1
     assert read == [17]

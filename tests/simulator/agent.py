@@ -636,6 +636,7 @@ class Agent:
                 has_written=alive and self.pod.writer == server.number,
                 progress_at=now if _recovers(server) else None,
                 problem="no connection",
+                recovery_seen=True,
                 standby_signal=directory.standby_signal,
                 checkpointed_at=self.checkpointed_at,
             )
@@ -670,6 +671,7 @@ class Agent:
             ServerState.DOWN,
             self.since,
             alive=False,
+            recovery_seen=True,
             standby_signal=self.pod.directory.standby_signal or bootstrap.data is None,
         )
 

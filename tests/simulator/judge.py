@@ -187,6 +187,10 @@ class Judge:
         now, name = self.run.world.now, server.pod.name
         if now < self.excused_until.get(name, -1.0):
             return
+        shown = self.run.cluster.api.pods.get(name)
+        if shown is not None and shown[1].taken_out_since is not None:
+            # New clients don't reach it.
+            return
         if now < self.api_fault_until and now < self.fault_until:
             return
         self._fail("I6", f"{name} stops leading, and nothing had happened to it")

@@ -307,6 +307,9 @@ class Run:
         life = self._hit(fault)
         if life is None or life.server is None or not life.server.streams:
             return
+        if not any(it.server and it.server.phase is Phase.WRITABLE for it in self.cluster.lives):
+            # There would be nobody left to copy.
+            return
         self._excuse(life.name, 250.0)
         self.lost_volumes.add(life.name)
         life.directory.spoiled = True

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from sidecar.settings import Settings
@@ -95,7 +95,6 @@ _KINDS: Final[dict[str, float]] = {
     "hang_postgres": 1.5,
     "hang_postmaster": 1,
     "disk_full": 1,
-    "stall_storage": 0.5,
     "hang_at_stop": 1,
     "slow_promotion": 1,
     "slow_disk": 1,
@@ -111,11 +110,8 @@ _KINDS: Final[dict[str, float]] = {
     "split": 1.5,
     "lossy": 0.7,
     "stop_kubelet": 0.7,
-    "take_out": 1,
     "reboot_node": 1.5,
     "api_outage": 2,
-    "slow_api": 0.7,
-    "refuse_writes": 0.7,
     "break_watch": 1,
     "slow_watch": 1,
     "delete_lease": 0.5,
@@ -136,16 +132,18 @@ _FREEZE_BEFORE: Final = (
 
 _DIRECTIONS: Final = ("", "", "sends nothing", "hears nothing")
 
-_RARE_KINDS: Final = ("spoil_data", "slow_recovery", "slow_recovery")
-"""One of them comes on top of the others, in so many of the schedules."""
-_RARE_SHARE: Final = 0.4
+_WORLD: Final = (
+    "stall_storage", "take_out", "slow_api", "refuse_writes", "spoil_data", "slow_recovery",
+    "slow_recovery",
+)  # fmt: skip
+"""What an unfriendly world adds to the other faults; with it go disks on which orders take time."""
 
 FAULTS_END: Final = 190.0
 """Seconds: nothing is wrong any more after that."""
 
 
-def from_seed(seed: int) -> Schedule:
-    """Make the schedule of a seed."""
+def from_seed(seed: int, *, world: bool = False) -> Schedule:
+    """Make the schedule of a seed; with `world`, the same with one or two of its faults more."""
     chance = random.Random(f"pgset {seed}")  # noqa: S311 - a simulation
     ttl = chance.choice((10, 20, 30))
     members = chance.choice((2, 3, 3, 4, 5))
@@ -179,8 +177,7 @@ def from_seed(seed: int) -> Schedule:
         ),
         key=lambda fault: fault.at,
     )
-    faults = sorted((*faults, *_rare_fault(seed, members, ttl)), key=lambda fault: fault.at)
-    return Schedule(
+    schedule = Schedule(
         seed=seed,
         members=members,
         durability=chance.choice(("async", "sync", "sync-strict", "quorum")),
@@ -192,17 +189,28 @@ def from_seed(seed: int) -> Schedule:
         commit_size=chance.choice((100, 100_000, 4_000_000)),
         second_writer=chance.randrange(members) if chance.random() < 0.4 else None,
         faults=tuple(faults),
+    )
+    return _in_the_world(schedule) if world else schedule
+
+
+def _in_the_world(schedule: Schedule) -> Schedule:
+    """Drawn apart, so that a seed has the other faults that it has without."""
+    chance = random.Random(f"pgset world {schedule.seed}")  # noqa: S311 - a simulation
+    more = [
+        _fault(
+            chance,
+            kind,
+            schedule.members,
+            schedule.ttl,
+            chance.uniform(40.0, FAULTS_END - 30),
+        )
+        for kind in chance.choices(_WORLD, k=chance.randint(1, 2))
+    ]
+    return replace(
+        schedule,
+        faults=tuple(sorted((*schedule.faults, *more), key=lambda fault: fault.at)),
         orders=chance.choice(((0.01, 0.5), (0.01, 0.5), (0.01, 0.5), (0.5, 4.0))),
     )
-
-
-def _rare_fault(seed: int, members: int, ttl: int) -> tuple[Fault, ...]:
-    """Drawn apart, so that a seed has the other faults that it always had."""
-    chance = random.Random(f"pgset, rare, {seed}")  # noqa: S311 - a simulation
-    if chance.random() >= _RARE_SHARE:
-        return ()
-    kind = chance.choice(_RARE_KINDS)
-    return (_fault(chance, kind, members, ttl, chance.uniform(40.0, FAULTS_END - 30)),)
 
 
 def _fault(chance: random.Random, kind: str, members: int, ttl: int, time: float) -> Fault:
