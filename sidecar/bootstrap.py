@@ -44,6 +44,7 @@ class _Found:
 
     other_writer: str | None = None
     write_failure: str | None = None
+    reached_data: bool = False
     returns: int = 0
     promoting_from: int | None = None
     found_standby: bool = False
@@ -120,6 +121,7 @@ class Bootstrap:
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
+            reached_data=found.reached_data,
             returns=found.returns,
             promoting_from=found.promoting_from,
             refused=read_refused(report.get("refused", "")),
@@ -164,6 +166,7 @@ class Bootstrap:
         return _Found(
             other_writer=other,
             write_failure=self._beat(directory) if beats else self._found.write_failure,
+            reached_data=started and _has_reached_data(directory),
             returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),
             found_standby=_first_line(directory / _FOUND) == "standby",
@@ -397,6 +400,19 @@ def _has_vanished(directory: Path, started_on: ControlData | None) -> bool:
     except OSError:
         return False
     return found != started_on.system_identifier
+
+
+def _has_reached_data(directory: Path) -> bool:
+    """Tell whether a postmaster has got to its data since bootstrap put `standby.signal`.
+
+    It writes postmaster.opts when settings, libraries and shared memory are behind it, right before
+    it starts the recovery. Both times are the volume's own.
+    """
+    try:
+        begun = (directory / "postmaster.opts").stat().st_mtime_ns
+        return begun >= (directory / "standby.signal").stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _read_number(path: Path) -> int | None:

@@ -182,6 +182,9 @@ class BootstrapView:
     """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
     rewound: bool = False
     """A rewind has succeeded since this bootstrap container started."""
+    reached_data: bool = False
+    """Since it was told to start, PostgreSQL has got as far as its data: neither its settings nor a
+    library are what keeps it from coming up."""
     returns: int = 0
     """How often this member's pod was deleted since it streamed last, because its PostgreSQL did
     not come up; noted in the data directory."""
@@ -233,9 +236,6 @@ class PostgresView:
     has_written: bool = False
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
-    recovery_seen: bool = False
-    """Since it was told to start, PostgreSQL has got as far as to replay WAL, or has answered: its
-    configuration and its libraries are not what keeps it from coming up."""
     progress_at: float | None = None
     """Only where the server answers nobody yet, since it is still in its recovery: when that was
     last seen to make progress."""

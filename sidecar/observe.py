@@ -174,7 +174,6 @@ def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
         alive=pid is not None or orphaned,
         orphaned=orphaned,
         progress_at=adapters.recovery.look(view, pid),
-        recovery_seen=adapters.recovery.seen,
         has_written=pid is not None and (pid == adapters.writers.last() or starts_writable),
         standby_signal=standby_signal,
     )

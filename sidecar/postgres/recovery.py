@@ -61,22 +61,18 @@ class RecoveryWatch:
         self._has_answered = False
         self._looked_at = float("-inf")
         self._startup: _Startup | None = None
-        self.seen = False
-        """Whether there ever was a recovery, or an answer."""
 
     def look(self, view: PostgresView, postmaster: int | None) -> float | None:
         """Return when the recovery was last seen to move; None where there is none, or where the
         server has answered since that began. `postmaster`: the pid, None where none is alive."""
         if view.state is not ServerState.DOWN or postmaster is None:
             self._has_answered = self._has_answered or view.state is not ServerState.DOWN
-            self.seen = self.seen or self._has_answered
             self._startup, self._looked_at = None, float("-inf")
             return None
         now = self._clock()
         if now - self._looked_at >= _SECONDS:
             self._looked_at = now
             self._startup = self._look(postmaster, now, now - view.since)
-            self.seen = self.seen or self._startup is not None
         return self._startup.moved_at if self._startup is not None else None
 
     def _look(self, postmaster: int, now: float, down_for: float) -> _Startup | None:

@@ -174,7 +174,7 @@ class ServerWords(LeaseWords):
             and not self.is_bootstrapping
             and self.in_this_state_for > seconds_before_return(bootstrap.returns)
             and not self.makes_progress
-            and (self.seen.postgres.recovery_seen or not bootstrap.returns)
+            and (bootstrap.reached_data or not bootstrap.returns)
             and bootstrap.write_failure is None
         )
 

@@ -44,8 +44,8 @@ LEADS = peer(1, writable=True)
 def down_for(seconds: float, returns: int = 0) -> Observation:
     return replace(
         REPLICA,
-        bootstrap=replace(RUNNING, returns=returns),
-        postgres=replace(DOWN, since=NOW - seconds, recovery_seen=True),
+        bootstrap=replace(RUNNING, returns=returns, reached_data=True),
+        postgres=replace(DOWN, since=NOW - seconds),
         peers=LEADS,
     )
 
@@ -105,7 +105,7 @@ def test_it_is_left_alone_with(seen: Observation) -> None:
 
 def test_a_recovery_that_waits_for_wal_which_is_nowhere_ends_up_as_a_clone() -> None:
     """A standby that can never become consistent."""
-    waits = replace(DOWN, alive=True, since=NOW - 3600, recovery_seen=True, progress_at=NOW - 301)
+    waits = replace(DOWN, alive=True, since=NOW - 3600, progress_at=NOW - 301)
     assert decide(replace(OUT, postgres=waits), SETTINGS).situation == "NotComingUp"
     again = replace(down_for(0, returns=1), postgres=waits)
     assert DeleteOwnPod(reclone=True, returns=2) in decide(again, SETTINGS).actions
@@ -113,7 +113,8 @@ def test_a_recovery_that_waits_for_wal_which_is_nowhere_ends_up_as_a_clone() -> 
 
 def test_data_that_postgresql_never_got_as_far_as_is_not_cloned_anew() -> None:
     """A misspelled parameter, a library that is not there: what is wrong is not the data."""
-    wrong = replace(down_for(0, returns=1), postgres=replace(DOWN, since=NOW - 86400))
+    never = replace(RUNNING, returns=1, reached_data=False)
+    wrong = replace(down_for(86400), bootstrap=never)
     situation, actions = situation_and_actions(wrong)
     assert situation == "Down"
     assert not [action for action in actions if isinstance(action, DeleteOwnPod)]

@@ -587,6 +587,7 @@ class Agent:
             rewound=bootstrap.rewound,
             promoting_from=directory.promoting_from,
             returns=directory.returns,
+            reached_data=True,
         )
         self._bootstrap_view = (key, view)
         return view
@@ -636,7 +637,6 @@ class Agent:
                 has_written=alive and self.pod.writer == server.number,
                 progress_at=now if _recovers(server) else None,
                 problem="no connection",
-                recovery_seen=True,
                 standby_signal=directory.standby_signal,
                 checkpointed_at=self.checkpointed_at,
             )
@@ -671,7 +671,6 @@ class Agent:
             ServerState.DOWN,
             self.since,
             alive=False,
-            recovery_seen=True,
             standby_signal=self.pod.directory.standby_signal or bootstrap.data is None,
         )
 
