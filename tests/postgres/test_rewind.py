@@ -1,5 +1,6 @@
 """A member whose history differs from the primary's follows it again, with real PostgreSQL."""
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -254,6 +255,29 @@ def test_a_rewind_and_a_clone_need_no_database_of_a_certain_name(members: Set) -
     again.sidecar.write_password_file(password_file_line("derived"))
     own(again.handshake / "pgpass")
     assert again.obey("clone", members.target).failure is None
+
+
+def test_a_databases_name_brings_no_words_into_where_the_password_is_sent(members: Set) -> None:
+    """Whoever may create a database chooses its name; and PUBLIC may have lost its CONNECT."""
+    wait_until(lambda: caught_up(members.new, members.old), "replay")
+    members.old.stop()
+    members.promote()
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        port = trap.getsockname()[1]
+        sql(members.new, "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")
+        elsewhere = f"host=127.0.0.1 port={port}"
+        for name in (f"x\npostgres {elsewhere} options=\n", f"y {elsewhere}"):
+            sql(members.new, f"""CREATE DATABASE "{name}" """)
+        sql(members.new, "REVOKE CONNECT ON DATABASE postgres FROM pgset_replication")
+        another = Pod(members.pod.host, name="third")
+        another.boot()
+        another.wait_for(lambda view: view.data is not None)
+        another.sidecar.write_password_file(password_file_line("derived"))
+        own(another.handshake / "pgpass")
+        assert another.obey("clone", members.target).failure is None
+        trap.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            trap.accept()
 
 
 @pytest.mark.parametrize("end", [crash, stop, restart_read_only_and_crash])
