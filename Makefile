@@ -20,7 +20,7 @@ help:
 	@echo "make test                     everything that CI runs"
 	@echo "make check                    lint, types, import contracts, unit tests"
 	@echo "make fuzz                     made-up requests into the webhook: INPUTS=1000000 SEED=1"
-	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000"
+	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
@@ -50,7 +50,7 @@ fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
 simulate:
-	@$(VENV) python -m tests.simulator --schedules $(or $(SCHEDULES),5000)
+	@$(VENV) python -m tests.simulator --schedules $(or $(SCHEDULES),5000) $(if $(WORLD),--world)
 
 chaos:
 	@$(VENV) python -m tests.chaos

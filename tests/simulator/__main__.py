@@ -17,7 +17,7 @@ def main() -> int:
     """Return 1 where an invariant was broken."""
     arguments = _arguments()
     if arguments.replay is not None:
-        schedule = from_seed(arguments.replay)
+        schedule = from_seed(arguments.replay, world=arguments.world)
         result = run(schedule, recording=True)
         print(render(schedule, result), end="")
         return int(result.violation is not None)
@@ -28,7 +28,7 @@ def main() -> int:
     failures = []
     first = arguments.seed
     for seed in range(first, first + arguments.schedules):
-        schedule = from_seed(seed)
+        schedule = from_seed(seed, world=arguments.world)
         result = run(schedule)
         by_durability[schedule.durability] += 1
         commits += result.commits
@@ -59,6 +59,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--schedules", type=int, default=5000, help="how many to run")
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule")
     parser.add_argument("--failures", type=int, default=1, help="end after so many")
+    parser.add_argument(
+        "--world", action="store_true", help="with slow and refusing parts of the world as well"
+    )
     parser.add_argument("--replay", type=int, metavar="SEED", help="tell one schedule in full")
     return parser.parse_args()
 
