@@ -179,6 +179,7 @@ class Actor:
                 record is None or record.holder != str(adapters.me)
             )
             reach.renewal_failed_at = None if is_news else adapters.clock()
+            reach.api_failed_at = reach.renewal_failed_at or reach.api_failed_at
             raise
         reach.renewal_failed_at = None
 

@@ -371,6 +371,8 @@ class Observation:
     renewal_failed_at: float | None = None
     """When the last renewal failed: no answer came in time, or the API server refused it. None: it
     succeeded, was seen to have landed since, or showed that another holds the Lease."""
+    api_failed_at: float = float("-inf")
+    """When a renewal failed last, however long ago that is."""
     question_failed_at: float | None = None
     """When the last question whether to stay was given up; None: some member answered it."""
     fork: Fork | None = None

@@ -37,6 +37,7 @@ class Reach:
     """What the last attempts to reach others have come to."""
 
     renewal_failed_at: float | None = None
+    api_failed_at: float = float("-inf")
     renewal_sent_at: float = float("-inf")
     """Just before the last renewal was sent."""
     question_failed_at: float | None = None
@@ -91,6 +92,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         promised_until=adapters.promises.until(),
         members_heard_at=reach.members_heard_at,
         renewal_failed_at=_renewal_failed_at(reach, lease),
+        api_failed_at=reach.api_failed_at,
         question_failed_at=reach.question_failed_at,
         fork=adapters.forks.find(
             postgres, lease.record if lease else None, leader_address(adapters)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sidecar.situation.election import ElectionWords
 from sidecar.situation.members import ordinal, place_of
 from sidecar.situation.patience import (
+    AFTER_OUTAGE,
     CHECKPOINT_PATIENCE,
     FRESH_CHECKPOINT,
     PRE_STOP,
@@ -54,8 +55,13 @@ class HandOverWords(ElectionWords):
 
     @property
     def is_taken_out(self) -> bool:
-        """Kubernetes sends new clients elsewhere, because of this pod's node."""
-        return self.in_service_until is not None and self.seen.now >= self.in_service_until
+        """Kubernetes sends new clients elsewhere, because of this pod's node. Not where the API
+        server has been away itself: then it takes any node for lost until it has heard of it."""
+        return (
+            self.in_service_until is not None
+            and self.seen.now >= self.in_service_until
+            and self.seen.now - self.seen.api_failed_at > AFTER_OUTAGE
+        )
 
     @property
     def why_words(self) -> str:

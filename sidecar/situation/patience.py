@@ -83,6 +83,10 @@ TAKEN_OUT_PATIENCE: Final = 2.0
 """Seconds that the leader's pod must have been taken out of its Services because of its node. Where
 the whole control plane stumbles, the others are taken out within that time."""
 
+AFTER_OUTAGE: Final = 30.0
+"""Seconds after an outage of the API server in which nodes are not heard yet that are well: each
+kubelet tells of its node every 10 s, and tries again ever more seldom while nobody answers."""
+
 LEAVING_PATIENCE: Final = 1.0
 """Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""
 

@@ -56,6 +56,11 @@ def test_a_leader_that_new_clients_do_not_reach_hands_over() -> None:
     )
 
 
+def test_after_an_outage_of_the_api_server_the_nodes_have_time_to_be_heard_again() -> None:
+    assert decide(leader(0, api_failed_at=NOW - 29), SETTINGS).situation == "Leading"
+    assert decide(leader(0, api_failed_at=NOW - 31), SETTINGS).situation == "PreparingToStop"
+
+
 def test_it_gives_the_controller_time_to_take_out_the_others_too() -> None:
     early = leader(0, since=NOW - 1.9)
     assert decide(early, SETTINGS).situation == "Leading"

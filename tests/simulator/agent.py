@@ -148,6 +148,7 @@ class Agent:
         self.promised_until: float | None = None
         self.members_heard_at = float("-inf")
         self.renewal_failed_at: float | None = None
+        self.api_failed_at = float("-inf")
         self.question_failed_at: float | None = None
         self.leaving_since: float | None = None
         # Server and Bootstrap
@@ -545,6 +546,7 @@ class Agent:
             promised_until=self.promised_until,
             members_heard_at=self.members_heard_at,
             renewal_failed_at=self._renewal_failed_at(),
+            api_failed_at=self.api_failed_at,
             question_failed_at=self.question_failed_at,
             fork=fork,
         )
@@ -962,6 +964,7 @@ class Agent:
             holds = self.record is not None and self.record.holder == self.identity
             is_news = isinstance(error, ConflictError) and not holds
             self.renewal_failed_at = None if is_news else self.clock()
+            self.api_failed_at = self.renewal_failed_at or self.api_failed_at
             if isinstance(error, UnansweredError):
                 base, said = old.resource_version, replace(known, position=None)
                 still = [entry for entry in self.unanswered if entry[0] == base]
