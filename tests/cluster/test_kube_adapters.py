@@ -1309,8 +1309,8 @@ def test_a_take_without_an_answer_is_uncertain_until_something_is_heard(
     view = one.view()
     assert (meanwhile.uncertain_take, view.uncertain_take) == (True, False)
     assert one.record().holder == str(one.me)
-    # It holds by the record, and does not know since when: the next renewal tells.
-    assert view.renewed_at is None or there_is_one
+    # What the watch tells proves the take, which counts from when it was sent.
+    assert view.renewed_at is not None
 
 
 # ── the pods ──────────────────────────────────────────────────────────────────────────────
