@@ -39,8 +39,7 @@ class HandOverWords(ElectionWords):
     def is_handing_over(self) -> bool:
         """That is under way. A member whose node is not heard may have nobody to hand over to, for
         as long as that lasts."""
-        only_taken_out = not self.is_pressed and self.chosen_heir is None
-        return self.wants_to_hand_over and not (only_taken_out and not self.successors)
+        return self.wants_to_hand_over and not (self._only_for_its_node and not self.successors)
 
     @property
     def is_pressed(self) -> bool:

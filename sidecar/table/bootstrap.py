@@ -8,7 +8,6 @@ from sidecar.action import (
     Attention,
     Clone,
     Reclone,
-    RemoveStandbySignal,
     Rewind,
     RunInitdb,
     StartPostgres,
@@ -16,7 +15,16 @@ from sidecar.action import (
 from sidecar.observation import DataState
 from sidecar.situation import Situation
 from sidecar.situation.patience import REJOIN_PATIENCE
-from sidecar.table.steps import Row, no_role, own_role, release, renew, renewal, take
+from sidecar.table.steps import (
+    Row,
+    leave_writable,
+    no_role,
+    own_role,
+    release,
+    renew,
+    renewal,
+    take,
+)
 
 
 def _start(s: Situation) -> Iterator[Action]:
@@ -40,11 +48,6 @@ def _start_writable(s: Situation) -> Iterator[Action]:
 def _refuse_settings(s: Situation) -> Iterator[Action]:
     # Who took the Lease to start alone, and then heard of other data, is no leader.
     yield from (release(s) if s.recorded_as_holder else no_role(s))
-
-
-def _leave_writable(s: Situation) -> Iterator[Action]:
-    yield from renewal(s)
-    yield RemoveStandbySignal()
 
 
 def _initdb(s: Situation) -> Iterator[Action]:
@@ -110,7 +113,7 @@ BOOTSTRAP: Final = (
     Row(
         "OptedOutBeforeStart",
         lambda s: s.is_left_writable and s.seen.bootstrap.data is DataState.PRESENT,
-        _leave_writable,
+        leave_writable,
         "this set was opted out before PostgreSQL here was started: the pod without pgset that "
         "comes next starts it writable",
         Attention.NORMAL,

@@ -9,7 +9,6 @@ from sidecar.action import (
     DeleteOwnPod,
     Refuse,
     ReleaseLease,
-    RemoveStandbySignal,
 )
 from sidecar.situation import Situation
 from sidecar.situation.patience import LEAVING_PATIENCE
@@ -17,6 +16,7 @@ from sidecar.table.steps import (
     Row,
     is_recorded,
     kill,
+    leave_writable,
     own_role,
     promotion,
     release,
@@ -80,17 +80,11 @@ def _promote(s: Situation) -> Iterator[Action]:
         yield from renewals
 
 
-def _leave_writable(s: Situation) -> Iterator[Action]:
-    """Nobody else may lead by now: the record says so since the set was opted out."""
-    yield from renewal(s)
-    yield RemoveStandbySignal()
-
-
 NOT_SERVING: Final = (
     Row(
         "OptedOut",
         lambda s: s.is_left_writable,
-        _leave_writable,
+        leave_writable,
         "this set was opted out: PostgreSQL here has stopped, and the pod without pgset that comes "
         "next starts it writable",
         Attention.NORMAL,

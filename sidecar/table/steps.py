@@ -11,6 +11,7 @@ from sidecar.action import (
     Attention,
     Promote,
     ReleaseLease,
+    RemoveStandbySignal,
     RenewLease,
     SetRole,
     SetSynchronous,
@@ -179,6 +180,12 @@ def take(s: Situation) -> Iterator[Action]:
     yield TakeLease(s.lease_ran_out, tuple(sorted(promise.voters)), promise.copies)
     if s.set_has_data and s.is_in_recovery and s.would_keep_the_promise:
         yield from promotion(s, expired=s.lease_ran_out)
+
+
+def leave_writable(s: Situation) -> Iterator[Action]:
+    """Nobody else may lead by now: the record says so since the set was opted out."""
+    yield from renewal(s)
+    yield RemoveStandbySignal()
 
 
 def release(s: Situation) -> Iterator[Action]:
