@@ -12,6 +12,7 @@ import psycopg
 
 from sidecar import contract
 from sidecar.act import Actor
+from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
 from sidecar.failsafe import Seal
 from sidecar.kube.client import ApiClient
@@ -20,15 +21,14 @@ from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.loop import Loop
 from sidecar.observation import Identity
-from sidecar.observe import Adapters
 from sidecar.peers import Peers
+from sidecar.pledges import Pledges, Respondent
 from sidecar.postgres import credentials, process
 from sidecar.postgres.configuration import upstream
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
-from sidecar.promises import Promises, Respondent
 from sidecar.report.http import Application
 from sidecar.report.log import configure_logging
 from sidecar.report.metrics import Metrics
@@ -93,7 +93,7 @@ def main() -> int:
         ),
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
-        promises=Promises(clock),
+        pledges=Pledges(clock),
         forks=ForkFinder(upstream(settings, me.name), replication, clock=clock, on_change=wake),
         recovery=RecoveryWatch(clock),
     )
@@ -110,8 +110,8 @@ def main() -> int:
     respondent = Respondent(
         me,
         seal,
-        adapters.promises,
-        lease=adapters.lease.newest,
+        adapters.pledges,
+        lease=adapters.lease.peek,
         pods=adapters.pods.observe,
         clock=clock,
         paused=lambda: adapters.pods.paused() or adapters.pods.opted_out(),

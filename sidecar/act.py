@@ -31,10 +31,12 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
+from sidecar.adapters import Adapters, leader_address
 from sidecar.contract import slot_name
 from sidecar.kube.client import ApiError, ConflictError
 from sidecar.kube.events import Events
-from sidecar.observe import Adapters, leader_address
+from sidecar.memory.lease import promotes_until
+from sidecar.pledges import PledgedError
 from sidecar.postgres import process
 from sidecar.postgres.configuration import (
     conninfo,
@@ -46,8 +48,6 @@ from sidecar.postgres.configuration import (
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 from sidecar.postgres.upstream import UpstreamError, identify
-from sidecar.promises import PromisedError
-from sidecar.situation.patience import seconds_before_fencing
 
 
 class Actor:
@@ -82,7 +82,7 @@ class Actor:
                 return failure if refused is None else f"{refused}; {failure}"
             except UpstreamError as error:
                 return f"the primary cannot be copied: {error}"
-            except PromisedError as error:
+            except PledgedError as error:
                 return str(error)
             except OSError as error:
                 failure = f"{type(action).__name__} did not succeed: {error}"
@@ -148,44 +148,36 @@ class Actor:
 
     def _promote(self, action: Promote, deadline: float) -> None:
         adapters = self._adapters
-        lease = adapters.lease.newest()
-        if lease is None or lease.renewed_at is None:
+        until = promotes_until(adapters.lease.peek(), adapters.settings.ttl)
+        if until is None:
             return
-        # The Lease may have been taken in this very turn, when there was no deadline yet.
-        right = lease.renewed_at + seconds_before_fencing(adapters.settings.ttl)
         adapters.bootstrap.note_promotion(action.from_timeline)
         # A promotion may take its time: from now on this server counts as one that may write.
         pid = process.postmaster_pid(self._data_directory())
         if pid is not None:
             adapters.writers.remember(pid)
-        adapters.server.promote(deadline=min(deadline, right))
+        adapters.server.promote(deadline=min(deadline, until))
 
     def _take(self, action: TakeLease) -> None:
-        view = self._adapters.lease.newest()
-        with self._adapters.promises.taking(view.record if view else None):
+        view = self._adapters.lease.peek()
+        with self._adapters.pledges.taking(view.record if view else None):
             self._adapters.lease.take(action)
 
     def _renew(self, action: RenewLease) -> None:
         adapters, reach = self._adapters, self._adapters.reach
-        reach.renewal_sent_at = adapters.clock()
+        reach.renewal_is_sent(adapters.clock())
         try:
             adapters.lease.renew(action)
         except ApiError as error:
-            # A refusal is as good as silence: the Lease goes on running out. But that another holds
-            # it is no failure, it is news.
-            lease = adapters.lease.newest()
-            record = lease.record if lease else None
-            is_news = isinstance(error, ConflictError) and (
-                record is None or record.holder != str(adapters.me)
-            )
-            reach.renewal_failed_at = None if is_news else adapters.clock()
-            reach.api_failed_at = reach.renewal_failed_at or reach.api_failed_at
+            conflict = isinstance(error, ConflictError)
+            lease, now = adapters.lease.peek(), adapters.clock()
+            reach.renewal_failed(lease, adapters.me, now, conflict=conflict)
             raise
-        reach.renewal_failed_at = None
+        reach.renewal_succeeded()
 
     def _ask_to_stay(self, action: AskToStay) -> None:
         adapters = self._adapters
-        view = adapters.lease.newest()
+        view = adapters.lease.peek()
         if view is None or view.record is None:
             return
         asked_at = adapters.clock()
@@ -193,7 +185,7 @@ class Actor:
         if adapters.peers.ask_to_stay(pods, action.members, view.record):
             adapters.lease.excuse(asked_at)
         answered = adapters.peers.heard_at >= asked_at
-        adapters.reach.question_failed_at = None if answered else adapters.clock()
+        adapters.reach.question_was_asked(adapters.clock(), answered=answered)
 
     def _delete_own_pod(self, action: DeleteOwnPod) -> None:
         if action.reclone:
@@ -206,7 +198,7 @@ class Actor:
     def _copy(self, verb: str, system_identifier: str) -> None:
         """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""
         adapters = self._adapters
-        lease = adapters.lease.newest()
+        lease = adapters.lease.peek()
         holder = lease.record.holder if lease is not None and lease.record is not None else ""
         target = upstream(adapters.settings, adapters.me.name, leader_address(adapters))
         try:

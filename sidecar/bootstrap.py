@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sidecar.attempts import Attempts
+from sidecar.memory.attempts import Attempts
+from sidecar.memory.heartbeat import Heartbeat
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
 from sidecar.postgres.configuration import PASSWORD_FILE, with_settings
@@ -59,12 +60,11 @@ class Bootstrap:
         """`silence`: seconds after which another pod's heartbeat in the directory is dead."""
         self._handshake = handshake
         self._me = me
-        self._silence = silence
         self._told: tuple[tuple[int, int, int], _Report] | None = None
         """The report that was read last, and by what a newer file is known."""
         self._ordered: tuple[str, int, str] | None = None
         self._attempts = Attempts()
-        self._foreign_heartbeat: tuple[str, float] | None = None
+        self._heartbeat = Heartbeat(me.uid, silence)
         self._beats = 0
         self._slow = False
         """Whether the last beat took its time."""
@@ -72,10 +72,6 @@ class Bootstrap:
         """Every look at the data volume goes through it."""
         self._found = _Found()
         self._silent_since: float | None = None
-        self._stranger: str | None = None
-        """The other pod whose heart was last seen to beat in the directory."""
-        self._doubted_until = float("-inf")
-        """Until when it counts as a writer after a stall, in which nobody's beat came through."""
 
     def provide_script(self) -> None:
         """Put the script where the bootstrap container starts it."""
@@ -160,7 +156,8 @@ class Bootstrap:
         stalled: bool,
     ) -> _Found:
         """Look, and beat the heart if the directory is ours: alone, and on the volume."""
-        other = self._other_writer(directory, now, started=started, stalled=stalled)
+        beat = _read_beat(directory)
+        other = self._heartbeat.look(beat, now, started=started, stalled=stalled)
         # Who has started PostgreSQL there says so all the same: it is the other that has to wait.
         beats = other is None or started
         return _Found(
@@ -285,7 +282,7 @@ class Bootstrap:
 
     def leave(self) -> None:
         """Stop the heartbeat, so that a successor need not wait for its silence."""
-        if self._foreign_heartbeat is None:
+        if not self._heartbeat.is_foreign:
             self._change(lambda directory: (directory / _HEARTBEAT).unlink(missing_ok=True))
 
     def _change(self, change: Callable[[Path], None]) -> None:
@@ -329,30 +326,6 @@ class Bootstrap:
             return None
         return self._ordered[2], self._ordered[1]
 
-    def _other_writer(
-        self, directory: Path, now: float, *, started: bool, stalled: bool
-    ) -> str | None:
-        """Return whose heart beats there. Silence counts while the volume answers: in a stall no
-        beat comes through, and what has hung may come to pass after it, a beat of ours as well."""
-        try:
-            heartbeat = _read(directory / _HEARTBEAT)
-        except OSError:
-            heartbeat = ""
-        foreign = heartbeat if heartbeat and heartbeat.split()[0] != self._me.uid else None
-        if foreign is not None:
-            self._stranger = foreign.split()[0]
-        if stalled and self._stranger is not None and not started:
-            self._doubted_until = now + self._silence
-        if foreign is None:
-            self._foreign_heartbeat = None
-        elif self._foreign_heartbeat is None or self._foreign_heartbeat[0] != foreign or stalled:
-            self._foreign_heartbeat = (foreign, now)
-        elif now - self._foreign_heartbeat[1] > self._silence:
-            self._foreign_heartbeat = None
-        if self._foreign_heartbeat is not None:
-            return self._stranger
-        return self._stranger if now < self._doubted_until else None
-
     def _beat(self, directory: Path) -> str | None:
         """Beat, and return why the volume takes no writes, if it does not."""
         self._beats += 1
@@ -380,6 +353,15 @@ class _Report(dict[str, str]):
         report = cls(line.split("=", 1) for line in head)
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report
+
+
+def _read_beat(directory: Path) -> tuple[str, str] | None:
+    """Return the UID of the pod that writes there, and what changes with each beat."""
+    try:
+        uid, _, count = _read(directory / _HEARTBEAT).strip().partition(" ")
+    except OSError:
+        return None
+    return (uid, count) if uid else None
 
 
 def _script() -> Path:

@@ -3,7 +3,7 @@
 An API server outage is no database outage (design §4). A holder that cannot renew asks every
 member recorded in the Lease: "I lead; will you leave the Lease alone for a ttl?" Only if all say
 yes it stays writable, for a ttl from before it asked. `POST /failsafe` carries the question; what
-a yes binds is kept by `sidecar.promises`.
+a yes binds is kept by `sidecar.pledges`.
 
 **Who may ask, and answer.** Question and answer are signed with a key that all members derive from
 the superuser's password, so nobody else in the pod network can stop an election by asking, or keep

@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from sidecar.act import Actor
+from sidecar.adapters import Adapters
 from sidecar.decide import (
     decide,
     is_overdue,
@@ -15,12 +16,12 @@ from sidecar.decide import (
     seconds_to_look,
 )
 from sidecar.kube.client import ApiError
+from sidecar.memory.departure import Departure, heir
 from sidecar.observation import Observation
-from sidecar.observe import Adapters, after_acting, observe
+from sidecar.observe import after_acting, observe
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
-from sidecar.situation import situation_of
 from sidecar.situation.patience import FENCING_SHARE
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
@@ -29,14 +30,6 @@ _log = logging.getLogger(__name__)
 
 _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
-
-_FIRST_TRY_SECONDS: Final = 0.6
-
-_STAY_SECONDS: Final = 5.0
-_SERVICE_SECONDS: Final = 2.0
-"""After PostgreSQL has stopped: a stopped server in a living pod refuses a connection at once, an
-address without a pod lets clients wait. So the pod stays until its label is gone, and then until
-every node's kube-proxy has seen that: each looks once a second at the most."""
 
 
 class Loop:
@@ -57,8 +50,7 @@ class Loop:
         self._watchdog = watchdog
         self._reporter = reporter
         self._happened = threading.Event()
-        self._left_at: float | None = None
-        self._needed_at = float("-inf")
+        self._departure = Departure()
         self._trusted_until: float | None = None
 
     def wake(self) -> None:
@@ -67,8 +59,7 @@ class Loop:
 
     def leave(self) -> None:
         """End as soon as nobody needs this pod: the kubelet has stopped PostgreSQL before."""
-        if self._left_at is None:
-            self._left_at = self._adapters.clock()
+        self._departure.order(self._adapters.clock())
         self._happened.set()
 
     def run(self) -> None:
@@ -76,7 +67,8 @@ class Loop:
         started_at = self._adapters.clock()
         while True:
             observation = self._turn(started_at)
-            if self._may_leave(observation):
+            clock, settings = self._adapters.clock, self._adapters.settings
+            if self._departure.may_go(observation, settings, clock()):
                 break
             learned = after_acting(self._adapters, observation)
             self._pause(seconds_to_look(learned, self._adapters.settings))
@@ -89,9 +81,7 @@ class Loop:
         decision = decide(observation, settings)
         to_fence = seconds_to_fence(observation, settings)
         right = seconds_of_right(observation, settings)
-        self._adapters.client.hurry(
-            min(_moment(observation, to_fence), _moment(observation, _first_try(observation)))
-        )
+        self._adapters.client.hurry(self._adapters.reach.requests_end_at(observation.now, to_fence))
         if to_fence is None:
             self._trusted_until = None
             self._watchdog.trust_until(None)
@@ -121,22 +111,6 @@ class Loop:
                 time.sleep(too_soon)
         self._happened.clear()
 
-    def _may_leave(self, observation: Observation) -> bool:
-        # What is done for a server that has stopped takes a look that began after that.
-        if self._left_at is None or observation.now < self._left_at:
-            return False
-        lease, me = observation.lease, self._adapters.me
-        holds = lease is not None and lease.record is not None and lease.record.holder == str(me)
-        primary = self._adapters.settings.primary_value
-        labelled = any(p.uid == me.uid and p.role == primary for p in observation.pods or ())
-        has_successors = any(not pod.deleting for pod in observation.pods or ())
-        now = self._adapters.clock()
-        hands_over = not (observation.paused or observation.opted_out)
-        if has_successors and hands_over and (holds or labelled):
-            self._needed_at = now
-        since_needed = now - self._needed_at
-        return since_needed > _SERVICE_SECONDS or now - self._left_at > _STAY_SECONDS
-
     def _hand_in(self, observation: Observation) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
         bootstrap = self._adapters.bootstrap
@@ -151,18 +125,9 @@ class Loop:
             _log.warning("the data directory could not be left: %s", error)
             return
         try:
-            # Nobody had everything, or the Lease would be another's by now: whoever comes back
-            # under this name has it.
-            heir = situation_of(observation, self._adapters.settings).own_next_life
-            self._adapters.lease.release(heir)
+            self._adapters.lease.release(heir(observation, self._adapters.settings))
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
-
-
-def _first_try(observation: Observation) -> float | None:
-    """Return the seconds that requests get while the API server answers: it takes milliseconds, and
-    a cut-off is noticed the sooner. Once it has not answered, it gets all the time there is."""
-    return None if observation.renewal_failed_at is not None else _FIRST_TRY_SECONDS
 
 
 def _moment(observation: Observation, seconds: float | None) -> float:

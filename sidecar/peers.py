@@ -10,24 +10,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import urllib3
 
 from sidecar.contract import SIDECAR_PORT
 from sidecar.failsafe import PATH, SIGNATURE_HEADER, Question, Reply, Seal
-from sidecar.observation import (
-    DataState,
-    Identity,
-    LeaseRecord,
-    LeaseView,
-    Observation,
-    Peer,
-    Pod,
-    ServerState,
-)
-from sidecar.settings import Settings
-from sidecar.situation import Situation
+from sidecar.memory.status import read_peer
+from sidecar.observation import Identity, LeaseRecord, Peer, Pod
 
 SECONDS: Final = 0.6
 """For all answers: within a pod network each takes milliseconds, and a leader is waited for."""
@@ -39,12 +29,6 @@ _AT_ONCE: Final = 32
 
 _MAX_ANSWER: Final = 262144
 """Bytes. A member's account has a few kB; an address may have passed to anybody by now."""
-
-_LATE: Final = 1.5
-"""Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
-to go."""
-
-_DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
 
 _Answer = TypeVar("_Answer")
 _ERRORS: Final = (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError)
@@ -187,66 +171,3 @@ def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
     if len(body) > _MAX_ANSWER:
         raise ValueError(f"an answer has at most {_MAX_ANSWER} bytes")
     return body
-
-
-def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bool:
-    """Tell whether the API server can be reached, by when it told of the Lease last.
-
-    A leader that lives renews every renew-interval, and each renewal comes to every member. So
-    silence for longer means that the leader is dead or the line is cut: a member that finds the
-    Lease silent asks for it (`LeaseKeeper.look`), and hears by that, or is cut off.
-    """
-    return lease is not None and now - lease.heard_at < settings.renew_interval + _LATE
-
-
-def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
-    """Return what a member tells its peers; `read_peer` reads it back. `turns`: its loop does."""
-    postgres, bootstrap = observation.postgres, observation.bootstrap
-    return {
-        "uid": observation.me.uid,
-        "data": bootstrap.data.value if bootstrap.data else None,
-        "running": postgres.state is not ServerState.DOWN,
-        "writable": postgres.state is ServerState.WRITABLE,
-        "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
-        "timeline": postgres.timeline or bootstrap.timeline,
-        # A lower bound must not pass for all that a member has.
-        "position": None if postgres.blind else postgres.position or bootstrap.position,
-        # A server that does not run receives nothing either.
-        "detached": postgres.detached or not postgres.alive,
-        "oldest_wal": postgres.oldest_wal,
-        # A loop that hangs takes no Lease, whatever its threads hear.
-        "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
-        "slow": bootstrap.slow,
-        # What a rewind has left half done is data, and nothing to lead with.
-        "well": (
-            bootstrap.write_failure is None
-            and postgres.may_signal
-            and bootstrap.data is not DataState.BROKEN
-            and not Situation(observation, settings).has_a_timeline_of_its_own
-        ),
-    }
-
-
-def read_peer(name: str, status: dict[str, Any]) -> Peer:
-    """Return a peer's own words as a value; KeyError, TypeError or ValueError for other words.
-
-    An older sidecar does not have all of them, which is no reason not to believe the rest.
-    """
-    return Peer(
-        name=name,
-        has_data=None if status["data"] is None else status["data"] in _DATA,
-        system_identifier=status["system_identifier"],
-        timeline=_number(status["timeline"]),
-        position=_number(status["position"]),
-        running=status["running"] is True,
-        writable=status.get("writable", False) is True,
-        detached=status.get("detached", False) is True,
-        reaches_api=status.get("reaches_api", True) is True,
-        well=status.get("well", True) is True,
-        slow=status.get("slow", False) is True,
-        oldest_wal=_number(status.get("oldest_wal")),
-    )
-
-
-def _number(value: Any) -> int | None:
-    return None if value is None else int(value)

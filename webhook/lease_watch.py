@@ -5,10 +5,10 @@ connection that died in silence all heal in the next round, without a case of th
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from sidecar import contract
@@ -22,6 +22,8 @@ WATCH_SECONDS: Final = 30
 """How long the API server keeps a watch open; well under `lease_cache.STALE_AFTER`."""
 
 MAX_BACK_OFF: Final = 30.0
+
+_chance: Final = Random()  # noqa: S311 - spreads load
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class LeaseWatch:
             # that has ended would leave it so.
             except Exception as error:
                 _log.warning("the Leases can't be followed: %s", error)
-                self._sleep(back_off * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+                self._sleep(back_off * _chance.uniform(0.5, 1.0))
                 back_off = min(back_off * 2, MAX_BACK_OFF)
 
     def follow(self) -> None:

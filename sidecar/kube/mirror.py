@@ -1,10 +1,10 @@
 """A copy of some objects of the API server, kept up to date by list and watch in a thread."""
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from sidecar.kube.client import ApiClient, ApiError, Json
@@ -14,6 +14,8 @@ _log = logging.getLogger(__name__)
 _MIN_PAUSE: Final = 0.2
 _MAX_PAUSE: Final = 3.0
 """Seconds between attempts at an API server that does not answer, or ends each watch at once."""
+
+_chance: Final = Random()  # noqa: S311 - jitter
 
 _AT_ONCE: Final = 1.0
 """A watch that ends sooner, in seconds, and without news, did not do what it is for."""
@@ -131,7 +133,7 @@ class Mirror:
 
 def _wait(pause: float) -> float:
     """Wait about `pause` seconds, and return how long to wait the next time."""
-    threading.Event().wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+    threading.Event().wait(pause * _chance.uniform(0.5, 1.5))
     return min(_MAX_PAUSE, pause * 2)
 
 

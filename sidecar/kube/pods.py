@@ -7,6 +7,7 @@ from sidecar import contract
 from sidecar.action import SetRole
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.mirror import Mirror
+from sidecar.memory.pods import PodsMemory
 from sidecar.observation import Identity, Pod
 from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
 
@@ -44,6 +45,10 @@ def is_taken_out(pod: Json) -> bool:
         and conditions.get("ContainersReady") == "True"
         and all(conditions.get(gate) == "True" for gate in gates)
     )
+
+
+def _uid(pod: Json) -> str:
+    return str(pod["metadata"]["uid"])
 
 
 def _annotations(statefulset: Json) -> Mapping[str, str]:
@@ -84,10 +89,7 @@ class Pods:
         )
         self._lock = threading.Lock()
         self._told: object = None
-        self._leaving: dict[str, float] = {}
-        """When each pod was seen to be deleted, by its UID."""
-        self._taken_out: dict[str, float] = {}
-        """When each was seen to be taken out because of its node, likewise."""
+        self._memory = PodsMemory()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -103,7 +105,7 @@ class Pods:
 
     def leaving_since(self, me: Identity) -> float | None:
         """Return when this pod was seen to be deleted; None while it is not."""
-        return self._leaving.get(me.uid)
+        return self._memory.leaving_since(me.uid)
 
     def wanted(self) -> int | None:
         """Return how many members the StatefulSet wants; None where that is not known."""
@@ -144,17 +146,12 @@ class Pods:
         """Wake the loop for what it would see; a pod's status changes for many other reasons."""
         with self._lock:
             objects = self._mirror.objects() or {}
-            now = self._clock()
-            self._leaving = {
-                pod["metadata"]["uid"]: self._leaving.get(pod["metadata"]["uid"], now)
-                for pod in objects.values()
-                if "deletionTimestamp" in pod["metadata"]
-            }
-            self._taken_out = {
-                pod["metadata"]["uid"]: self._taken_out.get(pod["metadata"]["uid"], now)
-                for pod in objects.values()
-                if is_taken_out(pod)
-            }
+            pods = objects.values()
+            self._memory.see(
+                leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
+                taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
+                now=self._clock(),
+            )
             told = (self.observe(), self.wanted(), self.paused(), self.opted_out())
             news, self._told = told != self._told, told
         if news:
@@ -170,5 +167,5 @@ class Pods:
             role=labels.get(self._settings.role_label),
             deleting="deletionTimestamp" in metadata,
             revision=labels.get(REVISION_LABEL),
-            taken_out_since=self._taken_out.get(metadata["uid"]),
+            taken_out_since=self._memory.taken_out_since(metadata["uid"]),
         )

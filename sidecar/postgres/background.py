@@ -7,23 +7,17 @@ from collections.abc import Callable
 
 import psycopg
 
+from sidecar.memory.orders import Order, Orders
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Connection
 
 _log = logging.getLogger(__name__)
 
-Key = tuple[object, ...]
-"""The order's name and its arguments."""
-
 
 class Background:
     """Carries orders out, one after another, on a connection that is there only for them.
 
-    An order takes the place of a waiting one of the same name; one that is just being carried out
-    with the same arguments is not repeated. What failed is forgotten: it is ordered again.
-
-    Forgotten as work, that is. An order may fail when half of it is done, and the other half come
-    about by itself; so the last one of each name counts as outstanding until its success was seen.
+    `sidecar.memory.orders` with a lock and a thread.
     """
 
     def __init__(self, connect: Callable[[], Connection], on_done: Callable[[], None]) -> None:
@@ -31,33 +25,25 @@ class Background:
         self._connect = connect
         self._on_done = on_done
         self._lock = threading.Lock()
-        self._waiting: dict[object, tuple[Key, Callable[[Connection], None]]] = {}
+        self._orders = Orders()
+        self._commands: dict[object, Callable[[Connection], None]] = {}
+        """How the last order of each name is carried out."""
         self._otherwise: dict[object, Callable[[], None]] = {}
-        self._current: Key | None = None
         self._working = False
         self._problems: dict[object, str] = {}
-        self._unseen: dict[object, Key] = {}
-        """The last order of each name, until it was seen to have taken effect."""
-        self._carried_out: set[object] = set()
-        """The names of those that have ended well, with no other of their name after them."""
 
     def order(
         self,
-        key: Key,
+        order: Order,
         command: Callable[[Connection], None],
         otherwise: Callable[[], None] | None = None,
     ) -> None:
         """Let it be carried out soon; `otherwise` where PostgreSQL takes no such order from us."""
         with self._lock:
-            self._unseen[key[0]] = key
-            self._carried_out.discard(key[0])
+            self._orders.give(order)
+            self._commands[order[0]] = command
             if otherwise is not None:
-                self._otherwise[key[0]] = otherwise
-            if key != self._current:
-                self._waiting[key[0]] = (key, command)
-            else:
-                # The last word counts: one that waits would take it back.
-                self._waiting.pop(key[0], None)
+                self._otherwise[order[0]] = otherwise
             if not self._working:
                 self._working = self._start_working()
 
@@ -74,27 +60,23 @@ class Background:
         with self._lock:
             return next(iter(self._problems.values()), None)
 
-    def outstanding(self, name: object) -> Key | None:
+    def outstanding(self, name: object) -> Order | None:
         """Return the last order of this name, if nobody has seen yet that it took effect."""
         with self._lock:
-            return self._unseen.get(name)
+            return self._orders.outstanding(name)
 
-    def carried_out(self) -> tuple[Key, ...]:
+    def carried_out(self) -> tuple[Order, ...]:
         """Return those that have ended well by now: from now on they may be seen."""
         with self._lock:
-            return tuple(self._unseen[name] for name in self._carried_out)
+            return self._orders.carried_out()
 
-    def was_seen(self, key: Key) -> bool:
-        """Let an order of `carried_out` be outstanding no more; False if it was given anew since.
+    def was_seen(self, order: Order) -> bool:
+        """Let an order of `carried_out` be outstanding no more; False if it was given again since.
 
         The look that saw it has to have begun after `carried_out` was asked.
         """
         with self._lock:
-            if key[0] not in self._carried_out or self._unseen.get(key[0]) != key:
-                return False
-            self._carried_out.discard(key[0])
-            del self._unseen[key[0]]
-            return True
+            return self._orders.was_seen(order)
 
     def forget_problems(self) -> None:
         """The server is in another state now: what was ordered before no longer counts."""
@@ -103,8 +85,8 @@ class Background:
 
     def _work(self) -> None:
         connection: Connection | None = None
-        while (order := self._next()) is not None:
-            key, command = order
+        while (begun := self._begin_next()) is not None:
+            order, command = begun
             problem = None
             try:
                 if connection is None or connection.closed:
@@ -113,36 +95,33 @@ class Background:
             except NeedsOperatorError as error:
                 problem = str(error)
             except (psycopg.Error, OSError) as error:
-                problem = f"PostgreSQL did not carry out {key[0]}: {str(error).strip()}"
+                problem = f"PostgreSQL did not carry out {order[0]}: {str(error).strip()}"
                 _close(connection)
-                if (otherwise := self._otherwise.get(key[0])) is not None:
+                if (otherwise := self._otherwise.get(order[0])) is not None:
                     problem = _attempt(otherwise, problem)
             except Exception as error:
                 # No order may end the thread, for all others as well.
-                problem = f"the sidecar could not carry out {key[0]}: {error!r}"
+                problem = f"the sidecar could not carry out {order[0]}: {error!r}"
                 _close(connection)
-            self._note(key, problem)
+            self._note(order, problem)
             self._on_done()
         _close(connection)
 
-    def _next(self) -> tuple[Key, Callable[[Connection], None]] | None:
+    def _begin_next(self) -> tuple[Order, Callable[[Connection], None]] | None:
         with self._lock:
-            if not self._waiting:
-                self._current, self._working = None, False
+            order = self._orders.begin_next()
+            if order is None:
+                self._working = False
                 return None
-            order = self._waiting.pop(next(iter(self._waiting)))
-            self._current = order[0]
-            return order
+            return order, self._commands[order[0]]
 
-    def _note(self, key: Key, problem: str | None) -> None:
-        name = key[0]
+    def _note(self, order: Order, problem: str | None) -> None:
+        name = order[0]
         with self._lock:
-            if problem is None and self._unseen.get(name) == key and name not in self._waiting:
-                self._carried_out.add(name)
+            self._orders.end(order, well=problem is None)
             known = self._problems.pop(name, None)
             if problem is not None:
                 self._problems[name] = problem
-            self._current = None
         if problem is not None and problem != known:
             _log.warning(problem)
 

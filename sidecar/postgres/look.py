@@ -6,14 +6,13 @@ from typing import Any, Final, LiteralString
 
 from psycopg import pq
 
+from sidecar.memory.commit_wait import CommitWait
 from sidecar.observation import Follower, ServerState
 from sidecar.postgres import plain
 from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn
 
-_RELOAD_SECONDS: Final = 1.0
-"""A reload reaches every process of PostgreSQL at nearly the same time; ours is only one."""
 _OLDEST_WAL_SECONDS: Final = 10.0
 """Listing pg_wal costs a system call for each of its files."""
 
@@ -103,11 +102,7 @@ class Lookout:
         self._words: dict[str, str] = {}
         self.followers_heard_at: float | None = None
         """When a follower was last seen to have said something; None: none was ever there."""
-        self._synchronous: str | None = None
-        self._synchronous_since = 0.0
-        self._waits_from: int | None = None
-        self._filed: str | None = None
-        """What the next reload would make of the setting; None: what it is."""
+        self._commit_wait = CommitWait()
         self._exhausted = False
         """Whether the server has replayed all WAL that it had when it started."""
         self._oldest_wal: int | None = None
@@ -115,14 +110,13 @@ class Lookout:
 
     def lost(self) -> None:
         """Forget what holds for one life of the server only: it was not seen for a while."""
-        self._synchronous = None
+        self._commit_wait.lost()
         self._exhausted = False
         self._oldest_wal_at = float("-inf")
 
-    def has_a_new_setting(self) -> None:
+    def was_set(self) -> None:
         """Count from now what commits wait for, though it may read as before."""
-        self._waits_from, self._filed = None, None
-        self._synchronous_since = self._clock()
+        self._commit_wait.was_set(self._clock())
 
     def look(self, connection: Connection, seconds: float) -> tuple[ServerState, dict[str, Any]]:
         """Return the state and the fields of a PostgresView, within `seconds` for an answer.
@@ -149,7 +143,9 @@ class Lookout:
         in_recovery = recovery == "t"
         self._exhausted = self._exhausted or exhausted == "t"
         position = _bytes(lsn) if self._exhausted else None
-        self._note_setting(synchronous or "", position if reloaded else None)
+        settled_at = position if reloaded else None
+        self._commit_wait.see(synchronous or "", settled_at, self._clock())
+        filed = self._commit_wait.filed
         members, number = _standbys(synchronous)
         heard = self._hear(followers, began)
         return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
@@ -164,8 +160,8 @@ class Lookout:
             "upstream": upstream if in_recovery else None,
             "waits_for": members,
             "waits_for_number": number,
-            "waits_from": self._waits_from,
-            "ordered": None if self._filed is None else _standbys(self._filed),
+            "waits_from": self._commit_wait.waits_from,
+            "ordered": None if filed is None else _standbys(str(filed)),
             "slots": tuple((slots or "").split()),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
@@ -197,30 +193,16 @@ class Lookout:
     def _everybody_has_reloaded(self, connection: Connection) -> bool:
         """Tell whether the setting that was seen last holds for each commit from now on.
 
-        An order that was given up half-way, perhaps by an earlier life of this sidecar, stands in
-        the file, and any reload brings it into force.
-
         Walsenders take a reload at once, but whether a commit waits at all is written to shared
         memory by the checkpointer, which may be at work on a slow disk for long; it has done so
         when it is seen waiting for something to do.
         """
-        if self._synchronous is None or self._waits_from is not None:
-            return False
-        if self._clock() - self._synchronous_since < _RELOAD_SECONDS:
+        if not self._commit_wait.is_due(self._clock()):
             return False
         row = connection.execute(_RELOADED).fetchone()
         if row is None:
             return False
-        filed = row["filed"] or ""
-        self._filed = filed if filed != self._synchronous else None
-        return self._filed is None and bool(row["everybody"])
-
-    def _note_setting(self, text: str, position: int | None) -> None:
-        if text != self._synchronous:
-            self._synchronous, self._synchronous_since = text, self._clock()
-            self._waits_from = self._filed = None
-        elif self._waits_from is None:
-            self._waits_from = position
+        return self._commit_wait.read(row["filed"] or "", everybody=bool(row["everybody"]))
 
     def _find_oldest_wal(self, connection: Connection) -> int | None:
         now = self._clock()

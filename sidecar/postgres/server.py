@@ -12,14 +12,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import psycopg
 
 from sidecar.contract import POSTGRES_PORT
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, Order, shows, with_what_was_ordered
+from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
-from sidecar.postgres.background import Background, Key
+from sidecar.postgres.background import Background
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.control_data import read_major_version, read_running_server
@@ -43,13 +45,7 @@ _POLL_SECONDS_PROMOTING: Final = 0.02
 
 _SUSPICION: Final = (1.0, 5.0)
 """Seconds of the followers' silence between which to look more often; then we know."""
-_ANSWER_SECONDS: Final = 3.0
-"""A look has no disk to wait for: a server that takes longer is taken for one that is down."""
 _PROMOTING_SECONDS: Final = 5.0
-
-_SET_SYNCHRONOUS: Final = "set-synchronous"
-_FOLLOW: Final = "follow"
-"""Names of orders that count as given from the moment they are, and as done when that shows."""
 
 BLIND: Final = (
     "PostgreSQL answers, but does not let the sidecar look: {problem}. It goes on as it is, but "
@@ -83,7 +79,8 @@ class Server:
         self._on_change = on_change
         self._connection: Connection | None = None
         self._lookout = Lookout(clock)
-        self._view = PostgresView(ServerState.DOWN, since=clock())
+        self._memory = ServerMemory(clock())
+        self._view = PostgresView(ServerState.DOWN, since=self._memory.since)
         self._orders = Background(self._address.connect, self._wake)
         # A checkpoint of a large cache takes minutes, and nothing has to wait for it.
         self._checkpoints = Background(lambda: self._address.connect(seconds=None), self._wake)
@@ -98,7 +95,6 @@ class Server:
         self._ended_at = clock()
         self._wake_read, self._wake_write = os.pipe()
         self._stopping = False
-        self._prepared = False
         self._database: str | None = None
         self._role_made_in: float | None = None
         """The leadership, by when it began, in which the replication role got its password."""
@@ -114,7 +110,8 @@ class Server:
         """Begin to look for the server."""
         if not self._thread.is_alive():
             # Up to now nobody had told PostgreSQL to start: its time to come up begins here.
-            self._view = replace(self._view, since=self._clock())
+            self._memory.told_to_start(self._clock())
+            self._view = replace(self._view, since=self._memory.since)
             self._thread.start()
             self._probe.start()
 
@@ -130,22 +127,10 @@ class Server:
         Where a look takes too long, the server counts as down, as there is nothing to be said
         of it now.
         """
-        view, silent_from = self._view, self._ended_at + _ANSWER_SECONDS
-        now = self._clock()
-        if view.state is ServerState.DOWN or now <= silent_from:
-            return self._as_ordered(view)
-        silence = now - self._ended_at
-        problem = f"PostgreSQL has not answered for {silence:.0f} s"
-        return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
-
-    def _as_ordered(self, view: PostgresView) -> PostgresView:
-        """Return it with what was ordered, also since the last look, and may not be seen yet."""
-        order = self._orders.outstanding(_SET_SYNCHRONOUS)
-        ordered = view.ordered if order is None else _standbys(order)
-        detached = view.detached and self._orders.outstanding(_FOLLOW) is None
-        if ordered is view.ordered and detached == view.detached:
-            return view
-        return replace(view, ordered=ordered, detached=detached)
+        with self._looks:
+            view, ended_at = self._view, self._ended_at
+        view = with_what_was_ordered(view, self._orders.outstanding)
+        return as_of(view, ended_at, self._clock())
 
     def refresh(self, timeout: float) -> PostgresView:
         """Return a look that began after this call, or the last one after `timeout` seconds."""
@@ -183,7 +168,7 @@ class Server:
 
         None: there is no password to give. Then nobody gets in by that role, which `problem` tells.
         """
-        since = self._view.since
+        since = self._memory.since
 
         def prepare(connection: Connection) -> None:
             problems = []
@@ -196,9 +181,8 @@ class Server:
             if first or not problems:
                 connection.execute("SELECT pg_catalog.pg_reload_conf()")
             # Another password, or one at all, comes with another life of this pod.
-            self._prepared = self._view.since == since and (
-                not problems or replication_password is None
-            )
+            if not problems or replication_password is None:
+                self._memory.was_prepared(since)
             if problems:
                 raise NeedsOperatorError("; ".join(problems))
 
@@ -225,7 +209,7 @@ class Server:
         def set_synchronous(connection: Connection) -> None:
             commands.set_synchronous(connection, members, number)
 
-        self._orders.order((_SET_SYNCHRONOUS, tuple(members), number), set_synchronous)
+        self._orders.order((SET_SYNCHRONOUS, tuple(members), number), set_synchronous)
 
     def follow(self, conninfo: str) -> None:
         """Let this standby receive WAL from there; empty: from nobody, and `detached` shows it."""
@@ -233,7 +217,7 @@ class Server:
         def follow(connection: Connection) -> None:
             commands.follow(connection, conninfo)
 
-        self._orders.order((_FOLLOW, bool(conninfo)), follow)
+        self._orders.order((FOLLOW, bool(conninfo)), follow)
 
     def keep_slots(self, names: Sequence[str]) -> None:
         """Have exactly these replication slots of ours, but drop none that is in use."""
@@ -309,27 +293,28 @@ class Server:
         for order in carried_out:
             if _shows(order, state, fields) and self._orders.was_seen(order):
                 self._orders_were_seen = True
-                if order[0] == _SET_SYNCHRONOUS:
+                if order[0] == SET_SYNCHRONOUS:
                     # The one before may have come and gone between two looks.
-                    self._lookout.has_a_new_setting()
+                    self._lookout.was_set()
                     fields["waits_from"] = fields["ordered"] = None
         return self._seen(state, **fields)
 
     def _ask(self) -> tuple[ServerState, dict[str, Any]]:
         if self._connection is not None:
             try:
-                return self._lookout.look(self._connection, _ANSWER_SECONDS)
+                return self._lookout.look(self._connection, ANSWER_SECONDS)
             except NoAnswerError:
                 raise
             except psycopg.Error:
                 # It may be the connection alone that has ended.
                 self._disconnect()
                 self._lookout.lost()
-        self._connection = self._address.connect(seconds=_ANSWER_SECONDS)
+        self._connection = self._address.connect(seconds=ANSWER_SECONDS)
         if (database := self._connection.info.dbname) != self._database:
             # What the replication role may call, it may in one database.
-            self._database, self._prepared, self._role_made_in = database, False, None
-        return self._lookout.look(self._connection, _ANSWER_SECONDS)
+            self._database, self._role_made_in = database, None
+            self._memory.was_prepared_elsewhere()
+        return self._lookout.look(self._connection, ANSWER_SECONDS)
 
     def _see_from_outside(self, problem: str) -> PostgresView | None:
         """Return what can be said of a server that answers, but not to us; None: it does not.
@@ -366,17 +351,14 @@ class Server:
         )
 
     def _seen(self, state: ServerState, problem: str | None = None, **fields: Any) -> PostgresView:
-        before = self.view()
-        same = state is before.state
-        if not same:
-            self._prepared = False
+        if self._memory.see(state, self._clock()):
             self._orders.forget_problems()
         answers = state is not ServerState.DOWN and problem is None
         return PostgresView(
             state,
-            since=before.since if same else self._clock(),
+            since=self._memory.since,
             problem=(self._orders.problem() or self._checkpoints.problem()) if answers else problem,
-            prepared=self._prepared,
+            prepared=self._memory.prepared,
             checkpointed_at=self._checkpointed_at,
             unwell_since=self._probe.unwell_since if state is ServerState.WRITABLE else None,
             **fields,
@@ -416,21 +398,15 @@ class Server:
         return _POLL_SECONDS
 
 
-def _standbys(order: Key) -> tuple[tuple[str, ...], int]:
-    """Return whom an order lets commits wait for, and for how many of them."""
-    _, members, number = order
-    return cast(tuple[str, ...], members), cast(int, number)
-
-
-def _shows(order: Key, state: ServerState, fields: Mapping[str, Any]) -> bool:
-    """Tell whether a look shows that this order has taken effect."""
-    if order[0] == _SET_SYNCHRONOUS:
-        members, number = _standbys(order)
-        live = set(fields["waits_for"]), fields["waits_for_number"]
-        return live == (set(members), number) if number > 0 else live[1] == 0
-    if order[0] == _FOLLOW and state is ServerState.RECOVERY:
-        return bool(fields["upstream"]) if order[1] else bool(fields["detached"])
-    return order[0] == _FOLLOW
+def _shows(order: Order, state: ServerState, fields: Mapping[str, Any]) -> bool:
+    return shows(
+        order,
+        state,
+        waits_for=fields["waits_for"],
+        waits_for_number=fields["waits_for_number"],
+        follows_somebody=bool(fields["upstream"]),
+        detached=fields["detached"],
+    )
 
 
 def _news(view: PostgresView) -> PostgresView:

@@ -3,7 +3,7 @@
 Paths and codes are Patroni's where it has the same, so that its HAProxy recipes work: 200 for
 yes, 503 for no. GET, HEAD and OPTIONS answer alike, the last two without a body. Two go further:
 `/status?fresh=1` looks at PostgreSQL anew, and `POST /failsafe` is answered by
-`sidecar.promises.Respondent`.
+`sidecar.pledges.Respondent`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,9 @@ from dataclasses import replace
 from urllib.parse import parse_qs
 
 from sidecar import failsafe
+from sidecar.memory.status import with_fresh
 from sidecar.observation import PostgresView, ServerState
-from sidecar.promises import Respondent
+from sidecar.pledges import Respondent
 from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
@@ -22,7 +23,6 @@ from sidecar.report.status import (
     is_primary,
     is_replica,
     status,
-    with_fresh,
 )
 from sidecar.settings import InvalidSettingError, Settings, parse_size
 
@@ -101,7 +101,10 @@ class Application:
         if fresh is None:
             return self._about(lambda _: True)
         view = fresh()
-        return self._about(lambda _: True, lambda snapshot: with_fresh(snapshot, view))
+        return self._about(
+            lambda _: True,
+            lambda snapshot: replace(snapshot, observation=with_fresh(snapshot.observation, view)),
+        )
 
     def _turns(self) -> bool:
         return is_alive(self._reporter.age(), self._settings)

@@ -1,11 +1,10 @@
 """What a snapshot says to those who ask: yes or no to a load balancer, all of it to a person."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from sidecar.contract import VERSION
-from sidecar.observation import PostgresView, ServerState
-from sidecar.peers import describe
+from sidecar.memory.status import describe
+from sidecar.observation import ServerState
 from sidecar.report.snapshot import Snapshot
 from sidecar.settings import Settings
 from sidecar.table.primary import PRIMARY
@@ -42,23 +41,6 @@ def is_in_sync(snapshot: Snapshot) -> bool:
         and record.holder_pod != observation.me.name
         and observation.postgres.state is ServerState.RECOVERY
     )
-
-
-def with_fresh(snapshot: Snapshot, view: PostgresView) -> Snapshot:
-    """Return the snapshot with what PostgreSQL says now.
-
-    What is seen of it without asking, the view does not know: that is of the loop's last turn.
-    """
-    last = snapshot.observation.postgres
-    seen = replace(
-        view,
-        alive=last.alive,
-        orphaned=last.orphaned,
-        has_written=last.has_written,
-        standby_signal=last.standby_signal,
-        may_signal=last.may_signal,
-    )
-    return replace(snapshot, observation=replace(snapshot.observation, postgres=seen))
 
 
 def status(snapshot: Snapshot, settings: Settings, *, turns: bool = True) -> dict[str, Any]:

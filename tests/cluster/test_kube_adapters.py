@@ -541,7 +541,7 @@ class Member:
         )
         self.wakes = 0
         self.keeper.start()
-        wait_until(lambda: self.keeper.observe() is not None, "the first list", seconds=10)
+        wait_until(lambda: self.keeper.look() is not None, "the first list", seconds=10)
 
     def _on_change(self) -> None:
         self.wakes += 1
@@ -555,7 +555,7 @@ class Member:
 
     def version(self) -> str | None:
         """Of the newest record that has come, whether or not the loop has looked at it."""
-        view = self.keeper.newest()
+        view = self.keeper.peek()
         return view.record.resource_version if view and view.record else None
 
     def catch_up_with(self, other: "Member") -> None:
@@ -564,7 +564,7 @@ class Member:
 
     def view(self) -> LeaseView:
         """What it observes now."""
-        view = self.keeper.observe()
+        view = self.keeper.look()
         assert view is not None
         return view
 
@@ -580,7 +580,7 @@ class Member:
 
     def holder(self) -> str | None:
         """By what it observes now."""
-        view = self.keeper.observe()
+        view = self.keeper.look()
         assert view is not None
         return None if view.record is None else view.record.holder_pod
 
@@ -590,7 +590,7 @@ class Member:
         assert self.holder() == holder
 
     def renew(self, *, timeline: int | None = 1) -> None:
-        self.keeper.observe()
+        self.keeper.look()
         self.keeper.renew(RenewLease("111", timeline, ("a-0", "a-1")))
 
 
@@ -683,7 +683,7 @@ def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(
         other.take_expired()
     with pytest.raises(ConflictError):
         one.keeper.renew(RenewLease("111", 1, ("a-0",)))
-    view = one.keeper.observe()
+    view = one.keeper.look()
     assert view is not None
     assert view.renewed_at == 1000.0
     one.wait(other.me.name)
@@ -695,7 +695,7 @@ def test_who_took_an_expired_lease_knows_so(members: tuple[Member, Member]) -> N
     other.wait(one.me.name)
     other.take_expired()
     one.wait(other.me.name)
-    views = [member.keeper.observe() for member in members]
+    views = [member.keeper.look() for member in members]
     assert [view.taken_expired for view in views if view is not None] == [False, True]
 
 
@@ -778,7 +778,7 @@ def test_a_release_empties_the_holder_and_keeps_what_is_known_of_the_set(
     other.wait("")
     after = stored(site, name)
     assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
-    view = one.keeper.observe()
+    view = one.keeper.look()
     assert view is not None
     assert view.renewed_at is None
 
@@ -805,11 +805,11 @@ def test_only_a_change_of_the_record_counts_as_a_sign_of_life(
     other.wait(one.me.name)
     other.clock.advance(3)
     wait_until(lambda: other.line.lists == 2, "another list", seconds=10)
-    listed_again = other.keeper.observe()
+    listed_again = other.keeper.look()
     other.clock.advance(3)
     with other.told():
         one.renew()
-    renewed = other.keeper.observe()
+    renewed = other.keeper.look()
     views = [view for view in (listed_again, renewed) if view is not None]
     assert [view.changed_at for view in views] == [1000.0, 1006.0]
 
@@ -818,10 +818,10 @@ def test_the_holder_was_seen_to_renew_only_once_it_did(members: tuple[Member, Me
     one, other = members
     one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
-    taken = other.keeper.observe()
+    taken = other.keeper.look()
     with other.told():
         one.renew()
-    renewed = other.keeper.observe()
+    renewed = other.keeper.look()
     views = [view for view in (taken, renewed) if view is not None]
     assert [view.renewal_seen for view in views] == [False, True]
 
@@ -837,7 +837,7 @@ def test_a_change_by_a_person_moves_changed_at_and_is_not_overwritten(
         site.annotate("lease", f"pgset-{name}", "shop.example/note=hello")
     with pytest.raises(ConflictError):
         one.keeper.renew(RenewLease("111", 1, ("a-0",)))
-    view = one.keeper.observe()
+    view = one.keeper.look()
     assert view is not None
     assert (view.changed_at, view.renewed_at) == (1003.0, 1000.0)
 
@@ -894,7 +894,7 @@ def test_what_a_person_spoilt_counts_as_absent(
             f"{contract.HEIR}=  ",
             f"{contract.SWITCHOVER_TO}= {'a' * 300}",
         )
-    view = one.keeper.observe()
+    view = one.keeper.look()
     assert view is not None
     assert view.record is not None
     record = view.record
@@ -923,7 +923,7 @@ def test_all_that_is_known_of_a_set_is_written_and_read_back(
 ) -> None:
     one, other = members
     one.keeper.take(TakeLease(expired=False))
-    one.keeper.observe()
+    one.keeper.look()
     other.catch_up_with(one)
     known = RenewLease(
         "111", 3, ("a-0", "a-1", "a-2"),
@@ -944,11 +944,11 @@ def test_what_is_not_so_any_more_does_not_stay_written(
 ) -> None:
     one, _ = members
     one.keeper.take(TakeLease(expired=False))
-    one.keeper.observe()
+    one.keeper.look()
     one.keeper.renew(
         RenewLease("111", 1, ("a-0",), 5, ("a-0",), copies=1, heir="a-1", switchover_to="a-2")
     )
-    one.keeper.observe()
+    one.keeper.look()
     one.keeper.renew(RenewLease("111", 1, ("a-0",)))
     annotations = stored(site, name)["metadata"]["annotations"]
     assert set(annotations) == {
@@ -965,7 +965,7 @@ def test_who_takes_over_keeps_the_promise_and_the_wish_and_ends_the_hand_over(
     """Voters and position decide who may lead the next time, too, should this one die at once."""
     one, other = members
     one.keeper.take(TakeLease(expired=False))
-    one.keeper.observe()
+    one.keeper.look()
     one.keeper.renew(
         RenewLease("111", 1, ("a-0", "a-1"), 5, ("a-0", "a-1"), copies=2, switchover_to="a-1")
     )
@@ -991,7 +991,7 @@ def test_a_renewal_wakes_nobody_and_moves_changed_at_as_it_comes(
     before = other.wakes
     other.clock.advance(3)
     with other.told():
-        one.keeper.observe()
+        one.keeper.look()
         one.keeper.renew(RenewLease("111", 1, ("a-0", "a-1"), position=77))
     other.clock.advance(4)
     assert (other.view().changed_at, other.record().position) == (1003.0, 77)
@@ -1016,7 +1016,7 @@ def test_a_renewal_that_says_something_new_wakes(
     one.renew()
     other.catch_up_with(one)
     before = other.wakes
-    one.keeper.observe()
+    one.keeper.look()
     known: dict[str, Any] = {
         "system_identifier": "111", "timeline": 1, "members": ("a-0", "a-1")
     }  # fmt: skip
@@ -1050,10 +1050,10 @@ def test_a_view_from_another_thread_does_not_change_what_is_acted_on(
     members: tuple[Member, Member],
 ) -> None:
     one, other = members
-    other.keeper.observe()
+    other.keeper.look()
     with other.told():
         one.keeper.take(TakeLease(expired=False))
-    newest = other.keeper.newest()
+    newest = other.keeper.peek()
     assert newest is not None
     assert newest.record is not None
     assert newest.record.holder == str(one.me)
@@ -1154,7 +1154,7 @@ def test_a_look_of_ones_own_shows_what_the_watch_does_not_tell(
     other.line.slow_watch.clear()
     one.keeper.take(TakeLease(expired=False))
     other.clock.advance(3)
-    answered = other.keeper.look(1.0)
+    answered = other.keeper.refresh(1.0)
     view = other.view()
     assert (answered, other.holder()) == (True, one.me.name)
     assert (view.heard_at, view.changed_at) == (1003.0, 1003.0)
@@ -1170,7 +1170,7 @@ def test_a_look_that_nobody_answers_in_time_says_so(
     )  # fmt: skip
     detour.passes_requests.clear()
     began = time.monotonic()
-    assert not keeper.look(0.3)
+    assert not keeper.refresh(0.3)
     assert time.monotonic() - began < 0.3 + ROOM
 
 
@@ -1190,7 +1190,7 @@ def test_what_is_learnt_before_the_first_list_is_not_taken_for_all_that_there_is
 def test_a_lease_that_is_not_there_is_an_answer_too(members: tuple[Member, Member]) -> None:
     one, _ = members
     one.clock.advance(3)
-    assert one.keeper.look(1.0)
+    assert one.keeper.refresh(1.0)
     assert (one.view().record, one.view().heard_at) == (None, 1003.0)
 
 
@@ -1215,14 +1215,14 @@ def test_an_excuse_lasts_until_the_lease_is_taken_or_left(members: tuple[Member,
     one.keeper.release()
     seen.append(one.view().excused_at)
     one.keeper.excuse(1009.0)
-    one.keeper.observe()
+    one.keeper.look()
     one.keeper.take(TakeLease(expired=False))
     seen.append(one.view().excused_at)
     assert seen == [None, 1007.5, 1007.5, None, None]
 
 
 def renew_with(member: Member, *names: str) -> None:
-    member.keeper.observe()
+    member.keeper.look()
     member.keeper.renew(RenewLease("111", 1, names))
 
 
@@ -1260,7 +1260,7 @@ def test_a_renewal_that_was_given_up_can_still_be_done_later(
         renew_with(one, "a-0", "a-2")
     with pytest.raises(RetryLaterError):
         renew_with(one, "a-0", "a-3")
-    assert one.keeper.look(1.0), "reading goes another way, and shows the old record"
+    assert one.keeper.refresh(1.0), "reading goes another way, and shows the old record"
     assert (one.record().members, one.view().perhaps_members) == (
         ("a-0", "a-1"),
         ("a-0", "a-2", "a-3"),
@@ -1299,7 +1299,7 @@ def test_a_take_without_an_answer_is_uncertain_until_something_is_heard(
         one.keeper.take(TakeLease(expired=False))
         one.keeper.release()
     one.line.writes_by = detour.client(site)
-    one.keeper.observe()
+    one.keeper.look()
     detour.passes_requests.clear()
     with pytest.raises(RetryLaterError):
         one.keeper.take(TakeLease(expired=False))

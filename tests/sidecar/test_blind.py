@@ -15,8 +15,8 @@ from sidecar.action import (
     StopPostgres,
 )
 from sidecar.decide import decide
+from sidecar.memory.status import describe
 from sidecar.observation import Fork, Observation, Peer, ServerState
-from sidecar.peers import describe
 from tests.sidecar.test_decide import (
     LEADER,
     NOW,

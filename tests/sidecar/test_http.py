@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.action import Attention, Decision
 from sidecar.contract import VERSION
+from sidecar.memory.status import with_fresh
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -24,7 +25,6 @@ from sidecar.report.http import Application
 from sidecar.report.message import Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
-from sidecar.report.status import with_fresh
 from sidecar.settings import Settings
 from tests.webhook.clock import Clock
 
@@ -312,8 +312,9 @@ def test_who_asks_for_it_gets_what_postgresql_says_now(query: str, position: int
 def test_what_is_seen_without_asking_postgresql_is_kept_when_it_is_asked_anew() -> None:
     """The server's own view knows no processes and no files; its defaults would be a lie."""
     known = replace(WRITABLE, alive=False, orphaned=True, has_written=True, standby_signal=False)
-    fresh = with_fresh(turn("Leading", known), replace(WRITABLE, position=6000))
-    assert fresh.observation.postgres == replace(known, position=6000)
+    last = turn("Leading", known).observation
+    fresh = with_fresh(last, replace(WRITABLE, position=6000))
+    assert fresh.postgres == replace(known, position=6000)
 
 
 @pytest.mark.parametrize("query", ["fresh=1", ""])

@@ -22,8 +22,9 @@ from sidecar.action import AskToStay, Promote, RenewLease, SetSynchronous, TakeL
 from sidecar.decide import decide, seconds_to_look
 from sidecar.kube.client import ApiClient, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
+from sidecar.memory.reach import Reach
 from sidecar.observation import Identity, LeaseView
-from sidecar.observe import Reach, after_acting
+from sidecar.observe import after_acting
 from sidecar.settings import Settings
 from sidecar.situation import situation_of
 from tests.sidecar.test_decide import (
@@ -170,7 +171,7 @@ def keeper(server: LeaseServer, client: ApiClient) -> LeaseKeeper:
     """Of a member that holds the Lease, and watches it."""
     keeper = LeaseKeeper(client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None)
     keeper.start()
-    wait_until(lambda: keeper.observe() is not None, "the first list")
+    wait_until(lambda: keeper.look() is not None, "the first list")
     wait_until(lambda: bool(server.watchers), "the watch")
     keeper.take(TakeLease(False))
     observe(keeper)
@@ -178,7 +179,7 @@ def keeper(server: LeaseServer, client: ApiClient) -> LeaseKeeper:
 
 
 def observe(keeper: LeaseKeeper) -> LeaseView:
-    view = keeper.observe()
+    view = keeper.look()
     assert view is not None
     return view
 
@@ -261,7 +262,7 @@ def test_a_take_that_lands_late_counts_from_when_it_was_sent(
 ) -> None:
     keeper = LeaseKeeper(client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None)
     keeper.start()
-    wait_until(lambda: keeper.observe() is not None, "the first list")
+    wait_until(lambda: keeper.look() is not None, "the first list")
     wait_until(lambda: bool(server.watchers), "the watch")
     server.hold = True
     client.hurry(time.monotonic() - 10.0)
@@ -290,8 +291,11 @@ class Hands:
         events: Any = None
         self.actor = Actor(self.adapters, credentials, events)
 
+    def failed_at(self) -> float | None:
+        return self.reach.renewal_failed_at(self.adapters.lease.peek())
+
     def renew(self) -> str | None:
-        self.adapters.lease.observe()
+        self.adapters.lease.look()
         return self.actor.carry_out((KNOWN,), float("inf"))
 
 
@@ -303,11 +307,11 @@ def test_a_refused_renewal_counts_as_one_without_an_answer_and_the_server_as_hea
     server.refuse_with = status
     began = time.monotonic()
     assert hands.renew() is not None
-    assert hands.reach.renewal_failed_at is not None
+    assert hands.failed_at() is not None
     assert observe(keeper).heard_at >= began
     server.refuse_with = 0
     assert hands.renew() is None
-    assert hands.reach.renewal_failed_at is None
+    assert hands.failed_at() is None
 
 
 def test_that_another_holds_the_lease_is_no_failed_renewal(
@@ -317,7 +321,7 @@ def test_that_another_holds_the_lease_is_no_failed_renewal(
     observe(keeper)
     server.edit(holderIdentity="orders-1_uid-1")
     assert hands.actor.carry_out((KNOWN,), float("inf")) is not None
-    assert hands.reach.renewal_failed_at is None
+    assert hands.failed_at() is None
 
 
 def test_a_failed_renewal_is_forgotten_once_it_was_seen_to_have_landed(
@@ -327,7 +331,7 @@ def test_a_failed_renewal_is_forgotten_once_it_was_seen_to_have_landed(
     server.hold = True
     client.hurry(time.monotonic() - 10.0)
     assert hands.renew() is not None
-    assert hands.reach.renewal_failed_at is not None
+    assert hands.failed_at() is not None
     assert after_acting(hands.adapters, LEADER).renewal_failed_at is not None
     server.land()
     wait_until(

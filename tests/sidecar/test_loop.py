@@ -15,6 +15,7 @@ import pytest
 
 from sidecar.act import Actor
 from sidecar.action import Clone, Reclone, Rewind
+from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
@@ -22,13 +23,13 @@ from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.loop import Loop
 from sidecar.observation import Identity
-from sidecar.observe import Adapters, observe
+from sidecar.observe import observe
 from sidecar.peers import Peers
+from sidecar.pledges import Pledges
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
-from sidecar.promises import Promises
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
@@ -70,7 +71,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
         writers=WriterMemory(handshake),
         peers=Peers(ME),
-        promises=Promises(time.monotonic),
+        pledges=Pledges(time.monotonic),
         forks=ForkFinder({}, "", clock=time.monotonic, on_change=lambda: None),
     )
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.action import Attention, Decision
+from sidecar.memory.status import describe, hears_the_api, read_peer
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -25,7 +26,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
-from sidecar.peers import Peers, describe, hears_the_api, read_peer
+from sidecar.peers import Peers
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot

@@ -8,8 +8,9 @@ import pytest
 
 from sidecar.action import Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
+from sidecar.memory.orders import Order
 from sidecar.observation import Observation
-from sidecar.postgres.background import Background, Key
+from sidecar.postgres.background import Background
 from tests.sidecar.test_decide import (
     FREE,
     LEADER,
@@ -93,10 +94,10 @@ class Orders:
     """A Background whose orders end when they are let to."""
 
     def __init__(self) -> None:
-        self.carried_out: list[Key] = []
+        self.carried_out: list[Order] = []
         self.fail = False
         self.may_end = threading.Semaphore(0)
-        self.begun: list[Key] = []
+        self.begun: list[Order] = []
         self.background = Background(Connection, lambda: None)  # type: ignore[arg-type, return-value]
 
     def give(self, *key: object) -> None:

@@ -10,9 +10,9 @@ from sidecar import bootstrap as bootstraps
 from sidecar.action import StopPostgres
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import decide
+from sidecar.memory.probe import Verdict
+from sidecar.memory.status import describe, read_peer
 from sidecar.observation import Observation
-from sidecar.peers import describe, read_peer
-from sidecar.postgres.probe import Verdict
 from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.sidecar.test_decide import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
 

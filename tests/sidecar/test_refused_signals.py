@@ -16,9 +16,9 @@ from sidecar.decide import decide, is_overdue
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
+from sidecar.memory.status import describe
 from sidecar.observation import Observation
 from sidecar.observe import Adapters
-from sidecar.peers import describe
 from sidecar.postgres import process
 from tests.sidecar.test_decide import (
     FREE,

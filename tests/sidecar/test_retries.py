@@ -14,8 +14,8 @@ from sidecar.action import (
     RunInitdb,
     SetRole,
 )
-from sidecar.attempts import Attempts
 from sidecar.decide import decide, seconds_to_look
+from sidecar.memory.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Failures, Fork, Observation
 from sidecar.situation.patience import seconds_before_retry
 from tests.sidecar.test_decide import (

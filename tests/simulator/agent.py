@@ -40,8 +40,8 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
-from sidecar.attempts import Attempts
 from sidecar.failsafe import should_give_way
+from sidecar.memory.attempts import Attempts
 from sidecar.observation import (
     BootstrapView,
     DataState,

@@ -1,7 +1,6 @@
-"""What this member has promised to a holder, kept against its own wish to take the Lease.
+"""What this member has pledged to a holder, kept against its own wish to take the Lease.
 
-Promises live in memory. A sidecar that is started anew has forgotten them, but sees the Lease for
-the first time then, and waits for a ttl from there before it takes the Lease for expired.
+`sidecar.memory.pledge` with a lock, and in front of HTTP.
 """
 
 import contextlib
@@ -11,66 +10,50 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.failsafe import Challenges, Question, Reply, Seal, refusal, should_give_way
+from sidecar.memory.pledge import Pledge
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 
 
-class PromisedError(Exception):
+class PledgedError(Exception):
     """The Lease may not be taken yet. The message is for the log."""
 
 
-class Promises:
-    """The promise in force, and the lock between promising and taking. Safe from any thread."""
+class Pledges:
+    """The pledge in force, and the lock between pledging and taking. Safe from any thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock`: monotonic seconds."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._taking = False
-        self._holder = ""
-        self._version = 0
-        self._until = float("-inf")
+        self._pledge = Pledge()
 
     def until(self) -> float | None:
         """Return until when a Lease that was not released must be left alone; None if no more."""
-        until = self._until
-        return until if self._clock() < until else None
+        return self._pledge.until(self._clock())
 
-    def promise(
+    def give(
         self, question: Question, until: float, refusal: Callable[[], str | None]
     ) -> str | None:
-        """Promise it, or return why not. `refusal` is asked while no take can begin."""
+        """Pledge it, or return why not. `refusal` is asked while no take can begin."""
         version = int(question.resource_version)
         with self._lock:
-            if self._taking:
-                return "this member is just taking the Lease"
-            if reason := refusal():
-                return reason
-            if until <= self._clock():
-                return "the question came too late"
-            other = self._holder != question.holder
-            if other and self._clock() < self._until and version <= self._version:
-                return f"this member has promised the same to {self._holder}"
-            self._holder, self._version = question.holder, version
-            self._until = max(until, self._until)
-            return None
+            return self._pledge.give(question.holder, version, until, refusal, self._clock())
 
     @contextlib.contextmanager
     def taking(self, record: LeaseRecord | None) -> Iterator[None]:
-        """Take the Lease inside: nothing is promised meanwhile. Raises PromisedError.
+        """Take the Lease inside: nothing is pledged meanwhile. Raises PledgedError.
 
-        `record`: the one that is to be replaced. One that its holder has released may be taken in
-        spite of a promise, for the promise was to let it hold.
+        `record`: the one that is to be replaced.
         """
         with self._lock:
-            released = record is not None and not record.holder
-            if self._clock() < self._until and not released:
-                raise PromisedError(f"{self._holder} was promised to go on without the API server")
-            self._taking = True
+            reason = self._pledge.begin_to_take(record, self._clock())
+            if reason is not None:
+                raise PledgedError(reason)
         try:
             yield
         finally:
             with self._lock:
-                self._taking = False
+                self._pledge.end_of_take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +72,7 @@ class Respondent:
         self,
         me: Identity,
         seal: Seal,
-        promises: Promises,
+        pledges: Pledges,
         *,
         lease: Callable[[], LeaseView | None],
         pods: Callable[[], Sequence[Pod] | None],
@@ -102,7 +85,7 @@ class Respondent:
         """
         self._me = me
         self._seal = seal
-        self._promises = promises
+        self._pledges = pledges
         self._lease = lease
         self._pods = pods
         self._challenges = Challenges(clock)
@@ -116,11 +99,11 @@ class Respondent:
         try:
             question = Question.decode(body)
         except ValueError as error:
-            return Response(400, {"error": f"this is no question: {error}"})
+            return Response(400, {"error": f"this is not a question: {error}"})
         issued_at = self._challenges.issued_at(question.challenge)
         if issued_at is None:
             return Response(401, {"challenge": self._challenges.issue()})
-        reason = self._promises.promise(
+        reason = self._pledges.give(
             question, issued_at + question.ttl, lambda: self._refusal(question)
         )
         reply = Reply(question.nonce, self._me.name, reason or "").encode()

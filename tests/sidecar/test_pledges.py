@@ -14,7 +14,7 @@ import pytest
 from sidecar.failsafe import MAX_BODY, PATH, SIGNATURE_HEADER, Question, Reply, Seal
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.peers import Peers
-from sidecar.promises import PromisedError, Promises, Respondent
+from sidecar.pledges import PledgedError, Pledges, Respondent
 from sidecar.report.http import Application
 from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
@@ -33,7 +33,7 @@ SETTINGS = Settings(set_name="orders")
 
 @dataclass
 class Member:
-    """A member that is asked: what it knows, what it has promised, and where it listens."""
+    """A member that is asked: what it knows, what it has pledged, and where it listens."""
 
     ordinal: int
     seal: Seal = SEAL
@@ -46,11 +46,11 @@ class Member:
         self.me = Identity(f"orders-{self.ordinal}", f"uid-{self.ordinal}")
         self.address = f"127.0.0.{self.ordinal + 2}"
         self.pod = Pod(self.me.name, self.me.uid, self.address, "replica")
-        self.promises = Promises(self.clock)
+        self.pledges = Pledges(self.clock)
         self.respondent = Respondent(
             self.me,
             self.seal,
-            self.promises,
+            self.pledges,
             lease=lambda: self.lease,
             pods=lambda: self.pods,
             clock=self.clock,
@@ -67,7 +67,7 @@ class Member:
 
     def left(self) -> float | None:
         """Seconds for which it is bound."""
-        until = self.promises.until()
+        until = self.pledges.until()
         return None if until is None else until - self.clock()
 
 
@@ -196,7 +196,7 @@ def test_the_answer_of_another_member_at_that_address_does_not_count(
     assert two.left() is None
 
 
-def test_a_promise_holds_although_the_lease_is_learnt_of_later(holder: Peers, one: Member) -> None:
+def test_a_pledge_holds_although_the_lease_is_learnt_of_later(holder: Peers, one: Member) -> None:
     one.lease = None
     assert holder.ask_to_stay((one.pod,), ("orders-1",), RECORD)
     one.clock.advance(9.9)
@@ -233,7 +233,7 @@ def test_a_question_that_is_sent_again_extends_nothing() -> None:
     assert (codes, left, member.left()) == ([200, 200, 401], 8.5, 7.5)
 
 
-def test_a_promise_counts_from_the_challenge_however_long_the_question_took() -> None:
+def test_a_pledge_counts_from_the_challenge_however_long_the_question_took() -> None:
     """The holder counts from before it asked for the first time, and so is never bound longer."""
     member = Member(1)
     challenge = respond(member, question())[1]
@@ -280,7 +280,7 @@ def test_the_question_itself_sent_back_is_no_answer(port: int) -> None:
         assert not asker.ask_to_stay((Member(1).pod,), ("orders-1",), RECORD)
 
 
-# ── promising and taking ──────────────────────────────────────────────────────────────────
+# ── pledging and taking ────────────────────────────────────────────────────────────────────
 
 
 def yes() -> str | None:
@@ -288,97 +288,97 @@ def yes() -> str | None:
 
 
 @pytest.mark.parametrize("record", [RECORD, None], ids=["held", "deleted meanwhile"])
-def test_a_lease_is_not_taken_while_its_holder_was_promised_to_stay(
+def test_a_lease_is_not_taken_while_its_holder_has_a_pledge(
     record: LeaseRecord | None,
 ) -> None:
     clock = Clock()
-    promises = Promises(clock)
-    promises.promise(question(), clock() + 10, yes)
-    with pytest.raises(PromisedError, match="orders-0_uid-0 was promised"), promises.taking(record):
+    pledges = Pledges(clock)
+    pledges.give(question(), clock() + 10, yes)
+    with pytest.raises(PledgedError, match="pledged to orders-0_uid-0"), pledges.taking(record):
         pytest.fail("it was taken")
     clock.advance(10)
-    with promises.taking(record):
+    with pledges.taking(record):
         pass
 
 
-def test_a_lease_that_was_released_may_be_taken_in_spite_of_a_promise() -> None:
+def test_a_lease_that_was_released_may_be_taken_in_spite_of_a_pledge() -> None:
     clock = Clock()
-    promises = Promises(clock)
-    promises.promise(question(), clock() + 10, yes)
-    with promises.taking(RELEASED):
-        assert promises.promise(question(), clock() + 10, yes) is not None
+    pledges = Pledges(clock)
+    pledges.give(question(), clock() + 10, yes)
+    with pledges.taking(RELEASED):
+        assert pledges.give(question(), clock() + 10, yes) is not None
 
 
-def test_nothing_is_promised_while_the_lease_is_being_taken_and_all_of_it_afterwards() -> None:
-    promises = Promises(Clock())
-    with promises.taking(None):
-        meanwhile = promises.promise(question(), 1010, yes)
-    assert meanwhile == "this member is just taking the Lease"
-    assert promises.promise(question(), 1010, yes) is None
+def test_nothing_is_pledged_while_the_lease_is_being_taken_and_all_of_it_afterwards() -> None:
+    pledges = Pledges(Clock())
+    with pledges.taking(None):
+        meanwhile = pledges.give(question(), 1010, yes)
+    assert meanwhile == "this member is taking the Lease right now"
+    assert pledges.give(question(), 1010, yes) is None
 
 
-def test_a_take_that_failed_lets_promise_again() -> None:
-    promises = Promises(Clock())
-    with contextlib.suppress(OSError), promises.taking(None):
+def test_a_take_that_failed_lets_pledge_again() -> None:
+    pledges = Pledges(Clock())
+    with contextlib.suppress(OSError), pledges.taking(None):
         raise OSError
-    assert promises.promise(question(), 1010, yes) is None
+    assert pledges.give(question(), 1010, yes) is None
 
 
-def test_two_holders_are_not_promised_the_same() -> None:
+def test_two_holders_do_not_get_the_same_pledge() -> None:
     """The one with the older record may be wrong; the one with the newer has it from the other."""
     clock = Clock()
-    promises = Promises(clock)
-    promises.promise(question(), 1010, yes)
+    pledges = Pledges(clock)
+    pledges.give(question(), 1010, yes)
     older = question(holder="orders-2_uid-2", resource_version="99")
     newer = question(holder="orders-2_uid-2", resource_version="101")
-    refused = promises.promise(older, 1010, yes)
-    assert refused == "this member has promised the same to orders-0_uid-0"
-    assert promises.promise(newer, 1005, yes) is None
-    assert promises.until() == 1010
+    refused = pledges.give(older, 1010, yes)
+    assert refused == "this member has pledged the same to orders-0_uid-0"
+    assert pledges.give(newer, 1005, yes) is None
+    assert pledges.until() == 1010
     clock.advance(11)
-    assert promises.promise(older, 1021, yes) is None
+    assert pledges.give(older, 1021, yes) is None
 
 
-def test_a_promise_that_would_be_over_already_is_none() -> None:
-    promises = Promises(Clock())
-    assert promises.promise(question(), 1000, yes) == "the question came too late"
-    assert promises.until() is None
+def test_a_pledge_that_would_be_over_already_is_none() -> None:
+    pledges = Pledges(Clock())
+    assert pledges.give(question(), 1000, yes) == "the question came too late"
+    assert pledges.until() is None
 
 
-def test_of_a_promise_and_a_take_at_the_same_time_only_one_succeeds() -> None:
-    """Many times, from many threads: who was promised to stay is never taken from."""
+def test_of_a_pledge_and_a_take_at_the_same_time_only_one_succeeds() -> None:
+    """Many times, from many threads: a holder with a pledge is never taken from."""
     for _ in range(200):
-        promises, start = Promises(Clock()), threading.Barrier(6)
-        taken, promised = threading.Event(), list[bool]()
+        pledges, start = Pledges(Clock()), threading.Barrier(6)
+        taken, pledged = threading.Event(), list[bool]()
 
         def refuse(taken: threading.Event = taken) -> str | None:
             return "taken" if taken.is_set() else None
 
         def take(
-            promises: Promises = promises,
+            pledges: Pledges = pledges,
             start: threading.Barrier = start,
             taken: threading.Event = taken,
         ) -> None:
             start.wait()
-            with contextlib.suppress(PromisedError), promises.taking(RECORD):
+            with contextlib.suppress(PledgedError), pledges.taking(RECORD):
                 taken.set()
 
-        def promise(
-            promises: Promises = promises,
+        def pledge(
+            pledges: Pledges = pledges,
             start: threading.Barrier = start,
-            promised: list[bool] = promised,
+            pledged: list[bool] = pledged,
         ) -> None:
             start.wait()
-            promised.append(promises.promise(question(), 1010, refuse) is None)
+            pledged.append(pledges.give(question(), 1010, refuse) is None)
 
         threads = [threading.Thread(target=take)]
-        threads += [threading.Thread(target=promise) for _ in range(5)]
+        threads += [threading.Thread(target=pledge) for _ in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert not (taken.is_set() and any(promised))
-        assert taken.is_set() or any(promised)
+        assert not (taken.is_set() and any(pledged))
+        assert taken.is_set() or any(pledged)
 
 
 # ── what else is sent there ───────────────────────────────────────────────────────────────
@@ -402,7 +402,7 @@ def test_a_question_needs_a_signature(one: Member, port: int) -> None:
 
 def test_what_a_member_signed_must_be_a_question(one: Member, port: int) -> None:
     code, answer = send(one, port, "POST", b"{}", SEAL.sign("question", b"{}"))
-    assert (code, answer["error"][:20]) == (400, "this is no question:")
+    assert (code, answer["error"][:23]) == (400, "this is not a question:")
 
 
 def test_a_body_that_is_too_large_is_not_read(one: Member, port: int) -> None:

@@ -1,0 +1,49 @@
+"""Everything by which one member reaches the world, put together once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sidecar.bootstrap import Bootstrap
+from sidecar.kube.client import ApiClient
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.kube.pods import Pods
+from sidecar.memory.reach import Reach
+from sidecar.observation import Identity
+from sidecar.peers import Peers
+from sidecar.pledges import Pledges
+from sidecar.postgres import process
+from sidecar.postgres.divergence import ForkFinder
+from sidecar.postgres.recovery import RecoveryWatch
+from sidecar.postgres.server import Server
+from sidecar.settings import Settings
+from sidecar.situation.members import holder_address
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What connects the core to the world."""
+
+    me: Identity
+    settings: Settings
+    clock: Callable[[], float]
+    client: ApiClient
+    lease: LeaseKeeper
+    pods: Pods
+    bootstrap: Bootstrap
+    server: Server
+    writers: process.WriterMemory
+    peers: Peers
+    pledges: Pledges
+    forks: ForkFinder
+    reach: Reach = field(default_factory=Reach)
+    recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(time.monotonic))
+
+
+def leader_address(adapters: Adapters) -> str | None:
+    """Return where the holder of the Lease is, as far as it is known, and is another pod."""
+    lease = adapters.lease.peek()
+    record = lease.record if lease else None
+    if record is None or record.holder == str(adapters.me):
+        return None
+    return holder_address(record, adapters.pods.observe() or ())

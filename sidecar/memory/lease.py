@@ -1,0 +1,266 @@
+"""The set's Lease, as one member remembers it: what it said, when, and what this member wrote.
+
+Expiry is judged by when this member saw the record change, on its own monotonic clock; the times
+that stand in the Lease are for people (design, rule 2; client-go's leader election does so too).
+
+A write that got no answer may have landed, and may still land. What it may have recorded counts as
+recorded until the Lease says otherwise, and that it landed is proved by a mark in the record that
+no other write has.
+"""
+
+import collections
+import operator
+from collections.abc import Hashable
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from sidecar.action import RenewLease, TakeLease
+from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
+from sidecar.settings import Settings
+from sidecar.situation.patience import seconds_before_fencing
+
+HISTORY_LENGTH: Final = 10
+"""Entries that are kept."""
+
+WRITES_REMEMBERED: Final = 100
+"""Those of some minutes: one that lands later is not believed, and the next one is."""
+
+_substance: Final = operator.attrgetter(
+    *(f.name for f in fields(LeaseRecord) if f.name not in ("resource_version", "position"))
+)
+"""A record without what each renewal changes, for which nobody need be woken."""
+
+
+class HeldError(Exception):
+    """Another member holds the Lease: it is not this member's to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that was sent."""
+
+    base: str
+    """The version that it was to replace; empty where it was to create the Lease."""
+    proof: Hashable
+    sent_at: float
+
+
+class LeaseMemory:
+    """The Lease of one set, as one of its members knows it."""
+
+    def __init__(self, me: Identity, settings: Settings) -> None:
+        """Nothing has been heard yet."""
+        self._me = str(me)
+        self._name = me.name
+        self._ttl = settings.ttl
+        self._heard = False
+        self._record: LeaseRecord | None = None
+        self._proof: Hashable = None
+        self._changed_at = 0.0
+        self._renewal_seen = False
+        self._decided_on: LeaseView | None = None
+        """What the loop has looked at and decides on: its writes act on this record."""
+        self._answered_at = float("-inf")
+        self._renewed_at: float | None = None
+        self._excused_at: float | None = None
+        self._taken_expired = False
+        self._unanswered_renewals: list[tuple[str, RenewLease]] = []
+        """The version that a renewal without an answer was to replace, and what it was to say."""
+        self._unanswered_take: str | None = None
+        """The version that a take without an answer was to replace."""
+        self._sent: collections.deque[_Write] = collections.deque(maxlen=WRITES_REMEMBERED)
+        """Our writes of which nothing is known yet."""
+
+    # ── what the API server says ──────────────────────────────────────────────────────────
+
+    def hear(self, record: LeaseRecord | None, proof: Hashable, now: float) -> bool:
+        """Take in the newest record, None where there is no Lease; return whether it is news.
+
+        `proof`: the mark of the write that made the record. A mere renewal by another is not news.
+        """
+        last = self._record
+        if self._heard and _version(record) == _version(last):
+            return False
+        first, self._heard = not self._heard, True
+        if self._unanswered_take != _version(record):
+            self._unanswered_take = None
+        if last is not None and record is not None and record.holder == last.holder != "":
+            self._renewal_seen = True
+        self._record, self._proof, self._changed_at = record, proof, now
+        landed = record is not None and self._has_landed(record)
+        return landed or first or not _says_the_same(last, record)
+
+    def answered(self, now: float) -> None:
+        """The API server has answered, but told nothing newer of the Lease."""
+        self._answered_at = now
+
+    def _has_landed(self, record: LeaseRecord) -> bool:
+        """Tell whether this record is a write of ours that got no answer, which it then proves.
+
+        By the version alone somebody else may have changed the Lease. It counts as one that was
+        answered does: from when it was sent.
+        """
+        found = next((write for write in self._sent if write.proof == self._proof), None)
+        if found is None or record.holder != self._me or not _follows(record, found.base):
+            return False
+        self._renewed_at = max(self._renewed_at or found.sent_at, found.sent_at)
+        self._sent.clear()
+        return True
+
+    # ── what is known ─────────────────────────────────────────────────────────────────────
+
+    def look(self, heard_at: float) -> LeaseView | None:
+        """Return the Lease as known now; what is written next acts on this record.
+
+        `heard_at`: when the watch last said anything. None before the API server has answered once.
+        """
+        self._decided_on = self.peek(heard_at)
+        return self._decided_on
+
+    def peek(self, heard_at: float) -> LeaseView | None:
+        """Return the same, and leave alone what the next write acts on."""
+        if not self._heard:
+            return None
+        version = _version(self._record)
+        possible = [known for base, known in self._unanswered_renewals if base == version]
+        return LeaseView(
+            self._record,
+            self._changed_at,
+            renewed_at=self._renewed_at,
+            renewal_seen=self._renewal_seen,
+            taken_expired=self._taken_expired,
+            heard_at=max(heard_at, self._answered_at),
+            excused_at=self._excused_at,
+            perhaps_members=tuple(sorted({name for it in possible for name in it.members})),
+            perhaps_promised=tuple((known.voters, known.copies) for known in possible),
+            uncertain_take=self._unanswered_take == version,
+        )
+
+    def excuse(self, asked_at: float) -> None:
+        """All members let this holder stay; `asked_at`: just before they were asked."""
+        self._excused_at = asked_at
+
+    # ── what is to be written ─────────────────────────────────────────────────────────────
+
+    def to_take(self, action: TakeLease, now: float) -> LeaseRecord:
+        """Return the record that makes this member the holder. HeldError where another holds it.
+
+        On the record that was decided on, not on a newer one: that may have a new holder by now.
+        """
+        view = self._decided_on
+        record = view.record if view and view.record else LeaseRecord("", 0, "")
+        if view is not None and record.holder and now - view.changed_at <= record.ttl:
+            raise HeldError(f"the Lease is held by {record.holder_pod}, and has not expired")
+        self._excused_at = None
+        # Before it is written: the answer may be lost, and the watch tell of the success.
+        self._taken_expired = action.expired
+        return replace(
+            record,
+            holder=self._me,
+            ttl=self._ttl,
+            transitions=record.transitions + 1,
+            heir=None,
+            voters=action.voters,
+            copies=action.copies,
+        )
+
+    def to_renew(self, known: RenewLease, since: str) -> LeaseRecord | None:
+        """Return the record that says what is now known of the set; None where there is no Lease.
+
+        `since`: RFC 3339, for the history. HeldError where another holds the Lease.
+        """
+        view = self._decided_on
+        if view is None or view.record is None:
+            return None
+        last = view.record
+        if last.holder != self._me:
+            raise HeldError(f"the Lease is held by {last.holder_pod or 'nobody'}")
+        history = last.history
+        if known.timeline is not None and known.timeline != last.timeline:
+            entry = Leadership(known.timeline, self._name, since)
+            history = (*history, entry)[-HISTORY_LENGTH:]
+        return replace(
+            last,
+            ttl=self._ttl,
+            system_identifier=known.system_identifier,
+            timeline=known.timeline,
+            members=known.members,
+            history=history,
+            position=known.position,
+            voters=known.voters,
+            copies=known.copies,
+            heir=known.heir,
+            switchover_to=known.switchover_to,
+        )
+
+    def to_release(self, heir: str | None) -> LeaseRecord | None:
+        """Return the record that gives the Lease up; None where this member doesn't hold it."""
+        view = self._decided_on
+        if view is None or view.record is None or view.record.holder != self._me:
+            return None
+        return replace(view.record, holder="", heir=heir)
+
+    # ── what came of it ───────────────────────────────────────────────────────────────────
+
+    def sending(self, record: LeaseRecord, proof: Hashable, now: float) -> None:
+        """A write is about to be sent; `proof`: its mark, by which a later record is told."""
+        # Clocks can be set back to a time that was: what marks two writes proves neither.
+        if proof != self._proof and all(write.proof != proof for write in self._sent):
+            self._sent.append(_Write(record.resource_version, proof, now))
+
+    def landed(self, sent_at: float) -> None:
+        """A write was answered with success; `sent_at`: just before it was sent."""
+        self._renewed_at = sent_at
+        self._sent.clear()
+
+    def released(self) -> None:
+        """This member has given the Lease up."""
+        self._renewed_at = self._excused_at = None
+        self._sent.clear()
+
+    def take_unanswered(self, record: LeaseRecord) -> None:
+        """A take of this record got no answer: it may have been done."""
+        self._unanswered_take = record.resource_version
+
+    def renewal_unanswered(self, record: LeaseRecord, known: RenewLease) -> None:
+        """A renewal got no answer: what it says of the set may be on record."""
+        base = record.resource_version
+        # What is the same in another position is nothing else, and this may go on for long.
+        said = replace(known, position=None)
+        still = [entry for entry in self._unanswered_renewals if entry[0] == base]
+        if (base, said) not in still:
+            still.append((base, said))
+        self._unanswered_renewals = still
+
+    def may_recreate(self, record: LeaseRecord) -> bool:
+        """Tell whether a Lease that is gone may be created as it was, where nobody else has.
+
+        Its holder may: nobody else will take it for a ttl.
+        """
+        view = self._decided_on
+        held = view.record.holder if view is not None and view.record is not None else ""
+        return record.holder == held == self._me
+
+
+def promotes_until(lease: LeaseView | None, ttl: int) -> float | None:
+    """Return until when the holder may promote; None where it may not.
+
+    The Lease may have been taken in this very turn, when there was no deadline yet.
+    """
+    if lease is None or lease.renewed_at is None:
+        return None
+    return lease.renewed_at + seconds_before_fencing(ttl)
+
+
+def _version(record: LeaseRecord | None) -> str:
+    return record.resource_version if record is not None else ""
+
+
+def _follows(record: LeaseRecord, base: str) -> bool:
+    return not base or int(record.resource_version) > int(base)
+
+
+def _says_the_same(one: LeaseRecord | None, other: LeaseRecord | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(_substance(one) == _substance(other))

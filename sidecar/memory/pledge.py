@@ -1,0 +1,64 @@
+"""The pledge of this member to a holder: that it leaves the Lease alone until some moment.
+
+In memory alone. A sidecar that was restarted has forgotten it, but sees the Lease for the first
+time then, and waits for a ttl from there before it takes the Lease for expired.
+"""
+
+from collections.abc import Callable
+
+from sidecar.observation import LeaseRecord
+
+
+class Pledge:
+    """The pledge that is in force, and whether this member is taking the Lease right now."""
+
+    def __init__(self) -> None:
+        """Nothing has been pledged."""
+        self._taking = False
+        self._holder = ""
+        self._version = 0
+        self._until = float("-inf")
+
+    def until(self, now: float) -> float | None:
+        """Return until when a Lease that was not released must be left alone; None if no more."""
+        return self._until if now < self._until else None
+
+    def give(
+        self,
+        holder: str,
+        version: int,
+        until: float,
+        refusal: Callable[[], str | None],
+        now: float,
+    ) -> str | None:
+        """Pledge it to the holder of this version of the Lease, or return why not.
+
+        It is never shortened, and given to a second holder only by a newer version.
+        """
+        if self._taking:
+            return "this member is taking the Lease right now"
+        if reason := refusal():
+            return reason
+        if until <= now:
+            return "the question came too late"
+        if self._holder != holder and now < self._until and version <= self._version:
+            return f"this member has pledged the same to {self._holder}"
+        self._holder, self._version = holder, version
+        self._until = max(until, self._until)
+        return None
+
+    def begin_to_take(self, record: LeaseRecord | None, now: float) -> str | None:
+        """Return why the Lease may not be taken; None: from now on nothing is pledged.
+
+        `record`: the one that is to be replaced. One that its holder has released may be taken in
+        spite of a pledge, which was to let it hold.
+        """
+        released = record is not None and not record.holder
+        if now < self._until and not released:
+            return f"this member has pledged to {self._holder} not to take the Lease yet"
+        self._taking = True
+        return None
+
+    def end_of_take(self) -> None:
+        """The Lease was taken, or it was tried."""
+        self._taking = False

@@ -1,0 +1,74 @@
+"""This pod's PostgreSQL: since when it is in its state, and whether it may be writable unseen."""
+
+from typing import Final
+
+from sidecar.observation import PostgresView, ServerState
+
+ANSWER_SECONDS: Final = 3.0
+"""A look has no disk to wait for: a server that takes longer is taken for one that is down."""
+
+
+class ServerMemory:
+    """Remembers from look to look what a single one does not show."""
+
+    def __init__(self, now: float) -> None:
+        """It counts as down until it has answered."""
+        self._state = ServerState.DOWN
+        self._since = now
+        self._answered_at = now
+        self._prepared_since: float | None = None
+        """The leadership, by when it began, for which everything was made."""
+
+    def told_to_start(self, now: float) -> None:
+        """Up to now nobody had told PostgreSQL to start: its time to come up begins here."""
+        self._since = now
+
+    def see(self, state: ServerState, now: float) -> bool:
+        """Take in a look that has ended, DOWN where it failed; return whether that is a change."""
+        before, since = self.look(now)
+        changed = state is not before
+        self._state, self._since, self._answered_at = state, now if changed else since, now
+        return changed
+
+    def look(self, now: float) -> tuple[ServerState, float]:
+        """Return the state and since when it is so; a server that has not answered for
+        ANSWER_SECONDS counts as down."""
+        silent_from = self._answered_at + ANSWER_SECONDS
+        if self._state is ServerState.DOWN or now <= silent_from:
+            return self._state, self._since
+        return ServerState.DOWN, silent_from
+
+    @property
+    def since(self) -> float:
+        """When the state that was seen last began: a leadership, where it is WRITABLE."""
+        return self._since
+
+    @property
+    def prepared(self) -> bool:
+        """The replication role and its pg_hba line were made in this leadership."""
+        return self._state is ServerState.WRITABLE and self._prepared_since == self._since
+
+    def was_prepared(self, since: float) -> None:
+        """They were made in the leadership that began then, which may be over by now."""
+        self._prepared_since = since
+
+    def was_prepared_elsewhere(self) -> None:
+        """They were made in another database than the one that is looked at now."""
+        self._prepared_since = None
+
+
+def as_of(view: PostgresView, answered_at: float, now: float) -> PostgresView:
+    """Return what can be said now of a server that was seen so by a look that ended then."""
+    silent_from = answered_at + ANSWER_SECONDS
+    if view.state is ServerState.DOWN or now <= silent_from:
+        return view
+    problem = f"PostgreSQL has not answered for {now - answered_at:.0f} s"
+    return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
+
+
+def has_written(postmaster: int | None, last_writer: int | None, *, starts_writable: bool) -> bool:
+    """Tell whether this postmaster (None: there is none) may be writable, whatever it says.
+
+    `last_writer`: the postmaster that was last seen writable, or asked to be promoted.
+    """
+    return postmaster is not None and (postmaster == last_writer or starts_writable)

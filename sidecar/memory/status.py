@@ -1,0 +1,122 @@
+"""What a member tells its peers of itself, and how they read it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from sidecar.observation import (
+    DataState,
+    LeaseView,
+    Observation,
+    Peer,
+    PostgresView,
+    ServerState,
+)
+from sidecar.settings import Settings
+from sidecar.situation import Situation
+
+_LATE: Final = 1.5
+"""Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
+to go."""
+
+_DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
+
+
+def with_fresh(observation: Observation, view: PostgresView) -> Observation:
+    """Return the loop's last observation with what PostgreSQL says now.
+
+    What is seen of the server without asking it is not in this view: it comes from that turn.
+    """
+    last = observation.postgres
+    seen = replace(
+        view,
+        alive=last.alive,
+        orphaned=last.orphaned,
+        has_written=last.has_written,
+        standby_signal=last.standby_signal,
+        may_signal=last.may_signal,
+    )
+    return replace(observation, postgres=seen)
+
+
+def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bool:
+    """Tell whether the API server can be reached, by when it told of the Lease last.
+
+    A leader that lives renews every renew-interval, and each renewal comes to every member. So
+    silence for longer means that the leader is dead or the line is cut: a member that finds the
+    Lease silent asks for it (`LeaseKeeper.look`), and hears by that, or is cut off.
+    """
+    return lease is not None and now - lease.heard_at < settings.renew_interval + _LATE
+
+
+def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
+    """Return what a member tells its peers; `read_peer` reads it back. `turns`: its loop does."""
+    postgres, bootstrap = observation.postgres, observation.bootstrap
+    return {
+        "uid": observation.me.uid,
+        "data": bootstrap.data.value if bootstrap.data else None,
+        "running": postgres.state is not ServerState.DOWN,
+        "writable": postgres.state is ServerState.WRITABLE,
+        "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
+        "timeline": postgres.timeline or bootstrap.timeline,
+        # A lower bound must not pass for all that a member has.
+        "position": None if postgres.blind else postgres.position or bootstrap.position,
+        # A server that does not run receives nothing either.
+        "detached": postgres.detached or not postgres.alive,
+        "oldest_wal": postgres.oldest_wal,
+        # A loop that hangs takes no Lease, whatever its threads hear.
+        "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
+        "slow": bootstrap.slow,
+        # What a rewind has left half done is data, and nothing to lead with.
+        "well": (
+            bootstrap.write_failure is None
+            and postgres.may_signal
+            and bootstrap.data is not DataState.BROKEN
+            and not Situation(observation, settings).has_a_timeline_of_its_own
+        ),
+    }
+
+
+def read_peer(name: str, status: dict[str, Any]) -> Peer:
+    """Return a peer's own words as a value; KeyError, TypeError or ValueError for other words.
+
+    An older sidecar does not have all of them, which is no reason not to believe the rest.
+    """
+    return Peer(
+        name=name,
+        has_data=None if status["data"] is None else status["data"] in _DATA,
+        system_identifier=status["system_identifier"],
+        timeline=_number(status["timeline"]),
+        position=_number(status["position"]),
+        running=status["running"] is True,
+        writable=status.get("writable", False) is True,
+        detached=status.get("detached", False) is True,
+        reaches_api=status.get("reaches_api", True) is True,
+        well=status.get("well", True) is True,
+        slow=status.get("slow", False) is True,
+        oldest_wal=_number(status.get("oldest_wal")),
+    )
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def comparable_positions(observation: Observation, peers: Mapping[str, Peer]) -> dict[str, int]:
+    """Return how far peers are whose WAL can be compared with what the server here has written.
+
+    All are on the recorded timeline. The server has stopped, or is in its recovery: there it
+    answers nobody, writes no WAL and receives none.
+    """
+    record = observation.lease.record if observation.lease else None
+    postgres = observation.postgres
+    writes_none = not postgres.alive or postgres.progress_at is not None
+    if postgres.state is not ServerState.DOWN or not writes_none:
+        return {}
+    if record is None or record.timeline is None:
+        return {}
+    return {
+        name: peer.position
+        for name, peer in peers.items()
+        if peer.timeline == record.timeline and peer.position is not None
+    }
