@@ -4,6 +4,7 @@ signal: where that is refused, the rest is all that is left to be done."""
 from pathlib import Path
 
 from sidecar.action import (
+    NEED_AUTHORITY,
     Action,
     AskToStay,
     Attach,
@@ -73,7 +74,7 @@ class Actor:
         for action in actions:
             if refused is not None and isinstance(action, ReleaseLease | Promote):
                 continue
-            if self._adapters.clock() > deadline and isinstance(action, Promote | SetRole):
+            if self._adapters.clock() > deadline and isinstance(action, NEED_AUTHORITY):
                 return f"too late for {type(action).__name__}: looking again first"
             try:
                 self._carry_out(action, deadline)

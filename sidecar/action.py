@@ -3,6 +3,7 @@
 import enum
 import signal
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,11 @@ Action = (
     | StopPostgres
     | SetRole
 )
+
+
+NEED_AUTHORITY: Final = (Promote, SetRole)
+"""Nothing but its own clock keeps a member from these once another may hold the Lease: the API
+server checks neither."""
 
 
 class Attention(enum.Enum):

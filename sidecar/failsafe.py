@@ -207,6 +207,26 @@ def should_give_way(
     return None
 
 
+def reason_to_refuse(
+    question: Question,
+    me: Identity,
+    seal: Seal,
+    lease: LeaseView | None,
+    pods: Sequence[Pod],
+    *,
+    now: float,
+    nobody_takes_over: bool,
+) -> str | None:
+    """Return why the holder does not get the pledge, as a clause; None if it does.
+
+    `nobody_takes_over`: the set is paused, or was opted out.
+    """
+    refused = refusal(question, me, seal, lease, pods)
+    if refused or nobody_takes_over:
+        return refused
+    return should_give_way(question.holder, question.ttl, me, lease, pods, now=now)
+
+
 def _may_lead(name: str, record: LeaseRecord) -> bool:
     return name in record.members and (not record.voters or name in record.voters)
 

@@ -18,7 +18,7 @@ from sidecar.decide import (
 from sidecar.kube.client import ApiError
 from sidecar.memory.departure import Departure, heir
 from sidecar.observation import Observation
-from sidecar.observe import after_acting, observe
+from sidecar.observe import observe
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
@@ -70,7 +70,8 @@ class Loop:
             clock, settings = self._adapters.clock, self._adapters.settings
             if self._departure.may_go(observation, settings, clock()):
                 break
-            learned = after_acting(self._adapters, observation)
+            lease = self._adapters.lease.peek()
+            learned = self._adapters.reach.after_acting(observation, lease, clock())
             self._pause(seconds_to_look(learned, self._adapters.settings))
         self._watchdog.trust_until(None)
         self._hand_in(observation)

@@ -67,18 +67,6 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     )
 
 
-def after_acting(adapters: Adapters, observation: Observation) -> Observation:
-    """Return it with what acting on it has come to: when to look again depends on that."""
-    lease, reach = adapters.lease.peek(), adapters.reach
-    return replace(
-        observation,
-        now=adapters.clock(),
-        lease=lease,
-        renewal_failed_at=reach.renewal_failed_at(lease),
-        question_failed_at=reach.question_failed_at,
-    )
-
-
 def _lease(adapters: Adapters) -> LeaseView | None:
     """Return the Lease as watched; where its holder has gone silent, look oneself."""
     lease, now = adapters.lease.look(), adapters.clock()
@@ -97,7 +85,11 @@ def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
     standby_signal = adapters.bootstrap.has_standby_signal()
     # A server that is told to start without it may be writable before it answers.
     starts_writable = started_writable and not standby_signal
-    adapters.reach.see_server(view, adapters.clock())
+    adapters.reach.see_server(
+        streams=view.streaming,
+        followers_heard_at=view.followers_heard_at,
+        now=adapters.clock(),
+    )
     may_signal = pid is None or process.may_signal(pid)
     return replace(
         view,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.failsafe import Challenges, Question, Reply, Seal, refusal, should_give_way
+from sidecar.failsafe import Challenges, Question, Reply, Seal, reason_to_refuse
 from sidecar.memory.pledge import Pledge
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 
@@ -110,9 +110,12 @@ class Respondent:
         return Response(409 if reason else 200, reply, self._seal.sign("answer", reply))
 
     def _refusal(self, question: Question) -> str | None:
-        lease, pods = self._lease(), self._pods() or ()
-        refused = refusal(question, self._me, self._seal, lease, pods)
-        if refused or self._paused():
-            return refused
-        now = self._clock()
-        return should_give_way(question.holder, question.ttl, self._me, lease, pods, now=now)
+        return reason_to_refuse(
+            question,
+            self._me,
+            self._seal,
+            self._lease(),
+            self._pods() or (),
+            now=self._clock(),
+            nobody_takes_over=self._paused(),
+        )

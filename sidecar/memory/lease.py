@@ -58,6 +58,8 @@ class LeaseMemory:
         self._proof: Hashable = None
         self._changed_at = 0.0
         self._renewal_seen = False
+        self._view: LeaseView | None = None
+        """What `peek` returned last; None where something is known that it does not have."""
         self._decided_on: LeaseView | None = None
         """What the loop has looked at and decides on: its writes act on this record."""
         self._answered_at = float("-inf")
@@ -82,6 +84,7 @@ class LeaseMemory:
         if self._heard and _version(record) == _version(last):
             return False
         first, self._heard = not self._heard, True
+        self._view = None
         if self._unanswered_take != _version(record):
             self._unanswered_take = None
         if last is not None and record is not None and record.holder == last.holder != "":
@@ -119,8 +122,12 @@ class LeaseMemory:
 
     def peek(self, heard_at: float) -> LeaseView | None:
         """Return the same, and leave alone what the next write acts on."""
-        if not self._heard:
-            return None
+        heard_at = max(heard_at, self._answered_at)
+        if self._view is None or self._view.heard_at != heard_at:
+            self._view = self._make_view(heard_at) if self._heard else None
+        return self._view
+
+    def _make_view(self, heard_at: float) -> LeaseView:
         version = _version(self._record)
         possible = [known for base, known in self._unanswered_renewals if base == version]
         return LeaseView(
@@ -129,7 +136,7 @@ class LeaseMemory:
             renewed_at=self._renewed_at,
             renewal_seen=self._renewal_seen,
             taken_expired=self._taken_expired,
-            heard_at=max(heard_at, self._answered_at),
+            heard_at=heard_at,
             excused_at=self._excused_at,
             perhaps_members=tuple(sorted({name for it in possible for name in it.members})),
             perhaps_promised=tuple((known.voters, known.copies) for known in possible),
@@ -138,6 +145,7 @@ class LeaseMemory:
 
     def excuse(self, asked_at: float) -> None:
         """All members let this holder stay; `asked_at`: just before they were asked."""
+        self._view = None
         self._excused_at = asked_at
 
     # ── what is to be written ─────────────────────────────────────────────────────────────
@@ -151,7 +159,7 @@ class LeaseMemory:
         record = view.record if view and view.record else LeaseRecord("", 0, "")
         if view is not None and record.holder and now - view.changed_at <= record.ttl:
             raise HeldError(f"the Lease is held by {record.holder_pod}, and has not expired")
-        self._excused_at = None
+        self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
         self._taken_expired = action.expired
         return replace(
@@ -210,20 +218,24 @@ class LeaseMemory:
 
     def landed(self, sent_at: float) -> None:
         """A write was answered with success; `sent_at`: just before it was sent."""
+        self._view = None
         self._renewed_at = sent_at
         self._sent.clear()
 
     def released(self) -> None:
         """This member has given the Lease up."""
+        self._view = None
         self._renewed_at = self._excused_at = None
         self._sent.clear()
 
     def take_unanswered(self, record: LeaseRecord) -> None:
         """A take of this record got no answer: it may have been done."""
+        self._view = None
         self._unanswered_take = record.resource_version
 
     def renewal_unanswered(self, record: LeaseRecord, known: RenewLease) -> None:
         """A renewal got no answer: what it says of the set may be on record."""
+        self._view = None
         base = record.resource_version
         # What is the same in another position is nothing else, and this may go on for long.
         said = replace(known, position=None)

@@ -1,13 +1,17 @@
 """How the last attempts to reach others went."""
 
+from dataclasses import replace
 from typing import Final
 
-from sidecar.observation import Identity, LeaseView, PostgresView
+from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
 
 _FIRST_TRY_SECONDS: Final = 0.6
 """What a request gets while the API server answers: that takes milliseconds, and a cut-off is
 noticed the sooner."""
+
+_AT_ONCE: Final = 0.05
+"""Seconds for acting that make no difference to when to look again."""
 
 _LOOK_SECONDS: Final = 1.0
 """From one look at a silent Lease to the next."""
@@ -82,6 +86,32 @@ class Reach:
         self._looked_at = now
         return True
 
+    def after_acting(
+        self, observation: Observation, lease: LeaseView | None, now: float
+    ) -> Observation:
+        """Return it with what acting on it has come to: when to look again depends on that.
+
+        Mostly that is nothing, and then it is the same observation, about which all is known.
+        """
+        renewal_failed_at, question_failed_at = (
+            self.renewal_failed_at(lease),
+            self.question_failed_at,
+        )
+        if (
+            lease is observation.lease
+            and renewal_failed_at == observation.renewal_failed_at
+            and question_failed_at == observation.question_failed_at
+            and now - observation.now < _AT_ONCE
+        ):
+            return observation
+        return replace(
+            observation,
+            now=now,
+            lease=lease,
+            renewal_failed_at=renewal_failed_at,
+            question_failed_at=self.question_failed_at,
+        )
+
     # ── the other members ─────────────────────────────────────────────────────────────────
 
     def hear_members(self, at: float | None) -> None:
@@ -93,8 +123,8 @@ class Reach:
         """All members were asked whether this holder may stay; `answered`: by any of them."""
         self.question_failed_at = None if answered else now
 
-    def see_server(self, view: PostgresView, now: float) -> None:
-        """Note whether this member streams, and when its followers were heard."""
-        if view.streaming:
+    def see_server(self, *, streams: bool, followers_heard_at: float | None, now: float) -> None:
+        """Take in what a look at this member's PostgreSQL says."""
+        if streams:
             self.streamed_at = now
-        self.hear_members(view.followers_heard_at)
+        self.hear_members(followers_heard_at)

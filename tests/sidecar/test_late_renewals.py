@@ -23,8 +23,7 @@ from sidecar.decide import decide, seconds_to_look
 from sidecar.kube.client import ApiClient, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.memory.reach import Reach
-from sidecar.observation import Identity, LeaseView
-from sidecar.observe import after_acting
+from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
 from sidecar.situation import situation_of
 from tests.sidecar.test_decide import (
@@ -294,6 +293,10 @@ class Hands:
     def failed_at(self) -> float | None:
         return self.reach.renewal_failed_at(self.adapters.lease.peek())
 
+    def after_acting(self) -> Observation:
+        lease = self.adapters.lease.peek()
+        return self.reach.after_acting(LEADER, lease, time.monotonic())
+
     def renew(self) -> str | None:
         self.adapters.lease.look()
         return self.actor.carry_out((KNOWN,), float("inf"))
@@ -332,11 +335,9 @@ def test_a_failed_renewal_is_forgotten_once_it_was_seen_to_have_landed(
     client.hurry(time.monotonic() - 10.0)
     assert hands.renew() is not None
     assert hands.failed_at() is not None
-    assert after_acting(hands.adapters, LEADER).renewal_failed_at is not None
+    assert hands.after_acting().renewal_failed_at is not None
     server.land()
-    wait_until(
-        lambda: after_acting(hands.adapters, LEADER).renewal_failed_at is None, "the landing"
-    )
+    wait_until(lambda: hands.after_acting().renewal_failed_at is None, "the landing")
 
 
 # ── what is decided ───────────────────────────────────────────────────────────────────────

@@ -6,10 +6,10 @@ import sys
 import time
 from collections import Counter
 
-from sidecar.decide import decide
 from tests.simulator.golden import render
+from tests.simulator.member.parts import Parts
 from tests.simulator.runner import run
-from tests.simulator.schedule import from_seed
+from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 
@@ -49,7 +49,7 @@ def main() -> int:
     )
     for schedule, violation in failures if arguments.failures > 1 else failures[:1]:
         print(f"\nseed {schedule.seed} made smaller:")
-        small, result = shrink(schedule, violation.invariant, decide)
+        small, result = shrink(schedule, violation.invariant, Parts())
         print(render(small, result), end="")
     return int(bool(failures))
 

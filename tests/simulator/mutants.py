@@ -24,8 +24,9 @@ from sidecar.settings import Settings
 from sidecar.situation import Situation
 from sidecar.table import TABLE, first_that_holds
 from sidecar.table.steps import Part
-from tests.simulator.runner import Decide
-from tests.simulator.schedule import Fault, Schedule, from_seed
+from tests.simulator.member.parts import Decide, Parts
+from tests.simulator.schedule import Fault, Schedule
+from tests.simulator.seeds import from_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,20 @@ class Mutant:
 
     name: str
     invariant: str
-    decide: Decide
+    rules: Decide = decide
+    """The rules that are broken, or else:"""
+    memory: Parts = Parts()  # noqa: RUF009 - frozen
+    """what is broken of what a member remembers."""
     faults: tuple[Fault, ...] = ()
     """What shows it; where empty, the schedules' own faults do."""
     durabilities: frozenset[str] = frozenset()
     """Empty: any."""
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the schedules that are to be so."""
+
+    @property
+    def parts(self) -> Parts:
+        return replace(self.memory, decide=self.rules)
 
     def schedules(self, most: int) -> Iterator[Schedule]:
         """Yield schedules that may show it."""

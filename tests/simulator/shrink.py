@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.simulator.runner import Decide, Result, run
+from tests.simulator.member.parts import Parts
+from tests.simulator.runner import Result, run
 from tests.simulator.schedule import Fault, Schedule
 
 _OTHER_CHANCES = 6
@@ -11,7 +12,7 @@ _OTHER_CHANCES = 6
 
 
 def shrink(
-    schedule: Schedule, invariant: str, decide: Decide, *, most_runs: int = 600
+    schedule: Schedule, invariant: str, parts: Parts, *, most_runs: int = 600
 ) -> tuple[Schedule, Result]:
     """Return the smallest schedule found that breaks the same invariant, and its recorded run."""
     runs = 0
@@ -22,7 +23,7 @@ def shrink(
             for number in range(_OTHER_CHANCES):
                 runs += 1
                 tried = replace(candidate, seed=schedule.seed + 1_000_003 * number)
-                violation = run(tried, decide).violation
+                violation = run(tried, parts).violation
                 if violation is not None and violation.invariant == invariant:
                     schedule, progress = tried, True
                     break
@@ -30,7 +31,7 @@ def shrink(
                     break
             if progress or runs >= most_runs:
                 break
-    return schedule, run(schedule, decide, recording=True)
+    return schedule, run(schedule, parts, recording=True)
 
 
 def _smaller(schedule: Schedule) -> Iterator[Schedule]:

@@ -9,7 +9,8 @@ import pytest
 from tests.simulator import golden
 from tests.simulator.mutants import MUTANTS, Mutant
 from tests.simulator.runner import run
-from tests.simulator.schedule import Fault, Schedule, from_seed
+from tests.simulator.schedule import Fault, Schedule
+from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 
@@ -49,7 +50,7 @@ def test_a_recorded_run_goes_as_recorded(path: Path) -> None:
 @pytest.mark.simulate
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.invariant} {mutant.name}")
 def test_a_broken_rule_is_found_out(mutant: Mutant) -> None:
-    violations = (run(schedule, mutant.decide).violation for schedule in mutant.schedules(150))
+    violations = (run(schedule, mutant.parts).violation for schedule in mutant.schedules(150))
     assert any(found is not None and found.invariant == mutant.invariant for found in violations)
 
 
@@ -108,7 +109,7 @@ def test_a_failing_schedule_is_made_smaller() -> None:
     idle = tuple(Fault(at, "edit_lease") for at in (50.0, 55.0, 100.0))
     schedule = replace(from_seed(1), members=3, length=120.0, faults=(*idle, needed))
 
-    small, result = shrink(schedule, "I2", mutant.decide, most_runs=100)
+    small, result = shrink(schedule, "I2", mutant.parts, most_runs=100)
 
     assert result.violation is not None
     assert [fault.kind for fault in small.faults] == ["cut_node"]

@@ -1,0 +1,284 @@
+"""The sidecar's process: its loop around the real rules and memory; its freezing and its death."""
+
+from dataclasses import replace
+from typing import Final
+
+from sidecar import decide as rules
+from sidecar.action import Decision
+from sidecar.memory.departure import heir
+from sidecar.observation import Observation, ServerState
+from sidecar.postgres.connection import CONNECT_SECONDS
+from tests.simulator.kubernetes.api_server import ApiError, Steps
+from tests.simulator.kubernetes.pod import PodLife
+from tests.simulator.member.hands import Hands
+from tests.simulator.member.member import Member
+from tests.simulator.member.orders import OrderConnection
+from tests.simulator.member.peers import Answers, Peers
+from tests.simulator.member.views import Views
+from tests.simulator.member.watch import Watch
+from tests.simulator.postgres.server import Phase
+from tests.simulator.sidecar_process import RulesFailed
+from tests.simulator.simulation import Simulation
+
+MIN_PAUSE: Final = 0.01
+PROBE_SECONDS: Final = 3.0
+
+
+class Agent:
+    """One life of one pod's sidecar."""
+
+    def __init__(self, simulation: Simulation, pod: PodLife) -> None:
+        self._world = world = simulation.world
+        self._cluster = simulation.cluster
+        self._schedule = simulation.schedule
+        self.pod = pod
+        self._member = member = Member(
+            world, simulation.cluster, pod, simulation.parts, simulation.clock_of(pod.node)
+        )
+        self.watch = Watch(member, self.wake)
+        self._views = Views(member, self.watch, self.wake)
+        self.answers = Answers(member, self.watch, self._views)
+        self._peers = Peers(member, self.watch)
+        self._orders = OrderConnection(member, simulation.seconds_of_an_order, self.wake)
+        self._hands = Hands(member, self.watch, self._views, self._orders, self._peers)
+        self._hands.freezes_before = self._freezes
+        self._hands.note = self._note
+        self.freeze_before: tuple[str, float] | None = None
+        """(name of an action or `decide`, seconds): freeze when that is about to be done."""
+        self._told: tuple[str, str] | None = None
+        self._noted: set[str] = set()
+        """Lines of the transcript about the present situation; what is repeated is not told."""
+        self._stuck = False
+        self._happened = False
+        self._ticket = 0
+        self._pausing_since = -1.0
+        self._steps = self._loop()
+        simulation.cluster.agents.append(self)
+        self.watch.relist_soon()
+        world.after(0.01, self._step, self._ticket)
+        world.after(PROBE_SECONDS, self._probe)
+
+    # ── the process ───────────────────────────────────────────────────────────────────────
+
+    @property
+    def running(self) -> bool:
+        return self._member.running
+
+    @property
+    def frozen(self) -> bool:
+        return self._member.frozen
+
+    @property
+    def stands_still(self) -> bool:
+        """No thread of it runs."""
+        return self._member.stands_still
+
+    def time_out(self) -> float:
+        return self._member.time_out()
+
+    def patience(self) -> float:
+        return self._member.patience()
+
+    def _step(self, ticket: int) -> None:
+        if ticket != self._ticket or not self.running:
+            return
+        if self.stands_still:
+            self._stuck = True
+            return
+        self._pausing_since = -1.0
+        self._ticket += 1
+        try:
+            seconds = next(self._steps)
+        except StopIteration:
+            self.end()
+            self.pod.agent_has_left()
+            return
+        self._world.after(seconds, self._step, self._ticket)
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP for so long."""
+        if self.frozen or not self.running:
+            return
+        self._member.frozen = True
+        self._world.note(self.pod.name, "the sidecar freezes")
+        self.pod.agent_is_silent()
+        self._world.after(seconds, self.thaw)
+
+    def thaw(self) -> None:
+        if not self.frozen or not self.running:
+            return
+        self._member.frozen = False
+        self._world.note(self.pod.name, "the sidecar wakes")
+        self.wakes()
+
+    def wakes(self) -> None:
+        """Go on where it stood still."""
+        if self.stands_still or not self.running:
+            return
+        self.pod.agent_answers()
+        self.watch.catch_up()
+        if self._stuck:
+            self._stuck = False
+            self._world.after(0.0, self._step, self._ticket)
+
+    def end(self) -> None:
+        """It is killed."""
+        self._member.running = False
+        if self in self._cluster.agents:
+            self._cluster.agents.remove(self)
+
+    def leave(self) -> None:
+        """SIGTERM."""
+        self._member.departure.order(self._member.clock())
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again soon."""
+        if self._pausing_since < 0:
+            self._happened = True
+            return
+        at = self._pausing_since + MIN_PAUSE
+        self._pausing_since = -1.0
+        self._ticket += 1
+        self._world.after(at - self._world.now, self._step, self._ticket)
+
+    def _freezes(self, what: str) -> bool:
+        wish = self.freeze_before
+        if wish is None or wish[0] != what:
+            return False
+        self.freeze_before = None
+        self.freeze(wish[1])
+        return True
+
+    # ── the loop ──────────────────────────────────────────────────────────────────────────
+
+    def _loop(self) -> Steps[None]:
+        """As `sidecar.loop`."""
+        member, settings = self._member, self._member.settings
+        while True:
+            lease = self.watch.look()
+            if member.reach.should_look(lease, member.me, settings, member.clock()):
+                yield from self._hands.refresh_lease()
+            observation = self._views.observe()
+            if rules.needs_peers(observation, settings):
+                observation = yield from self._with_peers(observation)
+            decision = self._decide(observation)
+            member.last = observation
+            self._tell(decision)
+            if decision.actions:
+                self._set_deadlines(observation)
+                if self._freezes("decide"):
+                    yield 0.001
+                yield from self._hands.carry_out(decision.actions)
+            if member.departure.may_go(observation, settings, member.clock()):
+                break
+            if self._happened:
+                self._happened = False
+                yield MIN_PAUSE
+            else:
+                self._pausing_since = self._world.now
+                yield self._pause(observation) / member.rate
+            self._happened = False
+        yield from self._hand_in(observation)
+
+    def _with_peers(self, observation: Observation) -> Steps[Observation]:
+        member = self._member
+        peers = yield from self._peers.ask()
+        return replace(
+            observation,
+            now=member.clock(),
+            peers=peers,
+            members_heard_at=member.reach.members_heard_at,
+            complete_peers=self._views.complete_peers(observation, peers),
+        )
+
+    def _decide(self, observation: Observation) -> Decision:
+        try:
+            return self._member.parts.decide(observation, self._member.settings)
+        except Exception as error:
+            self._world.publish(RulesFailed(self.pod.name, error))
+            raise
+
+    def _set_deadlines(self, observation: Observation) -> None:
+        member, settings, now = self._member, self._member.settings, observation.now
+        fence_in = rules.seconds_to_fence(observation, settings)
+        authority = rules.seconds_of_right(observation, settings)
+        member.deadlines.requests_end_at = member.reach.requests_end_at(now, fence_in)
+        member.deadlines.authority_ends_at = float("inf") if authority is None else now + authority
+
+    def _pause(self, observation: Observation) -> float:
+        """As the loop; at rest it may be longer, which only makes what is not an event later."""
+        member, settings = self._member, self._member.settings
+        learned = member.reach.after_acting(observation, self.watch.peek(), member.clock())
+        seconds = rules.seconds_to_look(learned, settings)
+        if seconds == rules.UNSETTLED_TICK:
+            # Nearly all that it would see wakes the fake, too.
+            if self.watch.holder() == member.identity:
+                return 2 * seconds
+            return seconds if self._world.chance.random() < 0.05 else 10 * seconds
+        if seconds < rules.TICK:
+            return seconds
+        return self._at_rest(learned)
+
+    def _at_rest(self, learned: Observation) -> float:
+        seconds, lease, now = self._schedule.tick, learned.lease, learned.now
+        if lease is None or lease.record is None or not lease.record.holder:
+            return seconds
+        if lease.record.holder == self._member.identity:
+            due = (lease.renewed_at or now) + self._member.settings.renew_interval
+        else:
+            due = max(lease.changed_at + lease.record.ttl, learned.promised_until or 0.0)
+        return min(seconds, max(rules.SHORTEST_TICK, due - now))
+
+    def _hand_in(self, observation: Observation) -> Steps[None]:
+        """As the end of `sidecar.loop`: the directory and the Lease are left to the others."""
+        member, server, directory = self._member, self.pod.server, self.pod.directory
+        if server is not None and (server.phase is not Phase.DEAD or server.orphans):
+            return
+        if not member.heartbeat.is_foreign:
+            directory.beat = ("", 0)
+        try:
+            yield from self._hands.release(heir(observation, member.settings))
+        except ApiError:
+            return
+
+    # ── the probe of new sessions ─────────────────────────────────────────────────────────
+
+    def _probe(self) -> None:
+        """As `sidecar.postgres.probe`: a thread of its own."""
+        if not self.running:
+            return
+        if self.stands_still:
+            self._world.after(1.0, self._probe)
+            return
+        member, server = self._member, self.pod.server
+        state, _ = member.server.look(member.clock())
+        if state is not ServerState.WRITABLE or server is None:
+            member.probe.leads_not()
+            self._world.after(PROBE_SECONDS, self._probe)
+            return
+        unwell_since = server.unwell_since
+        well = unwell_since is None or self._world.now < unwell_since
+        took = 0.01 if well or not (server.hung or server.refuses) else CONNECT_SECONDS
+        self._world.after(took, self._probed, well, member.clock(), took)
+
+    def _probed(self, well: bool, began: float, took: float) -> None:
+        probe, before = self._member.probe, self._member.probe.unwell_since
+        probe.note(well=well, began=began, ended=self._member.clock())
+        if self.running and (before is None) != (probe.unwell_since is None):
+            self.wake()
+        self._world.after(probe.pause(PROBE_SECONDS, took), self._probe)
+
+    # ── the transcript ────────────────────────────────────────────────────────────────────
+
+    def _tell(self, decision: Decision) -> None:
+        told = (decision.situation, decision.sentence)
+        if told != self._told:
+            self._told = told
+            self._noted.clear()
+            self._world.note(self.pod.name, f"{decision.situation}: {decision.sentence}")
+
+    def _note(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self._world.note(self.pod.name, f"  {line}")

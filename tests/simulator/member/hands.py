@@ -1,0 +1,387 @@
+"""Carries decisions out on the fakes, as `sidecar.act` does on the world."""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from sidecar.action import (
+    NEED_AUTHORITY,
+    Action,
+    AskToStay,
+    Attach,
+    Checkpoint,
+    Clone,
+    DeleteOwnPod,
+    Detach,
+    ForgetPromotion,
+    ForgetReturns,
+    KeepSlots,
+    PreparePrimary,
+    Promote,
+    PutStandbySignal,
+    Reclone,
+    Refuse,
+    ReleaseLease,
+    RemoveStandbySignal,
+    RenewLease,
+    Rewind,
+    RunInitdb,
+    SetRole,
+    SetSynchronous,
+    StartPostgres,
+    StopPostgres,
+    TakeLease,
+)
+from sidecar.memory.lease import HeldError, promotes_until
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
+from sidecar.observation import LeaseRecord
+from tests.simulator.kubernetes.api_server import (
+    ApiError,
+    ConflictError,
+    RefusedError,
+    Steps,
+    UnansweredError,
+)
+from tests.simulator.member.member import Member
+from tests.simulator.member.orders import OrderConnection
+from tests.simulator.member.peers import Peers
+from tests.simulator.member.views import Views
+from tests.simulator.member.watch import Watch
+from tests.simulator.postgres.server import Phase, Server
+
+_CHECKPOINT: Final = (0.05, 1.5)
+
+
+class Hands:
+    """What one member does."""
+
+    def __init__(
+        self, member: Member, watch: Watch, views: Views, orders: OrderConnection, peers: Peers
+    ) -> None:
+        self._member = member
+        self._world = member.world
+        self._api = member.api
+        self._pod = member.pod
+        self._watch = watch
+        self._views = views
+        self._orders = orders
+        self._peers = peers
+        self.freezes_before: Callable[[str], bool] = lambda _: False
+        """Whether to stand still before an action of this name."""
+        self.note: Callable[[str], None] = lambda _: None
+        """One line of the transcript about what is done."""
+
+    def carry_out(self, actions: tuple[Action, ...]) -> Steps[None]:
+        """One after another; the first that fails ends it."""
+        member, recording = self._member, self._world.transcript is not None
+        for action in actions:
+            if self.freezes_before(type(action).__name__):
+                yield 0.001
+            late = member.clock() > member.deadlines.authority_ends_at
+            if late and isinstance(action, NEED_AUTHORITY):
+                self.note(f"too late for {type(action).__name__}")
+                return
+            if recording and not self._is_mere_renewal(action):
+                self.note(_in_words(action))
+            try:
+                yield from _HANDS[type(action)](self, action)
+            except ApiError as error:
+                self.note(f"{type(action).__name__} failed: {error}")
+                return
+
+    def _is_mere_renewal(self, action: Action) -> bool:
+        lease = self._watch.peek()
+        record = lease.record if lease else None
+        return (
+            isinstance(action, RenewLease)
+            and record is not None
+            and (action.timeline, action.members, action.voters, action.copies, action.heir)
+            == (record.timeline, record.members, record.voters, record.copies, record.heir)
+        )
+
+    # ── the Lease ─────────────────────────────────────────────────────────────────────────
+
+    def take(self, action: TakeLease) -> Steps[None]:
+        member = self._member
+        lease = self._watch.peek()
+        reason = member.pledge.begin_to_take(lease.record if lease else None, member.clock())
+        if reason is not None:
+            raise ConflictError(reason)
+        try:
+            record = _ours(lambda: member.lease.to_take(action, member.clock()))
+            try:
+                yield from self._write(record)
+            except UnansweredError:
+                member.lease.take_unanswered(record)
+                raise
+        finally:
+            member.pledge.end_of_take()
+
+    def renew(self, action: RenewLease) -> Steps[None]:
+        member, reach = self._member, self._member.reach
+        reach.renewal_is_sent(member.clock())
+        try:
+            record = _ours(lambda: member.lease.to_renew(action, ""))
+            if record is None:
+                return
+            try:
+                yield from self._write(record)
+            except UnansweredError:
+                member.lease.renewal_unanswered(record, action)
+                raise
+        except ApiError as error:
+            conflict = isinstance(error, ConflictError)
+            lease, now = self._watch.peek(), member.clock()
+            reach.renewal_failed(lease, member.me, now, conflict=conflict)
+            raise
+        reach.renewal_succeeded()
+
+    def release(self, heir: str | None) -> Steps[None]:
+        """Give the Lease up, if this member holds it."""
+        self._watch.look()
+        record = self._member.lease.to_release(heir)
+        if record is not None:
+            yield from self._write(record)
+            self._member.lease.released()
+
+    def _write(self, record: LeaseRecord) -> Steps[None]:
+        """As `sidecar.kube.lease`: by compare-and-swap, and created again where it is gone."""
+        member, api = self._member, self._api
+        sent_at, proof = member.clock(), object()
+        member.lease.sending(record, proof, sent_at)
+        try:
+            written = yield from api.write(self._pod.agent, lambda: api.put_lease(record, proof))
+        except RefusedError:
+            member.lease.answered(member.clock())
+            raise
+        except ConflictError:
+            member.lease.answered(member.clock())
+            if not ((yield from self._is_gone()) and member.lease.may_recreate(record)):
+                raise
+            again = _with_no_version(record)
+            written = yield from api.request(self._pod.agent, lambda: api.put_lease(again, proof))
+        member.lease.landed(sent_at)
+        self._watch.hear_lease(int(written.resource_version), written)
+
+    def _is_gone(self) -> Steps[bool]:
+        api = self._api
+        with contextlib.suppress(ApiError):
+            version, present = yield from api.request(
+                self._pod.agent, lambda: (api.lease_version, api.lease)
+            )
+            if present is None:
+                return True
+            self._watch.hear_lease(version, present)
+        return False
+
+    def refresh_lease(self) -> Steps[None]:
+        """Ask for the Lease, where the watch is silent."""
+        api = self._api
+        try:
+            version, record = yield from api.request(
+                self._pod.agent, lambda: (api.lease_version, api.lease)
+            )
+        except ApiError:
+            return
+        if record is None:
+            self._member.lease.answered(self._member.clock())
+        else:
+            self._watch.hear_lease(version, record)
+
+    def ask_to_stay(self, action: AskToStay) -> Steps[None]:
+        lease = self._watch.peek()
+        if lease is None or lease.record is None:
+            return
+        asked_at = self._member.clock()
+        if (yield from self._peers.ask_to_stay(action.members, lease.record)):
+            self._member.lease.excuse(asked_at)
+
+    # ── pods and Events ───────────────────────────────────────────────────────────────────
+
+    def refuse(self, _: Refuse) -> Steps[None]:
+        yield from self._api.request(self._pod.agent, lambda: None)
+
+    def set_role(self, action: SetRole) -> Steps[None]:
+        api = self._api
+        version, pod = yield from api.request(
+            self._pod.agent, lambda: api.set_role(action.pod, action.uid, action.value)
+        )
+        self._watch.hear_pod(version, pod.name, pod)
+
+    def delete_own_pod(self, action: DeleteOwnPod) -> Steps[None]:
+        directory, me, api = self._pod.directory, self._member.me, self._api
+        if action.reclone:
+            directory.broken = True
+        yield from api.request(self._pod.agent, lambda: api.delete_pod(me.name, me.uid))
+        if action.returns is not None:
+            directory.returns = action.returns
+
+    # ── bootstrap ─────────────────────────────────────────────────────────────────────────
+
+    def order(self, verb: str, holder: str = "") -> Steps[None]:
+        bootstrap = self._pod.bootstrap
+        bootstrap.order(verb)
+        self._member.attempts.begun(bootstrap.session, bootstrap.number, verb, holder)
+        yield 0.002
+
+    def copy(self, verb: str, system_identifier: str) -> Steps[None]:
+        """Ask the primary first; it takes a moment, and a moment more where it is silent."""
+        member, address = self._member, self._views.leader_address()
+        holder = self._watch.holder()
+        primary = self._pod.upstream(address)
+        if primary is None or primary.directory.system_identifier != system_identifier:
+            yield self._world.chance.choice((0.01, 0.5, 2.0))
+            member.attempts.refused(verb, holder, "the primary cannot be reached", member.clock())
+            return
+        yield 0.01
+        self._pod.bootstrap.address = address
+        yield from self.order(verb, holder)
+
+    def start_postgres(self, action: StartPostgres) -> Steps[None]:
+        self._pod.directory.upstream = self._views.leader_address()
+        yield from self.order("start-writable" if action.writable else "start")
+
+    def put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
+        self._pod.directory.standby_signal = True
+        yield 0.001
+
+    def remove_standby_signal(self, _: RemoveStandbySignal) -> Steps[None]:
+        self._pod.directory.standby_signal = False
+        yield 0.001
+
+    def forget_promotion(self, _: ForgetPromotion) -> Steps[None]:
+        self._pod.directory.promoting_from = None
+        self._pod.bootstrap.changes += 1
+        yield 0.001
+
+    def forget_returns(self, _: ForgetReturns) -> Steps[None]:
+        self._pod.directory.returns = 0
+        yield 0.001
+
+    # ── PostgreSQL ────────────────────────────────────────────────────────────────────────
+
+    def promote(self, action: Promote) -> Steps[None]:
+        member, directory = self._member, self._pod.directory
+        until = promotes_until(self._watch.peek(), member.settings.ttl)
+        if until is None:
+            return
+        deadline = min(member.deadlines.authority_ends_at, until)
+        if directory.promoting_from is None:
+            directory.promoting_from = action.from_timeline
+        self._pod.bootstrap.changes += 1
+        server = self._pod.server
+        if server is not None and server.phase is not Phase.DEAD:
+            self._pod.writer = server.number
+
+        def promote(server: Server) -> None:
+            if not member.stands_still and member.clock() < deadline:
+                server.promote()
+
+        self._orders.give(("promote",), promote)
+        yield 0.001
+
+    def prepare_primary(self, _: PreparePrimary) -> Steps[None]:
+        since = self._member.server.since
+
+        def prepare(server: Server) -> None:
+            if server.phase is Phase.WRITABLE:
+                server.directory.prepared = True
+                self._member.server.was_prepared(since)
+
+        self._orders.give(("prepare",), prepare)
+        yield 0.001
+
+    def set_synchronous(self, action: SetSynchronous) -> Steps[None]:
+        members, number = action.members, min(action.number, len(action.members))
+
+        def set_synchronous(server: Server) -> None:
+            server.set_synchronous(members if number else (), number)
+
+        self._orders.give((SET_SYNCHRONOUS, members, number), set_synchronous)
+        yield 0.001
+
+    def follow(self, address: str) -> Steps[None]:
+        self._orders.give(
+            (FOLLOW, bool(address)), lambda server: self._orders.follow_soon(server, address)
+        )
+        yield 0.002
+
+    def keep_slots(self, action: KeepSlots) -> Steps[None]:
+        def keep_slots(server: Server) -> None:
+            used = {name for name in server.directory.slots if name in server.links}
+            server.directory.slots = tuple(sorted({*action.members, *used}))
+
+        self._orders.give(("keep-slots", *action.members), keep_slots)
+        yield 0.001
+
+    def checkpoint(self, _: Checkpoint) -> Steps[None]:
+        server = self._member.postgres()
+        if server is not None:
+            self._world.after(self._world.chance.uniform(*_CHECKPOINT), self._checkpointed, server)
+        yield 0.001
+
+    def _checkpointed(self, server: Server) -> None:
+        if self._member.running and server is self._member.postgres():
+            server.checkpointed = self._world.now
+            self._member.checkpointed_at = self._member.clock()
+            if self._pod.agent is not None:
+                self._pod.agent.wake()
+
+    def stop_postgres(self, action: StopPostgres) -> Steps[None]:
+        server = self._pod.server
+        if server is not None:
+            server.stop(signal.Signals(action.signal))
+        yield 0.001
+
+
+_HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
+    TakeLease: Hands.take,
+    RenewLease: Hands.renew,
+    ReleaseLease: lambda hands, action: hands.release(action.heir),
+    AskToStay: Hands.ask_to_stay,
+    Refuse: Hands.refuse,
+    SetRole: Hands.set_role,
+    DeleteOwnPod: Hands.delete_own_pod,
+    RunInitdb: lambda hands, _: hands.order("initdb"),
+    Clone: lambda hands, action: hands.copy("clone", action.system_identifier),
+    Rewind: lambda hands, action: hands.copy("rewind", action.system_identifier),
+    Reclone: lambda hands, action: hands.copy("reclone", action.system_identifier),
+    StartPostgres: Hands.start_postgres,
+    Promote: Hands.promote,
+    ForgetReturns: Hands.forget_returns,
+    ForgetPromotion: Hands.forget_promotion,
+    PreparePrimary: Hands.prepare_primary,
+    SetSynchronous: Hands.set_synchronous,
+    Detach: lambda hands, _: hands.follow(""),
+    Attach: lambda hands, action: hands.follow(action.address),
+    KeepSlots: Hands.keep_slots,
+    Checkpoint: Hands.checkpoint,
+    PutStandbySignal: Hands.put_standby_signal,
+    RemoveStandbySignal: Hands.remove_standby_signal,
+    StopPostgres: Hands.stop_postgres,
+}
+"""One for each action: `tests/simulator/test_completeness.py` sees that none is forgotten."""
+
+
+def _ours(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except HeldError as error:
+        raise ConflictError(str(error)) from error
+
+
+def _with_no_version(record: LeaseRecord) -> LeaseRecord:
+    return replace(record, resource_version="")
+
+
+def _in_words(action: Action) -> str:
+    """The action for the transcript, without what is as it mostly is."""
+    words = []
+    for field in fields(action):
+        value = getattr(action, field.name)
+        if value != field.default:
+            said = value.name if isinstance(value, signal.Signals) else value
+            words.append(f"{field.name}={said}")
+    return f"{type(action).__name__}({', '.join(words)})"

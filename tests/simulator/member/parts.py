@@ -1,0 +1,45 @@
+"""What of the sidecar a simulated member is made of. Mutants replace one part."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar import decide as rules
+from sidecar.action import Decision
+from sidecar.memory.attempts import Attempts
+from sidecar.memory.commit_wait import CommitWait
+from sidecar.memory.departure import Departure
+from sidecar.memory.fork import ForkMemory
+from sidecar.memory.heartbeat import Heartbeat
+from sidecar.memory.lease import LeaseMemory
+from sidecar.memory.orders import Orders
+from sidecar.memory.pledge import Pledge
+from sidecar.memory.pods import PodsMemory
+from sidecar.memory.probe import Verdict
+from sidecar.memory.reach import Reach
+from sidecar.memory.server import ServerMemory
+from sidecar.memory.status import describe
+from sidecar.observation import Observation
+from sidecar.settings import Settings
+
+Decide = Callable[[Observation, Settings], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rules, and all that a member remembers."""
+
+    decide: Decide = rules.decide
+    attempts: type[Attempts] = Attempts
+    commit_wait: type[CommitWait] = CommitWait
+    departure: type[Departure] = Departure
+    fork: type[ForkMemory] = ForkMemory
+    heartbeat: type[Heartbeat] = Heartbeat
+    lease: type[LeaseMemory] = LeaseMemory
+    orders: type[Orders] = Orders
+    pledge: type[Pledge] = Pledge
+    pods: type[PodsMemory] = PodsMemory
+    probe: type[Verdict] = Verdict
+    reach: type[Reach] = Reach
+    server: type[ServerMemory] = ServerMemory
+    describe: Callable[..., dict[str, Any]] = describe

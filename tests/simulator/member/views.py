@@ -1,0 +1,340 @@
+"""One look of a simulated sidecar: what the fakes say, put into the sidecar's own values."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+from sidecar import contract
+from sidecar.memory.commit_wait import RELOAD_SECONDS
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, shows, standbys
+from sidecar.memory.server import has_written
+from sidecar.memory.status import comparable_positions
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Follower,
+    Fork,
+    LeaseRecord,
+    Observation,
+    Peer,
+    PostgresView,
+    ServerState,
+)
+from sidecar.situation.members import holder_address
+from tests.simulator.member.member import Member
+from tests.simulator.member.watch import Watch
+from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.values import quickly
+
+# What every look makes.
+_Observation: Final = quickly(Observation)
+_PostgresView: Final = quickly(PostgresView)
+
+SERVICE: Final = "pg-primary"
+
+
+class Views:
+    """What one member sees of itself, of its set, and of its primary."""
+
+    def __init__(self, member: Member, watch: Watch, wake: Callable[[], None]) -> None:
+        self._member = member
+        self._watch = watch
+        self._wake = wake
+        self._looks_again_at = float("-inf")
+        self._told_to_start = False
+        self._server_number = 0
+        self._bootstrap_view: tuple[object, BootstrapView] | None = None
+
+    def observe(self) -> Observation:
+        """As `sidecar.observe`, before the peers are asked."""
+        member, watch = self._member, self._watch
+        now = member.clock()
+        bootstrap = self._bootstrap(now)
+        if not bootstrap.running and not self._told_to_start:
+            self._told_to_start = True
+            member.server.told_to_start(now)
+        lease = watch.look()
+        record = lease.record if lease else None
+        postgres = self._postgres(bootstrap, now)
+        reach = member.reach
+        return _Observation(
+            now=now,
+            started_at=member.started_at,
+            me=member.me,
+            lease=lease,
+            pods=watch.pods if watch.listed else None,
+            wanted=watch.wanted,
+            bootstrap=bootstrap,
+            postgres=postgres,
+            paused=watch.paused,
+            opted_out=watch.opted_out,
+            leaving_since=member.pods.leaving_since(member.me.uid),
+            promised_until=member.pledge.until(now),
+            members_heard_at=reach.members_heard_at,
+            renewal_failed_at=reach.renewal_failed_at(lease),
+            api_failed_at=reach.api_failed_at,
+            question_failed_at=reach.question_failed_at,
+            fork=self._fork(postgres, record),
+        )
+
+    def leader_address(self) -> str | None:
+        """Where the holder of the Lease is, as far as it is known, and is another pod."""
+        lease = self._watch.peek()
+        record = lease.record if lease else None
+        if record is None or record.holder == self._member.identity:
+            return None
+        return holder_address(record, self._watch.pods or ())
+
+    def complete_peers(self, observation: Observation, peers: dict[str, Peer]) -> frozenset[str]:
+        """As `sidecar.observe`: whose WAL is not exceeded by what is in this directory."""
+        directory = self._member.pod.directory
+        record = observation.lease.record if observation.lease else None
+        branch = directory.branch
+        if branch is None or record is None or branch.number != record.timeline:
+            return frozenset()
+        positions = comparable_positions(observation, peers)
+        return frozenset(name for name, at in positions.items() if at >= directory.position)
+
+    # ── bootstrap and the data directory ──────────────────────────────────────────────────
+
+    def _bootstrap(self, now: float) -> BootstrapView:
+        member = self._member
+        bootstrap, directory = member.pod.bootstrap, member.pod.directory
+        if not bootstrap.reported:
+            return BootstrapView(data=None, running=True)
+        other = self._other_writer(now)
+        failures = member.attempts.look(
+            bootstrap.session, bootstrap.done_with, bootstrap.failure, now
+        )
+        key = (
+            *(bootstrap, bootstrap.changes, directory.data, directory.system_identifier),
+            *(directory.broken, directory.returns, directory.full, directory.slow),
+            *(other, failures),
+        )
+        if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
+            return self._bootstrap_view[1]
+        # What pg_controldata told bootstrap: it looks no more once PostgreSQL may start.
+        found = bootstrap.found
+        has_data = found.data in (DataState.PRESENT, DataState.BROKEN)
+        view = BootstrapView(
+            data=found.data,
+            running=not bootstrap.done,
+            busy=bootstrap.busy,
+            write_failure="no space left" if directory.full else None,
+            slow=directory.slow,
+            refusal=bootstrap.refusal,
+            failure=bootstrap.failure,
+            failures=failures,
+            system_identifier=found.system_identifier if has_data else None,
+            timeline=found.timeline if has_data else None,
+            position=found.position if has_data else None,
+            other_writer=other,
+            can_rewind=True if has_data else None,
+            rewind_failed=bootstrap.rewind_failed or found.data is DataState.BROKEN,
+            rewound=bootstrap.rewound,
+            promoting_from=directory.promoting_from,
+            returns=directory.returns,
+            reached_data=bootstrap.done and not directory.full,
+            vanished=bootstrap.done and directory.system_identifier != found.system_identifier,
+        )
+        self._bootstrap_view = (key, view)
+        return view
+
+    def _other_writer(self, now: float) -> str | None:
+        member, directory = self._member, self._member.pod.directory
+        started = member.pod.bootstrap.done
+        uid, count = directory.beat
+        owner = directory.owner
+        lives = owner is not None and owner.running and not owner.stands_still
+        if lives and uid not in ("", member.me.uid):
+            # Its heart beats every two seconds, however seldom the fake looks.
+            count += 1
+        beat = (uid, count) if uid else None
+        other = member.heartbeat.look(beat, now, started=started, stalled=False)
+        if (other is None or started) and not directory.full:
+            directory.owner = member.pod.agent
+            uid, count = member.me.uid, count + 1
+        directory.beat = (uid, count)
+        return other
+
+    # ── PostgreSQL ────────────────────────────────────────────────────────────────────────
+
+    def _postgres(self, bootstrap: BootstrapView, now: float) -> PostgresView:
+        """What the server says, and what can be seen of it without asking."""
+        member, pod = self._member, self._member.pod
+        fields = self.server_fields(now)
+        server = pod.server
+        running = server is not None and server.phase is not Phase.DEAD
+        postmaster = server.number if server is not None and running else None
+        if postmaster is not None and fields["state"] is ServerState.WRITABLE:
+            pod.writer = postmaster
+        orphaned = server is not None and server.orphans
+        streams = fields.get("streaming", False)
+        member.reach.see_server(
+            streams=streams, followers_heard_at=fields.get("followers_heard_at"), now=now
+        )
+        standby_signal = pod.directory.standby_signal or bootstrap.data is None
+        starts_writable = bootstrap.started_writable and not standby_signal
+        return _PostgresView(
+            **fields,
+            streamed_at=member.reach.streamed_at,
+            alive=running or orphaned,
+            orphaned=orphaned,
+            progress_at=now if server is not None and _recovers(server) else None,
+            has_written=has_written(postmaster, pod.writer, starts_writable=starts_writable),
+            standby_signal=standby_signal,
+        )
+
+    def fresh_view(self) -> PostgresView:
+        """What the server says now, as `Server.refresh` has it."""
+        return _PostgresView(**self.server_fields(self._member.clock()))
+
+    def server_fields(self, now: float) -> dict[str, Any]:
+        """As `sidecar.postgres.server`: fields of a PostgresView."""
+        member = self._member
+        server, memory = member.pod.server, member.server
+        if server is None or not self._told_to_start:
+            memory.see(ServerState.DOWN, now)
+            return self._down(now)
+        if server.number != self._server_number:
+            self._server_number = server.number
+            member.commit_wait.lost()
+        if not server.hung:
+            memory.see(_answered(server), now)
+        elif memory.look(now)[0] is not ServerState.DOWN:
+            # It has answered up to then; for how long it is waited for, memory knows.
+            hung_since = member.at(server.hung_since)
+            memory.see(memory.look(hung_since)[0], hung_since)
+        state, since = memory.look(now)
+        if state is ServerState.DOWN:
+            member.commit_wait.lost()
+            return self._down(now)
+        if not server.hung:
+            self._see_what_was_ordered(server, state, now)
+            self._note_setting(server, now)
+        return self._told(server, state, since)
+
+    def _down(self, now: float) -> dict[str, Any]:
+        member = self._member
+        state, since = member.server.look(now)
+        return {
+            "state": state,
+            "since": since,
+            "problem": "no connection",
+            "checkpointed_at": member.checkpointed_at,
+        }
+
+    def _told(self, server: Server, state: ServerState, since: float) -> dict[str, Any]:
+        member, directory = self._member, server.directory
+        assert directory.branch is not None
+        order = member.orders.outstanding(SET_SYNCHRONOUS)
+        filed = member.commit_wait.filed
+        fields: dict[str, Any] = {
+            "state": state,
+            "since": since,
+            "system_identifier": directory.system_identifier,
+            "timeline": directory.branch.number,
+            "position": directory.position,
+            "waits_for": directory.synchronous[0],
+            "waits_for_number": directory.synchronous[1],
+            "waits_from": member.commit_wait.waits_from,
+            "ordered": standbys(order) if order is not None else filed,
+            "slots": _slots(directory.slots),
+            "checkpointed_at": member.checkpointed_at,
+        }
+        if state is ServerState.RECOVERY:
+            told = server.lag_told - directory.position
+            return fields | {
+                "streaming": server.streams,
+                "lag": max(0, told) if server.streams else None,
+                "detached": _is_detached(server) and member.orders.outstanding(FOLLOW) is None,
+                "upstream": SERVICE if directory.upstream is None else directory.upstream,
+            }
+        followers, heard_at = self._followers(server)
+        return fields | {
+            "followers": followers,
+            "followers_heard_at": heard_at,
+            "unwell_since": member.probe.unwell_since,
+            "oldest_wal": server.oldest_wal,
+            "prepared": member.server.prepared,
+        }
+
+    def _followers(self, server: Server) -> tuple[tuple[Follower, ...], float | None]:
+        member, network = self._member, self._member.world.network
+        followers, heard = [], None
+        for link in server.links.values():
+            standby = link.standby
+            followers.append(Follower(standby.pod.name, link.acknowledged))
+            there = network.both_ways(standby.pod.node.place, member.pod.node.place)
+            at = member.world.now if there and not standby.frozen else link.heard_at
+            heard = at if heard is None else max(heard, at)
+        return tuple(followers), None if heard is None else member.at(heard)
+
+    def _note_setting(self, server: Server, now: float) -> None:
+        """What commits wait for; a reload reaches the fake's processes all at once."""
+        wait, directory = self._member.commit_wait, server.directory
+        settled = wait.is_due(now) and wait.read(directory.synchronous, everybody=True)
+        wait.see(directory.synchronous, directory.position if settled else None, now)
+        if wait.waits_from is None and now >= self._looks_again_at:
+            # PostgreSQL is asked every second, and what is new wakes the loop.
+            self._looks_again_at = now + RELOAD_SECONDS
+            self._member.world.after(RELOAD_SECONDS + 0.02, self._wake)
+
+    def _see_what_was_ordered(self, server: Server, state: ServerState, now: float) -> None:
+        member, directory = self._member, server.directory
+        for order in member.orders.carried_out():
+            shown = shows(
+                order,
+                state,
+                waits_for=directory.synchronous[0],
+                waits_for_number=directory.synchronous[1],
+                follows_somebody=directory.upstream != "",
+                detached=_is_detached(server),
+            )
+            if shown and member.orders.was_seen(order) and order[0] == SET_SYNCHRONOUS:
+                member.commit_wait.was_set(now)
+
+    def _fork(self, postgres: PostgresView, record: LeaseRecord | None) -> Fork | None:
+        """As `sidecar.postgres.divergence`; the primary's answer takes no time."""
+        memory = self._member.fork
+        question = memory.question(postgres, record)
+        if question is not None and memory.answer(question) is None:
+            self._ask_for_the_fork(question)
+        return memory.answer(question)
+
+    def _ask_for_the_fork(self, question: tuple[int, int]) -> None:
+        """Ask the primary for its timeline history; numbers only, as PostgreSQL has them."""
+        address = self.leader_address()
+        primary = None if address is None else self._member.pod.upstream(address)
+        if primary is None or primary.phase is not Phase.WRITABLE:
+            return
+        mine, primarys = question
+        branch = primary.directory.branch
+        if branch is None or branch.number < primarys:
+            return
+        position = None
+        while branch.parent is not None:
+            if branch.parent.number == mine:
+                position = branch.fork
+                break
+            branch = branch.parent
+        self._member.fork.learn(question, position)
+
+
+def _answered(server: Server) -> ServerState:
+    if server.phase in (Phase.RECOVERY, Phase.PROMOTING):
+        return ServerState.RECOVERY
+    return ServerState.WRITABLE if server.phase is Phase.WRITABLE else ServerState.DOWN
+
+
+def _is_detached(server: Server) -> bool:
+    return server.directory.upstream == "" and server.upstream is None
+
+
+def _recovers(server: Server) -> bool:
+    return server.phase is Phase.STARTING and not server.directory.spoiled and not server.frozen
+
+
+@functools.cache
+def _slots(members: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(contract.slot_name(member) for member in members)
