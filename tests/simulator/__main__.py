@@ -9,7 +9,7 @@ from collections import Counter
 from sidecar.decide import decide
 from tests.simulator.golden import render
 from tests.simulator.runner import run
-from tests.simulator.schedule import from_seed
+from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 

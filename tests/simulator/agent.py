@@ -9,7 +9,7 @@ import functools
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sidecar import contract
 from sidecar import decide as rules
@@ -58,21 +58,19 @@ from sidecar.observation import (
     ServerState,
 )
 from sidecar.situation.patience import FENCING_SHARE, NEVER_WELL_PATIENCE, UNWELL_PATIENCE
-from tests.simulator.kubernetes import (
+from tests.simulator.kubernetes.api_server import (
     ApiError,
     ConflictError,
-    PodLife,
     RefusedError,
     Steps,
     UnansweredError,
     same_but_for_time,
-    server_state,
 )
-from tests.simulator.postgres import Phase, Server
+from tests.simulator.kubernetes.pod import PodLife
+from tests.simulator.postgres.server import Phase, Server, server_state
+from tests.simulator.sidecar_process import RulesFailed, SidecarProcess
+from tests.simulator.simulation import Simulation
 from tests.simulator.values import quickly
-
-if TYPE_CHECKING:
-    from tests.simulator.runner import Run
 
 Decide = Callable[..., Decision]
 
@@ -101,7 +99,7 @@ _Peer: Final = quickly(Peer)
 class Agent:
     """One life of one pod's sidecar."""
 
-    def __init__(self, run: "Run", pod: PodLife) -> None:  # noqa: PLR0915 - all of its memory
+    def __init__(self, run: Simulation, pod: PodLife) -> None:  # noqa: PLR0915 - all of its memory
         self.run = run
         self.world = world = run.world
         self.api = run.cluster.api
@@ -305,7 +303,7 @@ class Agent:
         try:
             return self.run.decide(observation, self.settings)
         except Exception as error:
-            self.run.judge.rules_failed(self.me.name, error)
+            self.world.publish(RulesFailed(self.me.name, error))
             raise
 
     def _tell(self, decision: Decision) -> None:
@@ -783,7 +781,7 @@ class Agent:
 
     # ── sidecar to sidecar ────────────────────────────────────────────────────────────────
 
-    def _reach(self, name: str, uid: str) -> "Agent | None":
+    def _reach(self, name: str, uid: str) -> SidecarProcess | None:
         life = self.run.cluster.pods.get(name)
         if life is None or life.uid != uid or life.agent is None:
             return None

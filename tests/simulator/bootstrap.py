@@ -1,24 +1,57 @@
 """The bootstrap container of a pod: says what it finds in the directory, and obeys orders."""
 
 import itertools
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from sidecar.observation import DataState
-from tests.simulator.postgres import Branch
-
-if TYPE_CHECKING:
-    from tests.simulator.kubernetes import PodLife
-
+from tests.simulator.node import Host
+from tests.simulator.postgres.directory import Branch, Directory
+from tests.simulator.postgres.server import Server
+from tests.simulator.world import World
 
 _SESSIONS: Final = itertools.count(1)
+
+
+class BootstrapPod(Host, Protocol):
+    """What bootstrap needs of the pod that it runs in."""
+
+    def upstream(self, address: str | None) -> Server | None:
+        """Return the server at this address, if it can be reached."""
+
+    def bootstrap_changed(self) -> None: ...
+
+    def bootstrap_done(self) -> None:
+        """PostgreSQL may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverwritingBegins:
+    """An initdb or a clone is about to begin in a directory."""
+
+    pod: Host
+    directory: Directory
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized:
+    """An initdb has ended well."""
+
+    pod: Host
 
 
 class Bootstrap:
     """One run of the container."""
 
-    def __init__(self, pod: "PodLife") -> None:
+    def __init__(
+        self, world: World, pod: BootstrapPod, directory: Directory, identifiers: Iterator[int]
+    ) -> None:
+        self._world = world
         self._pod = pod
-        self._world = pod.world
+        self._directory = directory
+        self._identifiers = identifiers
         self.reported = False
         self.done = False
         """PostgreSQL may start."""
@@ -41,12 +74,8 @@ class Bootstrap:
     def end(self) -> None:
         """It is killed; what is under way stays unfinished, and a rewind can't be begun again."""
         if self.busy == "rewind" and not self._ended:
-            self._pod.directory.broken = True
+            self._directory.broken = True
         self._ended = True
-
-    @property
-    def ended(self) -> bool:
-        return self._ended
 
     def _report(self) -> None:
         if not self._ended and not self._waits(self._report):
@@ -61,9 +90,7 @@ class Bootstrap:
 
     def _changed(self) -> None:
         self.changes += 1
-        agent = self._pod.agent
-        if agent is not None:
-            self._world.after(self._world.chance.uniform(0.01, 0.1), agent.wake)
+        self._pod.bootstrap_changed()
 
     def order(self, verb: str) -> None:
         """Begin to carry out an order: initdb, clone, rewind, reclone or start."""
@@ -92,7 +119,7 @@ class Bootstrap:
         finish = {
             "initdb": self._initdb,
             "clone": self._clone,
-            "reclone": self._reclone,
+            "reclone": self._clone,
             "rewind": self._rewind,
             "start": self._start,
         }[verb]
@@ -108,42 +135,33 @@ class Bootstrap:
         return False
 
     def _begin_initdb(self) -> None:
-        self._pod.cluster.judge.overwritten(self._pod, "initdb")
-        if self._pod.directory.data is DataState.EMPTY:
-            self._pod.directory.data = DataState.INTERRUPTED
+        self._world.publish(OverwritingBegins(self._pod, self._directory, "initdb"))
+        if self._directory.data is DataState.EMPTY:
+            self._directory.data = DataState.INTERRUPTED
 
     def _initdb(self) -> str | None:
-        directory = self._pod.directory
+        directory = self._directory
         if directory.full:
             return "no space left"
-        judge = self._pod.cluster.judge
         directory.data = DataState.PRESENT
-        directory.system_identifier = str(1000 + judge.initdbs)
+        directory.system_identifier = str(next(self._identifiers))
         directory.branch, directory.position = Branch(1), 1000
         directory.checkpoint = (1, 1000)
         directory.clean = True
         directory.standby_signal = True
-        judge.initialized(self._pod)
+        self._world.publish(Initialized(self._pod))
         return None
 
     def _begin_clone(self) -> None:
-        self._pod.cluster.judge.overwritten(self._pod, "clone")
-        self._pod.directory.data = DataState.INTERRUPTED
+        self._world.publish(OverwritingBegins(self._pod, self._directory, "clone"))
+        self._directory.data = DataState.INTERRUPTED
 
     def _begin_reclone(self) -> None:
         """The old directory stays until the copy is whole, and then beside it."""
 
-    def _reclone(self) -> str | None:
-        directory = self._pod.directory
-        before = directory.data
-        failure = self._clone()
-        if failure is None and before is DataState.PRESENT:
-            directory.kept_aside = 1
-        return failure
-
     def _clone(self) -> str | None:
-        directory = self._pod.directory
-        source = self._pod.cluster.upstream(self.address, self._pod.node.place)
+        directory = self._directory
+        source = self._pod.upstream(self.address)
         if source is None or source.directory is directory or not source.directory.prepared:
             return "the primary cannot be reached"
         if source.directory.data is not DataState.PRESENT or directory.full:
@@ -156,8 +174,8 @@ class Bootstrap:
         self.rewound = False
 
     def _rewind(self) -> str | None:
-        directory = self._pod.directory
-        source = self._pod.cluster.upstream(self.address, self._pod.node.place)
+        directory = self._directory
+        source = self._pod.upstream(self.address)
         if source is None or source.directory is directory:
             return "the primary cannot be reached"
         if self._world.chance.random() < 0.15:
@@ -171,7 +189,7 @@ class Bootstrap:
         pass
 
     def _start(self) -> str | None:
-        directory = self._pod.directory
+        directory = self._directory
         if directory.full:
             return "no space left"
         if directory.data is not DataState.PRESENT:

@@ -1,21 +1,30 @@
 """Somebody who writes, through the Service of the primary, and remembers what was acknowledged."""
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
-from tests.simulator.postgres import Branch, Phase, Server
-
-if TYPE_CHECKING:
-    from tests.simulator.runner import Run
+from tests.simulator.kubernetes.cluster import Cluster
+from tests.simulator.postgres.directory import Branch
+from tests.simulator.postgres.server import Phase, Server
 
 _TIME_OUT: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAcknowledged:
+    """A client was told that its commit is safe."""
+
+    server: Server
+    branch: Branch
+    position: int
 
 
 class Client:
     """One connection at a time, one commit at a time; keeps a connection as long as it works."""
 
-    def __init__(self, run: "Run", place: int, every: float, size: int) -> None:
-        self._run = run
-        self._world = run.world
+    def __init__(self, cluster: Cluster, place: int, every: float, size: int) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
         self._place = place
         self._every = every
         self._size = size
@@ -33,7 +42,7 @@ class Client:
             self._asked_at = self._server = None
         server = self._server
         if server is None:
-            server = self._run.cluster.primary_for(self._place)
+            server = self._cluster.primary_for(self._place)
             if server is None or server.phase is not Phase.WRITABLE:
                 world.after(0.5, self._write)
                 return
@@ -52,4 +61,4 @@ class Client:
         if server is None or self._branch is None:
             return
         if self._world.network.passes(server.pod.node.place, self._place):
-            self._run.judge.was_acknowledged(server, self._branch, position)
+            self._world.publish(CommitAcknowledged(server, self._branch, position))

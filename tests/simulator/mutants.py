@@ -24,8 +24,9 @@ from sidecar.settings import Settings
 from sidecar.situation import Situation
 from sidecar.table import TABLE, first_that_holds
 from sidecar.table.steps import Part
-from tests.simulator.runner import Decide
-from tests.simulator.schedule import Fault, Schedule, from_seed
+from tests.simulator.schedule import Fault, Schedule
+from tests.simulator.seeds import from_seed
+from tests.simulator.simulation import Decide
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import pytest
 from tests.simulator import golden
 from tests.simulator.mutants import MUTANTS, Mutant
 from tests.simulator.runner import run
-from tests.simulator.schedule import Fault, Schedule, from_seed
+from tests.simulator.schedule import Fault, Schedule
+from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 

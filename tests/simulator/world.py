@@ -4,7 +4,9 @@ import heapq
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+Event = TypeVar("Event")
 
 API: Final = -1
 CLIENT: Final = -2
@@ -52,28 +54,37 @@ class Network:
 
 @dataclass(slots=True)
 class World:
-    """The event heap, and what is written down of a run."""
+    """What is to come, who wants to know when it has, and what is written down of a run."""
 
     chance: random.Random
     now: float = 0.0
     network: Network = field(default_factory=Network)
     transcript: list[str] | None = None
     """None: nobody reads it, so nobody writes it."""
-    _events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = field(
+    _calls: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = field(
         default_factory=list
     )
     _number: int = 0
+    _listeners: dict[type, list[Callable[[Any], None]]] = field(default_factory=dict)
+
+    def subscribe(self, kind: type[Event], listen: Callable[[Event], None]) -> None:
+        """Call this at once with each event of the kind, after those who subscribed before."""
+        self._listeners.setdefault(kind, []).append(listen)
+
+    def publish(self, event: object) -> None:
+        for listen in self._listeners.get(type(event), ()):
+            listen(event)
 
     def after(self, seconds: float, call: Callable[..., None], *arguments: Any) -> None:
         """Call this so many seconds from now; negative ones count as none."""
         self._number += 1
         at = self.now + seconds if seconds > 0 else self.now
-        heapq.heappush(self._events, (at, self._number, call, arguments))
+        heapq.heappush(self._calls, (at, self._number, call, arguments))
 
     def run_until(self, end: float) -> None:
-        events, pop = self._events, heapq.heappop
-        while events and events[0][0] <= end:
-            self.now, _, call, arguments = pop(events)
+        calls, pop = self._calls, heapq.heappop
+        while calls and calls[0][0] <= end:
+            self.now, _, call, arguments = pop(calls)
             call(*arguments)
         self.now = max(self.now, end)
 

@@ -1,0 +1,92 @@
+"""Faults of the API server and of the watches, and what is done to objects against the rules."""
+
+from tests.simulator.faults.strike import Strike
+from tests.simulator.world import API
+
+
+def api_outage(strike: Strike) -> None:
+    api, world, detail = strike.cluster.api, strike.world, strike.fault.detail
+    strike.excuse_by_the_api()
+    api.outage = detail.split(",")[0]
+    api.lands_late = "late" in detail
+    for agent in strike.cluster.agents:
+        agent.watch_missed = True
+
+    def nothing_lands_any_more() -> None:
+        api.lands_late = False
+
+    def end() -> None:
+        api.outage = ""
+        world.after(10.0, nothing_lands_any_more)
+        strike.cluster.network_changed()
+
+    strike.at_its_end(end)
+
+
+def slow_api(strike: Strike) -> None:
+    api = strike.cluster.api
+    low, high = map(float, strike.fault.detail.split("-"))
+    strike.excuse_by_the_api()
+    api.latency = (low, high)
+
+    def end() -> None:
+        api.latency = None
+
+    strike.at_its_end(end)
+
+
+def refuse_writes(strike: Strike) -> None:
+    api = strike.cluster.api
+    strike.excuse_by_the_api()
+    api.refuses_writes = True
+
+    def end() -> None:
+        api.refuses_writes = False
+
+    strike.at_its_end(end)
+
+
+def break_watch(strike: Strike) -> None:
+    life, seconds = strike.life(), strike.fault.seconds
+    if life is not None and life.agent is not None:
+        # To a sidecar that starts meanwhile it is as if the API server were away.
+        strike.judge.excuses.api(strike.world.now + seconds + strike.settings.ttl)
+        life.agent.break_watch(min(seconds, 75.0))
+
+
+def slow_watch(strike: Strike) -> None:
+    life = strike.life()
+    if life is None or life.agent is None:
+        return
+    agent = life.agent
+    agent.watch_lag = float(strike.fault.detail)
+
+    def end() -> None:
+        agent.watch_lag = 0.0
+
+    strike.at_its_end(end)
+
+
+def delete_lease(strike: Strike) -> None:
+    strike.judge.excuses.any_fault(strike.world.now + 60)
+    strike.cluster.api.delete_lease()
+
+
+def force_delete_pod(strike: Strike) -> None:
+    life, cluster = strike.hit(), strike.cluster
+    if life is None:
+        return
+    strike.excuse([life.name], 30.0)
+    network = strike.world.network
+    cut_off = not network.passes(API, life.node.place) and not life.node.frozen
+    if life.node.down or cut_off:
+        cluster.force_delete_pod(life.name)
+    else:
+        # Kubernetes' documentation says when it may be done: where the kubelet is away.
+        cluster.delete_pod(life.name)
+
+
+def delete_all_pods(strike: Strike) -> None:
+    strike.excuse_all(60.0)
+    for name in list(strike.cluster.pods):
+        strike.cluster.delete_pod(name)

@@ -1,0 +1,121 @@
+"""Faults of a pod's sidecar, of its kubelet, and of the whole machine."""
+
+from tests.simulator.faults.strike import Strike
+from tests.simulator.kubernetes.pod import PodLife, ServerChanged
+from tests.simulator.postgres.server import Phase
+
+UNTIL_ANOTHER_LEADS = ", until another leads"
+AT_MOST = 100.0
+"""Seconds that one is frozen that waits for another to lead."""
+
+
+def kill_sidecar(strike: Strike) -> None:
+    life = strike.life()
+    if life is not None and life.agent is not None:
+        if life.sidecar_restarts:
+            # The kubelet's back-off is longer than the watchdog waits.
+            strike.hit()
+        # It has forgotten the Lease, and can ask nobody while the API server is away, too.
+        strike.judge.excuses.any_fault(strike.world.now + 3 * strike.settings.ttl)
+        life.sidecar_died()
+
+
+def freeze_sidecar(strike: Strike) -> None:
+    """At once, or when it is about to do something."""
+    life, fault = strike.hit(), strike.fault
+    if life is None or life.agent is None:
+        return
+    if not fault.detail:
+        life.agent.freeze(fault.seconds)
+        return
+    strike.excuse([life.name], AT_MOST)
+    before, until, _ = fault.detail.partition(UNTIL_ANOTHER_LEADS)
+    life.agent.freeze_before = (before, AT_MOST if until else fault.seconds)
+    if until:
+        _wake_when_another_leads(strike, life)
+
+
+def _wake_when_another_leads(strike: Strike, life: PodLife) -> None:
+    """Then it would be worst to go on where it stopped."""
+    agent, world, waits = life.agent, strike.world, True
+
+    def look(event: ServerChanged) -> None:
+        nonlocal waits
+        leads = event.server.phase is Phase.WRITABLE and event.life is not life
+        if waits and leads and agent is not None and agent.frozen:
+            waits = False
+            world.after(world.chance.uniform(0.0, 0.3), agent.thaw)
+
+    world.subscribe(ServerChanged, look)
+
+
+def freeze_node(strike: Strike) -> None:
+    life, world, cluster = strike.hit(), strike.world, strike.cluster
+    if life is None or life.node.frozen:
+        return
+    node = life.node
+    node.frozen = True
+    cluster.network_changed()
+
+    def end() -> None:
+        node.frozen = False
+        node.woke_at = world.now
+        for other in cluster.lives:
+            if other.node is node and other.agent is not None:
+                other.agent.wakes()
+        cluster.network_changed()
+        world.after(3.0, strike.judge.check_writers)
+
+    strike.at_its_end(end)
+
+
+def stop_kubelet(strike: Strike) -> None:
+    life = strike.hit()
+    if life is None:
+        return
+    node = life.node
+    node.kubelet_stopped = True
+
+    def end() -> None:
+        node.kubelet_stopped = False
+        for other in strike.cluster.lives:
+            if other.node is node and (other.agent is None or other.agent.stands_still):
+                # Only now can anybody stop what a dead or frozen sidecar has left running.
+                strike.judge.was_helpless(other)
+
+    strike.at_its_end(end)
+
+
+def reboot_node(strike: Strike) -> None:
+    life, cluster = strike.hit(), strike.cluster
+    if life is None or life.node.down:
+        return
+    node = life.node
+    node.down = True
+    lives = [other for other in cluster.lives if other.node is node and not other.gone]
+    for other in lives:
+        other.kill_everything()
+
+    def end() -> None:
+        node.down = False
+        for other in lives:
+            if other in cluster.lives and not other.gone:
+                other.reboot()
+
+    strike.at_its_end(end)
+
+
+def take_out(strike: Strike) -> None:
+    """The pods of one node, or those of all nodes at once."""
+    life, cluster = strike.hit(), strike.cluster
+    if life is None:
+        return
+    nodes = tuple(cluster.nodes.values()) if strike.fault.detail else (life.node,)
+    for node in nodes:
+        cluster.take_out(node, taken_out=True)
+
+    def end() -> None:
+        for node in nodes:
+            cluster.take_out(node, taken_out=False)
+
+    strike.at_its_end(end)

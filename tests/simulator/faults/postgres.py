@@ -1,0 +1,91 @@
+"""Faults of PostgreSQL's processes, and of the bootstrap container."""
+
+from tests.simulator.faults.strike import Strike
+
+
+def kill_postmaster(strike: Strike) -> None:
+    found = strike.hit_server()
+    if found is not None:
+        found[1].crash(strike.fault.seconds)
+
+
+def hang_postgres(strike: Strike) -> None:
+    found, world = strike.hit_server(), strike.world
+    if found is None:
+        return
+    life, server = found
+    server.hung, server.hung_since = True, world.now
+    server.unwell_since = world.now
+    life.probe_soon()
+    if life.agent is not None:
+        world.after(2.1, life.agent.wake)
+
+    def end() -> None:
+        server.hung = False
+        server.unwell_since = None
+        life.probe_soon()
+        strike.judge.check_writers()
+        if life.agent is not None:
+            life.agent.wake()
+
+    strike.at_its_end(end)
+
+
+def hang_postmaster(strike: Strike) -> None:
+    found = strike.hit_server()
+    if found is None:
+        return
+    life, server = found
+    server.refuses = True
+    server.unwell_since = strike.world.now + 1.0
+    life.probe_soon()
+
+    def end() -> None:
+        server.refuses = False
+        server.unwell_since = None
+        life.probe_soon()
+
+    strike.at_its_end(end)
+
+
+def hang_at_stop(strike: Strike) -> None:
+    life = strike.hit()
+    if life is None:
+        return
+
+    def put(hangs: bool) -> None:
+        life.hang_at_stop = hangs
+        if life.server is not None:
+            life.server.hang_at_stop = hangs
+
+    put(True)
+    strike.at_its_end(lambda: put(False))
+
+
+def slow_promotion(strike: Strike) -> None:
+    life = strike.hit()
+    if life is None:
+        return
+
+    def put(seconds: float) -> None:
+        life.slow_promotion = seconds
+        if life.server is not None:
+            life.server.slow_promotion = seconds
+
+    put(max(1.0, strike.fault.seconds / 3))
+    strike.at_its_end(lambda: put(0.0))
+
+
+def slow_recovery(strike: Strike) -> None:
+    """What is interrupted begins from the start."""
+    found = strike.hit_server()
+    if found is not None:
+        server = found[1]
+        server.directory.slow_recovery = strike.fault.seconds
+        server.crash(0.0)
+
+
+def kill_bootstrap(strike: Strike) -> None:
+    life = strike.hit()
+    if life is not None:
+        life.bootstrap_died()

@@ -1,0 +1,247 @@
+"""The kinds of faults by their names: what each does, how it strikes, and how it is drawn.
+
+The order is that in which they are drawn from: another order gives each seed another schedule.
+"""
+
+import random
+from dataclasses import replace
+from typing import Final
+
+from tests.simulator.faults import kubernetes, network, node, postgres, storage, wishes
+from tests.simulator.faults.strike import Kind
+from tests.simulator.schedule import Fault, Schedule
+
+_DIRECTIONS: Final = ("", "", *network.ONE_WAY)
+
+_FREEZE_BEFORE: Final = (
+    "", "", "decide", "Promote", "TakeLease", "RenewLease", "SetRole", "StopPostgres",
+    "ReleaseLease", "SetSynchronous",
+)  # fmt: skip
+
+
+def _orphans(chance: random.Random, fault: Fault, _: int) -> Fault:
+    return replace(fault, seconds=chance.choice((0.0, 0.0, round(chance.uniform(0.1, 5.0), 3))))
+
+
+def _worst_moment(chance: random.Random, fault: Fault, _: int) -> Fault:
+    worst = fault.detail and chance.random() < 0.5
+    return replace(fault, detail=fault.detail + node.UNTIL_ANOTHER_LEADS) if worst else fault
+
+
+def _two_sides(chance: random.Random, fault: Fault, members: int) -> Fault:
+    inside = [str(n) for n in range(members) if chance.random() < 0.5] or ["0"]
+    others = chance.choice((",api", "", ",client", ",api,client"))
+    return replace(fault, detail=",".join(inside) + others)
+
+
+def _member_or_not(chance: random.Random, fault: Fault, members: int) -> Fault:
+    return replace(fault, target=chance.randrange(members + 1))
+
+
+def _any_size(chance: random.Random, fault: Fault, _: int) -> Fault:
+    return replace(fault, target=chance.randint(1, 5))
+
+
+ALL: Final[dict[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "kill_postmaster",
+            "the postmaster is killed; its backends may live on for so long",
+            postgres.kill_postmaster,
+            3,
+            draw=_orphans,
+        ),
+        Kind(
+            "hang_postgres",
+            "every process of PostgreSQL is stopped, and goes on",
+            postgres.hang_postgres,
+            1.5,
+        ),
+        Kind(
+            "hang_postmaster",
+            "the postmaster is stopped: what is connected works, nothing new connects",
+            postgres.hang_postmaster,
+        ),
+        Kind("disk_full", "the volume is full", storage.disk_full),
+        Kind("hang_at_stop", "PostgreSQL does not stop in time", postgres.hang_at_stop),
+        Kind("slow_promotion", "a promotion takes seconds", postgres.slow_promotion),
+        Kind(
+            "slow_disk",
+            "a standby takes so many seconds to flush WAL",
+            storage.slow_disk,
+            details=("0.2", "1.0", "3.0"),
+        ),
+        Kind(
+            "remove_wal",
+            "the primary removes WAL that no slot keeps",
+            storage.remove_wal,
+            0.7,
+        ),
+        Kind("lose_volume", "a volume is gone, and its pod with it", storage.lose_volume, 0.7),
+        Kind(
+            "kill_bootstrap",
+            "the bootstrap container is killed and starts again",
+            postgres.kill_bootstrap,
+            0.7,
+        ),
+        Kind("kill_sidecar", "the sidecar is killed", node.kill_sidecar, 2),
+        Kind(
+            "freeze_sidecar",
+            "the sidecar is stopped, at once or just before it does something, and goes on",
+            node.freeze_sidecar,
+            2.5,
+            details=_FREEZE_BEFORE,
+            draw=_worst_moment,
+        ),
+        Kind("freeze_node", "a whole machine stands still, and goes on", node.freeze_node),
+        Kind(
+            "cut_node",
+            "a node is cut off from everything",
+            network.cut_node,
+            2,
+            details=_DIRECTIONS,
+        ),
+        Kind(
+            "cut_from_api",
+            "a node is cut off from the API server",
+            network.cut_from_api,
+            2,
+            details=_DIRECTIONS,
+        ),
+        Kind(
+            "cut_from_peers",
+            "a node is cut off from the other nodes",
+            network.cut_from_peers,
+            details=_DIRECTIONS,
+        ),
+        Kind(
+            "split",
+            "the network falls into two parts",
+            network.split,
+            1.5,
+            aimed=False,
+            draw=_two_sides,
+        ),
+        Kind(
+            "lossy",
+            "the API server loses three requests in ten",
+            network.lossy,
+            0.7,
+            aimed=False,
+        ),
+        Kind("stop_kubelet", "a kubelet is stopped, and goes on", node.stop_kubelet, 0.7),
+        Kind("reboot_node", "a node goes down, and comes up", node.reboot_node, 1.5),
+        Kind(
+            "api_outage",
+            "the API server is away",
+            kubernetes.api_outage,
+            2,
+            aimed=False,
+            details=("refuse", "hang", "hang, and lands late"),
+        ),
+        Kind(
+            "break_watch",
+            "the sidecar's watch goes silent without an end",
+            kubernetes.break_watch,
+        ),
+        Kind(
+            "slow_watch",
+            "what the sidecar's watch delivers is so many seconds late",
+            kubernetes.slow_watch,
+            details=("0.5", "2.0", "5.0"),
+        ),
+        Kind("delete_lease", "the Lease is deleted", kubernetes.delete_lease, 0.5, aimed=False),
+        Kind(
+            "edit_lease",
+            "somebody writes the Lease as it is",
+            wishes.edit_lease,
+            0.5,
+            wish=True,
+            aimed=False,
+        ),
+        Kind("delete_pod", "a pod is deleted", wishes.delete_pod, 2, wish=True),
+        Kind(
+            "force_delete_pod",
+            "a pod is deleted by force where its kubelet is away, else as usual",
+            kubernetes.force_delete_pod,
+            0.7,
+        ),
+        Kind(
+            "delete_all_pods",
+            "all pods are deleted at once",
+            kubernetes.delete_all_pods,
+            0.5,
+            aimed=False,
+        ),
+        Kind(
+            "switchover",
+            "a switchover is asked for, maybe to a pod that is not there",
+            wishes.switchover,
+            2.5,
+            wish=True,
+            draw=_member_or_not,
+        ),
+        Kind("pause", "the set is paused, and resumed", wishes.pause, 0.5, wish=True, aimed=False),
+        Kind(
+            "scale",
+            "the StatefulSet is scaled",
+            wishes.scale,
+            0.7,
+            wish=True,
+            aimed=False,
+            draw=_any_size,
+        ),
+        Kind("roll", "kubectl rollout restart", wishes.roll, 0.7, wish=True, aimed=False),
+        Kind(
+            "stall_storage",
+            "no new session can write in time, on any volume",
+            storage.stall_storage,
+            world=True,
+            aimed=False,
+        ),
+        Kind(
+            "take_out",
+            "Kubernetes takes a node's pods out of their Services",
+            node.take_out,
+            world=True,
+            details=("", "", "every node"),
+        ),
+        Kind(
+            "slow_api",
+            "each request to the API server takes so many seconds",
+            kubernetes.slow_api,
+            world=True,
+            aimed=False,
+            details=("2.1-2.8", "0.5-4.0", "0.2-1.0"),
+        ),
+        Kind(
+            "refuse_writes",
+            "the API server refuses to write the Lease",
+            kubernetes.refuse_writes,
+            world=True,
+            aimed=False,
+        ),
+        Kind(
+            "spoil_data",
+            "a standby crashes, and no server comes up on what it has left",
+            storage.spoil_data,
+            world=True,
+        ),
+        Kind(
+            "slow_recovery",
+            "a server crashes, with much WAL to replay",
+            postgres.slow_recovery,
+            2,
+            world=True,
+        ),
+    )
+}
+
+_TAKES_A_POD: Final = ("delete_pod", "scale", "roll")
+
+
+def only_wishes(schedule: Schedule) -> bool:
+    """Whether nothing goes wrong, and no pod is taken away while another is not back yet."""
+    taken = sum(fault.kind in _TAKES_A_POD for fault in schedule.faults)
+    return taken <= 1 and all(ALL[fault.kind].wish for fault in schedule.faults)

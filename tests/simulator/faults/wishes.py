@@ -1,0 +1,50 @@
+"""What an operator does: nothing is broken by it."""
+
+from dataclasses import replace
+
+from tests.simulator.faults.strike import Strike
+
+
+def switchover(strike: Strike) -> None:
+    api = strike.cluster.api
+    strike.excuse_all(0.0)
+    if api.lease is not None and not api.outage:
+        wish = f"{strike.settings.set_name}-{strike.fault.target}"
+        api.write_lease(replace(api.lease, switchover_to=wish))
+
+
+def pause(strike: Strike) -> None:
+    cluster = strike.cluster
+    cluster.paused = True
+    cluster.set_changed()
+
+    def end() -> None:
+        cluster.paused = False
+        cluster.set_changed()
+
+    strike.at_its_end(end)
+
+
+def scale(strike: Strike) -> None:
+    strike.excuse_all(60.0)
+    strike.cluster.wanted = strike.fault.target
+    strike.cluster.set_changed()
+
+
+def roll(strike: Strike) -> None:
+    strike.excuse_all(150.0)
+    strike.cluster.revision = f"{strike.fault.at}"
+    strike.cluster.reconcile_soon()
+
+
+def delete_pod(strike: Strike) -> None:
+    life = strike.hit()
+    if life is not None:
+        strike.cluster.delete_pod(life.name)
+
+
+def edit_lease(strike: Strike) -> None:
+    """Written as it was, with a new version."""
+    api = strike.cluster.api
+    if api.lease is not None:
+        api.write_lease(api.lease)

@@ -1,0 +1,166 @@
+"""The invariants, checked on the true state of everything, which no sidecar sees.
+
+I1  Labels follow truth. The primary label is not put on a pod that answers read-only without the
+    Lease; no pod takes traffic by the label of its admission once the set has led; and with a
+    sidecar and an API server that work, no wrong label stays for `LABEL_SECONDS` or
+    `REPLICA_SECONDS`: on a read-only pod beside a writable one, on a writable one that carries
+    the replica label, on a replica that does not stream.
+I2  Never two servers of a set that could both acknowledge a commit. But for a whole machine that
+    stood still, which may take `WAKING_SECONDS` after it wakes, since nothing on it could act
+    before (a ttl, for the watchdog, where its sidecar does not wake), and where nobody is left to
+    act: with neither kubelet nor sidecar, or without the sidecar in a pod that is being deleted,
+    until its grace period ends.
+I3  No commit that a client was told of is missing on a server that becomes writable, and none is
+    acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
+    always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
+    named heir, and in schedules of wishes alone; else what is lost must lie beyond the position
+    on record, less max-lag: nobody leads who is further behind what the primary last told.
+I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory.
+I5  Once faults have stopped: one writable server, which has the Lease and the label, takes
+    commits, and every other wanted member streams from it; in the time that settling.py gives.
+    Unless, by the record, volumes that were destroyed or scaled away may have been all that had
+    some commit, or that had followed the last primary.
+I6  A primary to which nothing happened stays: no fault on its pod, machine or server, and no wish.
+    The API server's outage is none, as long as nothing else is wrong.
+"""
+
+from typing import Final
+
+from sidecar.observation import DataState
+from tests.simulator.bootstrap import Initialized, OverwritingBegins
+from tests.simulator.client import CommitAcknowledged
+from tests.simulator.judge.commits import Commits
+from tests.simulator.judge.excuses import Excuses
+from tests.simulator.judge.labels import Labels
+from tests.simulator.judge.settling import Settling
+from tests.simulator.judge.violation import fail
+from tests.simulator.kubernetes.cluster import PodCreated
+from tests.simulator.kubernetes.pod import PodLife, ServerChanged, ServerStarts
+from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.sidecar_process import RulesFailed
+from tests.simulator.simulation import Simulation
+
+LOOK_SECONDS: Final = 2.0
+"""Between two looks at all labels."""
+
+WAKING_SECONDS: Final = 2.5
+"""A look after the wake (a second at the most), and what a request in flight may take."""
+
+
+class Judge:
+    """Sees everything of one run, by the events of its world."""
+
+    def __init__(self, simulation: Simulation, *, only_wishes: bool) -> None:
+        self._world = simulation.world
+        self._cluster = simulation.cluster
+        self._settings = simulation.settings
+        self.excuses = Excuses()
+        self.commits = Commits(simulation, only_wishes=only_wishes)
+        self.labels = Labels(simulation)
+        self.settling = Settling(simulation, self.commits)
+        self.newest: Server | None = None
+        """The server that became writable last."""
+        self._newest_life: PodLife | None = None
+        self.promotions = 0
+        self._initdbs = 0
+        self._helpless: dict[str, float] = {}
+        """By pod: when nobody was last left to act for it."""
+        subscribe = self._world.subscribe
+        subscribe(
+            CommitAcknowledged, lambda event: self.commits.was_acknowledged(event, self.newest)
+        )
+        subscribe(OverwritingBegins, self._overwriting_begins)
+        subscribe(Initialized, self._initialized)
+        subscribe(ServerStarts, self._server_starts)
+        subscribe(ServerChanged, self._server_changed)
+        subscribe(PodCreated, self._pod_created)
+        subscribe(RulesFailed, self._rules_failed)
+
+    def start(self) -> None:
+        """Begin to look at the labels."""
+        self._world.after(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self.labels.look(self.newest, self._newest_life)
+        self._world.after(LOOK_SECONDS, self._look)
+
+    def _pod_created(self, event: PodCreated) -> None:
+        if event.role == self._settings.primary_value and self.commits.acknowledged:
+            self.labels.admitted_as_primary(event.life)
+
+    def _rules_failed(self, event: RulesFailed) -> None:
+        error = event.error
+        self._fail("I5", f"the rules of {event.pod} raise {type(error).__name__}: {error}")
+
+    def _fail(self, invariant: str, sentence: str) -> None:
+        fail(self._world, invariant, sentence)
+
+    # ── servers ───────────────────────────────────────────────────────────────────────────
+
+    def _server_changed(self, event: ServerChanged) -> None:
+        life, server = event.life, event.server
+        self.labels.check_admission(life, server)
+        if server.phase is Phase.WRITABLE:
+            self.promotions += 1
+            before, self.newest, self._newest_life = self.newest, server, life
+            self.check_writers()
+            self.commits.check(server)
+            if before is not None and before is not server and before.phase is Phase.WRITABLE:
+                self._check_need(before)
+        elif server is self.newest and server.phase in (Phase.STOPPING, Phase.DEAD):
+            self._check_need(server)
+
+    def check_writers(self) -> None:
+        """I2; for who lets a server go on, too."""
+        writers = [
+            life.server
+            for life in self._cluster.lives
+            if life.server is not None and life.server.could_write and not self._waking(life)
+        ]
+        if len(writers) > 1:
+            names = " and ".join(f"{s.pod.name} ({s.pod.uid})" for s in writers)
+            self._fail("I2", f"{names} can both acknowledge commits")
+
+    def _waking(self, life: PodLife) -> bool:
+        node = life.node
+        now = self._world.now
+        helpless = life.agent is None or life.agent.stands_still
+        if now - node.woke_at < (self._settings.ttl if helpless else WAKING_SECONDS):
+            return True
+        if helpless and (node.kubelet_stopped or life.terminating):
+            self.was_helpless(life)
+        return now - self._helpless.get(life.name, -1e9) < self._settings.ttl
+
+    def was_helpless(self, life: PodLife) -> None:
+        """Up to now nobody could act for it: neither its sidecar nor its kubelet."""
+        self._helpless[life.name] = self._world.now
+
+    def _check_need(self, server: Server) -> None:
+        """I6."""
+        name = server.pod.name
+        shown = self._cluster.api.pods.get(name)
+        if shown is not None and shown[1].taken_out_since is not None:
+            # New clients don't reach it.
+            return
+        if not self.excuses.explain(name, self._world.now):
+            self._fail("I6", f"{name} stops leading, and nothing had happened to it")
+
+    # ── directories ───────────────────────────────────────────────────────────────────────
+
+    def _overwriting_begins(self, event: OverwritingBegins) -> None:
+        """I4."""
+        if event.directory.data is DataState.PRESENT:
+            self._fail("I4", f"{event.verb} begins on the data of {event.pod.name}")
+
+    def _initialized(self, event: Initialized) -> None:
+        self._initdbs += 1
+        if self._initdbs > 1:
+            self._fail("I4", f"a second initdb, on {event.pod.name}")
+
+    def _server_starts(self, event: ServerStarts) -> None:
+        life, running = event.life, event.life.directory.running
+        if running is not None and running.pod is not life:
+            self._fail(
+                "I4",
+                f"{life.name} ({life.uid}) starts on a directory on which {running.pod.uid} runs",
+            )

@@ -1,0 +1,342 @@
+"""A pod in one of its lives, and the kubelet that starts, probes and stops its containers."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.settings import Settings, watchdog
+from tests.simulator.bootstrap import Bootstrap
+from tests.simulator.kubernetes.api_server import ApiServer
+from tests.simulator.node import Node
+from tests.simulator.postgres.directory import Directory
+from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.sidecar_process import SidecarProcess
+from tests.simulator.world import World
+
+GRACE_SECONDS: Final = 30.0
+PRE_STOP_SECONDS: Final = 1.0
+FIRST_RESTART: Final = 0.4
+BACK_OFF: Final = 10.0
+MAX_BACK_OFF: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all pods of a set share."""
+
+    world: World
+    settings: Settings
+    api: ApiServer
+    new_agent: "Callable[[PodLife], SidecarProcess]"
+    upstream: Callable[[str | None, int], Server | None]
+    """The server at this address, or behind the Service, for who is at this place."""
+    identifiers: Iterator[int]
+    """What each initdb takes the next of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarts:
+    """A server is about to be started on the pod's directory."""
+
+    life: "PodLife"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChanged:
+    """A server is in another phase, or the last of its backends has ended."""
+
+    life: "PodLife"
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessChanged:
+    """The kubelet has found a pod ready, or no longer so."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodEnded:
+    """All containers of a pod have ended, and the API server is told so."""
+
+    life: "PodLife"
+
+
+class PodLife:
+    """A pod in one of its lives, with the kubelet's care for it."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        ordinal: int,
+        uid: str,
+        node: Node,
+        directory: Directory,
+        *,
+        revision: str,
+    ) -> None:
+        self.surroundings = surroundings
+        self.world = surroundings.world
+        self.ordinal = ordinal
+        self.name = f"{surroundings.settings.set_name}-{ordinal}"
+        self.uid = uid
+        self.ip = f"10.0.0.{uid[1:]}"
+        self.node = node
+        self.directory = directory
+        self.revision = revision
+        self.agent: SidecarProcess | None = None
+        self.server: Server | None = None
+        self.bootstrap = self._new_bootstrap()
+        self.writer: int | None = None
+        """WriterMemory's file: the number of the postmaster seen writable last."""
+        self.restarts = 0
+        self.sidecar_restarts = 0
+        self.ready = False
+        self.deleting = False
+        self.terminating = False
+        self.gone = False
+        self.removed = False
+        self._servers = 0
+        self._watchdog_ticket = 0
+        self._watchdog = watchdog(surroundings.settings)
+        self.hang_at_stop = False
+        self.slow_promotion = 0.0
+        self.slow_flush = 0.0
+
+    # ── start ─────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Pull, mount, start: first the sidecar, then bootstrap."""
+        self.world.after(self.world.chance.uniform(0.5, 1.5), self._start_sidecar, True)
+
+    def _start_sidecar(self, first: bool = False) -> None:
+        if self.gone or (self.agent is not None and not first) or self.terminating:
+            return
+        if self._kubelet_is_away():
+            self.world.after(1.0, self._start_sidecar, first)
+            return
+        if self.agent is None:
+            self.agent = self.surroundings.new_agent(self)
+        self._watchdog_ticket += 1
+        if first:
+            self.bootstrap.start()
+
+    def bootstrap_died(self) -> None:
+        """Its container is started again, after the init containers' own back-off."""
+        if not self.bootstrap.done and self.bootstrap.reported and not self.terminating:
+            self.bootstrap.end()
+            self.bootstrap = self._new_bootstrap()
+            self.bootstrap.start()
+
+    def _new_bootstrap(self) -> Bootstrap:
+        return Bootstrap(self.world, self, self.directory, self.surroundings.identifiers)
+
+    def bootstrap_changed(self) -> None:
+        if self.agent is not None:
+            self.world.after(self.world.chance.uniform(0.01, 0.1), self.agent.wake)
+
+    def bootstrap_done(self) -> None:
+        self.world.after(0.2, self._start_server)
+
+    def _start_server(self) -> None:
+        if self.gone or self.terminating:
+            return
+        if self._kubelet_is_away():
+            self.world.after(1.0, self._start_server)
+            return
+        if self.server is not None and self.server.phase is not Phase.DEAD:
+            return
+        self.world.publish(ServerStarts(self))
+        if self.directory.full:
+            self._back_off()
+            return
+        self._servers += 1
+        server = Server(self.world, self, self.directory, self._servers, self.server_changed)
+        server.hang_at_stop = self.hang_at_stop
+        server.slow_promotion = self.slow_promotion
+        server.slow_flush = self.slow_flush
+        self.server = server
+        server.start()
+        if self.agent is None or self.agent.stands_still:
+            self.agent_is_silent()
+
+    def _back_off(self) -> None:
+        self.restarts += 1
+        seconds = (
+            FIRST_RESTART
+            if self.restarts == 1
+            else min(MAX_BACK_OFF, BACK_OFF * 2 ** (self.restarts - 2))
+        )
+        self.world.after(seconds, self._start_server)
+
+    def _kubelet_is_away(self) -> bool:
+        return self.node.kubelet_stopped or self.node.frozen or self.node.down
+
+    # ── what happens to PostgreSQL ────────────────────────────────────────────────────────
+
+    def server_changed(self, server: Server) -> None:
+        self.world.publish(ServerChanged(self, server))
+        world = self.world
+        if world.transcript is not None:
+            orphans = ", its backends live on" if server.orphans else ""
+            world.note(self.name, f"PostgreSQL is {server.phase.value}{orphans}")
+        agent = self.agent
+        if agent is not None:
+            world.after(world.chance.uniform(0.005, 0.1), agent.wake)
+        self.probe_soon()
+        if server.phase is Phase.DEAD and not server.orphans and server is self.server:
+            server.gone()
+            self.server_exited()
+
+    def server_exited(self) -> None:
+        if self.terminating:
+            self._stop_sidecar()
+        elif not self.gone and not self.node.down:
+            self._back_off()
+
+    def upstream(self, address: str | None) -> Server | None:
+        """Return the server that primary_conninfo leads to, if it can be reached from here."""
+        return self.surroundings.upstream(address, self.node.place)
+
+    def streaming_changed(self) -> None:
+        if self.agent is not None:
+            self.agent.wake()
+
+    # ── probes ────────────────────────────────────────────────────────────────────────────
+
+    def probe_soon(self) -> None:
+        accepts = self.server is not None and self.server.accepts
+        if accepts != self.ready:
+            self.world.after(
+                self.world.chance.uniform(0.1, 1.1) if accepts else 0.1, self._probed, accepts
+            )
+
+    def _probed(self, ready: bool) -> None:
+        if self.gone or self.removed or ready == self.ready:
+            return
+        if self._kubelet_is_away() or not self.surroundings.api.reaches(self.node.place):
+            self.world.after(1.0, self._probed, ready)
+            return
+        accepts = self.server is not None and self.server.accepts
+        if accepts == ready:
+            self.ready = ready
+            self.world.publish(ReadinessChanged())
+
+    def agent_is_silent(self) -> None:
+        """The sidecar does not answer the liveness probe: count."""
+        self._watchdog_ticket += 1
+        probe = self._watchdog
+        seconds = self.world.chance.uniform(
+            probe.period * (probe.failures - 1) + probe.timeout,
+            probe.period * probe.failures + probe.timeout,
+        )
+        self.world.after(seconds, self._watchdog_fails, self._watchdog_ticket)
+
+    def agent_answers(self) -> None:
+        self._watchdog_ticket += 1
+
+    def _watchdog_fails(self, ticket: int) -> None:
+        if ticket != self._watchdog_ticket or self.gone or self.terminating:
+            return
+        if self._kubelet_is_away():
+            self.world.after(1.0, self._watchdog_fails, ticket)
+            return
+        server = self.server
+        if server is not None and server.phase is not Phase.DEAD:
+            self.world.note(self.name, "the kubelet's watchdog stops PostgreSQL")
+            self.world.after(PRE_STOP_SECONDS, self._signal, server, signal.SIGINT)
+            self.world.after(self._watchdog.grace, self._signal, server, signal.SIGKILL)
+            self.restarts = max(self.restarts, 1)
+
+    def _signal(self, server: Server, which: signal.Signals) -> None:
+        if self._kubelet_is_away():
+            self.world.after(1.0, self._signal, server, which)
+            return
+        if self.server is server:
+            server.stop(which)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────
+
+    def sidecar_died(self) -> None:
+        """Its process ended: the kubelet starts it again."""
+        agent, self.agent = self.agent, None
+        if agent is not None:
+            agent.end()
+        self.agent_is_silent()
+        if self.terminating or self.gone:
+            return
+        self.sidecar_restarts += 1
+        again = self.sidecar_restarts
+        seconds = FIRST_RESTART if again == 1 else min(MAX_BACK_OFF, BACK_OFF * 2 ** (again - 2))
+        self.world.after(seconds, self._start_sidecar)
+
+    def terminate(self) -> None:
+        """The kubelet has seen that the pod was deleted."""
+        if self.terminating or self.gone:
+            return
+        if self._kubelet_is_away() or not self.surroundings.api.reaches(self.node.place):
+            self.world.after(1.0, self.terminate)
+            return
+        self.terminating = True
+        self.bootstrap.end()
+        server = self.server
+        self.world.after(GRACE_SECONDS, self._kill)
+        if server is not None and (server.phase is not Phase.DEAD or server.orphans):
+            self.world.after(PRE_STOP_SECONDS, self._signal, server, signal.SIGINT)
+        else:
+            self._stop_sidecar()
+
+    def _stop_sidecar(self) -> None:
+        if self.agent is None:
+            self.end()
+        else:
+            self.agent.leave()
+
+    def agent_has_left(self) -> None:
+        self.agent = None
+        if self.terminating:
+            self.end()
+
+    def _kill(self) -> None:
+        if self._kubelet_is_away():
+            self.world.after(1.0, self._kill)
+        elif not self.gone:
+            self.kill_everything()
+            self.end()
+
+    def kill_everything(self) -> None:
+        """No process of the pod is left, and none was asked."""
+        if self.agent is not None:
+            self.agent.end()
+            self.agent = None
+        self.bootstrap.end()
+        server, self.server = self.server, None
+        if server is not None and (server.phase is not Phase.DEAD or server.orphans):
+            server.stop(signal.SIGKILL)
+            server.gone()
+        self.ready = False
+        self.writer = None
+
+    def end(self) -> None:
+        """All containers have ended: the kubelet takes the pod from the API server."""
+        if self.gone:
+            return
+        self.gone = True
+        self.ready = False
+        self.world.after(0.2, self._take_from_api)
+
+    def _take_from_api(self) -> None:
+        if not self.surroundings.api.reaches(self.node.place) or self._kubelet_is_away():
+            self.world.after(1.0, self._take_from_api)
+            return
+        self.world.publish(PodEnded(self))
+
+    def reboot(self) -> None:
+        """The node is back: the same pod runs from its first init container again."""
+        self.bootstrap = self._new_bootstrap()
+        self.restarts = self.sidecar_restarts = 0
+        if self.deleting or self.removed:
+            self.terminating = True
+            self.end()
+        else:
+            self.start()

@@ -1,0 +1,30 @@
+"""A machine, and what is known of any pod: which one it is, and on which machine."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A machine; `place` is where it is in the network."""
+
+    place: int
+    frozen: bool = False
+    """The whole machine stands still, and wakes."""
+    woke_at: float = -1e9
+    """When it last went on after that."""
+    down: bool = False
+    kubelet_stopped: bool = False
+
+
+class Host(Protocol):
+    """A pod, as those see it that run in it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def node(self) -> Node: ...

@@ -1,0 +1,135 @@
+"""A data directory on a volume, with its WAL.
+
+WAL is a position on a branch. Branches form a tree: a promotion makes a new one, with the
+next timeline number, and two promotions from the same timeline make two of the same number,
+as they do in PostgreSQL.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.observation import DataState
+from tests.simulator.node import Host
+
+
+@dataclass(eq=False, slots=True)
+class Branch:
+    """One timeline that was really written; its number need not be unique."""
+
+    number: int
+    parent: "Branch | None" = None
+    fork: int = 0
+    """Where it left its parent."""
+
+    def chain(self) -> list["Branch"]:
+        """This branch and its ancestors, the newest first."""
+        found: list[Branch] = []
+        branch: Branch | None = self
+        while branch is not None:
+            found.append(branch)
+            branch = branch.parent
+        return found
+
+    def reaches(self, other: "Branch", position: int) -> bool:
+        """Whether what `other` wrote before `position` is part of this branch's history."""
+        branch, end = self, None
+        while branch is not other:
+            if branch.parent is None:
+                return False
+            end = branch.fork if end is None else min(end, branch.fork)
+            branch = branch.parent
+        return end is None or position <= end
+
+    def common(self, other: "Branch") -> tuple["Branch", int | None]:
+        """The last branch that both have, and where the first of them left it (None: never)."""
+        mine = self.chain()
+        theirs = other.chain()
+        shared = next(branch for branch in mine if branch in theirs)
+        ends = [chain[i - 1].fork for chain in (mine, theirs) if (i := chain.index(shared)) > 0]
+        return shared, min(ends) if ends else None
+
+
+class Writer(Protocol):
+    """The sidecar whose heart beats in a directory."""
+
+    @property
+    def running(self) -> bool: ...
+
+    @property
+    def stands_still(self) -> bool: ...
+
+
+class Occupant(Protocol):
+    """The server that runs on a directory."""
+
+    unwell_since: float | None
+
+    @property
+    def pod(self) -> Host: ...
+
+
+@dataclass(eq=False, slots=True)
+class Directory:
+    """A data directory on a volume; it outlives its pods."""
+
+    data: DataState = DataState.EMPTY
+    system_identifier: str | None = None
+    branch: Branch | None = None
+    position: int = 0
+    checkpoint: tuple[int, int] = (0, 0)
+    """Timeline and position that pg_controldata tells."""
+    clean: bool = True
+    standby_signal: bool = False
+    synchronous: tuple[tuple[str, ...], int] = ((), 0)
+    """synchronous_standby_names, which stand in postgresql.auto.conf."""
+    prepared: bool = False
+    """The replication role and its pg_hba line are there."""
+    slots: tuple[str, ...] = ()
+    """Members that have a replication slot here."""
+    broken: bool = False
+    """Nothing but a new clone helps."""
+    beat: tuple[str, int] = ("", 0)
+    """The heartbeat file: the UID of the pod that writes here, and a number that grows."""
+    upstream: str | None = None
+    """The host in primary_conninfo: an address, None for the Service, empty for nobody."""
+    promoting_from: int | None = None
+    """The note of a promotion that was asked for."""
+    owner: Writer | None = None
+    """Whose heart beats here."""
+    full: bool = False
+    slow_recovery: float = 0.0
+    """Seconds that the next start after a crash takes."""
+    spoiled: bool = False
+    """No server comes up on it, until it is rewound or cloned anew."""
+    returns: int = 0
+    """The note of how often PostgreSQL did not come up."""
+    slow: bool = False
+    """Writes to the volume take so long that its member says so."""
+    running: Occupant | None = None
+
+    def has(self, branch: Branch, position: int) -> bool:
+        """Whether what was written there is here, too."""
+        return (
+            self.data is DataState.PRESENT
+            and self.branch is not None
+            and (
+                self.position >= position
+                if self.branch is branch
+                else self.position >= position and self.branch.reaches(branch, position)
+            )
+        )
+
+    def copy_of(self, source: "Directory") -> None:
+        """Become what a clone or a rewind makes."""
+        self.data = DataState.PRESENT
+        self.system_identifier = source.system_identifier
+        self.branch, self.position = source.branch, source.position
+        assert source.branch is not None
+        self.checkpoint = (source.branch.number, source.position)
+        self.clean = False
+        self.standby_signal = True
+        self.synchronous = source.synchronous
+        self.prepared = source.prepared
+        self.slots = ()
+        self.promoting_from = None
+        self.broken = self.spoiled = False

@@ -1,0 +1,379 @@
+"""A PostgreSQL with state: the server that runs on a data directory."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Protocol
+
+from sidecar.observation import ServerState
+from tests.simulator.node import Host
+from tests.simulator.postgres.directory import Branch, Directory
+from tests.simulator.postgres.wal_sender import KEEPALIVE_SECONDS, SENDER_TIMEOUT, Link, WalSender
+from tests.simulator.world import World
+
+RETRY_SECONDS: Final = 0.4
+"""wal_retrieve_retry_interval."""
+
+SHUTDOWN_RECORD: Final = 120
+"""Bytes of the shutdown checkpoint."""
+
+
+class Phase(Enum):
+    STARTING = "starting"
+    RECOVERY = "in recovery"
+    PROMOTING = "promoting"
+    WRITABLE = "writable"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+class ServerPod(Host, Protocol):
+    """What a server needs of the pod that it runs in."""
+
+    def upstream(self, address: str | None) -> "Server | None":
+        """Return the server that primary_conninfo leads to, if it can be reached."""
+
+    def streaming_changed(self) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Server:
+    """One postmaster and its children, from start to death."""
+
+    world: World
+    pod: ServerPod
+    directory: Directory
+    number: int
+    on_phase: Callable[["Server"], None]
+    phase: Phase = Phase.STARTING
+    hung: bool = False
+    """Stopped by SIGSTOP, with all children."""
+    hung_since: float = 0.0
+    refuses: bool = False
+    """Only the postmaster is stopped: what is connected works, nothing new connects."""
+    orphans: bool = False
+    """Backends outlive the postmaster; such may still commit."""
+    orphans_write: bool = False
+    slow_promotion: float = 0.0
+    hang_at_stop: bool = False
+    slow_flush: float = 0.0
+    """As a standby: seconds until WAL that came is on disk."""
+    sender: WalSender = field(init=False)
+    links: dict[str, Link] = field(init=False)
+    """As a primary: the standbys that stream from it."""
+    upstream: Link | None = None
+    oldest_wal: int = 0
+    checkpointed: float | None = None
+    """True time of the end of the last checkpoint that was asked for."""
+    unwell_since: float | None = None
+    writable_since: float = -1e9
+    connecting: bool = False
+    lag_told: int = 0
+
+    def __post_init__(self) -> None:
+        self.sender = WalSender(self.world, self)
+        self.links = self.sender.links
+
+    # ── life ──────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def frozen(self) -> bool:
+        """No process of it runs."""
+        return self.hung or self.pod.node.frozen
+
+    @property
+    def could_write(self) -> bool:
+        """Whether a client could get a commit acknowledged here, as far as this server goes."""
+        if self.pod.node.frozen or self.hung:
+            return False
+        return self.phase is Phase.WRITABLE or (self.orphans and self.orphans_write)
+
+    @property
+    def accepts(self) -> bool:
+        """Whether a new connection is answered."""
+        return (
+            self.phase in (Phase.RECOVERY, Phase.PROMOTING, Phase.WRITABLE)
+            and not self.frozen
+            and not self.refuses
+        )
+
+    def start(self) -> None:
+        self.directory.running = self
+        if self.directory.spoiled:
+            self.world.after(0.3, self._fail_to_start)
+            return
+        unclean = not self.directory.clean
+        seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
+        if unclean:
+            seconds += self.directory.slow_recovery
+        self.world.after(seconds, self._started)
+
+    def _fail_to_start(self) -> None:
+        if self.phase is Phase.STARTING:
+            self._end(clean=False)
+
+    def _started(self) -> None:
+        if self.phase is not Phase.STARTING:
+            return
+        if self.frozen:
+            self.world.after(1.0, self._started)
+            return
+        directory = self.directory
+        if directory.full:
+            self._end(clean=False)
+            return
+        directory.clean, directory.slow_recovery = False, 0.0
+        self.sender.synchronous_since = self.world.now - 2.0
+        if directory.standby_signal:
+            self._enter(Phase.RECOVERY)
+            self._retry()
+        else:
+            self._enter(Phase.WRITABLE)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        if phase is Phase.WRITABLE:
+            self.writable_since = self.world.now
+        self.on_phase(self)
+
+    def promote(self) -> None:
+        """pg_promote: takes a moment, and makes a new timeline."""
+        if self.phase is not Phase.RECOVERY or self.frozen:
+            return
+        self.phase = Phase.PROMOTING
+        self._disconnect()
+        seconds = self.slow_promotion or self.world.chance.uniform(0.05, 0.3)
+        self.world.after(seconds, self._promoted)
+
+    def _promoted(self) -> None:
+        if self.phase is not Phase.PROMOTING:
+            return
+        if self.frozen:
+            self.world.after(0.2, self._promoted)
+            return
+        directory = self.directory
+        assert directory.branch is not None
+        directory.branch = Branch(directory.branch.number + 1, directory.branch, directory.position)
+        directory.position += SHUTDOWN_RECORD
+        directory.checkpoint = (directory.branch.number, directory.position)
+        directory.standby_signal = False
+        self.oldest_wal = max(0, self.oldest_wal)
+        self._enter(Phase.WRITABLE)
+
+    def stop(self, which: signal.Signals) -> None:
+        """Take a signal, as the postmaster does (and, for SIGKILL, all of its children)."""
+        if which is signal.SIGKILL:
+            self.orphans = self.orphans_write = False
+            if self.phase is not Phase.DEAD:
+                self._end(clean=False)
+            else:
+                self.on_phase(self)
+            return
+        if self.phase is Phase.DEAD:
+            if which is signal.SIGQUIT and self.orphans:
+                self.orphans = self.orphans_write = False
+                self.on_phase(self)
+            return
+        if self.hung or self.refuses or self.pod.node.frozen:
+            return
+        if which is signal.SIGQUIT:
+            if not (self.hang_at_stop and self.phase is Phase.STOPPING):
+                self._end(clean=False)
+            return
+        if self.phase is not Phase.STOPPING:
+            writable = self.phase is Phase.WRITABLE
+            self.sender.waiting.clear()
+            self._enter(Phase.STOPPING)
+            recently = self.checkpointed is not None and self.world.now - self.checkpointed < 10
+            seconds = 0.1 if recently or not writable else self.world.chance.uniform(0.1, 1.0)
+            self.world.after(seconds, self._stopping, writable)
+
+    def _stopping(self, writable: bool) -> None:
+        if self.phase is not Phase.STOPPING:
+            return
+        if self.hang_at_stop or self.frozen:
+            self.world.after(0.5, self._stopping, writable)
+            return
+        if writable:
+            self.sender.ship()
+            if not self.sender.all_have(self.directory.position):
+                self.world.after(0.1, self._stopping, writable)
+                return
+            self.directory.position += SHUTDOWN_RECORD
+            self.sender.ship()
+        directory = self.directory
+        assert directory.branch is not None
+        directory.checkpoint = (directory.branch.number, directory.position)
+        self._end(clean=True)
+
+    def crash(self, orphans_for: float) -> None:
+        """The postmaster dies; its backends may live on for a while."""
+        if self.phase is Phase.DEAD:
+            return
+        if orphans_for > 0 and self.phase in (Phase.WRITABLE, Phase.RECOVERY):
+            self.orphans = True
+            self.orphans_write = self.phase is Phase.WRITABLE
+            self.world.after(orphans_for, self._orphans_end)
+        self._end(clean=False)
+
+    def _orphans_end(self) -> None:
+        if self.orphans:
+            self.orphans = self.orphans_write = False
+            self.on_phase(self)
+
+    def _end(self, *, clean: bool) -> None:
+        self.directory.clean = clean
+        self._close_links()
+        self.phase = Phase.DEAD
+        self.hung = False
+        self.on_phase(self)
+
+    def _close_links(self) -> None:
+        self.sender.waiting.clear()
+        self._disconnect()
+        self.sender.close()
+
+    def gone(self) -> None:
+        """No process of it is left."""
+        self._close_links()
+        if self.directory.running is self:
+            self.directory.running = None
+
+    # ── as a standby ──────────────────────────────────────────────────────────────────────
+
+    @property
+    def streams(self) -> bool:
+        """As far as it knows itself."""
+        return self.upstream is not None
+
+    def _disconnect(self) -> None:
+        link, self.upstream = self.upstream, None
+        if link is not None and link.open:
+            link.open = False
+            primary = link.primary
+            if primary.sender.links.get(self.pod.name) is link:
+                # A closed connection is noticed at once, where the network tells of it.
+                if self.world.network.passes(self.pod.node.place, primary.pod.node.place):
+                    del primary.sender.links[self.pod.name]
+                else:
+                    self.world.after(SENDER_TIMEOUT, primary.sender.drop, link)
+
+    def lost(self, link: Link) -> None:
+        """The upstream has closed the connection."""
+        if self.frozen:
+            self.world.after(0.5, self.lost, link)
+        elif self.upstream is link:
+            self.upstream = None
+            self.pod.streaming_changed()
+            self._retry()
+
+    def _retry(self) -> None:
+        if not self.connecting and self.phase is Phase.RECOVERY:
+            self.connecting = True
+            self.world.after(RETRY_SECONDS, self._connect)
+
+    def _connect(self) -> None:
+        self.connecting = False
+        if self.phase is not Phase.RECOVERY or self.upstream is not None:
+            return
+        if self.directory.upstream == "":
+            return
+        if self.frozen:
+            self._retry()
+            return
+        primary = self.pod.upstream(self.directory.upstream)
+        if primary is None or not self._can_follow(primary):
+            self.connecting = True
+            self.world.after(2 * RETRY_SECONDS, self._connect)
+            return
+        link = Link(self, primary, self.directory.position, self.world.now)
+        old = primary.links.get(self.pod.name)
+        if old is not None:
+            old.open = False
+        self.upstream = link
+        if primary.phase is Phase.WRITABLE:
+            self.directory.branch = primary.directory.branch
+            primary.links[self.pod.name] = link
+            primary.sender.ship_soon()
+        else:
+            # A cascade: what its upstream has now, and nothing more before that is promoted.
+            self.world.after(2.0, self._end_cascade, link)
+        self.pod.streaming_changed()
+
+    def follow(self, address: str) -> None:
+        """Follow whoever is there; empty: nobody."""
+        if self.phase is Phase.DEAD or self.frozen or self.directory.upstream == address:
+            # A reload that changes nothing leaves the WAL receiver alone.
+            return
+        self.directory.upstream = address
+        self._disconnect()
+        self.pod.streaming_changed()
+        self._retry()
+
+    def _end_cascade(self, link: Link) -> None:
+        if self.upstream is link:
+            link.open = False
+            self.lost(link)
+
+    def _can_follow(self, primary: "Server") -> bool:
+        mine, theirs = self.directory, primary.directory
+        assert mine.branch is not None
+        assert theirs.branch is not None
+        if primary.phase is not Phase.WRITABLE:
+            return mine.branch is theirs.branch and mine.position <= theirs.position
+        return (
+            mine.system_identifier == theirs.system_identifier
+            and theirs.prepared
+            and self.pod.name in theirs.slots
+            and mine.position >= primary.oldest_wal
+            and theirs.has(mine.branch, mine.position)
+        )
+
+    def network_changed(self) -> None:
+        """A silent connection shows in that nothing is heard."""
+        if self.links:
+            self.sender.ship_soon()
+        if self.upstream is not None:
+            self.world.after(KEEPALIVE_SECONDS, self.notice_silence, self.upstream)
+
+    def notice_silence(self, link: Link) -> None:
+        """The keepalives have ended a silent connection."""
+        if self.upstream is not link or not link.open:
+            return
+        there = link.primary.pod.node
+        if there.frozen or not self.world.network.both_ways(self.pod.node.place, there.place):
+            self._disconnect()
+            self.pod.streaming_changed()
+            self._retry()
+
+    # ── as a primary ──────────────────────────────────────────────────────────────────────
+
+    def commit(self, size: int, done: Callable[[int], None]) -> bool:
+        """Write a commit; `done` is called when it is acknowledged. False: it failed."""
+        if not self.could_write or self.directory.full:
+            return False
+        self.directory.position += size
+        self.sender.commit(self.directory.position, done)
+        return True
+
+    def set_synchronous(self, members: tuple[str, ...], number: int) -> None:
+        self.sender.set_synchronous(members, number)
+
+    def remove_old_wal(self) -> None:
+        self.oldest_wal = self.directory.position
+        for name in self.directory.slots:
+            link = self.links.get(name)
+            if link is not None:
+                self.oldest_wal = min(self.oldest_wal, link.acknowledged)
+
+
+def server_state(server: Server | None, now: float) -> ServerState:
+    """The state as a sidecar sees it."""
+    if server is None:
+        return ServerState.DOWN
+    if server.hung and now - server.hung_since > 2.0:
+        return ServerState.DOWN
+    if server.phase in (Phase.RECOVERY, Phase.PROMOTING):
+        return ServerState.RECOVERY
+    return ServerState.WRITABLE if server.phase is Phase.WRITABLE else ServerState.DOWN

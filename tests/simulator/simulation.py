@@ -1,0 +1,48 @@
+"""One simulated set, put together: what the sidecars in it, its clients and the judge are given."""
+
+import random
+from collections.abc import Callable
+
+from sidecar.action import Decision
+from sidecar.observation import Observation
+from sidecar.settings import Settings
+from tests.simulator.kubernetes.cluster import Cluster
+from tests.simulator.kubernetes.pod import PodLife
+from tests.simulator.node import Node
+from tests.simulator.schedule import Schedule
+from tests.simulator.sidecar_process import SidecarProcess
+from tests.simulator.world import World
+
+Decide = Callable[[Observation, Settings], Decision]
+NewAgent = Callable[["Simulation", PodLife], SidecarProcess]
+"""Start a sidecar in a pod."""
+
+
+class Simulation:
+    """A set and its world, by a schedule; its faults and clients are added by the runner."""
+
+    def __init__(self, schedule: Schedule, decide: Decide, new_agent: NewAgent) -> None:
+        self.schedule = schedule
+        self.settings = schedule.settings
+        self.decide = decide
+        self.world = World(random.Random(schedule.seed))  # noqa: S311 - a simulation
+        self._disks = random.Random(f"disks {schedule.seed}")  # noqa: S311 - a simulation
+        self._clocks: dict[int, tuple[float, float]] = {}
+        self.cluster = Cluster(
+            self.world,
+            self.settings,
+            lambda pod: new_agent(self, pod),
+            members=schedule.members,
+            parallel=schedule.parallel,
+        )
+
+    def clock_of(self, node: Node) -> tuple[float, float]:
+        """Offset and rate of a machine's monotonic clock."""
+        chance = self.world.chance
+        return self._clocks.setdefault(
+            node.place, (chance.uniform(0, 1e5), 1 + chance.uniform(-1e-3, 1e-3))
+        )
+
+    def seconds_of_an_order(self) -> float:
+        """By a chance of its own: all else happens as in the same schedule with other disks."""
+        return self._disks.uniform(*self.schedule.orders)
