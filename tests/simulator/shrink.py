@@ -6,7 +6,6 @@ from dataclasses import replace
 from tests.simulator.member.parts import Parts
 from tests.simulator.runner import Result, run
 from tests.simulator.schedule import Fault, Schedule
-from tests.simulator.simulation import Decide
 
 _OTHER_CHANCES = 6
 """What a run makes of a smaller schedule depends on chance: so many others are tried."""

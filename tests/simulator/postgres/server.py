@@ -365,14 +365,3 @@ class Server:
             link = self.links.get(name)
             if link is not None:
                 self.oldest_wal = min(self.oldest_wal, link.acknowledged)
-
-
-def server_state(server: Server | None, now: float) -> ServerState:
-    """The state as a sidecar sees it."""
-    if server is None:
-        return ServerState.DOWN
-    if server.hung and now - server.hung_since > 2.0:
-        return ServerState.DOWN
-    if server.phase in (Phase.RECOVERY, Phase.PROMOTING):
-        return ServerState.RECOVERY
-    return ServerState.WRITABLE if server.phase is Phase.WRITABLE else ServerState.DOWN
