@@ -1,0 +1,144 @@
+"""What a member remembers of the Lease; with an API server it is tested in tests/cluster."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import RenewLease, TakeLease
+from sidecar.memory.lease import HeldError, LeaseMemory, promotes_until
+from sidecar.observation import LeaseRecord, LeaseView
+from tests.sidecar.rules.observations import ME, OTHERS, RECORD, SETTINGS
+
+KNOWN = RenewLease(system_identifier="111", timeline=2, members=("orders-0", "orders-9"))
+
+
+def memory(record: LeaseRecord | None, now: float = 0.0) -> LeaseMemory:
+    """One that has heard this, and decides on it."""
+    remembers = LeaseMemory(ME, SETTINGS)
+    remembers.hear(record, "first", now)
+    remembers.look(now)
+    return remembers
+
+
+def view(remembers: LeaseMemory) -> LeaseView:
+    seen = remembers.peek(0.0)
+    assert seen is not None
+    return seen
+
+
+def version(record: LeaseRecord, number: int) -> LeaseRecord:
+    return replace(record, resource_version=str(number))
+
+
+def test_nothing_is_known_before_the_api_server_has_answered() -> None:
+    assert LeaseMemory(ME, SETTINGS).peek(0.0) is None
+
+
+def test_that_there_is_no_lease_is_known() -> None:
+    assert view(memory(None)).record is None
+
+
+def test_expiry_counts_from_when_each_change_was_heard() -> None:
+    remembers = memory(OTHERS)
+    remembers.hear(version(OTHERS, 8), "second", 9.0)
+    assert (view(remembers).changed_at, view(remembers).renewal_seen) == (9.0, True)
+
+
+def test_what_is_heard_twice_changes_nothing() -> None:
+    remembers = memory(OTHERS)
+    assert not remembers.hear(OTHERS, "first", 9.0)
+    assert view(remembers).changed_at == 0.0
+
+
+def test_a_mere_renewal_by_another_wakes_nobody() -> None:
+    remembers = memory(OTHERS)
+    assert not remembers.hear(replace(version(OTHERS, 8), position=1), "second", 2.0)
+    assert remembers.hear(replace(version(OTHERS, 9), heir="orders-2"), "third", 3.0)
+
+
+@pytest.mark.parametrize(("now", "taken"), [(10.0, False), (10.1, True)])
+def test_a_lease_is_taken_once_it_has_expired_and_not_before(now: float, *, taken: bool) -> None:
+    remembers = memory(OTHERS)
+    if not taken:
+        with pytest.raises(HeldError, match="held by orders-1"):
+            remembers.to_take(TakeLease(expired=True), now)
+        return
+    record = remembers.to_take(TakeLease(expired=True), now)
+    assert (record.holder, record.transitions) == (str(ME), OTHERS.transitions + 1)
+
+
+def test_a_take_acts_on_the_record_that_was_decided_on() -> None:
+    """A newer one may have a new holder; the API server refuses the older version."""
+    remembers = memory(replace(RECORD, holder=""))
+    remembers.hear(version(OTHERS, 8), "second", 1.0)
+    assert remembers.to_take(TakeLease(expired=False), 1.0).resource_version == "7"
+
+
+def test_a_new_timeline_begins_an_entry_of_the_history() -> None:
+    renewed = memory(RECORD).to_renew(KNOWN, "now")
+    assert renewed is not None
+    assert [(it.timeline, it.pod) for it in renewed.history] == [(1, "orders-0"), (2, "orders-0")]
+
+
+def test_a_lease_of_another_is_not_renewed() -> None:
+    with pytest.raises(HeldError, match="held by orders-1"):
+        memory(OTHERS).to_renew(KNOWN, "now")
+
+
+def test_fencing_counts_from_when_a_renewal_was_sent() -> None:
+    remembers = memory(RECORD)
+    remembers.landed(3.0)
+    assert view(remembers).renewed_at == 3.0
+    assert promotes_until(view(remembers), 10) == 10.0
+    assert promotes_until(None, 10) is None
+
+
+def test_what_a_renewal_without_an_answer_may_have_recorded_counts_until_the_lease_changes() -> (
+    None
+):
+    remembers = memory(RECORD)
+    remembers.renewal_unanswered(RECORD, KNOWN)
+    assert view(remembers).perhaps_members == ("orders-0", "orders-9")
+    remembers.hear(version(RECORD, 8), "another's", 1.0)
+    assert view(remembers).perhaps_members == ()
+
+
+def test_a_renewal_without_an_answer_counts_once_it_is_seen_to_have_landed() -> None:
+    remembers = memory(RECORD)
+    remembers.sending(RECORD, "mine", 1.0)
+    assert remembers.hear(version(RECORD, 8), "mine", 4.0)
+    assert view(remembers).renewed_at == 1.0
+
+
+@pytest.mark.parametrize(
+    ("record", "proof"),
+    [(version(RECORD, 8), "another's"), (version(OTHERS, 8), "mine")],
+    ids=["another write", "another holder"],
+)
+def test_nothing_else_proves_that_it_landed(record: LeaseRecord, proof: str) -> None:
+    remembers = memory(RECORD)
+    remembers.sending(RECORD, "mine", 1.0)
+    remembers.hear(record, proof, 4.0)
+    assert view(remembers).renewed_at is None
+
+
+def test_a_take_without_an_answer_is_uncertain_until_the_lease_changes() -> None:
+    free = replace(RECORD, holder="")
+    remembers = memory(free)
+    remembers.take_unanswered(free)
+    assert view(remembers).uncertain_take
+    remembers.hear(version(OTHERS, 8), "another's", 1.0)
+    assert not view(remembers).uncertain_take
+
+
+def test_only_its_holder_creates_a_lease_again_that_was_deleted() -> None:
+    assert memory(RECORD).may_recreate(RECORD)
+    assert not memory(OTHERS).may_recreate(OTHERS)
+    assert not memory(RECORD).may_recreate(replace(RECORD, holder=""))
+
+
+def test_a_released_lease_names_the_heir_and_no_holder() -> None:
+    released = memory(RECORD).to_release("orders-2")
+    assert released is not None
+    assert (released.holder, released.heir) == ("", "orders-2")
+    assert memory(OTHERS).to_release("orders-2") is None
