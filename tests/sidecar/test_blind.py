@@ -17,7 +17,7 @@ from sidecar.action import (
 from sidecar.decide import decide
 from sidecar.observation import Fork, Observation, Peer, ServerState
 from sidecar.peers import describe
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
     OTHERS,

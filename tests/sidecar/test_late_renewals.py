@@ -26,7 +26,7 @@ from sidecar.observation import Identity, LeaseView
 from sidecar.observe import Reach, after_acting
 from sidecar.settings import Settings
 from sidecar.situation import situation_of
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
     RECORD,

@@ -10,7 +10,7 @@ from sidecar.action import Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
 from sidecar.observation import Observation
 from sidecar.postgres.background import Background, Key
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
     NOW,
