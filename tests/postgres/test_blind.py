@@ -14,7 +14,7 @@ from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.connection import Address
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
-from tests.sidecar.test_decide import LEADER, NOW, RUNNING, SETTINGS
+from tests.sidecar.rules.observations import LEADER, NOW, RUNNING, SETTINGS
 from tests.support.database import Database, own, wait_until
 from tests.support.standby import session, wait_for
 

@@ -12,7 +12,7 @@ from sidecar.decide import decide
 from sidecar.observation import BootstrapView, Leadership, Observation, PostgresView, ServerState
 from sidecar.situation.patience import seconds_before_return
 from tests.postgres.test_rewind import Set, follow, members, sql, streams_from, write
-from tests.sidecar.test_decide import OTHERS, REPLICA, SETTINGS, lease, peer
+from tests.sidecar.rules.observations import OTHERS, REPLICA, SETTINGS, lease, peer
 from tests.support.database import own
 from tests.support.standby import Connect
 

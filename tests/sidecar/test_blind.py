@@ -17,7 +17,7 @@ from sidecar.action import (
 from sidecar.decide import decide
 from sidecar.memory.status import describe
 from sidecar.observation import Fork, Observation, Peer, ServerState
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
     OTHERS,

@@ -22,7 +22,7 @@ from sidecar.observation import Identity, Observation
 from sidecar.patiently import Patiently
 from sidecar.postgres import process
 from sidecar.watchdog import Watchdog
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
     REPLICA,

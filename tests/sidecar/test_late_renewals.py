@@ -26,7 +26,7 @@ from sidecar.memory.reach import Reach
 from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
 from sidecar.situation import situation_of
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
     RECORD,

@@ -11,7 +11,7 @@ from sidecar.decide import decide
 from sidecar.memory.orders import Order
 from sidecar.observation import Observation
 from sidecar.postgres.background import Background
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
     NOW,

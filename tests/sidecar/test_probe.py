@@ -14,7 +14,7 @@ from sidecar.memory.probe import Verdict
 from sidecar.memory.status import describe, read_peer
 from sidecar.observation import Observation
 from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
-from tests.sidecar.test_decide import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
+from tests.sidecar.rules.observations import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
 
 PERIOD = 3.0
 GIVEN_UP = 2.0

@@ -9,7 +9,7 @@ from sidecar.action import ReleaseLease, RenewLease, StopPostgres
 from sidecar.decide import decide, needs_peers, seconds_to_look
 from sidecar.observation import Observation
 from sidecar.settings import Settings
-from tests.sidecar.test_decide import DOWN, LEADER, NOW, RECORD, SETTINGS, lease, peer
+from tests.sidecar.rules.observations import DOWN, LEADER, NOW, RECORD, SETTINGS, lease, peer
 
 SYNC = Settings(set_name="orders", durability="sync")
 MOVES = replace(DOWN, alive=True, since=NOW - 900, progress_at=NOW - 1)

@@ -29,7 +29,16 @@ from sidecar.observation import (
 )
 from sidecar.postgres.refused import read_refused, with_raised
 from sidecar.situation import situation_of
-from tests.sidecar.test_decide import DOWN, LEADER, ME, NOW, RECORD, RUNNING, SETTINGS, WRITABLE
+from tests.sidecar.rules.observations import (
+    DOWN,
+    LEADER,
+    ME,
+    NOW,
+    RECORD,
+    RUNNING,
+    SETTINGS,
+    WRITABLE,
+)
 
 IN_A_FILE = RefusedSetting("max_connections", "50", "200", Origin.FILE)
 AS_AN_ARGUMENT = replace(IN_A_FILE, origin=Origin.COMMAND_LINE)

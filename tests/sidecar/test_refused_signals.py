@@ -20,7 +20,7 @@ from sidecar.memory.status import describe
 from sidecar.observation import Observation
 from sidecar.observe import Adapters
 from sidecar.postgres import process
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
     NOW,

@@ -18,7 +18,7 @@ from sidecar.decide import decide, seconds_to_look
 from sidecar.memory.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Failures, Fork, Observation
 from sidecar.situation.patience import seconds_before_retry
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     DOWN,
     EMPTY,
     FIRST_POD,

@@ -23,7 +23,7 @@ from sidecar.observation import (
     Leadership,
     Observation,
 )
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     DOWN,
     FREE,
     NOW,

@@ -16,7 +16,7 @@ from sidecar.action import (
 from sidecar.decide import decide
 from sidecar.observation import Follower, Observation
 from sidecar.situation.patience import FENCING_SHARE, HUNG_PATIENCE
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     DOWN,
     LEADER,
     NOW,

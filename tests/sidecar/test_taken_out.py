@@ -15,7 +15,7 @@ from sidecar.failsafe import TAKEN_OUT_PATIENCE, should_give_way
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.pods import Pods, is_taken_out
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Observation, Peer, Pod
-from tests.sidecar.test_decide import (
+from tests.sidecar.rules.observations import (
     LEADER,
     LEADER_PODS,
     NOW,

@@ -1,0 +1,190 @@
+"""Rules for a data directory before PostgreSQL starts on it."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import (
+    Action,
+    Clone,
+    Reclone,
+    ReleaseLease,
+    RenewLease,
+    Rewind,
+    RunInitdb,
+    SetRole,
+    StartPostgres,
+    TakeLease,
+)
+from sidecar.decide import decide
+from sidecar.observation import BootstrapView, DataState, Identity, LeaseRecord, Peer, Pod
+from tests.sidecar.rules.observations import (
+    ADOPTED,
+    DOWN,
+    EMPTY,
+    FIRST_POD,
+    FREE,
+    LEADER,
+    ME,
+    NEWER,
+    RECORD,
+    REPLICA,
+    RETURNED,
+    RUNNING,
+    SETTINGS,
+    lease,
+    peer,
+    pods,
+    situation_and_actions,
+)
+
+
+def test_the_first_pod_of_a_new_set_takes_the_lease_before_initdb() -> None:
+    assert situation_and_actions(FIRST_POD) == (
+        "TakingToInitialize",
+        (TakeLease(expired=False),),
+    )
+
+
+def test_the_first_pod_runs_initdb_once_it_holds_the_lease() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    assert situation_and_actions(replace(FIRST_POD, lease=lease(held))) == (
+        "Initializing",
+        (RunInitdb(),),
+    )
+
+
+def test_an_interrupted_initdb_is_redone() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    interrupted = replace(EMPTY, data=DataState.INTERRUPTED)
+    again = replace(FIRST_POD, lease=lease(held), bootstrap=interrupted)
+    assert decide(again, SETTINGS).situation == "Initializing"
+
+
+def test_only_the_lowest_ordinal_runs_initdb() -> None:
+    second = replace(FIRST_POD, me=Identity("orders-1", "uid-1"), pods=pods(None, None))
+    assert situation_and_actions(replace(second, peers=peer(0, has_data=False))) == (
+        "WaitingForInitialization",
+        (),
+    )
+
+
+def test_the_lowest_ordinal_is_the_statefulsets_own() -> None:
+    from_five = replace(SETTINGS, first_ordinal=5)
+    fifth = Pod("orders-5", "uid-5", "10.0.0.5", None)
+    first = replace(FIRST_POD, me=Identity("orders-5", "uid-5"), pods=(fifth,))
+    assert decide(first, from_five).situation == "TakingToInitialize"
+
+
+@pytest.mark.parametrize("answer", [{}, peer(1, has_data=None), peer(1, has_data=True)])
+def test_no_initdb_while_another_pod_has_data_or_has_not_said(answer: dict[str, Peer]) -> None:
+    doubtful = replace(FIRST_POD, pods=pods(None, None), peers=answer)
+    assert situation_and_actions(doubtful) == ("WaitingForInitialization", ())
+
+
+def test_no_second_initdb_in_the_life_of_a_set() -> None:
+    lost = replace(LEADER, bootstrap=EMPTY, postgres=DOWN)
+    assert situation_and_actions(lost)[1][-1] == ReleaseLease()
+
+
+def test_what_initdb_made_is_on_record_before_it_starts() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    made = replace(
+        FIRST_POD,
+        lease=lease(held),
+        bootstrap=BootstrapView(data=DataState.PRESENT, running=True, system_identifier="111"),
+    )
+    assert situation_and_actions(made) == (
+        "Starting",
+        (RenewLease("111", None, ("orders-0",)), StartPostgres()),
+    )
+
+
+def test_a_pod_without_data_clones_from_the_leader() -> None:
+    new = replace(REPLICA, bootstrap=EMPTY, postgres=DOWN, pods=pods(None, "primary"))
+    assert situation_and_actions(new) == ("Cloning", (Clone("111"),))
+
+
+def test_a_clone_under_way_is_left_alone() -> None:
+    busy = replace(EMPTY, data=DataState.INTERRUPTED, busy="clone")
+    new = replace(REPLICA, bootstrap=busy, postgres=DOWN)
+    assert situation_and_actions(new) == ("Bootstrapping", ())
+
+
+def test_an_interrupted_clone_is_redone() -> None:
+    interrupted = replace(EMPTY, data=DataState.INTERRUPTED)
+    new = replace(REPLICA, bootstrap=interrupted, postgres=DOWN, pods=pods(None, "primary"))
+    assert situation_and_actions(new) == ("Cloning", (Clone("111"),))
+
+
+def test_a_pod_without_data_waits_while_nobody_leads() -> None:
+    new = replace(REPLICA, lease=lease(FREE), bootstrap=EMPTY, postgres=DOWN, pods=pods(None))
+    assert situation_and_actions(new) == ("WaitingForLeader", ())
+
+
+def test_data_of_another_set_is_refused() -> None:
+    foreign = BootstrapView(data=DataState.PRESENT, running=True, system_identifier="999")
+    decision = decide(replace(REPLICA, bootstrap=foreign, postgres=DOWN), SETTINGS)
+    assert (decision.situation, decision.actions) == (
+        "DataOfAnotherSet",
+        (SetRole("orders-0", "uid-0", None),),
+    )
+    assert "its system identifier is 999, this set's is 111" in decision.sentence
+
+
+def test_what_bootstrap_cannot_do_is_told_in_its_words() -> None:
+    refused = replace(EMPTY, refusal="the data directory belongs to uid 0")
+    decision = decide(replace(FIRST_POD, bootstrap=refused), SETTINGS)
+    assert (decision.situation, decision.sentence) == (
+        "CannotBootstrap",
+        "the data directory belongs to uid 0",
+    )
+
+
+def test_nothing_is_done_in_a_directory_where_another_pod_still_writes() -> None:
+    held = LeaseRecord(holder=str(ME), ttl=10, resource_version="1")
+    shared = replace(EMPTY, other_writer="uid-old")
+    decision = decide(replace(FIRST_POD, lease=lease(held), bootstrap=shared), SETTINGS)
+    assert (decision.situation, decision.actions) == ("DirectoryInUse", ())
+
+
+def test_existing_data_is_started_read_only_at_once() -> None:
+    found = replace(ADOPTED, bootstrap=replace(RUNNING, running=True), postgres=DOWN)
+    assert situation_and_actions(found) == ("Starting", (StartPostgres(),))
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "actions"),
+    [
+        (RETURNED, (Rewind("111"),)),
+        (replace(RETURNED, timeline=2), (StartPostgres(),)),
+        (replace(RETURNED, can_rewind=False), (StartPostgres(),)),
+        (replace(RETURNED, rewound=True), (StartPostgres(),)),
+        (replace(RETURNED, data=DataState.BROKEN), (Rewind("111"),)),
+        (
+            replace(RETURNED, data=DataState.BROKEN, rewind_failed=True),
+            (Reclone("111"),),
+        ),
+        # pg_rewind has found a divergence that it cannot mend.
+        (replace(RETURNED, rewind_failed=True), (Reclone("111"),)),
+        (replace(RETURNED, timeline=2, rewind_failed=True), (StartPostgres(),)),
+    ],
+)
+def test_a_directory_that_may_have_diverged_is_rewound_or_cloned_anew_before_it_starts(
+    bootstrap: BootstrapView, actions: tuple[Action, ...]
+) -> None:
+    returned = replace(
+        REPLICA,
+        lease=lease(NEWER, renewed_at=None),
+        bootstrap=bootstrap,
+        pods=pods(None),
+        postgres=DOWN,
+    )
+    assert decide(returned, SETTINGS).actions == actions
+
+
+def test_a_broken_directory_is_never_started() -> None:
+    broken = replace(RETURNED, data=DataState.BROKEN)
+    for record in (FREE, None, replace(RECORD, system_identifier=None)):
+        alone = replace(REPLICA, lease=lease(record, renewed_at=None), bootstrap=broken)
+        assert StartPostgres() not in decide(alone, SETTINGS).actions

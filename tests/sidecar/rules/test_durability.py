@@ -1,0 +1,179 @@
+"""Rules for what commits wait for, and what the Lease promises of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import Attach, Detach, Promote, RenewLease, SetSynchronous
+from sidecar.decide import decide
+from sidecar.observation import Leadership, Peer
+from tests.sidecar.rules.observations import (
+    FREE,
+    LEADER,
+    NOW,
+    QUORUM,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    SYNC,
+    WRITABLE,
+    followers,
+    lease,
+    peer,
+    promising,
+    situation_and_actions,
+    waiting,
+)
+
+
+def test_sync_begins_with_the_primary_alone() -> None:
+    actions = decide(LEADER, SYNC).actions
+    assert isinstance(actions[0], RenewLease)
+    assert (actions[0].voters, actions[0].copies) == (("orders-0",), 1)
+
+
+def test_sync_lets_commits_wait_for_who_streams_before_that_is_on_record() -> None:
+    alone = replace(LEADER, lease=lease(promising(0, copies=1)))
+    assert decide(alone, SYNC).actions == (SetSynchronous(("orders-1", "orders-2"), 2),)
+    early = replace(alone, postgres=waiting(1, 2, since=None))
+    assert decide(early, SYNC).actions == ()
+    behind = replace(alone, postgres=waiting(1, 2, since=6000))
+    assert decide(behind, SYNC).actions == ()
+    settled = replace(alone, postgres=waiting(1, 2))
+    actions = decide(settled, SYNC).actions
+    assert isinstance(actions[0], RenewLease)
+    assert (actions[0].voters, actions[0].copies) == (("orders-0", "orders-1", "orders-2"), 3)
+
+
+def test_a_standby_that_is_lost_is_off_the_record_before_commits_stop_waiting_for_it() -> None:
+    lost = replace(
+        LEADER,
+        lease=lease(promising(0, 1, 2, copies=3)),
+        postgres=replace(waiting(1, 2), followers=followers(1)),
+    )
+    renewal, setting = decide(lost, SYNC).actions[:2]
+    assert isinstance(renewal, RenewLease)
+    assert (renewal.voters, renewal.copies) == (("orders-0", "orders-1"), 2)
+    assert setting == SetSynchronous(("orders-1",), 1)
+
+
+def test_sync_strict_keeps_waiting_for_the_last_one() -> None:
+    lost = replace(
+        LEADER,
+        lease=lease(promising(0, 1, copies=2)),
+        postgres=replace(waiting(1), followers=()),
+    )
+    strict = replace(SETTINGS, durability="sync-strict")
+    assert decide(lost, strict).actions == ()
+    renewal, setting = decide(lost, SYNC).actions[:2]
+    assert isinstance(renewal, RenewLease)
+    assert renewal.voters == ("orders-0",)
+    assert setting == SetSynchronous((), 0)
+
+
+def test_sync_strict_waits_for_anybody_from_the_beginning() -> None:
+    strict = replace(SETTINGS, durability="sync-strict")
+    alone = replace(
+        LEADER, lease=lease(promising(0, copies=1)), postgres=replace(WRITABLE, followers=())
+    )
+    assert SetSynchronous(("orders-1", "orders-2"), 1) in decide(alone, strict).actions
+
+
+def test_quorum_waits_for_most_of_the_members_whether_they_are_there_or_not() -> None:
+    set_up = replace(
+        LEADER,
+        lease=lease(promising(0, 1, 2, copies=2)),
+        postgres=replace(waiting(1, 2, number=1), followers=followers(2)),
+    )
+    assert decide(set_up, QUORUM).actions == ()
+
+
+def test_who_is_not_in_sync_does_not_lead() -> None:
+    record = replace(promising(1, 2, copies=2), holder="")
+    free = replace(REPLICA, lease=lease(record, renewed_at=None))
+    assert decide(free, SYNC).situation == "NotEligible"
+
+
+@pytest.mark.parametrize(
+    ("peers", "situation"),
+    [
+        ({}, "MissingCommits"),
+        (peer(2, position=4000), "TakingLease"),
+        (peer(2, position=6000), "YieldingToPeer"),
+        (peer(2, position=6000, reaches_api=False), "MissingCommits"),
+        # One of three may be ahead by what was never acknowledged.
+        (peer(1, position=9000, reaches_api=False) | peer(2, position=4000), "TakingLease"),
+    ],
+)
+def test_with_quorum_as_many_must_have_answered_as_share_a_member_with_every_commit(
+    peers: dict[str, Peer], situation: str
+) -> None:
+    record = replace(promising(0, 1, 2, copies=2), holder="")
+    free = replace(REPLICA, lease=lease(record, renewed_at=None), peers=peers)
+    assert decide(free, QUORUM).situation == situation
+
+
+def test_before_a_majority_is_counted_its_members_stop_receiving_from_the_lost_primary() -> None:
+    """It may be frozen, and go on acknowledging with them when it wakes."""
+    ran_out = lease(
+        replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1"),
+        renewed_at=None,
+        changed_at=NOW - 11,
+    )
+    expired = replace(REPLICA, lease=ran_out, peers=peer(2, position=4000))
+    assert decide(expired, QUORUM).actions == (Detach(),)
+    detached = replace(expired, postgres=replace(STREAMING, streaming=False, detached=True))
+    assert decide(detached, QUORUM).situation == "MissingCommits"
+    both = replace(detached, peers=peer(2, position=4000, detached=True))
+    assert decide(both, QUORUM).situation == "TakingLease"
+    led = replace(
+        detached, lease=lease(replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1"))
+    )
+    assert Attach("10.0.0.1") in decide(led, QUORUM).actions
+
+
+def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> None:
+    record = replace(FREE, position=2**30)
+    free = replace(REPLICA, lease=lease(record, renewed_at=None))
+    assert decide(free, SETTINGS).situation == "TooFarBehind"
+
+
+def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
+    record = replace(promising(0, 1, 2, copies=3), history=(Leadership(1, "orders-2", ""),))
+    taken = replace(LEADER, lease=lease(record), postgres=STREAMING)
+    renewal, setting = decide(taken, SYNC).actions
+    assert isinstance(renewal, RenewLease)
+    assert renewal.voters == ("orders-0", "orders-1")
+    assert setting == SetSynchronous(("orders-1",), 1)
+    kept = replace(STREAMING, waits_for=("orders-1",), waits_for_number=1)
+    recorded = replace(record, voters=("orders-0", "orders-1"), copies=2)
+    early = replace(taken, lease=lease(recorded), postgres=kept)
+    assert situation_and_actions(early, SYNC) == ("Promoting", ())
+    ready = replace(early, postgres=replace(kept, waits_from=4000))
+    assert situation_and_actions(ready, SYNC) == ("Promoting", (Promote(1),))
+
+
+@pytest.mark.parametrize(
+    ("durability", "copies", "names", "number"),
+    [
+        ("sync", 3, ("orders-2",), 1),
+        ("sync-strict", 3, ("orders-2",), 1),
+        ("quorum", 2, ("orders-1", "orders-2"), 1),
+    ],
+)
+def test_a_replica_is_set_to_wait_long_before_it_leads(
+    durability: str, copies: int, names: tuple[str, ...], number: int
+) -> None:
+    record = replace(promising(0, 1, 2, copies=copies), holder="orders-1_uid-1")
+    replica = replace(REPLICA, lease=lease(record, renewed_at=None))
+    settings = replace(SETTINGS, durability=durability)
+    assert decide(replica, settings).actions == (SetSynchronous(names, number),)
+
+
+def test_an_heir_has_nothing_before_the_holder_has_released() -> None:
+    record = replace(promising(0, 1, 2, copies=2), holder="orders-1_uid-1", heir="orders-0")
+    expired = lease(record, renewed_at=None, changed_at=NOW - 11)
+    alone = replace(
+        REPLICA, lease=expired, postgres=replace(STREAMING, streaming=False, detached=True)
+    )
+    assert decide(alone, QUORUM).situation == "MissingCommits"

@@ -1,0 +1,195 @@
+"""Rules for who leads where nobody does."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import Promote, SetRole, TakeLease
+from sidecar.decide import decide, needs_peers
+from sidecar.observation import Identity, Leadership, LeaseRecord, PostgresView
+from tests.sidecar.rules.observations import (
+    ADOPTED,
+    FREE,
+    LEADER,
+    LEADER_PODS,
+    ME,
+    NOW,
+    OTHERS,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    UNRECORDED,
+    VACANT,
+    lease,
+    peer,
+    situation_and_actions,
+)
+
+
+def test_a_single_database_that_opted_in_leads() -> None:
+    assert situation_and_actions(ADOPTED) == ("TakingLease", (TakeLease(expired=False),))
+
+
+def test_without_a_lease_nobody_leads_before_every_wanted_member_has_reported() -> None:
+    three = replace(ADOPTED, wanted=3, peers=peer(1))
+    decision = decide(three, SETTINGS)
+    assert (decision.situation, decision.actions) == ("WaitingForReports", ())
+    assert decision.sentence.endswith("waiting for the data of orders-2")
+
+
+def test_without_a_lease_and_without_the_statefulset_nobody_leads() -> None:
+    assert decide(replace(ADOPTED, wanted=None), SETTINGS).situation == "WaitingForReports"
+
+
+def test_without_a_lease_the_one_furthest_ahead_leads() -> None:
+    three = replace(ADOPTED, wanted=3, peers=peer(1, position=6000) | peer(2, has_data=False))
+    assert decide(three, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_a_released_lease_is_taken() -> None:
+    alone = replace(VACANT, peers=peer(2, position=4000))
+    assert situation_and_actions(alone) == (
+        "TakingLease",
+        (TakeLease(expired=False), Promote(1)),
+    )
+
+
+def test_a_lease_that_ran_out_is_taken_as_expired() -> None:
+    ran_out = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 10.1))
+    assert situation_and_actions(ran_out) == (
+        "TakingLease",
+        (TakeLease(expired=True), SetRole("orders-1", "uid-1", None), Promote(1)),
+    )
+
+
+def test_a_lease_is_not_taken_a_moment_too_early() -> None:
+    nearly = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 10))
+    assert decide(nearly, SETTINGS).situation == "Following"
+
+
+@pytest.mark.parametrize("better", [{"position": 5001}, {"timeline": 2, "position": 10}])
+def test_who_is_behind_yields(better: dict[str, int]) -> None:
+    behind = replace(VACANT, peers=peer(2, **better))
+    assert situation_and_actions(behind) == ("YieldingToPeer", ())
+
+
+def test_of_two_equals_the_lower_ordinal_leads() -> None:
+    second = replace(VACANT, me=Identity("orders-1", "uid-1"), peers=peer(0))
+    assert decide(second, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_nobody_yields_for_ever_to_a_peer_that_does_not_run() -> None:
+    ahead = peer(2, position=6000, running=False)
+    assert decide(replace(VACANT, peers=ahead), SETTINGS).situation == "TakingLease"
+    just_started = replace(VACANT, postgres=replace(STREAMING, since=NOW - 5), peers=ahead)
+    assert decide(just_started, SETTINGS).situation == "YieldingToPeer"
+
+
+@pytest.mark.parametrize(
+    ("record", "postgres"),
+    [
+        (replace(FREE, members=("orders-1",)), STREAMING),
+        (replace(FREE, timeline=2), STREAMING),
+    ],
+    ids=["not recorded", "older timeline"],
+)
+def test_who_may_not_lead_does_not(record: LeaseRecord, postgres: PostgresView) -> None:
+    vacant = replace(VACANT, lease=lease(record, renewed_at=None), postgres=postgres)
+    assert decide(vacant, SETTINGS).situation == "NotEligible"
+
+
+COLD = replace(
+    VACANT,
+    me=Identity("orders-1", "uid-1"),
+    started_at=NOW - 10,
+    lease=lease(FREE, renewed_at=None, renewal_seen=False),
+    postgres=replace(STREAMING, streaming=False, since=NOW - 5),
+)
+
+
+def test_after_a_cold_start_the_last_primary_is_waited_for() -> None:
+    assert situation_and_actions(COLD) == ("WaitingForLastLeader", ())
+
+
+def test_after_a_cold_start_the_last_primary_is_not_waited_for_for_ever() -> None:
+    assert decide(replace(COLD, started_at=NOW - 31), SETTINGS).situation == "TakingLease"
+
+
+def test_after_a_cold_start_the_last_primary_leads_at_once() -> None:
+    first = replace(COLD, me=ME)
+    assert situation_and_actions(first) == (
+        "TakingLease",
+        (TakeLease(expired=False), Promote(1)),
+    )
+
+
+def test_after_a_cold_start_with_every_member_heard_the_one_furthest_ahead_leads() -> None:
+    heard = replace(COLD, peers=peer(0, position=100) | peer(2, position=100))
+    assert decide(heard, SETTINGS).situation == "TakingLease"
+
+
+def test_the_heir_takes_the_lease_without_asking_anybody() -> None:
+    left = replace(FREE, heir="orders-0")
+    heir = replace(REPLICA, lease=lease(left, renewed_at=None), pods=LEADER_PODS)
+    assert situation_and_actions(heir) == (
+        "Succeeding",
+        (TakeLease(expired=False), Promote(1)),
+    )
+    assert not needs_peers(heir, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("ago", "situation"), [(1, "WaitingForHeir"), (3.5, "YieldingToPeer"), (9, "TakingLease")]
+)
+def test_another_than_the_heir_waits_a_while(ago: float, situation: str) -> None:
+    left = replace(FREE, heir="orders-2")
+    other = replace(
+        REPLICA,
+        lease=lease(left, renewed_at=None, changed_at=NOW - ago),
+        peers=peer(2, position=5100),
+    )
+    assert decide(other, SETTINGS).situation == situation
+
+
+def test_who_has_promised_does_not_take_the_lease() -> None:
+    expired = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 60))
+    assert decide(expired, SETTINGS).situation == "TakingLease"
+    promised = replace(expired, promised_until=NOW + 1)
+    assert decide(promised, SETTINGS).situation == "Following"
+
+
+def test_a_member_that_cannot_reach_the_api_server_is_not_yielded_to() -> None:
+    free = replace(REPLICA, lease=lease(FREE, renewed_at=None))
+    ahead = replace(free, peers=peer(1, position=5100, reaches_api=False))
+    assert decide(ahead, SETTINGS).situation == "TakingLease"
+
+
+def test_a_lease_that_was_deleted_counts_as_held_for_a_ttl_but_for_who_held_it() -> None:
+    vanished = replace(REPLICA, lease=lease(None, renewed_at=None), peers=peer(1) | peer(2))
+    assert decide(vanished, SETTINGS).actions == ()
+    later = replace(vanished, lease=lease(None, renewed_at=None, changed_at=NOW - 11), wanted=3)
+    assert decide(later, SETTINGS).situation == "TakingLease"
+    assert decide(replace(LEADER, lease=lease(None)), SETTINGS).situation == "Reclaiming"
+
+
+def test_nobody_leads_while_a_member_says_that_it_is_writable() -> None:
+    free = replace(REPLICA, lease=lease(FREE, renewed_at=None))
+    writable = replace(free, peers=peer(1, position=1, writable=True, reaches_api=False))
+    assert decide(writable, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_a_deleted_primary_that_has_more_than_anybody_is_waited_for() -> None:
+    left = replace(FREE, heir="orders-1", history=(Leadership(1, "orders-1", ""),))
+    waiting_for = replace(REPLICA, lease=lease(left, renewed_at=None, changed_at=NOW - 20))
+    assert decide(waiting_for, SETTINGS).situation == "WaitingForHeir"
+    assert decide(replace(waiting_for, now=NOW + 11), SETTINGS).situation == "TakingLease"
+
+
+def test_who_may_have_begun_a_timeline_that_nobody_else_has_begun_may_lead() -> None:
+    free = replace(
+        REPLICA,
+        lease=lease(FREE, renewed_at=None),
+        postgres=replace(STREAMING, timeline=2),
+        bootstrap=UNRECORDED,
+    )
+    assert decide(free, SETTINGS).situation == "TakingLease"

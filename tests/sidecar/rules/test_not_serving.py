@@ -1,0 +1,122 @@
+"""Rules for a PostgreSQL that is down, and for a holder that is not writable yet."""
+
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.action import DeleteOwnPod, Promote, ReleaseLease, RenewLease, SetRole, StopPostgres
+from sidecar.decide import decide
+from sidecar.observation import Leadership
+from tests.sidecar.rules.observations import (
+    CUT_OFF,
+    DOWN,
+    LEADER,
+    LEADER_PODS,
+    NOW,
+    OTHERS,
+    RECORD,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    lease,
+    pods,
+    situation_and_actions,
+)
+
+
+def test_a_replica_that_is_starting_is_left_to_start() -> None:
+    starting = replace(REPLICA, postgres=replace(DOWN, alive=True))
+    assert decide(starting, SETTINGS).situation == "Down"
+
+
+def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
+    crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
+    assert situation_and_actions(crashed) == ("Promoting", (Promote(1),))
+
+
+def test_nothing_is_promoted_while_the_new_timeline_could_not_be_recorded() -> None:
+    crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
+    silent = replace(crashed, renewal_failed_at=NOW - 0.1)
+    situation, actions = situation_and_actions(silent)
+    assert (situation, [type(action) for action in actions]) == ("Resuming", [RenewLease])
+
+
+def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
+    taken = replace(
+        LEADER,
+        lease=lease(RECORD, taken_expired=True),
+        pods=pods("replica", "primary"),
+        postgres=STREAMING,
+    )
+    assert situation_and_actions(taken) == (
+        "Promoting",
+        (SetRole("orders-1", "uid-1", None), Promote(1)),
+    )
+
+
+def test_a_stopped_primary_keeps_its_label_until_the_next_one_takes_it() -> None:
+    released = replace(LEADER, lease=lease(OTHERS, renewed_at=None), postgres=DOWN)
+    assert situation_and_actions(released) == ("Down", ())
+    never = replace(OTHERS, history=(Leadership(1, "orders-1", ""),))
+    admitted = replace(released, lease=lease(never, renewed_at=None))
+    assert situation_and_actions(admitted) == ("Down", (SetRole("orders-0", "uid-0", None),))
+    starting = replace(released, postgres=replace(DOWN, alive=True))
+    assert situation_and_actions(starting) == ("Down", (SetRole("orders-0", "uid-0", None),))
+
+
+def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
+    down = replace(REPLICA, postgres=DOWN)
+    assert situation_and_actions(down) == ("Down", (SetRole("orders-0", "uid-0", None),))
+
+
+class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
+    """The kubelet backs off for 10 s and more; a new pod is there in half of that."""
+
+    GONE = replace(LEADER, postgres=replace(DOWN, since=NOW - 3.5))
+
+    def test_it_gets_a_new_pod(self) -> None:
+        decision = decide(self.GONE, SETTINGS)
+        assert decision.situation == "Returning"
+        assert decision.actions[-1] == DeleteOwnPod(reclone=False)
+
+    def test_the_lease_is_left_to_its_new_pod(self) -> None:
+        leaving = replace(LEADER_PODS[0], deleting=True)
+        deleted = replace(self.GONE, pods=(leaving, *LEADER_PODS[1:]))
+        assert situation_and_actions(deleted) == ("Vacating", (ReleaseLease("orders-0"),))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"postgres": replace(DOWN, since=NOW - 2)},
+            {"postgres": replace(DOWN, since=NOW - 3.5, alive=True)},
+            {"postgres": replace(DOWN, since=NOW - 11)},
+            {"lease": lease(replace(RECORD, members=("orders-0",)))},
+            {"paused": True},
+        ],
+        ids=["just-now", "still-running", "for-too-long", "alone", "paused"],
+    )
+    def test_it_keeps_its_pod(self, changes: dict[str, Any]) -> None:
+        assert decide(replace(self.GONE, **changes), SETTINGS).situation != "Returning"
+
+
+def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:
+    dead = replace(LEADER, postgres=replace(DOWN, since=NOW - 11))
+    assert situation_and_actions(dead)[0] == "GivingUp"
+    assert ReleaseLease() in situation_and_actions(dead)[1]
+
+
+def test_a_server_that_only_hangs_is_killed_before_the_lease_is_released() -> None:
+    hangs = replace(LEADER, postgres=replace(DOWN, since=NOW - 11, alive=True))
+    assert situation_and_actions(hangs) == ("GivingUp", (StopPostgres(signal.SIGKILL),))
+
+
+def test_a_holder_whose_server_was_just_lost_keeps_the_lease_a_while() -> None:
+    assert decide(replace(LEADER, postgres=DOWN), SETTINGS).situation == "Down"
+
+
+def test_an_isolated_holder_does_not_promote_what_it_has_stopped() -> None:
+    restarted = replace(CUT_OFF, postgres=replace(STREAMING, streaming=False))
+    isolated = replace(restarted, members_heard_at=NOW - 2.5)
+    assert decide(isolated, SETTINGS).situation == "Resuming"

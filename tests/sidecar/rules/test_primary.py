@@ -1,0 +1,91 @@
+"""Rules for the holder of the Lease whose PostgreSQL is writable."""
+
+from dataclasses import replace
+
+from sidecar.action import (
+    ForgetPromotion,
+    KeepSlots,
+    PreparePrimary,
+    PutStandbySignal,
+    RenewLease,
+    SetRole,
+)
+from sidecar.decide import decide
+from sidecar.observation import Leadership
+from tests.sidecar.rules.observations import (
+    LEADER,
+    NOW,
+    RECORD,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    UNRECORDED,
+    WRITABLE,
+    followers,
+    lease,
+    pods,
+    situation_and_actions,
+)
+
+
+def test_a_primary_that_renewed_just_now_has_nothing_to_do() -> None:
+    assert situation_and_actions(LEADER) == ("Leading", ())
+
+
+def test_a_primary_renews_at_its_interval() -> None:
+    due = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 2))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"), 5000)
+    assert situation_and_actions(due) == ("Leading", (renewal,))
+
+
+def test_a_member_that_streams_is_recorded_at_once() -> None:
+    unrecorded = replace(LEADER, lease=lease(replace(RECORD, members=("orders-0", "orders-1"))))
+    renewal = RenewLease("111", 1, ("orders-0", "orders-1", "orders-2"), 5000)
+    assert situation_and_actions(unrecorded) == ("Leading", (renewal,))
+
+
+def test_a_member_that_is_no_longer_wanted_is_taken_off_the_record() -> None:
+    scaled = replace(LEADER, wanted=2, postgres=replace(WRITABLE, followers=followers(1)))
+    assert RenewLease("111", 1, ("orders-0", "orders-1"), 5000) in decide(scaled, SETTINGS).actions
+
+
+def test_a_new_primary_first_makes_its_next_start_read_only_and_labels_itself_before_the_old() -> (
+    None
+):
+    promoted = replace(
+        LEADER,
+        pods=pods("replica", "primary"),
+        postgres=replace(WRITABLE, timeline=2, prepared=False, standby_signal=False, followers=()),
+    )
+    assert situation_and_actions(promoted) == (
+        "Leading",
+        (
+            PutStandbySignal(),
+            RenewLease("111", 2, ("orders-0", "orders-1", "orders-2"), 5000),
+            SetRole("orders-0", "uid-0", "primary"),
+            SetRole("orders-1", "uid-1", None),
+            PreparePrimary(),
+        ),
+    )
+
+
+def test_the_role_label_is_the_users_own() -> None:
+    settings = replace(SETTINGS, primary_value="pgset-master")
+    labelled = decide(replace(LEADER, pods=pods("replica")), settings).actions
+    assert SetRole("orders-0", "uid-0", "pgset-master") in labelled
+
+
+def test_a_promotion_is_forgotten_once_its_timeline_is_on_record() -> None:
+    history = (Leadership(1, "orders-1", ""), Leadership(2, "orders-0", ""))
+    recorded = replace(RECORD, timeline=2, history=history)
+    led = replace(LEADER, lease=lease(recorded), postgres=replace(WRITABLE, timeline=2))
+    assert decide(replace(led, bootstrap=UNRECORDED), SETTINGS).actions == (ForgetPromotion(),)
+
+
+def test_a_primary_keeps_a_slot_for_each_wanted_member_and_a_replica_none() -> None:
+    scaled = replace(LEADER, wanted=4)
+    assert KeepSlots(("orders-1", "orders-2", "orders-3")) in decide(scaled, SETTINGS).actions
+    shrunk = replace(LEADER, wanted=2)
+    assert KeepSlots(("orders-1",)) in decide(shrunk, SETTINGS).actions
+    replica = replace(REPLICA, postgres=replace(STREAMING, slots=("pgset_orders_1",)))
+    assert KeepSlots(()) in decide(replica, SETTINGS).actions

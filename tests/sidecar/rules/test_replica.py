@@ -1,0 +1,122 @@
+"""Rules for a member that follows, or should."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import Attach, DeleteOwnPod, ForgetPromotion, Reclone, SetRole
+from sidecar.decide import decide
+from sidecar.observation import Fork, PostgresView
+from tests.sidecar.rules.observations import (
+    DOWN,
+    NEWER,
+    NOW,
+    OTHERS,
+    REPLICA,
+    RETURNED,
+    RUNNING,
+    SETTINGS,
+    STREAMING,
+    UNRECORDED,
+    lease,
+    peer,
+    situation_and_actions,
+)
+
+
+def test_a_replica_that_streams_keeps_its_label() -> None:
+    assert situation_and_actions(REPLICA) == ("Following", ())
+
+
+@pytest.mark.parametrize(
+    "postgres",
+    [
+        replace(STREAMING, streaming=False),
+        replace(STREAMING, lag=SETTINGS.max_lag + 1),
+        replace(STREAMING, timeline=0),
+    ],
+    ids=["not streaming", "behind", "older timeline"],
+)
+def test_a_replica_that_does_not_follow_takes_no_reads(postgres: PostgresView) -> None:
+    lagging = replace(REPLICA, postgres=postgres)
+    assert situation_and_actions(lagging) == (
+        "NotFollowing",
+        (SetRole("orders-0", "uid-0", None),),
+    )
+
+
+def test_a_replica_follows_the_holder_of_the_lease_and_nobody_else() -> None:
+    """A Service may lead to the primary of before, which streams as a standby, too."""
+    elsewhere = replace(REPLICA, postgres=replace(STREAMING, upstream="10.0.0.2"))
+    situation, actions = situation_and_actions(elsewhere)
+    assert (situation, actions) == (
+        "NotFollowing",
+        (SetRole("orders-0", "uid-0", None), Attach("10.0.0.1")),
+    )
+    right = replace(REPLICA, postgres=replace(STREAMING, upstream="10.0.0.1"))
+    assert situation_and_actions(right) == ("Following", ())
+
+
+def test_between_two_primaries_a_replica_keeps_its_label_for_a_moment() -> None:
+    """Each label that changes costs kube-proxy one of its syncs, which the primary's needs."""
+    lost = replace(STREAMING, streaming=False, lag=None, streamed_at=NOW - 4)
+    replica = replace(REPLICA, postgres=lost)
+    assert situation_and_actions(replica) == ("NotFollowing", ())
+    long_ago = replace(replica, postgres=replace(lost, streamed_at=NOW - 6))
+    assert decide(long_ago, SETTINGS).actions == (SetRole("orders-0", "uid-0", None),)
+
+
+def test_a_lost_primary_loses_its_label_a_second_before_anybody_can_promote() -> None:
+    late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.1))
+    assert decide(late, SETTINGS).actions == (SetRole("orders-1", "uid-1", None),)
+    promised = replace(late, promised_until=NOW + 1)
+    assert decide(promised, SETTINGS).actions == ()
+
+
+DIVERGED = replace(
+    REPLICA,
+    lease=lease(NEWER, renewed_at=None),
+    postgres=replace(STREAMING, streaming=False),
+    fork=Fork(1, 4990),
+)
+
+
+def test_a_diverged_member_deletes_its_pod_to_get_to_bootstrap() -> None:
+    situation, actions = situation_and_actions(DIVERGED)
+    assert (situation, actions[-1]) == ("Diverged", DeleteOwnPod(reclone=False))
+    cannot = replace(DIVERGED, bootstrap=replace(RUNNING, can_rewind=False))
+    assert decide(cannot, SETTINGS).actions[-1] == DeleteOwnPod(reclone=True)
+
+
+def test_a_member_that_is_merely_behind_does_not_delete_its_pod() -> None:
+    behind = replace(DIVERGED, fork=Fork(1, 5000))
+    assert decide(behind, SETTINGS).situation == "NotFollowing"
+
+
+def test_a_member_whose_wal_is_gone_from_the_primary_is_cloned_anew() -> None:
+    left_behind = replace(
+        DIVERGED, fork=None, peers=peer(1, timeline=2, writable=True, oldest_wal=6000)
+    )
+    situation, actions = situation_and_actions(left_behind)
+    assert (situation, actions[-1]) == ("LeftBehind", DeleteOwnPod(reclone=True))
+
+
+def test_a_promotion_that_did_not_happen_is_forgotten_by_who_streams_on_the_old_timeline() -> None:
+    replica = replace(REPLICA, bootstrap=UNRECORDED)
+    assert decide(replica, SETTINGS).actions == (ForgetPromotion(),)
+
+
+def test_who_may_have_begun_a_timeline_that_another_has_begun_too_is_cloned_anew() -> None:
+    """Two timelines of one number: neither PostgreSQL nor pg_rewind tells them apart."""
+    replica = replace(
+        REPLICA,
+        lease=lease(NEWER, renewed_at=None),
+        postgres=replace(STREAMING, timeline=2),
+        bootstrap=UNRECORDED,
+    )
+    situation, actions = situation_and_actions(replica)
+    assert (situation, actions[-1]) == ("OnItsOwnTimeline", DeleteOwnPod(reclone=True))
+    returned = replace(replica, bootstrap=replace(RETURNED, promoting_from=1), postgres=DOWN)
+    assert Reclone("111") in decide(returned, SETTINGS).actions
+    free = replace(replica, lease=lease(replace(NEWER, holder=""), renewed_at=None))
+    assert decide(free, SETTINGS).situation == "NotEligible"
