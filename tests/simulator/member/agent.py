@@ -49,6 +49,7 @@ class Agent:
         self._noted: set[str] = set()
         """Lines of the transcript about the present situation; what is repeated is not told."""
         self._stuck = False
+        self._is_overdue = False
         self._happened = False
         self._ticket = 0
         self._pausing_since = -1.0
@@ -72,6 +73,11 @@ class Agent:
     def stands_still(self) -> bool:
         """No thread of it runs."""
         return self._member.stands_still
+
+    @property
+    def beats(self) -> bool:
+        """Whether its heart beats on its volume."""
+        return self.running and not self.stands_still and not self.pod.volume_hangs
 
     def time_out(self) -> float:
         return self._member.time_out()
@@ -116,6 +122,7 @@ class Agent:
         if self.stands_still or not self.running:
             return
         self.pod.agent_answers()
+        self._is_overdue = False
         self.watch.catch_up()
         if self._stuck:
             self._stuck = False
@@ -165,6 +172,7 @@ class Agent:
             decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
+            self._tell_the_kubelet(observation)
             if decision.actions:
                 self._set_deadlines(observation)
                 if self._freezes("decide"):
@@ -198,6 +206,16 @@ class Agent:
         except Exception as error:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
+
+    def _tell_the_kubelet(self, observation: Observation) -> None:
+        """The liveness probe fails while PostgreSQL may write although it should have stopped."""
+        overdue = rules.is_overdue(observation, self._member.settings)
+        if overdue != self._is_overdue:
+            self._is_overdue = overdue
+            if overdue:
+                self.pod.agent_is_silent()
+            else:
+                self.pod.agent_answers()
 
     def _set_deadlines(self, observation: Observation) -> None:
         member, settings, now = self._member, self._member.settings, observation.now
@@ -235,6 +253,8 @@ class Agent:
         member, server, directory = self._member, self.pod.server, self.pod.directory
         if server is not None and (server.phase is not Phase.DEAD or server.orphans):
             return
+        if self.pod.volume_hangs:
+            return
         if not member.heartbeat.is_foreign:
             directory.beat = ("", 0)
         try:
@@ -259,7 +279,11 @@ class Agent:
             return
         unwell_since = server.unwell_since
         well = unwell_since is None or self._world.now < unwell_since
-        took = 0.01 if well or not (server.hung or server.refuses) else CONNECT_SECONDS
+        if server.locks_out and server.accepts:
+            # Who says no is well.
+            well = True
+        waits = server.hung or server.refuses or self.pod.volume_hangs
+        took = 0.01 if well or not waits else CONNECT_SECONDS
         self._world.after(took, self._probed, well, member.clock(), took)
 
     def _probed(self, well: bool, began: float, took: float) -> None:

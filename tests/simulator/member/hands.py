@@ -37,6 +37,7 @@ from sidecar.action import (
 from sidecar.memory.lease import HeldError, promotes_until
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
 from sidecar.observation import LeaseRecord
+from sidecar.patiently import WRITE_SECONDS
 from tests.simulator.kubernetes.api_server import (
     ApiError,
     ConflictError,
@@ -45,13 +46,15 @@ from tests.simulator.kubernetes.api_server import (
     UnansweredError,
 )
 from tests.simulator.member.member import Member
-from tests.simulator.member.orders import OrderConnection
+from tests.simulator.member.orders import PROMOTE, OrderConnection
 from tests.simulator.member.peers import Peers
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
 from tests.simulator.postgres.server import Phase, Server
 
 _CHECKPOINT: Final = (0.05, 1.5)
+_MAY_BE_REFUSED: Final = (StopPostgres, PutStandbySignal)
+"""The rest is done all the same, but for a release and a promotion."""
 
 
 class Hands:
@@ -74,9 +77,12 @@ class Hands:
         """One line of the transcript about what is done."""
 
     def carry_out(self, actions: tuple[Action, ...]) -> Steps[None]:
-        """One after another; the first that fails ends it."""
+        """As `sidecar.act`: one after another; the first that fails ends it, but for a signal."""
         member, recording = self._member, self._world.transcript is not None
+        refused = False
         for action in actions:
+            if refused and isinstance(action, ReleaseLease | Promote):
+                continue
             if self.freezes_before(type(action).__name__):
                 yield 0.001
             late = member.clock() > member.deadlines.authority_ends_at
@@ -87,9 +93,17 @@ class Hands:
                 self.note(_in_words(action))
             try:
                 yield from _HANDS[type(action)](self, action)
-            except ApiError as error:
+            except (ApiError, OSError) as error:
                 self.note(f"{type(action).__name__} failed: {error}")
-                return
+                refused = isinstance(error, OSError) and isinstance(action, _MAY_BE_REFUSED)
+                if not refused:
+                    return
+
+    def _change_volume(self) -> Steps[None]:
+        """Wait for the volume, before something is changed there. Raises TimeoutError."""
+        if self._pod.volume_hangs:
+            yield WRITE_SECONDS
+            raise TimeoutError("the volume does not answer")
 
     def _is_mere_renewal(self, action: Action) -> bool:
         lease = self._watch.peek()
@@ -213,9 +227,11 @@ class Hands:
     def delete_own_pod(self, action: DeleteOwnPod) -> Steps[None]:
         directory, me, api = self._pod.directory, self._member.me, self._api
         if action.reclone:
+            yield from self._change_volume()
             directory.broken = True
         yield from api.request(self._pod.agent, lambda: api.delete_pod(me.name, me.uid))
         if action.returns is not None:
+            yield from self._change_volume()
             directory.returns = action.returns
 
     # ── bootstrap ─────────────────────────────────────────────────────────────────────────
@@ -240,23 +256,31 @@ class Hands:
         yield from self.order(verb, holder)
 
     def start_postgres(self, action: StartPostgres) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.upstream = self._views.leader_address()
+        raised = dict(action.raised).get("max_connections")
+        self._pod.directory.raised = 0 if raised is None else int(raised)
         yield from self.order("start-writable" if action.writable else "start")
 
     def put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.standby_signal = True
         yield 0.001
 
     def remove_standby_signal(self, _: RemoveStandbySignal) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.standby_signal = False
+        self._pod.directory.raised = 0
         yield 0.001
 
     def forget_promotion(self, _: ForgetPromotion) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.promoting_from = None
         self._pod.bootstrap.changes += 1
         yield 0.001
 
     def forget_returns(self, _: ForgetReturns) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.returns = 0
         yield 0.001
 
@@ -267,6 +291,7 @@ class Hands:
         until = promotes_until(self._watch.peek(), member.settings.ttl)
         if until is None:
             return
+        yield from self._change_volume()
         deadline = min(member.deadlines.authority_ends_at, until)
         if directory.promoting_from is None:
             directory.promoting_from = action.from_timeline
@@ -279,7 +304,7 @@ class Hands:
             if not member.stands_still and member.clock() < deadline:
                 server.promote()
 
-        self._orders.give(("promote",), promote)
+        self._orders.give(PROMOTE, promote)
         yield 0.001
 
     def prepare_primary(self, _: PreparePrimary) -> Steps[None]:
@@ -302,6 +327,11 @@ class Hands:
         self._orders.give((SET_SYNCHRONOUS, members, number), set_synchronous)
         yield 0.001
 
+    def attach(self, action: Attach) -> Steps[None]:
+        # The password that it replicates by is left on the volume.
+        yield from self._change_volume()
+        yield from self.follow(action.address)
+
     def follow(self, address: str) -> Steps[None]:
         self._orders.give(
             (FOLLOW, bool(address)), lambda server: self._orders.follow_soon(server, address)
@@ -323,7 +353,9 @@ class Hands:
         yield 0.001
 
     def _checkpointed(self, server: Server) -> None:
-        if self._member.running and server is self._member.postgres():
+        if self._pod.volume_hangs:
+            self._world.after(1.0, self._checkpointed, server)
+        elif self._member.running and server is self._member.postgres():
             server.checkpointed = self._world.now
             self._member.checkpointed_at = self._member.clock()
             if self._pod.agent is not None:
@@ -331,6 +363,8 @@ class Hands:
 
     def stop_postgres(self, action: StopPostgres) -> Steps[None]:
         server = self._pod.server
+        if server is not None and self._pod.takes_no_signals:
+            raise PermissionError("PostgreSQL takes no signals from the sidecar")
         if server is not None:
             server.stop(signal.Signals(action.signal))
         yield 0.001
@@ -355,7 +389,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     PreparePrimary: Hands.prepare_primary,
     SetSynchronous: Hands.set_synchronous,
     Detach: lambda hands, _: hands.follow(""),
-    Attach: lambda hands, action: hands.follow(action.address),
+    Attach: Hands.attach,
     KeepSlots: Hands.keep_slots,
     Checkpoint: Hands.checkpoint,
     PutStandbySignal: Hands.put_standby_signal,

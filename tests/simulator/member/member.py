@@ -86,6 +86,11 @@ class Member:
 
     def postgres(self) -> Server | None:
         """The server, if a connection to it works."""
+        server = self.answering()
+        return None if server is None or server.locks_out else server
+
+    def answering(self) -> Server | None:
+        """The server, if it answers, be it with a no."""
         server = self.pod.server
         if server is None or server.frozen or server.phase is Phase.DEAD:
             return None

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
+from sidecar.observation import Origin
 from tests.simulator.node import Host
-from tests.simulator.postgres.directory import Branch, Directory
+from tests.simulator.postgres.directory import Branch, Configured, Directory
 from tests.simulator.postgres.wal_sender import KEEPALIVE_SECONDS, SENDER_TIMEOUT, Link, WalSender
 from tests.simulator.world import World
 
@@ -29,6 +30,13 @@ class Phase(Enum):
 
 class ServerPod(Host, Protocol):
     """What a server needs of the pod that it runs in."""
+
+    @property
+    def configured(self) -> Configured: ...
+
+    @property
+    def volume_hangs(self) -> bool:
+        """Each look at the volume, and each write, waits until that is over."""
 
     def upstream(self, address: str | None) -> "Server | None":
         """Return the server that primary_conninfo leads to, if it can be reached."""
@@ -58,6 +66,8 @@ class Server:
     hang_at_stop: bool = False
     slow_flush: float = 0.0
     """As a standby: seconds until WAL that came is on disk."""
+    locks_out: bool = False
+    """It answers, and gives the sidecar no connection."""
     sender: WalSender = field(init=False)
     links: dict[str, Link] = field(init=False)
     """As a primary: the standbys that stream from it."""
@@ -82,9 +92,14 @@ class Server:
         return self.hung or self.pod.node.frozen
 
     @property
+    def stuck(self) -> bool:
+        """As a standby: it neither flushes WAL nor says anything, whatever for."""
+        return self.hung or self.pod.node.frozen or self.pod.volume_hangs
+
+    @property
     def could_write(self) -> bool:
         """Whether a client could get a commit acknowledged here, as far as this server goes."""
-        if self.pod.node.frozen or self.hung:
+        if self.stuck:
             return False
         return self.phase is Phase.WRITABLE or (self.orphans and self.orphans_write)
 
@@ -97,15 +112,31 @@ class Server:
             and not self.refuses
         )
 
+    @property
+    def max_connections(self) -> int:
+        """A file is overridden by postgresql.auto.conf, the command line by nothing."""
+        configured = self.pod.configured
+        if configured.origin is Origin.COMMAND_LINE:
+            return configured.value
+        return self.directory.raised or configured.value
+
+    @property
+    def comes_up_never(self) -> bool:
+        """It ends as soon as it has looked at its data."""
+        directory = self.directory
+        refused = directory.standby_signal and self.max_connections < directory.written_with
+        return directory.spoiled or refused
+
     def start(self) -> None:
-        self.directory.running = self
-        if self.directory.spoiled:
+        directory = self.directory
+        directory.running = self
+        if self.comes_up_never:
             self.world.after(0.3, self._fail_to_start)
             return
-        unclean = not self.directory.clean
+        unclean = not directory.clean
         seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
         if unclean:
-            seconds += self.directory.slow_recovery
+            seconds += directory.slow_recovery
         self.world.after(seconds, self._started)
 
     def _fail_to_start(self) -> None:
@@ -115,7 +146,7 @@ class Server:
     def _started(self) -> None:
         if self.phase is not Phase.STARTING:
             return
-        if self.frozen:
+        if self.stuck:
             self.world.after(1.0, self._started)
             return
         directory = self.directory
@@ -134,6 +165,7 @@ class Server:
         self.phase = phase
         if phase is Phase.WRITABLE:
             self.writable_since = self.world.now
+            self.directory.written_with = self.max_connections
         self.on_phase(self)
 
     def promote(self) -> None:
@@ -148,7 +180,7 @@ class Server:
     def _promoted(self) -> None:
         if self.phase is not Phase.PROMOTING:
             return
-        if self.frozen:
+        if self.stuck:
             self.world.after(0.2, self._promoted)
             return
         directory = self.directory
@@ -163,14 +195,10 @@ class Server:
     def stop(self, which: signal.Signals) -> None:
         """Take a signal, as the postmaster does (and, for SIGKILL, all of its children)."""
         if which is signal.SIGKILL:
-            self.orphans = self.orphans_write = False
-            if self.phase is not Phase.DEAD:
-                self._end(clean=False)
-            else:
-                self.on_phase(self)
+            self._kill()
             return
         if self.phase is Phase.DEAD:
-            if which is signal.SIGQUIT and self.orphans:
+            if which is signal.SIGQUIT and self.orphans and not self.pod.volume_hangs:
                 self.orphans = self.orphans_write = False
                 self.on_phase(self)
             return
@@ -178,7 +206,7 @@ class Server:
             return
         if which is signal.SIGQUIT:
             if not (self.hang_at_stop and self.phase is Phase.STOPPING):
-                self._end(clean=False)
+                self._kill()
             return
         if self.phase is not Phase.STOPPING:
             writable = self.phase is Phase.WRITABLE
@@ -188,10 +216,27 @@ class Server:
             seconds = 0.1 if recently or not writable else self.world.chance.uniform(0.1, 1.0)
             self.world.after(seconds, self._stopping, writable)
 
+    def _kill(self) -> None:
+        """What waits for the volume dies when that answers; until then it does nothing more."""
+        waits = self.pod.volume_hangs
+        had_orphans = self.orphans
+        self.orphans, self.orphans_write = waits, False
+        if self.phase is not Phase.DEAD:
+            self._end(clean=False)
+        elif not waits or not had_orphans:
+            self.on_phase(self)
+        if waits and self.directory.running is self:
+            self.directory.running = None
+
+    def volume_answers(self) -> None:
+        """After it has hung."""
+        if self.phase is Phase.DEAD and self.orphans and not self.orphans_write:
+            self._orphans_end()
+
     def _stopping(self, writable: bool) -> None:
         if self.phase is not Phase.STOPPING:
             return
-        if self.hang_at_stop or self.frozen:
+        if self.hang_at_stop or self.stuck:
             self.world.after(0.5, self._stopping, writable)
             return
         if writable:
@@ -293,6 +338,7 @@ class Server:
         self.upstream = link
         if primary.phase is Phase.WRITABLE:
             self.directory.branch = primary.directory.branch
+            self.directory.written_with = primary.directory.written_with
             primary.links[self.pod.name] = link
             primary.sender.ship_soon()
         else:
@@ -350,6 +396,9 @@ class Server:
 
     def commit(self, size: int, done: Callable[[int], None]) -> bool:
         """Write a commit; `done` is called when it is acknowledged. False: it failed."""
+        if self.pod.volume_hangs and self.phase is Phase.WRITABLE:
+            # It waits for its own flush; who has asked for it does not wait so long.
+            return True
         if not self.could_write or self.directory.full:
             return False
         self.directory.position += size
