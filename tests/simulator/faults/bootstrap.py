@@ -15,6 +15,9 @@ SOURCES = tuple(_WANTED)
 def find_data(strike: Strike) -> None:
     """Of before pgset: what the volume holds when the pod is created for the first time."""
     cluster, standby = strike.cluster, strike.fault.detail == "of a standby"
+    if strike.fault.target > 0 and not cluster.parallel:
+        # A pod that is not there yet cannot say that it has data: the first one makes new data.
+        return
     directory = cluster.directory(strike.fault.target)
     directory.make_database(str(next(cluster.identifiers)), standby=standby)
     strike.judge.data_was_found()
@@ -36,7 +39,9 @@ def other_data(strike: Strike) -> None:
         if cluster.directories[life.ordinal] is not directory:
             return
         present = cluster.pods.get(life.name)
-        if present is not None and not present.deleting:
+        if present is None or present.deleting:
+            cluster.directories[life.ordinal] = Directory()
+        else:
             cluster.change_volume(present, Directory())
 
     strike.at_its_end(end)
@@ -45,19 +50,21 @@ def other_data(strike: Strike) -> None:
 def refuse_bootstrap(strike: Strike) -> None:
     """The volume belongs to another user when the pod comes back, until a person mends that."""
     life, cluster = strike.hit(), strike.cluster
-    if life is None:
+    ordinal = strike.fault.target if life is None else life.ordinal
+    name = f"{strike.settings.set_name}-{ordinal}"
+    if ordinal < 0:
         return
-    strike.excuse([life.name], strike.fault.seconds + 60.0)
-    directory = life.directory
+    strike.excuse([name], strike.fault.seconds + 60.0)
+    directory = cluster.directory(ordinal)
     directory.refusal = _REFUSAL
-    cluster.delete_pod(life.name)
+    cluster.delete_pod(name)
 
     def end() -> None:
         directory.refusal = None
-        present = cluster.pods.get(life.name)
+        present = cluster.pods.get(name)
         if present is not None and present.bootstrap.refusal is not None:
             # What has refused looks no more: the person restarts the pod.
-            cluster.delete_pod(life.name)
+            cluster.delete_pod(name)
 
     strike.at_its_end(end)
 

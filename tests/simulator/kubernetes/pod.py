@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.observation import DataState
 from sidecar.settings import Settings, watchdog
 from tests.simulator.bootstrap import Bootstrap
 from tests.simulator.kubernetes.api_server import ApiServer
@@ -153,10 +152,6 @@ class PodLife:
             return
         if self.server is not None and self.server.phase is not Phase.DEAD:
             return
-        if self.directory.data is DataState.EMPTY:
-            # As the image's entrypoint does it, which knows nothing of a set.
-            self.world.note(self.name, "the image's entrypoint makes a new database")
-            self.directory.make_database(str(next(self.surroundings.identifiers)), standby=False)
         self.world.publish(ServerStarts(self))
         if self.directory.full:
             self._back_off()
@@ -205,6 +200,10 @@ class PodLife:
             self._stop_sidecar()
         elif not self.gone and not self.node.down:
             self._back_off()
+
+    def new_identifier(self) -> str:
+        """Return the system identifier of a database that is made in this pod."""
+        return str(next(self.surroundings.identifiers))
 
     def upstream(self, address: str | None) -> Server | None:
         """Return the server that primary_conninfo leads to, if it can be reached from here."""

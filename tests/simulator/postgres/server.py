@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
-from sidecar.observation import Origin
+from sidecar.observation import DataState, Origin
 from tests.simulator.node import Host
 from tests.simulator.postgres.directory import Branch, Configured, Directory
 from tests.simulator.postgres.wal_sender import KEEPALIVE_SECONDS, SENDER_TIMEOUT, Link, WalSender
@@ -37,6 +37,8 @@ class ServerPod(Host, Protocol):
     @property
     def volume_hangs(self) -> bool:
         """Each look at the volume, and each write, waits until that is over."""
+
+    def new_identifier(self) -> str: ...
 
     def upstream(self, address: str | None) -> "Server | None":
         """Return the server that primary_conninfo leads to, if it can be reached."""
@@ -133,11 +135,21 @@ class Server:
         if self.comes_up_never:
             self.world.after(0.3, self._fail_to_start)
             return
+        if directory.data is DataState.EMPTY:
+            # The image's entrypoint knows nothing of a set, and runs initdb.
+            self.world.after(self.world.chance.uniform(2.0, 5.0), self._make_database)
+            return
         unclean = not directory.clean
         seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
         if unclean:
             seconds += directory.slow_recovery
         self.world.after(seconds, self._started)
+
+    def _make_database(self) -> None:
+        if self.phase is Phase.STARTING:
+            self.world.note(self.pod.name, "the image's entrypoint has made a new database")
+            self.directory.make_database(self.pod.new_identifier(), standby=False)
+            self._started()
 
     def _fail_to_start(self) -> None:
         if self.phase is Phase.STARTING:
