@@ -2,7 +2,7 @@
 
 from tests.simulator.faults.strike import Strike
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.phase import Phase
 
 UNTIL_ANOTHER_LEADS = ", until another leads"
 AT_MOST = 100.0

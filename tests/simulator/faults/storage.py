@@ -2,7 +2,7 @@
 
 from tests.simulator.faults.strike import Strike
 from tests.simulator.postgres.directory import Directory
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.phase import Phase
 
 
 def disk_full(strike: Strike) -> None:

@@ -36,7 +36,8 @@ from tests.simulator.judge.settling import Settling
 from tests.simulator.judge.violation import fail
 from tests.simulator.kubernetes.cluster import PodCreated
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged, ServerStarts
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import RulesFailed
 from tests.simulator.simulation import Simulation
 

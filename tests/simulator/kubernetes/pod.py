@@ -10,7 +10,8 @@ from tests.simulator.bootstrap import Bootstrap
 from tests.simulator.kubernetes.api_server import ApiServer
 from tests.simulator.node import Node
 from tests.simulator.postgres.directory import Configured, Directory
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import SidecarProcess
 from tests.simulator.world import World
 

@@ -16,7 +16,7 @@ from tests.simulator.member.orders import OrderConnection
 from tests.simulator.member.peers import Answers, Peers
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.phase import Phase
 from tests.simulator.sidecar_process import RulesFailed
 from tests.simulator.simulation import Simulation
 
@@ -165,7 +165,7 @@ class Agent:
         while True:
             lease = self.watch.look()
             if member.reach.should_look(lease, member.me, settings, member.clock()):
-                yield from self._hands.refresh_lease()
+                yield from self._hands.lease.refresh()
             observation = self._views.observe()
             if rules.needs_peers(observation, settings):
                 observation = yield from self._with_peers(observation)
@@ -258,7 +258,7 @@ class Agent:
         if not member.heartbeat.is_foreign:
             directory.beat = ("", 0)
         try:
-            yield from self._hands.release(heir(observation, member.settings))
+            yield from self._hands.lease.release(heir(observation, member.settings))
         except ApiError:
             return
 

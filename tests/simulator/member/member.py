@@ -12,7 +12,8 @@ from sidecar.settings import Settings
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.member.parts import Parts
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.world import World
 
 NAMESPACE: Final = "shop"

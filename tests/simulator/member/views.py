@@ -11,7 +11,6 @@ from sidecar.memory.server import has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import (
     BootstrapView,
-    DataState,
     Follower,
     Fork,
     LeaseRecord,
@@ -21,9 +20,11 @@ from sidecar.observation import (
     ServerState,
 )
 from sidecar.situation.members import holder_address
+from tests.simulator.member.directory_view import DirectoryView
 from tests.simulator.member.member import Member
 from tests.simulator.member.watch import Watch
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.values import quickly
 
 # What every look makes.
@@ -47,13 +48,9 @@ class Views:
         self._watch = watch
         self._wake = wake
         self._looks_again_at = float("-inf")
+        self.directory = DirectoryView(member)
         self._told_to_start = False
         self._server_number = 0
-        self._bootstrap_view: tuple[object, BootstrapView] | None = None
-        self._silent_since: float | None = None
-        """Since when the volume has answered nothing."""
-        self._other: str | None = None
-        """Another pod that wrote to the directory at the last look into it."""
         self._told_last: dict[str, Any] = {}
         """What the server has said last."""
 
@@ -61,7 +58,7 @@ class Views:
         """As `sidecar.observe`, before the peers are asked."""
         member, watch = self._member, self._watch
         now = member.clock()
-        bootstrap = self._bootstrap(now)
+        bootstrap = self.directory.bootstrap(now)
         if not bootstrap.running and not self._told_to_start:
             self._told_to_start = True
             member.server.told_to_start(now)
@@ -108,82 +105,6 @@ class Views:
             return frozenset()
         positions = comparable_positions(observation, peers)
         return frozenset(name for name, at in positions.items() if at >= directory.position)
-
-    # ── bootstrap and the data directory ──────────────────────────────────────────────────
-
-    def _bootstrap(self, now: float) -> BootstrapView:
-        member = self._member
-        bootstrap, directory = member.pod.bootstrap, member.pod.directory
-        if not bootstrap.reported:
-            return BootstrapView(data=None, running=True)
-        if not member.pod.volume_hangs:
-            self._other = self._other_writer(now, stalled=self._silent_since is not None)
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = now
-        other = self._other
-        failures = member.attempts.look(
-            bootstrap.session, bootstrap.done_with, bootstrap.failure, now
-        )
-        key = (
-            *(bootstrap, bootstrap.changes, directory.data, directory.system_identifier),
-            *(directory.broken, directory.returns, directory.full, directory.slow),
-            *(other, failures, self._silent_since, directory.found),
-        )
-        if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
-            return self._bootstrap_view[1]
-        # What pg_controldata told bootstrap: it looks no more once PostgreSQL may start.
-        found = bootstrap.found
-        has_data = found.data in (DataState.PRESENT, DataState.BROKEN)
-        view = BootstrapView(
-            data=found.data,
-            running=not bootstrap.done,
-            busy=bootstrap.busy,
-            write_failure=self._write_failure(),
-            silent_since=self._silent_since,
-            slow=directory.slow,
-            refusal=bootstrap.refusal,
-            failure=bootstrap.failure,
-            failures=failures,
-            system_identifier=found.system_identifier if has_data else None,
-            timeline=found.timeline if has_data else None,
-            position=found.position if has_data else None,
-            other_writer=other,
-            can_rewind=True if has_data else None,
-            rewind_failed=bootstrap.rewind_failed or found.data is DataState.BROKEN,
-            rewound=bootstrap.rewound,
-            promoting_from=directory.promoting_from,
-            returns=directory.returns,
-            reached_data=bootstrap.done and not directory.full,
-            refused=found.refused,
-            started_writable=bootstrap.started_writable,
-            found_standby=directory.found == "standby",
-            vanished=bootstrap.done and directory.system_identifier != found.system_identifier,
-        )
-        self._bootstrap_view = (key, view)
-        return view
-
-    def _write_failure(self) -> str | None:
-        if self._silent_since is not None:
-            return "the data directory does not answer"
-        return "no space left" if self._member.pod.directory.full else None
-
-    def _other_writer(self, now: float, *, stalled: bool) -> str | None:
-        member, directory = self._member, self._member.pod.directory
-        started = member.pod.bootstrap.done
-        uid, count = directory.beat
-        owner = directory.owner
-        lives = owner is not None and owner.beats
-        if lives and uid not in ("", member.me.uid):
-            # Its heart beats every two seconds, however seldom the fake looks.
-            count += 1
-        beat = (uid, count) if uid else None
-        other = member.heartbeat.look(beat, now, started=started, stalled=stalled)
-        if (other is None or started) and not directory.full:
-            directory.owner = member.pod.agent
-            uid, count = member.me.uid, count + 1
-        directory.beat = (uid, count)
-        return other
 
     # ── PostgreSQL ────────────────────────────────────────────────────────────────────────
 

@@ -143,6 +143,24 @@ class Directory:
             )
         )
 
+    def max_connections(self, configured: Configured) -> int:
+        """Return what a server has here: a file is overridden by postgresql.auto.conf."""
+        from_a_file = configured.origin is Origin.FILE
+        return (from_a_file and self.raised) or configured.value
+
+    def refuses_standby(self, configured: Configured) -> bool:
+        """Whether a server that is to start as a standby ends at once."""
+        return self.standby_signal and self.max_connections(configured) < self.written_with
+
+    def admits(self, standby: "Directory") -> bool:
+        """Whether a primary here lets this one in, and has its history."""
+        assert standby.branch is not None
+        return (
+            self.system_identifier == standby.system_identifier
+            and self.prepared
+            and self.has(standby.branch, standby.position)
+        )
+
     def copy_of(self, source: "Directory") -> None:
         """Become what a clone or a rewind makes."""
         self.data = DataState.PRESENT

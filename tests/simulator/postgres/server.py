@@ -3,12 +3,12 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final, Protocol
 
-from sidecar.observation import DataState, Origin
+from sidecar.observation import DataState
 from tests.simulator.node import Host
 from tests.simulator.postgres.directory import Branch, Configured, Directory
+from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.wal_sender import KEEPALIVE_SECONDS, SENDER_TIMEOUT, Link, WalSender
 from tests.simulator.world import World
 
@@ -17,15 +17,6 @@ RETRY_SECONDS: Final = 0.4
 
 SHUTDOWN_RECORD: Final = 120
 """Bytes of the shutdown checkpoint."""
-
-
-class Phase(Enum):
-    STARTING = "starting"
-    RECOVERY = "in recovery"
-    PROMOTING = "promoting"
-    WRITABLE = "writable"
-    STOPPING = "stopping"
-    DEAD = "dead"
 
 
 class ServerPod(Host, Protocol):
@@ -78,7 +69,6 @@ class Server:
     checkpointed: float | None = None
     """True time of the end of the last checkpoint that was asked for."""
     unwell_since: float | None = None
-    writable_since: float = -1e9
     connecting: bool = False
     lag_told: int = 0
 
@@ -115,19 +105,9 @@ class Server:
         )
 
     @property
-    def max_connections(self) -> int:
-        """A file is overridden by postgresql.auto.conf, the command line by nothing."""
-        configured = self.pod.configured
-        if configured.origin is Origin.COMMAND_LINE:
-            return configured.value
-        return self.directory.raised or configured.value
-
-    @property
     def comes_up_never(self) -> bool:
         """It ends as soon as it has looked at its data."""
-        directory = self.directory
-        refused = directory.standby_signal and self.max_connections < directory.written_with
-        return directory.spoiled or refused
+        return self.directory.spoiled or self.directory.refuses_standby(self.pod.configured)
 
     def start(self) -> None:
         directory = self.directory
@@ -176,8 +156,7 @@ class Server:
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         if phase is Phase.WRITABLE:
-            self.writable_since = self.world.now
-            self.directory.written_with = self.max_connections
+            self.directory.written_with = self.directory.max_connections(self.pod.configured)
         self.on_phase(self)
 
     def promote(self) -> None:
@@ -339,7 +318,7 @@ class Server:
             self._retry()
             return
         primary = self.pod.upstream(self.directory.upstream)
-        if primary is None or not self._can_follow(primary):
+        if primary is None or not self._may_follow(primary):
             self.connecting = True
             self.world.after(2 * RETRY_SECONDS, self._connect)
             return
@@ -373,19 +352,12 @@ class Server:
             link.open = False
             self.lost(link)
 
-    def _can_follow(self, primary: "Server") -> bool:
+    def _may_follow(self, primary: "Server") -> bool:
         mine, theirs = self.directory, primary.directory
-        assert mine.branch is not None
-        assert theirs.branch is not None
         if primary.phase is not Phase.WRITABLE:
             return mine.branch is theirs.branch and mine.position <= theirs.position
-        return (
-            mine.system_identifier == theirs.system_identifier
-            and theirs.prepared
-            and self.pod.name in theirs.slots
-            and mine.position >= primary.oldest_wal
-            and theirs.has(mine.branch, mine.position)
-        )
+        kept = self.pod.name in theirs.slots and mine.position >= primary.oldest_wal
+        return kept and theirs.admits(mine)
 
     def network_changed(self) -> None:
         """A silent connection shows in that nothing is heard."""
@@ -416,9 +388,6 @@ class Server:
         self.directory.position += size
         self.sender.commit(self.directory.position, done)
         return True
-
-    def set_synchronous(self, members: tuple[str, ...], number: int) -> None:
-        self.sender.set_synchronous(members, number)
 
     def remove_old_wal(self) -> None:
         self.oldest_wal = self.directory.position
