@@ -162,7 +162,7 @@ class Bootstrap:
             "start-writable": (self._begin_start, 0.1),
         }[verb]
         begin()
-        self._world.note(self._pod.name, f"bootstrap: {verb}")
+        self._world.note(self._pod.title, f"bootstrap: {verb}")
         self._world.after(seconds, self._finish, verb)
 
     def _finish(self, verb: str) -> None:
@@ -181,7 +181,7 @@ class Bootstrap:
         self.failure = self._why_it_fails_here(verb) or finish()
         self._look()
         if self.failure is not None:
-            self._world.note(self._pod.name, f"bootstrap: {verb} failed: {self.failure}")
+            self._world.note(self._pod.title, f"bootstrap: {verb} failed: {self.failure}")
         self._changed()
 
     def _why_it_fails_here(self, verb: str) -> str | None:

@@ -23,8 +23,8 @@ VIEWS: Final = tuple(
 ROWS: Final = frozenset(row.name for part in TABLE for row in part.rows)
 ACTIONS: Final = frozenset(kind.__name__ for kind in get_args(Action))
 
-_DECIDED: Final = re.compile(r"^ *[\d.]+  \S+-\d+ +(\w+): ", re.MULTILINE)
-_BEGUN: Final = re.compile(r"^ *[\d.]+  \S+-\d+ +(\w+)\(.*\)$", re.MULTILINE)
+_DECIDED: Final = re.compile(r"^ *[\d.]+  \S+-\d+(?:/\w+)? +(\w+): ", re.MULTILINE)
+_BEGUN: Final = re.compile(r"^ *[\d.]+  \S+-\d+(?:/\w+)? +(\w+)\(.*\)$", re.MULTILINE)
 
 
 def rows_that_decided(transcript: str) -> set[str]:

@@ -26,6 +26,10 @@ class Host(Protocol):
     def name(self) -> str: ...
 
     @property
+    def title(self) -> str:
+        """What it is called in transcripts."""
+
+    @property
     def uid(self) -> str: ...
 
     @property

@@ -113,6 +113,12 @@ class Settling:
             return "no commit has been acknowledged for 8 s"
         return None
 
+    def _waits_for_a_person(self, life: PodLife) -> bool:
+        """Bootstrap has found another set's database, or one that the image's entrypoint has made
+        where this set's had vanished: nothing is changed in such a directory."""
+        lease, found = self._cluster.api.lease, life.bootstrap.found.system_identifier
+        return lease is not None and found not in (None, lease.system_identifier)
+
     def _unsettled_member(self, name: str, primary: PodLife) -> str | None:
         cluster, settings = self._cluster, self._settings
         life = cluster.pods.get(name)
@@ -121,6 +127,8 @@ class Settling:
         role = cluster.api.pods[name][1].role
         if life is primary:
             return None if role == settings.primary_value else f"the primary {name} has role {role}"
+        if self._waits_for_a_person(life):
+            return None
         server = life.server
         faults = {
             "does not stream": server is None or server.upstream is None,

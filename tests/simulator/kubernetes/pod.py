@@ -110,6 +110,11 @@ class PodLife:
         self.slow_flush = 0.0
         self.locks_out = False
 
+    @property
+    def title(self) -> str:
+        """Its name and, once another life of the pod may be there, which one it is."""
+        return f"{self.name}/{self.uid}" if self.removed else self.name
+
     # ── start ─────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
@@ -164,6 +169,7 @@ class PodLife:
         server.slow_flush = self.slow_flush
         server.locks_out = self.locks_out
         self.server = server
+        self.world.note(self.title, f"PostgreSQL is {server.phase.value}")
         server.start()
         if self.agent is None or self.agent.stands_still:
             self.agent_is_silent()
@@ -186,8 +192,9 @@ class PodLife:
         self.world.publish(ServerChanged(self, server))
         world = self.world
         if world.transcript is not None:
-            orphans = ", its backends live on" if server.orphans else ""
-            world.note(self.name, f"PostgreSQL is {server.phase.value}{orphans}")
+            left = "processes that wait for the volume" if self.volume_hangs else "its backends"
+            orphans = f", {left} live on" if server.orphans else ""
+            world.note(self.title, f"PostgreSQL is {server.phase.value}{orphans}")
         agent = self.agent
         if agent is not None:
             world.after(world.chance.uniform(0.005, 0.1), agent.wake)
@@ -255,7 +262,7 @@ class PodLife:
             return
         server = self.server
         if server is not None and server.phase is not Phase.DEAD:
-            self.world.note(self.name, "the kubelet's watchdog stops PostgreSQL")
+            self.world.note(self.title, "the kubelet's watchdog stops PostgreSQL")
             self.world.after(PRE_STOP_SECONDS, self._signal, server, signal.SIGINT)
             self.world.after(self._watchdog.grace, self._signal, server, signal.SIGKILL)
             self.restarts = max(self.restarts, 1)

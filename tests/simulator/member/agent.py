@@ -106,7 +106,7 @@ class Agent:
         if self.frozen or not self.running:
             return
         self._member.frozen = True
-        self._world.note(self.pod.name, "the sidecar freezes")
+        self._world.note(self.pod.title, "the sidecar freezes")
         self.pod.agent_is_silent()
         self._world.after(seconds, self.thaw)
 
@@ -114,7 +114,7 @@ class Agent:
         if not self.frozen or not self.running:
             return
         self._member.frozen = False
-        self._world.note(self.pod.name, "the sidecar wakes")
+        self._world.note(self.pod.title, "the sidecar wakes")
         self.wakes()
 
     def wakes(self) -> None:
@@ -300,9 +300,9 @@ class Agent:
         if told != self._told:
             self._told = told
             self._noted.clear()
-            self._world.note(self.pod.name, f"{decision.situation}: {decision.sentence}")
+            self._world.note(self.pod.title, f"{decision.situation}: {decision.sentence}")
 
     def _note(self, line: str) -> None:
         if line not in self._noted:
             self._noted.add(line)
-            self._world.note(self.pod.name, f"  {line}")
+            self._world.note(self.pod.title, f"  {line}")

@@ -150,8 +150,9 @@ class Hands:
         primary = self._pod.upstream(address)
         if primary is None or primary.directory.system_identifier != system_identifier:
             yield self._world.chance.choice((0.01, 0.5, 2.0))
-            member.attempts.refused(verb, holder, "the primary cannot be reached", member.clock())
-            return
+            why = "the primary cannot be reached"
+            member.attempts.refused(verb, holder, why, member.clock())
+            raise ConnectionError(why)
         yield 0.01
         self._pod.bootstrap.address = address
         yield from self.order(verb, holder)

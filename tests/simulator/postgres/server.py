@@ -127,7 +127,7 @@ class Server:
 
     def _make_database(self) -> None:
         if self.phase is Phase.STARTING:
-            self.world.note(self.pod.name, "the image's entrypoint has made a new database")
+            self.world.note(self.pod.title, "the image's entrypoint has made a new database")
             self.directory.make_database(self.pod.new_identifier(), standby=False)
             self._started()
 
@@ -211,10 +211,11 @@ class Server:
         """What waits for the volume dies when that answers; until then it does nothing more."""
         waits = self.pod.volume_hangs
         had_orphans = self.orphans
-        self.orphans, self.orphans_write = waits, False
+        self.orphans = waits and (had_orphans or self.phase is not Phase.DEAD)
+        self.orphans_write = False
         if self.phase is not Phase.DEAD:
             self._end(clean=False)
-        elif not waits or not had_orphans:
+        elif had_orphans and not waits:
             self.on_phase(self)
         if waits and self.directory.running is self:
             self.directory.running = None
