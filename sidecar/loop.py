@@ -16,7 +16,7 @@ from sidecar.decide import (
     seconds_to_look,
 )
 from sidecar.kube.client import ApiError
-from sidecar.memory.departure import Departure, heir
+from sidecar.memory.departure import Departure
 from sidecar.observation import Observation
 from sidecar.observe import observe
 from sidecar.patiently import WRITE_SECONDS
@@ -126,7 +126,7 @@ class Loop:
             _log.warning("the data directory could not be left: %s", error)
             return
         try:
-            self._adapters.lease.release(heir(observation, self._adapters.settings))
+            self._adapters.lease.release(self._departure.heir(observation, self._adapters.settings))
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
 

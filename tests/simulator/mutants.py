@@ -172,7 +172,7 @@ def _release_when_slow(observation: Observation, settings: Settings) -> Decision
     return decision
 
 
-_LAGGARD: Final = (
+LAGGARD: Final = (
     Fault(60.0, "slow_disk", 1, 60.0, "3.0"),
     Fault(80.0, "kill_postmaster", -1),
 )
@@ -183,12 +183,12 @@ _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
 )
-_BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
-_SLOW_ORDERS: Final = {
+BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
+SLOW_ORDERS: Final = {
     "members": 2, "parallel": True, "second_writer": None, "commit_every": 0.05,
     "orders": (1.0, 4.0), "length": 150.0,
 }  # fmt: skip
-_SYNC: Final = frozenset({"sync", "sync-strict"})
+SYNC: Final = frozenset({"sync", "sync-strict"})
 
 MUTANTS: Final = (
     Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
@@ -196,12 +196,12 @@ MUTANTS: Final = (
     Mutant("the label comes before the Lease", "I1", _label_before),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
     Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops), _DEAF),
-    Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, _LAGGARD, _SYNC),
+    Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, LAGGARD, SYNC),
     Mutant("an order under way is forgotten", "I3",
-           _forget_what_was_ordered, _BACK_AT_ONCE, _SYNC, _SLOW_ORDERS),
+           _forget_what_was_ordered, BACK_AT_ONCE, SYNC, SLOW_ORDERS),
     Mutant("what others may have is not asked", "I3",
            _without_rows("MissingCommits", "YieldingToPeer"), durabilities=frozenset({"quorum"})),
-    Mutant("handed over to whoever is there", "I3", _all_are_complete, _LAGGARD),
+    Mutant("handed over to whoever is there", "I3", _all_are_complete, LAGGARD),
     Mutant("led by whoever is far behind", "I3",
            _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),
     Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),

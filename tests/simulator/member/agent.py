@@ -5,7 +5,6 @@ from typing import Final
 
 from sidecar import decide as rules
 from sidecar.action import Decision
-from sidecar.memory.departure import heir
 from sidecar.observation import Observation, ServerState
 from sidecar.postgres.connection import CONNECT_SECONDS
 from tests.simulator.kubernetes.api_server import ApiError, Steps
@@ -28,6 +27,7 @@ class Agent:
     """One life of one pod's sidecar."""
 
     def __init__(self, simulation: Simulation, pod: PodLife) -> None:
+        self._simulation = simulation
         self._world = world = simulation.world
         self._cluster = simulation.cluster
         self._schedule = simulation.schedule
@@ -48,6 +48,7 @@ class Agent:
         self._told: tuple[str, str] | None = None
         self._noted: set[str] = set()
         """Lines of the transcript about the present situation; what is repeated is not told."""
+        self._slow_once = False
         self._stuck = False
         self._happened = False
         self._ticket = 0
@@ -238,7 +239,7 @@ class Agent:
         if not member.heartbeat.is_foreign:
             directory.beat = ("", 0)
         try:
-            yield from self._hands.release(heir(observation, member.settings))
+            yield from self._hands.release(member.departure.heir(observation, member.settings))
         except ApiError:
             return
 
@@ -259,6 +260,9 @@ class Agent:
             return
         unwell_since = server.unwell_since
         well = unwell_since is None or self._world.now < unwell_since
+        # A checkpoint, a snapshot, a busy node: any server may be slow once.
+        self._slow_once = well and not self._slow_once and self._simulation.is_slow_once()
+        well = well and not self._slow_once
         took = 0.01 if well or not (server.hung or server.refuses) else CONNECT_SECONDS
         self._world.after(took, self._probed, well, member.clock(), took)
 
