@@ -34,7 +34,7 @@ class _FailuresStay(Attempts):
 
     def _count(self, verb: str, holder: str, why: str, now: float, *, refused: bool) -> None:
         for _ in range(20):
-            super()._count(verb, holder, why, now, refused=False)
+            super()._count(verb, holder, why, now, refused=refused and now < 0)
 
 
 class _EachCommitHasAlwaysWaited(CommitWait):
@@ -45,8 +45,8 @@ class _EachCommitHasAlwaysWaited(CommitWait):
 
 class _LeavesItToTheFirst(Departure):
     def heir(self, observation: Observation, settings: Settings) -> str | None:
-        names = [pod.name for pod in observation.pods or () if pod.name != observation.me.name]
-        return min(names, default=None)
+        others = {pod.name for pod in observation.pods or ()} - {super().heir(observation, settings)}
+        return min(others, default=None)
 
 
 class _NeverForked(ForkMemory):

@@ -52,7 +52,7 @@ def test_a_recorded_run_goes_as_recorded(path: Path) -> None:
 @pytest.mark.simulate
 @pytest.mark.parametrize(
     "mutant",
-    (*MUTANTS, *MEMORY_MUTANTS),
+    [*MUTANTS, *MEMORY_MUTANTS],
     ids=lambda mutant: f"{mutant.invariant} {mutant.name}",
 )
 def test_a_broken_rule_is_found_out_and_so_is_a_broken_memory(mutant: Mutant) -> None:

@@ -1,12 +1,14 @@
 """Faults of a pod's sidecar, of its kubelet, and of the whole machine."""
 
+from typing import Final
+
 from tests.simulator.faults.strike import Strike
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged
 from tests.simulator.node import Node
 from tests.simulator.postgres.server import Phase
 
-UNTIL_ANOTHER_LEADS = ", until another leads"
-AT_MOST = 100.0
+UNTIL_ANOTHER_LEADS: Final = ", until another leads"
+AT_MOST: Final = 100.0
 """Seconds that one is frozen that waits for another to lead."""
 
 
