@@ -41,11 +41,13 @@ from sidecar.postgres.configuration import (
     password_file_line,
     primary_conninfo,
     standby_settings,
-    upstream,
+)
+from sidecar.postgres.configuration import (
+    primary_parameters as upstream,
 )
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
-from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.promises import PromisedError
 from sidecar.situation.patience import seconds_before_fencing
 

@@ -253,7 +253,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Watchdog:
+class ProbeTiming:
     """The kubelet's probe that stops PostgreSQL when the sidecar cannot. All in seconds."""
 
     period: int
@@ -276,7 +276,7 @@ WATCHDOG_ALLOWANCE: Final = 1
 """For a renewal that the loop was late for, and a kubelet that is slow to act."""
 
 
-def watchdog(settings: Settings) -> Watchdog:
+def watchdog(settings: Settings) -> ProbeTiming:
     """Fit the kubelet's probe into the ttl: a frozen sidecar's PostgreSQL is dead before it ends.
 
     A sidecar may freeze when its last renewal is a renew-interval old, and just after a probe:
@@ -286,6 +286,6 @@ def watchdog(settings: Settings) -> Watchdog:
 
     A sidecar that merely hangs answers probes still; its own watchdog thread sees to that.
     """
-    rest = Watchdog(period=0)
+    rest = ProbeTiming(period=0)
     left = settings.ttl - settings.renew_interval - WATCHDOG_ALLOWANCE - rest.worst_case
-    return Watchdog(period=max(1, left // rest.failures))
+    return ProbeTiming(period=max(1, left // rest.failures))

@@ -1,13 +1,12 @@
-"""What PostgreSQL is told to do. Each may be repeated, and is harmless where it is done already."""
+"""Orders to PostgreSQL. Each may be repeated, and does no harm if it is done already."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow
 
 from sidecar.postgres.configuration import MIN_WAL_KEEP_MB, synchronous_standby_names
+from sidecar.postgres.connection import Connection
 
 MAX_SLOT_WAL_KEEP_MB: Final = 1024
 """What a member that stays away may hold back on the primary, where the operator has set no
@@ -16,8 +15,6 @@ bound: then its slot is given up, and it is cloned anew, before it fills the vol
 _WAL_SENDER_TIMEOUT: Final = "5s"
 """For commits that wait for standbys: one that was cut off must be noticed before clients give up.
 PostgreSQL's own 60 s are kept where nobody waits."""
-
-Connection = psycopg.Connection[DictRow]
 
 
 class NeedsOperatorError(Exception):

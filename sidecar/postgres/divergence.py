@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.observation import Fork, LeaseRecord, PostgresView, ServerState
-from sidecar.postgres.upstream import UpstreamError, fork_point, history
+from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
 
 _SECONDS_BETWEEN: Final = 1.0
 

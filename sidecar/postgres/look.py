@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 from psycopg import pq
 
 from sidecar.observation import Follower, ServerState
-from sidecar.postgres import plain
+from sidecar.postgres import libpq as plain
 from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn

@@ -16,8 +16,8 @@ from sidecar.postgres.configuration import (
     password_file_line,
     primary_conninfo,
 )
+from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.server import Server
-from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.settings import Settings
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, own, wait_until

@@ -18,8 +18,8 @@ from sidecar.postgres.configuration import (
 )
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
 from sidecar.postgres.server import Server
-from sidecar.postgres.upstream import UpstreamError, fork_point, history
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own, wait_until
 

@@ -11,7 +11,7 @@ from sidecar.observation import Follower, ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
-from sidecar.postgres.upstream import UpstreamError, identify
+from sidecar.postgres.primary_queries import UpstreamError, identify
 from tests.support.database import Database, own, wait_until
 from tests.support.standby import Connect, clone, replication, wait_for
 
