@@ -38,8 +38,9 @@ from sidecar.kube.mirror import Mirror
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.settings import Settings
-from tests.support.database import free_port, wait_until
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
+from tests.support.database import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 

@@ -21,7 +21,8 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, Host, free_port, own, wait_until
+from tests.support.database import Database, Host, free_port, own
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

@@ -26,7 +26,7 @@ from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.report.status import with_fresh
 from sidecar.settings import Settings
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 
 SETTINGS = Settings(set_name="orders", max_lag=2**20, ttl=10)
 NOW = 1000.0
