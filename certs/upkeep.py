@@ -44,7 +44,7 @@ class _Look:
 
 
 class Upkeep:
-    """Keeps one webhook replica's certificates; `check` is called at the start and then repeatedly."""
+    """Keeps one webhook replica's certificates; `check` is called at start, then repeatedly."""
 
     def __init__(self, adapters: Adapters, names: Sequence[str], lifetimes: Lifetimes) -> None:
         """Take the adapters, the DNS names to be served under, and the times."""

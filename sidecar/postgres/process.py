@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from sidecar import small_files
 from sidecar.patiently import Patiently
 
 _PROC: Final = Path("/proc")
@@ -40,7 +41,7 @@ def postmaster_pid(data_directory: Path) -> int | None:
     if pid is not None:
         return pid
     try:
-        pid = int(_read(f"{data_directory}/postmaster.pid").splitlines()[0])
+        pid = int(small_files.read(f"{data_directory}/postmaster.pid").splitlines()[0])
     except (OSError, ValueError, IndexError):
         return None
     # A pid left over from a crash may belong to another process by now.
@@ -157,7 +158,7 @@ def _kill(pid: int, which: signal.Signals, refusals: list[OSError]) -> None:
 
 def _children(parent: int) -> tuple[int, ...]:
     try:
-        tasks = _read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
+        tasks = small_files.read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
     except OSError:
         return ()
     return tuple(int(pid) for pid in tasks.split())
@@ -167,7 +168,7 @@ def _start_of(pid: int) -> bytes | None:
     """Return when this process was started, if it is one of PostgreSQL's and alive; as proc(5) has
     it, in ticks."""
     try:
-        line = _read(f"{_PROC}/{pid}/stat")
+        line = small_files.read(f"{_PROC}/{pid}/stat")
     except OSError:
         return None
     # "pid (name) state …", see proc(5); what is dead and not yet waited for does no more harm.
@@ -175,15 +176,6 @@ def _start_of(pid: int) -> bytes | None:
     if not name.startswith(b"postgres") or rest[:1] in (b"Z", b"X"):
         return None
     return rest.split(b" ", 20)[19]
-
-
-def _read(path: str, size: int = 4096) -> bytes:
-    """Return the beginning of a small file: asked at every look, without what open() adds."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, size)
-    finally:
-        os.close(descriptor)
 
 
 def is_child(pid: int) -> bool:

@@ -379,7 +379,7 @@ def test_without_checksums_and_hints_a_new_clone_takes_the_place_and_the_old_dat
     failed = members.obey("rewind")
     assert (failed.data, failed.rewound) == (DataState.PRESENT, False)
     assert failed.rewind_failed
-    assert failed.failure == "the rewind did not succeed: see the log of this container"
+    assert failed.failure == "the rewind failed: see the log of container pgset-bootstrap"
 
     done = members.obey("reclone")
     assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
@@ -400,10 +400,10 @@ def test_a_primary_that_is_away_is_no_reason_for_a_new_clone(members: Set) -> No
     members.old.crash()
     members.boot()
     failed = members.obey("rewind")
-    assert failed.failure == "the primary does not answer: see the log of this container"
+    assert failed.failure == "the primary does not answer: see the log of container pgset-bootstrap"
     assert (failed.rewind_failed, failed.data) == (False, DataState.PRESENT)
     failed = members.obey("reclone")
-    assert failed.failure == "the re-clone did not succeed: see the log of this container"
+    assert failed.failure == "the re-clone failed: see the log of container pgset-bootstrap"
     assert failed.data is DataState.PRESENT
 
     members.promote()
@@ -412,7 +412,7 @@ def test_a_primary_that_is_away_is_no_reason_for_a_new_clone(members: Set) -> No
     assert not (members.old.directory / ".pgset-new").exists()
 
 
-def test_data_that_is_marked_is_neither_started_nor_rewound_but_cloned_anew(members: Set) -> None:
+def test_data_that_is_marked_is_neither_started_nor_rewound_but_cloned_again(members: Set) -> None:
     members.old.stop()
     members.new.stop()
     members.promote()
@@ -425,8 +425,8 @@ def test_data_that_is_marked_is_neither_started_nor_rewound_but_cloned_anew(memb
     marked = members.pod.wait_for(lambda view: view.data is DataState.BROKEN)
     assert marked.rewind_failed
     assert marked.system_identifier is not None
-    assert "cloned anew" in (members.obey("start").failure or "")
-    assert "cloned anew" in (members.obey("rewind").failure or "")
+    assert "cloned again" in (members.obey("start").failure or "")
+    assert "cloned again" in (members.obey("rewind").failure or "")
     done = members.obey("reclone")
     assert (done.data, done.rewind_failed) == (DataState.PRESENT, False)
     assert members.old_follows() == ["both", "new"]
