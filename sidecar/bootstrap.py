@@ -65,7 +65,7 @@ class Bootstrap:
         return Path(report["pgdata"]) if report else None
 
     def observe(self, now: float) -> BootstrapView:
-        """Return what bootstrap reports; refresh our heartbeat in the data directory if that is ours.
+        """Return what bootstrap reports; refresh our heartbeat in the directory, if it is ours.
 
         Moves that an earlier bootstrap left half done are completed first; until then nothing is
         known of the data.
