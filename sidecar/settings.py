@@ -254,7 +254,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeTiming:
-    """The kubelet's probe that stops PostgreSQL when the sidecar cannot. All in seconds."""
+    """Times, in seconds, of the kubelet's probe that stops PostgreSQL when the sidecar cannot."""
 
     period: int
     timeout: int = 1

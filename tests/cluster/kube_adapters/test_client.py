@@ -114,5 +114,5 @@ def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
 
 def test_a_token_that_is_not_there_yet_is_no_end_of_a_watch(site: Site, tmp_path: Path) -> None:
     """The mirror's thread goes on after an ApiError, and after nothing else."""
-    with pytest.raises(RetryLaterError, match="no token"):
+    with pytest.raises(RetryLaterError, match="cannot read the service account token"):
         ApiClient(site.address, site.ca_file, tmp_path / "token").get(site.leases)
