@@ -204,7 +204,7 @@ class Bootstrap:
         self._change(write)
 
     def has_standby_signal(self) -> bool:
-        """Tell whether the next start is read-only, by the last look; True if none can happen
+        """Return whether the next start is read-only, by the last look; True if none can happen
         yet."""
         return self.data_directory() is None or self._found.standby_signal
 
@@ -275,7 +275,7 @@ class Bootstrap:
 
 
 def _has_vanished(directory: Path, started_on: ControlData | None) -> bool:
-    """Tell whether this is no longer the database that PostgreSQL was started on.
+    """Return whether this is no longer the database that PostgreSQL was started on.
 
     Where a read fails for any other reason than that there is no such file, nothing is known.
     """
@@ -291,7 +291,7 @@ def _has_vanished(directory: Path, started_on: ControlData | None) -> bool:
 
 
 def _has_reached_data(directory: Path) -> bool:
-    """Tell whether a postmaster has got to its data since bootstrap put `standby.signal`.
+    """Return whether a postmaster has got to its data since bootstrap put `standby.signal`.
 
     It writes postmaster.opts when settings, libraries and shared memory are behind it, right before
     it starts the recovery. Both times are the volume's own.

@@ -78,11 +78,11 @@ class Handshake:
         small_files.replace(self._folder / "pgpass", f"{line}\n", mode=0o600)
 
     def has_started(self, report: Report) -> bool:
-        """Tell whether the last order was a start, and bootstrap has carried it out and ended."""
+        """Return whether the last order was a start, and bootstrap has carried it out and ended."""
         return self._has_done((_START, _START_WRITABLE), report) and not report["failure"]
 
     def has_started_writable(self, report: Report) -> bool:
-        """Tell whether that was the start of a primary."""
+        """Return whether that was the start of a primary."""
         return self._has_done((_START_WRITABLE,), report) and not report["failure"]
 
     def _has_done(self, verbs: tuple[str, ...], report: Report) -> bool:

@@ -161,13 +161,13 @@ def _check_set_name(set_name: str) -> None:
 
 
 def parse_enabled(annotations: Mapping[str, str]) -> bool:
-    """Tell whether a StatefulSet with these annotations opts in."""
+    """Return whether a StatefulSet with these annotations opts in."""
     value = annotations.get(contract.ENABLED, "false")
     return _boolean(contract.ENABLED, value)
 
 
 def parse_paused(annotations: Mapping[str, str]) -> bool:
-    """Tell whether a StatefulSet with these annotations is paused."""
+    """Return whether a StatefulSet with these annotations is paused."""
     return _boolean(contract.PAUSED, annotations.get(contract.PAUSED, "false"))
 
 
@@ -181,7 +181,7 @@ def _label_key(annotation: str, value: str) -> str:
     if not re.fullmatch(rf"({_DNS_SUBDOMAIN}/)?{_LABEL_NAME}", value):
         raise InvalidSettingError(annotation, value, "allowed: a Kubernetes label key")
     if value == contract.SET_LABEL:
-        raise InvalidSettingError(annotation, value, "allowed: any label key but this one")
+        raise InvalidSettingError(annotation, value, "allowed: any label key except this one")
     return value
 
 

@@ -33,7 +33,7 @@ CONTROLLER_LABELS: Final = (
 
 
 def opted_in(statefulset: Json) -> bool:
-    """Tell whether the StatefulSet opts in. Raises InvalidSettingError if that can't be read."""
+    """Return whether the StatefulSet opts in. Raises InvalidSettingError if that can't be read."""
     return parse_enabled(annotations_of(statefulset))
 
 
@@ -81,7 +81,7 @@ def unstamp(statefulset: Json) -> Patch:
 
 
 def is_stamped(statefulset: Json) -> bool:
-    """Tell whether the template carries the set's label."""
+    """Return whether the template carries the set's label."""
     template = statefulset["spec"]["template"].get("metadata") or {}
     return contract.SET_LABEL in (template.get("labels") or {})
 

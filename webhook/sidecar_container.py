@@ -147,7 +147,7 @@ def _resources(spec: Json) -> Json:
 
 
 def _guaranteed(spec: Json) -> bool:
-    """Tell whether every container's requests are its limits, for CPU and memory.
+    """Return whether every container's requests are its limits, for CPU and memory.
 
     https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed
     The API server writes quantities in canonical form, so equal ones are equal text.

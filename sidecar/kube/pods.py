@@ -15,7 +15,7 @@ REVISION_LABEL = "controller-revision-hash"
 
 
 def is_paused(statefulset: Json | None) -> bool:
-    """Tell whether the set is paused; what is neither yes nor no is no."""
+    """Return whether the set is paused; what is neither yes nor no is no."""
     try:
         return statefulset is not None and parse_paused(_annotations(statefulset))
     except InvalidSettingError:
@@ -23,7 +23,7 @@ def is_paused(statefulset: Json | None) -> bool:
 
 
 def is_opted_out(statefulset: Json | None) -> bool:
-    """Tell whether it does not opt in; what is neither yes nor no takes nothing back."""
+    """Return whether it does not opt in; what is neither yes nor no takes nothing back."""
     try:
         return statefulset is not None and not parse_enabled(_annotations(statefulset))
     except InvalidSettingError:
@@ -31,11 +31,11 @@ def is_opted_out(statefulset: Json | None) -> bool:
 
 
 def is_taken_out(pod: Json) -> bool:
-    """Tell whether the node lifecycle controller has made a pod unready whose containers are ready.
+    """Return whether the node lifecycle controller has made this pod unready.
 
-    It does so where a node has not been heard for its grace period (`MarkPodsNotReady`), and to the
-    condition Ready alone. A kubelet makes a pod unready, with its containers as they are, only by
-    a readiness gate.
+    It does so if it has not heard from a node for the grace period (`MarkPodsNotReady`), and changes
+    the condition Ready alone. A kubelet makes a pod whose containers are ready unready only because
+    of a readiness gate.
     """
     conditions = {it["type"]: it["status"] for it in pod.get("status", {}).get("conditions") or []}
     gates = [it["conditionType"] for it in pod.get("spec", {}).get("readinessGates") or []]
@@ -111,11 +111,11 @@ class Pods:
         return None if statefulset is None else int(statefulset["spec"].get("replicas", 1))
 
     def paused(self) -> bool:
-        """Tell whether the operator wants no failover; what is neither yes nor no is no."""
+        """Return whether the operator wants no failover; what is neither yes nor no is no."""
         return is_paused(self._watched_statefulset())
 
     def opted_out(self) -> bool:
-        """Tell whether the StatefulSet is there and does not opt in any more."""
+        """Return whether the StatefulSet is there and does not opt in any more."""
         return is_opted_out(self._watched_statefulset())
 
     def set_role(self, action: SetRole) -> None:

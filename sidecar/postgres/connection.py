@@ -158,7 +158,7 @@ class Address:
         )
 
     def answers(self) -> bool:
-        """Tell whether the server at least says why it lets nobody in (it may do: starting)."""
+        """Return whether the server at least says why it lets nobody in (it may do: starting)."""
         return psycopg.pq.PGconn.ping(self._conninfo()) == psycopg.pq.Ping.OK
 
     def _options(self) -> str:

@@ -99,7 +99,7 @@ def orphans(data_directory: Path) -> tuple[int, ...]:
 
 
 def may_signal(pid: int) -> bool:
-    """Tell whether this process can be signalled from here: not if it has another uid, nor if
+    """Return whether this process can be signalled from here: not if it has another uid, nor if
     AppArmor or SELinux forbids it. True of one that has ended."""
     try:
         os.kill(pid, 0)
@@ -179,7 +179,7 @@ def _start_of(pid: int) -> bytes | None:
 
 
 def is_child(pid: int) -> bool:
-    """Tell whether this process is a postmaster's child, by its title."""
+    """Return whether this process is a postmaster's child, by its title."""
     try:
         return (_PROC / str(pid) / "cmdline").read_bytes().startswith(_CHILD_TITLE)
     except OSError:
@@ -194,7 +194,7 @@ def _owner(entry: os.DirEntry[str]) -> int | None:
 
 
 def _works_in(pid: int, path: Path, directory: os.stat_result | None) -> bool:
-    """Tell whether this is the current directory of the process; True if that is hidden.
+    """Return whether this is the current directory of the process; True if that is hidden.
 
     `directory` is None if it is gone, and there may still be processes in it.
     """

@@ -409,7 +409,7 @@ def test_a_body_that_is_too_large_is_not_read(one: Member, port: int) -> None:
     body = b"x" * (MAX_BODY + 1)
     assert send(one, port, "POST", body, SEAL.sign("question", body)) == (
         413,
-        {"error": "a question has at most 4096 bytes"},
+        {"error": "the body is too long; allowed: at most 4096 bytes"},
     )
 
 
