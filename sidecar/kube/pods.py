@@ -62,7 +62,7 @@ class Pods:
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`clock`: monotonic seconds. `on_change` is called when what is reported here has changed."""
+        """`clock`: monotonic seconds. `on_change` is called when this has changed."""
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -141,7 +141,7 @@ class Pods:
         return (self._statefulset.objects() or {}).get(self._settings.set_name)
 
     def _notice(self) -> None:
-        """Wake the loop only for what it would see: a pod's status changes for many other reasons."""
+        """Wake the loop only for what it would see: a status changes for many other reasons."""
         with self._lock:
             objects = self._mirror.objects() or {}
             now = self._clock()
