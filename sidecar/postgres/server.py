@@ -26,8 +26,8 @@ from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.control_data import read_major_version, read_running_server
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.libpq import NoAnswerError
 from sidecar.postgres.look import Lookout
-from sidecar.postgres.plain import NoAnswerError
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
 from sidecar.situation.patience import SILENCE

@@ -21,7 +21,7 @@ from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from tests.deploy.manifests import document
 from tests.deploy.promql import NAME
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 from tests.webhook.served_app import application
 
 Told = list[dict[str, str]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidecar.failsafe import CHALLENGE_SECONDS, Challenges, Question, Reply, Seal, refusal
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.postgres.credentials import Credentials
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 
 ME = Identity("orders-1", "uid-1")
 SEAL = Seal.of("secret", "shop", "orders")

@@ -4,7 +4,6 @@ The real ApiClient, Mirror, LeaseKeeper and Actor, against an API server on loop
 """
 
 import copy
-import http.server
 import json
 import queue
 import threading
@@ -36,8 +35,9 @@ from tests.sidecar.rules.observations import (
     followers,
     lease,
 )
-from tests.support.database import wait_until
+from tests.support import loopback
 from tests.support.line import Line
+from tests.support.waiting import wait_until
 
 SETTINGS = Settings(set_name="orders")
 ME = Identity("orders-0", "uid-0")
@@ -91,12 +91,9 @@ class LeaseServer:
         assert self.write("PUT", body)[0] == 200
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.QuietHandler):
     protocol_version = "HTTP/1.1"
     leases: LeaseServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def answer(self, code: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()
@@ -138,23 +135,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(*self.leases.write(self.command, body))
 
-    do_PUT = do_POST = write  # noqa: N815 - the parent's names
+    do_PUT = do_POST = write
 
 
 @pytest.fixture
 def server() -> Iterator[LeaseServer]:
     leases = LeaseServer()
     handler = type("OfThisServer", (Handler,), {"leases": leases})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
-        listener.daemon_threads = True
-        leases.address = f"http://127.0.0.1:{listener.server_port}"  # type: ignore[attr-defined]
-        thread = threading.Thread(target=listener.serve_forever)
-        thread.start()
-        yield leases
+
+    def end_watches() -> None:
         for events in leases.watchers:
             events.put(None)
-        listener.shutdown()
-        thread.join()
+
+    with loopback.serving(handler, before_close=end_watches) as listener:
+        leases.address = loopback.url(listener)  # type: ignore[attr-defined]
+        yield leases
 
 
 @pytest.fixture

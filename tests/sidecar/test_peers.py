@@ -31,9 +31,9 @@ from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.settings import Settings
+from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.http_server import serving
-from tests.webhook.clock import Clock
 
 DEADLINE = 0.6
 ROOM = 0.7

@@ -24,8 +24,8 @@ from tests.sidecar.rules.observations import (
     peer,
     situation_and_actions,
 )
-from tests.support.database import wait_until
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
+from tests.support.waiting import wait_until
 
 LONG = NOW - 60.0
 

@@ -45,7 +45,9 @@ class _EachCommitHasAlwaysWaited(CommitWait):
 
 class _LeavesItToTheFirst(Departure):
     def heir(self, observation: Observation, settings: Settings) -> str | None:
-        others = {pod.name for pod in observation.pods or ()} - {super().heir(observation, settings)}
+        others = {pod.name for pod in observation.pods or ()} - {
+            super().heir(observation, settings)
+        }
         return min(others, default=None)
 
 

@@ -6,21 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.waiting import wait_until
 
 ENTRYPOINT = Path(__file__).parents[2] / "deploy/local/postgres-image/docker-entrypoint.sh"
 USER = "nobody"
 """PostgreSQL refuses to run as root; this user is there on every Debian."""
-
-
-def wait_until(question: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
-        time.sleep(0.05)
 
 
 @dataclass
