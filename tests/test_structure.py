@@ -14,27 +14,13 @@ ROOT: Final = Path(__file__).parents[1]
 MOST_LINES: Final = {"sidecar": 400, "webhook": 400, "certs": 400, "deploy": 400, "tests": 500}
 """By the folder that a module is in."""
 
-TOO_LONG: Final = {
-    "sidecar/bootstrap.py": "is being cut at its seams",
-    "sidecar/postgres/server.py": "is being cut at its seams",
-    "tests/cluster/test_kube_adapters.py": "is being cut: client, mirror, lease, pods, events",
-    "tests/postgres/test_rewind.py": "is being cut at its seams",
-    "tests/sidecar/test_decide.py": "is being cut along the table",
-    "tests/simulator/agent.py": "is being replaced by the sidecar's own code",
-}
-"""Paths, and why they may be so for now. Who has cut one takes it from here."""
-
 
 def test_no_module_is_in_an_import_cycle() -> None:
     assert cycles(imports_in(ROOT)) == []
 
 
 def test_no_module_is_too_long() -> None:
-    assert too_long() - TOO_LONG.keys() == set()
-
-
-def test_what_may_be_too_long_for_now_still_is() -> None:
-    assert TOO_LONG.keys() - too_long() == set()
+    assert too_long() == set()
 
 
 def test_a_cycle_through_an_import_for_types_is_found(tmp_path: Path) -> None:
