@@ -247,7 +247,7 @@ class Server:
             )
             self._wal_grows = view.position != self._view.position
             with self._looks:
-                self._view, self._ended_at, self._ended = view, self._clock(), number
+                self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
                 self._looks.notify_all()
             if changed:
                 self._on_change()
