@@ -47,7 +47,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.promises import PromisedError
-from sidecar.situation.patience import seconds_before_fencing
+from sidecar.situation.timing import seconds_before_fencing
 
 
 class Actor:

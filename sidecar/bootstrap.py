@@ -24,7 +24,7 @@ from sidecar.postgres.control_data import (
     parse_system_identifier,
 )
 from sidecar.postgres.refused import read_refused, with_raised
-from sidecar.situation.patience import SLOW_WRITE
+from sidecar.situation.timing import SLOW_WRITE
 
 _HEARTBEAT: Final = ".pgset-heartbeat"
 _UNSETTLED: Final = "unsettled"

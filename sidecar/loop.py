@@ -7,21 +7,15 @@ import time
 from typing import Final
 
 from sidecar.act import Actor
-from sidecar.decide import (
-    decide,
-    is_overdue,
-    seconds_of_right,
-    seconds_to_fence,
-    seconds_to_look,
-)
+from sidecar.decide import decide
 from sidecar.kube.client import ApiError
 from sidecar.observation import Observation
 from sidecar.observe import Adapters, after_acting, observe
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
-from sidecar.situation import situation_of
-from sidecar.situation.patience import FENCING_SHARE
+from sidecar.situation import Situation
+from sidecar.situation.timing import FENCING_SHARE
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
 
@@ -79,7 +73,7 @@ class Loop:
             if self._may_leave(observation):
                 break
             learned = after_acting(self._adapters, observation)
-            self._pause(seconds_to_look(learned, self._adapters.settings))
+            self._pause(decide(learned, self._adapters.settings).look_in)
         self._watchdog.trust_until(None)
         self._hand_in(observation)
 
@@ -87,8 +81,7 @@ class Loop:
         settings = self._adapters.settings
         observation = observe(self._adapters, started_at)
         decision = decide(observation, settings)
-        to_fence = seconds_to_fence(observation, settings)
-        right = seconds_of_right(observation, settings)
+        to_fence = decision.fence_in
         self._adapters.client.hurry(
             min(_moment(observation, to_fence), _moment(observation, _first_try(observation)))
         )
@@ -104,12 +97,12 @@ class Loop:
                 until = min(until, self._trusted_until)
             self._trusted_until = until
             self._watchdog.trust_until(until)
-        failure = self._actor.carry_out(decision.actions, _moment(observation, right))
+        act_until = _moment(observation, decision.authority_for)
+        failure = self._actor.carry_out(decision.actions, act_until)
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:
             problem = problem or observation.bootstrap.write_failure
-        overdue = is_overdue(observation, settings)
-        self._reporter.publish(Snapshot(observation, decision, problem, overdue))
+        self._reporter.publish(Snapshot(observation, decision, problem, decision.is_overdue))
         self._teller.tell(decision, problem, observation.now)
         return observation
 
@@ -153,7 +146,7 @@ class Loop:
         try:
             # Nobody had everything, or the Lease would be another's by now: whoever comes back
             # under this name has it.
-            heir = situation_of(observation, self._adapters.settings).own_next_life
+            heir = Situation(observation, self._adapters.settings).handover.own_replacement
             self._adapters.lease.release(heir)
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.bootstrap import Bootstrap
-from sidecar.decide import needs_peers
+from sidecar.decide import decide
 from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
@@ -23,7 +23,7 @@ from sidecar.postgres.server import Server
 from sidecar.postgres.wal import has_wal_beyond
 from sidecar.promises import Promises
 from sidecar.settings import Settings
-from sidecar.situation.members import holder_address
+from sidecar.situation.set import holder_address
 
 UNSTOPPABLE: Final = (
     "PostgreSQL takes no signals from the sidecar, which could not stop it where another member "
@@ -98,7 +98,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
             postgres, lease.record if lease else None, leader_address(adapters)
         ),
     )
-    if not needs_peers(observation, adapters.settings):
+    if not decide(observation, adapters.settings).asks_peers:
         return observation
     peers = adapters.peers.ask(observation.pods or (), fresh=True)
     return replace(

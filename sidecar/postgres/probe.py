@@ -10,7 +10,7 @@ from psycopg import pq
 
 from sidecar.postgres import plain
 from sidecar.postgres.connection import CONNECT_SECONDS, Address
-from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 
 _PROBE_SECONDS: Final = 3.0
 """A new session costs PostgreSQL 8 ms of CPU (measured on 15), 10 s in an hour."""

@@ -28,7 +28,7 @@ from sidecar.postgres.look import Lookout
 from sidecar.postgres.plain import NoAnswerError
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
-from sidecar.situation.patience import SILENCE
+from sidecar.situation.timing import SILENCE
 
 _POLL_SECONDS: Final = 1.0
 _POLL_SECONDS_DOWN: Final = 0.2

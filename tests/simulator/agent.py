@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar import contract
-from sidecar import decide as rules
+from sidecar import contract, deadlines
 from sidecar.action import (
     Action,
     AskToStay,
@@ -57,7 +56,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
-from sidecar.situation.patience import FENCING_SHARE, NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import FENCING_SHARE, NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.simulator.kubernetes import (
     ApiError,
     ConflictError,
@@ -271,19 +270,18 @@ class Agent:
     # ── the loop ──────────────────────────────────────────────────────────────────────────
 
     def _loop(self) -> Steps[None]:
-        settings = self.settings
         while True:
             if self._lease_is_silent():
                 yield from self._look_at_lease()
             observation = self.observe()
-            if rules.needs_peers(observation, settings):
+            decision = self._decide(observation)
+            if decision.asks_peers:
                 peers = yield from self._ask_peers()
                 observation = self.observe(peers)
-            decision = self._decide(observation)
+                decision = self._decide(observation)
             self.last = observation
             if decision.actions:
-                left = rules.seconds_to_fence(observation, settings)
-                right = rules.seconds_of_right(observation, settings)
+                left, right = decision.fence_in, decision.authority_for
                 self.deadline = float("inf") if left is None else observation.now + left
                 self.act_before = float("inf") if right is None else observation.now + right
                 if self.freeze_before is not None and self._freezes("decide"):
@@ -297,7 +295,7 @@ class Agent:
                 yield MIN_PAUSE
             else:
                 self._pausing_since = self.world.now
-                yield self._tick(observation) / self.rate
+                yield self._tick(observation, decision) / self.rate
             self.happened = False
         yield from self._hand_in()
 
@@ -325,15 +323,18 @@ class Agent:
             observation = replace(observation, renewal_failed_at=failed_at)
         return observation
 
-    def _tick(self, observation: Observation) -> float:
+    def _tick(self, observation: Observation, decision: Decision) -> float:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
-        tick = rules.seconds_to_look(self._after_acting(observation), self.settings)
-        if tick == rules.UNSETTLED_TICK:
+        learned = self._after_acting(observation)
+        if learned is not observation:
+            decision = self._decide(learned)
+        tick = decision.look_in
+        if tick == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.record is not None and self.record.holder == self.identity:
                 return 2 * tick
             return tick if self.world.chance.random() < 0.05 else 10 * tick
-        if tick < rules.TICK:
+        if tick < deadlines.TICK:
             return tick
         tick = self.run.schedule.tick
         record = self.record
@@ -341,10 +342,10 @@ class Agent:
             if record.holder == self.identity:
                 if self.renewed_at is not None:
                     due = self.renewed_at + self.settings.renew_interval - self.clock()
-                    tick = min(tick, max(rules.SHORTEST_TICK, due))
+                    tick = min(tick, max(deadlines.SHORTEST_TICK, due))
             elif record.holder:
                 expiry = max(self.changed_at + record.ttl, self.promised_until or 0.0)
-                tick = min(tick, max(rules.SHORTEST_TICK, expiry - self.clock()))
+                tick = min(tick, max(deadlines.SHORTEST_TICK, expiry - self.clock()))
         return tick
 
     def _may_leave(self, observation: Observation, left_at: float) -> bool:
@@ -539,7 +540,7 @@ class Agent:
             wanted=self.wanted,
             bootstrap=bootstrap,
             postgres=postgres,
-            peers={} if peers is None else peers,
+            peers=peers,
             complete_peers=self._complete(peers, postgres) if peers else frozenset(),
             paused=self.paused,
             leaving_since=self.leaving_since,
