@@ -206,7 +206,10 @@ def test_a_holder_whose_pod_is_being_deleted_gives_way() -> None:
 
 
 def test_a_holder_whose_node_is_not_heard_for_long_gives_way() -> None:
-    assert answer(LOST) == "Kubernetes does not hear the holder's node, and sends it no new clients"
+    assert (
+        answer(LOST)
+        == "Kubernetes does not hear from the holder's node and sends it no new clients"
+    )
     assert answer(replace(LOST, taken_out_since=NOW - 1)) is None
     assert answer(HOLDER) is None
 
