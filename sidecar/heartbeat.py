@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar import small_files
 from sidecar.memory import heartbeat
-from sidecar.situation.patience import SLOW_WRITE
+from sidecar.situation.timing import SLOW_WRITE
 
 _FILE: Final = ".pgset-heartbeat"
 

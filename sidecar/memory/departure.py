@@ -48,4 +48,4 @@ class Departure:
         Nobody had everything, or the Lease would be another's by now: whoever comes back under this
         name has it.
         """
-        return Situation(observation, settings).own_next_life
+        return Situation(observation, settings).handover.own_replacement

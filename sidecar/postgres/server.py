@@ -31,7 +31,7 @@ from sidecar.postgres.look import Lookout
 from sidecar.postgres.polling import fields_from_outside, news, seconds_to_poll
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
-from sidecar.situation.patience import SILENCE
+from sidecar.situation.timing import SILENCE
 
 _PROMOTING_SECONDS: Final = 5.0
 

@@ -10,7 +10,7 @@ import pytest
 from sidecar.action import DeleteOwnPod, Reclone, Rewind
 from sidecar.decide import decide
 from sidecar.observation import BootstrapView, Leadership, Observation, PostgresView, ServerState
-from sidecar.situation.patience import seconds_before_return
+from sidecar.situation.timing import seconds_before_return
 from tests.sidecar.rules.observations import OTHERS, REPLICA, SETTINGS, lease, peer
 from tests.support.database import own
 from tests.support.former_primary import Set, follow, sql, streams_from, write

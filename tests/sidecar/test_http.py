@@ -26,6 +26,7 @@ from sidecar.report.message import Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.settings import Settings
+from sidecar.table import TABLE
 from tests.support.clock import Clock
 
 SETTINGS = Settings(set_name="orders", max_lag=2**20, ttl=10)
@@ -50,6 +51,7 @@ STREAMING = PostgresView(
     lag=0,
 )
 DOWN = PostgresView(ServerState.DOWN, since=900.0)
+ROLES = {row.name: row.role for part in TABLE for row in part.rows}
 
 
 def turn(situation: str, postgres: PostgresView) -> Snapshot:
@@ -66,7 +68,14 @@ def turn(situation: str, postgres: PostgresView) -> Snapshot:
         bootstrap=BootstrapView(DataState.PRESENT),
         postgres=postgres,
     )
-    decision = Decision(situation, f"this is {situation}", Attention.NONE, ())
+    decision = Decision(
+        actions=(),
+        situation=situation,
+        sentence=f"this is {situation}",
+        attention=Attention.NONE,
+        role=ROLES[situation],
+        look_in=2.0,
+    )
     return Snapshot(observation, decision, problem=None)
 
 

@@ -18,13 +18,13 @@ import pytest
 
 from sidecar.act import Actor
 from sidecar.action import AskToStay, Promote, RenewLease, SetSynchronous, TakeLease
-from sidecar.decide import decide, seconds_to_look
+from sidecar.decide import decide
 from sidecar.kube.client import ApiClient, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.memory.reach import Reach
 from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
-from sidecar.situation import situation_of
+from sidecar.situation import Situation
 from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
@@ -367,8 +367,8 @@ def test_a_question_that_failed_before_somebody_was_heard_stops_nobody() -> None
 
 def test_after_a_failed_renewal_it_looks_again_soon() -> None:
     due = lease(RECORD, renewed_at=NOW - 2.1, heard_at=NOW - 0.1)
-    assert seconds_to_look(replace(LEADER, lease=due), SETTINGS) < 0.5
-    assert seconds_to_look(replace(LEADER, lease=due, renewal_failed_at=NOW), SETTINGS) <= 0.5
+    assert decide(replace(LEADER, lease=due), SETTINGS).look_in < 0.5
+    assert decide(replace(LEADER, lease=due, renewal_failed_at=NOW), SETTINGS).look_in <= 0.5
 
 
 def test_a_stopped_holder_is_promoted_before_a_renewal_that_is_only_due() -> None:
@@ -395,4 +395,4 @@ def test_what_a_renewal_without_an_answer_may_have_promised_is_kept() -> None:
     known = replace(lost, lease=lease(alone, perhaps_promised=((("orders-0",), 1),)))
     assert weaker in decide(known, SYNC).actions
     streams = replace(perhaps, postgres=replace(waits, followers=followers(1)))
-    assert situation_of(streams, SYNC).waits_as_it_should
+    assert Situation(streams, SYNC).durability.setting_is_right

@@ -204,7 +204,9 @@ def sidecar(address: str, port: int, ordinal: int, *, observed: bool = True) -> 
     """The HTTP part of a member's sidecar, listening there."""
     reporter = Reporter(Clock())
     if observed:
-        decision = Decision("Following", "", Attention.NONE, ())
+        decision = Decision(
+            actions=(), situation="Following", sentence="", attention=Attention.NONE, look_in=2.0
+        )
         seen = observation(ordinal, RUNNING, replace(STREAMING, position=5000 + ordinal))
         reporter.publish(Snapshot(seen, decision, None))
     fresh = replace(STREAMING, position=6000 + ordinal)

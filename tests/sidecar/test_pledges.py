@@ -428,5 +428,5 @@ def test_a_refusal_says_why_and_is_signed() -> None:
     assert isinstance(response.body, bytes)
     assert response.code == 409
     assert SEAL.is_mine("answer", response.body, response.signature or "")
-    sentence = "the Lease says since then that nobody holds it"
+    sentence = "a newer version of the Lease names nobody as its holder"
     assert Reply.decode(response.body) == Reply("once", "orders-1", sentence)

@@ -13,7 +13,7 @@ from sidecar.decide import decide
 from sidecar.memory.probe import Verdict
 from sidecar.memory.status import describe, read_peer
 from sidecar.observation import Observation
-from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.sidecar.rules.observations import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
 
 PERIOD = 3.0

@@ -21,8 +21,7 @@ from sidecar.action import (
 from sidecar.decide import decide
 from sidecar.observation import DataState, Observation, ServerState
 from sidecar.settings import Settings
-from sidecar.situation import Situation
-from sidecar.table import TABLE, first_that_holds
+from sidecar.table import TABLE
 from sidecar.table.steps import Part
 from tests.simulator.member.parts import Decide, Parts
 from tests.simulator.schedule import Fault, Schedule
@@ -68,12 +67,7 @@ def _without_rows(*names: str) -> Decide:
     )
     assert _number_of_rows(table) == _number_of_rows(TABLE) - len(names)
 
-    def broken(observation: Observation, settings: Settings) -> Decision:
-        situation = Situation(observation, settings)
-        row = first_that_holds(situation, table)
-        return Decision(row.name, row.name, row.attention, tuple(row.actions(situation)))
-
-    return broken
+    return lambda observation, settings: decide(observation, settings, table)
 
 
 def _number_of_rows(table: tuple[Part, ...]) -> int:
@@ -140,7 +134,7 @@ def _forget_what_was_ordered(observation: Observation, settings: Settings) -> De
 
 def _all_are_complete(observation: Observation, settings: Settings) -> Decision:
     """Whoever answers is taken for one that has everything."""
-    return decide(replace(observation, complete_peers=frozenset(observation.peers)), settings)
+    return decide(replace(observation, complete_peers=frozenset(observation.peers or ())), settings)
 
 
 def _initdb_when_empty(observation: Observation, settings: Settings) -> Decision:

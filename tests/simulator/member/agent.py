@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from sidecar import decide as rules
+from sidecar import deadlines
 from sidecar.action import Decision
 from sidecar.observation import Observation, ServerState
 from sidecar.postgres.connection import CONNECT_SECONDS
@@ -161,13 +161,14 @@ class Agent:
             if member.reach.should_look(lease, member.me, settings, member.clock()):
                 yield from self._hands.refresh_lease()
             observation = self._views.observe()
-            if rules.needs_peers(observation, settings):
-                observation = yield from self._with_peers(observation)
             decision = self._decide(observation)
+            if decision.asks_peers:
+                observation = yield from self._with_peers(observation)
+                decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
             if decision.actions:
-                self._set_deadlines(observation)
+                self._set_deadlines(observation, decision)
                 if self._freezes("decide"):
                     yield 0.001
                 yield from self._hands.carry_out(decision.actions)
@@ -178,7 +179,7 @@ class Agent:
                 yield MIN_PAUSE
             else:
                 self._pausing_since = self._world.now
-                yield self._pause(observation) / member.rate
+                yield self._pause(observation, decision) / member.rate
             self._happened = False
         yield from self._hand_in(observation)
 
@@ -200,24 +201,24 @@ class Agent:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
 
-    def _set_deadlines(self, observation: Observation) -> None:
-        member, settings, now = self._member, self._member.settings, observation.now
-        fence_in = rules.seconds_to_fence(observation, settings)
-        authority = rules.seconds_of_right(observation, settings)
-        member.deadlines.requests_end_at = member.reach.requests_end_at(now, fence_in)
+    def _set_deadlines(self, observation: Observation, decision: Decision) -> None:
+        member, now, authority = self._member, observation.now, decision.authority_for
+        member.deadlines.requests_end_at = member.reach.requests_end_at(now, decision.fence_in)
         member.deadlines.authority_ends_at = float("inf") if authority is None else now + authority
 
-    def _pause(self, observation: Observation) -> float:
+    def _pause(self, observation: Observation, decision: Decision) -> float:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
-        member, settings = self._member, self._member.settings
+        member = self._member
         learned = member.reach.after_acting(observation, self.watch.peek(), member.clock())
-        seconds = rules.seconds_to_look(learned, settings)
-        if seconds == rules.UNSETTLED_TICK:
+        if learned is not observation:
+            decision = self._decide(learned)
+        seconds = decision.look_in
+        if seconds == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.watch.holder() == member.identity:
                 return 2 * seconds
             return seconds if self._world.chance.random() < 0.05 else 10 * seconds
-        if seconds < rules.TICK:
+        if seconds < deadlines.TICK:
             return seconds
         return self._at_rest(learned)
 
@@ -229,7 +230,7 @@ class Agent:
             due = (lease.renewed_at or now) + self._member.settings.renew_interval
         else:
             due = max(lease.changed_at + lease.record.ttl, learned.promised_until or 0.0)
-        return min(seconds, max(rules.SHORTEST_TICK, due - now))
+        return min(seconds, max(deadlines.SHORTEST_TICK, due - now))
 
     def _hand_in(self, observation: Observation) -> Steps[None]:
         """As the end of `sidecar.loop`: the directory and the Lease are left to the others."""

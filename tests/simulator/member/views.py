@@ -20,7 +20,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
-from sidecar.situation.members import holder_address
+from sidecar.situation.set import holder_address
 from tests.simulator.member.member import Member
 from tests.simulator.member.watch import Watch
 from tests.simulator.postgres.server import Phase, Server
