@@ -1,21 +1,32 @@
 """The bootstrap container of a pod: says what it finds in the directory, and obeys orders."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sidecar.observation import DataState
+from sidecar.observation import DataState, RefusedSetting
 from tests.simulator.node import Host
-from tests.simulator.postgres.directory import Branch, Directory
+from tests.simulator.postgres.directory import Configured, Directory
 from tests.simulator.postgres.server import Server
 from tests.simulator.world import World
 
 _SESSIONS: Final = itertools.count(1)
 
+_MOUNTED: Final = (
+    "a volume is mounted at /var/lib/postgresql/data/pg_wal, inside of the data directory, which "
+    "therefore cannot be made anew: mount it elsewhere, or mend this member by hand"
+)
+
 
 class BootstrapPod(Host, Protocol):
     """What bootstrap needs of the pod that it runs in."""
+
+    @property
+    def configured(self) -> Configured: ...
+
+    @property
+    def volume_hangs(self) -> bool: ...
 
     def upstream(self, address: str | None) -> Server | None:
         """Return the server at this address, if it can be reached."""
@@ -50,6 +61,7 @@ class Found:
     system_identifier: str | None = None
     timeline: int = 0
     position: int = 0
+    refused: tuple[RefusedSetting, ...] = ()
 
 
 class Bootstrap:
@@ -93,23 +105,39 @@ class Bootstrap:
     def _report(self) -> None:
         if not self._ended and not self._waits(self._report):
             self.reported = True
+            self.refusal = self._directory.refusal
+            # What an earlier life was started with, beside its configuration.
+            self._directory.raised = 0
             self._look()
             self._changed()
 
-    def _waits(self, call: object) -> bool:
-        if self._pod.node.frozen:
-            self._world.after(1.0, call)  # type: ignore[arg-type]
-            return True
-        return False
+    def _waits(self, call: Callable[..., None], *arguments: object) -> bool:
+        """Whether nothing gets on in this container: then this is called again later."""
+        waits = self._pod.node.frozen or self._pod.volume_hangs
+        if waits:
+            self._world.after(1.0, call, *arguments)
+        return waits
 
     def _look(self) -> None:
         """Into the directory, before it reports: pg_controldata and the marks beside it."""
         directory = self._directory
         data = directory.data
+        if self.refusal is not None:
+            # It may not even look into a directory of another user's.
+            self.found = Found()
+            return
         if directory.broken and data is DataState.PRESENT:
             data = DataState.BROKEN
         timeline, position = directory.checkpoint
-        self.found = Found(data, directory.system_identifier, timeline, position)
+        refused = self._refused_settings() if data is DataState.PRESENT else ()
+        self.found = Found(data, directory.system_identifier, timeline, position, refused)
+
+    def _refused_settings(self) -> tuple[RefusedSetting, ...]:
+        value, origin = self._pod.configured.value, self._pod.configured.origin
+        needed = self._directory.written_with
+        if value >= needed:
+            return ()
+        return (RefusedSetting("max_connections", str(value), str(needed), origin),)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -118,6 +146,8 @@ class Bootstrap:
     def order(self, verb: str) -> None:
         """Begin to carry out an order: initdb, clone, rewind, reclone or start."""
         if self.busy is not None or self.done or self._ended or not self.reported:
+            return
+        if self.refusal is not None:
             return
         self.busy, self.failure = verb, None
         self.number += 1
@@ -136,7 +166,7 @@ class Bootstrap:
         self._world.after(seconds, self._finish, verb)
 
     def _finish(self, verb: str) -> None:
-        if self._ended or self._waits_for(verb):
+        if self._ended or self._waits(self._finish, verb):
             return
         self.busy = None
         self.done_with = self.number
@@ -148,17 +178,21 @@ class Bootstrap:
             "start": self._start,
             "start-writable": self._start_writable,
         }[verb]
-        self.failure = finish()
+        self.failure = self._why_it_fails_here(verb) or finish()
         self._look()
         if self.failure is not None:
             self._world.note(self._pod.name, f"bootstrap: {verb} failed: {self.failure}")
         self._changed()
 
-    def _waits_for(self, verb: str) -> bool:
-        if self._pod.node.frozen:
-            self._world.after(1.0, self._finish, verb)
-            return True
-        return False
+    def _why_it_fails_here(self, verb: str) -> str | None:
+        if not self._pod.node.copies_fail:
+            return None
+        return {
+            "initdb": "initdb did not succeed: see the log of this container",
+            "clone": "the clone did not succeed: see the log of this container",
+            "rewind": _MOUNTED,
+            "reclone": _MOUNTED,
+        }.get(verb)
 
     def _begin_initdb(self) -> None:
         self._world.publish(OverwritingBegins(self._pod, self._directory, "initdb"))
@@ -169,12 +203,8 @@ class Bootstrap:
         directory = self._directory
         if directory.full:
             return "no space left"
-        directory.data = DataState.PRESENT
-        directory.system_identifier = str(next(self._identifiers))
-        directory.branch, directory.position = Branch(1), 1000
-        directory.checkpoint = (1, 1000)
-        directory.clean = True
-        directory.standby_signal = True
+        directory.make_database(str(next(self._identifiers)), standby=True)
+        directory.found, directory.written_with = "writable", self._pod.configured.value
         self._world.publish(Initialized(self._pod))
         return None
 
@@ -220,6 +250,7 @@ class Bootstrap:
             return "no space left"
         if directory.data is not DataState.PRESENT:
             return "there is no database to start"
+        directory.found = directory.found or ("standby" if directory.standby_signal else "writable")
         directory.standby_signal = True
         self.done = True
         self._pod.bootstrap_done()

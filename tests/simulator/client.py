@@ -5,7 +5,8 @@ from typing import Final
 
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.postgres.directory import Branch
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 
 _TIME_OUT: Final = 3.0
 

@@ -15,6 +15,8 @@ class Node:
     """When it last went on after that."""
     down: bool = False
     kubelet_stopped: bool = False
+    copies_fail: bool = False
+    """No initdb, clone or rewind ends well here."""
 
 
 class Host(Protocol):

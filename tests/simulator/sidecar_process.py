@@ -78,6 +78,10 @@ class SidecarProcess(Protocol):
     def stands_still(self) -> bool:
         """No thread of it runs: it is frozen, or its node is."""
 
+    @property
+    def beats(self) -> bool:
+        """Whether its heart beats on its volume."""
+
     # what the API server needs
 
     def time_out(self) -> float:

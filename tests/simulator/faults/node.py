@@ -5,7 +5,7 @@ from typing import Final
 from tests.simulator.faults.strike import Strike
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged
 from tests.simulator.node import Node
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.phase import Phase
 
 UNTIL_ANOTHER_LEADS: Final = ", until another leads"
 AT_MOST: Final = 100.0

@@ -85,6 +85,38 @@ def slow_recovery(strike: Strike) -> None:
         server.crash(0.0)
 
 
+def lock_out(strike: Strike) -> None:
+    """The sidecar's role is given another password, say."""
+    life = strike.hit()
+    if life is None:
+        return
+
+    def put(locks_out: bool) -> None:
+        life.locks_out = locks_out
+        if life.server is not None:
+            life.server.locks_out = locks_out
+        if life.agent is not None:
+            life.agent.wake()
+
+    put(True)
+    strike.at_its_end(lambda: put(False))
+
+
+def refuse_signals(strike: Strike) -> None:
+    """By AppArmor, say; the kubelet's come through."""
+    life = strike.hit()
+    if life is None:
+        return
+
+    def put(refuses: bool) -> None:
+        life.takes_no_signals = refuses
+        if life.agent is not None:
+            life.agent.wake()
+
+    put(True)
+    strike.at_its_end(lambda: put(False))
+
+
 def kill_bootstrap(strike: Strike) -> None:
     life = strike.hit()
     if life is not None:

@@ -7,7 +7,15 @@ import random
 from dataclasses import replace
 from typing import Final
 
-from tests.simulator.faults import kubernetes, network, node, postgres, storage, wishes
+from tests.simulator.faults import (
+    bootstrap,
+    kubernetes,
+    network,
+    node,
+    postgres,
+    storage,
+    wishes,
+)
 from tests.simulator.faults.strike import Kind
 from tests.simulator.schedule import Fault, Schedule
 
@@ -40,6 +48,11 @@ def _member_or_not(chance: random.Random, fault: Fault, members: int) -> Fault:
 
 def _any_size(chance: random.Random, fault: Fault, _: int) -> Fault:
     return replace(fault, target=chance.randint(1, 5))
+
+
+def _at_first(_: random.Random, fault: Fault, __: int) -> Fault:
+    """Before any pod is created."""
+    return replace(fault, at=0.0, target=max(0, fault.target), seconds=0.0)
 
 
 ALL: Final[dict[str, Kind]] = {
@@ -234,6 +247,63 @@ ALL: Final[dict[str, Kind]] = {
             postgres.slow_recovery,
             2,
             world=True,
+        ),
+        Kind(
+            "lock_out",
+            "PostgreSQL lets its sidecar not in",
+            postgres.lock_out,
+            world=True,
+        ),
+        Kind(
+            "refuse_signals",
+            "PostgreSQL takes no signals from its sidecar",
+            postgres.refuse_signals,
+            world=True,
+        ),
+        Kind("hang_volume", "a volume answers nothing at all", storage.hang_volume, world=True),
+        Kind("vanish", "a running server's data is deleted", storage.vanish, world=True),
+        Kind(
+            "other_data",
+            "a pod comes back with a volume of another set, and then with an empty one",
+            bootstrap.other_data,
+            world=True,
+        ),
+        Kind(
+            "refuse_bootstrap",
+            "a pod comes back with a volume on which its bootstrap refuses to work",
+            bootstrap.refuse_bootstrap,
+            world=True,
+        ),
+        Kind(
+            "fail_copies",
+            "no initdb, clone or rewind ends well on a node",
+            bootstrap.fail_copies,
+            world=True,
+            details=("", "after its volume is lost", "of data to be cloned anew"),
+        ),
+        Kind(
+            "lower_settings",
+            "max_connections is lowered below what the data was written with, and set back",
+            bootstrap.lower_settings,
+            world=True,
+            aimed=False,
+            details=bootstrap.SOURCES,
+        ),
+        Kind(
+            "find_data",
+            "a volume has data from before pgset",
+            bootstrap.find_data,
+            0.5,
+            world=True,
+            details=("", "of a standby"),
+            draw=_at_first,
+        ),
+        Kind(
+            "opt_out",
+            "the set is opted out, and opted in again",
+            wishes.opt_out,
+            world=True,
+            aimed=False,
         ),
     )
 }

@@ -1,7 +1,8 @@
 """Faults of volumes and of what is on them."""
 
 from tests.simulator.faults.strike import Strike
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.directory import Directory
+from tests.simulator.postgres.phase import Phase
 
 
 def disk_full(strike: Strike) -> None:
@@ -69,11 +70,41 @@ def lose_volume(strike: Strike) -> None:
         # With OrderedReady the first pod would wait for those that wait for it.
         return
     strike.excuse([life.name], 30.0)
-    life.deleting = life.terminating = True
-    life.kill_everything()
-    del cluster.directories[life.ordinal]
+    cluster.change_volume(life, Directory())
+
+
+def vanish(strike: Strike) -> None:
+    """Somebody has deleted all files, or the volume is mounted anew and empty; what runs there has
+    its files still open."""
+    found, cluster = strike.hit_server(), strike.cluster
+    if found is None or found[0].deleting:
+        return
+    life, _ = found
+    strike.excuse([life.name], 60.0)
+    life.directory = cluster.directories[life.ordinal] = Directory()
     cluster.lost_volumes.add(life.name)
-    life.end()
+
+
+def hang_volume(strike: Strike) -> None:
+    """Each look at one pod's volume, and each write to it, waits."""
+    life = strike.hit()
+    if life is None or life.volume_hangs:
+        return
+    life.volume_hangs = True
+    if life.server is not None:
+        life.server.unwell_since = strike.world.now
+        strike.cluster.network_changed()
+
+    def end() -> None:
+        life.volume_answers()
+        if life.server is not None:
+            life.server.unwell_since = None
+        if life.agent is not None:
+            life.agent.wake()
+        strike.cluster.network_changed()
+        strike.judge.check_writers()
+
+    strike.at_its_end(end)
 
 
 def spoil_data(strike: Strike) -> None:

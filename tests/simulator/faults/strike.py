@@ -9,7 +9,8 @@ from sidecar.settings import Settings
 from tests.simulator.judge.judge import Judge
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.kubernetes.pod import PodLife
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.schedule import SET_NAME, Fault
 from tests.simulator.world import World
 

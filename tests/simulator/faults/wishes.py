@@ -43,6 +43,24 @@ def delete_pod(strike: Strike) -> None:
         strike.cluster.delete_pod(life.name)
 
 
+def opt_out(strike: Strike) -> None:
+    """The pods are rolled to plain ones, which are not made here (see `Cluster`); what the one that
+    was left writable writes meanwhile is. Then the set is opted in again."""
+    cluster, judge = strike.cluster, strike.judge
+    strike.excuse_all(strike.fault.seconds + 60.0)
+    cluster.opted_out = True
+    cluster.revision = f"opted out at {strike.fault.at}"
+    cluster.set_changed()
+
+    def end() -> None:
+        judge.plain_pods_have_run()
+        cluster.opted_out = False
+        cluster.revision = f"opted in after {strike.fault.at}"
+        cluster.set_changed()
+
+    strike.at_its_end(end)
+
+
 def edit_lease(strike: Strike) -> None:
     """Written as it was, with a new version."""
     api = strike.cluster.api

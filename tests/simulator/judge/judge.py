@@ -36,7 +36,8 @@ from tests.simulator.judge.settling import Settling
 from tests.simulator.judge.violation import fail
 from tests.simulator.kubernetes.cluster import PodCreated
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged, ServerStarts
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import RulesFailed
 from tests.simulator.simulation import Simulation
 
@@ -66,9 +67,7 @@ class Judge:
         self._helpless: dict[str, float] = {}
         """By pod: when nobody was last left to act for it."""
         subscribe = self._world.subscribe
-        subscribe(
-            CommitAcknowledged, lambda event: self.commits.was_acknowledged(event, self.newest)
-        )
+        subscribe(CommitAcknowledged, self._commit_acknowledged)
         subscribe(OverwritingBegins, self._overwriting_begins)
         subscribe(Initialized, self._initialized)
         subscribe(ServerStarts, self._server_starts)
@@ -88,6 +87,12 @@ class Judge:
         if event.role == self._settings.primary_value and self.commits.acknowledged:
             self.labels.admitted_as_primary(event.life)
 
+    def _commit_acknowledged(self, event: CommitAcknowledged) -> None:
+        if not self._is_of_this_set(event.server):
+            name = event.server.pod.name
+            self._fail("I3", f"{name} acknowledges a commit in a database that is not this set's")
+        self.commits.was_acknowledged(event, self.newest)
+
     def _rules_failed(self, event: RulesFailed) -> None:
         error = event.error
         self._fail("I5", f"the rules of {event.pod} raise {type(error).__name__}: {error}")
@@ -100,6 +105,8 @@ class Judge:
     def _server_changed(self, event: ServerChanged) -> None:
         life, server = event.life, event.server
         self.labels.check_admission(life, server)
+        if not self._is_of_this_set(server):
+            return
         if server.phase is Phase.WRITABLE:
             self.promotions += 1
             before, self.newest, self._newest_life = self.newest, server, life
@@ -110,12 +117,24 @@ class Judge:
         elif server is self.newest and server.phase in (Phase.STOPPING, Phase.DEAD):
             self._check_need(server)
 
+    def _is_of_this_set(self, server: Server) -> bool:
+        """And not the empty one that took the place of a database that has vanished."""
+        return self._system_identifier() in (None, server.directory.system_identifier)
+
+    def _system_identifier(self) -> str | None:
+        """The set's, by its Lease."""
+        lease = self._cluster.api.lease
+        return lease.system_identifier if lease is not None else None
+
     def check_writers(self) -> None:
         """I2; for who lets a server go on, too."""
         writers = [
             life.server
             for life in self._cluster.lives
-            if life.server is not None and life.server.could_write and not self._waking(life)
+            if life.server is not None
+            and life.server.could_write
+            and self._is_of_this_set(life.server)
+            and not self._waking(life)
         ]
         if len(writers) > 1:
             names = " and ".join(f"{s.pod.name} ({s.pod.uid})" for s in writers)
@@ -159,6 +178,31 @@ class Judge:
         self._initdbs += 1
         if self._initdbs > 1:
             self._fail("I4", f"a second initdb, on {event.pod.name}")
+
+    def data_was_found(self) -> None:
+        """There is a database from before pgset: none may be made."""
+        self._initdbs = 1
+
+    def plain_pods_have_run(self) -> None:
+        """I2 and I3: of an opted-out set, one database at the most was left writable, and whatever
+        its plain pod has written is kept."""
+        cluster = self._cluster
+        there = {life.ordinal for life in cluster.lives}
+        left = {
+            ordinal: directory
+            for ordinal, directory in cluster.directories.items()
+            if ordinal not in there
+            and directory.data is DataState.PRESENT
+            and not directory.standby_signal
+            and directory.system_identifier == self._system_identifier()
+        }
+        if len(left) > 1:
+            names = " and ".join(f"pod {ordinal}" for ordinal in sorted(left))
+            self._fail("I2", f"{names} were both left writable to plain pods")
+        for directory in left.values():
+            assert directory.branch is not None
+            directory.position += 1_000_000
+            self.commits.acknowledged[directory.branch] = directory.position
 
     def _server_starts(self, event: ServerStarts) -> None:
         life, running = event.life, event.life.directory.running

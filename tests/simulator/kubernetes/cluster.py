@@ -9,7 +9,7 @@ from sidecar.settings import Settings
 from tests.simulator.kubernetes.api_server import ApiServer, DeletionAsked, PodsChanged
 from tests.simulator.kubernetes.pod import PodEnded, PodLife, ReadinessChanged, Surroundings
 from tests.simulator.node import Node
-from tests.simulator.postgres.directory import Directory
+from tests.simulator.postgres.directory import Configured, Directory
 from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import SidecarProcess
 from tests.simulator.world import API, CLIENT, World
@@ -44,6 +44,9 @@ class Cluster:
         self.paused = False
         self.opted_out = False
         self.revision = "1"
+        self.configured = Configured()
+        self.identifiers = itertools.count(1000)
+        """What each initdb takes the next of."""
         self.lives: list[PodLife] = []
         """All pods of which any process may run."""
         self.pods: dict[str, PodLife] = {}
@@ -58,7 +61,7 @@ class Cluster:
         self._endpoints_at: dict[int, tuple[str, ...]] = {}
         self._endpoints_pending = False
         self._surroundings = Surroundings(
-            world, settings, self.api, new_agent, self.upstream, itertools.count(1000)
+            world, settings, self.api, new_agent, self.upstream, self.identifiers
         )
         world.subscribe(PodsChanged, lambda _: self.endpoints_changed())
         world.subscribe(ReadinessChanged, self._readiness_changed)
@@ -89,6 +92,10 @@ class Cluster:
 
     def _create_missing(self) -> bool:
         """Whether the controller may go on to what comes after."""
+        if self.opted_out:
+            # What is created now is a plain pod: it has no sidecar, and is none of the set's. Here
+            # none is created before the set is opted in again.
+            return True
         ordered = not self.parallel
         for ordinal in range(self.wanted):
             life = self.pods.get(f"{self.settings.set_name}-{ordinal}")
@@ -131,6 +138,7 @@ class Cluster:
             node,
             self.directory(ordinal),
             revision=self.revision,
+            configured=self.configured,
         )
         self.pods[life.name] = life
         self.lives.append(life)
@@ -165,6 +173,8 @@ class Cluster:
         self.world.after(0.3, self._create_elsewhere, life.ordinal, self.nodes[place])
 
     def _create_elsewhere(self, ordinal: int, node: Node) -> None:
+        if self.opted_out:
+            return
         if f"{self.settings.set_name}-{ordinal}" not in self.pods and ordinal < self.wanted:
             self._create(ordinal, node)
 
@@ -175,6 +185,14 @@ class Cluster:
             self.api.remove_pod(life.name)
             self.world.note("kubernetes", f"pod {life.name} ({life.uid}) is gone")
         self.reconcile_soon()
+
+    def change_volume(self, life: PodLife, directory: Directory) -> None:
+        """The pod ends, and the next one of its name finds this on its volume."""
+        life.deleting = life.terminating = True
+        life.kill_everything()
+        self.directories[life.ordinal] = directory
+        self.lost_volumes.add(life.name)
+        life.end()
 
     def take_out(self, node: Node, *, taken_out: bool) -> None:
         """Do as the node lifecycle controller does with the pods of a node that it doesn't hear."""

@@ -9,8 +9,9 @@ from sidecar.settings import Settings, watchdog
 from tests.simulator.bootstrap import Bootstrap
 from tests.simulator.kubernetes.api_server import ApiServer
 from tests.simulator.node import Node
-from tests.simulator.postgres.directory import Directory
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.directory import Configured, Directory
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import SidecarProcess
 from tests.simulator.world import World
 
@@ -74,6 +75,7 @@ class PodLife:
         directory: Directory,
         *,
         revision: str,
+        configured: Configured,
     ) -> None:
         self.surroundings = surroundings
         self.world = surroundings.world
@@ -84,6 +86,10 @@ class PodLife:
         self.node = node
         self.directory = directory
         self.revision = revision
+        self.configured = configured
+        self.volume_hangs = False
+        self.takes_no_signals = False
+        """PostgreSQL takes none from the sidecar."""
         self.agent: SidecarProcess | None = None
         self.server: Server | None = None
         self.bootstrap = self._new_bootstrap()
@@ -102,6 +108,7 @@ class PodLife:
         self.hang_at_stop = False
         self.slow_promotion = 0.0
         self.slow_flush = 0.0
+        self.locks_out = False
 
     # ── start ─────────────────────────────────────────────────────────────────────────────
 
@@ -141,7 +148,7 @@ class PodLife:
     def _start_server(self) -> None:
         if self.gone or self.terminating:
             return
-        if self._kubelet_is_away():
+        if self._kubelet_is_away() or self.volume_hangs:
             self.world.after(1.0, self._start_server)
             return
         if self.server is not None and self.server.phase is not Phase.DEAD:
@@ -155,6 +162,7 @@ class PodLife:
         server.hang_at_stop = self.hang_at_stop
         server.slow_promotion = self.slow_promotion
         server.slow_flush = self.slow_flush
+        server.locks_out = self.locks_out
         self.server = server
         server.start()
         if self.agent is None or self.agent.stands_still:
@@ -193,6 +201,10 @@ class PodLife:
             self._stop_sidecar()
         elif not self.gone and not self.node.down:
             self._back_off()
+
+    def new_identifier(self) -> str:
+        """Return the system identifier of a database that is made in this pod."""
+        return str(next(self.surroundings.identifiers))
 
     def upstream(self, address: str | None) -> Server | None:
         """Return the server that primary_conninfo leads to, if it can be reached from here."""
@@ -298,11 +310,26 @@ class PodLife:
             self.end()
 
     def _kill(self) -> None:
-        if self._kubelet_is_away():
+        if self._kubelet_is_away() or self._waits_for_the_volume():
             self.world.after(1.0, self._kill)
         elif not self.gone:
             self.kill_everything()
             self.end()
+
+    def _waits_for_the_volume(self) -> bool:
+        """Killed it is, but the kubelet sees processes that do not end."""
+        server = self.server
+        if not self.volume_hangs or server is None:
+            return False
+        if server.phase is not Phase.DEAD:
+            server.stop(signal.SIGKILL)
+        return server.orphans
+
+    def volume_answers(self) -> None:
+        """After it has hung."""
+        self.volume_hangs = False
+        if self.server is not None:
+            self.server.volume_answers()
 
     def kill_everything(self) -> None:
         """No process of the pod is left, and none was asked."""
@@ -313,6 +340,7 @@ class PodLife:
         server, self.server = self.server, None
         if server is not None and (server.phase is not Phase.DEAD or server.orphans):
             server.stop(signal.SIGKILL)
+            server.orphans = False
             server.gone()
         self.ready = False
         self.writer = None

@@ -15,7 +15,7 @@ from tests.simulator.member.orders import OrderConnection
 from tests.simulator.member.peers import Answers, Peers
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
-from tests.simulator.postgres.server import Phase
+from tests.simulator.postgres.phase import Phase
 from tests.simulator.sidecar_process import RulesFailed
 from tests.simulator.simulation import Simulation
 
@@ -50,6 +50,7 @@ class Agent:
         """Lines of the transcript about the present situation; what is repeated is not told."""
         self._slow_once = False
         self._stuck = False
+        self._is_overdue = False
         self._happened = False
         self._ticket = 0
         self._pausing_since = -1.0
@@ -73,6 +74,11 @@ class Agent:
     def stands_still(self) -> bool:
         """No thread of it runs."""
         return self._member.stands_still
+
+    @property
+    def beats(self) -> bool:
+        """Whether its heart beats on its volume."""
+        return self.running and not self.stands_still and not self.pod.volume_hangs
 
     def time_out(self) -> float:
         return self._member.time_out()
@@ -117,6 +123,7 @@ class Agent:
         if self.stands_still or not self.running:
             return
         self.pod.agent_answers()
+        self._is_overdue = False
         self.watch.catch_up()
         if self._stuck:
             self._stuck = False
@@ -159,7 +166,7 @@ class Agent:
         while True:
             lease = self.watch.look()
             if member.reach.should_look(lease, member.me, settings, member.clock()):
-                yield from self._hands.refresh_lease()
+                yield from self._hands.lease.refresh()
             observation = self._views.observe()
             decision = self._decide(observation)
             if decision.asks_peers:
@@ -167,6 +174,7 @@ class Agent:
                 decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
+            self._tell_the_kubelet(decision)
             if decision.actions:
                 self._set_deadlines(observation, decision)
                 if self._freezes("decide"):
@@ -200,6 +208,15 @@ class Agent:
         except Exception as error:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
+
+    def _tell_the_kubelet(self, decision: Decision) -> None:
+        """The liveness probe fails while PostgreSQL may write although it should have stopped."""
+        if decision.is_overdue != self._is_overdue:
+            self._is_overdue = decision.is_overdue
+            if decision.is_overdue:
+                self.pod.agent_is_silent()
+            else:
+                self.pod.agent_answers()
 
     def _set_deadlines(self, observation: Observation, decision: Decision) -> None:
         member, now, authority = self._member, observation.now, decision.authority_for
@@ -237,10 +254,13 @@ class Agent:
         member, server, directory = self._member, self.pod.server, self.pod.directory
         if server is not None and (server.phase is not Phase.DEAD or server.orphans):
             return
+        if self.pod.volume_hangs:
+            return
         if not member.heartbeat.is_foreign:
             directory.beat = ("", 0)
         try:
-            yield from self._hands.release(member.departure.heir(observation, member.settings))
+            heir = member.departure.heir(observation, member.settings)
+            yield from self._hands.lease.release(heir)
         except ApiError:
             return
 
@@ -261,10 +281,14 @@ class Agent:
             return
         unwell_since = server.unwell_since
         well = unwell_since is None or self._world.now < unwell_since
+        if server.locks_out and server.accepts:
+            # Who says no is well.
+            well = True
         # A checkpoint, a snapshot, a busy node: any server may be slow once.
         self._slow_once = well and not self._slow_once and self._simulation.is_slow_once()
         well = well and not self._slow_once
-        took = 0.01 if well or not (server.hung or server.refuses) else CONNECT_SECONDS
+        waits = server.hung or server.refuses or self.pod.volume_hangs
+        took = 0.01 if well or not waits else CONNECT_SECONDS
         self._world.after(took, self._probed, well, member.clock(), took)
 
     def _probed(self, well: bool, began: float, took: float) -> None:

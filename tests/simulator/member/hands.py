@@ -1,9 +1,8 @@
 """Carries decisions out on the fakes, as `sidecar.act` does on the world."""
 
-import contextlib
 import signal
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Final
 
 from sidecar.action import (
@@ -34,24 +33,25 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
-from sidecar.memory.lease import HeldError, promotes_until
+from sidecar.memory.lease import promotes_until
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
-from sidecar.observation import LeaseRecord
+from sidecar.patiently import WRITE_SECONDS
 from tests.simulator.kubernetes.api_server import (
     ApiError,
-    ConflictError,
-    RefusedError,
     Steps,
-    UnansweredError,
 )
+from tests.simulator.member.lease_hands import LeaseHands
 from tests.simulator.member.member import Member
-from tests.simulator.member.orders import OrderConnection
+from tests.simulator.member.orders import PROMOTE, OrderConnection
 from tests.simulator.member.peers import Peers
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 
 _CHECKPOINT: Final = (0.05, 1.5)
+_MAY_BE_REFUSED: Final = (StopPostgres, PutStandbySignal)
+"""The rest is done all the same, but for a release and a promotion."""
 
 
 class Hands:
@@ -67,16 +67,19 @@ class Hands:
         self._watch = watch
         self._views = views
         self._orders = orders
-        self._peers = peers
+        self.lease = LeaseHands(member, watch, peers)
         self.freezes_before: Callable[[str], bool] = lambda _: False
         """Whether to stand still before an action of this name."""
         self.note: Callable[[str], None] = lambda _: None
         """One line of the transcript about what is done."""
 
     def carry_out(self, actions: tuple[Action, ...]) -> Steps[None]:
-        """One after another; the first that fails ends it."""
+        """As `sidecar.act`: one after another; the first that fails ends it, but for a signal."""
         member, recording = self._member, self._world.transcript is not None
+        refused = False
         for action in actions:
+            if refused and isinstance(action, ReleaseLease | Promote):
+                continue
             if self.freezes_before(type(action).__name__):
                 yield 0.001
             late = member.clock() > member.deadlines.authority_ends_at
@@ -87,9 +90,18 @@ class Hands:
                 self.note(_in_words(action))
             try:
                 yield from _HANDS[type(action)](self, action)
-            except ApiError as error:
+            except (ApiError, OSError) as error:
                 self.note(f"{type(action).__name__} failed: {error}")
-                return
+                refused = isinstance(error, OSError) and isinstance(action, _MAY_BE_REFUSED)
+                if not refused:
+                    return
+
+    def _change_volume(self) -> Steps[None]:
+        """Wait for the volume, before something is changed there. Raises TimeoutError."""
+        if self._pod.volume_hangs:
+            # A second call is not begun while the first one hangs.
+            yield 0.001 if self._views.directory.is_silent else WRITE_SECONDS
+            raise TimeoutError("the volume does not answer")
 
     def _is_mere_renewal(self, action: Action) -> bool:
         lease = self._watch.peek()
@@ -100,103 +112,6 @@ class Hands:
             and (action.timeline, action.members, action.voters, action.copies, action.heir)
             == (record.timeline, record.members, record.voters, record.copies, record.heir)
         )
-
-    # ── the Lease ─────────────────────────────────────────────────────────────────────────
-
-    def take(self, action: TakeLease) -> Steps[None]:
-        member = self._member
-        lease = self._watch.peek()
-        reason = member.pledge.begin_to_take(lease.record if lease else None, member.clock())
-        if reason is not None:
-            raise ConflictError(reason)
-        try:
-            record = _ours(lambda: member.lease.to_take(action, member.clock()))
-            try:
-                yield from self._write(record)
-            except UnansweredError:
-                member.lease.take_unanswered(record)
-                raise
-        finally:
-            member.pledge.end_of_take()
-
-    def renew(self, action: RenewLease) -> Steps[None]:
-        member, reach = self._member, self._member.reach
-        reach.renewal_is_sent(member.clock())
-        try:
-            record = _ours(lambda: member.lease.to_renew(action, ""))
-            if record is None:
-                return
-            try:
-                yield from self._write(record)
-            except UnansweredError:
-                member.lease.renewal_unanswered(record, action)
-                raise
-        except ApiError as error:
-            conflict = isinstance(error, ConflictError)
-            lease, now = self._watch.peek(), member.clock()
-            reach.renewal_failed(lease, member.me, now, conflict=conflict)
-            raise
-        reach.renewal_succeeded()
-
-    def release(self, heir: str | None) -> Steps[None]:
-        """Give the Lease up, if this member holds it."""
-        self._watch.look()
-        record = self._member.lease.to_release(heir)
-        if record is not None:
-            yield from self._write(record)
-            self._member.lease.released()
-
-    def _write(self, record: LeaseRecord) -> Steps[None]:
-        """As `sidecar.kube.lease`: by compare-and-swap, and created again where it is gone."""
-        member, api = self._member, self._api
-        sent_at, proof = member.clock(), object()
-        member.lease.sending(record, proof, sent_at)
-        try:
-            written = yield from api.write(self._pod.agent, lambda: api.put_lease(record, proof))
-        except RefusedError:
-            member.lease.answered(member.clock())
-            raise
-        except ConflictError:
-            member.lease.answered(member.clock())
-            if not ((yield from self._is_gone()) and member.lease.may_recreate(record)):
-                raise
-            again = _with_no_version(record)
-            written = yield from api.request(self._pod.agent, lambda: api.put_lease(again, proof))
-        member.lease.landed(sent_at)
-        self._watch.hear_lease(int(written.resource_version), written)
-
-    def _is_gone(self) -> Steps[bool]:
-        api = self._api
-        with contextlib.suppress(ApiError):
-            version, present = yield from api.request(
-                self._pod.agent, lambda: (api.lease_version, api.lease)
-            )
-            if present is None:
-                return True
-            self._watch.hear_lease(version, present)
-        return False
-
-    def refresh_lease(self) -> Steps[None]:
-        """Ask for the Lease, where the watch is silent."""
-        api = self._api
-        try:
-            version, record = yield from api.request(
-                self._pod.agent, lambda: (api.lease_version, api.lease)
-            )
-        except ApiError:
-            return
-        if record is None:
-            self._member.lease.answered(self._member.clock())
-        else:
-            self._watch.hear_lease(version, record)
-
-    def ask_to_stay(self, action: AskToStay) -> Steps[None]:
-        lease = self._watch.peek()
-        if lease is None or lease.record is None:
-            return
-        asked_at = self._member.clock()
-        if (yield from self._peers.ask_to_stay(action.members, lease.record)):
-            self._member.lease.excuse(asked_at)
 
     # ── pods and Events ───────────────────────────────────────────────────────────────────
 
@@ -213,9 +128,11 @@ class Hands:
     def delete_own_pod(self, action: DeleteOwnPod) -> Steps[None]:
         directory, me, api = self._pod.directory, self._member.me, self._api
         if action.reclone:
+            yield from self._change_volume()
             directory.broken = True
         yield from api.request(self._pod.agent, lambda: api.delete_pod(me.name, me.uid))
         if action.returns is not None:
+            yield from self._change_volume()
             directory.returns = action.returns
 
     # ── bootstrap ─────────────────────────────────────────────────────────────────────────
@@ -240,23 +157,31 @@ class Hands:
         yield from self.order(verb, holder)
 
     def start_postgres(self, action: StartPostgres) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.upstream = self._views.leader_address()
+        raised = dict(action.raised).get("max_connections")
+        self._pod.directory.raised = 0 if raised is None else int(raised)
         yield from self.order("start-writable" if action.writable else "start")
 
     def put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.standby_signal = True
         yield 0.001
 
     def remove_standby_signal(self, _: RemoveStandbySignal) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.standby_signal = False
+        self._pod.directory.raised = 0
         yield 0.001
 
     def forget_promotion(self, _: ForgetPromotion) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.promoting_from = None
         self._pod.bootstrap.changes += 1
         yield 0.001
 
     def forget_returns(self, _: ForgetReturns) -> Steps[None]:
+        yield from self._change_volume()
         self._pod.directory.returns = 0
         yield 0.001
 
@@ -267,6 +192,7 @@ class Hands:
         until = promotes_until(self._watch.peek(), member.settings.ttl)
         if until is None:
             return
+        yield from self._change_volume()
         deadline = min(member.deadlines.authority_ends_at, until)
         if directory.promoting_from is None:
             directory.promoting_from = action.from_timeline
@@ -279,7 +205,7 @@ class Hands:
             if not member.stands_still and member.clock() < deadline:
                 server.promote()
 
-        self._orders.give(("promote",), promote)
+        self._orders.give(PROMOTE, promote)
         yield 0.001
 
     def prepare_primary(self, _: PreparePrimary) -> Steps[None]:
@@ -297,10 +223,15 @@ class Hands:
         members, number = action.members, min(action.number, len(action.members))
 
         def set_synchronous(server: Server) -> None:
-            server.set_synchronous(members if number else (), number)
+            server.sender.set_synchronous(members if number else (), number)
 
         self._orders.give((SET_SYNCHRONOUS, members, number), set_synchronous)
         yield 0.001
+
+    def attach(self, action: Attach) -> Steps[None]:
+        # The password that it replicates by is left on the volume.
+        yield from self._change_volume()
+        yield from self.follow(action.address)
 
     def follow(self, address: str) -> Steps[None]:
         self._orders.give(
@@ -323,7 +254,9 @@ class Hands:
         yield 0.001
 
     def _checkpointed(self, server: Server) -> None:
-        if self._member.running and server is self._member.postgres():
+        if self._pod.volume_hangs:
+            self._world.after(1.0, self._checkpointed, server)
+        elif self._member.running and server is self._member.postgres():
             server.checkpointed = self._world.now
             self._member.checkpointed_at = self._member.clock()
             if self._pod.agent is not None:
@@ -331,16 +264,18 @@ class Hands:
 
     def stop_postgres(self, action: StopPostgres) -> Steps[None]:
         server = self._pod.server
+        if server is not None and self._pod.takes_no_signals:
+            raise PermissionError("PostgreSQL takes no signals from the sidecar")
         if server is not None:
             server.stop(signal.Signals(action.signal))
         yield 0.001
 
 
 _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
-    TakeLease: Hands.take,
-    RenewLease: Hands.renew,
-    ReleaseLease: lambda hands, action: hands.release(action.heir),
-    AskToStay: Hands.ask_to_stay,
+    TakeLease: lambda hands, action: hands.lease.take(action),
+    RenewLease: lambda hands, action: hands.lease.renew(action),
+    ReleaseLease: lambda hands, action: hands.lease.release(action.heir),
+    AskToStay: lambda hands, action: hands.lease.ask_to_stay(action),
     Refuse: Hands.refuse,
     SetRole: Hands.set_role,
     DeleteOwnPod: Hands.delete_own_pod,
@@ -355,7 +290,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     PreparePrimary: Hands.prepare_primary,
     SetSynchronous: Hands.set_synchronous,
     Detach: lambda hands, _: hands.follow(""),
-    Attach: lambda hands, action: hands.follow(action.address),
+    Attach: Hands.attach,
     KeepSlots: Hands.keep_slots,
     Checkpoint: Hands.checkpoint,
     PutStandbySignal: Hands.put_standby_signal,
@@ -363,17 +298,6 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     StopPostgres: Hands.stop_postgres,
 }
 """One for each action: `tests/simulator/test_completeness.py` sees that none is forgotten."""
-
-
-def _ours(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except HeldError as error:
-        raise ConflictError(str(error)) from error
-
-
-def _with_no_version(record: LeaseRecord) -> LeaseRecord:
-    return replace(record, resource_version="")
 
 
 def _in_words(action: Action) -> str:

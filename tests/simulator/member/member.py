@@ -12,7 +12,8 @@ from sidecar.settings import Settings
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.member.parts import Parts
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.world import World
 
 NAMESPACE: Final = "shop"
@@ -86,6 +87,11 @@ class Member:
 
     def postgres(self) -> Server | None:
         """The server, if a connection to it works."""
+        server = self.answering()
+        return None if server is None or server.locks_out else server
+
+    def answering(self) -> Server | None:
+        """The server, if it answers, be it with a no."""
         server = self.pod.server
         if server is None or server.frozen or server.phase is Phase.DEAD:
             return None

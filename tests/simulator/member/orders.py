@@ -10,6 +10,8 @@ from tests.simulator.postgres.server import Server
 _RELOAD: Final = (0.01, 0.2)
 """Seconds until a process has taken in a reload, from and to."""
 
+PROMOTE: Final = ("promote",)
+
 Command = Callable[[Server], None]
 
 
@@ -38,12 +40,18 @@ class OrderConnection:
         self._working = order is not None
         if order is not None:
             command = self._commands[order[0]]
-            member.world.after(self._seconds(), self._end, order, command, member.postgres())
+            member.world.after(self._seconds(), self._end, order, command, self._server(order))
+
+    def _server(self, order: Order) -> Server | None:
+        """The server, if it takes this order: a promotion also by a signal."""
+        member = self._member
+        by_signal = order == PROMOTE and not member.pod.takes_no_signals
+        return member.answering() if by_signal else member.postgres()
 
     def _end(self, order: Order, command: Command, server: Server | None) -> None:
         """It lands although the sidecar may have ended, if the server is still there."""
         member = self._member
-        there = server is not None and server is member.postgres()
+        there = server is not None and server is self._server(order)
         if there and server is not None:
             command(server)
         if not member.running:

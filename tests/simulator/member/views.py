@@ -11,7 +11,6 @@ from sidecar.memory.server import has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import (
     BootstrapView,
-    DataState,
     Follower,
     Fork,
     LeaseRecord,
@@ -21,9 +20,11 @@ from sidecar.observation import (
     ServerState,
 )
 from sidecar.situation.set import holder_address
+from tests.simulator.member.directory_view import DirectoryView
 from tests.simulator.member.member import Member
 from tests.simulator.member.watch import Watch
-from tests.simulator.postgres.server import Phase, Server
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
 from tests.simulator.values import quickly
 
 # What every look makes.
@@ -31,6 +32,12 @@ _Observation: Final = quickly(Observation)
 _PostgresView: Final = quickly(PostgresView)
 
 SERVICE: Final = "pg-primary"
+
+_STILL_TRUE: Final = (
+    "followers", "followers_heard_at", "waits_for", "waits_for_number", "slots", "oldest_wal",
+    "upstream",
+)  # fmt: skip
+"""What is told of a server that lets the sidecar not look any more."""
 
 
 class Views:
@@ -41,15 +48,17 @@ class Views:
         self._watch = watch
         self._wake = wake
         self._looks_again_at = float("-inf")
+        self.directory = DirectoryView(member)
         self._told_to_start = False
         self._server_number = 0
-        self._bootstrap_view: tuple[object, BootstrapView] | None = None
+        self._told_last: dict[str, Any] = {}
+        """What the server has said last."""
 
     def observe(self) -> Observation:
         """As `sidecar.observe`, before the peers are asked."""
         member, watch = self._member, self._watch
         now = member.clock()
-        bootstrap = self._bootstrap(now)
+        bootstrap = self.directory.bootstrap(now)
         if not bootstrap.running and not self._told_to_start:
             self._told_to_start = True
             member.server.told_to_start(now)
@@ -92,70 +101,10 @@ class Views:
         branch = directory.branch
         if branch is None or record is None or branch.number != record.timeline:
             return frozenset()
+        if self._member.pod.volume_hangs:
+            return frozenset()
         positions = comparable_positions(observation, peers)
         return frozenset(name for name, at in positions.items() if at >= directory.position)
-
-    # ── bootstrap and the data directory ──────────────────────────────────────────────────
-
-    def _bootstrap(self, now: float) -> BootstrapView:
-        member = self._member
-        bootstrap, directory = member.pod.bootstrap, member.pod.directory
-        if not bootstrap.reported:
-            return BootstrapView(data=None, running=True)
-        other = self._other_writer(now)
-        failures = member.attempts.look(
-            bootstrap.session, bootstrap.done_with, bootstrap.failure, now
-        )
-        key = (
-            *(bootstrap, bootstrap.changes, directory.data, directory.system_identifier),
-            *(directory.broken, directory.returns, directory.full, directory.slow),
-            *(other, failures),
-        )
-        if self._bootstrap_view is not None and self._bootstrap_view[0] == key:
-            return self._bootstrap_view[1]
-        # What pg_controldata told bootstrap: it looks no more once PostgreSQL may start.
-        found = bootstrap.found
-        has_data = found.data in (DataState.PRESENT, DataState.BROKEN)
-        view = BootstrapView(
-            data=found.data,
-            running=not bootstrap.done,
-            busy=bootstrap.busy,
-            write_failure="no space left" if directory.full else None,
-            slow=directory.slow,
-            refusal=bootstrap.refusal,
-            failure=bootstrap.failure,
-            failures=failures,
-            system_identifier=found.system_identifier if has_data else None,
-            timeline=found.timeline if has_data else None,
-            position=found.position if has_data else None,
-            other_writer=other,
-            can_rewind=True if has_data else None,
-            rewind_failed=bootstrap.rewind_failed or found.data is DataState.BROKEN,
-            rewound=bootstrap.rewound,
-            promoting_from=directory.promoting_from,
-            returns=directory.returns,
-            reached_data=bootstrap.done and not directory.full,
-            vanished=bootstrap.done and directory.system_identifier != found.system_identifier,
-        )
-        self._bootstrap_view = (key, view)
-        return view
-
-    def _other_writer(self, now: float) -> str | None:
-        member, directory = self._member, self._member.pod.directory
-        started = member.pod.bootstrap.done
-        uid, count = directory.beat
-        owner = directory.owner
-        lives = owner is not None and owner.running and not owner.stands_still
-        if lives and uid not in ("", member.me.uid):
-            # Its heart beats every two seconds, however seldom the fake looks.
-            count += 1
-        beat = (uid, count) if uid else None
-        other = member.heartbeat.look(beat, now, started=started, stalled=False)
-        if (other is None or started) and not directory.full:
-            directory.owner = member.pod.agent
-            uid, count = member.me.uid, count + 1
-        directory.beat = (uid, count)
-        return other
 
     # ── PostgreSQL ────────────────────────────────────────────────────────────────────────
 
@@ -183,6 +132,7 @@ class Views:
             progress_at=now if server is not None and _recovers(server) else None,
             has_written=has_written(postmaster, pod.writer, starts_writable=starts_writable),
             standby_signal=standby_signal,
+            may_signal=not (running and pod.takes_no_signals),
         )
 
     def fresh_view(self) -> PostgresView:
@@ -208,11 +158,44 @@ class Views:
         state, since = memory.look(now)
         if state is ServerState.DOWN:
             member.commit_wait.lost()
+            self._told_last = {}
             return self._down(now)
+        if server.locks_out:
+            member.commit_wait.lost()
+            return self._seen_from_outside(server, state, since)
         if not server.hung:
             self._see_what_was_ordered(server, state, now)
             self._note_setting(server, now)
-        return self._told(server, state, since)
+        self._told_last = self._told(server, state, since)
+        return self._told_last
+
+    def _seen_from_outside(
+        self, server: Server, state: ServerState, since: float
+    ) -> dict[str, Any]:
+        """As `sidecar.postgres.server` has it of a server that answers, but not to the sidecar."""
+        directory, order = server.directory, self._member.orders.outstanding(SET_SYNCHRONOUS)
+        assert directory.branch is not None
+        seen = {
+            "state": state,
+            "since": since,
+            "blind": True,
+            "problem": "PostgreSQL answers, but does not let the sidecar look",
+            "system_identifier": directory.system_identifier,
+        }
+        before = self._told_last
+        same = all(before.get(name) == seen[name] for name in ("state", "system_identifier"))
+        told = before if same else {}
+        self._told_last = {
+            **{name: told[name] for name in _STILL_TRUE if name in told},
+            **seen,
+            # By the name of the newest file of WAL, and by the control file.
+            "timeline": directory.branch.number,
+            "position": max(directory.checkpoint[1], told.get("position") or 0),
+            "checkpointed_at": self._member.checkpointed_at,
+            "prepared": self._member.server.prepared,
+            "ordered": standbys(order) if order is not None else None,
+        }
+        return self._told_last
 
     def _down(self, now: float) -> dict[str, Any]:
         member = self._member
@@ -332,7 +315,7 @@ def _is_detached(server: Server) -> bool:
 
 
 def _recovers(server: Server) -> bool:
-    return server.phase is Phase.STARTING and not server.directory.spoiled and not server.frozen
+    return server.phase is Phase.STARTING and not server.comes_up_never and not server.stuck
 
 
 @functools.cache

@@ -8,7 +8,7 @@ as they do in PostgreSQL.
 from dataclasses import dataclass
 from typing import Protocol
 
-from sidecar.observation import DataState
+from sidecar.observation import DataState, Origin
 from tests.simulator.node import Host
 
 
@@ -53,10 +53,8 @@ class Writer(Protocol):
     """The sidecar whose heart beats in a directory."""
 
     @property
-    def running(self) -> bool: ...
-
-    @property
-    def stands_still(self) -> bool: ...
+    def beats(self) -> bool:
+        """Whether it goes on beating."""
 
 
 class Occupant(Protocol):
@@ -66,6 +64,15 @@ class Occupant(Protocol):
 
     @property
     def pod(self) -> Host: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """max_connections, as a pod's server gets it: PostgreSQL starts no standby with less than its
+    data was written with."""
+
+    value: int = 100
+    origin: Origin = Origin.FILE
 
 
 @dataclass(eq=False, slots=True)
@@ -106,6 +113,23 @@ class Directory:
     slow: bool = False
     """Writes to the volume take so long that its member says so."""
     running: Occupant | None = None
+    found: str = ""
+    """The note of what the data was before the first start: `writable` or `standby`."""
+    refusal: str | None = None
+    """Why bootstrap does nothing here until somebody has mended the volume."""
+    written_with: int = 100
+    """The max_connections of the primary that wrote this data."""
+    raised: int = 0
+    """The max_connections that the sidecar has put into postgresql.auto.conf for one start."""
+
+    def make_database(self, system_identifier: str, *, standby: bool) -> None:
+        """Become a new database, as initdb makes it."""
+        self.data = DataState.PRESENT
+        self.system_identifier = system_identifier
+        self.branch, self.position = Branch(1), 1000
+        self.checkpoint = (1, 1000)
+        self.clean = True
+        self.standby_signal = standby
 
     def has(self, branch: Branch, position: int) -> bool:
         """Whether what was written there is here, too."""
@@ -117,6 +141,24 @@ class Directory:
                 if self.branch is branch
                 else self.position >= position and self.branch.reaches(branch, position)
             )
+        )
+
+    def max_connections(self, configured: Configured) -> int:
+        """Return what a server has here: a file is overridden by postgresql.auto.conf."""
+        from_a_file = configured.origin is Origin.FILE
+        return (from_a_file and self.raised) or configured.value
+
+    def refuses_standby(self, configured: Configured) -> bool:
+        """Whether a server that is to start as a standby ends at once."""
+        return self.standby_signal and self.max_connections(configured) < self.written_with
+
+    def admits(self, standby: "Directory") -> bool:
+        """Whether a primary here lets this one in, and has its history."""
+        assert standby.branch is not None
+        return (
+            self.system_identifier == standby.system_identifier
+            and self.prepared
+            and self.has(standby.branch, standby.position)
         )
 
     def copy_of(self, source: "Directory") -> None:
@@ -133,3 +175,5 @@ class Directory:
         self.slots = ()
         self.promoting_from = None
         self.broken = self.spoiled = False
+        self.found = ""
+        self.written_with, self.raised = source.written_with, 0

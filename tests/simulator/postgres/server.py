@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final, Protocol
 
+from sidecar.observation import DataState
 from tests.simulator.node import Host
-from tests.simulator.postgres.directory import Branch, Directory
+from tests.simulator.postgres.directory import Branch, Configured, Directory
+from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.wal_sender import KEEPALIVE_SECONDS, SENDER_TIMEOUT, Link, WalSender
 from tests.simulator.world import World
 
@@ -18,17 +19,17 @@ SHUTDOWN_RECORD: Final = 120
 """Bytes of the shutdown checkpoint."""
 
 
-class Phase(Enum):
-    STARTING = "starting"
-    RECOVERY = "in recovery"
-    PROMOTING = "promoting"
-    WRITABLE = "writable"
-    STOPPING = "stopping"
-    DEAD = "dead"
-
-
 class ServerPod(Host, Protocol):
     """What a server needs of the pod that it runs in."""
+
+    @property
+    def configured(self) -> Configured: ...
+
+    @property
+    def volume_hangs(self) -> bool:
+        """Each look at the volume, and each write, waits until that is over."""
+
+    def new_identifier(self) -> str: ...
 
     def upstream(self, address: str | None) -> "Server | None":
         """Return the server that primary_conninfo leads to, if it can be reached."""
@@ -58,6 +59,8 @@ class Server:
     hang_at_stop: bool = False
     slow_flush: float = 0.0
     """As a standby: seconds until WAL that came is on disk."""
+    locks_out: bool = False
+    """It answers, and gives the sidecar no connection."""
     sender: WalSender = field(init=False)
     links: dict[str, Link] = field(init=False)
     """As a primary: the standbys that stream from it."""
@@ -66,7 +69,6 @@ class Server:
     checkpointed: float | None = None
     """True time of the end of the last checkpoint that was asked for."""
     unwell_since: float | None = None
-    writable_since: float = -1e9
     connecting: bool = False
     lag_told: int = 0
 
@@ -82,9 +84,14 @@ class Server:
         return self.hung or self.pod.node.frozen
 
     @property
+    def stuck(self) -> bool:
+        """As a standby: it neither flushes WAL nor says anything, whatever for."""
+        return self.hung or self.pod.node.frozen or self.pod.volume_hangs
+
+    @property
     def could_write(self) -> bool:
         """Whether a client could get a commit acknowledged here, as far as this server goes."""
-        if self.pod.node.frozen or self.hung:
+        if self.stuck:
             return False
         return self.phase is Phase.WRITABLE or (self.orphans and self.orphans_write)
 
@@ -97,16 +104,32 @@ class Server:
             and not self.refuses
         )
 
+    @property
+    def comes_up_never(self) -> bool:
+        """It ends as soon as it has looked at its data."""
+        return self.directory.spoiled or self.directory.refuses_standby(self.pod.configured)
+
     def start(self) -> None:
-        self.directory.running = self
-        if self.directory.spoiled:
+        directory = self.directory
+        directory.running = self
+        if self.comes_up_never:
             self.world.after(0.3, self._fail_to_start)
             return
-        unclean = not self.directory.clean
+        if directory.data is DataState.EMPTY:
+            # The image's entrypoint knows nothing of a set, and runs initdb.
+            self.world.after(self.world.chance.uniform(2.0, 5.0), self._make_database)
+            return
+        unclean = not directory.clean
         seconds = self.world.chance.uniform(0.3, 3.0) if unclean else 0.15
         if unclean:
-            seconds += self.directory.slow_recovery
+            seconds += directory.slow_recovery
         self.world.after(seconds, self._started)
+
+    def _make_database(self) -> None:
+        if self.phase is Phase.STARTING:
+            self.world.note(self.pod.name, "the image's entrypoint has made a new database")
+            self.directory.make_database(self.pod.new_identifier(), standby=False)
+            self._started()
 
     def _fail_to_start(self) -> None:
         if self.phase is Phase.STARTING:
@@ -115,7 +138,7 @@ class Server:
     def _started(self) -> None:
         if self.phase is not Phase.STARTING:
             return
-        if self.frozen:
+        if self.stuck:
             self.world.after(1.0, self._started)
             return
         directory = self.directory
@@ -133,7 +156,7 @@ class Server:
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         if phase is Phase.WRITABLE:
-            self.writable_since = self.world.now
+            self.directory.written_with = self.directory.max_connections(self.pod.configured)
         self.on_phase(self)
 
     def promote(self) -> None:
@@ -148,7 +171,7 @@ class Server:
     def _promoted(self) -> None:
         if self.phase is not Phase.PROMOTING:
             return
-        if self.frozen:
+        if self.stuck:
             self.world.after(0.2, self._promoted)
             return
         directory = self.directory
@@ -163,14 +186,10 @@ class Server:
     def stop(self, which: signal.Signals) -> None:
         """Take a signal, as the postmaster does (and, for SIGKILL, all of its children)."""
         if which is signal.SIGKILL:
-            self.orphans = self.orphans_write = False
-            if self.phase is not Phase.DEAD:
-                self._end(clean=False)
-            else:
-                self.on_phase(self)
+            self._kill()
             return
         if self.phase is Phase.DEAD:
-            if which is signal.SIGQUIT and self.orphans:
+            if which is signal.SIGQUIT and self.orphans and not self.pod.volume_hangs:
                 self.orphans = self.orphans_write = False
                 self.on_phase(self)
             return
@@ -178,7 +197,7 @@ class Server:
             return
         if which is signal.SIGQUIT:
             if not (self.hang_at_stop and self.phase is Phase.STOPPING):
-                self._end(clean=False)
+                self._kill()
             return
         if self.phase is not Phase.STOPPING:
             writable = self.phase is Phase.WRITABLE
@@ -188,10 +207,27 @@ class Server:
             seconds = 0.1 if recently or not writable else self.world.chance.uniform(0.1, 1.0)
             self.world.after(seconds, self._stopping, writable)
 
+    def _kill(self) -> None:
+        """What waits for the volume dies when that answers; until then it does nothing more."""
+        waits = self.pod.volume_hangs
+        had_orphans = self.orphans
+        self.orphans, self.orphans_write = waits, False
+        if self.phase is not Phase.DEAD:
+            self._end(clean=False)
+        elif not waits or not had_orphans:
+            self.on_phase(self)
+        if waits and self.directory.running is self:
+            self.directory.running = None
+
+    def volume_answers(self) -> None:
+        """After it has hung."""
+        if self.phase is Phase.DEAD and self.orphans and not self.orphans_write:
+            self._orphans_end()
+
     def _stopping(self, writable: bool) -> None:
         if self.phase is not Phase.STOPPING:
             return
-        if self.hang_at_stop or self.frozen:
+        if self.hang_at_stop or self.stuck:
             self.world.after(0.5, self._stopping, writable)
             return
         if writable:
@@ -282,7 +318,7 @@ class Server:
             self._retry()
             return
         primary = self.pod.upstream(self.directory.upstream)
-        if primary is None or not self._can_follow(primary):
+        if primary is None or not self._may_follow(primary):
             self.connecting = True
             self.world.after(2 * RETRY_SECONDS, self._connect)
             return
@@ -293,6 +329,7 @@ class Server:
         self.upstream = link
         if primary.phase is Phase.WRITABLE:
             self.directory.branch = primary.directory.branch
+            self.directory.written_with = primary.directory.written_with
             primary.links[self.pod.name] = link
             primary.sender.ship_soon()
         else:
@@ -315,19 +352,12 @@ class Server:
             link.open = False
             self.lost(link)
 
-    def _can_follow(self, primary: "Server") -> bool:
+    def _may_follow(self, primary: "Server") -> bool:
         mine, theirs = self.directory, primary.directory
-        assert mine.branch is not None
-        assert theirs.branch is not None
         if primary.phase is not Phase.WRITABLE:
             return mine.branch is theirs.branch and mine.position <= theirs.position
-        return (
-            mine.system_identifier == theirs.system_identifier
-            and theirs.prepared
-            and self.pod.name in theirs.slots
-            and mine.position >= primary.oldest_wal
-            and theirs.has(mine.branch, mine.position)
-        )
+        kept = self.pod.name in theirs.slots and mine.position >= primary.oldest_wal
+        return kept and theirs.admits(mine)
 
     def network_changed(self) -> None:
         """A silent connection shows in that nothing is heard."""
@@ -350,14 +380,14 @@ class Server:
 
     def commit(self, size: int, done: Callable[[int], None]) -> bool:
         """Write a commit; `done` is called when it is acknowledged. False: it failed."""
+        if self.pod.volume_hangs and self.phase is Phase.WRITABLE:
+            # It waits for its own flush; who has asked for it does not wait so long.
+            return True
         if not self.could_write or self.directory.full:
             return False
         self.directory.position += size
         self.sender.commit(self.directory.position, done)
         return True
-
-    def set_synchronous(self, members: tuple[str, ...], number: int) -> None:
-        self.sender.set_synchronous(members, number)
 
     def remove_old_wal(self) -> None:
         self.oldest_wal = self.directory.position

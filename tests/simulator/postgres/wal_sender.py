@@ -30,6 +30,9 @@ class End(Protocol):
     def frozen(self) -> bool: ...
 
     @property
+    def stuck(self) -> bool: ...
+
+    @property
     def sender(self) -> "WalSender": ...
 
     def lost(self, link: "Link") -> None:
@@ -136,7 +139,7 @@ class WalSender:
         for link in list(self.links.values()):
             standby = link.standby
             there = standby.pod.node.place
-            if not network.both_ways(place, there) or standby.frozen or standby.slow_flush:
+            if not network.both_ways(place, there) or standby.stuck or standby.slow_flush:
                 again = True
                 self._ship_hardly(link)
                 continue
@@ -153,8 +156,8 @@ class WalSender:
         world, standby, position = self.world, link.standby, self.server.directory.position
         network, place = world.network, self.server.pod.node.place
         there = standby.pod.node.place
-        comes = network.passes(place, there) and not standby.frozen
-        answers = network.passes(there, place) and not standby.frozen
+        comes = network.passes(place, there) and not standby.stuck
+        answers = network.passes(there, place) and not standby.stuck
         if comes:
             standby.lag_told = position
             if standby.slow_flush:
@@ -165,12 +168,12 @@ class WalSender:
             link.heard_at = world.now
         elif world.now - link.heard_at > SENDER_TIMEOUT:
             self.drop(link)
-        if not (comes and answers) and not standby.frozen:
+        if not (comes and answers) and not standby.stuck:
             world.after(KEEPALIVE_SECONDS, standby.notice_silence, link)
 
     def _flushed(self, link: Link, position: int) -> None:
         standby = link.standby
-        if link.open and standby.upstream is link and not standby.frozen:
+        if link.open and standby.upstream is link and not standby.stuck:
             standby.directory.position = max(standby.directory.position, position)
             if self.world.network.passes(standby.pod.node.place, self.server.pod.node.place):
                 link.acknowledged = max(link.acknowledged, position)

@@ -1,0 +1,109 @@
+"""Faults of what bootstrap works with: data, volumes and settings that somebody has put there."""
+
+from sidecar.observation import Origin
+from tests.simulator.faults.strike import Strike
+from tests.simulator.postgres.directory import Configured, Directory
+
+_REFUSAL = (
+    "the data directory /var/lib/postgresql/data belongs to uid 0, but PostgreSQL runs as uid 999: "
+    "set PGDATA to a sub-directory of the volume, or mend its owner"
+)
+_WANTED = {Origin.FILE.value: Origin.FILE, Origin.COMMAND_LINE.value: Origin.COMMAND_LINE}
+SOURCES = tuple(_WANTED)
+
+
+def find_data(strike: Strike) -> None:
+    """Of before pgset: what the volume holds when the pod is created for the first time."""
+    cluster, standby = strike.cluster, strike.fault.detail == "of a standby"
+    if strike.fault.target > 0 and not cluster.parallel:
+        # A pod that is not there yet cannot say that it has data: the first one makes new data.
+        return
+    directory = cluster.directory(strike.fault.target)
+    directory.make_database(str(next(cluster.identifiers)), standby=standby)
+    strike.judge.data_was_found()
+
+
+def other_data(strike: Strike) -> None:
+    """The pod comes back with a volume that holds another database, until a person, as it is told,
+    gives it an empty one."""
+    life, cluster = strike.hit(), strike.cluster
+    if life is None or life.deleting or not cluster.parallel:
+        # As with a volume that is lost.
+        return
+    strike.excuse([life.name], strike.fault.seconds + 30.0)
+    directory = Directory()
+    directory.make_database(f"7{next(cluster.identifiers)}", standby=False)
+    cluster.change_volume(life, directory)
+
+    def end() -> None:
+        if cluster.directories[life.ordinal] is not directory:
+            return
+        present = cluster.pods.get(life.name)
+        if present is None or present.deleting:
+            cluster.directories[life.ordinal] = Directory()
+        else:
+            cluster.change_volume(present, Directory())
+
+    strike.at_its_end(end)
+
+
+def refuse_bootstrap(strike: Strike) -> None:
+    """The volume belongs to another user when the pod comes back, until a person mends that."""
+    life, cluster = strike.hit(), strike.cluster
+    ordinal = strike.fault.target if life is None else life.ordinal
+    name = f"{strike.settings.set_name}-{ordinal}"
+    if ordinal < 0:
+        return
+    strike.excuse([name], strike.fault.seconds + 60.0)
+    directory = cluster.directory(ordinal)
+    directory.refusal = _REFUSAL
+    cluster.delete_pod(name)
+
+    def end() -> None:
+        directory.refusal = None
+        present = cluster.pods.get(name)
+        if present is not None and present.bootstrap.refusal is not None:
+            # What has refused looks no more: the person restarts the pod.
+            cluster.delete_pod(name)
+
+    strike.at_its_end(end)
+
+
+def fail_copies(strike: Strike) -> None:
+    """No initdb, clone or rewind ends well on a node, and its pod has to try one."""
+    life, cluster = strike.hit(), strike.cluster
+    node = cluster.node(max(0, strike.fault.target)) if life is None else life.node
+    node.copies_fail = True
+    detail = strike.fault.detail
+    if life is not None and life.server is not None and life.server.streams:
+        strike.excuse([life.name], strike.fault.seconds + 60.0)
+        if detail == "after its volume is lost" and cluster.parallel and not life.deleting:
+            cluster.change_volume(life, Directory())
+        elif detail == "of data to be cloned anew":
+            life.directory.broken = True
+            cluster.delete_pod(life.name)
+
+    def end() -> None:
+        node.copies_fail = False
+
+    strike.at_its_end(end)
+
+
+def lower_settings(strike: Strike) -> None:
+    """max_connections is lowered, in a file or on the command line, and the pods are rolled; until
+    the person sets it back, and restarts the pods that have not come up."""
+    cluster = strike.cluster
+    strike.excuse_all(strike.fault.seconds + 150.0)
+    cluster.configured = Configured(50, _WANTED[strike.fault.detail])
+    lowered = cluster.revision = f"lowered at {strike.fault.at}"
+    cluster.reconcile_soon()
+
+    def end() -> None:
+        cluster.configured = Configured()
+        cluster.revision = f"set back at {strike.fault.at}"
+        for life in list(cluster.pods.values()):
+            if life.revision == lowered and not life.ready:
+                cluster.delete_pod(life.name)
+        cluster.reconcile_soon()
+
+    strike.at_its_end(end)

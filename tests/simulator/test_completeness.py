@@ -1,0 +1,134 @@
+"""Every fact, every row and every action is seen at work, or is named here with a reason."""
+
+import pytest
+
+from tests.simulator import golden
+from tests.simulator.completeness import (
+    ACTIONS,
+    ROWS,
+    VIEWS,
+    Spy,
+    actions_that_were_begun,
+    rows_that_decided,
+)
+from tests.simulator.member.parts import Parts
+from tests.simulator.runner import run
+from tests.simulator.seeds import from_seed
+
+NEVER_SET = {
+    "Leadership.since": "it is for people, and memory is given no clock of the day",
+    "RefusedSetting.name": "the fakes have one setting that a standby refuses, for all of them",
+    "RefusedSetting.value": "likewise, lowered to one value",
+    "RefusedSetting.needed": "likewise, from one value",
+}
+"""Fields of views, as Kind.field, that no schedule sets, each with a reason."""
+
+NEVER_DECIDED: dict[str, str] = {}
+"""Rows of the table that no transcript shows, each with a reason."""
+
+NEVER_DONE: dict[str, str] = {}
+"""Actions that no transcript shows, each with a reason."""
+
+NEVER_DRAWN = {
+    "BootstrapView.started_writable": "only a set of one may start so, and seeds have more members",
+}
+"""Fields that the first seeds with `world` do not set, each with a reason."""
+
+_FACT_MISSING = (
+    "{name} is never set in the simulator: set it in tests/simulator/member/views.py or, where it "
+    "is a pod's, a peer's or the Lease's, where that fake makes it, and record a schedule in "
+    "tests/simulator/golden that has it; or name it in NEVER_SET with a reason"
+)
+_ROW_MISSING = (
+    "no transcript in tests/simulator/golden shows the row {name}: record a schedule in which it "
+    "decides, with a fault of its own in tests/simulator/faults if need be; or name it in "
+    "NEVER_DECIDED with a reason"
+)
+_ACTION_MISSING = (
+    "no transcript in tests/simulator/golden shows the action {name}: give it a function in "
+    "tests/simulator/member/hands.py, and record a schedule in which it is carried out; or name it "
+    "in NEVER_DONE with a reason"
+)
+_NOT_DRAWN = (
+    "{name} is set in transcripts alone: give its fault a weight in "
+    "tests/simulator/faults/registry.py; or name it in NEVER_DRAWN with a reason"
+)
+
+
+@pytest.fixture(scope="module")
+def transcripts() -> list[str]:
+    return [path.read_text() for path in sorted(golden.FOLDER.glob("*.txt"))]
+
+
+def test_each_row_of_the_table_decides_in_some_transcript(transcripts: list[str]) -> None:
+    decided = set().union(*map(rows_that_decided, transcripts))
+    assert (
+        _complaints(
+            ROWS - decided,
+            NEVER_DECIDED,
+            _ROW_MISSING,
+        )
+        == []
+    )
+
+
+def test_each_action_is_carried_out_in_some_transcript(transcripts: list[str]) -> None:
+    begun = set().union(*map(actions_that_were_begun, transcripts))
+    assert (
+        _complaints(
+            ACTIONS - begun,
+            NEVER_DONE,
+            _ACTION_MISSING,
+        )
+        == []
+    )
+
+
+def test_each_fact_is_set_in_some_transcript(transcripts: list[str]) -> None:
+    spy = Spy()
+    for text in transcripts:
+        run(golden.schedule_of(text), Parts(decide=spy.decide))
+    assert _facts_missing(spy) == []
+
+
+@pytest.mark.simulate
+def test_seeds_set_each_fact_as_well() -> None:
+    """What a fact needs is drawn, and not only written down for a transcript."""
+    spy = Spy()
+    for seed in range(60):
+        run(from_seed(seed, world=True), Parts(decide=spy.decide))
+    assert (
+        _complaints(
+            spy.unset,
+            NEVER_SET | NEVER_DRAWN,
+            _NOT_DRAWN,
+        )
+        == []
+    )
+
+
+def test_each_view_is_looked_at() -> None:
+    """The walk knows the views by their module, so a new one is walked, too."""
+    assert {kind.__name__ for kind in VIEWS} >= {
+        "Observation", "LeaseView", "LeaseRecord", "BootstrapView", "Failures", "PostgresView",
+        "Follower", "Pod", "Peer", "Fork",
+    }  # fmt: skip
+
+
+def _facts_missing(spy: Spy) -> list[str]:
+    return _complaints(
+        spy.unset,
+        NEVER_SET,
+        _FACT_MISSING,
+    )
+
+
+def _complaints(missing: frozenset[str], excepted: dict[str, str], sentence: str) -> list[str]:
+    """Return one sentence about each that is missing, and about each exception without a need."""
+    return [
+        *(sentence.format(name=name) for name in sorted(missing - excepted.keys())),
+        *(
+            f"{name} is an exception that is no longer needed: take it out of the list"
+            for name in sorted(excepted.keys() - missing)
+        ),
+    ]
