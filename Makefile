@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
+.PHONY: help demo test test-all check lint unit fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
 	chart images cluster-up cluster-down clean
 
 help:
@@ -34,12 +34,21 @@ help:
 demo:
 	@$(VENV) python -m deploy.demo
 
+# The two share nothing but the virtual environment, which is made before.
 check:
+	@$(VENV) true
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint unit
+
+lint:
 	$(VENV) ruff check .
 	$(VENV) ruff format --check .
 	$(VENV) mypy
 	$(VENV) lint-imports
-	$(VENV) pytest -q -m "not cluster and not postgres and not simulate"
+
+# The folders of which every test is marked cluster or postgres are not even imported.
+unit:
+	$(VENV) pytest -q -n 4 --ignore=tests/cluster --ignore=tests/postgres \
+		-m "not cluster and not postgres and not simulate and not busy and not rarely"
 
 test: check
 	$(LOCAL) prepare
