@@ -84,7 +84,7 @@ def _moments(s: Situation) -> Iterator[float]:
     elif s.lease.is_anothers and s.lease.view is not None:
         now, changed_at = s.observation.now, s.lease.view.changed_at
         expires_in = s.lease.ttl - (now - changed_at)
-        yield max(expires_in, (s.observation.promised_until or 0.0) - now)
+        yield max(expires_in, (s.observation.pledged_until or 0.0) - now)
         if s.lease.holder_is_killed_after > now - changed_at:
             yield s.lease.holder_is_killed_after - (now - changed_at) + SHORTEST_TICK
         if s.lease.api_heard_ago > s.settings.renew_interval:

@@ -364,7 +364,7 @@ class Observation:
     """The annotation was taken away from the StatefulSet: its pods will be rolled to plain ones."""
     leaving_since: float | None = None
     """When this pod was seen to be deleted."""
-    promised_until: float | None = None
+    pledged_until: float | None = None
     """Until when this member has promised its holder not to take the Lease."""
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""

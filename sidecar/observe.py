@@ -43,7 +43,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         leaving_since=adapters.pods.leaving_since(adapters.me),
         bootstrap=bootstrap,
         postgres=postgres,
-        promised_until=adapters.pledges.until(),
+        pledged_until=adapters.pledges.until(),
         members_heard_at=reach.members_heard_at,
         renewal_failed_at=reach.renewal_failed_at(lease),
         api_failed_at=reach.api_failed_at,

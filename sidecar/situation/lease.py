@@ -118,7 +118,7 @@ class LeaseFacts:
     @property
     def is_pledged(self) -> bool:
         """This member has told the holder that it will not take the Lease yet."""
-        until = self.observation.promised_until
+        until = self.observation.pledged_until
         return until is not None and self.observation.now < until
 
     @cached

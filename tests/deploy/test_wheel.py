@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.busy
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("certs", "sidecar", "webhook")
 

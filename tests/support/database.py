@@ -1,7 +1,9 @@
 """A real PostgreSQL in a folder of its own, as a user who is not root."""
 
+import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -61,9 +63,12 @@ def own(path: Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Not of those that the kernel gives to clients: some test beside this one would get it."""
+    while True:
+        port = 10000 + secrets.randbelow(20000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

@@ -156,7 +156,7 @@ def test_another_than_the_heir_waits_a_while(ago: float, situation: str) -> None
 def test_who_has_promised_does_not_take_the_lease() -> None:
     expired = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 60))
     assert decide(expired, SETTINGS).situation == "TakingLease"
-    promised = replace(expired, promised_until=NOW + 1)
+    promised = replace(expired, pledged_until=NOW + 1)
     assert decide(promised, SETTINGS).situation == "Following"
 
 

@@ -117,7 +117,7 @@ def test_a_lease_that_somebody_holds_is_never_taken(
             record = observation.lease.record
             if record is not None and record.holder:
                 assert NOW - observation.lease.changed_at > max(10, record.ttl)
-                assert (observation.promised_until or 0.0) <= NOW
+                assert (observation.pledged_until or 0.0) <= NOW
 
 
 @given(observations, settings)

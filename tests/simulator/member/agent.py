@@ -246,7 +246,7 @@ class Agent:
         if lease.record.holder == self._member.identity:
             due = (lease.renewed_at or now) + self._member.settings.renew_interval
         else:
-            due = max(lease.changed_at + lease.record.ttl, learned.promised_until or 0.0)
+            due = max(lease.changed_at + lease.record.ttl, learned.pledged_until or 0.0)
         return min(seconds, max(deadlines.SHORTEST_TICK, due - now))
 
     def _hand_in(self, observation: Observation) -> Steps[None]:
