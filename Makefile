@@ -12,12 +12,13 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test check fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
+.PHONY: help demo test test-all check lint unit postgres fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
 	chart images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
 	@echo "make test                     everything that CI runs"
+	@echo "make test-all                 that, and what is long and rarely fails"
 	@echo "make check                    lint, types, import contracts, unit tests"
 	@echo "make fuzz                     made-up requests into the webhook: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
@@ -34,17 +35,38 @@ help:
 demo:
 	@$(VENV) python -m deploy.demo
 
+# The two share nothing but the virtual environment, which is made before.
 check:
+	@$(VENV) true
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint unit
+
+lint:
 	$(VENV) ruff check .
 	$(VENV) ruff format --check .
 	$(VENV) mypy
 	$(VENV) lint-imports
-	$(VENV) pytest -q -m "not cluster and not postgres and not simulate"
+
+# The folders of which every test is marked cluster or postgres are not even imported.
+unit:
+	$(VENV) pytest -q -n 4 --ignore=tests/cluster --ignore=tests/postgres \
+		-m "not cluster and not postgres and not simulate and not busy and not rarely"
+
+# What takes the cluster down, or strikes what others live on, comes first and alone.
+ALONE := pytest -v --durations=20
+BESIDE := pytest -v -n 3 --dist loadgroup --durations=20
 
 test: check
 	$(LOCAL) prepare
-	$(VENV) python -m tests.simulator --schedules 5000
-	$(VENV) pytest -v -m "cluster or postgres or simulate"
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate postgres
+	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
+	$(VENV) $(BESIDE) -m "beside and not rarely"
+
+test-all: test
+	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and rarely"
+	$(VENV) $(BESIDE) -m "beside and rarely"
+
+postgres:
+	$(VENV) pytest -q -n 4 -m "postgres or simulate"
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

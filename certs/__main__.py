@@ -1,4 +1,4 @@
-"""`python -m certs`: keeps the trust of the webhook that runs in the same pod.
+"""`python -m certs`: keeps the certificates of the webhook that runs in the same pod.
 
 It is ready when tls.crt is in the directory, and runs until SIGTERM or SIGINT.
 """
@@ -24,8 +24,9 @@ from certs.files import Files
 from certs.lifetimes import DEFAULT, InvalidLifetimesError, Lifetimes, duration
 from certs.metrics import Metrics
 from certs.registration_watch import RegistrationWatch
-from certs.secret_store import ReadAgainError, SecretStore
+from certs.secret_store import SecretStore
 from certs.upkeep import Adapters, Upkeep
+from certs.writes import ReadAgainError
 
 RETRY: Final = timedelta(seconds=1)
 """After a failed round, and while the registrations aren't there yet."""
@@ -108,7 +109,7 @@ def _stop_by_signal(stop: threading.Event, wake: threading.Event) -> None:
 
 
 def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
-    """Do one round and tell of it; return whether the next one may wait for its interval."""
+    """Do one round and report it; return whether the next one may wait for its interval."""
     try:
         well = upkeep.check()
         metrics.succeeded(adapters.now(), adapters.files.read())
@@ -146,7 +147,7 @@ def _api_client() -> client.ApiClient:
 
 
 def lifetimes_of(arguments: argparse.Namespace) -> Lifetimes:
-    """Return the times that were asked for; InvalidLifetimesError where they don't fit."""
+    """Return the times that were asked for. Raises InvalidLifetimesError if they don't fit."""
     return Lifetimes(
         authority=arguments.ca_life,
         leaf=arguments.leaf_life,
@@ -157,7 +158,7 @@ def lifetimes_of(arguments: argparse.Namespace) -> Lifetimes:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m certs", description=__doc__)
     parser.add_argument("--namespace", required=True, help="the webhook's namespace")
     parser.add_argument("--directory", type=Path, default=Path("/etc/pgset/tls"))

@@ -29,7 +29,7 @@ UNREADABLE: Final = (
     x509.ExtensionNotFound,
     x509.UnsupportedGeneralNameType,
 )
-"""What `cryptography` raises of a PEM that is not one, or not one of ours."""
+"""What `cryptography` raises for a PEM that is malformed, or not one of ours."""
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -48,7 +48,7 @@ def make_authority(
     """Make a self-signed CA that may sign leaves only; `now` is timezone-aware.
 
     It is valid from when the first of the `known` CAs was: the clock that makes it may be ahead
-    of those that it is judged by, or be set back afterwards.
+    of those that verify it, or be set back afterwards.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("pgset webhook CA")
@@ -129,7 +129,7 @@ def _valid_from(now: datetime, known: Iterable[x509.Certificate]) -> datetime:
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime
 ) -> x509.CertificateBuilder:
-    # Its own dates tell how long it is trusted; this, since when its key is used.
+    # Validity dates say how long it is trusted; this says since when its key has been in use.
     made = x509.PrivateKeyUsagePeriod(not_before=now.astimezone(UTC), not_after=None)
     return (
         x509.CertificateBuilder()

@@ -1,12 +1,9 @@
-"""What the API server trusts: `caBundle` of every webhook in one configuration."""
+"""Which CAs the API server trusts: the `caBundle` of every webhook in one configuration."""
 
 import base64
 import binascii
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from kubernetes import client
@@ -14,10 +11,7 @@ from kubernetes.client.exceptions import ApiException
 
 from certs.authority import made_at
 from certs.rotation import Authorities, authorities_in
-from certs.secret_store import ReadAgainError
-
-TIMEOUT: Final = (3.0, 10.0)
-"""To connect and to read, in seconds."""
+from certs.writes import TIMEOUT, read_again_on_conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ class Registrations:
         self._configuration = configuration
 
     def read(self) -> Registered | None:
-        """Return what is registered, None where nothing is; ApiException otherwise."""
+        """Return what is registered, None if nothing is. Raises ApiException."""
         try:
             present = self._api.read_mutating_webhook_configuration(
                 self._configuration, _request_timeout=TIMEOUT
@@ -62,21 +56,10 @@ class Registrations:
         }
         # The client sends an object as a strategic merge patch, which merges `webhooks` by
         # name and leaves their other fields whatever they have become.
-        with self._conflicts_told():
+        with read_again_on_conflict(f"MutatingWebhookConfiguration {self._configuration}"):
             self._api.patch_mutating_webhook_configuration(
                 self._configuration, body, _request_timeout=TIMEOUT
             )
-
-    @contextmanager
-    def _conflicts_told(self) -> Iterator[None]:
-        try:
-            yield
-        except ApiException as error:
-            if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
-                raise ReadAgainError(
-                    f"MutatingWebhookConfiguration {self._configuration} changed meanwhile"
-                ) from error
-            raise
 
 
 def _bundle(webhook: client.V1MutatingWebhook) -> Authorities:
@@ -87,6 +70,6 @@ def _bundle(webhook: client.V1MutatingWebhook) -> Authorities:
 
 
 def pem(authorities: Authorities) -> bytes:
-    """Return the CAs, newest first, so that a person who looks sees what is coming."""
+    """Return the CAs, newest first, so that a person who looks sees which one comes next."""
     newest_first = sorted(authorities, key=made_at, reverse=True)
     return b"".join(it.public_bytes(Encoding.PEM) for it in newest_first)

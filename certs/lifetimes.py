@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 LONGEST: Final = timedelta(days=36500)
-"""Longer lives end beyond the years that a certificate's dates can tell."""
+"""Longer lives would end after the last year that a certificate's dates can express."""
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -42,27 +42,27 @@ class Lifetimes:
     def __post_init__(self) -> None:
         """Check the times against each other."""
         if not timedelta() < min(self.interval, self.settle, self.overlap, self.leaf):
-            raise InvalidLifetimesError("a lifetime is 0; allowed: more than that, for each")
+            raise InvalidLifetimesError("a lifetime is 0; allowed: more than 0, for each of them")
         if self.authority > LONGEST:
             raise InvalidLifetimesError(
-                f"--ca-life {_told(self.authority)} is too long; allowed: at most {_told(LONGEST)}"
+                f"--ca-life {_text(self.authority)} is too long; allowed: at most {_text(LONGEST)}"
             )
         if self.leaf > self.authority:
             raise InvalidLifetimesError(
-                f"--leaf-life {_told(self.leaf)} is longer than the life of the CA that signs it; "
-                f"allowed: at most --ca-life, {_told(self.authority)}"
+                f"--leaf-life {_text(self.leaf)} is longer than the life of the CA that signs it; "
+                f"allowed: at most --ca-life, {_text(self.authority)}"
             )
         if self.leaf < 3 * self.pickup:
             raise InvalidLifetimesError(
-                f"--leaf-life {_told(self.leaf)} ends before its successor is in service; "
+                f"--leaf-life {_text(self.leaf)} ends before its successor is in service; "
                 f"allowed: at least three times --settle and two --interval, "
-                f"{_told(3 * self.pickup)}"
+                f"{_text(3 * self.pickup)}"
             )
         if not self.pickup <= self.overlap <= self.authority / 3:
             raise InvalidLifetimesError(
-                f"--overlap {_told(self.overlap)} is not allowed; allowed: from --settle and two "
-                f"--interval, {_told(self.pickup)}, to a third of --ca-life, "
-                f"{_told(self.authority / 3)}"
+                f"--overlap {_text(self.overlap)} is not allowed; allowed: from --settle and two "
+                f"--interval, {_text(self.pickup)}, to a third of --ca-life, "
+                f"{_text(self.authority / 3)}"
             )
 
     @property
@@ -85,7 +85,7 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 
-def _told(time: timedelta) -> str:
+def _text(time: timedelta) -> str:
     seconds = time.total_seconds()
     for unit in "dhm":
         if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:

@@ -1,9 +1,9 @@
-"""What this replica's upkeep comes to, as a file that the webhook's /metrics passes on.
+"""How this replica's upkeep goes, as a file that the webhook's /metrics passes on.
 
 certs has no port: the webhook beside it is scraped already, and the two share a directory. So
-there is no second port, no second scrape and no rule for it in a NetworkPolicy. What could
-grow old in a file is a point in time instead of an age: if certs hangs, the expiry stays true
-and the last success tells.
+there is no second port, no second scrape and no rule for it in a NetworkPolicy. What would
+grow old in a file is given as a point in time, not as an age: if certs hangs, the expiry stays
+true, and the last success shows the hang.
 """
 
 from datetime import datetime
@@ -28,12 +28,12 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._expiry = self._gauge(
             "pgset_certs_expiry_timestamp_seconds",
-            "When what this replica serves ends: its CA (ca) and its certificate (leaf).",
+            "When what this replica serves expires: its CA (ca) and its certificate (leaf).",
             "certificate",
         )
         self._rotation = self._gauge(
             "pgset_certs_last_rotation_timestamp_seconds",
-            "When the CA was made whose leaf this replica serves.",
+            "When the CA of the certificate that this replica serves was made.",
         )
         self._success = self._gauge(
             "pgset_certs_last_success_timestamp_seconds", "End of the last round without an error."
@@ -46,20 +46,20 @@ class Metrics:
         return Gauge(name, says, labels, registry=self._registry)
 
     def succeeded(self, now: datetime, served: Served | None) -> None:
-        """Tell of a round without an error, after which this is served."""
+        """Count a round without an error, after which this is served."""
         self._success.set(now.timestamp())
         if served is not None:
-            self._tell(served)
+            self._note(served)
 
     def failed(self) -> None:
-        """Tell of a round that is tried again."""
+        """Count a round that has to be tried again."""
         self._failures.inc()
 
     def write(self) -> None:
         """Replace the file; OSError where that can't be done."""
         write_to_textfile(str(self._path), self._registry)
 
-    def _tell(self, served: Served) -> None:
+    def _note(self, served: Served) -> None:
         authority = x509.load_pem_x509_certificate(served.authority)
         leaf = x509.load_pem_x509_certificate(served.leaf.certificate)
         self._rotation.set(made_at(authority).timestamp())

@@ -1,7 +1,7 @@
 """The thread that wakes the upkeep when somebody changes the registrations.
 
-Where a GitOps tool blanks a caBundle, every review fails until it is written again. The
-rounds would find it, but one of them may be an interval away.
+When a GitOps tool blanks a caBundle, every review fails until it is written again. The next
+round would find it, but that may be an interval away.
 """
 
 import logging
@@ -35,7 +35,7 @@ class RegistrationWatch:
         configuration: str,
         changed: Callable[[], None],
     ) -> None:
-        """Take what is called when the configuration has changed, in the watch's thread."""
+        """`changed` is called, by the watch's thread, when the configuration has changed."""
         self._api = api
         self._configuration = configuration
         self._changed = changed
@@ -49,11 +49,14 @@ class RegistrationWatch:
             try:
                 self.follow()
             except (ApiException, HTTPError, OSError) as error:
-                _log.warning("the registrations can't be watched, only looked at: %s", error)
+                _log.warning(
+                    "cannot watch the MutatingWebhookConfiguration, only read it now and then: %s",
+                    error,
+                )
                 time.sleep(RETRY_SECONDS)
 
     def follow(self) -> None:
-        """Follow it until the API server ends the watch; raises what it or the way there raised."""
+        """Follow it until the API server ends the watch. Raises as the client library does."""
         events = watch.Watch().stream(
             self._api.list_mutating_webhook_configuration,
             field_selector=f"metadata.name={self._configuration}",

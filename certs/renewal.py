@@ -1,8 +1,10 @@
-"""What has to be made anew, given what is stored and what time it is. Pure but for the keys' dice.
+"""What has to be replaced, given what is stored and what time it is.
+
+Pure, except that keys are random.
 
 A CA or a leaf is replaced in the last third of its life, or of the life that it would be
 given today if that is shorter. The leaf's successor is signed by the same CA, so nobody has
-to learn a new trust for it; how a new CA comes into service is `rotation`'s.
+to trust anything new for it; how a new CA comes into service is `rotation`'s.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +35,7 @@ def renewed(
     """Return what is to be stored at `now` (timezone-aware), and why it isn't what is stored.
 
     Where `stored` is good for all of `names`, it is returned itself, and the reason is empty.
-    `known` are the CAs that a new one stands beside.
+    `known`: the CAs that a new one will stand beside.
     """
     reason = authority_fault(stored, now) or _authority_due(stored, now, lifetimes)
     if stored is None or reason:
@@ -76,7 +78,7 @@ def leaf_fault(
 
 
 def serving_fault(leaf: Pair, authority: bytes, now: datetime) -> str:
-    """Say why nobody who trusts the CA (PEM) can be served with a leaf; empty where they can."""
+    """Say why a client that trusts the CA (PEM) would refuse a leaf; empty where it would not."""
     try:
         certificate, _ = read(leaf)
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
@@ -109,7 +111,7 @@ def _due(what: str, certificate: x509.Certificate, now: datetime, life: timedelt
 
 def _out_of_time(what: str, certificate: x509.Certificate, now: datetime) -> str:
     if now >= certificate.not_valid_after_utc:
-        return f"{what} has expired at {certificate.not_valid_after_utc}"
+        return f"{what} expired at {certificate.not_valid_after_utc}"
     if now < certificate.not_valid_before_utc:
         return f"{what} is not valid before {certificate.not_valid_before_utc}"
     return ""

@@ -1,4 +1,4 @@
-"""The next step towards a trust that everybody shares. Pure: values in, one step out.
+"""The next step towards a CA that everybody trusts. Pure: values in, one step out.
 
 The order is what keeps every call verified while a CA is replaced:
 
@@ -9,14 +9,14 @@ The order is what keeps every call verified while a CA is replaced:
 4. Once the overlap is over, the old CA is taken out of the caBundles.
 
 There is no record of where a rotation stands: each replica decides from what it sees, does
-one step and looks again. So a step may be done by anyone, twice, or by one that crashes after
-it. Three rules make it safe with any number of replicas:
+one step and looks again. So any replica may do a step, do it twice, or crash right after it.
+Three rules make it safe with any number of replicas:
 
 * What is written is bound to the version that was read.
 * A CA is only ever added to a caBundle, unless a replica has seen the same CA in the Secret
-  and the same caBundles for a whole overlap. So nobody takes anything away by what it read
-  long ago; and whoever finds the CA of what it serves missing adds it.
-* That time is measured without a wall clock, by the one that looks. A new process begins at
+  and the same caBundles for a whole overlap. So nobody takes anything away because of what it
+  read long ago; and a replica that finds the CA of its own leaf missing adds it back.
+* Each replica measures that time itself, and not by the wall clock. A new process begins at
   0, and so does one whose round has failed: the others may have been as blind.
 
 Where the CA itself has expired, nothing is worth a wait: the new leaf is served as soon as the
@@ -98,7 +98,7 @@ Step = Store | Publish | Serve
 
 
 def decide(seen: Observation, names: Sequence[str], lifetimes: Lifetimes) -> Step | None:
-    """Return the next step for DNS `names`; None where there is nothing to do by now."""
+    """Return the next step for DNS `names`; None if there is nothing to do now."""
     trust, reason = renewed(_base(seen), names, seen.now, lifetimes, _known(seen))
     if trust != seen.stored:
         return Store(trust, reason or "the Secret had lost what this replica knows")
@@ -111,12 +111,12 @@ def decide(seen: Observation, names: Sequence[str], lifetimes: Lifetimes) -> Ste
 
 
 def served_of(trust: Trust) -> Served:
-    """Return what a replica serves that has taken a trust over."""
+    """Return what a replica serves once it has adopted this trust."""
     return Served(trust.authority.certificate, trust.leaf)
 
 
 def _base(seen: Observation) -> Trust | None:
-    """What to go on with: a lost or broken Secret is put back, which changes nobody's trust."""
+    """What to go on from: a lost or broken Secret is restored, which changes nobody's trust."""
     usable = (it for it in (seen.stored, seen.held) if not authority_fault(it, seen.now))
     return next(usable, seen.stored)
 

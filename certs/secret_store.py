@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -13,19 +11,13 @@ from kubernetes.client.exceptions import ApiException
 
 from certs.authority import Pair
 from certs.renewal import Trust
+from certs.writes import TIMEOUT, read_again_on_conflict
 
 AUTHORITY_CERTIFICATE: Final = "ca.crt"
 AUTHORITY_KEY: Final = "ca.key"
 CERTIFICATE: Final = "tls.crt"
 KEY: Final = "tls.key"
 """The Secret's keys; those of a `kubernetes.io/tls` Secret, and the CA's beside them."""
-
-TIMEOUT: Final = (3.0, 10.0)
-"""To connect and to read, in seconds."""
-
-
-class ReadAgainError(Exception):
-    """Somebody else wrote first: read the Secret again and decide anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +39,7 @@ class SecretStore:
         self._name = name
 
     def read(self) -> Stored | None:
-        """Return what is stored, None where there is no Secret; ApiException otherwise."""
+        """Return what is stored, None if there is no Secret. Raises ApiException."""
         try:
             secret = self._api.read_namespaced_secret(
                 self._name, self._namespace, _request_timeout=TIMEOUT
@@ -59,15 +51,15 @@ class SecretStore:
         return Stored(_decoded(secret.data or {}), secret.metadata.resource_version)
 
     def create(self, trust: Trust) -> None:
-        """Make the Secret; ReadAgainError where there is one by now."""
-        with _conflicts_told():
+        """Create the Secret; ReadAgainError if there is one already."""
+        with read_again_on_conflict(f"Secret {self._name}"):
             self._api.create_namespaced_secret(
                 self._namespace, self._secret(trust, None), _request_timeout=TIMEOUT
             )
 
     def replace(self, trust: Trust, read: Stored) -> None:
-        """Write over what was read; ReadAgainError where it has changed or gone since."""
-        with _conflicts_told():
+        """Overwrite what was read; ReadAgainError if it has changed or gone since."""
+        with read_again_on_conflict(f"Secret {self._name}"):
             self._api.replace_namespaced_secret(
                 self._name,
                 self._namespace,
@@ -91,17 +83,6 @@ class SecretStore:
                 KEY: _encoded(trust.leaf.key),
             },
         )
-
-
-@contextmanager
-def _conflicts_told() -> Iterator[None]:
-    """409 is both AlreadyExists and Conflict; 404 is a Secret deleted before its update."""
-    try:
-        yield
-    except ApiException as error:
-        if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
-            raise ReadAgainError(f"somebody else wrote first: {error.reason}") from error
-        raise
 
 
 def _encoded(pem: bytes) -> str:

@@ -12,7 +12,8 @@ from certs.files import Files
 from certs.lifetimes import Lifetimes
 from certs.renewal import Trust, authority_fault
 from certs.rotation import Observation, Publish, Serve, Step, Store, decide
-from certs.secret_store import ReadAgainError, SecretStore, Stored
+from certs.secret_store import SecretStore, Stored
+from certs.writes import ReadAgainError
 
 STEPS: Final = 20
 """A first start takes three; the others are for when others write at the same time."""
@@ -43,7 +44,7 @@ class _Look:
 
 
 class Upkeep:
-    """Keeps one webhook replica's trust; `check` is called at start and again and again."""
+    """Keeps one webhook replica's certificates; `check` is called at start, then repeatedly."""
 
     def __init__(self, adapters: Adapters, names: Sequence[str], lifetimes: Lifetimes) -> None:
         """Take the adapters, the DNS names to be served under, and the times."""
@@ -55,14 +56,15 @@ class Upkeep:
         self._since = 0.0
 
     def check(self) -> bool:
-        """Do one round; return whether the registrations were there to be told of the CA.
+        """Do one round; return whether there were registrations that could get the CA.
 
-        Raises ApiException, ReadAgainError or OSError where it has to be tried later.
+        Raises ApiException, ReadAgainError or OSError if it has to be tried again later.
         """
         try:
             return self._round()
         except BaseException:
-            # If the API server is away, it is so for the others too: they pick up nothing.
+            # If the API server is away, it is away for the others too: they will not have picked up
+            # a new CA either.
             self._view = None
             raise
 
@@ -72,13 +74,15 @@ class Upkeep:
             step = decide(look.seen, self._names, self._lifetimes)
             if step is None:
                 if look.registered is None:
-                    _log.warning("there are no registrations yet that could trust the CA")
+                    _log.warning(
+                        "there is no MutatingWebhookConfiguration yet, so nothing trusts the CA"
+                    )
                 return look.registered is not None
             try:
                 self._take(step, look)
             except ReadAgainError as error:
                 _log.info("%s", error)
-        raise ReadAgainError(f"others kept writing through {STEPS} steps")
+        raise ReadAgainError(f"somebody else wrote first {STEPS} times in a row")
 
     def _look(self) -> _Look:
         registered = self._adapters.registrations.read()
@@ -112,7 +116,7 @@ class Upkeep:
             case Publish(authorities):
                 assert look.registered is not None  # noqa: S101 - there is no bundle without
                 self._adapters.registrations.publish(authorities, look.registered)
-                _log.info("every caBundle holds %d CA(s)", len(authorities))
+                _log.info("every caBundle now holds %d CA(s)", len(authorities))
             case Serve(trust):
                 _log.info("wrote %s", ", ".join(self._adapters.files.write(trust)))
 

@@ -24,7 +24,7 @@ from sidecar.observation import Identity
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges, Respondent
 from sidecar.postgres import credentials, process
-from sidecar.postgres.configuration import upstream
+from sidecar.postgres.configuration import primary_parameters
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.recovery import RecoveryWatch
@@ -94,7 +94,9 @@ def main() -> int:
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
         pledges=Pledges(clock),
-        forks=ForkFinder(upstream(settings, me.name), replication, clock=clock, on_change=wake),
+        forks=ForkFinder(
+            primary_parameters(settings, me.name), replication, clock=clock, on_change=wake
+        ),
         recovery=RecoveryWatch(clock),
     )
     events = Events(client, namespace, me)

@@ -43,12 +43,12 @@ from sidecar.postgres.configuration import (
     conninfo,
     password_file_line,
     primary_conninfo,
+    primary_parameters,
     standby_settings,
-    upstream,
 )
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
-from sidecar.postgres.upstream import UpstreamError, identify
 
 
 class Actor:
@@ -201,7 +201,7 @@ class Actor:
         adapters = self._adapters
         lease = adapters.lease.peek()
         holder = lease.record.holder if lease is not None and lease.record is not None else ""
-        target = upstream(adapters.settings, adapters.me.name, leader_address(adapters))
+        target = primary_parameters(adapters.settings, adapters.me.name, leader_address(adapters))
         try:
             if self._password is None:
                 raise UpstreamError(WITHOUT_REPLICAS)

@@ -29,7 +29,7 @@ class RenewLease:
     copies: int = 0
     heir: str | None = None
     switchover_to: str | None = None
-    """What remains of the operator's wish: None clears it."""
+    """What remains of the operator's request; None clears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ReleaseLease:
     """Give the Lease up; PostgreSQL here is read-only, stopped or without data."""
 
     heir: str | None = None
-    """Who is to take it; it has everything that was promised."""
+    """The member that is to take it, which has everything that was promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class AskToStay:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Tell the operator, by an Event, that a wish is not carried out, and why."""
+    """Record an Event that what an operator asked for is refused, and why."""
 
     reason: str
     """CamelCase; the reason of the Event."""
@@ -58,48 +58,49 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class RunInitdb:
-    """Let bootstrap make the set's first data directory."""
+    """Have bootstrap run initdb: the set's first data directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """Let bootstrap copy the primary, which has this system identifier."""
+    """Have bootstrap copy the primary, which has this system identifier."""
 
     system_identifier: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """Let bootstrap make a diverged directory a follower again, by pg_rewind."""
+    """Have bootstrap turn a diverged data directory into a standby again, with pg_rewind."""
 
     system_identifier: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reclone:
-    """Let bootstrap copy the primary anew and keep the old directory aside."""
+    """Have bootstrap copy the primary again and keep the old data directory."""
 
     system_identifier: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteOwnPod:
-    """Get to bootstrap again: only there can a data directory be rewound or cloned."""
+    """Go back through bootstrap, the only place where a data directory can be rewound or cloned."""
 
     reclone: bool
-    """This directory can't be caught up with; nothing but a new clone helps."""
+    """Only a new clone helps; bootstrap is told so by a mark in the data directory."""
     returns: int | None = None
-    """PostgreSQL did not come up: how often that was the reason, with this time. To be noted."""
+    """How many times in a row the reason was that PostgreSQL did not come up, this time included;
+    noted in the data directory. None: the reason is another."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetReturns:
-    """PostgreSQL has come up and streams: the note of those that were in vain is done with."""
+    """Delete the note of such deletions: PostgreSQL has come up and streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartPostgres:
-    """Let bootstrap put `standby.signal` and end, so that PostgreSQL starts, read-only."""
+    """Have bootstrap put `standby.signal` in place and exit: PostgreSQL then starts, read-only."""
 
     raised: tuple[tuple[str, str], ...] = ()
     """(parameter, value) for postgresql.auto.conf, for this start alone."""
@@ -120,7 +121,7 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class ForgetPromotion:
-    """The new timeline is on record, or there is none: the note is done with."""
+    """Delete the note that `Promote` left: its timeline is recorded, or never began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +131,17 @@ class PutStandbySignal:
 
 @dataclass(frozen=True, slots=True)
 class RemoveStandbySignal:
-    """Let the stopped server start writable, where nobody will be there to promote it."""
+    """Let the stopped server start writable: the next pod has no sidecar to promote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparePrimary:
-    """Make the replication role, its pg_hba line and the settings that replicas need."""
+    """Create the replication role, its pg_hba line and the settings that replicas need."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetSynchronous:
-    """Let each commit wait until this many of these members have it on disk."""
+    """Make each commit wait until this many of these members have it on disk."""
 
     members: tuple[str, ...]
     number: int
@@ -148,26 +149,26 @@ class SetSynchronous:
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """Let this standby receive WAL from nobody, so that no commit counts on it any more."""
+    """Make this standby receive WAL from nobody, so that no commit counts on it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Let this standby follow the primary at this address, and nobody else."""
+    """Make this standby follow the primary at this address, and nobody else."""
 
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class KeepSlots:
-    """Have replication slots for exactly these members."""
+    """Keep replication slots for exactly these members."""
 
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Write out what is dirty now, so that stopping has little left to write."""
+    """Write a checkpoint now, so that the shutdown's own one is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class SetRole:
 
     pod: str
     uid: str
-    """Only that life of the pod: a re-created pod of the same name is left alone."""
+    """Only the pod with this UID: a re-created pod of the same name is left alone."""
     value: str | None
 
 
@@ -228,12 +229,40 @@ class Attention(enum.Enum):
     WARNING = "Warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do now, in this order, and what to tell the operator."""
+class Role(enum.Enum):
+    """As what a member serves clients; what load balancers are told."""
 
+    NONE = "none"
+    PRIMARY = "primary"
+    """It holds the Lease and is writable."""
+    REPLICA = "replica"
+    """It follows the Lease holder, within max-lag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do now: the fields in the order in which they are to be obeyed. Times are in seconds
+    from the observation's `now`."""
+
+    asks_peers: bool = False
+    """First ask the peers, and decide again on their answers: nothing else in here counts."""
+    fence_in: float | None = None
+    """When this member may have to stop PostgreSQL, unless it renews before; None: never. Whatever
+    carries out a decision must return by then, no matter what it is waiting for."""
+    is_overdue: bool = False
+    """PostgreSQL could still write although it should have been stopped by now: the kubelet's probe
+    must fail, so that the kubelet stops it."""
+    authority_for: float | None = None
+    """For how long a holder may still act on this decision; None: no limit, since the
+    compare-and-swap on the Lease guards everything."""
+    actions: tuple[Action, ...]
+    """Carried out in this order; the first that fails ends the turn, except for signals."""
     situation: str
     """CamelCase; the reason of the Event."""
     sentence: str
+    """For the operator: in the log, the pod's status annotation and, by `attention`, an Event."""
     attention: Attention
-    actions: tuple[Action, ...]
+    role: Role = Role.NONE
+    """What load balancers are told."""
+    look_in: float
+    """When to look again at the latest, if nothing happens before."""

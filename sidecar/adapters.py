@@ -17,7 +17,7 @@ from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
 from sidecar.settings import Settings
-from sidecar.situation.members import holder_address
+from sidecar.situation.set import holder_address
 
 
 @dataclass(frozen=True, slots=True)

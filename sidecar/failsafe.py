@@ -1,6 +1,6 @@
-"""May a holder go on while the API server is away? The question, the reply, and who says no.
+"""May a holder go on while the API server is away? The question, the reply, the reasons to refuse.
 
-An API server outage is no database outage (design §4). A holder that cannot renew asks every
+An API server outage is not a database outage (design §4). A holder that cannot renew asks every
 member recorded in the Lease: "I lead; will you leave the Lease alone for a ttl?" Only if all say
 yes it stays writable, for a ttl from before it asked. `POST /failsafe` carries the question; what
 a yes binds is kept by `sidecar.pledges`.
@@ -42,7 +42,7 @@ CHALLENGE_SECONDS: Final = 2.0
 """The holder waits 0.6 s for all of it."""
 
 TAKEN_OUT_PATIENCE: Final = 10.0
-"""Seconds for which a holder whose node is not heard is let stay: to stop it takes as long."""
+"""Seconds for which a holder whose node is not heard may stay: to stop it takes as long."""
 
 Kind = Literal["question", "answer"]
 """Part of what is signed, so that none can be sent back as the other."""
@@ -98,7 +98,7 @@ class Question:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read a body. ValueError where it is no question."""
+        """Read a body. ValueError if it is not a question."""
         question = cls(**_object(body, cls))
         if not 1 <= question.ttl <= MAX_TTL or not question.resource_version.isdecimal():
             raise ValueError("ttl or resource_version is out of range")
@@ -114,7 +114,7 @@ class Reply:
     by: str
     """The name of the pod that answers."""
     refusal: str = ""
-    """Half a sentence; empty for a yes."""
+    """Why not, as a clause; empty for a yes."""
 
     def encode(self) -> bytes:
         """Return the body that carries it; `decode` reads it back."""
@@ -122,7 +122,7 @@ class Reply:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read a body. ValueError where it is no reply."""
+        """Read a body. ValueError if it is not a reply."""
         return cls(**_object(body, cls))
 
 
@@ -140,7 +140,7 @@ def _object(body: bytes, kind: type[Question] | type[Reply]) -> dict[str, Any]:
 def refusal(
     question: Question, me: Identity, seal: Seal, lease: LeaseView | None, pods: Sequence[Pod]
 ) -> str | None:
-    """Return why this member cannot let the holder stay, as half a sentence; None if it can.
+    """Return why this member cannot let the holder stay, as a clause; None if it can.
 
     A member that does not know the Lease, or knows an older one, may say yes: what it learns later
     does not release it, since the promise holds by time. `lease` and `pods`: the newest it knows.
@@ -160,12 +160,12 @@ def refusal(
         (holder == me.name, "the holder and this member have the same name"),
         (
             any(pod.name == holder and pod.uid != uid for pod in pods),
-            "the holder's pod has been created anew",
+            "the holder's pod has been re-created",
         ),
         (known == str(me), "this member holds the Lease itself"),
         (
             is_news and known != question.holder,
-            f"the Lease says since then that {known or 'nobody'} holds it",
+            f"a newer version of the Lease names {known or 'nobody'} as its holder",
         ),
         (
             lease is not None and lease.uncertain_take,
@@ -184,26 +184,26 @@ def should_give_way(
     *,
     now: float,
 ) -> str | None:
-    """Return why this member should lead in the holder's place, which new clients don't reach.
+    """Return why this member should lead in place of the holder, which new clients don't reach.
 
-    Half a sentence; None where it can't take over, or where it is no better off: if nobody hears
-    the API server, or every node is taken for lost, then to stop the holder would help nobody.
+    A clause; None if it can't take over, or would be no better off: if nobody hears the API
+    server, or every node is taken for lost, stopping the holder would help nobody.
     `now`: by the clock of `lease` and `pods`.
     """
     pod = next((it for it in pods if str(Identity(it.name, it.uid)) == holder), None)
     mine = next((it for it in pods if it.uid == me.uid), None)
     if pod is None or mine is None or lease is None or lease.record is None:
         return None
-    # A holder that lives renews every quarter of the ttl or sooner, and who does not hear it asks.
+    # A live holder renews every quarter of the ttl or sooner, and a member that hears nothing asks.
     hears = now - lease.heard_at < ttl / 2
-    # Who has a role follows the holder, and lags by no more than it may.
+    # A pod with a role follows the holder, within max-lag.
     follows = mine.role is not None and not mine.deleting and mine.taken_out_since is None
     if not (hears and follows and _may_lead(me.name, lease.record)):
         return None
     if pod.deleting:
         return "the holder's pod is being deleted, which it may not have heard"
     if pod.taken_out_since is not None and now - pod.taken_out_since >= TAKEN_OUT_PATIENCE:
-        return "Kubernetes does not hear the holder's node, and sends it no new clients"
+        return "Kubernetes does not hear from the holder's node and sends it no new clients"
     return None
 
 

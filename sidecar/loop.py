@@ -7,22 +7,17 @@ import time
 from typing import Final
 
 from sidecar.act import Actor
+from sidecar.action import Decision
 from sidecar.adapters import Adapters
-from sidecar.decide import (
-    decide,
-    is_overdue,
-    seconds_of_right,
-    seconds_to_fence,
-    seconds_to_look,
-)
+from sidecar.decide import decide
 from sidecar.kube.client import ApiError
-from sidecar.memory.departure import Departure, heir
+from sidecar.memory.departure import Departure
 from sidecar.observation import Observation
-from sidecar.observe import observe
+from sidecar.observe import ask_peers, observe
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
-from sidecar.situation.patience import FENCING_SHARE
+from sidecar.situation.timing import FENCING_SHARE
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
 
@@ -66,22 +61,26 @@ class Loop:
         """Work until `leave` was called and the Service has moved."""
         started_at = self._adapters.clock()
         while True:
-            observation = self._turn(started_at)
+            observation, decision = self._turn(started_at)
             clock, settings = self._adapters.clock, self._adapters.settings
             if self._departure.may_go(observation, settings, clock()):
                 break
             lease = self._adapters.lease.peek()
             learned = self._adapters.reach.after_acting(observation, lease, clock())
-            self._pause(seconds_to_look(learned, self._adapters.settings))
+            if learned is not observation:
+                decision = decide(learned, settings)
+            self._pause(decision.look_in)
         self._watchdog.trust_until(None)
         self._hand_in(observation)
 
-    def _turn(self, started_at: float) -> Observation:
+    def _turn(self, started_at: float) -> tuple[Observation, Decision]:
         settings = self._adapters.settings
         observation = observe(self._adapters, started_at)
         decision = decide(observation, settings)
-        to_fence = seconds_to_fence(observation, settings)
-        right = seconds_of_right(observation, settings)
+        if decision.asks_peers:
+            observation = ask_peers(self._adapters, observation)
+            decision = decide(observation, settings)
+        to_fence = decision.fence_in
         self._adapters.client.hurry(self._adapters.reach.requests_end_at(observation.now, to_fence))
         if to_fence is None:
             self._trusted_until = None
@@ -95,14 +94,14 @@ class Loop:
                 until = min(until, self._trusted_until)
             self._trusted_until = until
             self._watchdog.trust_until(until)
-        failure = self._actor.carry_out(decision.actions, _moment(observation, right))
+        act_until = _moment(observation, decision.authority_for)
+        failure = self._actor.carry_out(decision.actions, act_until)
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:
             problem = problem or observation.bootstrap.write_failure
-        overdue = is_overdue(observation, settings)
-        self._reporter.publish(Snapshot(observation, decision, problem, overdue))
+        self._reporter.publish(Snapshot(observation, decision, problem, decision.is_overdue))
         self._teller.tell(decision, problem, observation.now)
-        return observation
+        return observation, decision
 
     def _pause(self, seconds: float) -> None:
         ended_at = self._adapters.clock()
@@ -126,7 +125,7 @@ class Loop:
             _log.warning("the data directory could not be left: %s", error)
             return
         try:
-            self._adapters.lease.release(heir(observation, self._adapters.settings))
+            self._adapters.lease.release(self._departure.heir(observation, self._adapters.settings))
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
 

@@ -6,12 +6,12 @@ system identifiers are PostgreSQL's, as decimal text.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A pod in one of its lives: a re-created pod has the name of the old one, not its UID."""
+    """One incarnation of a pod: a re-created pod keeps its name but not its UID."""
 
     name: str
     uid: str
@@ -52,11 +52,11 @@ class LeaseRecord:
     heir: str | None = None
     """The member that the holder hands over to; only it may take the Lease for a moment."""
     switchover_to: str | None = None
-    """An operator's wish: this pod is to lead."""
+    """The pod that an operator wants to lead."""
 
     @property
     def holder_pod(self) -> str:
-        """The holder's pod name; empty where nobody holds."""
+        """The holder's pod name; empty if there is no holder."""
         return self.holder.partition("_")[0]
 
     @property
@@ -81,12 +81,12 @@ class LeaseView:
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
     heard_at: float = float("-inf")
-    """When the API server last told anything about the Lease; for whether it can be reached."""
+    """When the API server last said anything about the Lease; shows whether it can be reached."""
     excused_at: float | None = None
     """Just before this sidecar last asked every member whether it may go on without the API
     server, and all of them answered yes."""
     perhaps_members: tuple[str, ...] = ()
-    """Members that a renewal without an answer may have recorded."""
+    """Members that an unanswered renewal may have added."""
     perhaps_promised: tuple[tuple[tuple[str, ...], int], ...] = ()
     """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
@@ -103,7 +103,7 @@ class DataState(enum.Enum):
     NOT_OURS = "not-ours"
     """Files, but no PostgreSQL data directory."""
     BROKEN = "broken"
-    """A rewind that did not finish, or data marked to be cloned anew: it cannot be started."""
+    """A rewind that did not finish, or data marked to be cloned again: it cannot be started."""
 
 
 class Origin(enum.Enum):
@@ -142,14 +142,14 @@ class Failures:
     at: float
     """When it was seen to have failed last."""
     why: str
-    """How it failed last, as half a sentence."""
+    """How it failed last, as a clause."""
     refused: bool = False
-    """The primary said no, or nothing, before anything was copied: it cost next to nothing."""
+    """The primary refused, or did not answer, before anything was copied: a cheap failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapView:
-    """What the bootstrap container says; it waits for orders until it is told to start."""
+    """What the bootstrap container reports; it waits for orders until one tells it to start."""
 
     data: DataState | None
     """None: it has not reported yet."""
@@ -158,15 +158,15 @@ class BootstrapView:
     busy: str | None = None
     """The order that it is carrying out."""
     write_failure: str | None = None
-    """Why the volume takes no writes."""
+    """Why the volume takes no writes, as a clause."""
     silent_since: float | None = None
-    """Since when the data volume answers nothing at all, not even a look; None: it does."""
+    """Since when the data volume has not answered at all, not even a read; None: it does."""
     slow: bool = False
     """The volume took longer than SLOW_WRITE for the last write to it."""
     refusal: str | None = None
-    """A sentence: why it obeys no order until a person has changed something."""
+    """Why it refuses every order until somebody fixes it, as a sentence."""
     failure: str | None = None
-    """A sentence: how the last order failed; it may be given again."""
+    """How the last order failed, as a sentence; it may be given again."""
     failures: Failures | None = None
     """What has failed since something succeeded last, as far as this sidecar knows."""
     system_identifier: str | None = None
@@ -177,7 +177,7 @@ class BootstrapView:
     can_rewind: bool | None = None
     """The data has checksums or wal_log_hints, without which pg_rewind misses changed pages."""
     rewind_failed: bool = False
-    """The last order was a rewind that failed, or the data is marked to be cloned anew."""
+    """The last order was a rewind that failed, or the data is marked to be cloned again."""
     promoting_from: int | None = None
     """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
     rewound: bool = False
@@ -189,7 +189,7 @@ class BootstrapView:
     """How often this member's pod was deleted since it streamed last, because its PostgreSQL did
     not come up; noted in the data directory."""
     refused: tuple[RefusedSetting, ...] = ()
-    """What a standby's start on this data would refuse; found before anything is written."""
+    """Settings that a standby's start on this data would refuse; found before it is tried."""
     started_writable: bool = False
     """PostgreSQL was told to start without `standby.signal`, once."""
     found_standby: bool = False
@@ -220,14 +220,14 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class PostgresView:
-    """PostgreSQL's own account, at most a second old."""
+    """What PostgreSQL says of itself, at most a second old."""
 
     state: ServerState
     since: float
     """When this state was first seen."""
     blind: bool = False
-    """It answers, but does not let the sidecar in or look: the state is by its control file, all
-    else is what was seen last, and a position a lower bound. `problem` says why."""
+    """It answers, but does not let the sidecar in or look: the state comes from its control file,
+    all else is what was seen last, and the position is a lower bound. `problem` says why."""
     alive: bool = True
     """A process of this server runs. One that shuts down refuses connections and still sends its
     last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
@@ -250,11 +250,11 @@ class PostgresView:
     streamed_at: float | None = None
     """When it was last seen to stream."""
     lag: int | None = None
-    """Bytes between the newest WAL its upstream told of and what it has replayed."""
+    """Bytes between the newest WAL that its upstream has announced and what it has replayed."""
     followers: tuple[Follower, ...] = ()
     """On a primary: the members that stream from it."""
     followers_heard_at: float | None = None
-    """On a primary: when a follower was last heard; each says something every second."""
+    """On a primary: when a follower was last heard; each sends something every second."""
     waits_for: tuple[str, ...] = ()
     """The standbys in synchronous_standby_names; empty also where that is not ours."""
     waits_for_number: int = 0
@@ -266,9 +266,9 @@ class PostgresView:
     so since the order ended: it waits its turn, is being carried out, or failed half-way. It may
     come into force at any moment. None: what it does now is what it was told last."""
     detached: bool = False
-    """A standby that has been told to receive WAL from nobody, and nothing else since."""
+    """A standby whose last order was to receive WAL from nobody."""
     upstream: str | None = None
-    """The host that a standby is to follow; empty: nobody, be it that it was never told whom."""
+    """The host that a standby is to follow; empty: none, also if none was ever set."""
     slots: tuple[str, ...] = ()
     """Names of the replication slots that are ours."""
     checkpointed_at: float | None = None
@@ -306,7 +306,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer's sidecar's answer."""
+    """What a peer's sidecar answered."""
 
     name: str
     has_data: bool | None
@@ -325,7 +325,7 @@ class Peer:
     well: bool = True
     """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
     slow: bool = False
-    """Its volume takes long to: what it says of its data is true, but it would lead no better."""
+    """Its volume is slow: what it says of its data is true, but it would lead no better."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 
@@ -351,20 +351,20 @@ class Observation:
     pods: tuple[Pod, ...] | None
     """None: likewise."""
     wanted: int | None
-    """Members that the StatefulSet wants; None where that is not known."""
+    """Replicas that the StatefulSet wants; None: not known."""
     bootstrap: BootstrapView
     postgres: PostgresView
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    """Answers by pod name. Asked only while somebody has to be chosen."""
+    peers: Mapping[str, Peer] | None = None
+    """Answers by pod name; None: not asked. They are asked where `Decision.asks_peers` says so."""
     complete_peers: frozenset[str] = frozenset()
-    """Of those, who has all WAL of the PostgreSQL that has stopped here."""
+    """Those peers that have all WAL of the PostgreSQL that has stopped here."""
     paused: bool = False
     """The operator wants no failover now."""
     opted_out: bool = False
     """The annotation was taken away from the StatefulSet: its pods will be rolled to plain ones."""
     leaving_since: float | None = None
     """When this pod was seen to be deleted."""
-    promised_until: float | None = None
+    pledged_until: float | None = None
     """Until when this member has promised its holder not to take the Lease."""
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.adapters import Adapters, leader_address
-from sidecar.decide import needs_peers
 from sidecar.memory.server import has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import LeaseView, Observation, Peer, PostgresView, ServerState
@@ -24,7 +23,7 @@ UNSTOPPABLE: Final = (
 
 
 def observe(adapters: Adapters, started_at: float) -> Observation:
-    """Return what is known now. The peers are asked only while a leader has to be chosen."""
+    """Return what is known without asking the peers."""
     bootstrap = adapters.bootstrap.observe(adapters.clock())
     if not bootstrap.running:
         adapters.server.start()
@@ -32,7 +31,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     postgres = _postgres(adapters, started_writable=bootstrap.started_writable)
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
-    observation = Observation(
+    return Observation(
         now=adapters.clock(),
         started_at=started_at,
         me=adapters.me,
@@ -44,7 +43,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         leaving_since=adapters.pods.leaving_since(adapters.me),
         bootstrap=bootstrap,
         postgres=postgres,
-        promised_until=adapters.pledges.until(),
+        pledged_until=adapters.pledges.until(),
         members_heard_at=reach.members_heard_at,
         renewal_failed_at=reach.renewal_failed_at(lease),
         api_failed_at=reach.api_failed_at,
@@ -53,9 +52,12 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
             postgres, lease.record if lease else None, leader_address(adapters)
         ),
     )
-    if not needs_peers(observation, adapters.settings):
-        return observation
+
+
+def ask_peers(adapters: Adapters, observation: Observation) -> Observation:
+    """Return it with what the other members say of their data."""
     peers = adapters.peers.ask(observation.pods or (), fresh=True)
+    reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
     return replace(
         observation,

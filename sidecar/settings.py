@@ -161,13 +161,13 @@ def _check_set_name(set_name: str) -> None:
 
 
 def parse_enabled(annotations: Mapping[str, str]) -> bool:
-    """Tell whether a StatefulSet with these annotations opts in."""
+    """Return whether a StatefulSet with these annotations opts in."""
     value = annotations.get(contract.ENABLED, "false")
     return _boolean(contract.ENABLED, value)
 
 
 def parse_paused(annotations: Mapping[str, str]) -> bool:
-    """Tell whether a StatefulSet with these annotations is paused."""
+    """Return whether a StatefulSet with these annotations is paused."""
     return _boolean(contract.PAUSED, annotations.get(contract.PAUSED, "false"))
 
 
@@ -181,7 +181,7 @@ def _label_key(annotation: str, value: str) -> str:
     if not re.fullmatch(rf"({_DNS_SUBDOMAIN}/)?{_LABEL_NAME}", value):
         raise InvalidSettingError(annotation, value, "allowed: a Kubernetes label key")
     if value == contract.SET_LABEL:
-        raise InvalidSettingError(annotation, value, "allowed: any label key but this one")
+        raise InvalidSettingError(annotation, value, "allowed: any label key except this one")
     return value
 
 
@@ -253,8 +253,8 @@ _READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Watchdog:
-    """The kubelet's probe that stops PostgreSQL when the sidecar cannot. All in seconds."""
+class ProbeTiming:
+    """Times, in seconds, of the kubelet's probe that stops PostgreSQL when the sidecar cannot."""
 
     period: int
     timeout: int = 1
@@ -276,7 +276,7 @@ WATCHDOG_ALLOWANCE: Final = 1
 """For a renewal that the loop was late for, and a kubelet that is slow to act."""
 
 
-def watchdog(settings: Settings) -> Watchdog:
+def watchdog(settings: Settings) -> ProbeTiming:
     """Fit the kubelet's probe into the ttl: a frozen sidecar's PostgreSQL is dead before it ends.
 
     A sidecar may freeze when its last renewal is a renew-interval old, and just after a probe:
@@ -286,6 +286,6 @@ def watchdog(settings: Settings) -> Watchdog:
 
     A sidecar that merely hangs answers probes still; its own watchdog thread sees to that.
     """
-    rest = Watchdog(period=0)
+    rest = ProbeTiming(period=0)
     left = settings.ttl - settings.renew_interval - WATCHDOG_ALLOWANCE - rest.worst_case
-    return Watchdog(period=max(1, left // rest.failures))
+    return ProbeTiming(period=max(1, left // rest.failures))

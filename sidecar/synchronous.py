@@ -15,11 +15,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-Place = tuple[int, int]
+WalPosition = tuple[int, int]
 """Timeline and WAL position: where a member's data ends. The greater has more."""
 
-EVERYWHERE: Final[Place] = (2**63, 0)
-"""For a member that has not told: it may have more than anybody."""
+EVERYWHERE: Final[WalPosition] = (2**63, 0)
+"""For a member that has not said: it may have more than anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ def next_promise(
     return wanted
 
 
-def can_have_acknowledged(promise: Promise, places: Mapping[str, Place]) -> Place:
-    """Return the furthest place up to which commits may have been acknowledged under the promise.
+def can_have_acknowledged(promise: Promise, positions: Mapping[str, WalPosition]) -> WalPosition:
+    """Return the furthest position up to which commits may have been acknowledged.
 
-    That is where `copies` voters may have been; one that has not told may have been anywhere.
+    That is where `copies` voters may have been; one that has not said may have been anywhere.
     """
     if not promise.voters:
         return (0, 0)
-    told = sorted((places.get(name, EVERYWHERE) for name in promise.voters), reverse=True)
-    return told[promise.copies - 1] if 0 < promise.copies <= len(told) else EVERYWHERE
+    said = sorted((positions.get(name, EVERYWHERE) for name in promise.voters), reverse=True)
+    return said[promise.copies - 1] if 0 < promise.copies <= len(said) else EVERYWHERE

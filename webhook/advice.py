@@ -1,7 +1,7 @@
-"""What is allowed but will hurt: a StatefulSet's response warnings.
+"""Warnings in the response for a StatefulSet: what is allowed but will hurt.
 
-One line each, of at most 120 characters (`review.MAX_WARNING`). They go with the
-StatefulSet, since a pod's warnings reach only the StatefulSet controller.
+One line each, of at most 120 characters (`review.MAX_WARNING`). They are given for the
+StatefulSet, since a pod's warnings would reach only the StatefulSet controller.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,28 @@ VOLATILE_VOLUMES: Final = (
     "projected",
     "secret",
 )
-"""Volume sources that hold no data, or hold it no longer than the pod lives."""
+"""Volume sources without data, or whose data goes with the pod."""
 
 HAND_OVER_SECONDS: Final = 10
-"""A deleted primary serves a second more, writes a checkpoint for up to five, and stops."""
+"""A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
 
 LONG_DELAY_SECONDS: Final = 5
 """A primary that is restarted in place is back in less."""
 
 ON_OPTING_OUT: Final = (
-    "the primary's pod stays writable, the others' do not, and the role labels go",
+    "the last primary's pod stays writable, the others stay read-only, and the role labels are "
+    "removed",
 )
-"""They become plain pods: Services that select the role find nobody."""
+"""They become plain pods: Services that select the role select none of them."""
 
 
 def on_opting_in(database: Database) -> str:
-    """Return the warning for a StatefulSet that was a plain one until now: which Services there
-    are is told by the caretaker, since no review asks the API server."""
+    """Return the warning for a StatefulSet that was a plain one until now. The caretaker names the
+    Services that it concerns, since no review asks the API server."""
     settings = database.settings
     return (
-        f"a Service that selects these pods by other labels alone also leads to replicas: add "
-        f"{settings.role_label}: {settings.primary_value}"
+        f"a Service that does not select the role now leads to replicas too: add "
+        f"{settings.role_label}: {settings.primary_value} to its selector"
     )
 
 
@@ -121,12 +122,15 @@ _Applies = Callable[[Json, Database], bool]
 
 ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
-        "podManagementPolicy OrderedReady starts members one after the other; Parallel is faster",
+        "podManagementPolicy OrderedReady starts members one after another; Parallel is faster",
         _ordered_ready,
     ),
-    ("replicas: 1 leaves nobody to take over; a replicated set has 2 or more", _single_replica),
     (
-        "durability quorum or sync-strict with replicas under 3 stops writing when one member "
+        "replicas: 1 leaves no member to take over; a replicated set needs at least 2",
+        _single_replica,
+    ),
+    (
+        "durability quorum or sync-strict with fewer than 3 replicas: writes stop when one member "
         "is down",
         _waits_for_the_only_other,
     ),
@@ -139,7 +143,7 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _updates_on_delete,
     ),
     (
-        "the database container has no persistent volume: its data goes with the pod",
+        "the database container has no persistent volume: its data is lost with the pod",
         _no_persistent_volume,
     ),
     (
@@ -152,16 +156,16 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _startup_probe,
     ),
     (
-        "the readinessProbe's initialDelaySeconds also keeps a restarted primary from its clients",
+        "the readinessProbe's initialDelaySeconds also keeps clients from a restarted primary",
         _late_readiness,
     ),
     (
-        "the database container's own preStop is kept; without pgset's a switchover takes longer",
+        "the database container's own preStop is kept; without pgset's, a switchover takes longer",
         _pre_stop,
     ),
     (
-        f"the database container has no {OFFICIAL.password_variables[0]} nor "
-        f"{OFFICIAL.password_variables[1]}; a new database needs one",
+        f"the database container sets neither {OFFICIAL.password_variables[0]} nor "
+        f"{OFFICIAL.password_variables[1]}; a new database needs one of them",
         _no_password,
     ),
     (
@@ -169,9 +173,9 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _token_for_all,
     ),
     (
-        "no container but the sidecar gets an API token now; automountServiceAccountToken: true "
-        "undoes that",
+        "only the sidecar gets an API token now; automountServiceAccountToken: true gives one to "
+        "all containers",
         _token_taken_away,
     ),
 )
-"""Each warning with the question whether it applies."""
+"""Each warning, with the function that says whether it applies."""

@@ -29,34 +29,36 @@ class ApiError(Exception):
 
 
 class ApiServer:
-    """One API server. Make it only after gunicorn's fork: connections don't survive one."""
+    """One API server. Create it only after gunicorn's fork: connections don't survive a fork."""
 
     def __init__(self, base_url: str, directory: Path) -> None:
-        """Take where it is, and the directory of the CA that verifies it and of our token."""
+        """Take its address, and the directory of the CA that it is verified by and of our token."""
         self._base_url = base_url
         self._token_file = directory / TOKEN_FILE
         self._pool = urllib3.PoolManager(ca_certs=str(directory / CA_FILE), retries=False)
 
     @classmethod
     def in_cluster(cls, environment: Mapping[str, str]) -> Self:
-        """Use what the kubelet gives every container; InvalidEnvironmentError outside of one."""
+        """Use the kubelet's variables. Raises InvalidEnvironmentError where they are missing."""
         for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
             if not environment.get(name):
-                raise InvalidEnvironmentError(f"env {name} is missing; the kubelet gives it")
+                raise InvalidEnvironmentError(
+                    f"env {name} is missing: the kubelet sets it in every container"
+                )
         host = environment["KUBERNETES_SERVICE_HOST"]
         address = f"[{host}]" if ":" in host else host
         port = environment["KUBERNETES_SERVICE_PORT"]
         return cls(f"https://{address}:{port}", Path(TOKEN_DIRECTORY))
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """Return an object or a list; ApiError where there is none to be had."""
+        """Return an object or a list. Raises ApiError."""
         try:
             return _decoded(self._send(path, query or {}, READ_SECONDS).data)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise ApiError(f"GET {path}: {error}") from error
 
     def watch(self, path: str, query: Mapping[str, str], seconds: int) -> Iterator[Json]:
-        """Yield events for so many seconds, then end; ApiError where the watch ends otherwise."""
+        """Yield events for so many seconds, then end. Raises ApiError if it ends otherwise."""
         parameters = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         try:
             response = self._send(path, parameters, seconds + 5.0, stream=True)
@@ -97,9 +99,9 @@ def _decoded(content: bytes) -> Json:
     try:
         decoded: Any = codec.decode(content)
     except ValueError as error:
-        raise ApiError(f"an answer that is no JSON: {error}") from error
+        raise ApiError(f"an answer that is not JSON: {error}") from error
     if not isinstance(decoded, dict):
-        raise ApiError("an answer that is no JSON object")
+        raise ApiError("an answer that is not a JSON object")
     return decoded
 
 

@@ -1,4 +1,4 @@
-"""The HTTP layer: paths, status codes, counting and logging; what to answer is `mutate`'s."""
+"""The HTTP layer: paths, status codes, counting and logging; `mutate` decides what to answer."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters:
-    """What the application needs of the world."""
+    """What connects the application to the world."""
 
     image: SidecarImage
     lease_state: mutate.LeaseStates
@@ -56,7 +56,7 @@ _Mutation = Callable[[str, bytes], tuple[int, bytes]]
 
 
 def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
-    """Return what answers at which path."""
+    """Return the mutation for each path."""
 
     def mutate_pod(reviewed: Review) -> Verdict:
         return mutate.mutate_pod(reviewed, adapters.image, adapters.lease_state)
@@ -75,7 +75,7 @@ def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
 def _before_flask(mutations: Mapping[str, _Mutation], flask: WSGIApplication) -> WSGIApplication:
     """Answer reviews directly: Flask's objects for it cost as much as the mutation itself.
 
-    What is not as an API server sends it goes on to Flask, and is told there what is wrong.
+    A request unlike an API server's goes on to Flask, which says what is wrong with it.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -121,7 +121,7 @@ def _add_health(app: Flask, adapters: Adapters) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judgement:
-    """What one request is answered with, and what is counted and logged of it."""
+    """The answer to one request, and what is counted and logged about it."""
 
     answer: Json
     status: int = 200
@@ -184,9 +184,9 @@ def _judge(
         said = {"error": review.TOO_DEEP}
         return _Judgement(answer=said, status=400, outcome="error", reason="review", logged=logged)
     except Exception:
-        # A fault of ours: the API server applies failurePolicy, and the log has the trace.
+        # A bug of ours: the API server applies failurePolicy, and the log has the traceback.
         _log.exception("a review could not be answered", extra={logs.FIELDS: logged})
-        said = {"error": "the webhook failed on this object, and its log says where"}
+        said = {"error": "the webhook failed on this object: see its log"}
         return _Judgement(answer=said, status=500, outcome="error", reason="fault", logged=logged)
     return _Judgement(
         answer=answer,

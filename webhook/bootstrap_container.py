@@ -12,10 +12,10 @@ from webhook.database import Database, command_line
 from webhook.json_patch import Json
 
 UID_VARIABLE: Final = "PGSET_UID"
-"""The script drops to this uid where the container starts as root."""
+"""The script drops to this uid if the container starts as root."""
 
 SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources")
-"""What bootstrap takes over from the database container as it is, where it is there."""
+"""What bootstrap copies from the database container, if it is there."""
 
 
 def build(database: Database) -> Json:
@@ -32,7 +32,7 @@ def build(database: Database) -> Json:
             *database.mounts,
             {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
         ],
-        # What it said last is what the user sees in the pod's status.
+        # The end of its log is what the user sees in the pod's status.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **{name: container[name] for name in SHARED_FIELDS if name in container},
     }

@@ -1,7 +1,7 @@
-"""What /metrics says of the serving certificate: what this process serves, and what certs tells.
+"""The serving certificate in /metrics: what this process serves, and what certs reports.
 
-certs has no port of its own. It leaves its metrics as a file beside the certificate; where
-cert-manager does its work there is none.
+certs has no port of its own. It leaves its metrics as a file beside the certificate; with
+cert-manager in its place there is none.
 """
 
 import logging
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class CertificateMetrics(Collector):
-    """Asked at every scrape."""
+    """Collected at every scrape."""
 
     def __init__(self, certificate: ServingCertificate, directory: Path) -> None:
         """Take what is served, and the directory that it comes from."""
@@ -33,7 +33,7 @@ class CertificateMetrics(Collector):
         """Yield the metrics of this process, then those of certs."""
         yield GaugeMetricFamily(
             "pgset_serving_certificate_expiry_timestamp_seconds",
-            "When the certificate ends that this process serves; 0 while it has none.",
+            "When the certificate that this process serves expires; 0 while it has none.",
             self._certificate.expiry,
         )
         yield CounterMetricFamily(
@@ -49,5 +49,5 @@ class CertificateMetrics(Collector):
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            _log.warning("the metrics of certs can't be read: %s", error)
+            _log.warning("cannot read the metrics of certs: %s", error)
             return []

@@ -1,8 +1,8 @@
-"""JSON to values and back: orjson where it can, Python's own where that is more exact.
+"""JSON to values and back: with orjson if it can, else with Python's own module.
 
-orjson takes a tenth of the time. It refuses what nobody writes: numbers that no double holds,
+orjson takes a tenth of the time. It refuses what hardly anybody writes: numbers that fit no double,
 half of a surrogate pair, too many levels (1024 to read, 254 to write). Python's own takes that, or
-says in a sentence why not. Whole numbers of more than 64 bits become doubles.
+says why not. Whole numbers of more than 64 bits become doubles.
 """
 
 import json
@@ -13,7 +13,7 @@ import orjson
 
 
 def decode(text: bytes) -> Any:
-    """Read one JSON value; ValueError where `text` is none, RecursionError where it is too deep."""
+    """Read one JSON value. Raises ValueError if `text` is not one, RecursionError if too deep."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -21,7 +21,7 @@ def decode(text: bytes) -> Any:
 
 
 def encode(value: object) -> bytes:
-    """Write what `decode` returned, or what was made of it; RecursionError as there."""
+    """Write what `decode` returned, or something made from it. Raises RecursionError as it does."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -29,13 +29,13 @@ def encode(value: object) -> bytes:
 
 
 def _finite(text: str) -> float:
-    """Python's JSON knows infinity and NaN, and would write into a patch what JSON does not have.
+    """Refuse infinity and NaN, which Python would write into a patch, and which are not JSON.
 
-    `text` is a number with a fraction or exponent, or one of the names that Python gives these.
+    `text` is a number with a fraction or exponent, or one of Python's names for these.
     """
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is not a number that can be kept")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The database container of a pod: which it is, as whom it runs, what its command line is."""
+"""The database container of a pod: which one it is, its uid, its command line."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from webhook.json_patch import Json
 from webhook.profile import OFFICIAL, Profile
 
 API_ACCESS_VOLUME: Final = "kube-api-access-"
-"""How the volume begins that the ServiceAccount admission plugin adds to every pod."""
+"""The beginning of the name of the volume that the ServiceAccount plugin adds to every pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Database:
 def find(spec: Json, settings: Settings) -> Database:
     """Find the database container in a pod's spec.
 
-    Raises DeniedError where the settings name none that exists, or several exist and the
-    settings name none.
+    Raises DeniedError if the settings name one that does not exist, or if there are several and
+    the settings name none.
     """
     containers: list[Json] = spec.get("containers") or []
     names = [str(container.get("name")) for container in containers]
@@ -94,16 +94,16 @@ def _security_contexts(spec: Json, container: Json) -> Iterator[Json]:
     yield spec.get("securityContext") or {}
 
 
-def _told(spec: Json, container: Json, field: str) -> int | None:
+def _security_field(spec: Json, container: Json, field: str) -> int | None:
     contexts = _security_contexts(spec, container)
     return next((context[field] for context in contexts if context.get(field) is not None), None)
 
 
 def _uid(spec: Json, container: Json, settings: Settings, profile: Profile) -> int:
     """Return the uid of the server: an entrypoint started as root (0) drops to the image's own."""
-    return _told(spec, container, "runAsUser") or settings.uid or profile.uid
+    return _security_field(spec, container, "runAsUser") or settings.uid or profile.uid
 
 
 def _gid(spec: Json, container: Json, uid: int) -> int:
-    group = _told(spec, container, "runAsGroup")
+    group = _security_field(spec, container, "runAsGroup")
     return uid if group is None else group

@@ -1,17 +1,17 @@
-"""What can be wrong with a request, named by what is to be answered."""
+"""What can be wrong with a request, named by how it is answered."""
 
 from typing import Final, Literal
 
 Reason = Literal["", "annotation", "object", "review", "content-type", "fault"]
-"""Why a request was not admitted, in one of few words, as metrics need it."""
+"""Why a request was not admitted, in one of a few words, as metrics need it."""
 
 
 MAX_SENTENCE: Final = 1000
-"""Characters; longer ones have a user's value in them that nobody will read to its end."""
+"""Characters; a longer one contains a user's value that nobody would read to its end."""
 
 
 class _SentenceError(Exception):
-    """An error that is told to whoever asked, in one sentence."""
+    """An error whose message, one sentence, goes back to the caller."""
 
     def __init__(self, sentence: str) -> None:
         half = MAX_SENTENCE // 2
@@ -23,10 +23,10 @@ class DeniedError(_SentenceError):
     """Deny the request: the message is one sentence for the user whose object it is."""
 
     def __init__(self, sentence: str, reason: Reason = "object") -> None:
-        """Say what has to change: an annotation of ours, or else something in the object."""
+        """`reason`: whether an annotation of ours has to change, or else the object."""
         super().__init__(sentence)
         self.reason = reason
 
 
 class MalformedReviewError(_SentenceError):
-    """Answer 400: the body is no AdmissionReview that this path takes."""
+    """Answer 400: the body is not an AdmissionReview that this path takes."""

@@ -1,7 +1,7 @@
-"""Where an HTTP request ends, told from the bytes that have come so far.
+"""Where an HTTP request ends, by the bytes that have come so far.
 
-Only what is needed to wait for a whole request before a thread is spent on it; whether it is a
-good one is judged by gunicorn's own parser, which is stricter.
+Only what is needed to recognise a whole request; whether it is a valid one is up to gunicorn's own
+parser, which is stricter.
 """
 
 import json
@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 MAX_BODY: Final = 7 * 2**20
-"""Bytes: twice the 3 MiB that the API server takes (object and old object) and a margin, the
-same as controller-runtime's."""
+"""Bytes: twice the 3 MiB that the API server accepts (object and old object) and a margin, as in
+controller-runtime."""
 
 MAX_HEAD: Final = 16 * 2**10
 """Bytes of request line and headers; an API server sends about 300."""
@@ -22,7 +22,7 @@ _EXPECT: Final = re.compile(rb"\r\nexpect[ \t]*:", re.I)
 
 
 class RefusedError(Exception):
-    """Answer with `status` and close: where the next request would begin is unknown."""
+    """Answer with `status` and close: nobody knows where the next request would begin."""
 
     def __init__(self, status: str, sentence: str) -> None:
         """Take the status line's code and phrase, and a sentence for the body."""
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 def request_length(received: bytes | bytearray) -> int | None:
     """Return the bytes of the request that `received` begins with, None while its head is open.
 
-    Raises RefusedError for one that is too large, or whose length isn't told in its head.
+    Raises RefusedError for one that is too large, or whose head does not give its length.
     """
     end = received.find(_END_OF_HEAD, 0, MAX_HEAD)
     if end < 0:
@@ -61,10 +61,10 @@ def request_length(received: bytes | bytearray) -> int | None:
     if _EXPECT.search(head):
         raise RefusedError(
             "417 Expectation Failed",
-            "the request has an Expect header; allowed: a request that comes whole",
+            "the request has an Expect header; allowed: a request without one",
         )
-    told = _CONTENT_LENGTH.search(head)
-    body = int(told[1]) if told else 0
+    length = _CONTENT_LENGTH.search(head)
+    body = int(length[1]) if length else 0
     if body > MAX_BODY:
         raise RefusedError(
             "413 Request Entity Too Large",

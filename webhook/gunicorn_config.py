@@ -1,6 +1,6 @@
 """gunicorn's settings: `gunicorn --config python:webhook.gunicorn_config`.
 
-https://docs.gunicorn.org/en/stable/settings.html; without a comment are the obvious ones.
+https://docs.gunicorn.org/en/stable/settings.html; the obvious ones have no comment.
 """
 
 import os
@@ -23,7 +23,7 @@ class Logger(glogging.Logger):  # type: ignore[misc] # gunicorn has no type info
     """gunicorn's, without an access log: the application has a better line for each review."""
 
     def access(self, *_: object) -> None:
-        """Don't collect what would be in that line, which takes a twentieth of a review's time."""
+        """Skip collecting what that line would contain: it takes a twentieth of a review's time."""
 
 
 logger_class = Logger
@@ -37,9 +37,9 @@ workers = 1
 keepalive = 100
 
 # Seconds from SIGTERM to the end at the latest (gunicorn's own: 30, a pod's whole grace period).
-# A review takes milliseconds, so whoever is still being waited for then is a slow or broken
-# client. Kept-alive connections live as long: a review that comes on one is answered, and told
-# `Connection: close`, before the end can cross it on its way.
+# A review takes milliseconds, so a client that is still being waited for then is slow or broken.
+# Kept-alive connections live as long: a review that comes on one is answered, with
+# `Connection: close`, before the end can cross it on the way.
 graceful_timeout = 1
 
 # The root file system is read-only; the heartbeat file lives where TMPDIR says.
@@ -49,7 +49,7 @@ control_socket_disable = True
 _directory = tls_directory(os.environ)
 _certificate = tls.shared(_directory)
 
-# These two turn TLS on; what is served comes from the hook below.
+# These two turn TLS on; the hook below provides what is served.
 certfile = str(_directory / tls.CERTIFICATE_FILE)
 keyfile = str(_directory / tls.KEY_FILE)
 

@@ -16,7 +16,7 @@ class LeaseState(Enum):
 
     NEVER_LED = "the set has no Lease yet"
     HAS_LED = "the set has a Lease, so its sidecars know who leads"
-    UNKNOWN = "the Leases can't be seen right now"
+    UNKNOWN = "the Leases are not known right now"
 
 
 class Role(Enum):
@@ -31,7 +31,7 @@ class Role(Enum):
 
 
 def ordinal(pod_name: str, set_name: str) -> int:
-    """Return a pod's ordinal; DeniedError where its name isn't `<set>-<ordinal>`."""
+    """Return a pod's ordinal. Raises DeniedError unless its name is `<set>-<ordinal>`."""
     match = re.fullmatch(rf"{re.escape(set_name)}-(0|[1-9]\d{{0,9}})", pod_name, re.ASCII)
     if match is None:
         shown = f'"{pod_name}"' if pod_name else "without a name"
@@ -43,6 +43,6 @@ def ordinal(pod_name: str, set_name: str) -> int:
 
 
 def initial_role(pod_ordinal: int, settings: Settings, lease: LeaseState) -> Role:
-    """Return `primary` for the lowest ordinal of a set that never had a primary."""
+    """Return `primary` for the lowest ordinal of a set that has never had a primary."""
     lowest = pod_ordinal == settings.first_ordinal
     return Role.PRIMARY if lowest and lease is LeaseState.NEVER_LED else Role.REPLICA

@@ -1,8 +1,8 @@
 """The injection: a pod's spec in, the operations that make it a member of its set out.
 
 Idempotent: what is already there is left alone, so that the API server may call again
-after other webhooks. Lists grow by `add` at an index or at the end and are never written
-anew, since other webhooks' items may stand in them.
+after other webhooks. Lists grow by `add` at an index or at the end and are never rewritten,
+since other webhooks' items may be in them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,13 +23,13 @@ TOKEN_EXPIRATION_SECONDS: Final = 3607
 """What the ServiceAccount admission plugin asks for; the kubelet renews it at 80 %."""
 
 PRE_STOP_SECONDS: Final = 1
-"""kube-proxy syncs at most once a second, and the deletion itself costs it the first sync."""
+"""kube-proxy syncs at most once a second, and the deletion itself takes its first sync."""
 
 
 def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Patch:
-    """Return the operations that make `pod` a member; none where it is one already.
+    """Return the operations that make `pod` a member; none if it is one already.
 
-    Raises DeniedError where the database container can't be told.
+    Raises DeniedError if it is not clear which container is the database's.
     """
     spec = pod["spec"]
     database = find(spec, settings)
@@ -61,7 +61,7 @@ def _marks(metadata: Json, settings: Settings, role: Role) -> Iterator[Json]:
 
 
 def _without_api_access(spec: Json) -> Iterator[Json]:
-    """Take out what the ServiceAccount plugin has put in before the webhooks were asked."""
+    """Remove what the ServiceAccount plugin added before the webhooks were called."""
     if spec.get("automountServiceAccountToken"):
         return
     for kind in ("containers", "initContainers"):
@@ -122,7 +122,7 @@ def _probes(database: Database) -> Iterator[Json]:
     path = _database_path(database)
     times = watchdog(database.settings)
     if "startupProbe" in database.container:
-        # Until it succeeds the kubelet asks nothing else: each start would begin without a
+        # Until it succeeds the kubelet runs no other probe: each start would begin without a
         # watchdog, and a primary would get no connections.
         yield remove((*path, "startupProbe"))
     yield from set_member(

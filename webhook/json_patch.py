@@ -44,7 +44,7 @@ def set_member(path: Path, parent: Mapping[str, Any], value: object) -> Patch:
 
 
 def set_members(path: Path, present: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Patch:
-    """Make the object at `path` hold `values`; it is created where it is absent (None)."""
+    """Make the object at `path` hold `values`; it is created if it is absent (None)."""
     if not values:
         return []
     if present is None:
@@ -57,7 +57,7 @@ def set_members(path: Path, present: Mapping[str, Any] | None, values: Mapping[s
 
 
 def append(path: Path, present: Sequence[Any] | None, values: Sequence[Any]) -> Patch:
-    """Put `values` after the end of the list at `path`; it is created where it is absent."""
+    """Append `values` to the list at `path`; it is created if it is absent (None)."""
     if not values:
         return []
     if present is None:

@@ -1,4 +1,4 @@
-"""What the webhook remembers of the cluster's Leases, so that no review has to ask.
+"""What the webhook remembers about the cluster's Leases, so that no review has to ask.
 
 One thread writes (`lease_watch`), the request threads read; each step is a single
 operation on a set, which Python's threads see whole.
@@ -12,7 +12,7 @@ from sidecar import contract
 from webhook.initial_role import LeaseState
 
 STALE_AFTER: Final = 60.0
-"""Seconds without a word from the API server after which the memory is no answer any more."""
+"""Seconds without news from the API server after which the cache no longer answers."""
 
 LeaseKey = tuple[str, str]
 """A Lease's namespace and name."""
@@ -43,22 +43,22 @@ class LeaseCache:
         self.confirm()
 
     def confirm(self) -> None:
-        """Note that the API server has just been heard, and that nothing else has changed."""
+        """Note that the API server has just answered, and that nothing else has changed."""
         self._confirmed_at = self._clock()
 
     @property
     def age(self) -> float:
-        """Seconds since the API server last confirmed the memory; infinite before it did."""
+        """Seconds since the API server last confirmed the cache; infinite before it did."""
         confirmed_at = self._confirmed_at
         return math.inf if confirmed_at is None else self._clock() - confirmed_at
 
     @property
     def known(self) -> bool:
-        """Whether the memory is recent enough to answer."""
+        """Whether the cache is recent enough to answer."""
         return self.age <= STALE_AFTER
 
     def state(self, namespace: str, set_name: str) -> LeaseState:
-        """Tell what is known of a set's Lease."""
+        """Return what is known of a set's Lease."""
         if not self.known:
             return LeaseState.UNKNOWN
         if (namespace, contract.lease_name(set_name)) in self._leases:

@@ -1,7 +1,7 @@
 """The thread that keeps the LeaseCache: in each round a list, then a watch of half a minute.
 
-Every round lists anew. So an expired resource version (410), an event that was lost and a
-connection that died in silence all heal in the next round, without a case of their own.
+Every round begins with a list. So an expired resource version (410), an event that was lost and a
+connection that died silently are all healed by the next round, without code of their own.
 """
 
 import logging
@@ -52,15 +52,15 @@ class LeaseWatch:
             try:
                 self.follow()
                 back_off = 1.0
-            # Whatever it was: the cache says UNKNOWN meanwhile, which is safe, and a thread
-            # that has ended would leave it so.
+            # Whatever it was: the cache says UNKNOWN meanwhile, which is safe, and would say so for
+            # ever if this thread ended.
             except Exception as error:
-                _log.warning("the Leases can't be followed: %s", error)
+                _log.warning("cannot watch the Leases: %s", error)
                 self._sleep(back_off * _chance.uniform(0.5, 1.0))
                 back_off = min(back_off * 2, MAX_BACK_OFF)
 
     def follow(self) -> None:
-        """Do one round; ApiError where the API server or the connection to it failed."""
+        """Do one round. Raises ApiError if the API server or the connection to it fails."""
         query = {"labelSelector": contract.SET_LABEL}
         leases = self._api.get(LEASES, query)
         self._cache.replace(_key(lease) for lease in leases["items"])

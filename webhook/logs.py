@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 FIELDS: Final = "fields"
-"""The name under which `extra` carries a record's own members."""
+"""The key under which `extra` carries a record's own fields."""
 
 
 class JsonFormatter(logging.Formatter):

@@ -16,12 +16,12 @@ class Metrics:
     """One application's metrics, in a registry of their own."""
 
     def __init__(self, leases_known: Callable[[], bool], leases_age: Callable[[], float]) -> None:
-        """Register all metrics; both functions are asked at every scrape."""
+        """Register all metrics; both functions are called at every scrape."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "pgset_admission_requests",
-            "Admission reviews answered, by outcome: patched, unchanged, denied or error; and why: "
-            "annotation or object where it is denied, review, content-type or fault at an error.",
+            "Admission reviews answered, by outcome: patched, unchanged, denied or error; and by "
+            "reason: annotation or object if denied, review, content-type or fault if an error.",
             ("kind", "outcome", "reason"),
             registry=self._registry,
         )
@@ -40,7 +40,7 @@ class Metrics:
         )
         Gauge(
             "pgset_leases_known",
-            "1 while the cache of Leases can answer; at 0 every new pod is admitted as replica.",
+            "1 while the cache of Leases can answer; at 0 every new pod is admitted as a replica.",
             registry=self._registry,
         ).set_function(lambda: float(leases_known()))
         Gauge(
@@ -54,7 +54,7 @@ class Metrics:
         return self._in_flight.labels(kind).track_inprogress()
 
     def include(self, collector: Collector) -> None:
-        """Ask a collector too at every scrape."""
+        """Also collect from this collector at every scrape."""
         self._registry.register(collector)
 
     def answered(self, kind: str, outcome: str, reason: Reason, seconds: float) -> None:

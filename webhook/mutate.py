@@ -16,7 +16,7 @@ LeaseStates = Callable[[str, str], LeaseState]
 
 
 def mutate_statefulset(review: Review) -> Verdict:
-    """Check and stamp an opted-in StatefulSet, unstamp another.
+    """Check and stamp an opted-in StatefulSet, unstamp any other.
 
     Raises DeniedError with the sentence for the user.
     """
@@ -24,7 +24,7 @@ def mutate_statefulset(review: Review) -> Verdict:
     try:
         if not opt_in.opted_in(review.object):
             return _plain(review.object)
-        # What is made opted in has no clients yet.
+        # A set that is created opted in has no clients yet.
         return _stamped(review.object, was_there=review.operation == "UPDATE")
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error

@@ -1,8 +1,8 @@
 """Opting in: a StatefulSet's annotations are checked, and its pod template is stamped.
 
 The stamp is the label `pgset.dev/set`, by which the API server picks the pods that the
-webhook sees, and the settings as annotations, which the pods' admission reads: a pod is
-then injected without asking anybody for its StatefulSet. A stamp changes the template, so
+webhook sees, and the settings as annotations, which the pods' admission reads: so a pod is
+injected without a request for its StatefulSet. A stamp changes the template, so
 opting in (or out, or changing a setting) rolls the pods by the user's own updateStrategy.
 """
 
@@ -20,7 +20,7 @@ TEMPLATE: Final[Path] = ("spec", "template", "metadata")
 SETTINGS: Final = tuple(
     name for name in contract.STATEFULSET_ANNOTATIONS if name not in contract.STATES
 )
-"""What the pods get to know by the stamp; a state in it would roll them with each change."""
+"""What the stamp passes on to the pods; a state in it would roll them with each change."""
 
 STAMPED_ANNOTATIONS: Final = (*SETTINGS, contract.FIRST_ORDINAL)
 
@@ -33,7 +33,7 @@ CONTROLLER_LABELS: Final = (
 
 
 def opted_in(statefulset: Json) -> bool:
-    """Tell whether the StatefulSet opts in; InvalidSettingError where that can't be read."""
+    """Return whether the StatefulSet opts in. Raises InvalidSettingError if that can't be read."""
     return parse_enabled(annotations_of(statefulset))
 
 
@@ -81,13 +81,13 @@ def unstamp(statefulset: Json) -> Patch:
 
 
 def is_stamped(statefulset: Json) -> bool:
-    """Tell whether the template carries the set's label."""
+    """Return whether the template carries the set's label."""
     template = statefulset["spec"]["template"].get("metadata") or {}
     return contract.SET_LABEL in (template.get("labels") or {})
 
 
 def annotations_of(statefulset: Json) -> dict[str, str]:
-    """Return the StatefulSet's annotations, none where it has none."""
+    """Return the StatefulSet's annotations; empty if it has none."""
     return statefulset["metadata"].get("annotations") or {}
 
 
@@ -95,8 +95,8 @@ def _name(statefulset: Json) -> str:
     name = statefulset["metadata"].get("name")
     if not name:
         raise DeniedError(
-            "metadata.generateName: a set's Services and Lease are named after it; "
-            "allowed: a StatefulSet with metadata.name"
+            "metadata.name is missing: a set's Services and Lease are named after it; "
+            "allowed: a StatefulSet with a name of its own, not a generateName"
         )
     return str(name)
 
@@ -163,7 +163,7 @@ def _role_label(statefulset: Json, found: database.Database) -> Iterator[str]:
     if key in CONTROLLER_LABELS:
         yield (
             f'annotation {contract.ROLE_LABEL}: "{key}" is written by the StatefulSet '
-            f"controller; allowed: any label key but {', '.join(CONTROLLER_LABELS)}"
+            f"controller; allowed: any label key except {', '.join(CONTROLLER_LABELS)}"
         )
 
 
@@ -196,8 +196,8 @@ def _names(statefulset: Json, _: database.Database) -> Iterator[str]:
         for name in names:
             if name in reserved:
                 yield (
-                    f'{where}: the name "{name}" belongs to what pgset injects; '
-                    f"allowed: any name but {', '.join(reserved)}"
+                    f'{where}: the name "{name}" is reserved for what pgset injects; '
+                    f"allowed: any name except {', '.join(reserved)}"
                 )
 
 
@@ -208,8 +208,8 @@ def _ports(statefulset: Json, _: database.Database) -> Iterator[str]:
             port["containerPort"] for port in container.get("ports") or []
         ):
             yield (
-                f'container "{container["name"]}": containerPort {contract.SIDECAR_PORT} is the '
-                "sidecar's; allowed: any other port"
+                f'container "{container["name"]}": containerPort {contract.SIDECAR_PORT} is used '
+                "by the sidecar; allowed: any other port"
             )
 
 
@@ -219,7 +219,8 @@ def _mounts(_: Json, found: database.Database) -> Iterator[str]:
         if f"{path}/".startswith(f"{contract.HANDSHAKE_DIRECTORY}/"):
             yield (
                 f'container "{found.settings.container}": mountPath "{mount["mountPath"]}" is '
-                f"pgset's; allowed: any path that is not under {contract.HANDSHAKE_DIRECTORY}"
+                "reserved for pgset; "
+                f"allowed: any path that is not under {contract.HANDSHAKE_DIRECTORY}"
             )
 
 
@@ -233,4 +234,4 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _ports,
     _mounts,
 )
-"""Each yields a sentence for every thing it refuses."""
+"""Each yields one sentence for every thing that it refuses."""

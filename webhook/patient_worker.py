@@ -1,13 +1,13 @@
 """gunicorn's threaded worker, made patient: no client can make it wait.
 
-For a connection is done only what can be done at once: a step of its TLS handshake, taking in
-what has come, the answer once a whole request is there, sending what the client takes of it.
-In between it waits in gunicorn's own poller, as idle connections do, and is cut off when its time
-is up. gunicorn itself reads and writes in threads, without a timeout: two clients that connect
-and say nothing would stop a server of two threads.
+Each connection gets only the work that can be done without waiting: a step of its TLS handshake,
+reading what has come, answering once the request is whole, sending what the client takes. In
+between it waits in gunicorn's own poller, as idle connections do, and is cut off when its time is
+up. gunicorn itself reads and writes in threads, without a timeout: two clients that connect and
+send nothing would stop a server of two threads.
 
-What never waits needs no threads either: all is done in the loop of the poller. The way to a
-thread and back took about a seventh of the CPU time of a review.
+Work that never waits needs no threads either: it is all done in the loop of the poller. Handing a
+review to a thread and back took about a seventh of its CPU time.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from webhook.tls import NoCertificateError
 
 PATIENCE: Final = 5.0
 """Seconds for a handshake, for a request to come and for its answer to go: as long as the API
-server waits for us, so who is slower than that is waited for in vain."""
+server waits for us: a client slower than that has already been given up by the API server."""
 
 LINGER: Final = 2.0
 """Seconds that a client has to take its answer before its connection is closed (RFC 9112, 9.6)."""
 
 LARGE: Final = 64 * 2**10
 MAX_WAITING: Final = 32 * 2**20
-"""Bytes: above `LARGE`, what all unfinished requests may hold together, so that slow clients can't
-take the memory of the pod."""
+"""Bytes that all unfinished requests above `LARGE` may hold together, so that slow clients can't
+use up the memory of the pod."""
 
 CHUNK: Final = 64 * 2**10
 """More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
@@ -52,14 +52,14 @@ class _Client:
         """What is left of the answer."""
         self.may_ask_again = True
         self.answered = False
-        """Has its last answer; all that is waited for is that it closes."""
+        """It has its last answer, and only has to close."""
 
     def waits_for(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
 
 
 class _Answer:
-    """Takes down what gunicorn writes, in the place of the socket."""
+    """Stands in for the socket and records what gunicorn writes."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -75,7 +75,7 @@ class _Answer:
 
 
 class _Done:
-    """What gunicorn asks of a thread's future, with the result there already."""
+    """A future as gunicorn expects from a thread, already with its result."""
 
     def __init__(self, result: object) -> None:
         self._result = result
@@ -99,7 +99,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         self.finish_request(conn, _Done(self.handle(conn)))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
-        """Do likewise for a kept-alive connection, which mostly stays one, and in the poller."""
+        """Do the same for a kept-alive connection, which usually stays one, and in the poller."""
         self.keepalived_conns.remove(conn)
         result = self.handle(conn)
         if result is True and self.alive:
@@ -140,7 +140,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
                 self.poller.modify(conn.sock, selectors.EVENT_WRITE, key.data)
 
     def murder_pending(self) -> None:
-        """Close all whose time is up; gunicorn looks no further than the first that has time."""
+        """Close all whose time is up; gunicorn stops at the first one that has time left."""
         self.pending_conns = deque(sorted(self.pending_conns, key=lambda conn: conn.timeout))
         super().murder_pending()
 
@@ -175,7 +175,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         client.waits_for(PATIENCE)
 
     def _answer_by_gunicorn(self, conn: Any, client: _Client, request: bytes) -> bool:
-        # A parser of bytes, not of a socket: what is not there, it can't wait for.
+        # A parser of bytes, not of a socket: it can't wait for what has not come.
         conn.parser = gunicorn_http.get_parser(self.cfg, [request], conn.client)
         tls, conn.sock = conn.sock, _Answer()
         try:
@@ -198,13 +198,13 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             conn.sock = sock.ssl_wrap_socket(conn.sock, self.cfg)
         conn.sock.do_handshake()
         conn.initialized = True
-        # gunicorn looks whether a kept connection's parser has read too much: this one has nothing.
+        # gunicorn checks whether a kept connection's parser has read too much: this one is empty.
         conn.parser = gunicorn_http.get_parser(self.cfg, [], conn.client)
-        # API servers open connections in reserve: one without a request is as good as kept alive.
+        # API servers open spare connections: one without a request counts as kept alive.
         client.waits_for(self.cfg.keepalive)
 
     def _whole_request(self, conn: Any, client: _Client) -> bytes | None:
-        """Take in what has come, and return the request; None where the client has closed.
+        """Read what has come, and return the request; None if the client has closed.
 
         Raises SSLWantReadError while the request isn't whole.
         """
@@ -227,11 +227,11 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         if waiting + len(client.received) > MAX_WAITING:
             raise RefusedError(
                 "503 Service Unavailable",
-                f"too many requests are unfinished; allowed: {MAX_WAITING} bytes of them",
+                f"there are too many unfinished requests; allowed: {MAX_WAITING} bytes in all",
             )
 
     def _finished(self, conn: Any, client: _Client) -> object:
-        """Close after an answer: at once, the client might lose what it has not read yet."""
+        """Close after an answer; at once, the client might lose what it has not read yet."""
         with contextlib.suppress(OSError):
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
@@ -241,7 +241,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
 
 
 def _drained(conn: Any) -> bool:
-    """Throw away what still comes; BlockingIOError while the client hasn't closed."""
+    """Discard what still comes. Raises BlockingIOError while the client hasn't closed."""
     for _ in range(MAX_BODY // CHUNK):
         if not conn.sock.recv(CHUNK):
             break
@@ -249,7 +249,7 @@ def _drained(conn: Any) -> bool:
 
 
 def _cut_off(conn: Any) -> bool:
-    """Leave gunicorn a connection that it can close in its loop without a wait."""
+    """Leave gunicorn a connection that it can close in its loop without waiting."""
     with contextlib.suppress(OSError):
         conn.sock.shutdown(socket.SHUT_RDWR)
     return False

@@ -1,4 +1,4 @@
-"""What the webhook has to know about a database image, in one table."""
+"""What the webhook has to know about a database image."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,13 +11,13 @@ class Profile:
     """The facts of one family of images."""
 
     entrypoint: tuple[str, ...]
-    """The image's ENTRYPOINT: what runs where the container has no `command`."""
+    """The image's ENTRYPOINT: what runs if the container has no `command`."""
     arguments: tuple[str, ...]
-    """The image's CMD: its arguments where the container has neither `command` nor `args`."""
+    """The image's CMD: its arguments if the container has neither `command` nor `args`."""
     uid: int
-    """Whom PostgreSQL runs as where nothing else says so."""
+    """The uid that PostgreSQL runs as if nothing else sets it."""
     password_variables: tuple[str, ...]
-    """The entrypoint refuses to make a database unless one of these is set."""
+    """The entrypoint refuses to create a database unless one of these is set."""
 
 
 OFFICIAL: Final = Profile(

@@ -22,10 +22,10 @@ MAX_VALUES: Final = 300_000
 JSON writes in four, so 7 MiB of the smallest would take all the memory that the pod may have."""
 
 TOO_DEEP: Final = "the body's JSON is nested too deeply"
-"""The sentence where the limit of `codec` is met, at about 1000 levels."""
+"""Beyond the limit of `codec`, about 1000 levels."""
 
 MAX_WARNING: Final = 120
-"""Characters; what the API's documentation asks of a webhook, since clients cut longer ones."""
+"""Characters; the API's documentation asks webhooks for no more, since clients cut longer ones."""
 
 UNPROCESSABLE: Final = 422
 """The status of a denial: the request was understood, and the object is what has to change."""
@@ -40,20 +40,22 @@ class Review:
     operation: str
     namespace: str
     name: str
-    """Empty where the object only has a generateName."""
+    """Empty if the object only has a generateName."""
     dry_run: bool
     object: Json
 
     @classmethod
     def parse(cls, body: bytes, *, kind: str) -> Self:
-        """Read a request body; MalformedReviewError unless it reviews an object of `kind`."""
+        """Read a request body. Raises MalformedReviewError unless it reviews a `kind`."""
         request: Any = _decode(body).get("request")
         try:
             shape.check(request, shape.REQUEST, "request")
         except DeniedError as error:
             raise MalformedReviewError(f"AdmissionReview: {error}") from error
         if not request["uid"]:
-            raise MalformedReviewError("AdmissionReview: request.uid is empty; allowed: a string")
+            raise MalformedReviewError(
+                "AdmissionReview: request.uid is empty; allowed: any other string"
+            )
         _check_kind(request["kind"], kind)
         reviewed = request["object"]
         return cls(
@@ -69,7 +71,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to become of an admitted object."""
+    """What to do with an admitted object."""
 
     patch: Patch = field(default_factory=list)
     warnings: tuple[str, ...] = ()
@@ -83,7 +85,8 @@ class Verdict:
 
 
 def admitted(review: Review, verdict: Verdict) -> Json:
-    """Write the answer that admits the object as the verdict has it."""
+    """Build the response that admits the object, with the verdict's patch, warnings and audit
+    annotations."""
     response: Json = {"uid": review.uid, "allowed": True}
     if verdict.patch:
         response["patchType"] = "JSONPatch"
@@ -96,7 +99,7 @@ def admitted(review: Review, verdict: Verdict) -> Json:
 
 
 def denied(review: Review, message: str) -> Json:
-    """Write the answer that refuses the object with one sentence."""
+    """Build the response that denies the object, with one sentence."""
     return _answer(
         {
             "uid": review.uid,
@@ -125,7 +128,7 @@ def _decode(body: bytes) -> Json:
     except RecursionError as error:
         raise MalformedReviewError(TOO_DEEP) from error
     if not isinstance(document, dict):
-        raise MalformedReviewError("the body is not an AdmissionReview, but no JSON object at all")
+        raise MalformedReviewError("the body is not a JSON object; allowed: an AdmissionReview")
     if document.get("kind") != "AdmissionReview" or document.get("apiVersion") != API_VERSION:
         raise MalformedReviewError(
             f"the body is {document.get('apiVersion')} {document.get('kind')}; "
@@ -135,18 +138,18 @@ def _decode(body: bytes) -> Json:
 
 
 def _check_values(body: bytes) -> None:
-    # Those in strings are counted too: what matters is that there can't be more than this.
+    # Commas and brackets in strings are counted too: this is an upper bound.
     values = body.count(b",") + body.count(b"[") + body.count(b"{")
     if values > MAX_VALUES:
         raise MalformedReviewError(f"the body has {values} values; allowed: {MAX_VALUES}")
 
 
-def _check_kind(found: Json, kind: str) -> None:
-    told = _api_version(found.get("group", ""), found["version"]), found["kind"]
+def _check_kind(reviewed: Json, kind: str) -> None:
+    found = _api_version(reviewed.get("group", ""), reviewed["version"]), reviewed["kind"]
     allowed = _api_version(*GROUP_VERSIONS[kind]), kind
-    if told != allowed:
+    if found != allowed:
         raise MalformedReviewError(
-            f'request.kind is "{" ".join(told)}", and this path takes only {" ".join(allowed)}'
+            f'request.kind is "{" ".join(found)}"; allowed on this path: {" ".join(allowed)}'
         )
 
 

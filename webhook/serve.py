@@ -17,8 +17,7 @@ from webhook.settings import WebhookSettings
 def application() -> WSGIApplication:
     """Build the application from the environment, and start to follow the Leases.
 
-    Raises InvalidEnvironmentError outside of a Deployment, and ApiError where the own pod can't be
-    read.
+    Raises InvalidEnvironmentError outside a Deployment, and ApiError if our own pod can't be read.
     """
     settings = WebhookSettings.from_environment(os.environ)
     api = ApiServer.in_cluster(os.environ)

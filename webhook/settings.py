@@ -1,4 +1,4 @@
-"""What the webhook's own process is told, by its environment."""
+"""The settings of the webhook's own process, from its environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Final, Self
 from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
 
 TLS_DIRECTORY: Final = "PGSET_TLS_DIRECTORY"
-"""Where tls.crt and tls.key are; without it `DEFAULT_TLS_DIRECTORY`."""
+"""Where tls.crt and tls.key are; `DEFAULT_TLS_DIRECTORY` if it is not set."""
 
 DEFAULT_TLS_DIRECTORY: Final = "/etc/pgset/tls"
 
 
 class InvalidEnvironmentError(Exception):
-    """Do not start: the Deployment's env has to be changed. The message is one sentence."""
+    """Don't start: the Deployment's env has to be changed. The message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class WebhookSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the settings; InvalidEnvironmentError where one is missing."""
+        """Read the settings. Raises InvalidEnvironmentError if one is missing."""
         for name in (ENV_POD_NAME, ENV_POD_NAMESPACE):
             if not environment.get(name):
                 raise InvalidEnvironmentError(
-                    f"env {name} is missing; the Deployment gives it by the downward API"
+                    f"env {name} is missing: the Deployment sets it by the downward API"
                 )
         return cls(
             pod_name=environment[ENV_POD_NAME],

@@ -1,7 +1,7 @@
-"""What kind of value each field has that the webhook reads: checked once, relied on everywhere.
+"""The type of every field that the webhook reads: checked once, relied on everywhere.
 
-The API server sends no other kinds, but it asks mutating webhooks before it looks whether a
-required field is there. Fields that are not named here may be of any kind.
+The API server sends no other types, but it calls mutating webhooks before it checks that a
+required field is there. Fields that are not named here may be of any type.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ _NOUNS: Final = {str: "a string", int: "a whole number", bool: "true or false"}
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with these fields. null is as good as absent for an optional object or list; for
-    a scalar it is an error, since nobody but the API server's encoder would know its default."""
+    """An object with these fields. For an optional object or list null means absent; for a scalar
+    it is an error, since only the API server's encoder would know its default."""
 
     required: "Mapping[str, Shape]" = field(default_factory=dict)
     optional: "Mapping[str, Shape]" = field(default_factory=dict)
@@ -101,7 +101,7 @@ REQUEST: Final = Fields(
     },
     optional={"operation": str, "namespace": str, "dryRun": bool},
 )
-"""The request of an AdmissionReview, as far as every review has the same."""
+"""The request of an AdmissionReview, as far as it is the same in every review."""
 
 REVIEWED: Final[Mapping[str, Fields]] = {
     "Pod": Fields(required={"metadata": _MARKS, "spec": _POD_SPEC}),
@@ -119,13 +119,13 @@ def check(value: object, shape: Shape, where: str) -> None:
 
 
 class _MisfitError(Exception):
-    """Something is of another shape; on its way up it is told where that stands."""
+    """Something has another shape; each level on the way up adds where it is."""
 
     def __init__(self, value: object, noun: str) -> None:
-        self._fault = "is missing" if value is None else "is of another type"
+        self._fault = "is missing" if value is None else "is of the wrong type"
         self._noun = noun
         self.path: list[str | int] = []
-        """From the inside to the outside: written out only where somebody is to read it."""
+        """From the inside to the outside: written out only for an error that is shown."""
 
     def sentence(self, where: str) -> str:
         steps = [f"[{it}]" if isinstance(it, int) else f".{it}" for it in reversed(self.path)]
@@ -156,7 +156,7 @@ def _check(value: object, shape: Shape) -> None:
 def _check_members(members: Iterable[tuple[str | int, object]], shape: Shape) -> None:
     key: str | int = ""
     try:
-        for key, item in members:  # noqa: B007 - it is told where the item does not fit
+        for key, item in members:  # noqa: B007 - the error needs it
             if type(item) is not shape:
                 _check(item, shape)
     except _MisfitError as misfit:

@@ -15,15 +15,15 @@ from webhook.settings import SidecarImage
 COMMAND: Final = ("/opt/pgset/bin/python", "-m", "sidecar")
 
 NOT_FOR_US: Final = ("PYTHON", "LD_")
-"""Beginnings of variables that change how a program is loaded: the database's are not meant for
-the sidecar, and its image sets its own."""
+"""Prefixes of variables that change how a program is loaded: those for the database are not meant
+for the sidecar, and its image sets its own."""
 
 REQUESTS: Final = {"cpu": "25m", "memory": "64Mi"}
 LIMITS: Final = {"memory": "128Mi"}
-"""No limit on CPU: throttled in the wrong moment, the sidecar would fence late."""
+"""No limit on CPU: throttled at the wrong moment, the sidecar would fence late."""
 
 GUARANTEED: Final = {"cpu": "250m", "memory": "128Mi"}
-"""Requests and limits in a pod of QoS class Guaranteed, which would else become Burstable: its
+"""Requests and limits in a pod of QoS class Guaranteed, which would otherwise become Burstable: its
 database would lose exclusive CPUs and its place in the order of eviction. 250m is 25 ms in
 each of the kernel's periods of 100 ms."""
 
@@ -76,7 +76,7 @@ def probe(path: str, period: int, timeout: int, failures: int) -> Json:
 
 
 def _environment(database: Database) -> list[Json]:
-    """Return the database container's variables, then ours, which take the place of equal names."""
+    """Return the database container's variables, then ours, which replace equal names."""
     ours = [
         *({"name": name, "value": v} for name, v in database.settings.to_environment().items()),
         _downward(contract.ENV_POD_NAME, "metadata.name"),
@@ -147,7 +147,7 @@ def _resources(spec: Json) -> Json:
 
 
 def _guaranteed(spec: Json) -> bool:
-    """Tell whether every container's requests are its limits, for CPU and memory.
+    """Return whether every container's requests are its limits, for CPU and memory.
 
     https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed
     The API server writes quantities in canonical form, so equal ones are equal text.

@@ -1,7 +1,7 @@
-"""The serving certificate, read anew when its files change.
+"""The serving certificate, read again when its files change.
 
 gunicorn asks for a context with every connection, so a new pair is served without a
-restart, and a connection that stands keeps what it began with. A pair that can't be read
+restart, and an open connection keeps what it began with. A pair that can't be read
 (half written, key and certificate that don't match) leaves the last good one in service.
 """
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class NoCertificateError(Exception):
-    """Don't serve yet: no pair of certificate and key could ever be read."""
+    """Don't serve yet: no pair of certificate and key has been readable so far."""
 
 
 class ServingCertificate:
@@ -38,12 +38,12 @@ class ServingCertificate:
         self._context: ssl.SSLContext | None = None
         self._fault = ""
         self.reload_errors = 0
-        """How often the files became such that the last good pair had to stay in service."""
+        """How often the files became unusable, so that the last good pair stayed in service."""
         self.expiry = 0.0
-        """When the pair in service ends, as a Unix time; 0 while there is none."""
+        """When the pair in service expires, as a Unix time; 0 while there is none."""
 
     def context(self) -> ssl.SSLContext:
-        """Return the newest good pair's context; NoCertificateError if there never was one."""
+        """Return the newest good pair's context. Raises NoCertificateError if there is none yet."""
         with self._lock:
             try:
                 self._refresh()
@@ -52,7 +52,7 @@ class ServingCertificate:
                     raise NoCertificateError(
                         f"no certificate can be read from {self._certificate.parent}: {error}"
                     ) from error
-                self._tell(str(error))
+                self._note_fault(str(error))
             assert self._context is not None  # noqa: S101 - tells mypy what was just ensured
             return self._context
 
@@ -66,8 +66,8 @@ class ServingCertificate:
         self.expiry = _expiry(context, content[0])
         self._content, self._context, self._fault = content, context, ""
 
-    def _tell(self, fault: str) -> None:
-        """Once for each fault, though every connection meets it."""
+    def _note_fault(self, fault: str) -> None:
+        """Log and count each fault once, though every connection meets it."""
         if fault != self._fault:
             self._fault = fault
             self.reload_errors += 1
@@ -75,13 +75,13 @@ class ServingCertificate:
 
 
 shared = functools.cache(ServingCertificate)
-"""One for each directory and process, so that what is counted is what was served."""
+"""One for each directory and process, so that the counts are of what was served."""
 
 
 def _expiry(server: ssl.SSLContext, certificate: bytes) -> float:
-    """Return when a certificate ends, as a client is told in a handshake; SSLError if none works.
+    """Return when a certificate expires, as a client sees it. Raises SSLError if it does not serve.
 
-    `ssl` tells dates of a verified peer only, so the pair is served to ourselves, in memory.
+    `ssl` gives the dates of a verified peer only, so the pair is served to ourselves, in memory.
     That also proves it before anybody else depends on it. (`cryptography` would read the date
     too; importing it costs this process 5 MB.)
     """
@@ -95,5 +95,5 @@ def _expiry(server: ssl.SSLContext, certificate: bytes) -> float:
     for end in (near, far, near):
         with contextlib.suppress(ssl.SSLWantReadError):
             end.do_handshake()
-    told = near.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
+    seen = near.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(seen["notAfter"])))

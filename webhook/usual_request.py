@@ -1,7 +1,7 @@
-"""Reviews in the very form in which API servers send them: read and answered by a few lines here.
+"""Reviews in exactly the form in which API servers send them, read and answered in a few lines.
 
-gunicorn's parser and response, which judge and write HTTP of any form, take as long as a review's
-mutation does. Whatever differs by a byte from the form below is theirs.
+gunicorn's parser and response, which read and write HTTP of any form, take as long as a review's
+mutation does. They get every request that differs by a byte from the form below.
 """
 
 import io
@@ -16,7 +16,7 @@ _USUAL: Final = re.compile(
 )
 _NEEDED: Final = {"host", "content-type", "content-length"}
 _GUNICORNS: Final = {"connection", "upgrade", "transfer-encoding", "expect"}
-"""What says something about the connection, or of how the body comes."""
+"""Fields about the connection, or about how the body is sent."""
 
 _ENVIRONMENT: Final[WSGIEnvironment] = {
     "REQUEST_METHOD": "POST",
@@ -34,24 +34,24 @@ _ENVIRONMENT: Final[WSGIEnvironment] = {
 
 
 def environment(request: bytes) -> WSGIEnvironment | None:
-    """Return what PEP 3333 gives an application of a whole request; None where it is unusual."""
+    """Return PEP 3333's environment for a whole request; None if the request is unusual."""
     usual = _USUAL.match(request)
     if usual is None:
         return None
     path, query, lines = (group.decode() for group in usual.groups(b""))
     fields = [line.partition(": ") for line in lines.splitlines()]
-    told = {name.lower(): value for name, _, value in fields}
-    if len(told) < len(fields) or not told.keys() >= _NEEDED or told.keys() & _GUNICORNS:
+    headers = {name.lower(): value for name, _, value in fields}
+    if len(headers) < len(fields) or not headers.keys() >= _NEEDED or headers.keys() & _GUNICORNS:
         return None
-    if told["content-length"] != str(len(request) - usual.end()):
+    if headers["content-length"] != str(len(request) - usual.end()):
         return None
     return {
         **_ENVIRONMENT,
         "PATH_INFO": path,
         "QUERY_STRING": query,
-        "HTTP_HOST": told["host"],
-        "CONTENT_TYPE": told["content-type"],
-        "CONTENT_LENGTH": told["content-length"],
+        "HTTP_HOST": headers["host"],
+        "CONTENT_TYPE": headers["content-type"],
+        "CONTENT_LENGTH": headers["content-length"],
         "wsgi.input": io.BytesIO(request[usual.end() :]),
     }
 

@@ -86,7 +86,15 @@ def _in_venv(words: list[str]) -> int:
     words = words or _missing("PROGRAM")
     folder = virtual_environment.project() / "bin"
     path = f"{folder}:{os.environ.get('PATH', os.defpath)}"
-    environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(folder.parent)}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "VIRTUAL_ENV": str(folder.parent),
+        # Compiled once and kept, also where the caller wants none in the checkout: pytest and its
+        # plugins take as long to compile as some hundred tests to run.
+        "PYTHONPYCACHEPREFIX": str(paths.cache() / "pycache"),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(words, env=environment, check=False).returncode
 
 

@@ -17,14 +17,14 @@ Json = dict[str, Any]
 
 CONNECT_SECONDS: Final = 1.0
 READ_SECONDS: Final = 2.0
-"""A request that takes longer is given up, so that the loop gets to its fencing in time."""
+"""A request that takes longer is given up, so that the loop can fence in time."""
 
 _LEAST_SECONDS: Final = 0.2
-"""What a request gets after the deadline: an API server that is well answers within that."""
+"""What a request gets after the deadline: a healthy API server answers within that."""
 
 _WATCH_SECONDS: Final = 290
 _WATCH_SILENCE: Final = 75.0
-"""The API server sends a bookmark about every minute; a watch that says less is broken."""
+"""The API server sends a bookmark about every minute; a watch silent for longer is broken."""
 
 _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -33,7 +33,7 @@ _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
-"""A watch on a line that was cut ends after 8 s, so that it is begun anew when the line is back."""
+"""A watch that was cut off ends after 8 s, so that a new one begins when the network is back."""
 
 _TOKEN_AGE: Final = 60.0
 """The kubelet renews the projected token in its file long before it expires."""
@@ -46,11 +46,11 @@ class ApiError(Exception):
     """The API server did not do what was asked. The message is for the log."""
 
     answered = False
-    """Whether it said so itself."""
+    """Whether the API server said so itself."""
 
 
 class RetryLaterError(ApiError):
-    """No answer, or a passing fault: what was asked may or may not have been done."""
+    """No answer, or a passing fault: the request may or may not have been carried out."""
 
 
 class ConflictError(ApiError):
@@ -66,7 +66,7 @@ class GoneError(ApiError):
 
 
 class ForbiddenError(ApiError):
-    """The ServiceAccount lacks a right: the operator has to grant it."""
+    """The service account lacks a right: the operator has to grant it."""
 
 
 _ERRORS: Final[dict[int, type[ApiError]]] = {
@@ -75,7 +75,7 @@ _ERRORS: Final[dict[int, type[ApiError]]] = {
     404: NotFoundError,
     409: ConflictError,
     410: GoneError,
-    # What we write is valid but for one thing: the UID of a pod that was re-created meanwhile.
+    # Only one thing that we write can be invalid: the UID of a pod that was re-created meanwhile.
     422: ConflictError,
 }
 
@@ -84,7 +84,7 @@ class ApiClient:
     """One API server, as the pod's ServiceAccount."""
 
     def __init__(self, base_url: str, ca_file: Path, token_file: Path) -> None:
-        """Take where the API server is and what it and we are recognised by."""
+        """Take the address of the API server, the CA that it is verified by, and our token."""
         self._base_url = base_url
         self._token_file = token_file
         self._deadline = float("inf")
@@ -102,7 +102,7 @@ class ApiClient:
 
     @classmethod
     def in_cluster(cls, environment: dict[str, str]) -> "ApiClient":
-        """Use what the kubelet puts into every container."""
+        """Use what the kubelet gives every container."""
         host = environment["KUBERNETES_SERVICE_HOST"]
         port = environment["KUBERNETES_SERVICE_PORT"]
         address = f"[{host}]" if ":" in host else host
@@ -110,25 +110,25 @@ class ApiClient:
         return cls(f"https://{address}:{port}", directory / "ca.crt", directory / "token")
 
     def hurry(self, deadline: float) -> None:
-        """Let no request wait beyond this moment of `time.monotonic` by more than 0.2 s.
+        """Let no request wait for more than 0.2 s beyond this moment of `time.monotonic`.
 
         The loop that renews also fences, so it must be back in time however the network hangs.
         """
         self._deadline = deadline
 
     def requests(self) -> Mapping[str, int]:
-        """Return how many requests were sent, with or without an answer, by the API's verb."""
+        """Return how many requests were sent, answered or not, by the API's verb."""
         with self._counting:
             return dict(self._counted)
 
     def get(
         self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
     ) -> Json:
-        """Return one object or list; RetryLaterError where that takes longer than `seconds`."""
+        """Return one object or list. Raises RetryLaterError if that takes longer than `seconds`."""
         return self._request("GET", path, query=query, seconds=seconds)
 
     def create(self, path: str, body: Json) -> Json:
-        """Create an object; ConflictError where there is one already."""
+        """Create an object. Raises ConflictError if there is one already."""
         return self._request("POST", path, body=body)
 
     def replace(self, path: str, body: Json) -> Json:
@@ -140,12 +140,12 @@ class ApiClient:
         return self._request("PATCH", path, body=patch, content="application/merge-patch+json")
 
     def delete(self, path: str, uid: str) -> None:
-        """Delete an object in this life of it; ConflictError where it is another by now."""
+        """Delete the object that has this UID. Raises ConflictError if it has another by now."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         self._request("DELETE", path, body=options)
 
     def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
-        """Yield watch events until the server ends the watch; raises as every request does."""
+        """Yield watch events until the server ends the watch. Raises as every request does."""
         parameters = query | {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -162,7 +162,7 @@ class ApiClient:
         except urllib3.exceptions.HTTPError as error:
             raise RetryLaterError(f"watch of {path}: {error}") from error
         except ValueError as error:
-            raise RetryLaterError(f"watch of {path}: a line that is no JSON") from error
+            raise RetryLaterError(f"watch of {path}: a line that is not JSON") from error
         finally:
             response.close()
 
@@ -190,7 +190,7 @@ class ApiClient:
         try:
             return cast(Json, response.json())
         except ValueError as error:
-            raise RetryLaterError(f"{method} {path}: an answer that is no JSON") from error
+            raise RetryLaterError(f"{method} {path}: an answer that is not JSON") from error
 
     def _send(
         self,
@@ -242,15 +242,15 @@ class ApiClient:
             try:
                 self._token = self._token_file.read_text().strip()
             except OSError as error:
-                raise RetryLaterError(f"no token: {error}") from error
+                raise RetryLaterError(f"cannot read the service account token: {error}") from error
             self._token_read_at = now
         return self._token
 
 
 def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:
-    """Name a request as the API server's audit and metrics do.
+    """Name a request as the API server's audit log and metrics do.
 
-    One that reads is told by its selector: objects are asked for by name, lists by selector.
+    A read with a selector is a list: single objects are asked for by name.
     """
     if method != "GET":
         return _VERBS[method]

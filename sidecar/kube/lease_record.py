@@ -1,7 +1,7 @@
-"""What a set's Lease holds, to and from the API server's form of it.
+"""The content of a set's Lease, to and from the API server's form of it.
 
-Timeline, members and all that decides who may lead stand in annotations, for people to read. They
-are no place for secrets, and what somebody has spoilt there counts as absent.
+Timeline, members and all else that decides who may lead are in annotations, for people to read.
+They are not a place for secrets, and a value that somebody has damaged counts as absent.
 """
 
 import datetime
@@ -13,11 +13,11 @@ from sidecar.kube.client import Json
 from sidecar.observation import Leadership, LeaseRecord
 
 _MAX_NAME: Final = 253
-"""Characters of a pod's name; a wish that is longer is cut, and refused for what it is."""
+"""Characters of a pod's name; a longer one is cut, and then refused as an unknown pod."""
 
 
 def read_record(lease: Json) -> LeaseRecord:
-    """Return a Lease's content; what others wrote into it in another form counts as absent."""
+    """Return a Lease's content; a value that can't be parsed counts as absent."""
     metadata, spec = lease["metadata"], lease.get("spec") or {}
     notes = metadata.get("annotations") or {}
     return LeaseRecord(
@@ -51,7 +51,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def with_record(lease: Json, record: LeaseRecord) -> Json:
-    """Return the Lease with this content; labels and annotations of others stay."""
+    """Return the Lease with this content; other labels and annotations stay."""
     ours = {
         contract.SYSTEM_IDENTIFIER: record.system_identifier,
         contract.TIMELINE: None if record.timeline is None else str(record.timeline),
@@ -83,5 +83,5 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
 
 
 def now_text(precision: str) -> str:
-    """Return the time for people, in UTC; nothing is decided by it."""
+    """Return the time for people to read, in UTC; nothing is decided by it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")

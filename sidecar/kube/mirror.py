@@ -18,14 +18,14 @@ _MAX_PAUSE: Final = 3.0
 _chance: Final = Random()  # noqa: S311 - jitter
 
 _AT_ONCE: Final = 1.0
-"""A watch that ends sooner, in seconds, and without news, did not do what it is for."""
+"""Seconds. A watch that ends sooner, and without news, was of no use."""
 
 
 class Mirror:
     """The objects of one collection that match a selector, by name."""
 
     heard_at = float("-inf")
-    """When the API server told anything of them last, be it that nothing has changed."""
+    """When the API server last said anything about them, including that nothing has changed."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Mirror:
     ) -> None:
         """`selector`: labelSelector or fieldSelector. `clock`: monotonic seconds.
 
-        `on_change` is called by whoever brought something, at once: by the watching thread, or by
+        `on_change` is called at once, by the thread that brought the change: the watching one, or
         the one that calls `learn`.
         """
         self._client = client
@@ -48,9 +48,9 @@ class Mirror:
         self._on_change = on_change
         self._objects: dict[str, Json] | None = None
         self._position = 0
-        """The version up to which the list and the watch have told everything."""
+        """The resource version up to which the list and the watch have shown everything."""
         self._learned: dict[str, Json] = {}
-        """What `learn` brought since the last list was asked for."""
+        """What `learn` brought since the last list was requested."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
@@ -63,13 +63,13 @@ class Mirror:
         return self._objects
 
     def learn(self, item: Json) -> None:
-        """Take in an object that a request of our own returned, ahead of the watch."""
+        """Take in an object that one of our own requests returned, ahead of the watch."""
         self.heard_at = self._clock()
         with self._lock:
-            # Where the watch was faster it may have told of the object's deletion, too.
+            # If the watch was faster, it may have shown the object's deletion already.
             if _version(item) > self._position:
                 self._learned[item["metadata"]["name"]] = item
-                # One object alone is not all that there are.
+                # Before the first list, one object alone would look like all of them.
                 if self._objects is not None:
                     self._put(item)
         self._on_change()
@@ -81,7 +81,7 @@ class Mirror:
                 version = self._list()
                 pause = _MIN_PAUSE
                 self._follow(version)
-            # Without this thread the sidecar would believe the last that it heard for ever.
+            # Without this thread the sidecar would believe the last news for ever.
             except (ApiError, KeyError, TypeError, ValueError) as error:
                 _log.warning("watch: %s", error)
                 pause = _wait(pause)
@@ -103,7 +103,7 @@ class Mirror:
         return version
 
     def _follow(self, version: str) -> None:
-        """Watch from this version on, again and again, until the server refuses to go on."""
+        """Watch from this version on, watch after watch, until the server refuses one."""
         pause = _MIN_PAUSE
         while True:
             began, news = time.monotonic(), False
@@ -126,7 +126,7 @@ class Mirror:
         known = (self._objects or {}).get(name)
         if known is not None and _version(item) < _version(known):
             return
-        # A new dict each time: readers in other threads keep a whole one.
+        # A new dict each time: readers in other threads keep a complete one.
         others = {key: value for key, value in (self._objects or {}).items() if key != name}
         self._objects = others if deleted else others | {name: item}
 
@@ -138,8 +138,8 @@ def _wait(pause: float) -> float:
 
 
 def _version(item: Json) -> int:
-    """Return a number that grows: resourceVersions of one resource type may be compared so.
+    """Return a number that grows: resourceVersions of one resource type can be compared.
 
-    Kubernetes promises it since 1.35 and etcd has always kept it (KEP-5504).
+    Kubernetes promises this since 1.35, and with etcd it has always been so (KEP-5504).
     """
     return int(item["metadata"]["resourceVersion"])

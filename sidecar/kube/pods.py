@@ -1,4 +1,4 @@
-"""The set's pods and their StatefulSet: who there is, what is wanted, and role labels."""
+"""The set's pods and their StatefulSet: which pods exist, how many are wanted, role labels."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from sidecar.observation import Identity, Pod
 from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
 
 REVISION_LABEL = "controller-revision-hash"
-"""By the StatefulSet controller: the template that a pod was made from."""
+"""Set by the StatefulSet controller: the template that a pod was made from."""
 
 
 def is_paused(statefulset: Json | None) -> bool:
-    """Tell whether the set is paused; what is neither yes nor no is no."""
+    """Return whether the set is paused; a value that can't be parsed means no."""
     try:
         return statefulset is not None and parse_paused(_annotations(statefulset))
     except InvalidSettingError:
@@ -24,7 +24,7 @@ def is_paused(statefulset: Json | None) -> bool:
 
 
 def is_opted_out(statefulset: Json | None) -> bool:
-    """Tell whether it does not opt in; what is neither yes nor no takes nothing back."""
+    """Return whether it is opted out; a value that can't be parsed does not opt out."""
     try:
         return statefulset is not None and not parse_enabled(_annotations(statefulset))
     except InvalidSettingError:
@@ -32,11 +32,11 @@ def is_opted_out(statefulset: Json | None) -> bool:
 
 
 def is_taken_out(pod: Json) -> bool:
-    """Tell whether the node lifecycle controller has made a pod unready whose containers are ready.
+    """Return whether the node lifecycle controller has made this pod unready.
 
-    It does so where a node has not been heard for its grace period (`MarkPodsNotReady`), and to the
-    condition Ready alone. A kubelet makes a pod unready, with its containers as they are, only by
-    a readiness gate.
+    It does so if it has not heard from a node for the grace period (`MarkPodsNotReady`), and
+    changes the condition Ready alone. A kubelet makes a pod whose containers are ready unready only
+    because of a readiness gate.
     """
     conditions = {it["type"]: it["status"] for it in pod.get("status", {}).get("conditions") or []}
     gates = [it["conditionType"] for it in pod.get("spec", {}).get("readinessGates") or []]
@@ -67,7 +67,7 @@ class Pods:
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`clock`: monotonic seconds. `on_change` is called when what is told here changed."""
+        """`clock`: monotonic seconds. `on_change` is called when this has changed."""
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -97,7 +97,7 @@ class Pods:
         self._statefulset.start()
 
     def observe(self) -> tuple[Pod, ...] | None:
-        """Return the pods by name; None before the API server has answered once."""
+        """Return the pods, sorted by name; None before the API server has answered once."""
         objects = self._mirror.objects()
         if objects is None:
             return None
@@ -108,20 +108,20 @@ class Pods:
         return self._memory.leaving_since(me.uid)
 
     def wanted(self) -> int | None:
-        """Return how many members the StatefulSet wants; None where that is not known."""
+        """Return how many replicas the StatefulSet has; None if that is not known."""
         statefulset = self._watched_statefulset()
         return None if statefulset is None else int(statefulset["spec"].get("replicas", 1))
 
     def paused(self) -> bool:
-        """Tell whether the operator wants no failover; what is neither yes nor no is no."""
+        """Return whether the operator has paused the set; a value that can't be parsed means no."""
         return is_paused(self._watched_statefulset())
 
     def opted_out(self) -> bool:
-        """Tell whether the StatefulSet is there and does not opt in any more."""
+        """Return whether the StatefulSet exists and no longer opts in."""
         return is_opted_out(self._watched_statefulset())
 
     def set_role(self, action: SetRole) -> None:
-        """Write one pod's role label; a pod of that name in another life is left alone."""
+        """Write one pod's role label; another pod of that name (another UID) is left alone."""
         patch = {
             "metadata": {
                 "uid": action.uid,
@@ -136,14 +136,14 @@ class Pods:
         self._mirror.learn(self._client.merge(f"{self._collection}/{me.name}", patch))
 
     def delete(self, me: Identity) -> None:
-        """Delete this pod, in this life of it. Raises ApiError; NotFoundError where it is gone."""
+        """Delete this pod, by its UID. Raises ApiError; NotFoundError if it is gone."""
         self._client.delete(f"{self._collection}/{me.name}", me.uid)
 
     def _watched_statefulset(self) -> Json | None:
         return (self._statefulset.objects() or {}).get(self._settings.set_name)
 
     def _notice(self) -> None:
-        """Wake the loop for what it would see; a pod's status changes for many other reasons."""
+        """Wake the loop only for what it would see: a status changes for many other reasons."""
         with self._lock:
             objects = self._mirror.objects() or {}
             pods = objects.values()

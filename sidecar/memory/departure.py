@@ -42,11 +42,10 @@ class Departure:
         since_needed = now - self._needed_at
         return since_needed > SERVICE_SECONDS or now - self._ordered_at > STAY_SECONDS
 
+    def heir(self, observation: Observation, settings: Settings) -> str | None:
+        """Return to whom the Lease goes with this pod.
 
-def heir(observation: Observation, settings: Settings) -> str | None:
-    """Return to whom the Lease goes with this pod.
-
-    Nobody had everything, or the Lease would be another's by now: whoever comes back under this
-    name has it.
-    """
-    return Situation(observation, settings).own_next_life
+        Nobody had everything, or the Lease would be another's by now: whoever comes back under this
+        name has it.
+        """
+        return Situation(observation, settings).handover.own_replacement

@@ -17,7 +17,7 @@ from typing import Final
 from sidecar.action import RenewLease, TakeLease
 from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
-from sidecar.situation.patience import seconds_before_fencing
+from sidecar.situation.timing import seconds_before_fencing
 
 HISTORY_LENGTH: Final = 10
 """Entries that are kept."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 
 _AGAIN_SECONDS: Final = 1.0
 """From the beginning of a probe that failed to the next one: at once where it took its time, while

@@ -39,6 +39,11 @@ class ServerMemory:
         return ServerState.DOWN, silent_from
 
     @property
+    def answered_at(self) -> float:
+        """When the last look ended."""
+        return self._answered_at
+
+    @property
     def since(self) -> float:
         """When the state that was seen last began: a leadership, where it is WRITABLE."""
         return self._since

@@ -72,7 +72,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
             bootstrap.write_failure is None
             and postgres.may_signal
             and bootstrap.data is not DataState.BROKEN
-            and not Situation(observation, settings).has_a_timeline_of_its_own
+            and not Situation(observation, settings).data.has_its_own_timeline
         ),
     }
 

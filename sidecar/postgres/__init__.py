@@ -1,1 +1,1 @@
-"""The hand-shake with PostgreSQL: what it says, what it is told, how it is stopped."""
+"""PostgreSQL: its state, the orders that it gets, and how it is stopped."""

@@ -1,23 +1,20 @@
-"""What PostgreSQL is told to do. Each may be repeated, and is harmless where it is done already."""
+"""Orders to PostgreSQL. Each may be repeated, and does no harm if it is done already."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow
 
 from sidecar.postgres.configuration import MIN_WAL_KEEP_MB, synchronous_standby_names
+from sidecar.postgres.connection import Connection
 
 MAX_SLOT_WAL_KEEP_MB: Final = 1024
-"""What a member that stays away may hold back on the primary, where the operator has set no
-bound: then its slot is given up, and it is cloned anew, before it fills the volume."""
+"""How much WAL a member that stays away may hold back on the primary, if the operator has set no
+limit: beyond it the slot is lost, and the member cloned again, before the volume is full."""
 
 _WAL_SENDER_TIMEOUT: Final = "5s"
 """For commits that wait for standbys: one that was cut off must be noticed before clients give up.
-PostgreSQL's own 60 s are kept where nobody waits."""
-
-Connection = psycopg.Connection[DictRow]
+PostgreSQL's own 60 s are kept if no commit waits."""
 
 
 class NeedsOperatorError(Exception):
@@ -32,12 +29,12 @@ def setting(connection: Connection, name: str) -> str:
 def keep_wal(connection: Connection) -> None:
     """Keep enough WAL for replicas to connect, and slots from filling the volume.
 
-    Raises NeedsOperatorError where no replica can ever stream. Takes effect with a reload.
+    Raises NeedsOperatorError if no replica can ever stream. Takes effect with a reload.
     """
     for name, lacking in (("wal_level", "minimal"), ("max_wal_senders", "0")):
         if setting(connection, name) == lacking:
             raise NeedsOperatorError(
-                f"{name} is {lacking}: take that setting away, or no replica can stream"
+                f"{name} is {lacking}: remove that setting, or no replica can stream"
             )
     if int(setting(connection, "wal_keep_size")) < MIN_WAL_KEEP_MB:
         _set(connection, "wal_keep_size", f"{MIN_WAL_KEEP_MB}MB")
@@ -46,15 +43,15 @@ def keep_wal(connection: Connection) -> None:
 
 
 def set_synchronous(connection: Connection, members: Sequence[str], number: int) -> None:
-    """Let each commit wait for `number` of these standbys; it shows in the live setting later.
+    """Make each commit wait for `number` of these standbys; the live setting shows it later.
 
-    Raises NeedsOperatorError where the operator's own setting cannot be overridden.
+    Raises NeedsOperatorError if the operator's own setting cannot be overridden.
     """
-    # ALTER SYSTEM has no say against an argument of the server's command line.
+    # ALTER SYSTEM does not override an argument of the server's command line.
     if _parameter(connection, "synchronous_standby_names")["source"] == "command line":
         raise NeedsOperatorError(
             "synchronous_standby_names is an argument of PostgreSQL's command line: "
-            "take it away there, or commits cannot wait for the members of this set"
+            "remove it there, or commits cannot wait for the members of this set"
         )
     _set(connection, "synchronous_standby_names", synchronous_standby_names(members, number))
     if number and _parameter(connection, "wal_sender_timeout")["source"] == "default":
@@ -63,15 +60,16 @@ def set_synchronous(connection: Connection, members: Sequence[str], number: int)
 
 
 def follow(connection: Connection, conninfo: str) -> None:
-    """Let this standby receive WAL from there; empty: from nobody. It ends what it receives now."""
+    """Make this standby receive WAL from there, or from nobody if empty, and end what it receives
+    now."""
     _set(connection, "primary_conninfo", conninfo)
     connection.execute("SELECT pg_reload_conf()")
 
 
 def keep_slots(connection: Connection, names: Sequence[str]) -> None:
-    """Have our physical slots be these, as far as nobody uses a surplus one now."""
+    """Make these our physical slots; a surplus one that is in use stays until it is not."""
     connection.execute(
-        # One that has lost WAL is of no use to anybody, not even to the member it is for.
+        # A slot that has lost WAL is of no use to anybody, not even to its own member.
         "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
         "WHERE slot_type = 'physical' AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text) "
         "AND NOT active "
@@ -82,7 +80,7 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
 
 
 def make_slots(connection: Connection, names: Sequence[str]) -> None:
-    """Create those of these physical slots that are missing; each keeps WAL from now on."""
+    """Create those of these physical slots that do not exist; each keeps WAL from now on."""
     connection.execute(
         "SELECT pg_catalog.pg_create_physical_replication_slot("
         "name::name, immediately_reserve => true) "

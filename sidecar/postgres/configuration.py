@@ -42,10 +42,12 @@ def primary_conninfo(settings: Settings, member: str, address: str | None = None
     """
     # The empty password is none, and keeps a PGPASSWORD of the container's from being used.
     secret = {"password": "", "passfile": PASSWORD_FILE}
-    return conninfo(upstream(settings, member, address) | secret)
+    return conninfo(primary_parameters(settings, member, address) | secret)
 
 
-def upstream(settings: Settings, member: str, address: str | None = None) -> dict[str, str]:
+def primary_parameters(
+    settings: Settings, member: str, address: str | None = None
+) -> dict[str, str]:
     """Return the libpq parameters for the primary, without the password.
 
     `address`: of its pod. By the Service alone, a node whose kube-proxy is behind leads to the

@@ -10,9 +10,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 from sidecar.contract import POSTGRES_PORT
-from sidecar.postgres import plain
+from sidecar.postgres import libpq
 from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.plain import NoAnswerError
+from sidecar.postgres.libpq import NoAnswerError
 
 CONNECT_SECONDS: Final = 2
 """libpq's minimum; it holds for everything up to the end of the authentication."""
@@ -151,14 +151,14 @@ class Address:
         return connection
 
     def connect_plainly(self, seconds: float, options: str) -> psycopg.pq.abc.PGconn:
-        """Return a connection to be used by `plain.ask`. Raises as `plain.connect` does."""
+        """Return a connection to be used by `libpq.ask`. Raises as `libpq.connect` does."""
         options = f"{self._options()} {options}"
-        return plain.connect(
+        return libpq.connect(
             self._conninfo(application_name="pgset-probe", options=options), seconds
         )
 
     def answers(self) -> bool:
-        """Tell whether the server at least says why it lets nobody in (it may do: starting)."""
+        """Return whether the server at least says why it lets nobody in (it may do: starting)."""
         return psycopg.pq.PGconn.ping(self._conninfo()) == psycopg.pq.Ping.OK
 
     def _options(self) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sidecar.memory.fork import ForkMemory
 from sidecar.observation import Fork, LeaseRecord, PostgresView
-from sidecar.postgres.upstream import UpstreamError, fork_point, history
+from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
 
 _SECONDS_BETWEEN: Final = 1.0
 

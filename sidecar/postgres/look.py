@@ -8,7 +8,7 @@ from psycopg import pq
 
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.observation import Follower, ServerState
-from sidecar.postgres import plain
+from sidecar.postgres import libpq
 from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn
@@ -166,13 +166,13 @@ class Lookout:
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 
-    def _ask(self, connection: Connection, seconds: float) -> plain.Row:
+    def _ask(self, connection: Connection, seconds: float) -> libpq.Row:
         pgconn = connection.pgconn
         if pgconn is not self._prepared_on:
-            plain.ask(pgconn, partial(pgconn.send_prepare, _NAME, _LOOK), seconds)
+            libpq.ask(pgconn, partial(pgconn.send_prepare, _NAME, _LOOK), seconds)
             self._prepared_on = pgconn
         role = [REPLICATION_ROLE.encode()]
-        return plain.ask(pgconn, partial(pgconn.send_query_prepared, _NAME, role), seconds)
+        return libpq.ask(pgconn, partial(pgconn.send_query_prepared, _NAME, role), seconds)
 
     def _hear(self, lines: str | None, now: float) -> tuple[Follower, ...]:
         """Note who has said something since the last look; one Follower for each name.

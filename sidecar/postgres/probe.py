@@ -9,7 +9,7 @@ import psycopg
 from psycopg import pq
 
 from sidecar.memory.probe import Verdict
-from sidecar.postgres import plain
+from sidecar.postgres import libpq
 from sidecar.postgres.connection import CONNECT_SECONDS, Address
 
 _PROBE_SECONDS: Final = 3.0
@@ -95,7 +95,7 @@ class WriteProbe:
     def _is_well(self, deadline: float) -> bool:
         try:
             connection = self._address.connect_plainly(deadline - self._clock(), _OPTIONS)
-        except plain.NoAnswerError:
+        except libpq.NoAnswerError:
             return False
         except psycopg.Error:
             # Out of connections, or a changed password: a server that says so is well.
@@ -113,7 +113,7 @@ class WriteProbe:
     def _write(self, connection: pq.abc.PGconn, deadline: float) -> None:
         def ask(question: bytes) -> int:
             seconds = max(_MIN_SECONDS, deadline - self._clock())
-            row = plain.ask(connection, partial(connection.send_query, question), seconds)
+            row = libpq.ask(connection, partial(connection.send_query, question), seconds)
             return int(row[0] or 0)
 
         if ask(_WRITE_A_FILE) != self._next_transaction:

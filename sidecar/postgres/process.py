@@ -1,7 +1,7 @@
-"""PostgreSQL as processes of the shared process namespace.
+"""PostgreSQL's processes, in the pod's shared process namespace.
 
-Which of them is the postmaster is written in the data directory. It is remembered, because the
-volume may not answer when it has to be stopped: /proc always does.
+The data directory says which of them is the postmaster. It is remembered, because the volume may
+not answer when PostgreSQL has to be stopped: /proc always does.
 """
 
 import contextlib
@@ -10,37 +10,38 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from sidecar import small_files
 from sidecar.patiently import Patiently
 
 _PROC: Final = Path("/proc")
 _CHILD_TITLE: Final = b"postgres: "
-"""What the command line of every child of a postmaster begins with, and of no postmaster."""
+"""How the command line of every child of a postmaster begins, and of no postmaster."""
 
 
 _known: Final[dict[Path, tuple[int, bytes]]] = {}
-"""The postmaster that was last found for a directory: its pid and when it was started, by which it
-is told from a later process of that pid."""
+"""The postmaster that was last found for a directory: its pid, and when it was started, which
+distinguishes it from a later process with that pid."""
 
 _volume: Final = Patiently()
-"""For the signals alone: what the loop looks at may hang at the same time."""
+"""For signals alone: the loop's own looks at the volume may hang at the same time."""
 
 
 def remembered_pid(data_directory: Path) -> int | None:
-    """Return the pid of the postmaster that was found last, if it is alive; asks /proc alone."""
+    """Return the pid of the postmaster that was found last, if it is alive; reads /proc alone."""
     known = _known.get(data_directory)
     return known[0] if known is not None and _start_of(known[0]) == known[1] else None
 
 
 def postmaster_pid(data_directory: Path) -> int | None:
-    """Return the pid of the postmaster of this directory; None where none is alive.
+    """Return the pid of the postmaster of this directory; None if none is alive.
 
-    Looks into the directory only where none is known to be alive.
+    Reads the directory only if none is known to be alive.
     """
     pid = remembered_pid(data_directory)
     if pid is not None:
         return pid
     try:
-        pid = int(_read(f"{data_directory}/postmaster.pid").splitlines()[0])
+        pid = int(small_files.read(f"{data_directory}/postmaster.pid").splitlines()[0])
     except (OSError, ValueError, IndexError):
         return None
     # A pid left over from a crash may belong to another process by now.
@@ -54,8 +55,8 @@ def postmaster_pid(data_directory: Path) -> int | None:
 def processes(data_directory: Path) -> tuple[int, ...]:
     """Return the pids of every process of this directory's server, the postmaster first.
 
-    PostgreSQL works with its data directory as current directory, which tells its processes from
-    another server's even where the postmaster is dead. Looks at all of /proc.
+    PostgreSQL works with its data directory as current directory, which distinguishes its processes
+    from another server's even if the postmaster is dead. Reads all of /proc.
     """
     postmaster = postmaster_pid(data_directory)
     try:
@@ -67,8 +68,8 @@ def processes(data_directory: Path) -> tuple[int, ...]:
 
 
 def named_processes(data_directory: Path) -> tuple[int, ...]:
-    """Return the same as far as /proc tells it without a look at the volume, the postmaster first
-    where it is known: by the path of their current directory, as it is mounted for them."""
+    """Return the same as far as /proc shows it without a look at the volume, the postmaster first
+    if it is known: by the path of their current directory, as it is mounted for them."""
     postmaster = remembered_pid(data_directory)
     others = [pid for pid in _in_folder(data_directory, None) if pid != postmaster]
     return tuple(others) if postmaster is None else (postmaster, *others)
@@ -87,10 +88,10 @@ def _in_folder(data_directory: Path, directory: os.stat_result | None) -> list[i
 
 
 def orphans(data_directory: Path) -> tuple[int, ...]:
-    """Return the pids of children that have outlived their postmaster; cheap while that lives.
+    """Return the pids of children that have outlived their postmaster; cheap while it lives.
 
-    One that is at work goes on until it next waits for something, and may commit meanwhile.
-    A postmaster that has not yet written its pid file is none.
+    A backend at work goes on until it next waits for something, and may commit meanwhile.
+    A postmaster that has not yet written its pid file does not count.
     """
     if postmaster_pid(data_directory) is not None:
         return ()
@@ -98,8 +99,8 @@ def orphans(data_directory: Path) -> tuple[int, ...]:
 
 
 def may_signal(pid: int) -> bool:
-    """Tell whether this process takes signals from here: not from another uid, nor where AppArmor
-    or SELinux forbid it. True of one that has ended."""
+    """Return whether this process can be signalled from here: not if it has another uid, nor if
+    AppArmor or SELinux forbids it. True of one that has ended."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -112,13 +113,13 @@ def may_signal(pid: int) -> bool:
 def send(data_directory: Path, which: signal.Signals) -> None:
     """Signal the postmaster, if there is one; SIGKILL goes to every process of the server.
 
-    First by what is known without the volume, which is not waited for: where it hangs, that is all.
-    Each process is tried, and then the first refusal raised, as an OSError.
+    First by what is known without the volume, which is not waited for: if it hangs, that is all.
+    Every process is tried; then the first refusal is raised, as an OSError.
     """
     refusals: list[OSError] = []
     postmaster = remembered_pid(data_directory)
     if which is signal.SIGKILL:
-        # Before the postmaster dies: after that nothing tells whose children they were.
+        # Before the postmaster dies: after that nothing shows whose children they were.
         children = _children(postmaster) if postmaster is not None else ()
         for pid in (*named_processes(data_directory), *children):
             _kill(pid, which, refusals)
@@ -136,12 +137,12 @@ def send(data_directory: Path, which: signal.Signals) -> None:
 def _send_to_rest(
     data_directory: Path, which: signal.Signals, known: int | None, refusals: list[OSError]
 ) -> None:
-    """Signal whom only a look at the volume finds."""
+    """Signal the processes that only a look at the volume finds."""
     postmaster = postmaster_pid(data_directory)
     if postmaster is not None and postmaster != known:
         _kill(postmaster, which, refusals)
     if which is signal.SIGKILL:
-        # Looked for only now: a dead postmaster starts no more of them.
+        # Looked for only now: a dead postmaster starts no new ones.
         for pid in processes(data_directory):
             _kill(pid, which, refusals)
 
@@ -157,37 +158,28 @@ def _kill(pid: int, which: signal.Signals, refusals: list[OSError]) -> None:
 
 def _children(parent: int) -> tuple[int, ...]:
     try:
-        tasks = _read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
+        tasks = small_files.read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
     except OSError:
         return ()
     return tuple(int(pid) for pid in tasks.split())
 
 
 def _start_of(pid: int) -> bytes | None:
-    """Return when this process was started, if it is one of PostgreSQL's and alive; as proc(5) has
-    it, in ticks."""
+    """Return when this process was started, in ticks (proc(5)), if it is one of PostgreSQL's and
+    alive."""
     try:
-        line = _read(f"{_PROC}/{pid}/stat")
+        line = small_files.read(f"{_PROC}/{pid}/stat")
     except OSError:
         return None
-    # "pid (name) state …", see proc(5); what is dead and not yet waited for does no more harm.
+    # "pid (name) state …", see proc(5); a zombie can do no harm.
     name, _, rest = line.partition(b"(")[2].rpartition(b") ")
     if not name.startswith(b"postgres") or rest[:1] in (b"Z", b"X"):
         return None
     return rest.split(b" ", 20)[19]
 
 
-def _read(path: str, size: int = 4096) -> bytes:
-    """Return the beginning of a small file: asked at every look, without what open() adds."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, size)
-    finally:
-        os.close(descriptor)
-
-
 def is_child(pid: int) -> bool:
-    """Tell whether this process is a postmaster's child, by its title."""
+    """Return whether this process is a postmaster's child, by its title."""
     try:
         return (_PROC / str(pid) / "cmdline").read_bytes().startswith(_CHILD_TITLE)
     except OSError:
@@ -202,9 +194,9 @@ def _owner(entry: os.DirEntry[str]) -> int | None:
 
 
 def _works_in(pid: int, path: Path, directory: os.stat_result | None) -> bool:
-    """Tell whether this is the current directory of the process; True where that is hidden.
+    """Return whether this is the current directory of the process; True if that is hidden.
 
-    `directory` is None where it is gone, and there may still be processes in it.
+    `directory` is None if it is gone, and there may still be processes in it.
     """
     link = _PROC / str(pid) / "cwd"
     try:
@@ -222,7 +214,7 @@ class WriterMemory:
     """Which postmaster was seen writable last; a restarted sidecar has to know it, too.
 
     In a file beside the hand-shake, which lives as long as the pod's process namespace, and so as
-    long as a pid means what it meant.
+    long as a pid keeps its meaning.
     """
 
     def __init__(self, folder: Path) -> None:

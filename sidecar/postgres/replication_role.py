@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow
 
 from sidecar.postgres.commands import NeedsOperatorError, setting
 from sidecar.postgres.configuration import (
@@ -15,6 +13,7 @@ from sidecar.postgres.configuration import (
     with_hba_lines,
     without_hba_lines,
 )
+from sidecar.postgres.connection import Connection
 
 WITHOUT_REPLICAS: Final = (
     "there is no superuser's password from which the members' replication password could be "
@@ -35,8 +34,6 @@ _MUTE: Final = {
 """On the connection that a password's verifier is sent on: by it a weak password can be guessed."""
 
 _ROLE: Final = sql.Identifier(REPLICATION_ROLE)
-
-Connection = psycopg.Connection[DictRow]
 
 
 def make(connection: Connection, password: str) -> None:

@@ -26,25 +26,13 @@ from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.control_data import read_major_version, read_running_server
 from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.libpq import NoAnswerError
 from sidecar.postgres.look import Lookout
-from sidecar.postgres.plain import NoAnswerError
+from sidecar.postgres.polling import fields_from_outside, news, seconds_to_poll
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
-from sidecar.situation.patience import SILENCE
+from sidecar.situation.timing import SILENCE
 
-_POLL_SECONDS: Final = 1.0
-_POLL_SECONDS_DOWN: Final = 0.2
-"""A connection that is refused costs next to nothing, and somebody waits for the server."""
-_POLL_SECONDS_SUSPICIOUS: Final = 0.25
-"""Some follower should have said something by now."""
-_POLL_SECONDS_BUSY: Final = 0.25
-"""While clients write, a cut-off has to be noticed soon: when a follower was heard last is known
-only to one look, and what is acknowledged after that is what would be lost."""
-_POLL_SECONDS_PROMOTING: Final = 0.02
-"""A promotion takes about 0.1 s, in which nobody can write."""
-
-_SUSPICION: Final = (1.0, 5.0)
-"""Seconds of the followers' silence between which to look more often; then we know."""
 _PROMOTING_SECONDS: Final = 5.0
 
 BLIND: Final = (
@@ -253,13 +241,13 @@ class Server:
                 number = self._begun
             view = self._look()
             changed = (
-                _news(view) != _news(self._view)
+                news(view) != news(self._view)
                 or self._have_fallen_silent(view)
                 or self._orders_were_seen
             )
             self._wal_grows = view.position != self._view.position
             with self._looks:
-                self._view, self._ended_at, self._ended = view, self._clock(), number
+                self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
                 self._looks.notify_all()
             if changed:
                 self._on_change()
@@ -330,24 +318,10 @@ class Server:
             return None
         if found is None:
             return None
-        before = self._view
-        same = before.state is found.state and before.system_identifier == found.system_identifier
-        told = before if same else PostgresView(found.state, since=0.0)
-        fields = {
-            field: getattr(told, field)
-            for field in (
-                *("followers", "followers_heard_at", "waits_for", "waits_for_number"),
-                *("slots", "oldest_wal", "upstream"),
-            )
-        }
         return self._seen(
             found.state,
             problem=BLIND.format(problem=problem, user=self._address.user),
-            blind=True,
-            system_identifier=found.system_identifier,
-            timeline=max(found.timeline, told.timeline or 0),
-            position=max(found.position, told.position or 0),
-            **fields,
+            **fields_from_outside(found, self._view),
         )
 
     def _seen(self, state: ServerState, problem: str | None = None, **fields: Any) -> PostgresView:
@@ -364,6 +338,12 @@ class Server:
             **fields,
         )
 
+    def _pause(self) -> float:
+        now = self._clock()
+        return seconds_to_poll(
+            self._view, now, promotes=now < self._promoting_until, wal_grows=self._wal_grows
+        )
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error):
@@ -375,27 +355,9 @@ class Server:
         watched: list[Any] = [self._wake_read]
         if self._connection is not None:
             watched.append(self._connection.fileno())
-        readable, _, _ = select.select(watched, [], [], self._poll_seconds())
+        readable, _, _ = select.select(watched, [], [], self._pause())
         if self._wake_read in readable:
             os.read(self._wake_read, 4096)
-
-    def _poll_seconds(self) -> float:
-        now = self._clock()
-        if self._view.state is ServerState.DOWN:
-            return _POLL_SECONDS_DOWN
-        promoting = self._view.state is ServerState.RECOVERY and now < self._promoting_until
-        if self._view.blind:
-            return _POLL_SECONDS_BUSY if promoting else _POLL_SECONDS
-        if promoting:
-            return _POLL_SECONDS_PROMOTING
-        heard_at = self._view.followers_heard_at
-        if self._view.followers and heard_at is not None:
-            from_seconds, to_seconds = _SUSPICION
-            if from_seconds < now - heard_at < to_seconds:
-                return _POLL_SECONDS_SUSPICIOUS
-            if self._wal_grows:
-                return _POLL_SECONDS_BUSY
-        return _POLL_SECONDS
 
 
 def _shows(order: Order, state: ServerState, fields: Mapping[str, Any]) -> bool:
@@ -406,19 +368,6 @@ def _shows(order: Order, state: ServerState, fields: Mapping[str, Any]) -> bool:
         waits_for_number=fields["waits_for_number"],
         follows_somebody=bool(fields["upstream"]),
         detached=fields["detached"],
-    )
-
-
-def _news(view: PostgresView) -> PostgresView:
-    """Return what is worth waking the loop for: everything but what moves all the time."""
-    return replace(
-        view,
-        position=None,
-        lag=None,
-        followers=tuple(replace(follower, position=0) for follower in view.followers),
-        followers_heard_at=None,
-        oldest_wal=None,
-        waits_from=None if view.waits_from is None else 0,
     )
 
 

@@ -1,1 +1,1 @@
-"""What the sidecar tells: HTTP answers, metrics and the log."""
+"""What the sidecar reports: HTTP answers, metrics and the log."""

@@ -1,8 +1,8 @@
 """The sidecar's HTTP answers: a table of paths, each a pure function of the newest snapshot.
 
-Paths and codes are Patroni's where it has the same, so that its HAProxy recipes work: 200 for
-yes, 503 for no. GET, HEAD and OPTIONS answer alike, the last two without a body. Two go further:
-`/status?fresh=1` looks at PostgreSQL anew, and `POST /failsafe` is answered by
+Paths and codes are Patroni's where Patroni has them, so that its HAProxy recipes work: 200 for
+yes, 503 for no. GET, HEAD and OPTIONS get the same answer, the last two without a body. Two do
+more: `/status?fresh=1` looks at PostgreSQL again, and `POST /failsafe` is answered by
 `sidecar.pledges.Respondent`.
 """
 
@@ -28,7 +28,7 @@ from sidecar.settings import InvalidSettingError, Settings, parse_size
 
 
 class Application:
-    """What is answered to a request, from any thread."""
+    """Answers requests, from any thread."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Application:
         refresh: Callable[[], PostgresView] | None = None,
         respondent: Respondent | None = None,
     ) -> None:
-        """Answer from `reporter`; `refresh` looks at PostgreSQL anew, and takes 0.3 s at most."""
+        """Answer from `reporter`; `refresh` looks at PostgreSQL again, and takes 0.3 s at most."""
         self._reporter = reporter
         self._metrics = metrics
         self._settings = settings
@@ -48,7 +48,7 @@ class Application:
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
             "/liveness": lambda _: self._yes_or_no(self._turns() and not self._is_overdue()),
             "/healthz": lambda _: self._yes_or_no(True),
-            # The kubelet, who asks these three again and again, wants the code alone.
+            # The kubelet calls these three again and again, and reads only the code.
             "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
             "/primary": lambda _: self._about(is_primary),
             "/replica": self._replica,
@@ -68,7 +68,7 @@ class Application:
         return replace(answer, body=b"") if request.method == "OPTIONS" else answer
 
     def waits(self, request: Request) -> bool:
-        """Tell whether the answer waits for PostgreSQL or a lock; a probe's never does."""
+        """Return whether the answer waits for PostgreSQL or a lock; a probe's never does."""
         return request.path in (failsafe.PATH, "/status")
 
     def answer(self, method: str, path: str, query: str) -> Answer:
@@ -77,7 +77,7 @@ class Application:
             return Answer.of(405, {"error": f"method {method} is not allowed; allowed: GET, HEAD"})
         if path not in self._answers:
             allowed = ", ".join(self._answers)
-            return Answer.of(404, {"error": f"there is no {path}; there are: {allowed}"})
+            return Answer.of(404, {"error": f"path {path} is unknown; allowed: {allowed}"})
         return self._answers[path](parse_qs(query))
 
     def _failsafe(self, request: Request) -> Answer:
@@ -86,7 +86,8 @@ class Application:
                 405, {"error": f"method {request.method} is not allowed; allowed: POST"}
             )
         if len(request.body) > failsafe.MAX_BODY:
-            return Answer.of(413, {"error": f"a question has at most {failsafe.MAX_BODY} bytes"})
+            said = f"the body is too long; allowed: at most {failsafe.MAX_BODY} bytes"
+            return Answer.of(413, {"error": said})
         if self._respondent is None:
             return Answer.of(503, {"error": "nothing has been observed yet"})
         signature = request.headers.get(failsafe.SIGNATURE_HEADER.lower(), "")
@@ -117,7 +118,10 @@ class Application:
         try:
             max_lag = parse_size("lag", query["lag"][0]) if "lag" in query else None
         except InvalidSettingError as error:
-            return Answer.of(400, {"error": f'parameter lag: {error.allowed}; not "{error.value}"'})
+            return Answer.of(
+                400,
+                {"error": f'parameter lag: "{error.value}" is not allowed; {error.allowed}'},
+            )
         limit = self._settings.max_lag if max_lag is None else max_lag
         return self._about(lambda snapshot: is_replica(snapshot, limit))
 

@@ -1,7 +1,7 @@
-"""HTTP's messages as values: the bytes that came as a request, an answer as the bytes that go back.
+"""HTTP messages as values: parsing a request, writing an answer.
 
-RFC 9112, as far as small requests need it that come one to a connection: HTTP/1.0 and 1.1, a path,
-header fields, a body whose length is told. Whoever sends something else is told what is wrong.
+RFC 9112, as far as small requests need it, one on each connection: HTTP/1.0 and 1.1, a path, header
+fields, a body with a Content-Length. Anything else is refused, and the refusal says what is wrong.
 """
 
 import json
@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 MAX_HEAD: Final = 8192
 MAX_BODY: Final = 65536
-"""Bytes. The kubelet's head has under 200, and the longest question between members under 1000."""
+"""Bytes. The kubelet's head has under 200, and the longest request between members under 1000."""
 MAX_TARGET: Final = 256
-"""Bytes of path and query. A load balancer's have under 40, and each escape costs time."""
+"""Bytes of path and query. A load balancer's have under 40, and each escape takes time."""
 MAX_FIELDS: Final = 64
-"""The kubelet sends four, HAProxy and Prometheus under ten. Each costs time to be read."""
+"""The kubelet sends four, HAProxy and Prometheus under ten. Each takes time to parse."""
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
@@ -29,7 +29,7 @@ _FIELD: Final = re.compile(rf"({_TOKEN}):([\t -~\x80-\xff]*)")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked."""
+    """One request."""
 
     method: str
     path: str
@@ -48,15 +48,15 @@ class Answer:
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
-    """More than those that every answer has."""
+    """In addition to those that every answer has."""
 
     @classmethod
     def of(cls, code: int, content: dict[str, Any]) -> "Answer":
-        """Return one in JSON."""
+        """Return one with a JSON body."""
         return cls(code, json.dumps(content).encode() + b"\n")
 
     def encode(self, method: str = "GET") -> bytes:
-        """Return the bytes; one to HEAD tells the length of what GET would bring."""
+        """Return the bytes; for HEAD, with the length of what GET would return."""
         headers = (
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(self.body))),
@@ -69,7 +69,7 @@ class Answer:
 
 
 class _RefusedError(Exception):
-    """What came is no request that is answered here."""
+    """What came is not a request that can be answered."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -77,7 +77,7 @@ class _RefusedError(Exception):
 
 
 def parse(received: bytes) -> Request | Answer | None:
-    """Return the request, the refusal of what is none, or None where more has to come."""
+    """Return the request, or the refusal of what is not one, or None while more has to come."""
     return Reading().take(received)
 
 
@@ -96,7 +96,7 @@ class Reading:
         self._length = 0
 
     def take(self, piece: bytes) -> Request | Answer | None:
-        """Return what `parse` returns for all pieces so far; none is taken after an answer."""
+        """Return what `parse` returns for all pieces so far; there are no more after an answer."""
         try:
             return self._take(piece)
         except _RefusedError as refused:
@@ -112,11 +112,11 @@ class Reading:
         return replace(self._head, body=bytes(self._received[: self._length]))
 
     def _read_head(self, seen: int) -> bool:
-        """Read it if it is whole, and tell whether; its end may have begun in what was `seen`."""
+        """Parse the head if it is whole, and say so; its end may begin in what was `seen`."""
         end = self._received.find(_END_OF_HEAD, max(0, seen + 1 - len(_END_OF_HEAD)))
         shortest = end if end >= 0 else len(self._received) + 1 - len(_END_OF_HEAD)
         if shortest > MAX_HEAD:
-            raise _RefusedError(431, f"first line and header fields have at most {MAX_HEAD} bytes")
+            raise _RefusedError(431, f"the head is too long; allowed: at most {MAX_HEAD} bytes")
         if end < 0:
             return False
         self._head, self._length = _read(bytes(self._received[:end]))
@@ -132,9 +132,13 @@ def _read(head: bytes) -> tuple[Request, int]:
         raise _RefusedError(400, 'the first line is not like "GET /status HTTP/1.1"')
     method, target = asked.groups()
     if len(target) > MAX_TARGET:
-        raise _RefusedError(414, f"path and query have at most {MAX_TARGET} bytes")
+        raise _RefusedError(
+            414, f"path and query are too long; allowed: at most {MAX_TARGET} bytes"
+        )
     if len(lines) > MAX_FIELDS:
-        raise _RefusedError(431, f"a request has at most {MAX_FIELDS} header fields")
+        raise _RefusedError(
+            431, f"the request has too many header fields; allowed: at most {MAX_FIELDS}"
+        )
     headers = _headers(lines)
     path, _, query = target.partition("?")
     return Request(method, unquote(path), query, headers), _length(headers)
@@ -147,7 +151,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
         if read is None:
             raise _RefusedError(400, 'a header field is not like "Name: value"')
         name, value = read[1].lower(), read[2].strip(" \t")
-        # Two lengths make one that is no number, and so the request is refused.
+        # Two lengths are joined into one that is not a number, so the request is refused.
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
@@ -155,11 +159,11 @@ def _headers(lines: list[str]) -> dict[str, str]:
 def _length(headers: Mapping[str, str]) -> int:
     """Return the number of bytes of the body."""
     if "transfer-encoding" in headers:
-        raise _RefusedError(411, "a body needs a Content-Length, and no Transfer-Encoding")
+        raise _RefusedError(411, "the request has a Transfer-Encoding; allowed: a Content-Length")
     length = headers.get("content-length", "0")
     if not length.isdecimal():
-        raise _RefusedError(400, f'Content-Length: allowed: a number of bytes; not "{length}"')
+        raise _RefusedError(400, f'Content-Length "{length}" is not a number of bytes')
     # The digits first: Python refuses to convert thousands of them.
     if len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
-        raise _RefusedError(413, f"a body has at most {MAX_BODY} bytes")
+        raise _RefusedError(413, f"the body is too long; allowed: at most {MAX_BODY} bytes")
     return int(length)

@@ -1,4 +1,4 @@
-"""The member's state in Prometheus' text format, computed when it is asked for."""
+"""The member's state in Prometheus' text format, computed on request."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ class _MemberCollector(Collector):
         postgres, lease = snapshot.observation.postgres, snapshot.observation.lease
         yield self._gauge(
             "pgset_situation",
-            "1 for the situation that the last decision was taken in",
+            "1 for the situation of the last decision",
             1,
             situation=snapshot.decision.situation,
         )
@@ -57,12 +57,12 @@ class _MemberCollector(Collector):
         )
         yield self._gauge(
             "pgset_paused",
-            "Whether the operator wants no failover now",
+            "Whether the set is paused: no failover, no hand-over",
             snapshot.observation.paused,
         )
         yield self._gauge(
             "pgset_in_sync",
-            "Whether commits wait for this standby, by the Lease",
+            "Whether commits wait for this standby, according to the Lease",
             is_in_sync(snapshot),
         )
         if postgres.timeline is not None:
@@ -75,12 +75,14 @@ class _MemberCollector(Collector):
             )
         if postgres.lag is not None:
             yield self._gauge(
-                "pgset_postgres_replay_lag_bytes", "WAL received of but not replayed", postgres.lag
+                "pgset_postgres_replay_lag_bytes",
+                "WAL received but not replayed",
+                postgres.lag,
             )
         if lease is not None and lease.renewed_at is not None:
             yield self._gauge(
                 "pgset_lease_renewed_age_seconds",
-                "Seconds since this member renewed the Lease last",
+                "Seconds since this member last renewed the Lease",
                 snapshot.observation.now - lease.renewed_at,
             )
 
@@ -102,8 +104,8 @@ class _MemberCollector(Collector):
 
 
 SECONDS: Final = 1.0
-"""For which an exposition is told again. To make one takes a millisecond of the thread that answers
-the kubelet's probes, however many ask; and the loop decides anew every two seconds."""
+"""How long an exposition is served again. Each takes the thread that answers the kubelet's probes a
+millisecond, however many clients ask; and the loop decides only every two seconds."""
 
 
 class Metrics:

@@ -3,14 +3,14 @@
 The kubelet asks two or three times a second for as long as the pod lives, so its questions are
 most of what a member at rest costs; and where its watchdog gets no answer, it stops PostgreSQL.
 Hence one thread that waits for all connections at once and answers what can be answered at once:
-who is slow, silent or many costs memory for a while, and no thread. A question that has to wait for
+slow, silent or numerous clients cost some memory, but no threads. A request that has to wait for
 something else gets a thread of its own, and the kubelet's need none.
 
-What one of them costs is bounded, too: a byte of a request is looked at once, and what is dear to
-tell is made once a second.
+The cost of each request is bounded, too: every byte is looked at once, and what is expensive to
+compute is computed once a second.
 
-An answer has a few kB at the most, which the kernel takes for any new connection, read or not:
-nobody is waited for there either.
+An answer has a few kB at most, which the kernel takes for any new connection, whether or not the
+client reads it: so sending waits for no client either.
 """
 
 import contextlib
@@ -25,31 +25,31 @@ from typing import Final
 from sidecar.report.message import Answer, Reading, Request
 
 SECONDS: Final = 2.0
-"""For a whole request to arrive. The kubelet gives its probe 1 s, a member its question 0.6 s."""
+"""For a whole request to arrive. The kubelet gives its probe 1 s, a member its request 0.6 s."""
 
 CONNECTIONS: Final = 256
-"""Held at once: below the 1024 file descriptors that a process has at the least, and more than
-come while a probe's request is on its way. The oldest gives way to a new one."""
+"""Open at once: below the 1024 file descriptors that a process has at least, and more than come
+while a probe's request is on its way. The oldest gives way to a new one."""
 
 THREADS: Final = 16
-"""Questions at once that wait for something: more than a set has members that ask."""
+"""Requests at once that wait for something: more than a set has members that ask."""
 
 _BACKLOG: Final = 1024
-"""Connections in the kernel's queue. One that finds it full comes again after a second, which is
+"""Connections in the kernel's queue. If it is full, a client tries again after a second, which is
 too late for a probe."""
 
 _CHUNK: Final = 8192
 _PAUSE: Final = 0.1
-"""Seconds, where the kernel has no file descriptor for a new connection."""
+"""Seconds to wait if the kernel has no file descriptor for a new connection."""
 
 _BUSY: Final = Answer.of(503, {"error": "too many requests of this kind are being answered"})
-_FAULT: Final = Answer.of(500, {"error": "this is a fault of pgset; its log tells more"})
+_FAULT: Final = Answer.of(500, {"error": "this is a bug in pgset: see its log"})
 
 _log = logging.getLogger(__name__)
 
 
 class _Connection:
-    """A client that has not sent all of its request, or is being told that it was none."""
+    """A client that has not sent its whole request, or whose request was refused."""
 
     def __init__(self, client: socket.socket) -> None:
         self.client = client
@@ -71,7 +71,7 @@ class HttpServer:
     ) -> None:
         """Listen; `port` 0 is any that is free, `host` only this address of the machine.
 
-        `waits` tells of a request whether `answer` may take longer than a few milliseconds.
+        `waits` says whether `answer` may take longer than a few milliseconds for a request.
         """
         self._answer = answer
         self._waits = waits
@@ -97,9 +97,9 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, once each request that is being answered has been."""
+        """End, after the requests that are being answered now."""
         self._stopping = True
-        # On Linux this wakes who waits for a connection; closing alone does not.
+        # On Linux this wakes a thread that waits for a connection; closing alone does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         for worker in list(self._workers):
@@ -110,7 +110,7 @@ class HttpServer:
     def _run(self) -> None:
         while not self._stopping:
             ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
-            # A new one is a probe more often than not, and those who are held are slow.
+            # A new connection is usually a probe, and those that are held are slow.
             if self._listener.fileno() in ready:
                 self._accept_all()
             for descriptor in ready:
@@ -131,19 +131,19 @@ class HttpServer:
             if connection.deadline > now:
                 break
             if not connection.refused:
-                late = Answer.of(408, {"error": f"no request has come within {SECONDS:g} s"})
+                late = Answer.of(408, {"error": f"no whole request has come within {SECONDS:g} s"})
                 _send(connection.client, late.encode())
             self._end(connection)
 
     def _accept_all(self) -> None:
-        """Take all that wait: one in a turn would leave a probe behind as many turns as there are
-        others, and each turn reads from those who are held."""
+        """Accept all that wait: one per turn would leave a probe waiting for as many turns as there
+        are others, and each turn also reads from those that are held."""
         for _ in range(_BACKLOG):
             if not self._accept():
                 break
 
     def _accept(self) -> bool:
-        """Take one, and tell whether there was one."""
+        """Accept one, and return whether there was one."""
         try:
             client, _ = self._listener.accept()
             client.setblocking(False)
@@ -154,18 +154,18 @@ class HttpServer:
             return True
         except OSError as error:
             if not self._stopping:
-                _log.warning("no connection can be accepted: %s", error.strerror)
+                _log.warning("cannot accept a connection: %s", error.strerror)
                 time.sleep(_PAUSE)
             return False
         if len(self._held) >= CONNECTIONS:
             self._make_room()
         connection = self._held[client.fileno()] = _Connection(client)
-        # What a probe asks is mostly there by now, and waiting for it would be another turn.
+        # A probe's request has usually come by now, and waiting for it would take another turn.
         self._read(connection)
         return True
 
     def _make_room(self) -> None:
-        """Let the oldest go; what it asks may have come since it was looked at."""
+        """Close the oldest, unless its request has come since it was last looked at."""
         oldest = next(iter(self._held.values()))
         self._read(oldest)
         if self._held.get(oldest.client.fileno()) is oldest:
@@ -188,7 +188,7 @@ class HttpServer:
         if isinstance(request, Request):
             self._serve(request, self._let_go(connection))
         elif request is not None:
-            # Closed now, with bytes still to come, it would be reset, and the answer not be read.
+            # Closed now, with bytes still to come, it would be reset and the answer lost.
             _send(connection.client, request.encode())
             connection.refused = True
             with contextlib.suppress(OSError):
@@ -222,12 +222,12 @@ class HttpServer:
     def _respond(self, request: Request, client: socket.socket) -> None:
         with client:
             try:
-                told = self._answer(request).encode(request.method)
+                encoded = self._answer(request).encode(request.method)
             except Exception:
                 # The thread has to go on: without it the kubelet would stop PostgreSQL.
                 _log.exception("%s %s could not be answered", request.method, request.path)
-                told = _FAULT.encode(request.method)
-            _send(client, told)
+                encoded = _FAULT.encode(request.method)
+            _send(client, encoded)
 
     def _let_go(self, connection: _Connection) -> socket.socket:
         del self._held[connection.client.fileno()]
@@ -239,6 +239,6 @@ class HttpServer:
 
 
 def _send(client: socket.socket, answer: bytes) -> None:
-    """Hand it to the kernel; who has gone or takes nothing does without."""
+    """Hand it to the kernel; a client that has gone or takes nothing gets no answer."""
     with contextlib.suppress(OSError):
         client.sendall(answer)

@@ -1,4 +1,4 @@
-"""The last look and what was decided on it, handed from the loop to those who are asked."""
+"""The last observation and the decision on it, passed from the loop to HTTP and metrics."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Snapshot:
     problem: str | None
     """What went wrong in it, in one sentence."""
     overdue: bool = False
-    """PostgreSQL may write, and should have been stopped by then."""
+    """PostgreSQL can still write, and should have been stopped by now."""
 
 
 class Reporter:

@@ -1,13 +1,13 @@
 """What a snapshot says to those who ask: yes or no to a load balancer, all of it to a person."""
 
-from typing import Any, Final
+from typing import Any
 
+from sidecar.action import Role
 from sidecar.contract import VERSION
 from sidecar.memory.status import describe
 from sidecar.observation import ServerState
 from sidecar.report.snapshot import Snapshot
 from sidecar.settings import Settings
-from sidecar.table.primary import PRIMARY
 
 
 def is_alive(age: float, settings: Settings) -> bool:
@@ -15,18 +15,15 @@ def is_alive(age: float, settings: Settings) -> bool:
     return age < max(4.0, settings.ttl / 2)
 
 
-_PRIMARY: Final = frozenset(row.name for row in PRIMARY) - {"Stopping"}
-
-
 def is_primary(snapshot: Snapshot) -> bool:
     """Tell whether this member is writable by right."""
-    return snapshot.decision.situation in _PRIMARY
+    return snapshot.decision.role is Role.PRIMARY
 
 
 def is_replica(snapshot: Snapshot, max_lag: int) -> bool:
     """Tell whether this member follows, no further behind than `max_lag` bytes."""
     return (
-        snapshot.decision.situation == "Following"
+        snapshot.decision.role is Role.REPLICA
         and (snapshot.observation.postgres.lag or 0) <= max_lag
     )
 

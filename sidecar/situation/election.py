@@ -1,172 +1,183 @@
-"""Rule 6: who may lead where nobody does."""
+"""Rule 6: who may lead, and who should, while nobody holds the Lease."""
 
 from collections.abc import Mapping
 
 from sidecar.observation import Peer
-from sidecar.situation.members import MemberWords, ordinal, place_of
-from sidecar.situation.patience import COLD_START_PATIENCE, HEIR_PATIENCE, YIELD_PATIENCE
-from sidecar.situation.word import word
-from sidecar.synchronous import NONE, Place, Promise, can_have_acknowledged
+from sidecar.situation.cached import cached
+from sidecar.situation.server import ServerFacts
+from sidecar.situation.set import SetFacts, ordinal, wal_position_of
+from sidecar.situation.timing import COLD_START_PATIENCE, HEIR_PATIENCE, YIELD_PATIENCE
+from sidecar.synchronous import NONE, Promise, WalPosition, can_have_acknowledged
 
 
-class ElectionWords(MemberWords):
-    """Words about a Lease that nobody holds."""
+class ElectionFacts:
+    """Facts about who may take the Lease."""
 
-    @word
+    def __init__(self, server: ServerFacts, set_: SetFacts) -> None:
+        """Build on the server and the set, and on what those build on."""
+        self.observation = set_.observation
+        self.settings = set_.settings
+        self.lease = set_.lease
+        self.data = set_.data
+        self.server = server
+        self.set = set_
+        self.me = set_.me
+
+    @cached
     def recorded_promise(self) -> Promise:
         """What an acknowledged commit survives, by the record."""
-        if self.record is None or not self.record.voters:
+        record = self.lease.record
+        if record is None or not record.voters:
             return NONE
-        return Promise(frozenset(self.record.voters), self.record.copies)
+        return Promise(frozenset(record.voters), record.copies)
 
     def may_lead(self, name: str) -> bool:
-        """Rule 6, the part that the record tells: a member, and with a promise a voter."""
-        if self.record is None:
+        """Rule 6, as far as the record says: a member, and where there is a promise, a voter."""
+        record = self.lease.record
+        if record is None:
             return False
         voters = self.recorded_promise.voters
-        return (not self.record.members or name in self.record.members) and (
-            not voters or name in voters
-        )
+        return (not record.members or name in record.members) and (not voters or name in voters)
 
-    @word
-    def is_a_member(self) -> bool:
+    @cached
+    def i_may_lead(self) -> bool:
         """Rule 6: of this set, recorded, and not on an older timeline."""
         return (
-            not self.is_of_another_set
-            and not self.has_a_timeline_of_its_own
-            and self.may_lead(self.seen.me.name)
-            and not self.is_behind_the_record
+            not self.data.is_of_another_set
+            and not self.data.has_its_own_timeline
+            and self.may_lead(self.me)
+            and not self.data.is_on_old_timeline
         )
 
-    @word
-    def places(self) -> Mapping[str, Place]:
-        """Where each member's data ends, of those who told."""
-        # What a control file tells is only where the last checkpoint was.
-        told = {
-            peer.name: place_of(peer)
-            for peer in self.peers_with_data
+    @cached
+    def wal_positions(self) -> Mapping[str, WalPosition]:
+        """Where each member's data ends, of those that said so."""
+        # A control file says only where the last checkpoint was.
+        said = {
+            peer.name: wal_position_of(peer)
+            for peer in self.set.peers_with_data
             if peer.running
             and peer.position is not None
             and peer.well
             and (peer.detached or not self.commits_may_go_on)
         }
-        return told | {self.seen.me.name: self.place}
+        return said | {self.me: self.data.wal_position}
 
-    @word
+    @cached
     def commits_may_go_on(self) -> bool:
-        """A primary whose Lease ran out may live on somewhere, frozen or slow to stop; with a
+        """A primary whose Lease has expired may live on somewhere, frozen or slow to stop; with a
         majority of the voters it could go on acknowledging commits, until they are detached."""
-        return self.lease_ran_out and self.needs_a_majority
+        return self.lease.has_expired and self._needs_a_majority
 
-    @word
-    def needs_a_majority(self) -> bool:
+    @cached
+    def _needs_a_majority(self) -> bool:
         """Commits are on some of the voters, and not on each."""
         return 1 < self.recorded_promise.copies < len(self.recorded_promise.voters)
 
-    @word
-    def has_to_detach(self) -> bool:
-        """This voter must not help to acknowledge anything more, before it is counted."""
+    @cached
+    def must_detach(self) -> bool:
+        """This voter must not help to acknowledge anything more before it is counted."""
         return (
             self.commits_may_go_on
-            and self.seen.me.name in self.recorded_promise.voters
-            and not self.seen.postgres.detached
+            and self.me in self.recorded_promise.voters
+            and not self.observation.postgres.detached
         )
 
-    @word
-    def has_all_that_was_acknowledged(self) -> bool:
+    @cached
+    def i_have_every_commit(self) -> bool:
         """Rule 6: no commit can have been acknowledged that this member does not have."""
-        if self.is_the_heir:
+        if self.i_am_heir:
             return True
-        return self.place >= can_have_acknowledged(self.recorded_promise, self.places)
+        return self.data.wal_position >= can_have_acknowledged(
+            self.recorded_promise, self.wal_positions
+        )
 
-    @word
-    def is_too_far_behind(self) -> bool:
-        """Without a promise: further behind the last primary's last word than the lag limit."""
-        if self.record is None or self.recorded_promise.voters or self.is_the_heir:
+    @cached
+    def lags_too_much(self) -> bool:
+        """Without a promise: it is further behind what the last primary last recorded than max-lag
+        allows."""
+        record = self.lease.record
+        if record is None or self.recorded_promise.voters or self.i_am_heir:
             return False
-        known = self.record.position or 0
-        return self.record.timeline == self.timeline and (
-            self.position < known - self.settings.max_lag
+        return record.timeline == self.data.timeline and (
+            self.data.position < (record.position or 0) - self.settings.max_lag
         )
 
-    @word
-    def is_the_heir(self) -> bool:
-        """The holder has left the Lease to this member, knowing what it has."""
-        return (
-            self.record is not None
-            and not self.record.holder
-            and self.record.heir == self.seen.me.name
-        )
+    @cached
+    def i_am_heir(self) -> bool:
+        """The last holder handed the Lease to this member, knowing what it has."""
+        record = self.lease.record
+        return record is not None and not record.holder and record.heir == self.me
 
-    @word
+    @cached
     def waits_for_heir(self) -> bool:
-        """The Lease was left to another member, which has not had its time yet."""
+        """The Lease was handed to another member that still has time to take it."""
+        record = self.lease.record
         return (
-            self.record is not None
-            and not self.record.holder
-            and self.record.heir not in (None, self.seen.me.name)
-            and self.free_for < self._patience_with_the_heir
+            record is not None
+            and not record.holder
+            and record.heir not in (None, self.me)
+            and self.lease.free_for < self._patience_with_the_heir
         )
 
-    @word
+    @property
     def _patience_with_the_heir(self) -> float:
-        """The last primary's pod was deleted where nobody had everything: it comes back."""
-        returns = self.heir == self.last_leader
+        """A last primary that hands the Lease to itself comes back with what nobody else has."""
+        returns = self.lease.heir_name == self.lease.last_leader
         return COLD_START_PATIENCE if returns else HEIR_PATIENCE
 
-    @word
-    def heir(self) -> str:
-        """For sentences."""
-        return (self.record.heir if self.record else None) or "nobody"
-
-    @word
+    @cached
     def ahead_of_me(self) -> str | None:
-        """A peer that should lead rather than this member: newer timeline, more WAL, first name."""
-        mine = (self.place, self._precedence(self.seen.me.name))
-        for peer in sorted(self.peers_with_data, key=lambda peer: ordinal(peer.name)):
-            if self.set_has_data and not self.may_lead(peer.name):
+        """A peer that should lead rather than this member: newer timeline, more WAL, or first
+        name."""
+        mine = (self.data.wal_position, self._precedence(self.me))
+        set_has_data = self.lease.set_has_data
+        for peer in sorted(self.set.peers_with_data, key=lambda peer: ordinal(peer.name)):
+            if set_has_data and not self.may_lead(peer.name):
                 continue
-            if self.set_system_identifier not in (None, peer.system_identifier):
+            if self.lease.system_identifier not in (None, peer.system_identifier):
                 continue
             if peer.writable:
                 return peer.name
-            if self.set_has_data and not self._can_take(peer):
+            if set_has_data and not self._can_take(peer):
                 continue
-            if not peer.running and self.in_this_state_for >= COLD_START_PATIENCE:
+            if not peer.running and self.server.in_this_state_for >= COLD_START_PATIENCE:
                 continue
-            if place_of(peer) < self._recorded_timeline_begins:
+            if wal_position_of(peer) < self.recorded_timeline_begins:
                 continue
-            theirs = (place_of(peer), self._precedence(peer.name))
+            theirs = (wal_position_of(peer), self._precedence(peer.name))
             if theirs > mine and not self._has_yielded_enough_to(peer):
                 return peer.name
         return None
 
     def _can_take(self, peer: Peer) -> bool:
-        """It makes sense to wait for it, where the record says how much there is to lose."""
-        return peer.reaches_api and peer.well and not self._is_deleted(peer.name)
+        """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
+        writes, and its pod stays."""
+        return peer.reaches_api and peer.well and not self.set.is_being_deleted(peer.name)
 
-    @word
-    def _recorded_timeline_begins(self) -> Place:
-        return ((self.record.timeline if self.record else None) or 0, 0)
+    @cached
+    def recorded_timeline_begins(self) -> WalPosition:
+        """What is before this ends on an older timeline than the recorded one."""
+        record = self.lease.record
+        return ((record.timeline if record else None) or 0, 0)
 
     def _precedence(self, name: str) -> tuple[bool, int]:
-        """Of two who have the same: the last primary, then the lower ordinal."""
-        return (name == self.last_leader, -ordinal(name))
+        """Of two members with the same data: the last primary, then the lower ordinal."""
+        return (name == self.lease.last_leader, -ordinal(name))
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
-        """It may be kept from leading by what only it knows; nobody leading is no better."""
-        near = (peer.position or 0) - self.position <= self.settings.max_lag
-        return near and self.set_has_data and self.free_for > YIELD_PATIENCE and peer.running
+        """A peer slightly ahead that does not take the Lease must not block the set for ever."""
+        near = (peer.position or 0) - self.data.position <= self.settings.max_lag
+        waited = self.lease.set_has_data and self.lease.free_for > YIELD_PATIENCE
+        return near and waited and peer.running
 
-    def _is_deleted(self, name: str) -> bool:
-        return any(pod.deleting for pod in self.seen.pods or () if pod.name == name)
-
-    @word
-    def awaits_last_leader(self) -> bool:
-        """A set that was all down: the last primary has the most, so it is given time to come."""
-        if self.seen.lease is None or self.record is None or self.seen.lease.renewal_seen:
+    @cached
+    def waits_for_last_leader(self) -> bool:
+        """After a full outage the last primary usually has the most WAL: give it time to come
+        back."""
+        view, record = self.lease.view, self.lease.record
+        if view is None or record is None or view.renewal_seen:
             return False
-        if self.record.last_leader in (None, self.seen.me.name):
+        if record.last_leader in (None, self.me) or self.set.all_have_reported:
             return False
-        all_said = not self.silent and self.seen.wanted is not None
-        return not all_said and self.seen.now - self.seen.started_at < COLD_START_PATIENCE
+        return self.observation.now - self.observation.started_at < COLD_START_PATIENCE

@@ -2,135 +2,141 @@
 
 from collections.abc import Iterator
 
-from sidecar.situation.election import ElectionWords
-from sidecar.situation.members import ordinal, place_of
-from sidecar.situation.patience import (
-    AFTER_OUTAGE,
-    CHECKPOINT_PATIENCE,
-    FRESH_CHECKPOINT,
-    PRE_STOP,
-    TAKEN_OUT_PATIENCE,
-)
-from sidecar.situation.word import word
-from sidecar.synchronous import Place, can_have_acknowledged
+from sidecar.situation.cached import cached
+from sidecar.situation.election import ElectionFacts
+from sidecar.situation.pod import PodFacts
+from sidecar.situation.set import ordinal, wal_position_of
+from sidecar.situation.timing import CHECKPOINT_PATIENCE, FRESH_CHECKPOINT, PRE_STOP
+from sidecar.synchronous import WalPosition, can_have_acknowledged
 
 
-class HandOverWords(ElectionWords):
-    """Words about a primary that gives its place to another."""
+class HandoverFacts:
+    """Facts about a primary that hands over, or should."""
+
+    def __init__(self, election: ElectionFacts, pod: PodFacts) -> None:
+        """Build on the election and this pod, and on what those build on."""
+        self.observation = election.observation
+        self.settings = election.settings
+        self.lease = election.lease
+        self.server = election.server
+        self.set = election.set
+        self.election = election
+        self.pod = pod
+        self.me = election.me
 
     @property
-    def wish(self) -> str | None:
+    def requested(self) -> str | None:
         """The pod that the operator wants to lead."""
-        return self.record.switchover_to if self.record else None
+        return self.lease.record.switchover_to if self.lease.record else None
 
     @property
-    def chosen_heir(self) -> str | None:
-        """Whom the holder, by its own record, is handing over to."""
-        return self.record.heir if self.record and self.recorded_as_holder else None
+    def heir(self) -> str | None:
+        """The member to which this holder, by its own record, is handing over."""
+        return self.lease.record.heir if self.lease.record and self.lease.names_me else None
 
-    @word
-    def wants_to_hand_over(self) -> bool:
-        """Somebody else should lead: asked for, or this pod goes, or cannot do its work."""
-        return not self.is_paused and (
-            self.is_pressed or self.chosen_heir is not None or self.is_taken_out
+    @property
+    def target(self) -> str | None:
+        """The member that was asked for, or that is being handed over to."""
+        return self.requested or self.heir
+
+    @cached
+    def is_wanted(self) -> bool:
+        """Another member should lead: an operator asked for it, or this pod is being deleted,
+        cannot do a primary's work, or is not reached by new clients."""
+        return not self.lease.is_paused and (
+            self.is_urgent or self.heir is not None or self.pod.is_taken_out
         )
 
     @property
-    def is_handing_over(self) -> bool:
-        """That is under way. A member whose node is not heard may have nobody to hand over to, for
-        as long as that lasts."""
-        return self.wants_to_hand_over and not (self._only_for_its_node and not self.successors)
+    def is_urgent(self) -> bool:
+        """This member will not lead for long, whoever comes next."""
+        return self.pod.is_leaving or self.server.is_unwell
 
     @property
-    def is_pressed(self) -> bool:
-        """It won't lead for long, whoever comes next."""
-        return self.is_leaving or self.is_unwell
-
-    @property
-    def in_service_until(self) -> float | None:
-        """When this pod counts as taken out of its Services; None where it is in them."""
-        since = self.my_pod.taken_out_since if self.my_pod else None
-        return None if since is None else since + TAKEN_OUT_PATIENCE
-
-    @property
-    def is_taken_out(self) -> bool:
-        """Kubernetes sends new clients elsewhere, because of this pod's node. Not where the API
-        server has been away itself: then it takes any node for lost until it has heard of it."""
-        return (
-            self.in_service_until is not None
-            and self.seen.now >= self.in_service_until
-            and self.seen.now - self.seen.api_failed_at > AFTER_OUTAGE
-        )
-
-    @property
-    def why_words(self) -> str:
-        """For sentences."""
-        if not self.is_taken_out or self.is_pressed:
-            return ""
-        return ": Kubernetes does not hear this pod's node, and sends it no new clients"
-
-    @word
-    def successors(self) -> tuple[str, ...]:
-        """Who could lead now, best first, of those who answered."""
-        fit = [
-            peer.name
-            for peer in self.peers_with_data
-            if peer.running
-            and peer.reaches_api
-            and peer.well
-            and not (peer.slow and self._leaves_for_its_health)
-            and self.may_lead(peer.name)
-            and peer.system_identifier == self.set_system_identifier
-            and place_of(peer) >= self._recorded_timeline_begins
-            and not self._is_deleted(peer.name)
-            and (self.seen.wanted is None or peer.name in self.wanted_members)
-            and (not self._only_for_its_node or self._is_better_placed(peer.name))
-        ]
-        return tuple(sorted(fit, key=self._preference, reverse=True))
-
-    @property
-    def _leaves_for_its_health(self) -> bool:
-        """There is no other reason to hand over: who is as slow is no better."""
-        return self.is_unwell and not self.is_leaving and self.chosen_heir is None
+    def is_under_way(self) -> bool:
+        """It has begun, or it can begin: a member can take over, or has yet to be asked."""
+        not_asked = self.observation.peers is None and not self._only_for_its_node
+        return self.is_wanted and (self.server.is_silent or not_asked or bool(self.candidates))
 
     @property
     def _only_for_its_node(self) -> bool:
         """There is no other reason to hand over, and no hurry."""
-        return not self.is_pressed and self.chosen_heir is None
+        return not self.is_urgent and self.heir is None
+
+    @property
+    def _only_for_its_health(self) -> bool:
+        """There is no other reason to hand over: a member that is as slow would be no better."""
+        return self.server.is_unwell and not self.pod.is_leaving and self.heir is None
+
+    @property
+    def reason(self) -> str:
+        """For messages: why another member should lead."""
+        if self.pod.is_leaving:
+            return "this pod is being deleted"
+        if self.server.is_unwell:
+            return "new connections cannot write"
+        if self.heir is not None:
+            return "a switchover was requested"
+        return "Kubernetes does not hear from this pod's node and sends it no new clients"
+
+    @cached
+    def candidates(self) -> tuple[str, ...]:
+        """Members that could lead now, best first, of those that answered."""
+        fit = [
+            peer.name
+            for peer in self.set.peers_with_data
+            if peer.running
+            and peer.reaches_api
+            and peer.well
+            and not (peer.slow and self._only_for_its_health)
+            and self.election.may_lead(peer.name)
+            and peer.system_identifier == self.lease.system_identifier
+            and wal_position_of(peer) >= self.election.recorded_timeline_begins
+            and not self.set.is_being_deleted(peer.name)
+            and (self.observation.wanted is None or peer.name in self.set.wanted_members)
+            and (not self._only_for_its_node or self._is_better_placed(peer.name))
+        ]
+        return tuple(sorted(fit, key=self._preference, reverse=True))
 
     def _is_better_placed(self, name: str) -> bool:
-        """New clients reach it, and it follows closely as long as that can be seen."""
-        follower = next((f for f in self.seen.postgres.followers if f.name == name), None)
-        lag = (self.seen.postgres.position or 0) - (follower.position if follower else 0)
+        """Whether new clients reach it, and it follows closely as long as that can be seen."""
+        postgres = self.observation.postgres
+        follower = next((f for f in postgres.followers if f.name == name), None)
+        lag = (postgres.position or 0) - (follower.position if follower else 0)
         follows = follower is not None and lag <= self.settings.max_lag
-        return self._is_in_service(name) and (follows or not self.is_writable)
+        return self._is_in_service(name) and (follows or not self.server.is_writable)
 
     def _is_in_service(self, name: str) -> bool:
-        return not any(
-            pod.taken_out_since is not None for pod in self.seen.pods or () if pod.name == name
-        )
+        pods = self.observation.pods or ()
+        return not any(pod.taken_out_since is not None for pod in pods if pod.name == name)
 
-    def _preference(self, name: str) -> tuple[bool, bool, bool, bool, Place, int]:
-        """The one that was asked for, then who can be reached by new clients, then who has
-        everything; in a rolling update a pod that has been rolled, and else the one that will be
-        rolled last."""
-        mine = self.my_pod.revision if self.my_pod else None
-        rolled = any(p.revision != mine for p in self.seen.pods or () if p.name == name)
-        place = place_of(self.seen.peers[name])
-        complete = name in self.seen.complete_peers
+    def _preference(self, name: str) -> tuple[bool, bool, bool, bool, WalPosition, int]:
+        """The heir, then whoever new clients can reach, then whoever has everything; in a rolling
+        update a pod that has been rolled already, or else the one that will be rolled last."""
+        mine = self.pod.shown.revision if self.pod.shown else None
+        rolled = any(p.revision != mine for p in self.observation.pods or () if p.name == name)
+        position = wal_position_of(self.set.peers[name])
+        complete = name in self.observation.complete_peers
         reached = self._is_in_service(name)
-        return (name == self.chosen_heir, reached, complete, rolled, place, -ordinal(name))
+        return (name == self.heir, reached, complete, rolled, position, -ordinal(name))
 
-    @word
-    def successor(self) -> str | None:
+    @cached
+    def candidate_name(self) -> str:
+        """For messages: the member that is to take over."""
+        return self.heir or next(iter(self.candidates), "nobody")
+
+    @cached
+    def safe_successor(self) -> str | None:
         """Who can take over without the loss of a commit, now that PostgreSQL has stopped here.
 
-        Who has all WAL; or, where commits wait for standbys, all that can have been acknowledged.
+        A member that has all WAL or, where commits wait for standbys, everything that can have been
+        acknowledged.
         """
-        promise = self.recorded_promise
-        others = {name: place for name, place in self.places.items() if name != self.seen.me.name}
-        for name in self.successors:
-            if name in self.seen.complete_peers:
+        promise = self.election.recorded_promise
+        positions = self.election.wal_positions
+        others = {name: position for name, position in positions.items() if name != self.me}
+        for name in self.candidates:
+            if name in self.observation.complete_peers:
                 return name
             if promise.voters and others.get(name, (0, 0)) >= can_have_acknowledged(
                 promise, others
@@ -140,117 +146,86 @@ class HandOverWords(ElectionWords):
 
     @property
     def nobody_else_may_lead(self) -> bool:
-        """By the record, members and voters, and by what a renewal without an answer may have made
-        of it."""
-        return not any(self.may_lead(name) for name in self.others_who_may_lead) and (
-            not self.seen.lease or not self.seen.lease.perhaps_members
+        """By the recorded members and voters, and by what an unanswered renewal may have made of
+        them."""
+        return not any(map(self.election.may_lead, self.lease.others_who_may_lead)) and (
+            not self.lease.view or not self.lease.view.perhaps_members
         )
 
     @property
     def may_go_on_recovering(self) -> bool:
-        """PostgreSQL replays its WAL: whoever led meanwhile would lack what is only here, or may
-        not lead at all. Not where somebody has everything, nor where it does not get on."""
-        if not self.is_down or self.seen.postgres.progress_at is None:
+        """PostgreSQL replays its WAL, and another leader would lack what is only here, or may not
+        lead at all. Not if a member has everything, or if recovery makes no progress."""
+        if not self.server.is_silent or self.observation.postgres.progress_at is None:
             return False
-        return self.nobody_else_may_lead or (self.makes_progress and self.successor is None)
-
-    @word
-    def own_next_life(self) -> str | None:
-        """This pod, where the StatefulSet makes it anew: its volume has what nobody else has."""
-        return self.seen.me.name if self.seen.me.name in self.wanted_members else None
-
-    @word
-    def successor_words(self) -> str:
-        """For sentences."""
-        return self.chosen_heir or next(iter(self.successors), "nobody")
-
-    @property
-    def is_left_writable(self) -> bool:
-        """The last primary of a set that was opted out, whose pod goes: by the record nobody else
-        may lead. Or nobody ever has, and this data was writable before pgset came."""
-        return (
-            self.seen.opted_out
-            and self.is_leaving
-            and self.has_stopped
-            and ((self.recorded_as_holder and self.is_alone) or self._is_as_it_was_found)
+        return self.nobody_else_may_lead or (
+            self.server.recovery_makes_progress and self.safe_successor is None
         )
 
-    @property
-    def _is_as_it_was_found(self) -> bool:
-        """Nobody leads or ever did, by the record; where there is none, in a set of one, since
-        somebody may have deleted the record of a set that was led."""
-        if self.seen.lease is None or self.seen.bootstrap.found_standby or self.is_of_another_set:
-            return False
-        if self.record is None:
-            alone = self.wanted_members <= {self.seen.me.name} and not self.other_pods
-            return self.seen.wanted is not None and alone and not self.just_vanished
-        return (
-            self.record.last_leader is None
-            and self.record.timeline is None
-            and self.record.holder_pod in ("", self.seen.me.name)
-            and not self.others_who_may_lead
-        )
+    @cached
+    def own_replacement(self) -> str | None:
+        """This pod's own name, if the StatefulSet will re-create it: its volume has what no other
+        member has."""
+        return self.me if self.me in self.set.wanted_members else None
 
-    @word
+    @cached
     def is_ready_to_stop(self) -> bool:
         """Stopping now is short, and clients find the next primary at once."""
-        if self.is_unwell:
+        if self.server.is_unwell:
             return True
-        if not self.is_leaving:
+        if not self.pod.is_leaving:
             return self.has_fresh_checkpoint
-        return self.leaving_for >= PRE_STOP and (
-            self.has_fresh_checkpoint or self.leaving_for >= CHECKPOINT_PATIENCE
+        return self.pod.leaving_for >= PRE_STOP and (
+            self.has_fresh_checkpoint or self.pod.leaving_for >= CHECKPOINT_PATIENCE
         )
 
-    @word
+    @cached
     def has_fresh_checkpoint(self) -> bool:
         """PostgreSQL's own checkpoint at its shutdown will be short."""
-        done = self.seen.postgres.checkpointed_at
-        return done is not None and self.seen.now - done < FRESH_CHECKPOINT
+        done = self.observation.postgres.checkpointed_at
+        return done is not None and self.observation.now - done < FRESH_CHECKPOINT
 
-    @property
-    def candidate(self) -> str | None:
-        """The pod that is asked for, or being handed over to."""
-        return self.wish or self.chosen_heir
-
-    @word
+    @cached
     def refusal(self) -> str | None:
-        """What speaks against handing over to the candidate, as half a sentence."""
-        if self.candidate is None:
+        """Why the target cannot take over, as a clause; None if it can."""
+        if self.target is None:
             return None
-        if self.is_blind:
-            return "PostgreSQL here does not let the sidecar look or change anything"
-        return next(self._reasons_against(self.candidate), None)
+        if self.server.is_blind:
+            return "PostgreSQL does not let the sidecar look or change anything"
+        return next(self._reasons_against(self.target), None)
 
     def _reasons_against(self, name: str) -> Iterator[str]:
-        position = self.seen.postgres.position or 0
-        follower = next((f for f in self.seen.postgres.followers if f.name == name), None)
-        if name == self.seen.me.name:
+        postgres = self.observation.postgres
+        follower = next((f for f in postgres.followers if f.name == name), None)
+        lag = (postgres.position or 0) - (follower.position if follower else 0)
+        if name == self.me:
             yield "it leads already"
-        if self.seen.paused:
+        if self.observation.paused:
             yield "the set is paused"
-        if self.seen.opted_out:
+        if self.observation.opted_out:
             yield "the set is opted out"
-        if name not in self.other_pods:
-            there = ", ".join(self.other_pods) or "none"
+        if name not in self.set.other_pods:
+            there = ", ".join(self.set.other_pods) or "none"
             yield f"there is no such pod in this set; there are: {there}"
-        if self._is_deleted(name):
+        if self.set.is_being_deleted(name):
             yield "it is being deleted"
         if follower is None:
             yield "it does not stream from the primary"
-        elif position - follower.position > self.settings.max_lag:
-            yield f"it lags {position - follower.position} bytes behind, more than max-lag"
-        if not self.may_lead(name):
-            yield "it is not in sync" if self.recorded_promise.voters else "it is no member yet"
+        elif lag > self.settings.max_lag:
+            yield f"it lags {lag} bytes behind, more than max-lag"
+        if not self.election.may_lead(name):
+            voters = self.election.recorded_promise.voters
+            yield "it is not in sync" if voters else "it is not a member yet"
 
     @property
     def heir_to_record(self) -> str | None:
-        """Whom this holder hands over to: the candidate, unless something speaks against it."""
-        if not self.is_writable:
-            return self.chosen_heir if self.is_down else None
-        return self.candidate if self.refusal is None else None
+        """The member that this holder hands over to: the target, unless it is refused."""
+        if not self.server.is_writable:
+            return self.heir if self.server.is_silent else None
+        return self.target if self.refusal is None else None
 
     @property
-    def wish_to_record(self) -> str | None:
-        """A wish is taken up or refused by a primary, and either way it is cleared."""
-        return None if self.is_writable else self.wish
+    def request_to_record(self) -> str | None:
+        """What remains of the operator's request: a primary takes it up or refuses it, and clears
+        it either way."""
+        return None if self.server.is_writable else self.requested

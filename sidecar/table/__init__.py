@@ -15,16 +15,16 @@ TABLE: Final = (
     Part("May PostgreSQL write at all?", lambda _: True, SAFETY),
     Part(
         "Bootstrap: before PostgreSQL starts",
-        lambda s: s.is_bootstrapping or s.is_of_another_set,
+        lambda s: s.bootstrap.is_running or s.data.is_of_another_set,
         BOOTSTRAP,
     ),
-    Part("The primary", lambda s: s.may_write and s.holds_lease, PRIMARY),
+    Part("The primary", lambda s: s.server.could_write and s.lease.is_mine, PRIMARY),
     Part(
         "PostgreSQL is down, or about to be promoted",
-        lambda s: s.is_down or s.recorded_as_holder,
+        lambda s: s.server.is_silent or s.lease.names_me,
         NOT_SERVING,
     ),
-    Part("Replicas", lambda s: s.another_holds, REPLICA),
+    Part("Replicas", lambda s: s.lease.is_anothers, REPLICA),
     Part("Nobody leads", lambda _: True, ELECTION),
 )
 """The rows by what they are about, in the order in which they are read."""

@@ -1,4 +1,4 @@
-"""Before PostgreSQL is told to start for the first time."""
+"""Before PostgreSQL is started for the first time."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,9 +12,8 @@ from sidecar.action import (
     RunInitdb,
     StartPostgres,
 )
-from sidecar.observation import DataState
 from sidecar.situation import Situation
-from sidecar.situation.patience import REJOIN_PATIENCE
+from sidecar.situation.timing import REJOIN_PATIENCE
 from sidecar.table.steps import (
     Row,
     leave_writable,
@@ -29,25 +28,25 @@ from sidecar.table.steps import (
 
 def _start(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    if not s.must_wait_to("start"):
+    if not s.bootstrap.must_wait_to("start"):
         yield StartPostgres()
 
 
 def _start_raised(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    if not s.must_wait_to("start"):
-        yield StartPostgres(s.raised_for_a_standby)
+    if not s.bootstrap.must_wait_to("start"):
+        yield StartPostgres(s.start.raised_for_standby)
 
 
 def _start_writable(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    if not s.must_wait_to("start-writable"):
-        yield StartPostgres(s.raised_for_a_primary, writable=True)
+    if not s.bootstrap.must_wait_to("start-writable"):
+        yield StartPostgres(s.start.raised_for_primary, writable=True)
 
 
 def _refuse_settings(s: Situation) -> Iterator[Action]:
-    # Who took the Lease to start alone, and then heard of other data, is no leader.
-    yield from (release(s) if s.recorded_as_holder else no_role(s))
+    # A member that took the Lease to start alone, and then heard of other data, must not lead.
+    yield from (release(s) if s.lease.names_me else no_role(s))
 
 
 def _initdb(s: Situation) -> Iterator[Action]:
@@ -57,214 +56,224 @@ def _initdb(s: Situation) -> Iterator[Action]:
 
 def _clone(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    if not s.must_wait_to("clone"):
-        yield Clone(s.set_system_identifier or "")
+    if not s.bootstrap.must_wait_to("clone"):
+        yield Clone(s.lease.system_identifier or "")
 
 
 def _rewind(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    if not s.must_wait_to("rewind"):
-        yield Rewind(s.set_system_identifier or "")
+    if not s.bootstrap.must_wait_to("rewind"):
+        yield Rewind(s.lease.system_identifier or "")
 
 
 def _reclone(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    if not s.must_wait_to("reclone"):
-        yield Reclone(s.set_system_identifier or "")
+    if not s.bootstrap.must_wait_to("reclone"):
+        yield Reclone(s.lease.system_identifier or "")
 
 
 BOOTSTRAP: Final = (
     Row(
         "WaitingForBootstrap",
-        lambda s: s.is_bootstrapping and s.seen.bootstrap.data is None,
+        lambda s: s.bootstrap.is_running and s.observation.bootstrap.data is None,
         no_role,
-        "the bootstrap container has not reported yet",
+        "waiting for the bootstrap container to report",
     ),
     Row(
         "DirectoryInUse",
-        lambda s: s.is_bootstrapping and s.seen.bootstrap.other_writer is not None,
+        lambda s: s.bootstrap.is_running and s.observation.bootstrap.other_writer is not None,
         no_role,
-        "another pod (UID {s.seen.bootstrap.other_writer}) writes to this data directory; "
-        "waiting until it is silent",
+        "another pod (UID {s.observation.bootstrap.other_writer}) is writing to this data "
+        "directory: waiting until it stops",
         Attention.WARNING,
     ),
     Row(
         "Bootstrapping",
-        lambda s: s.is_bootstrapping and s.seen.bootstrap.busy is not None,
+        lambda s: s.bootstrap.is_running and s.observation.bootstrap.busy is not None,
         renew,
-        "the bootstrap container is busy: {s.seen.bootstrap.busy}",
+        "the bootstrap container is busy: {s.observation.bootstrap.busy}",
     ),
     Row(
         "DataOfAnotherSet",
-        lambda s: s.is_of_another_set,
+        lambda s: s.data.is_of_another_set,
         no_role,
         "the data directory belongs to another set: its system identifier is "
-        "{s.system_identifier}, this set's is {s.set_system_identifier}; nothing was changed: "
-        "give this pod an empty volume or the right one",
+        "{s.data.system_identifier}, this set's is {s.lease.system_identifier}; nothing was "
+        "changed: give this pod an empty volume or the right one",
         Attention.WARNING,
     ),
     Row(
         "CannotBootstrap",
-        lambda s: s.seen.bootstrap.refusal is not None,
+        lambda s: s.observation.bootstrap.refusal is not None,
         no_role,
-        "{s.seen.bootstrap.refusal}",
+        "{s.observation.bootstrap.refusal}",
         Attention.WARNING,
     ),
     Row(
         "OptedOutBeforeStart",
-        lambda s: s.is_left_writable and s.seen.bootstrap.data is DataState.PRESENT,
+        lambda s: s.opt_out.next_pod_starts_writable and s.data.is_present,
         leave_writable,
-        "this set was opted out before PostgreSQL here was started: the pod without pgset that "
-        "comes next starts it writable",
+        "this set was opted out before PostgreSQL was started: the next pod, which has no sidecar, "
+        "will start it writable",
         Attention.NORMAL,
     ),
     Row(
         "RecloneFailed",
-        lambda s: s.another_holds and s.must_be_cloned_anew and s.has_failed_to("reclone"),
+        lambda s: (
+            s.lease.is_anothers
+            and s.data.must_be_cloned_again
+            and s.bootstrap.has_failed_to("reclone")
+        ),
         no_role,
-        "the new clone from {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next "
-        "try is {s.retry_pause:.0f} s after that",
+        "the new clone from {s.lease.holder_name} has failed {s.bootstrap.times_failed}: "
+        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that",
         Attention.WARNING,
     ),
     Row(
         "Recloning",
-        lambda s: s.another_holds and s.must_be_cloned_anew,
+        lambda s: s.lease.is_anothers and s.data.must_be_cloned_again,
         _reclone,
-        "cloning anew from {s.leader}; the old data directory is kept aside",
+        "cloning again from {s.lease.holder_name}; the old data directory is kept",
         Attention.NORMAL,
     ),
     Row(
         "RewindFailed",
-        lambda s: s.another_holds and s.must_be_rewound and s.has_failed_to("rewind"),
+        lambda s: (
+            s.lease.is_anothers and s.data.must_be_rewound and s.bootstrap.has_failed_to("rewind")
+        ),
         no_role,
-        "the rewind to {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next try is "
-        "{s.retry_pause:.0f} s after that",
+        "the rewind to {s.lease.holder_name} has failed {s.bootstrap.times_failed}: "
+        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that",
         Attention.WARNING,
     ),
     Row(
         "Rewinding",
-        lambda s: s.another_holds and s.must_be_rewound,
+        lambda s: s.lease.is_anothers and s.data.must_be_rewound,
         _rewind,
-        "making this data directory follow {s.leader}, by pg_rewind where they have diverged",
+        "turning this data directory into a standby of {s.lease.holder_name}, with pg_rewind if "
+        "they have diverged",
         Attention.NORMAL,
     ),
     Row(
         "WaitingToRejoin",
-        lambda s: s.seen.bootstrap.data is DataState.BROKEN,
+        lambda s: s.data.is_broken,
         no_role,
-        "this data directory can't be started as it is; waiting for a primary to copy from",
+        "this data directory cannot be started as it is: waiting for a primary to copy from",
         Attention.WARNING,
     ),
     Row(
         "WaitingToRewind",
         lambda s: (
-            s.nobody_holds
-            and s.free_for < REJOIN_PATIENCE
-            and s.seen.bootstrap.data is DataState.PRESENT
-            and (s.must_be_rewound or s.must_be_cloned_anew)
+            s.lease.is_free
+            and s.lease.free_for < REJOIN_PATIENCE
+            and s.data.is_present
+            and (s.data.must_be_rewound or s.data.must_be_cloned_again)
         ),
         no_role,
-        "nobody leads, and this data ends on an older timeline: waiting a moment for a primary to "
-        "rewind it by",
+        "nobody leads, and this data directory ends on an older timeline: waiting a moment for a "
+        "primary to rewind it to",
     ),
     Row(
         "TakingToStart",
-        lambda s: s.wants_a_writable_start and s.nobody_holds,
+        lambda s: s.start.should_be_writable and s.lease.is_free,
         take,
-        "a standby's start would be refused ({s.refused_words}), and this is the only member: "
-        "taking the Lease to start as the primary",
+        "PostgreSQL would not start as a standby ({s.start.refused_settings}), and this is the "
+        "only member: taking the Lease to start it as the primary",
         Attention.NORMAL,
     ),
     Row(
         "StartingWritable",
-        lambda s: s.may_start_writable,
+        lambda s: s.start.may_be_writable,
         _start_writable,
-        "PostgreSQL is told to start, for once not read-only, as a standby's start would be "
-        "refused: {s.refused_words}",
+        "starting PostgreSQL, this once not read-only, since it would not start as a standby: "
+        "{s.start.refused_settings}",
         Attention.WARNING,
     ),
     Row(
         "WaitingToStart",
-        lambda s: s.wants_a_writable_start,
+        lambda s: s.start.should_be_writable,
         renew,
-        "a standby's start would be refused ({s.refused_words}), and {s.leader} holds the Lease: "
-        "waiting until this pod is on record as the only member",
+        "PostgreSQL would not start as a standby ({s.start.refused_settings}), and "
+        "{s.lease.holder_name} holds the Lease: waiting until this pod is on record as the only "
+        "member",
     ),
     Row(
         "SettingsRefused",
-        lambda s: s.cannot_start_as_a_standby and s.seen.bootstrap.data is DataState.PRESENT,
+        lambda s: s.start.cannot_be_standby and s.data.is_present,
         _refuse_settings,
-        "PostgreSQL is not started, and nothing was changed: a standby's start would be refused "
-        "({s.refused_words}), and other pods of the set may have data: {s.remedy}",
+        "not starting PostgreSQL, and nothing was changed: it would not start as a standby "
+        "({s.start.refused_settings}), and other pods of the set may have data: {s.start.remedy}",
         Attention.WARNING,
     ),
     Row(
         "StartingRaised",
-        lambda s: s.settings_are_refused and s.seen.bootstrap.data is DataState.PRESENT,
+        lambda s: s.start.is_refused and s.data.is_present,
         _start_raised,
-        "PostgreSQL is told to start, read-only, and with more than its configuration says, since "
-        "a standby's start is refused less than its data was written with: {s.raised_words}",
+        "starting PostgreSQL, read-only, with settings raised above its configuration, since as a "
+        "standby it must have what its data was written with: {s.start.raised_settings}",
         Attention.WARNING,
     ),
     Row(
         "Starting",
-        lambda s: s.seen.bootstrap.data is DataState.PRESENT,
+        lambda s: s.data.is_present,
         _start,
-        "PostgreSQL is told to start, read-only",
+        "starting PostgreSQL, read-only",
     ),
     Row(
         "InitdbFailed",
-        lambda s: s.holds_lease and s.initdb_is_ours and s.has_failed_to("initdb"),
+        lambda s: s.lease.is_mine and s.set.initdb_is_mine and s.bootstrap.has_failed_to("initdb"),
         renew,
-        "initdb has failed {s.times_failed}: {s.why_it_failed}; the next try is "
-        "{s.retry_pause:.0f} s after that",
+        "initdb has failed {s.bootstrap.times_failed}: {s.bootstrap.why_it_failed}; the next try "
+        "is {s.bootstrap.retry_pause:.0f} s after that",
         Attention.WARNING,
     ),
     Row(
         "Initializing",
-        lambda s: s.holds_lease and s.initdb_is_ours,
+        lambda s: s.lease.is_mine and s.set.initdb_is_mine,
         _initdb,
-        "making the first data directory of the set",
+        "running initdb: the first data directory of this set",
         Attention.NORMAL,
     ),
     Row(
         "TakingToInitialize",
-        lambda s: s.nobody_holds and s.initdb_is_ours,
+        lambda s: s.lease.is_free and s.set.initdb_is_mine,
         take,
-        "no pod of the set has data: taking the Lease to make some",
+        "no member has data: taking the Lease to run initdb",
     ),
     Row(
         "LostData",
-        lambda s: s.recorded_as_holder and s.set_has_data,
+        lambda s: s.lease.names_me and s.lease.set_has_data,
         release,
-        "this pod held the Lease and lost its data: released",
+        "this pod held the Lease but has lost its data: releasing the Lease",
         Attention.WARNING,
     ),
     Row(
         "CloneFailed",
-        lambda s: s.set_has_data and s.another_holds and s.has_failed_to("clone"),
+        lambda s: (
+            s.lease.set_has_data and s.lease.is_anothers and s.bootstrap.has_failed_to("clone")
+        ),
         no_role,
-        "the clone from {s.leader} has failed {s.times_failed}: {s.why_it_failed}; the next try is "
-        "{s.retry_pause:.0f} s after that",
+        "the clone from {s.lease.holder_name} has failed {s.bootstrap.times_failed}: "
+        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that",
         Attention.WARNING,
     ),
     Row(
         "Cloning",
-        lambda s: s.set_has_data and s.another_holds,
+        lambda s: s.lease.set_has_data and s.lease.is_anothers,
         _clone,
-        "cloning from {s.leader}",
+        "cloning from {s.lease.holder_name}",
         Attention.NORMAL,
     ),
     Row(
         "WaitingForLeader",
-        lambda s: s.set_has_data,
+        lambda s: s.lease.set_has_data,
         no_role,
-        "this pod has no data and waits for a member that has some to lead",
+        "this pod has no data yet: waiting until a member with data leads",
     ),
     Row(
         "WaitingForInitialization",
         lambda _: True,
         renew,
-        "no pod of the set has reported data yet; {s.first_member} makes the first",
+        "no member has reported any data yet; {s.set.first_member} will run initdb",
     ),
 )

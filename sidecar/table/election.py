@@ -15,55 +15,64 @@ def _detach(_: Situation) -> Iterator[Action]:
 ELECTION: Final = (
     Row(
         "WaitingForReports",
-        lambda s: not s.set_has_data and (s.seen.wanted is None or bool(s.silent)),
+        lambda s: not s.lease.set_has_data and not s.set.all_have_reported,
         nothing,
-        "no Lease tells who leads: waiting for the data of {s.silent_words}",
+        "no Lease says who leads: waiting {s.set.waits_for_reports}",
     ),
     Row(
         "NotStaying",
-        lambda s: s.is_leaving,
+        lambda s: s.pod.is_leaving,
         nothing,
-        "nobody leads, and this pod was deleted: another is to lead",
+        "nobody leads, and this pod is being deleted: another member should lead",
     ),
     Row(
         "Paused",
-        lambda s: s.is_paused and s.set_has_data and s.last_leader != s.seen.me.name,
+        lambda s: (
+            s.lease.is_paused
+            and s.lease.set_has_data
+            and s.lease.last_leader != s.observation.me.name
+        ),
         nothing,
-        "nobody leads, and the set is paused or opted out: waiting for {s.last_leader}",
+        "nobody leads, and the set is paused or opted out: waiting for {s.lease.last_leader}",
         Attention.WARNING,
     ),
     Row(
         "Detaching",
-        lambda s: s.has_to_detach,
+        lambda s: s.election.must_detach,
         _detach,
-        "the Lease ran out: this member receives no WAL until somebody leads",
+        "the Lease has expired: detaching from the old primary until a new one leads",
     ),
     Row(
         "NotStoppable",
-        lambda s: s.set_has_data and s.cannot_be_stopped,
+        lambda s: s.lease.set_has_data and s.server.cannot_be_stopped,
         nothing,
-        "nobody leads, and this member may not: PostgreSQL here takes no signals from the sidecar, "
+        "nobody leads, and this member may not: PostgreSQL takes no signals from the sidecar, "
         "which could not stop it; run both as the same user and under the same AppArmor profile",
         Attention.WARNING,
     ),
     Row(
         "VolumeSilent",
-        lambda s: s.set_has_data and s.has_hung_for(0.0) and bool(s.others_who_may_lead),
+        lambda s: (
+            s.lease.set_has_data and s.data.has_hung_for(0.0) and bool(s.lease.others_who_may_lead)
+        ),
         nothing,
         "nobody leads, and this member may not: its volume does not answer",
         Attention.WARNING,
     ),
     Row(
         "LockedOut",
-        lambda s: s.is_blind and bool(s.recorded_promise.voters and s.others_who_may_lead),
+        lambda s: (
+            s.server.is_blind
+            and bool(s.election.recorded_promise.voters and s.lease.others_who_may_lead)
+        ),
         nothing,
-        "nobody leads, and this member may not: PostgreSQL here does not let the sidecar set whom "
-        "commits wait for",
+        "nobody leads, and this member may not: PostgreSQL does not let the sidecar set which "
+        "standbys commits wait for",
         Attention.WARNING,
     ),
     Row(
         "NotEligible",
-        lambda s: s.set_has_data and not s.is_a_member,
+        lambda s: s.lease.set_has_data and not s.election.i_may_lead,
         no_role,
         "nobody leads, and this member may not: it is not recorded as a member on the newest "
         "timeline, or not in sync",
@@ -71,48 +80,54 @@ ELECTION: Final = (
     ),
     Row(
         "Succeeding",
-        lambda s: s.is_the_heir,
+        lambda s: s.election.i_am_heir,
         take,
-        "{s.last_leader} has left the Lease to this member: taking it",
+        "{s.lease.last_leader} handed the Lease to this member: taking it",
         Attention.NORMAL,
     ),
     Row(
         "WaitingForHeir",
-        lambda s: s.waits_for_heir,
+        lambda s: s.election.waits_for_heir,
         nothing,
-        "the Lease was left to {s.heir}",
+        "waiting for {s.lease.heir_name}, to which the Lease was handed",
     ),
     Row(
         "WaitingForLastLeader",
-        lambda s: s.awaits_last_leader,
+        lambda s: s.election.waits_for_last_leader,
         nothing,
-        "the set was down: waiting for its last primary, {s.last_leader}",
+        "the whole set was down: waiting for its last primary, {s.lease.last_leader}",
     ),
     Row(
         "YieldingToPeer",
-        lambda s: s.ahead_of_me is not None,
+        lambda s: s.election.ahead_of_me is not None,
         nothing,
-        "nobody leads: {s.ahead_of_me} is to lead",
+        "nobody leads yet: {s.election.ahead_of_me} should take the Lease",
     ),
     Row(
         "MissingCommits",
-        lambda s: s.set_has_data and not s.has_all_that_was_acknowledged,
+        lambda s: s.lease.set_has_data and not s.election.i_have_every_commit,
         nothing,
         "nobody leads: members that do not answer may have commits that this one does not have",
         Attention.WARNING,
     ),
     Row(
         "TooFarBehind",
-        lambda s: s.set_has_data and s.is_too_far_behind,
+        lambda s: s.lease.set_has_data and s.election.lags_too_much,
         nothing,
-        "nobody leads: this member is further behind {s.last_leader} than max-lag allows",
+        "nobody leads: this member is further behind {s.lease.last_leader} than max-lag allows",
         Attention.WARNING,
     ),
     Row(
         "TakingLease",
-        lambda s: s.nobody_holds,
+        lambda s: s.lease.is_free,
         take,
         "nobody leads: taking the Lease",
     ),
-    Row("Waiting", lambda _: True, nothing, "waiting"),
+    Row(
+        "Waiting",
+        lambda _: True,
+        nothing,
+        "the Lease was deleted a moment ago, or this member has pledged not to take it: waiting "
+        "for that to pass",
+    ),
 )

@@ -3,15 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import (
-    Action,
-    Attention,
-    DeleteOwnPod,
-    Refuse,
-    ReleaseLease,
-)
+from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease
 from sidecar.situation import Situation
-from sidecar.situation.patience import LEAVING_PATIENCE
+from sidecar.situation.timing import LEAVING_PATIENCE
 from sidecar.table.steps import (
     Row,
     is_recorded,
@@ -28,12 +22,12 @@ from sidecar.table.steps import (
 
 def _hand_over(s: Situation) -> Iterator[Action]:
     """Keep the label: a stopped PostgreSQL refuses at once, and the next primary takes it away."""
-    yield ReleaseLease(s.successor or s.own_next_life)
+    yield ReleaseLease(s.handover.safe_successor or s.handover.own_replacement)
 
 
 def _give_up(s: Situation) -> Iterator[Action]:
     """A postmaster that only hangs could wake and write: it goes before the Lease does."""
-    if s.has_stopped:
+    if s.server.has_stopped:
         yield from release(s)
     else:
         yield from kill(s)
@@ -43,9 +37,10 @@ def _wait_for_server(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     # A stopped primary refuses at once and keeps its label until the next one takes it away: an
     # empty Service would cost its clients more.
-    was_primary = s.last_leader == s.seen.me.name
-    labelled = s.my_pod is not None and s.my_pod.role == s.settings.primary_value
-    if not s.recorded_as_holder and not (s.has_stopped and was_primary and labelled):
+    was_primary = s.lease.last_leader == s.observation.me.name
+    pod = s.pod.shown
+    labelled = pod is not None and pod.role == s.settings.primary_value
+    if not s.lease.names_me and not (s.server.has_stopped and was_primary and labelled):
         yield from own_role(s, None)
 
 
@@ -56,26 +51,23 @@ def _come_back(s: Situation) -> Iterator[Action]:
 
 def _go_back(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield DeleteOwnPod(reclone=s.a_clone_is_next, returns=s.seen.bootstrap.returns + 1)
-
-
-def _fail_switchover(s: Situation) -> Iterator[Action]:
-    yield from renewal(s)
-    yield Refuse(
-        "SwitchoverFailed",
-        f"the switchover to {s.heir} failed: it did not get all WAL, or could not be asked",
+    yield DeleteOwnPod(
+        reclone=s.bootstrap.next_return_is_for_a_clone,
+        returns=s.observation.bootstrap.returns + 1,
     )
 
 
 def _promote(s: Situation) -> Iterator[Action]:
-    # A renewal that is only due may fail and end this turn: where it can wait, clients don't.
+    # A renewal that is only due may fail and end this turn: if it can wait, clients need not.
     renewals = tuple(renewal(s))
-    can_wait = s.renewed_ago < s.fence_after / 2 and all(is_recorded(s, r) for r in renewals)
+    can_wait = s.lease.renewed_ago < s.lease.fence_after / 2 and all(
+        is_recorded(s, renewal) for renewal in renewals
+    )
     if not can_wait:
         yield from renewals
     yield from synchronous(s)
-    if s.would_keep_the_promise:
-        yield from promotion(s, expired=s.seen.lease is not None and s.seen.lease.taken_expired)
+    if s.durability.would_keep_promise:
+        yield from promotion(s, expired=s.lease.view is not None and s.lease.view.taken_expired)
     if can_wait:
         yield from renewals
 
@@ -83,125 +75,139 @@ def _promote(s: Situation) -> Iterator[Action]:
 NOT_SERVING: Final = (
     Row(
         "OptedOut",
-        lambda s: s.is_left_writable,
+        lambda s: s.opt_out.next_pod_starts_writable,
         leave_writable,
-        "this set was opted out: PostgreSQL here has stopped, and the pod without pgset that comes "
-        "next starts it writable",
+        "this set was opted out: PostgreSQL has stopped, and the next pod, which has no sidecar, "
+        "will start it writable",
         Attention.NORMAL,
     ),
     Row(
         "HandingOver",
         lambda s: (
-            s.has_stopped and s.recorded_as_holder and not s.is_paused and s.successor is not None
+            s.server.has_stopped
+            and s.lease.names_me
+            and not s.lease.is_paused
+            and s.handover.safe_successor is not None
         ),
         _hand_over,
-        "PostgreSQL here has stopped, and {s.successor} has everything: the Lease is left to it",
+        "PostgreSQL has stopped and {s.handover.safe_successor} has every acknowledged commit: "
+        "handing the Lease to it",
         Attention.NORMAL,
     ),
     Row(
         "Vacating",
         lambda s: (
-            s.has_stopped
-            and s.is_leaving
-            and s.recorded_as_holder
-            and s.in_this_state_for >= LEAVING_PATIENCE
+            s.server.has_stopped
+            and s.pod.is_leaving
+            and s.lease.names_me
+            and s.server.in_this_state_for >= LEAVING_PATIENCE
         ),
         _hand_over,
-        "this pod was deleted: the Lease is left to whoever can lead",
+        "this pod was deleted: releasing the Lease before it goes",
         Attention.NORMAL,
     ),
     Row(
         "Leaving",
-        lambda s: s.has_stopped and s.is_leaving,
+        lambda s: s.server.has_stopped and s.pod.is_leaving,
         renew,
         "this pod was deleted and its PostgreSQL has stopped",
     ),
     Row(
         "Returning",
         lambda s: (
-            s.is_not_restarted
-            and s.recorded_as_holder
-            and s.set_has_data
-            and not (s.is_alone or s.is_leaving or s.is_paused or s.down_for_too_long)
+            s.server.restart_is_overdue
+            and s.lease.names_me
+            and s.lease.set_has_data
+            and not (
+                s.lease.lists_only_me
+                or s.pod.is_leaving
+                or s.lease.is_paused
+                or s.server.has_been_silent_too_long
+            )
         ),
         _come_back,
-        "PostgreSQL here has what nobody else has, and is not restarted: the pod is deleted, so "
-        "that it comes back sooner",
+        "PostgreSQL has stopped with WAL that no other member is known to have, and has not been "
+        "restarted: deleting this pod so that it comes back sooner",
         Attention.WARNING,
     ),
     Row(
         "Recovering",
-        lambda s: s.recorded_as_holder and s.down_for_too_long and s.may_go_on_recovering,
+        lambda s: (
+            s.lease.names_me
+            and s.server.has_been_silent_too_long
+            and s.handover.may_go_on_recovering
+        ),
         _wait_for_server,
-        "PostgreSQL recovers from a crash, and no other member is seen to have everything: it is "
-        "left to finish, and leads when it has",
+        "PostgreSQL is recovering from a crash, and no other member is known to have everything: "
+        "letting it finish, to lead again afterwards",
         Attention.WARNING,
     ),
     Row(
         "GivingUp",
         lambda s: (
-            s.is_down
-            and s.recorded_as_holder
-            and not s.is_alone
-            and not s.is_paused
-            and s.down_for_too_long
+            s.lease.names_me
+            and s.server.has_been_silent_too_long
+            and not s.lease.lists_only_me
+            and not s.lease.is_paused
         ),
         _give_up,
-        "PostgreSQL here does not come up: released the Lease to another member",
+        "PostgreSQL does not come up: killing what still runs of it, and then giving the Lease up "
+        "to another member",
         Attention.WARNING,
     ),
     Row(
         "NotComingUp",
         lambda s: (
-            s.does_not_come_up
-            and s.another_holds
-            and s.leader_is_writable
-            and s.set_has_data
-            and not (s.is_leaving or s.is_paused)
+            s.server.does_not_come_up
+            and s.lease.is_anothers
+            and s.set.leader_is_writable
+            and s.lease.set_has_data
+            and not (s.pod.is_leaving or s.lease.is_paused)
         ),
         _go_back,
-        "PostgreSQL here does not come up, while {s.leader} leads: the pod is deleted, so that "
-        "bootstrap can {s.return_words}",
+        "PostgreSQL does not come up, while {s.lease.holder_name} leads: deleting this pod so that "
+        "bootstrap can {s.bootstrap.next_return_is_to}",
         Attention.WARNING,
     ),
     Row(
         "Down",
-        lambda s: s.is_down,
+        lambda s: s.server.is_silent,
         _wait_for_server,
         "PostgreSQL does not answer",
     ),
     Row(
         "SwitchoverFailed",
-        lambda s: s.is_in_recovery and s.holds_lease and s.chosen_heir is not None,
-        _fail_switchover,
-        "the switchover to {s.heir} failed: this member goes on leading",
+        lambda s: s.server.is_in_recovery and s.lease.is_mine and s.handover.heir is not None,
+        renew,
+        "the switchover to {s.lease.heir_name} failed (it did not receive all WAL, or did not "
+        "answer): this member goes on leading",
         Attention.WARNING,
     ),
     Row(
         "Resigning",
-        lambda s: s.is_in_recovery and s.cannot_be_stopped,
+        lambda s: s.server.is_in_recovery and s.server.cannot_be_stopped,
         release,
-        "PostgreSQL here takes no signals from the sidecar, which could not stop it: the Lease is "
-        "left to a member that can; run both as the same user and under the same AppArmor profile",
+        "PostgreSQL takes no signals from the sidecar, which could not stop it: giving the Lease "
+        "up to a member that can; run both as the same user and under the same AppArmor profile",
         Attention.WARNING,
     ),
     Row(
         "CannotPromote",
-        lambda s: s.is_in_recovery and s.cannot_be_promoted,
+        lambda s: s.server.is_in_recovery and s.durability.cannot_be_promoted,
         release,
-        "PostgreSQL here cannot be promoted now: its volume does not answer, or it does not let "
-        "the sidecar set whom commits wait for; the Lease is left to another member",
+        "PostgreSQL cannot be promoted now: its volume does not answer, or it does not let the "
+        "sidecar set which standbys commits wait for; giving the Lease up to another member",
         Attention.WARNING,
     ),
     Row(
         "Promoting",
-        # Where the API server is silent the new timeline could not be recorded, and another member
-        # could begin one of the same number, which nothing would tell from this one.
+        # While the API server is silent the new timeline could not be recorded, and another member
+        # could begin one of the same number, which nothing would tell apart from this one.
         lambda s: (
-            s.is_in_recovery
-            and s.holds_lease
-            and not s.is_leaving
-            and s.seen.renewal_failed_at is None
+            s.server.is_in_recovery
+            and s.lease.is_mine
+            and not s.pod.is_leaving
+            and s.observation.renewal_failed_at is None
         ),
         _promote,
         "promoting PostgreSQL",
@@ -210,6 +216,6 @@ NOT_SERVING: Final = (
         "Resuming",
         lambda _: True,
         renew,
-        "the Lease names this pod: renewing it before anything else",
+        "the Lease names this pod and PostgreSQL is read-only: renewing the Lease first",
     ),
 )

@@ -11,10 +11,11 @@ from sidecar.action import (
     KeepSlots,
     PreparePrimary,
     Refuse,
+    Role,
     StopPostgres,
 )
 from sidecar.situation import Situation
-from sidecar.situation.patience import STOP_PATIENCE, UNWELL_PATIENCE, UNWELL_STOP_PATIENCE
+from sidecar.situation.timing import STOP_PATIENCE, UNWELL_PATIENCE, UNWELL_STOP_PATIENCE
 from sidecar.table.steps import (
     HARDER_AND_HARDER,
     Row,
@@ -29,7 +30,9 @@ from sidecar.table.steps import (
 def _refuse_switchover(s: Situation) -> Iterator[Action]:
     yield from question(s)
     yield from renewal(s)
-    yield Refuse("SwitchoverRefused", f"no switchover to {s.candidate}: {s.refusal}")
+    yield Refuse(
+        "SwitchoverRefused", f"switchover to {s.handover.target} refused: {s.handover.refusal}"
+    )
 
 
 def _accept_switchover(s: Situation) -> Iterator[Action]:
@@ -39,13 +42,13 @@ def _accept_switchover(s: Situation) -> Iterator[Action]:
 
 
 def _stop(s: Situation) -> Iterator[Action]:
-    """Stop fast; harder where that hangs, since all that counts is on the disk of another."""
+    """Stop fast; harder if that hangs, since everything that counts is on another member's disk."""
     step = 0.0
-    if s.is_down:
-        step = s.in_this_state_for / STOP_PATIENCE
-    elif s.is_unwell and s.seen.postgres.unwell_since is not None:
-        unwell_for = s.seen.now - s.seen.postgres.unwell_since
-        step = (unwell_for - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
+    unwell_since = s.observation.postgres.unwell_since
+    if s.server.is_silent:
+        step = s.server.in_this_state_for / STOP_PATIENCE
+    elif s.server.is_unwell and unwell_since is not None:
+        step = (s.observation.now - unwell_since - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
     index = min(len(HARDER_AND_HARDER) - 1, int(step))
     yield StopPostgres(HARDER_AND_HARDER[index])
     yield from renewal(s)
@@ -53,62 +56,68 @@ def _stop(s: Situation) -> Iterator[Action]:
 
 def _prepare_to_stop(s: Situation) -> Iterator[Action]:
     yield from _lead(s)
-    if not s.has_fresh_checkpoint:
+    if not s.handover.has_fresh_checkpoint:
         yield Checkpoint()
 
 
 def _lead(s: Situation) -> Iterator[Action]:
     # Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
     # that may fail comes before it.
-    if s.was_just_promoted:
+    if s.server.was_just_promoted:
         yield from own_role(s, s.settings.primary_value)
         yield from strip_other_primaries(s)
     yield from question(s)
     yield from renewal(s)
-    if s.seen.bootstrap.promoting_from is not None and s.leads_on_record:
+    if s.observation.bootstrap.promoting_from is not None and s.data.timeline_is_mine_on_record:
         yield ForgetPromotion()
     yield from synchronous(s)
-    if not s.was_just_promoted:
+    if not s.server.was_just_promoted:
         yield from own_role(s, s.settings.primary_value)
         yield from strip_other_primaries(s)
-    if not s.seen.postgres.prepared:
+    if not s.observation.postgres.prepared:
         yield PreparePrimary()
-    if s.seen.wanted is not None and not s.slots_are_right:
-        yield KeepSlots(s.wanted_slots)
+    if s.observation.wanted is not None and not s.set.slots_are_right:
+        yield KeepSlots(s.set.wanted_slots)
 
 
 PRIMARY: Final = (
     Row(
         "RefusingSwitchover",
-        lambda s: s.is_writable and s.refusal is not None,
+        lambda s: s.server.is_writable and s.handover.refusal is not None,
         _refuse_switchover,
-        "an operator's switchover is refused",
+        "refusing the switchover to {s.handover.target}: {s.handover.refusal}",
+        role=Role.PRIMARY,
     ),
     Row(
         "AcceptingSwitchover",
-        lambda s: s.is_writable and s.wish is not None,
+        lambda s: s.server.is_writable and s.handover.requested is not None,
         _accept_switchover,
-        "a switchover to {s.wish} was asked for",
+        "switchover to {s.handover.requested} requested: writing a checkpoint first",
         Attention.NORMAL,
+        Role.PRIMARY,
     ),
     Row(
         "Stopping",
-        lambda s: s.wants_to_hand_over and bool(s.successors) and s.is_ready_to_stop,
+        lambda s: (
+            s.handover.is_wanted and bool(s.handover.candidates) and s.handover.is_ready_to_stop
+        ),
         _stop,
-        "stopping PostgreSQL to hand over to {s.successor_words}{s.why_words}",
+        "stopping PostgreSQL to hand over to {s.handover.candidate_name}: {s.handover.reason}",
         Attention.NORMAL,
     ),
     Row(
         "PreparingToStop",
-        lambda s: s.is_writable and s.wants_to_hand_over and bool(s.successors),
+        lambda s: s.server.is_writable and s.handover.is_wanted and bool(s.handover.candidates),
         _prepare_to_stop,
-        "primary, about to hand over to {s.successor_words}{s.why_words}",
+        "primary, about to hand over to {s.handover.candidate_name}: {s.handover.reason}",
+        role=Role.PRIMARY,
     ),
     Row(
         "Leading",
-        lambda s: s.is_writable,
+        lambda s: s.server.is_writable,
         _lead,
         "primary",
         Attention.NORMAL,
+        Role.PRIMARY,
     ),
 )

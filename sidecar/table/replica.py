@@ -11,35 +11,38 @@ from sidecar.action import (
     ForgetPromotion,
     ForgetReturns,
     KeepSlots,
+    Role,
     SetSynchronous,
 )
 from sidecar.situation import Situation
 from sidecar.table.steps import Row, own_role, strip_other_primaries
 
 
-def _rejoin(s: Situation) -> Iterator[Action]:
+def _rewind(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
-    yield DeleteOwnPod(reclone=s.seen.bootstrap.can_rewind is False or s.was_rewound_in_vain)
+    cannot = s.observation.bootstrap.can_rewind is False or s.replica.was_rewound_in_vain
+    yield DeleteOwnPod(reclone=cannot)
 
 
-def _join_anew(s: Situation) -> Iterator[Action]:
+def _clone_again(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
     yield DeleteOwnPod(reclone=True)
 
 
 def _follow(s: Situation) -> Iterator[Action]:
-    yield from own_role(s, s.settings.replica_value if s.may_serve_reads else None)
-    if s.is_in_recovery and s.follows_another and s.leader_address is not None:
-        yield Attach(s.leader_address)
-    if s.follows_after_its_promotion:
+    yield from own_role(s, s.settings.replica_value if s.replica.may_serve_reads else None)
+    leads_at, astray = s.set.leader_address, s.replica.follows_wrong_primary
+    if s.server.is_in_recovery and astray and leads_at is not None:
+        yield Attach(leads_at)
+    if s.replica.promotion_note_is_obsolete:
         yield ForgetPromotion()
-    if s.seen.bootstrap.returns and s.seen.postgres.streaming:
+    if s.observation.bootstrap.returns and s.observation.postgres.streaming:
         yield ForgetReturns()
-    if s.seen.postgres.slots:
+    if s.observation.postgres.slots:
         yield KeepSlots(())
-    if not s.would_wait_as_it_should:
-        yield SetSynchronous(*s.standbys_if_it_led)
-    if s.holder_is_lost:
+    if not s.durability.setting_would_be_right:
+        yield SetSynchronous(*s.durability.standbys_if_promoted)
+    if s.lease.holder_must_have_stopped:
         # A second before anybody can promote, so that kube-proxy has its next sync free for that.
         yield from strip_other_primaries(s)
 
@@ -47,39 +50,40 @@ def _follow(s: Situation) -> Iterator[Action]:
 REPLICA: Final = (
     Row(
         "Diverged",
-        lambda s: s.is_in_recovery and s.has_diverged and not s.is_leaving,
-        _rejoin,
-        "this member has WAL that {s.leader}'s history does not have: its pod is deleted, so that "
-        "bootstrap can rewind it",
+        lambda s: s.server.is_in_recovery and s.replica.has_diverged and not s.pod.is_leaving,
+        _rewind,
+        "this member has WAL that is not in {s.lease.holder_name}'s history: deleting this pod so "
+        "that bootstrap can rewind it",
         Attention.WARNING,
     ),
     Row(
         "OnItsOwnTimeline",
-        lambda s: s.is_in_recovery and s.has_a_timeline_of_its_own and not s.is_leaving,
-        _join_anew,
-        "this member may have begun a timeline that nobody knows of: its pod is deleted, so that "
-        "bootstrap can clone it anew",
+        lambda s: s.server.is_in_recovery and s.data.has_its_own_timeline and not s.pod.is_leaving,
+        _clone_again,
+        "this member may have begun a timeline that is not on record: deleting this pod so that "
+        "bootstrap can clone it again",
         Attention.WARNING,
     ),
     Row(
         "LeftBehind",
-        lambda s: s.is_in_recovery and s.has_been_left_behind and not s.is_leaving,
-        _join_anew,
-        "{s.leader} does not have the WAL any more that this member needs: its pod is deleted, so "
-        "that bootstrap can clone it anew",
+        lambda s: s.server.is_in_recovery and s.replica.needs_removed_wal and not s.pod.is_leaving,
+        _clone_again,
+        "{s.lease.holder_name} no longer has the WAL that this member needs: deleting this pod so "
+        "that bootstrap can clone it again",
         Attention.WARNING,
     ),
     Row(
         "Following",
-        lambda s: s.follows,
+        lambda s: s.replica.follows_leader,
         _follow,
-        "replica of {s.leader}",
+        "replica of {s.lease.holder_name}",
         Attention.NORMAL,
+        Role.REPLICA,
     ),
     Row(
         "NotFollowing",
         lambda _: True,
         _follow,
-        "{s.leader} leads, but this member does not stream from it within max-lag",
+        "{s.lease.holder_name} leads, but this member does not stream from it within max-lag",
     ),
 )

@@ -6,17 +6,17 @@ from typing import Final
 
 from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease, StopPostgres
 from sidecar.situation import Situation
-from sidecar.situation.patience import FENCING_SHARE
+from sidecar.situation.timing import FENCING_SHARE
 from sidecar.table.steps import HARDER_AND_HARDER, Row, kill, nothing, own_role, renewal, take
 
 
 def _fence(s: Situation) -> Iterator[Action]:
     """One signal a second, so that the last is sent before the Lease can be taken."""
-    overdue = s.renewed_ago - s.fence_after
+    overdue = s.lease.renewed_ago - s.lease.fence_after
     step = s.settings.ttl * FENCING_SHARE / len(HARDER_AND_HARDER)
     index = min(len(HARDER_AND_HARDER) - 1, max(0, int(overdue / step)))
     yield StopPostgres(HARDER_AND_HARDER[index])
-    if s.another_holds:
+    if s.lease.is_anothers:
         yield from own_role(s, None)
     else:
         yield from renewal(s)
@@ -26,64 +26,70 @@ def _abandon(s: Situation) -> Iterator[Action]:
     """Whatever runs there is not this set's database, or will not be for long. Only bootstrap can
     bring that back; on a paused set somebody may be at work in this directory."""
     yield StopPostgres(signal.SIGKILL)
-    if s.is_paused:
+    if s.lease.is_paused:
         return
     yield from own_role(s, None)
-    if s.recorded_as_holder:
+    if s.lease.names_me:
         yield ReleaseLease()
-    if not s.is_leaving:
+    if not s.pod.is_leaving:
         yield DeleteOwnPod(reclone=True)
 
 
 SAFETY: Final = (
     Row(
         "DataVanished",
-        lambda s: s.seen.bootstrap.vanished,
+        lambda s: s.data.has_vanished,
         _abandon,
-        "the database has vanished from the data directory: what runs there is killed, so that "
-        "nobody writes to an empty one, and the pod deleted, so that bootstrap can clone it anew",
+        "the database has disappeared from the data directory: killing whatever runs there, so "
+        "that nobody writes to an empty one{s.pod.deletion_to_clone}",
         Attention.WARNING,
     ),
     Row(
         "VolumeLost",
-        lambda s: s.may_be_displaced and s.seen.postgres.alive,
+        lambda s: s.pod.may_be_replaced and s.observation.postgres.alive,
         kill,
-        "the volume does not answer, nor does the API server say that this pod is still there: "
-        "PostgreSQL is killed before another life of the pod may take the directory over",
+        "the volume does not answer, nor does the API server confirm that this pod still exists: "
+        "killing PostgreSQL before another pod can take over the data directory",
         Attention.WARNING,
     ),
     Row(
         "Orphaned",
-        lambda s: s.is_orphaned,
+        lambda s: s.server.has_orphans,
         kill,
-        "the postmaster has died: what it left running is killed",
+        "the postmaster has died: killing the backends it left behind",
         Attention.WARNING,
     ),
     Row(
         "Isolated",
-        lambda s: s.may_write and s.recorded_as_holder and s.is_isolated,
+        lambda s: s.server.could_write and s.lease.names_me and s.lease.is_isolated,
         _fence,
-        "PostgreSQL is being stopped: neither the API server nor any member answers this pod",
+        "stopping PostgreSQL: neither the API server nor any member answers this pod",
         Attention.WARNING,
     ),
     Row(
         "Fencing",
-        lambda s: s.may_write and not s.holds_lease and s.renewed_ago >= s.fence_after,
+        lambda s: (
+            s.server.could_write
+            and not s.lease.is_mine
+            and s.lease.renewed_ago >= s.lease.fence_after
+        ),
         _fence,
-        "PostgreSQL is being stopped: this pod could not renew the Lease in time",
+        "stopping PostgreSQL: this pod could not renew the Lease in time",
         Attention.WARNING,
     ),
     Row(
         "Superseded",
-        lambda s: s.may_write and (s.another_holds or s.is_of_another_set),
+        lambda s: s.server.could_write and (s.lease.is_anothers or s.data.is_of_another_set),
         _fence,
-        "PostgreSQL is being stopped: it is writable, but {s.leader} holds the Lease",
+        "stopping PostgreSQL: it could write, but {s.data.reason_not_to_write}",
         Attention.WARNING,
     ),
     Row(
         "Reclaiming",
         lambda s: (
-            s.is_writable and (s.nobody_holds or s.just_vanished) and s.renewed_ago < s.fence_after
+            s.server.is_writable
+            and (s.lease.is_free or s.lease.was_just_deleted)
+            and s.lease.renewed_ago < s.lease.fence_after
         ),
         take,
         "the Lease was deleted or emptied under the primary: taking it again",
@@ -91,8 +97,8 @@ SAFETY: Final = (
     ),
     Row(
         "WaitingForApi",
-        lambda s: s.seen.lease is None or s.seen.pods is None,
+        lambda s: s.lease.view is None or s.observation.pods is None,
         nothing,
-        "the API server has not answered yet",
+        "waiting for the first answer of the API server",
     ),
 )

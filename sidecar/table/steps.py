@@ -13,6 +13,7 @@ from sidecar.action import (
     ReleaseLease,
     RemoveStandbySignal,
     RenewLease,
+    Role,
     SetRole,
     SetSynchronous,
     StopPostgres,
@@ -20,7 +21,7 @@ from sidecar.action import (
 )
 from sidecar.observation import LeaseRecord
 from sidecar.situation import Situation
-from sidecar.situation.patience import LAST_QUESTION, LAST_RENEWAL, SILENCE
+from sidecar.situation.timing import LAST_QUESTION, LAST_RENEWAL, SILENCE
 
 HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 """PostgreSQL's fast shutdown, its immediate one, and its end."""
@@ -31,10 +32,14 @@ class Row:
     """A situation, when it holds, what is done in it, and what the operator is told."""
 
     name: str
+    """CamelCase; the reason of the Event, so it never changes."""
     holds: Callable[[Situation], bool]
     actions: Callable[[Situation], Iterator[Action]]
     sentence: str
+    """A format string with the situation as `s`: what is so, and what is being done about it."""
     attention: Attention = Attention.NONE
+    role: Role = Role.NONE
+    """What load balancers are told in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,9 @@ class Part:
     """Rows about one matter, and when they are read at all."""
 
     about: str
+    """For the README's diagram."""
     concerns: Callable[[Situation], bool]
-    """True wherever any of the rows is to decide; they take it for granted."""
+    """True wherever any of the rows is to decide; they rely on it."""
     rows: tuple[Row, ...]
 
 
@@ -51,28 +57,28 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
     """Return what the record should say, by what is known now."""
     timeline, position = record.timeline, record.position
     voters, copies = record.voters, record.copies
-    if s.is_writable:
-        timeline = max(record.timeline or 0, s.timeline or 0) or None
-        position = s.seen.postgres.position
-        if s.is_blind:
+    if s.server.is_writable:
+        timeline = max(record.timeline or 0, s.data.timeline or 0) or None
+        position = s.observation.postgres.position
+        if s.server.is_blind:
             position = max(record.position or 0, position or 0)
-    if s.is_writable or (s.is_in_recovery and s.holds_lease):
-        promise = s.promise_to_record
+    if s.server.is_writable or (s.server.is_in_recovery and s.lease.is_mine):
+        promise = s.durability.promise_to_record
         voters, copies = tuple(sorted(promise.voters)), promise.copies
     return RenewLease(
-        system_identifier=s.set_system_identifier or s.system_identifier,
+        system_identifier=s.lease.system_identifier or s.data.system_identifier,
         timeline=timeline,
-        members=s.members,
+        members=s.set.members,
         position=position,
         voters=voters,
         copies=copies,
-        heir=s.heir_to_record,
-        switchover_to=s.wish_to_record,
+        heir=s.handover.heir_to_record,
+        switchover_to=s.handover.request_to_record,
     )
 
 
 def _is_recorded(known: RenewLease, record: LeaseRecord) -> bool:
-    """Tell whether all of it is on record; a position alone is no news."""
+    """Return whether all of it is on record; a position alone is not news."""
     return known == RenewLease(
         system_identifier=record.system_identifier,
         timeline=record.timeline,
@@ -86,22 +92,23 @@ def _is_recorded(known: RenewLease, record: LeaseRecord) -> bool:
 
 
 def is_recorded(s: Situation, known: RenewLease) -> bool:
-    """Tell whether this renewal tells nothing that is not on record."""
-    return s.record is not None and _is_recorded(known, s.record)
+    """Return whether this renewal has nothing new to record."""
+    return s.lease.record is not None and _is_recorded(known, s.lease.record)
 
 
 def renewal(s: Situation) -> Iterator[RenewLease]:
     """Renew when it is time, or at once when there is something new to record."""
-    record, lease = s.record, s.seen.lease
-    if not s.recorded_as_holder or record is None or lease is None:
+    record, view = s.lease.record, s.lease.view
+    if not s.lease.names_me or record is None or view is None:
         return
-    if s.seen.renewal_failed_at is not None and s.has_to_stop_within(LAST_RENEWAL):
+    failed = s.observation.renewal_failed_at is not None
+    if failed and s.lease.has_to_stop_within(LAST_RENEWAL):
         return
     due = (
-        lease.renewed_at is None
-        or s.seen.now - lease.renewed_at >= s.settings.renew_interval
-        or (s.may_be_cut_off and s.api_heard_ago > SILENCE)
-        or s.seen.renewal_failed_at is not None
+        view.renewed_at is None
+        or s.observation.now - view.renewed_at >= s.settings.renew_interval
+        or (s.lease.may_be_cut_off and s.lease.api_heard_ago > SILENCE)
+        or failed
     )
     known = _known(s, record)
     if due or not _is_recorded(known, record):
@@ -109,46 +116,49 @@ def renewal(s: Situation) -> Iterator[RenewLease]:
 
 
 def question(s: Situation) -> Iterator[Action]:
-    """Where renewals fail, for whatever reason: may this holder stay? And is anybody there?"""
-    lease = s.seen.lease
-    if not s.recorded_as_holder or lease is None or not s.others_who_may_lead:
+    """If renewals fail, for whatever reason, ask the members whether this holder may stay."""
+    view = s.lease.view
+    if not s.lease.names_me or view is None or not s.lease.others_who_may_lead:
         return
-    if s.has_to_stop_within(LAST_QUESTION):
+    if s.lease.has_to_stop_within(LAST_QUESTION):
         return
     # What else is heard of the API server does not count: one that refuses, or whose answers come
     # too late, costs the Lease as well.
-    renewed_ago = s.seen.now - (lease.renewed_at or float("-inf"))
-    unrenewed = s.seen.renewal_failed_at is not None and renewed_ago > s.settings.renew_interval
-    asked_ago = s.seen.now - (lease.excused_at or float("-inf"))
-    if asked_ago > SILENCE and (unrenewed or (s.may_be_cut_off and s.api_heard_ago > SILENCE)):
-        yield AskToStay(tuple(sorted(s.others_who_may_lead)))
+    observation = s.observation
+    renewed_ago = observation.now - (view.renewed_at or float("-inf"))
+    failed = observation.renewal_failed_at is not None
+    unrenewed = failed and renewed_ago > s.settings.renew_interval
+    cut_off = s.lease.may_be_cut_off and s.lease.api_heard_ago > SILENCE
+    asked_ago = observation.now - (view.excused_at or float("-inf"))
+    if asked_ago > SILENCE and (unrenewed or cut_off):
+        yield AskToStay(tuple(sorted(s.lease.others_who_may_lead)))
 
 
 def own_role(s: Situation, value: str | None) -> Iterator[Action]:
-    """Give this pod its role, where it has another."""
-    pod = s.my_pod
+    """Give this pod its role, if it has another."""
+    pod = s.pod.shown
     if pod is not None and pod.role != value:
         yield SetRole(pod.name, pod.uid, value)
 
 
 def strip_other_primaries(s: Situation) -> Iterator[Action]:
     """Take the primary label from every other pod."""
-    for pod in s.pods_with_role(s.settings.primary_value):
+    for pod in s.set.others_with_role(s.settings.primary_value):
         yield SetRole(pod.name, pod.uid, None)
 
 
 def synchronous(s: Situation) -> Iterator[Action]:
-    """Let commits wait for whom they should."""
-    if not s.waits_as_it_should:
-        yield SetSynchronous(*s.standbys_to_wait_for)
+    """Make commits wait for the standbys for which they should."""
+    if not s.durability.setting_is_right:
+        yield SetSynchronous(*s.durability.standbys_to_wait_for)
 
 
 def promotion(s: Situation, *, expired: bool) -> Iterator[Action]:
-    """Make PostgreSQL writable. Where nobody knows what the last primary does, its label goes
-    before: it would swallow half of the connections."""
+    """Make PostgreSQL writable. After an expiry the last primary may do anything, so its label is
+    taken away first: it would swallow half of the connections."""
     if expired:
         yield from strip_other_primaries(s)
-    yield Promote(s.timeline or 0)
+    yield Promote(s.data.timeline or 0)
 
 
 def nothing(_: Situation) -> Iterator[Action]:
@@ -167,23 +177,24 @@ def renew(s: Situation) -> Iterator[Action]:
 
 
 def kill(s: Situation) -> Iterator[Action]:
-    """Stop PostgreSQL at once. What a volume that hangs keeps from dying runs no code of a user's
-    any more: the Lease may run out for another member."""
+    """Stop PostgreSQL at once. A process that a hanging volume keeps from dying runs no user's code
+    any more, so the Lease may expire for another member."""
     yield StopPostgres(signal.SIGKILL)
-    if not s.has_hung_for(s.fence_after):
+    if not s.data.has_hung_for(s.lease.fence_after):
         yield from renewal(s)
 
 
 def take(s: Situation) -> Iterator[Action]:
-    """Become the holder, and primary in the same turn where everything is ready for it."""
-    promise = s.promise_to_record
-    yield TakeLease(s.lease_ran_out, tuple(sorted(promise.voters)), promise.copies)
-    if s.set_has_data and s.is_in_recovery and s.would_keep_the_promise:
-        yield from promotion(s, expired=s.lease_ran_out)
+    """Become the holder, and primary in the same turn if everything is ready for it."""
+    promise = s.durability.promise_to_record
+    yield TakeLease(s.lease.has_expired, tuple(sorted(promise.voters)), promise.copies)
+    ready = s.server.is_in_recovery and s.durability.would_keep_promise
+    if s.lease.set_has_data and ready:
+        yield from promotion(s, expired=s.lease.has_expired)
 
 
 def leave_writable(s: Situation) -> Iterator[Action]:
-    """Nobody else may lead by now: the record says so since the set was opted out."""
+    """Let the next start be writable: since the opt-out the record lets nobody else lead."""
     yield from renewal(s)
     yield RemoveStandbySignal()
 

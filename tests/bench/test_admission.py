@@ -114,6 +114,7 @@ def test_each_server_is_measured_under_each_load():
 
 
 @pytest.mark.cluster  # as above
+@pytest.mark.rarely
 def test_the_memory_is_looked_at_until_so_many_reviews_are_answered():
     *_, last, _growth = bench.footprint(reviews=1000, seconds=1).splitlines()
     answered, pss, rss = map(float, last.split())

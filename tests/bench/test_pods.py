@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +26,7 @@ from tests.bench.pods.result import (
     verdict,
 )
 from tests.support.api_server import client_of
+from tests.support.loopback import QuietHandler
 from tests.webhook import objects
 from webhook.mutate import mutate_pod
 
@@ -170,7 +170,7 @@ def test_what_is_written_out_is_what_the_webhook_makes_of_those_of_sets():
 # ── The clients ───────────────────────────────────────────────────────────────────────────
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """Creates pods, with a sidecar where they are stamped; it refuses or drops those it is told."""
 
     protocol_version = "HTTP/1.1"
@@ -197,9 +197,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def created(connections, refuses="", drops="", seconds=0.0, enter=lambda: None):

@@ -9,13 +9,13 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
 
 from tests.support.api_server import RefusalError, client_of
+from tests.support.loopback import QuietHandler
 
 SECRETS = "/api/v1/namespaces/pgset-system/secrets"
 SECRET = f"{SECRETS}/pgset-webhook-tls"
@@ -123,7 +123,7 @@ def serving(api: ApiServer) -> AbstractContextManager[client.ApiClient]:
     return client_of(type("Handler", (_Handler,), {"api": api}), before_close=api.end_watch)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     api: ApiServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes
@@ -182,6 +182,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_chunk(self, content: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
-
-    def log_message(self, *_: object) -> None:
-        pass

@@ -20,8 +20,9 @@ from certs.ca_bundle import Registered
 from certs.lifetimes import Lifetimes
 from certs.renewal import Trust
 from certs.rotation import Authorities, Served, served_of
-from certs.secret_store import ReadAgainError, Stored
+from certs.secret_store import Stored
 from certs.upkeep import Adapters, Upkeep
+from certs.writes import ReadAgainError
 
 LIFETIMES = Lifetimes(
     authority=timedelta(seconds=15000),

@@ -27,7 +27,7 @@ def test_what_is_no_duration_is_refused_with_what_is_allowed(text):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"settle": "0s"}, "a lifetime is 0; allowed: more than that, for each"),
+        ({"settle": "0s"}, "a lifetime is 0; allowed: more than 0, for each of them"),
         ({"authority": "40000d"}, "--ca-life 40000d is too long; allowed: at most 36500d"),
         (
             {"leaf": "4000d"},

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +13,7 @@ from cryptography import x509
 from certs.__main__ import argument_parser, lifetimes_of, run, wall_clock
 from certs.lifetimes import DEFAULT
 from tests.certs.api_server import CONFIGURATION, ApiServer, registration, serving
+from tests.support.waiting import wait_until
 
 WITHIN = 30.0
 """Seconds; it takes a fraction of one."""
@@ -54,7 +54,7 @@ def running(api, directory, now=wall_clock):
         )
         thread.start()
         try:
-            wait_until((directory / "ca.crt").exists)
+            wait_until((directory / "ca.crt").exists, "the first files")
             yield
         finally:
             stop.set()
@@ -72,7 +72,7 @@ def test_a_blanked_ca_bundle_is_written_again_without_waiting_for_the_next_round
         published = bundle()
         blank = {"name": "pods.pgset.dev", "clientConfig": {"caBundle": ""}}
         api.patch(CONFIGURATION, {"metadata": {}, "webhooks": [blank]})
-        wait_until(lambda: bundle() == published)
+        wait_until(lambda: bundle() == published, "the caBundle")
 
 
 @pytest.mark.parametrize("days", [366, 4000])
@@ -85,14 +85,9 @@ def test_what_expires_by_a_clock_that_is_set_is_replaced_without_waiting_for_the
         return x509.load_pem_x509_certificate((tmp_path / "tls.crt").read_bytes())
 
     with running(ApiServer(), tmp_path, now=lambda: wall_clock() + stepped[0]):
-        wait_until((tmp_path / "certs.prom").exists)
+        wait_until((tmp_path / "certs.prom").exists, "the first round")
         stepped[0] = timedelta(days=days)
-        wait_until(lambda: served().not_valid_after_utc > wall_clock() + stepped[0])
+        wait_until(
+            lambda: served().not_valid_after_utc > wall_clock() + stepped[0], "a new certificate"
+        )
         assert served().not_valid_before_utc < wall_clock()
-
-
-def wait_until(claim):
-    deadline = time.monotonic() + WITHIN
-    while not claim():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

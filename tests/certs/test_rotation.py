@@ -197,7 +197,7 @@ def test_where_nobody_knows_it_any_more_a_new_trust_is_stored_and_the_old_ca_sta
     [
         (None, "no CA is stored"),
         (replace(NEW, authority=Pair(b"", b"")), "the stored CA can't be used: "),
-        (EXPIRED, "the stored CA has expired at "),
+        (EXPIRED, "the stored CA expired at "),
     ],
 )
 def test_a_new_trust_is_stored_with_the_reason_why_the_one_before_is_not_used(stored, reason):

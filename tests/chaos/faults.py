@@ -25,6 +25,8 @@ class Fault:
     """Whether the primary's node has clients of its own that are cut off with it."""
     anew: bool = False
     """Whether there is also a writer that connects anew for each row."""
+    alone: bool = False
+    """Whether it strikes what other sets live on, too: a node, or the control plane."""
 
 
 ALL: Final[dict[str, Fault]] = {
@@ -49,6 +51,7 @@ ALL: Final[dict[str, Fault]] = {
             strikes.cut_node(strikes.everybody),
             lasts=25,
             cuts=True,
+            alone=True,
         ),
         Fault(
             "node-cut-from-api",
@@ -56,6 +59,7 @@ ALL: Final[dict[str, Fault]] = {
             strikes.cut_node(strikes.control_plane),
             lasts=25,
             cuts=True,
+            alone=True,
         ),
         Fault(
             "node-cut-from-peers",
@@ -63,6 +67,7 @@ ALL: Final[dict[str, Fault]] = {
             strikes.cut_node(cut.peers),
             lasts=25,
             cuts=True,
+            alone=True,
         ),
         Fault(
             "node-cut-incoming",
@@ -70,6 +75,7 @@ ALL: Final[dict[str, Fault]] = {
             strikes.cut_node(strikes.everybody, outgoing=False),
             lasts=25,
             cuts=True,
+            alone=True,
         ),
         Fault(
             "node-cut-outgoing",
@@ -77,6 +83,7 @@ ALL: Final[dict[str, Fault]] = {
             strikes.cut_node(strikes.everybody, incoming=False),
             lasts=25,
             cuts=True,
+            alone=True,
         ),
         Fault(
             "kubelet-stopped",
@@ -85,6 +92,7 @@ ALL: Final[dict[str, Fault]] = {
             lasts=25,
             lossless=True,
             takeovers=0,
+            alone=True,
         ),
         Fault(
             "kubelet-stopped-100s",
@@ -94,6 +102,7 @@ ALL: Final[dict[str, Fault]] = {
             lossless=True,
             takeovers=1,
             anew=True,
+            alone=True,
         ),
         Fault(
             "node-cut-from-api-100s",
@@ -103,12 +112,14 @@ ALL: Final[dict[str, Fault]] = {
             cuts=True,
             takeovers=1,
             anew=True,
+            alone=True,
         ),
         Fault(
             "node-killed",
             "every process of the primary's node is killed",
             strikes.kill_node,
             lasts=20,
+            alone=True,
         ),
         Fault(
             "api-stopped",
@@ -117,6 +128,7 @@ ALL: Final[dict[str, Fault]] = {
             lasts=60,
             lossless=True,
             takeovers=0,
+            alone=True,
         ),
         Fault(
             "etcd-stopped",
@@ -125,6 +137,7 @@ ALL: Final[dict[str, Fault]] = {
             lasts=60,
             lossless=True,
             takeovers=0,
+            alone=True,
         ),
         Fault("volume-full", "the primary's volume is full", strikes.fill_volume, lasts=25),
         Fault("lease-deleted", "the Lease is deleted", strikes.delete_lease, lossless=True),

@@ -1,5 +1,6 @@
 """The set that is put under faults: one member a node, each with a volume of its own."""
 
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from sidecar import contract
 from tests.chaos import api, volumes
 from tests.chaos.pod_processes import MARK, node_of
 
-NAMESPACE: Final = "pgset-chaos"
-SET: Final = "chaos"
+SET: Final = os.environ.get("CHAOS_SET") or "chaos"
+"""Several can be under faults at once, each by a process of its own: all that they have is named
+after them. Its faults may then strike nothing but the set."""
+NAMESPACE: Final = f"pgset-{SET}"
 PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 LEASE: Final = f"{LEASES}/{contract.lease_name(SET)}"
@@ -27,8 +30,8 @@ SLICES: Final = (
 )
 SWITCHOVER: Final = f"{contract.DOMAIN}/switchover-to"
 
-_OURS: Final = {"app.kubernetes.io/part-of": "pgset-chaos"}
-_CLASS: Final = "pgset-chaos"
+_OURS: Final = {"app.kubernetes.io/part-of": NAMESPACE}
+_CLASS: Final = NAMESPACE
 _DATA: Final = "data"
 _MOUNT: Final = "/var/lib/postgresql/data"
 

@@ -1,6 +1,7 @@
 """The cluster tests share one stage: the local cluster with pgset installed."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,19 +10,22 @@ import pytest
 from deploy.demo.play import local_cluster, sweep
 from deploy.demo.stage import Stage
 
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
+    # tests.chaos.subject reads it: each worker has a set of its own.
+    os.environ["CHAOS_SET"] = f"chaos-{worker}"
+
 
 @pytest.fixture(scope="session")
-def played_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = local_cluster(Path(tmp_path_factory.mktemp("stage")))
-    yield stage
-    sweep(stage)
+def played_on(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return local_cluster(Path(tmp_path_factory.mktemp("stage")))
 
 
 @pytest.fixture(scope="module")
-def stage(played_on: Stage) -> Stage:
+def stage(played_on: Stage) -> Iterator[Stage]:
     """The demo's stage, swept: each module starts without what another has left."""
     sweep(played_on)
-    return played_on
+    yield played_on
+    sweep(played_on)
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ def test_each_member_of_a_set_at_rest_has_a_line_with_its_cost(played_on: Stage)
     assert {line.split()[0] for line in lines} >= {it.member for it in costs}
 
 
+@pytest.mark.rarely
 def test_pods_of_sets_and_plain_ones_are_created_and_timed_and_deleted(played_on: Stage) -> None:
     install(played_on)
     measured = pods.measure(played_on, pods.Options(pods=20, connections=8, rounds=1, seed=0))

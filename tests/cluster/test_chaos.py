@@ -3,8 +3,10 @@
 `make chaos` plays the same faults, more often, and prints the times; here none is asserted.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,9 @@ pytestmark = pytest.mark.cluster
 
 UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
 """What takes a primary away without a chance to send what it has: here durability counts."""
+
+LANES = 2
+"""Sets that are under faults at the same time, where a fault strikes nothing but the set."""
 
 IN_ORDER = ("all-pods-deleted", "rolled")
 """What the StatefulSet controller does otherwise where it makes one pod after the other."""
@@ -51,18 +56,34 @@ def runners(played_on: Stage) -> Iterator[NewRunner]:
     subject.sweep(played_on)
 
 
-@pytest.mark.parametrize("fault", faults.named("all"), ids=lambda fault: fault.name)
+def beside(lane: int) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.beside, pytest.mark.xdist_group(f"chaos {lane}")]
+
+
+def each_fault() -> list[Any]:
+    """Those that strike nothing but the set in turn for one lane and the other."""
+    lanes = itertools.cycle(range(LANES))
+    return [
+        pytest.param(fault, id=fault.name, marks=[] if fault.alone else beside(next(lanes)))
+        for fault in faults.named("all")
+    ]
+
+
+@pytest.mark.parametrize("fault", each_fault())
 def test_the_set_survives(runners: NewRunner, fault: faults.Fault) -> None:
     play(runners("async"), fault)
 
 
+@pytest.mark.rarely
+@pytest.mark.beside
+@pytest.mark.xdist_group("chaos in order")
 @pytest.mark.parametrize("name", IN_ORDER)
 def test_a_set_whose_pods_are_made_in_order_survives(runners: NewRunner, name: str) -> None:
     play(runners("async", "OrderedReady"), faults.ALL[name])
 
 
 @pytest.mark.parametrize("name", UNPLANNED)
-@pytest.mark.parametrize("durability", ["sync", "quorum"])
+@pytest.mark.parametrize("durability", ["sync", pytest.param("quorum", marks=pytest.mark.rarely)])
 def test_no_promised_row_is_lost(runners: NewRunner, durability: str, name: str) -> None:
     play(runners(durability), faults.ALL[name])
 

@@ -21,7 +21,7 @@ from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from tests.deploy.manifests import document
 from tests.deploy.promql import NAME
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 from tests.webhook.served_app import application
 
 Told = list[dict[str, str]]
@@ -54,7 +54,13 @@ def told_by_a_sidecar() -> Told:
         postgres=PostgresView(ServerState.RECOVERY, since=0.0, timeline=1, position=1, lag=0),
     )
     reporter = Reporter(Clock())
-    decision = Decision("Following", "It follows.", Attention.NONE, ())
+    decision = Decision(
+        actions=(),
+        situation="Following",
+        sentence="It follows.",
+        attention=Attention.NONE,
+        look_in=2.0,
+    )
     reporter.publish(Snapshot(observation, decision, problem=None))
     return read(Metrics(reporter, "orders", requests=lambda: {"get": 1}).render())
 

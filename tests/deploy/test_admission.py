@@ -203,8 +203,8 @@ def test_warnings_reach_the_user(kubectl):
     manifest["spec"].update(replicas=1, podManagementPolicy="OrderedReady")
     kubectl.dry_run(manifest)
     assert kubectl.warnings == [
-        "podManagementPolicy OrderedReady starts members one after the other; Parallel is faster",
-        "replicas: 1 leaves nobody to take over; a replicated set has 2 or more",
+        "podManagementPolicy OrderedReady starts members one after another; Parallel is faster",
+        "replicas: 1 leaves no member to take over; a replicated set needs at least 2",
     ]
 
 

@@ -136,7 +136,7 @@ def test_a_service_that_leads_to_every_member_is_told_and_mended_by_what_is_told
     del plain["metadata"]["annotations"]
     create(home, plain)
     home("annotate", "statefulset", "shop", "pgset.dev/enabled=true")
-    assert any("also leads to replicas" in it for it in home.warnings)
+    assert any("leads to replicas too" in it for it in home.warnings)
     wait_until(lambda: told(home, "ServiceLeadsToReplicas") == ["StatefulSet/shop"], SEEN_WITHIN)
     (message,) = (
         it["message"]

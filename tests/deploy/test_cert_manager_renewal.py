@@ -26,7 +26,7 @@ from tests.deploy.cluster_tools import (
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.test_rendering import rendered
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.rarely]
 
 NAMESPACE = "test-cert-manager"
 OF_CERT_MANAGER = {"Issuer", "Certificate"}

@@ -9,7 +9,7 @@ from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until, webhook_pods
 from tests.deploy.manifests import DEPLOY, document
 from tests.deploy.test_admission import pod
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.rarely]
 
 NAMESPACE = "test-helm"
 CHART = DEPLOY / "chart/pgset"

@@ -23,7 +23,7 @@ from sidecar.observation import Identity
 from sidecar.settings import Settings
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
 from tests.deploy.manifests import DEPLOY
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.cluster
 

@@ -140,6 +140,7 @@ def test_two_rotations_fail_no_admission(api_client, authorities):
     assert len(set(authorities.alone)) == 3
 
 
+@pytest.mark.rarely
 def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_client, authorities):
     system = Kubectl(SYSTEM)
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
@@ -200,6 +201,7 @@ def made_in_the_future(pod):
     return (made_at(served) - datetime.now(UTC)).total_seconds() > AHEAD / 2
 
 
+@pytest.mark.rarely
 @pytest.mark.usefixtures("clocks_to_set")
 def test_a_clock_stepped_past_expiry_and_back_fails_no_admission(api_client):
     first, second = webhook_pods()

@@ -79,9 +79,16 @@ def webhook(tmp_path_factory):
         yield webhook
 
 
+WAYS = [*itertools.product(("a-second", "z-second"), ("Never", "IfNeeded"))]
+EACH_TIME = ("z-second", "IfNeeded")
+"""The way in which each is asked after the other."""
+
+
 @pytest.fixture(
     scope="module",
-    params=itertools.product(("a-second", "z-second"), ("Never", "IfNeeded")),
+    params=[
+        pytest.param(way, marks=[] if way == EACH_TIME else pytest.mark.rarely) for way in WAYS
+    ],
     ids="-".join,
 )
 def other(kubectl, webhook, request):  # kubectl first: it brings the network namespace up

@@ -81,6 +81,7 @@ def test_down_leaves_the_host_as_it_was(host_before: dict[str, object]) -> None:
     assert not paths.state().exists()
 
 
+@pytest.mark.rarely
 def test_down_twice_is_as_good_as_once(host_before: dict[str, object]) -> None:
     cluster.down()
     cluster.down()
@@ -108,8 +109,10 @@ def test_up_leaves_a_well_cluster_alone() -> None:
 @pytest.mark.parametrize(
     "victims",
     [
-        pytest.param(("n2-kubelet",), id="a kubelet"),
-        pytest.param(("etcd", "api-server"), id="the API server and its store"),
+        pytest.param(("n2-kubelet",), id="a kubelet", marks=pytest.mark.rarely),
+        pytest.param(
+            ("etcd", "api-server"), id="the API server and its store", marks=pytest.mark.rarely
+        ),
         pytest.param(("n1-mounts", "n1-containerd", "n3-proxy", "forwarder"), id="a bit of all"),
     ],
 )
@@ -127,6 +130,7 @@ def test_up_recovers_from_a_cluster_with_killed_processes(victims: tuple[str, ..
     assert not [record for record in alive.values() if record.is_alive()]
 
 
+@pytest.mark.rarely
 def test_up_recovers_from_an_up_that_was_killed_half_way() -> None:
     cluster.down()
     interrupted = subprocess.Popen(
@@ -145,6 +149,7 @@ def test_up_recovers_from_an_up_that_was_killed_half_way() -> None:
     assert cluster.is_well()
 
 
+@pytest.mark.rarely
 def test_up_recovers_from_a_reboot() -> None:
     """After a reboot only the state folder is there, with pids that mean others now."""
     cluster.up()

@@ -14,6 +14,7 @@ from deploy.local import packages
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, Host, free_port, own
+from tests.support.former_primary import Set, make_set
 from tests.support.standby import Connect
 
 
@@ -96,3 +97,14 @@ def connect() -> Iterator[Connect]:
     yield connect_to
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def members(host: Host) -> Set:
+    return make_set(host, options=("--data-checksums",))
+
+
+@pytest.fixture
+def plain_members(host: Host) -> Set:
+    """Without checksums and without wal_log_hints."""
+    return make_set(host, options=())

@@ -15,8 +15,9 @@ from sidecar.postgres.connection import Address
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.sidecar.rules.observations import LEADER, NOW, RUNNING, SETTINGS
-from tests.support.database import Database, own, wait_until
+from tests.support.database import Database, own
 from tests.support.standby import session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

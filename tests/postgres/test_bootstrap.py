@@ -73,7 +73,7 @@ def test_a_failing_init_script_is_told_and_nothing_is_left_to_start(pod: Pod) ->
     failed = pod.obey("initdb")
     assert (failed.data, failed.failure) == (
         DataState.INTERRUPTED,
-        "initdb did not succeed: see the log of this container",
+        "initdb failed: see the log of container pgset-bootstrap",
     )
 
 
@@ -120,7 +120,7 @@ def test_an_unreachable_primary_leaves_no_data(pod: Pod) -> None:
     pod.boot_with(DataState.EMPTY)
     nobody = conninfo({"host": "127.0.0.1", "port": str(free_port()), "connect_timeout": "2"})
     failed = pod.obey("clone", nobody)
-    assert failed.failure == "the clone did not succeed: see the log of this container"
+    assert failed.failure == "the clone failed: see the log of container pgset-bootstrap"
     assert failed.data is DataState.INTERRUPTED
 
 
@@ -140,7 +140,7 @@ def test_files_that_are_no_database_are_refused(pod: Pod) -> None:
     (pod.data / "thesis.txt").write_text("irreplaceable")
     pod.boot()
     refused = pod.wait_for(lambda view: view.refusal is not None)
-    assert "holds files but no PostgreSQL database" in (refused.refusal or "")
+    assert "holds files, but not a PostgreSQL database" in (refused.refusal or "")
     pod.sidecar.order("initdb")
     time.sleep(0.5)
     assert [path.name for path in pod.data.iterdir() if path.name[0] != "."] == ["thesis.txt"]

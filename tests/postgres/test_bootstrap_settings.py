@@ -11,7 +11,8 @@ import pytest
 
 from sidecar.observation import DataState, Origin, RefusedSetting
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, Host, own, wait_until
+from tests.support.database import Database, Host, own
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

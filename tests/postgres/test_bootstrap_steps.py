@@ -15,7 +15,8 @@ import pytest
 
 from sidecar.observation import BootstrapView, DataState
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Host, own, wait_until
+from tests.support.database import Host, own
+from tests.support.waiting import wait_until
 
 # No PostgreSQL but stand-ins for its programs; too long for `make check` all the same.
 pytestmark = pytest.mark.postgres

@@ -29,7 +29,7 @@ def test_a_clone_that_fails_again_is_counted_with_its_reason(host: Host) -> None
             failures.refused,
         ) == (
             *("clone", "orders-1_uid-1", number),
-            *("the clone did not succeed: see the log of this container", False),
+            *("the clone failed: see the log of container pgset-bootstrap", False),
         )
         assert began <= failures.at <= time.monotonic()
         assert pod.look().failures == failures

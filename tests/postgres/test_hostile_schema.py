@@ -9,8 +9,9 @@ from sidecar.observation import ServerState
 from sidecar.postgres.configuration import conninfo, password_file_line
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, own, wait_until
+from tests.support.database import Database, own
 from tests.support.standby import Connect, clone, replication, session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

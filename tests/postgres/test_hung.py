@@ -17,8 +17,9 @@ import pytest
 from sidecar.observation import ServerState
 from sidecar.postgres import process
 from sidecar.postgres.server import Server
-from tests.support.database import USER, Database, own, wait_until
+from tests.support.database import USER, Database, own
 from tests.support.standby import Connect, session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

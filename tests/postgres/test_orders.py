@@ -8,8 +8,9 @@ import pytest
 
 from sidecar.observation import ServerState
 from sidecar.postgres.server import Server
-from tests.support.database import Database, wait_until
+from tests.support.database import Database
 from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

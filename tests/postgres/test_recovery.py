@@ -12,8 +12,9 @@ from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import conninfo, with_settings
 from sidecar.postgres.recovery import RecoveryWatch
-from tests.support.database import Database, Host, free_port, own, wait_until
+from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import replication, session
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

@@ -16,12 +16,13 @@ from sidecar.postgres.configuration import (
     password_file_line,
     primary_conninfo,
 )
+from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.server import Server
-from sidecar.postgres.upstream import UpstreamError, identify
 from sidecar.settings import Settings
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, Host, own, wait_until
+from tests.support.database import Database, Host, own
 from tests.support.standby import Connect, clone, replication, session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

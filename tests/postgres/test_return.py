@@ -10,15 +10,13 @@ import pytest
 from sidecar.action import DeleteOwnPod, Reclone, Rewind
 from sidecar.decide import decide
 from sidecar.observation import BootstrapView, Leadership, Observation, PostgresView, ServerState
-from sidecar.situation.patience import seconds_before_return
-from tests.postgres.test_rewind import Set, follow, members, sql, streams_from, write
+from sidecar.situation.timing import seconds_before_return
 from tests.sidecar.rules.observations import OTHERS, REPLICA, SETTINGS, lease, peer
 from tests.support.database import own
+from tests.support.former_primary import Set, follow, sql, streams_from, write
 from tests.support.standby import Connect
 
 pytestmark = pytest.mark.postgres
-
-__all__ = ["members"]
 
 
 def start_in_vain(members: Set) -> int:

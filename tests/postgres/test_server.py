@@ -11,9 +11,10 @@ from sidecar.observation import Follower, ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
-from sidecar.postgres.upstream import UpstreamError, identify
-from tests.support.database import Database, own, wait_until
+from sidecar.postgres.primary_queries import UpstreamError, identify
+from tests.support.database import Database, own
 from tests.support.standby import Connect, clone, replication, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

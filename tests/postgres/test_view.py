@@ -14,8 +14,9 @@ from sidecar.postgres import process
 from sidecar.postgres.configuration import REPLICATION_ROLE
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
-from tests.support.database import Database, wait_until
+from tests.support.database import Database
 from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

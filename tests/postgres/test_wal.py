@@ -14,8 +14,9 @@ import pytest
 from sidecar.postgres import process
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.wal import has_wal_beyond
-from tests.support.database import Database, wait_until
+from tests.support.database import Database
 from tests.support.standby import clone, session
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 

@@ -3,7 +3,6 @@
 import http.server
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 
 from sidecar.kube.client import ApiClient, ApiError, GoneError, RetryLaterError
+from tests.support import loopback
 
 
-class _Watch(http.server.BaseHTTPRequestHandler):
+class _Watch(loopback.QuietHandler):
     """Answers every request with the lines that the server was given."""
 
     def do_GET(self) -> None:
@@ -22,20 +22,13 @@ class _Watch(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.lines)  # type: ignore[attr-defined]
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the parent's names
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
-        """Say nothing."""
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
 
 @pytest.fixture
 def server() -> Iterator[http.server.HTTPServer]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Watch) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with loopback.serving(_Watch) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +41,7 @@ def test_an_error_in_a_watch_says_what_to_do(
     status = {"type": "ERROR", "object": {"code": code, "message": "too old resource version"}}
     server.lines = b"".join(json.dumps(event).encode() + b"\n" for event in (pod, status))  # type: ignore[attr-defined]
     (tmp_path / "token").write_text("token")
-    address = f"http://127.0.0.1:{server.server_port}"
+    address = loopback.url(server)
     client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
     events = client.watch("/api/v1/pods", {})
     assert next(events) == pod
@@ -88,9 +81,7 @@ def test_the_operating_system_looks_after_a_watch_that_says_nothing(
     """A line that was cut would else be waited on for 75 s, though it is long back."""
     (tmp_path / "token").write_text("token")
     server.lines = b"{}"  # type: ignore[attr-defined]
-    client = ApiClient(
-        f"http://127.0.0.1:{server.server_port}", tmp_path / "ca.crt", tmp_path / "token"
-    )
+    client = ApiClient(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
     options = list[tuple[int, int]]()
     connect = socket.socket.connect
 
@@ -110,7 +101,7 @@ def test_requests_are_counted_by_the_api_servers_verbs(
 ) -> None:
     (tmp_path / "token").write_text("token")
     server.lines = b"{}"  # type: ignore[attr-defined]
-    address = f"http://127.0.0.1:{server.server_port}"
+    address = loopback.url(server)
     client = ApiClient(address, tmp_path / "ca.crt", tmp_path / "token")
     assert set(client.requests().values()) == {0}
     selector = {"labelSelector": "pgset.dev/set=orders"}

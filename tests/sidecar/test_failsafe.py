@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidecar.failsafe import CHALLENGE_SECONDS, Challenges, Question, Reply, Seal, refusal
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
 from sidecar.postgres.credentials import Credentials
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 
 ME = Identity("orders-1", "uid-1")
 SEAL = Seal.of("secret", "shop", "orders")
@@ -62,10 +62,19 @@ def test_a_holder_that_no_newer_record_contradicts_may_stay(lease: LeaseView | N
 @pytest.mark.parametrize(
     ("lease", "sentence"),
     [
-        (view("orders-2_uid-2", 101), "the Lease says since then that orders-2_uid-2 holds it"),
-        (view("orders-2_uid-2", 100), "the Lease says since then that orders-2_uid-2 holds it"),
-        (view("orders-0_later", 101), "the Lease says since then that orders-0_later holds it"),
-        (view("", 101), "the Lease says since then that nobody holds it"),
+        (
+            view("orders-2_uid-2", 101),
+            "a newer version of the Lease names orders-2_uid-2 as its holder",
+        ),
+        (
+            view("orders-2_uid-2", 100),
+            "a newer version of the Lease names orders-2_uid-2 as its holder",
+        ),
+        (
+            view("orders-0_later", 101),
+            "a newer version of the Lease names orders-0_later as its holder",
+        ),
+        (view("", 101), "a newer version of the Lease names nobody as its holder"),
         (view("orders-1_uid-1", 101), "this member holds the Lease itself"),
         (view("orders-1_uid-1", 50), "this member holds the Lease itself"),
         (
@@ -88,7 +97,7 @@ def test_a_holder_is_refused_by_what_this_member_knows(lease: LeaseView, sentenc
             replace(QUESTION, holder="orders-1_uid-of-old"),
             "the holder and this member have the same name",
         ),
-        (replace(QUESTION, holder="orders-0_before"), "the holder's pod has been created anew"),
+        (replace(QUESTION, holder="orders-0_before"), "the holder's pod has been re-created"),
     ],
 )
 def test_a_question_for_another_or_of_another_life_is_refused(

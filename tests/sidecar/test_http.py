@@ -26,7 +26,8 @@ from sidecar.report.message import Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.settings import Settings
-from tests.webhook.clock import Clock
+from sidecar.table import TABLE
+from tests.support.clock import Clock
 
 SETTINGS = Settings(set_name="orders", max_lag=2**20, ttl=10)
 NOW = 1000.0
@@ -50,6 +51,7 @@ STREAMING = PostgresView(
     lag=0,
 )
 DOWN = PostgresView(ServerState.DOWN, since=900.0)
+ROLES = {row.name: row.role for part in TABLE for row in part.rows}
 
 
 def turn(situation: str, postgres: PostgresView) -> Snapshot:
@@ -66,7 +68,14 @@ def turn(situation: str, postgres: PostgresView) -> Snapshot:
         bootstrap=BootstrapView(DataState.PRESENT),
         postgres=postgres,
     )
-    decision = Decision(situation, f"this is {situation}", Attention.NONE, ())
+    decision = Decision(
+        actions=(),
+        situation=situation,
+        sentence=f"this is {situation}",
+        attention=Attention.NONE,
+        role=ROLES[situation],
+        look_in=2.0,
+    )
     return Snapshot(observation, decision, problem=None)
 
 
@@ -146,7 +155,8 @@ def test_a_replica_beyond_the_sets_own_limit_can_still_be_asked_for() -> None:
 def test_a_lag_that_is_no_size_is_answered_with_one_sentence(lag: str) -> None:
     answer = application(FOLLOWING).answer("GET", "/replica", f"lag={lag}")
     sentence = (
-        f'parameter lag: allowed: a size with B, kB, MB, GB or TB, such as "16MB"; not "{lag}"'
+        f'parameter lag: "{lag}" is not allowed; '
+        'allowed: a size with B, kB, MB, GB or TB, such as "16MB"'
     )
     assert (answer.code, json.loads(answer.body)) == (400, {"error": sentence})
 
@@ -154,7 +164,7 @@ def test_a_lag_that_is_no_size_is_answered_with_one_sentence(lag: str) -> None:
 def test_an_unknown_path_is_answered_with_the_known_ones() -> None:
     answer = application(LEADING).answer("GET", "/master", "")
     sentence = (
-        "there is no /master; there are: "
+        "path /master is unknown; allowed: "
         "/liveness, /healthz, /readyz, /primary, /replica, /sync, /status, /metrics"
     )
     assert (answer.code, json.loads(answer.body)) == (404, {"error": sentence})

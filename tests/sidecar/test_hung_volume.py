@@ -31,7 +31,7 @@ from tests.sidecar.rules.observations import (
     WRITABLE,
     peer,
 )
-from tests.support.database import wait_until
+from tests.support.waiting import wait_until
 
 SECONDS = 5.0
 """For what must not hang; it is given half a second."""

@@ -4,7 +4,6 @@ The real ApiClient, Mirror, LeaseKeeper and Actor, against an API server on loop
 """
 
 import copy
-import http.server
 import json
 import queue
 import threading
@@ -19,13 +18,13 @@ import pytest
 
 from sidecar.act import Actor
 from sidecar.action import AskToStay, Promote, RenewLease, SetSynchronous, TakeLease
-from sidecar.decide import decide, seconds_to_look
+from sidecar.decide import decide
 from sidecar.kube.client import ApiClient, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.memory.reach import Reach
 from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
-from sidecar.situation import situation_of
+from sidecar.situation import Situation
 from tests.sidecar.rules.observations import (
     LEADER,
     NOW,
@@ -36,8 +35,9 @@ from tests.sidecar.rules.observations import (
     followers,
     lease,
 )
-from tests.support.database import wait_until
+from tests.support import loopback
 from tests.support.line import Line
+from tests.support.waiting import wait_until
 
 SETTINGS = Settings(set_name="orders")
 ME = Identity("orders-0", "uid-0")
@@ -91,12 +91,9 @@ class LeaseServer:
         assert self.write("PUT", body)[0] == 200
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.QuietHandler):
     protocol_version = "HTTP/1.1"
     leases: LeaseServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def answer(self, code: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()
@@ -138,23 +135,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(*self.leases.write(self.command, body))
 
-    do_PUT = do_POST = write  # noqa: N815 - the parent's names
+    do_PUT = do_POST = write
 
 
 @pytest.fixture
 def server() -> Iterator[LeaseServer]:
     leases = LeaseServer()
     handler = type("OfThisServer", (Handler,), {"leases": leases})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
-        listener.daemon_threads = True
-        leases.address = f"http://127.0.0.1:{listener.server_port}"  # type: ignore[attr-defined]
-        thread = threading.Thread(target=listener.serve_forever)
-        thread.start()
-        yield leases
+
+    def end_watches() -> None:
         for events in leases.watchers:
             events.put(None)
-        listener.shutdown()
-        thread.join()
+
+    with loopback.serving(handler, before_close=end_watches) as listener:
+        leases.address = loopback.url(listener)  # type: ignore[attr-defined]
+        yield leases
 
 
 @pytest.fixture
@@ -372,8 +367,8 @@ def test_a_question_that_failed_before_somebody_was_heard_stops_nobody() -> None
 
 def test_after_a_failed_renewal_it_looks_again_soon() -> None:
     due = lease(RECORD, renewed_at=NOW - 2.1, heard_at=NOW - 0.1)
-    assert seconds_to_look(replace(LEADER, lease=due), SETTINGS) < 0.5
-    assert seconds_to_look(replace(LEADER, lease=due, renewal_failed_at=NOW), SETTINGS) <= 0.5
+    assert decide(replace(LEADER, lease=due), SETTINGS).look_in < 0.5
+    assert decide(replace(LEADER, lease=due, renewal_failed_at=NOW), SETTINGS).look_in <= 0.5
 
 
 def test_a_stopped_holder_is_promoted_before_a_renewal_that_is_only_due() -> None:
@@ -400,4 +395,4 @@ def test_what_a_renewal_without_an_answer_may_have_promised_is_kept() -> None:
     known = replace(lost, lease=lease(alone, perhaps_promised=((("orders-0",), 1),)))
     assert weaker in decide(known, SYNC).actions
     streams = replace(perhaps, postgres=replace(waits, followers=followers(1)))
-    assert situation_of(streams, SYNC).waits_as_it_should
+    assert Situation(streams, SYNC).durability.setting_is_right

@@ -34,7 +34,8 @@ from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
-from tests.support.database import free_port, wait_until
+from tests.support.database import free_port
+from tests.support.waiting import wait_until
 
 ME = Identity("orders-0", "uid-0")
 SETTINGS = Settings(set_name="orders")

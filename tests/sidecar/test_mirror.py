@@ -3,7 +3,6 @@
 What it shows is tested on a real API server, in tests/cluster.
 """
 
-import http.server
 import json
 import threading
 import time
@@ -14,9 +13,10 @@ from typing import Any
 import pytest
 
 from sidecar.kube.mirror import Mirror
-from tests.support.database import wait_until
+from tests.support import loopback
+from tests.support.clock import Clock
 from tests.support.line import Line
-from tests.webhook.clock import Clock
+from tests.support.waiting import wait_until
 
 POD = {"metadata": {"name": "orders-0", "resourceVersion": "7"}}
 BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
@@ -26,7 +26,7 @@ def line(event: dict[str, Any]) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
 
-class _Api(http.server.BaseHTTPRequestHandler):
+class _Api(loopback.QuietHandler):
     """Answers a list with what the server was given, and each watch with the next of its lines."""
 
     def do_GET(self) -> None:
@@ -44,21 +44,14 @@ class _Api(http.server.BaseHTTPRequestHandler):
             server.lists += 1
             self.wfile.write(json.dumps(server.listed).encode())
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
-        """Say nothing."""
-
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
+    with loopback.serving(_Api) as server:
         given: Any = server
         given.listed = {"metadata": {"resourceVersion": "5"}, "items": []}
         given.lists, given.watches, given.said, given.stays = 0, [], [], None
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -69,8 +62,7 @@ def clock() -> Clock:
 @pytest.fixture
 def mirror(server: Any, tmp_path: Path, clock: Clock) -> Iterator[Mirror]:
     (tmp_path / "token").write_text("token")
-    address = f"http://127.0.0.1:{server.server_port}"
-    client = Line(address, tmp_path / "ca.crt", tmp_path / "token")
+    client = Line(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
     yield Mirror(client, "/api/v1/pods", {}, clock=clock, on_change=lambda: None)
     client.closed = True
 

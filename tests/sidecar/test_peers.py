@@ -31,9 +31,9 @@ from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.settings import Settings
+from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.http_server import serving
-from tests.webhook.clock import Clock
 
 DEADLINE = 0.6
 ROOM = 0.7
@@ -204,7 +204,9 @@ def sidecar(address: str, port: int, ordinal: int, *, observed: bool = True) -> 
     """The HTTP part of a member's sidecar, listening there."""
     reporter = Reporter(Clock())
     if observed:
-        decision = Decision("Following", "", Attention.NONE, ())
+        decision = Decision(
+            actions=(), situation="Following", sentence="", attention=Attention.NONE, look_in=2.0
+        )
         seen = observation(ordinal, RUNNING, replace(STREAMING, position=5000 + ordinal))
         reporter.publish(Snapshot(seen, decision, None))
     fresh = replace(STREAMING, position=6000 + ordinal)

@@ -25,7 +25,7 @@ from tests.sidecar.rules.observations import (
     peer,
     pods,
 )
-from tests.support.database import wait_until
+from tests.support.waiting import wait_until
 
 BOTH = ("orders-0", "orders-1")
 WEAK = ((), 0)

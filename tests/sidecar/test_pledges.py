@@ -20,9 +20,9 @@ from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
+from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.http_server import serving
-from tests.webhook.clock import Clock
 
 HOLDER = Identity("orders-0", "uid-0")
 RECORD = LeaseRecord(str(HOLDER), 10, "100", members=("orders-0", "orders-1", "orders-2"))
@@ -409,7 +409,7 @@ def test_a_body_that_is_too_large_is_not_read(one: Member, port: int) -> None:
     body = b"x" * (MAX_BODY + 1)
     assert send(one, port, "POST", body, SEAL.sign("question", body)) == (
         413,
-        {"error": "a question has at most 4096 bytes"},
+        {"error": "the body is too long; allowed: at most 4096 bytes"},
     )
 
 
@@ -428,5 +428,5 @@ def test_a_refusal_says_why_and_is_signed() -> None:
     assert isinstance(response.body, bytes)
     assert response.code == 409
     assert SEAL.is_mine("answer", response.body, response.signature or "")
-    sentence = "the Lease says since then that nobody holds it"
+    sentence = "a newer version of the Lease names nobody as its holder"
     assert Reply.decode(response.body) == Reply("once", "orders-1", sentence)

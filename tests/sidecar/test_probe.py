@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import bootstrap as bootstraps
+from sidecar import heartbeat
 from sidecar.action import StopPostgres
 from sidecar.bootstrap import Bootstrap
 from sidecar.decide import decide
 from sidecar.memory.probe import Verdict
 from sidecar.memory.status import describe, read_peer
 from sidecar.observation import Observation
-from sidecar.situation.patience import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.sidecar.rules.observations import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
 
 PERIOD = 3.0
@@ -113,7 +113,7 @@ def test_a_member_tells_that_its_heart_beat_slowly(
     )
     member = Bootstrap(tmp_path, ME, silence=10)
     assert not member.observe(0.0).slow
-    monkeypatch.setattr(bootstraps, "SLOW_WRITE", -1.0)
+    monkeypatch.setattr(heartbeat, "SLOW_WRITE", -1.0)
     assert member.observe(1.0).slow
     told = describe(replace(LEADER, bootstrap=replace(RUNNING, slow=True)), SETTINGS)
     assert read_peer("orders-0", told).slow

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.action import ReleaseLease, RenewLease, StopPostgres
-from sidecar.decide import decide, needs_peers, seconds_to_look
+from sidecar.decide import decide
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from tests.sidecar.rules.observations import DOWN, LEADER, NOW, RECORD, SETTINGS, lease, peer
@@ -23,7 +23,7 @@ def is_killed(seen: Observation, settings: Settings = SETTINGS) -> bool:
 def test_a_recovery_that_moves_is_left_to_finish_where_nobody_else_has_everything() -> None:
     decision = decide(RECOVERING, SETTINGS)
     assert (decision.situation, decision.actions) == ("Recovering", ())
-    assert "no other member is seen to have everything" in decision.sentence
+    assert "no other member is known to have everything" in decision.sentence
     due = replace(RECOVERING, lease=lease(RECORD, renewed_at=NOW - 2))
     (renewal,) = decide(due, SETTINGS).actions
     assert isinstance(renewal, RenewLease)
@@ -74,7 +74,8 @@ def test_one_that_is_not_started_again_is_given_up_after_the_ttl() -> None:
 
 
 def test_the_others_are_asked_once_a_second_and_not_before_the_ttl() -> None:
-    assert needs_peers(RECOVERING, SETTINGS)
-    assert not needs_peers(replace(RECOVERING, postgres=replace(MOVES, since=NOW - 9)), SETTINGS)
+    assert decide(replace(RECOVERING, peers=None), SETTINGS).asks_peers
+    early = replace(RECOVERING, peers=None, postgres=replace(MOVES, since=NOW - 9))
+    assert not decide(early, SETTINGS).asks_peers
     just_renewed = replace(RECOVERING, lease=lease(RECORD, renewed_at=NOW))
-    assert seconds_to_look(just_renewed, SETTINGS) == 1.0
+    assert decide(just_renewed, SETTINGS).look_in == 1.0

@@ -15,7 +15,7 @@ from sidecar.action import (
     StartPostgres,
     TakeLease,
 )
-from sidecar.decide import decide, needs_peers
+from sidecar.decide import decide
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -28,7 +28,7 @@ from sidecar.observation import (
     RefusedSetting,
 )
 from sidecar.postgres.refused import read_refused, with_raised
-from sidecar.situation import situation_of
+from sidecar.situation import Situation
 from tests.sidecar.rules.observations import (
     DOWN,
     LEADER,
@@ -98,7 +98,7 @@ def test_a_member_of_several_starts_as_a_standby_with_more_than_its_files_say() 
     decision = decide(replace(THREE, bootstrap=waiting(IN_A_FILE)), SETTINGS)
     assert StartPostgres((("max_connections", "200"),)) in decision.actions
     assert decision.attention is Attention.WARNING
-    assert "max_connections is 200 and not 50" in decision.sentence
+    assert "max_connections is 200 instead of 50" in decision.sentence
 
 
 def test_a_member_of_several_with_such_an_argument_is_not_started_and_says_what_to_do() -> None:
@@ -162,7 +162,7 @@ def test_another_pod_must_have_said_that_it_has_no_data(
     peers: dict[str, Peer], situation: str
 ) -> None:
     held = replace(HELD, pods=(POD, OTHER), wanted=2, peers=peers)
-    assert needs_peers(held, SETTINGS)
+    assert decide(replace(held, peers=None), SETTINGS).asks_peers
     decision = decide(held, SETTINGS)
     assert decision.situation == situation
     assert (ReleaseLease() in decision.actions) == (situation == "SettingsRefused")
@@ -210,7 +210,7 @@ def test_minimal_wal_on_the_command_line_keeps_the_file_away_while_nobody_else_i
 def test_from_the_order_on_a_server_that_does_not_answer_may_be_writable() -> None:
     """As `observe` tells it: see tests/sidecar/test_loop.py."""
     silent = replace(STARTED.postgres, alive=True, has_written=True)
-    assert situation_of(replace(STARTED, postgres=silent), SETTINGS).may_write
+    assert Situation(replace(STARTED, postgres=silent), SETTINGS).server.could_write
 
 
 OPTED_OUT = replace(

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.act import Actor
 from sidecar.action import Promote, PutStandbySignal, ReleaseLease, StopPostgres, TakeLease
-from sidecar.decide import decide, is_overdue
+from sidecar.decide import decide
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
@@ -136,7 +136,7 @@ def renewed(ago: float, observation: Observation = LEADER) -> Observation:
 def test_what_should_have_been_stopped_by_now_is_told(
     observation: Observation, overdue: bool
 ) -> None:
-    assert is_overdue(observation, SETTINGS) is overdue
+    assert decide(observation, SETTINGS).is_overdue is overdue
 
 
 @pytest.mark.parametrize(("overdue", "code"), [(False, 200), (True, 503)])

@@ -14,10 +14,10 @@ from sidecar.action import (
     RunInitdb,
     SetRole,
 )
-from sidecar.decide import decide, seconds_to_look
+from sidecar.decide import decide
 from sidecar.memory.attempts import Attempts
 from sidecar.observation import BootstrapView, DataState, Failures, Fork, Observation
-from sidecar.situation.patience import seconds_before_retry
+from sidecar.situation.timing import seconds_before_retry
 from tests.sidecar.rules.observations import (
     DOWN,
     EMPTY,
@@ -118,10 +118,10 @@ def test_another_holder_or_another_order_is_tried_at_once() -> None:
 
 
 def test_nothing_is_looked_for_ten_times_a_second_while_a_pause_lasts() -> None:
-    assert seconds_to_look(after(CLONING, failed("clone", 9)), SETTINGS) == 2.0
+    assert decide(after(CLONING, failed("clone", 9)), SETTINGS).look_in == 2.0
     due_soon = after(CLONING, failed("clone", 3, ago=3.5))
-    assert seconds_to_look(due_soon, SETTINGS) == pytest.approx(0.5)
-    assert seconds_to_look(CLONING, SETTINGS) == 0.1
+    assert decide(due_soon, SETTINGS).look_in == pytest.approx(0.5)
+    assert decide(CLONING, SETTINGS).look_in == 0.1
 
 
 def test_a_primary_that_refuses_is_asked_again_within_seconds() -> None:

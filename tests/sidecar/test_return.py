@@ -15,7 +15,7 @@ from sidecar.action import (
     StartPostgres,
 )
 from sidecar.bootstrap import Bootstrap
-from sidecar.decide import decide, needs_peers, seconds_to_look
+from sidecar.decide import decide
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -64,7 +64,7 @@ def test_a_member_that_does_not_come_up_is_deleted_to_be_rewound_and_next_to_be_
     assert actions[-1] == DeleteOwnPod(reclone=True, returns=2)
     decision = decide(OUT, SETTINGS)
     assert decision.attention is Attention.WARNING
-    assert "PostgreSQL here does not come up, while orders-1 leads" in decision.sentence
+    assert "PostgreSQL does not come up, while orders-1 leads" in decision.sentence
 
 
 def test_what_a_first_clone_has_kept_aside_is_not_replaced_by_a_second() -> None:
@@ -123,10 +123,11 @@ def test_data_that_postgresql_never_got_as_far_as_is_not_cloned_anew() -> None:
 
 
 def test_the_leader_is_asked_before_and_not_ten_times_a_second() -> None:
-    asked = [needs_peers(down_for(seconds), SETTINGS) for seconds in (59, 61)]
-    assert asked == [False, True]
-    assert seconds_to_look(replace(OUT, peers={}), SETTINGS) >= 1.0
-    assert seconds_to_look(down_for(59), SETTINGS) == 0.1
+    early, late = (replace(down_for(seconds), peers=None) for seconds in (59, 61))
+    assert not decide(early, SETTINGS).asks_peers
+    assert decide(late, SETTINGS).asks_peers
+    assert decide(replace(OUT, peers={}), SETTINGS).look_in >= 1.0
+    assert decide(down_for(59), SETTINGS).look_in == 0.1
 
 
 def test_who_streams_has_no_returns_behind_it_any_more() -> None:

@@ -65,7 +65,7 @@ def test_each_annotation_reaches_its_setting() -> None:
         (contract.RENEW_INTERVAL, "0s", 'allowed: whole seconds from "1s" to "300s"'),
         (contract.DURABILITY, "on", 'allowed: "async", "sync", "sync-strict", "quorum"'),
         (contract.ROLE_LABEL, "not a key", "allowed: a Kubernetes label key"),
-        (contract.ROLE_LABEL, contract.SET_LABEL, "allowed: any label key but this one"),
+        (contract.ROLE_LABEL, contract.SET_LABEL, "allowed: any label key except this one"),
         (contract.PRIMARY_VALUE, "-", "allowed: a Kubernetes label value"),
         (contract.CONTAINER, "Db", "allowed: the name of a container of the pod"),
         (contract.UID, "0", "allowed: a whole number from 1 to 2147483647"),

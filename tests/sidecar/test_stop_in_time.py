@@ -15,7 +15,7 @@ from sidecar.action import (
 )
 from sidecar.decide import decide
 from sidecar.observation import Follower, Observation
-from sidecar.situation.patience import FENCING_SHARE, HUNG_PATIENCE
+from sidecar.situation.timing import FENCING_SHARE, HUNG_PATIENCE
 from tests.sidecar.rules.observations import (
     DOWN,
     LEADER,

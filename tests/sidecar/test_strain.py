@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.strain import KINDS
 
+pytestmark = pytest.mark.busy
+
 PROBE = b"GET /liveness HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 PROBES = 12
 PROBE_SECONDS = 1.0

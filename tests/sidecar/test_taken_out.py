@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.action import Checkpoint, StopPostgres
-from sidecar.decide import UNSETTLED_TICK, decide, needs_peers, seconds_to_look
+from sidecar.deadlines import UNSETTLED_TICK
+from sidecar.decide import decide
 from sidecar.failsafe import TAKEN_OUT_PATIENCE, should_give_way
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.pods import Pods, is_taken_out
@@ -24,8 +25,8 @@ from tests.sidecar.rules.observations import (
     peer,
     situation_and_actions,
 )
-from tests.support.database import wait_until
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
+from tests.support.waiting import wait_until
 
 LONG = NOW - 60.0
 
@@ -51,8 +52,8 @@ def test_a_leader_that_new_clients_do_not_reach_hands_over() -> None:
     decision = decide(leader(0, postgres=SERVED), SETTINGS)
     assert (decision.situation, decision.actions[0]) == ("Stopping", StopPostgres(signal.SIGINT))
     assert decision.sentence == (
-        "stopping PostgreSQL to hand over to orders-1: Kubernetes does not hear this pod's node, "
-        "and sends it no new clients"
+        "stopping PostgreSQL to hand over to orders-1: Kubernetes does not hear from this pod's "
+        "node and sends it no new clients"
     )
 
 
@@ -64,14 +65,14 @@ def test_after_an_outage_of_the_api_server_the_nodes_have_time_to_be_heard_again
 def test_it_gives_the_controller_time_to_take_out_the_others_too() -> None:
     early = leader(0, since=NOW - 1.9)
     assert decide(early, SETTINGS).situation == "Leading"
-    assert seconds_to_look(early, SETTINGS) == pytest.approx(0.1)
+    assert decide(early, SETTINGS).look_in == pytest.approx(0.1)
     assert decide(leader(0, since=NOW - 2.0), SETTINGS).situation == "PreparingToStop"
 
 
 def test_where_the_control_plane_hears_no_node_nobody_moves_and_nobody_is_in_a_hurry() -> None:
     alike = leader(0, 1, 2)
     assert decide(alike, SETTINGS).situation == "Leading"
-    assert seconds_to_look(alike, SETTINGS) > UNSETTLED_TICK
+    assert decide(alike, SETTINGS).look_in > UNSETTLED_TICK
 
 
 def test_it_hands_over_to_who_is_in_service_although_another_would_be_better() -> None:
@@ -88,8 +89,8 @@ def test_without_a_fit_successor_it_stays(peers: dict[str, Peer]) -> None:
 
 
 def test_it_asks_who_could_follow() -> None:
-    assert needs_peers(leader(0), SETTINGS)
-    assert not needs_peers(leader(1), SETTINGS)
+    assert decide(replace(leader(0), peers=None), SETTINGS).asks_peers
+    assert not decide(replace(leader(1), peers=None), SETTINGS).asks_peers
 
 
 def test_a_paused_set_stays_as_it_is() -> None:
@@ -205,7 +206,10 @@ def test_a_holder_whose_pod_is_being_deleted_gives_way() -> None:
 
 
 def test_a_holder_whose_node_is_not_heard_for_long_gives_way() -> None:
-    assert answer(LOST) == "Kubernetes does not hear the holder's node, and sends it no new clients"
+    assert (
+        answer(LOST)
+        == "Kubernetes does not hear from the holder's node and sends it no new clients"
+    )
     assert answer(replace(LOST, taken_out_since=NOW - 1)) is None
     assert answer(HOLDER) is None
 

@@ -7,19 +7,11 @@ import time
 import pytest
 
 from sidecar.watchdog import Watchdog
-
-
-class Clock:
-    """Seconds, as they are set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def test_it_kills_at_the_moment_until_which_the_loop_is_trusted_and_not_before() -> None:
-    clock, killed = Clock(), list[float]()
+    clock, killed = Clock(100.0), list[float]()
     watchdog = Watchdog(clock=clock, kill=lambda: killed.append(clock.now))
     watchdog.trust_until(109.0)
     clock.now = 108.9
@@ -30,7 +22,7 @@ def test_it_kills_at_the_moment_until_which_the_loop_is_trusted_and_not_before()
 
 
 def test_a_loop_that_comes_back_is_trusted_further() -> None:
-    clock, killed = Clock(), list[float]()
+    clock, killed = Clock(100.0), list[float]()
     watchdog = Watchdog(clock=clock, kill=lambda: killed.append(clock.now))
     for moment in (109.0, 111.0, None):
         watchdog.trust_until(moment)
@@ -44,7 +36,7 @@ def test_a_loop_that_comes_back_is_trusted_further() -> None:
 def test_a_kill_that_is_refused_is_tried_again_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    clock, tried = Clock(), list[float]()
+    clock, tried = Clock(100.0), list[float]()
 
     def refused() -> None:
         tried.append(clock.now)

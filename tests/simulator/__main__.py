@@ -6,6 +6,8 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulator.faults.registry import ALL
+from tests.simulator.faults.strike import Kind
 from tests.simulator.golden import render
 from tests.simulator.member.parts import Parts
 from tests.simulator.runner import run
@@ -55,7 +57,12 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulator",
+        description=__doc__,
+        epilog="what happens to a set:\n" + "".join(_in_words(kind) for kind in ALL.values()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--schedules", type=int, default=5000, help="how many to run")
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule")
     parser.add_argument("--failures", type=int, default=1, help="end after so many")
@@ -64,6 +71,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--replay", type=int, metavar="SEED", help="tell one schedule in full")
     return parser.parse_args()
+
+
+def _in_words(kind: Kind) -> str:
+    return f"  {kind.name:<17} {kind.sentence}{' (--world)' if kind.world else ''}\n"
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from sidecar.action import (
 from sidecar.decide import decide
 from sidecar.observation import DataState, Observation, ServerState
 from sidecar.settings import Settings
-from sidecar.situation import Situation
-from sidecar.table import TABLE, first_that_holds
+from sidecar.table import TABLE
 from sidecar.table.steps import Part
 from tests.simulator.member.parts import Decide, Parts
 from tests.simulator.schedule import Fault, Schedule
@@ -68,12 +67,7 @@ def _without_rows(*names: str) -> Decide:
     )
     assert _number_of_rows(table) == _number_of_rows(TABLE) - len(names)
 
-    def broken(observation: Observation, settings: Settings) -> Decision:
-        situation = Situation(observation, settings)
-        row = first_that_holds(situation, table)
-        return Decision(row.name, row.name, row.attention, tuple(row.actions(situation)))
-
-    return broken
+    return lambda observation, settings: decide(observation, settings, table)
 
 
 def _number_of_rows(table: tuple[Part, ...]) -> int:
@@ -140,7 +134,7 @@ def _forget_what_was_ordered(observation: Observation, settings: Settings) -> De
 
 def _all_are_complete(observation: Observation, settings: Settings) -> Decision:
     """Whoever answers is taken for one that has everything."""
-    return decide(replace(observation, complete_peers=frozenset(observation.peers)), settings)
+    return decide(replace(observation, complete_peers=frozenset(observation.peers or ())), settings)
 
 
 def _initdb_when_empty(observation: Observation, settings: Settings) -> Decision:
@@ -172,7 +166,7 @@ def _release_when_slow(observation: Observation, settings: Settings) -> Decision
     return decision
 
 
-_LAGGARD: Final = (
+LAGGARD: Final = (
     Fault(60.0, "slow_disk", 1, 60.0, "3.0"),
     Fault(80.0, "kill_postmaster", -1),
 )
@@ -183,12 +177,12 @@ _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
 )
-_BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
-_SLOW_ORDERS: Final = {
+BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
+SLOW_ORDERS: Final = {
     "members": 2, "parallel": True, "second_writer": None, "commit_every": 0.05,
     "orders": (1.0, 4.0), "length": 150.0,
 }  # fmt: skip
-_SYNC: Final = frozenset({"sync", "sync-strict"})
+SYNC: Final = frozenset({"sync", "sync-strict"})
 
 MUTANTS: Final = (
     Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
@@ -196,12 +190,12 @@ MUTANTS: Final = (
     Mutant("the label comes before the Lease", "I1", _label_before),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
     Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops), _DEAF),
-    Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, _LAGGARD, _SYNC),
+    Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, LAGGARD, SYNC),
     Mutant("an order under way is forgotten", "I3",
-           _forget_what_was_ordered, _BACK_AT_ONCE, _SYNC, _SLOW_ORDERS),
+           _forget_what_was_ordered, BACK_AT_ONCE, SYNC, SLOW_ORDERS),
     Mutant("what others may have is not asked", "I3",
            _without_rows("MissingCommits", "YieldingToPeer"), durabilities=frozenset({"quorum"})),
-    Mutant("handed over to whoever is there", "I3", _all_are_complete, _LAGGARD),
+    Mutant("handed over to whoever is there", "I3", _all_are_complete, LAGGARD),
     Mutant("led by whoever is far behind", "I3",
            _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),
     Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.kubernetes.pod import PodLife
@@ -10,6 +11,9 @@ from tests.simulator.node import Node
 from tests.simulator.schedule import Schedule
 from tests.simulator.sidecar_process import SidecarProcess
 from tests.simulator.world import World
+
+SLOW_ONCE: Final = 0.01
+"""Of all new sessions, how many are too slow for a probe."""
 
 NewAgent = Callable[["Simulation", PodLife], SidecarProcess]
 """Start a sidecar in a pod."""
@@ -24,6 +28,7 @@ class Simulation:
         self.parts = parts
         self.world = World(random.Random(schedule.seed))  # noqa: S311 - a simulation
         self._disks = random.Random(f"disks {schedule.seed}")  # noqa: S311 - a simulation
+        self._probes = random.Random(f"probes {schedule.seed}")  # noqa: S311 - a simulation
         self._clocks: dict[int, tuple[float, float]] = {}
         self.cluster = Cluster(
             self.world,
@@ -39,6 +44,10 @@ class Simulation:
         return self._clocks.setdefault(
             node.place, (chance.uniform(0, 1e5), 1 + chance.uniform(-1e-3, 1e-3))
         )
+
+    def is_slow_once(self) -> bool:
+        """Whether PostgreSQL has no time for one new session now; by a chance of its own."""
+        return self._probes.random() < SLOW_ONCE
 
     def seconds_of_an_order(self) -> float:
         """By a chance of its own: all else happens as in the same schedule with other disks."""

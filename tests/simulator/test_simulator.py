@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import memory
 from tests.simulator import golden
+from tests.simulator.memory_mutants import MEMORY_MUTANTS
 from tests.simulator.mutants import MUTANTS, Mutant
 from tests.simulator.runner import run
 from tests.simulator.schedule import Fault, Schedule
@@ -14,7 +16,7 @@ from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 
-@pytest.mark.parametrize("first", range(0, 100, 20))
+@pytest.mark.parametrize("first", range(0, 40, 20))
 def test_every_invariant_holds_over_random_schedules(first: int) -> None:
     """A few for every day; `make simulate` runs any number."""
     broken = {
@@ -48,10 +50,19 @@ def test_a_recorded_run_goes_as_recorded(path: Path) -> None:
 
 
 @pytest.mark.simulate
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.invariant} {mutant.name}")
-def test_a_broken_rule_is_found_out(mutant: Mutant) -> None:
+@pytest.mark.parametrize(
+    "mutant",
+    [*MUTANTS, *MEMORY_MUTANTS],
+    ids=lambda mutant: f"{mutant.invariant} {mutant.name}",
+)
+def test_a_broken_rule_is_found_out_and_so_is_a_broken_memory(mutant: Mutant) -> None:
     violations = (run(schedule, mutant.parts).violation for schedule in mutant.schedules(150))
     assert any(found is not None and found.invariant == mutant.invariant for found in violations)
+
+
+def test_each_part_of_the_memory_has_a_mutant() -> None:
+    parts = {path.stem for path in Path(memory.__file__).parent.glob("[a-z]*.py")}
+    assert {mutant.name.partition(":")[0] for mutant in MEMORY_MUTANTS} == parts
 
 
 QUIET = Schedule(seed=1, members=3, parallel=True, length=150.0)

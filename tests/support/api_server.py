@@ -1,19 +1,12 @@
-"""What stand-ins for the API server on loopback share; what is asked of one is each test's own."""
+"""What stand-ins for the API server share; what is asked of one is each test's own."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from kubernetes import client
 
-POLL_SECONDS = 0.01
-"""How soon the server notices that it is to end."""
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 100
-    """By default 5: more that come at once wait for a second, or are turned away."""
+from tests.support import loopback
 
 
 class RefusalError(Exception):
@@ -36,18 +29,10 @@ def client_of(
 
     `before_close` lets go of requests that are being answered.
     """
-    server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
-    thread.start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
-    configuration.client_side_validation = validates
-    try:
+    with loopback.serving(handler, before_close=before_close) as server:
+        configuration = client.Configuration()
+        configuration.host = loopback.url(server)
+        configuration.client_side_validation = validates
         with client.ApiClient(configuration) as api_client:
             yield api_client
             api_client.rest_client.pool_manager.clear()
-    finally:
-        server.shutdown()
-        before_close()
-        server.server_close()
-        thread.join()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import BootstrapView, DataState, Identity
-from tests.support.database import ENTRYPOINT, Host, free_port, wait_until
+from tests.support.database import ENTRYPOINT, Host, free_port
+from tests.support.waiting import wait_until
 
 
 class Pod:

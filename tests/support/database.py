@@ -1,26 +1,21 @@
 """A real PostgreSQL in a folder of its own, as a user who is not root."""
 
+import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.waiting import wait_until
 
 ENTRYPOINT = Path(__file__).parents[2] / "deploy/local/postgres-image/docker-entrypoint.sh"
 USER = "nobody"
 """PostgreSQL refuses to run as root; this user is there on every Debian."""
-
-
-def wait_until(question: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -68,9 +63,12 @@ def own(path: Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Not of those that the kernel gives to clients: some test beside this one would get it."""
+    while True:
+        port = 10000 + secrets.randbelow(20000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

@@ -8,7 +8,8 @@ from psycopg.rows import TupleRow
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.configuration import conninfo, with_settings
 from sidecar.postgres.server import Server
-from tests.support.database import Database, free_port, wait_until
+from tests.support.database import Database, free_port
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Server]
 """Takes a port, and a password other than the superuser's."""

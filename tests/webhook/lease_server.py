@@ -3,20 +3,17 @@
 import json
 import queue
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import loopback
 from webhook.api_server import TOKEN_FILE, ApiServer
 
 END_OF_WATCH = None
-
-POLL_SECONDS = 0.01
-"""How soon the server notices that it is to end."""
 
 
 class LeaseServer:
@@ -46,25 +43,19 @@ def _lease(namespace: str, name: str) -> dict[str, Any]:
 
 @contextmanager
 def serving(leases: LeaseServer) -> Iterator[ApiServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(leases))
-    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
-    thread.start()
-    leases.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            (Path(directory) / TOKEN_FILE).write_text("a token\n")
-            api = ApiServer(leases.url, Path(directory))
-            yield api
-            api._pool.clear()
-    finally:
-        leases.end_watch()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with (
+        loopback.serving(_handler(leases), before_close=leases.end_watch) as server,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        leases.url = loopback.url(server)
+        (Path(directory) / TOKEN_FILE).write_text("a token\n")
+        api = ApiServer(leases.url, Path(directory))
+        yield api
+        api._pool.clear()
 
 
 def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(loopback.QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -96,8 +87,5 @@ def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
 
         def _write_chunk(self, content: bytes) -> None:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     return Handler

@@ -71,9 +71,9 @@ def test_what_will_do_needs_no_warning(change):
         (in_database(env=[]), "POSTGRES_PASSWORD"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),
         (in_pod_spec(terminationGracePeriodSeconds=9), "terminationGracePeriodSeconds"),
-        (kept_by(2, "quorum"), "stops writing"),
-        (kept_by(2, "sync-strict"), "stops writing"),
-        (named_with_second_container, "no container but the sidecar"),
+        (kept_by(2, "quorum"), "writes stop"),
+        (kept_by(2, "sync-strict"), "writes stop"),
+        (named_with_second_container, "only the sidecar gets"),
     ],
 )
 def test_what_will_hurt_is_said_in_one_warning(change, word):
@@ -93,8 +93,8 @@ def test_no_warning_is_longer_than_clients_show(text):
 
 
 ON_OPTING_IN = (
-    "a Service that selects these pods by other labels alone also leads to replicas: add "
-    "pgset.dev/role: primary"
+    "a Service that does not select the role now leads to replicas too: add "
+    "pgset.dev/role: primary to its selector"
 )
 
 

@@ -72,8 +72,8 @@ def test_a_request_carries_the_token_as_it_is_in_its_file_now(directory):
     ("answer", "reason"),
     [
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", "GET /x: 403 no"),
-        (whole(b"<html>"), "no JSON"),
-        (whole(b"[]"), "no JSON object"),
+        (whole(b"<html>"), "not JSON"),
+        (whole(b"[]"), "not a JSON object"),
         (HEAD + b"Content-Length: 100\r\n\r\n{", "GET /x: "),
     ],
     ids=["forbidden", "html", "list", "cut off"],

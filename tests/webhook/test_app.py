@@ -98,7 +98,7 @@ def test_warnings_go_with_the_answer():
     statefulset["spec"]["replicas"] = 1
     answer = client().post("/mutate/statefulsets", json=objects.admission_review(statefulset)).json
     assert answer["response"]["warnings"] == [
-        "replicas: 1 leaves nobody to take over; a replicated set has 2 or more"
+        "replicas: 1 leaves no member to take over; a replicated set needs at least 2"
     ]
 
 
@@ -110,28 +110,28 @@ def review_with(**request):
     ("body", "sentence"),
     [
         (b"", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b"[]", "the body is not an AdmissionReview, but no JSON object at all"),
+        (b"[]", "the body is not a JSON object; allowed: an AdmissionReview"),
         (
             b'{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1"}',
             "the body is admission.k8s.io/v1beta1 AdmissionReview; "
             "allowed: admission.k8s.io/v1 AdmissionReview",
         ),
-        (review_with(uid=""), "AdmissionReview: request.uid is empty; allowed: a string"),
+        (review_with(uid=""), "AdmissionReview: request.uid is empty; allowed: any other string"),
         (
             review_with(kind={"group": "apps", "version": "v1", "kind": "StatefulSet"}),
-            'request.kind is "apps/v1 StatefulSet", and this path takes only v1 Pod',
+            'request.kind is "apps/v1 StatefulSet"; allowed on this path: v1 Pod',
         ),
         (
             review_with(kind={"group": "", "version": "v2", "kind": "Pod"}),
-            'request.kind is "v2 Pod", and this path takes only v1 Pod',
+            'request.kind is "v2 Pod"; allowed on this path: v1 Pod',
         ),
         (b"[" * 100_000, "the body's JSON is nested too deeply"),
         (b"[" + b"[]," * 300_000, "the body has 600001 values; allowed: 300000"),
         (
             b'{"limit": 1e999}',
-            "the body is not JSON: 1e999 is not a number that can be kept",
+            "the body is not JSON: 1e999 is not a finite number",
         ),
-        (b"NaN", "the body is not JSON: NaN is not a number that can be kept"),
+        (b"NaN", "the body is not JSON: NaN is not a finite number"),
         (
             "\u00e4".encode("latin-1"),
             "the body is not JSON: 'utf-8' codec can't decode byte 0xe4 in position 0: "
@@ -193,7 +193,7 @@ def test_a_fault_of_ours_is_answered_500_and_counted():
     answer = http.post("/mutate/pods", json=objects.admission_review(objects.article_pod()))
     assert (answer.status_code, answer.json) == (
         500,
-        {"error": "the webhook failed on this object, and its log says where"},
+        {"error": "the webhook failed on this object: see its log"},
     )
     assert counted(http, "Pod", "error", "fault") == 1
 

@@ -40,7 +40,7 @@ def test_a_request_ends_where_its_head_says(received, length):
         (
             HEAD + b"Expect: 100-continue\r\n\r\n",
             "417 Expectation Failed",
-            "the request has an Expect header; allowed: a request that comes whole",
+            "the request has an Expect header; allowed: a request without one",
         ),
         (
             HEAD + b"X: " + b"x" * MAX_HEAD,

@@ -1,6 +1,6 @@
 import math
 
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 from webhook.initial_role import LeaseState
 from webhook.lease_cache import STALE_AFTER, LeaseCache
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 from tests.webhook.lease_server import LeaseServer, serving
 from webhook.api_server import ApiError
 from webhook.initial_role import LeaseState

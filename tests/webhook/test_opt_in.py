@@ -87,7 +87,7 @@ DENIALS = [
     pytest.param(
         annotate(role_label="apps.kubernetes.io/pod-index"),
         'annotation pgset.dev/role-label: "apps.kubernetes.io/pod-index" is written by the '
-        "StatefulSet controller; allowed: any label key but controller-revision-hash, "
+        "StatefulSet controller; allowed: any label key except controller-revision-hash, "
         "statefulset.kubernetes.io/pod-name, apps.kubernetes.io/pod-index",
         id="a role label that the controller writes",
     ),
@@ -105,26 +105,26 @@ DENIALS = [
     ),
     pytest.param(
         in_pod_spec(initContainers=[{"name": "pgset-sidecar", "image": "x"}]),
-        'initContainers: the name "pgset-sidecar" belongs to what pgset injects; '
-        "allowed: any name but pgset-sidecar, pgset-bootstrap",
+        'initContainers: the name "pgset-sidecar" is reserved for what pgset injects; '
+        "allowed: any name except pgset-sidecar, pgset-bootstrap",
         id="an init container with our name",
     ),
     pytest.param(
         lambda s: s["spec"].update(
             volumeClaimTemplates=[{"metadata": {"name": "pgset-token"}, "spec": {}}]
         ),
-        'volumeClaimTemplates: the name "pgset-token" belongs to what pgset injects; '
-        "allowed: any name but pgset-handshake, pgset-token",
+        'volumeClaimTemplates: the name "pgset-token" is reserved for what pgset injects; '
+        "allowed: any name except pgset-handshake, pgset-token",
         id="a claim with our name",
     ),
     pytest.param(
         in_database(ports=[{"containerPort": 8008}]),
-        'container "postgres": containerPort 8008 is the sidecar\'s; allowed: any other port',
+        'container "postgres": containerPort 8008 is used by the sidecar; allowed: any other port',
         id="the sidecar's port",
     ),
     pytest.param(
         in_database(volumeMounts=[{"name": "pgdata", "mountPath": "/run/pgset/"}]),
-        'container "postgres": mountPath "/run/pgset/" is pgset\'s; '
+        'container "postgres": mountPath "/run/pgset/" is reserved for pgset; '
         "allowed: any path that is not under /run/pgset",
         id="the hand-shake's folder",
     ),
@@ -138,8 +138,8 @@ DENIALS = [
     ),
     pytest.param(
         lambda s: s["metadata"].update(generateName=s["metadata"].pop("name")),
-        "metadata.generateName: a set's Services and Lease are named after it; "
-        "allowed: a StatefulSet with metadata.name",
+        "metadata.name is missing: a set's Services and Lease are named after it; "
+        "allowed: a StatefulSet with a name of its own, not a generateName",
         id="no name yet",
     ),
     pytest.param(

@@ -24,4 +24,4 @@ def test_the_tls_directory_can_be_another():
 def test_what_is_missing_is_named(name):
     with pytest.raises(InvalidEnvironmentError) as error:
         WebhookSettings.from_environment({**DEPLOYED, name: ""})
-    assert f"env {name} is missing; the Deployment gives it by the downward API" == str(error.value)
+    assert f"env {name} is missing: the Deployment sets it by the downward API" == str(error.value)

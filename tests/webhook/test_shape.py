@@ -24,10 +24,10 @@ def in_container(**fields):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (in_pod(containers={}), "spec.containers is of another type; allowed: a list"),
+        (in_pod(containers={}), "spec.containers is of the wrong type; allowed: a list"),
         (
             in_pod(containers=["postgres"]),
-            "spec.containers[0] is of another type; allowed: an object",
+            "spec.containers[0] is of the wrong type; allowed: an object",
         ),
         (
             in_container(name=None),
@@ -35,7 +35,7 @@ def in_container(**fields):
         ),
         (
             in_container(securityContext={"runAsUser": True}),
-            "spec.containers[0].securityContext.runAsUser is of another type; "
+            "spec.containers[0].securityContext.runAsUser is of the wrong type; "
             "allowed: a whole number",
         ),
         (
@@ -44,7 +44,7 @@ def in_container(**fields):
         ),
         (
             lambda pod: pod["metadata"].update(annotations={"pgset.dev/ttl": 10}),
-            "metadata.annotations.pgset.dev/ttl is of another type; allowed: a string",
+            "metadata.annotations.pgset.dev/ttl is of the wrong type; allowed: a string",
         ),
     ],
 )

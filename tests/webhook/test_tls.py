@@ -88,7 +88,7 @@ def test_when_the_pair_ends_is_told_even_if_it_has_ended(tmp_path, age):
 
 
 def test_no_handshake_fails_while_pairs_are_replaced(tmp_path):
-    """A client that trusts every CA there has been shakes hands without a pause."""
+    """A client that trusts every CA there has been completes every handshake without a pause."""
     trusts = [renewed(None, [NAME], NOW)[0] for _ in range(20)]
     trusted = b"".join(it.authority.certificate for it in trusts)
     files.write(tmp_path, trusts[0])

@@ -1,8 +1,8 @@
-"""The caretaker: gives namespaces with sets what these need. `python -m webhook.caretaker`.
+"""The caretaker: gives the sets of a namespace what they need. `python -m webhook.caretaker`.
 
-    look → facts → plan (grants, services, missing sidecars) → carry_out
+    look → facts → plan (grants, services, sidecars) → carry_out
 
-`facts` and `plan` are pure: from what there is in one namespace to what is to be done there. Around
-them: `rounds` says when to look, `election` who of several caretakers may act. Nothing in a review
-and nothing in the failover path needs any of this: a set that is made goes on without it.
+`facts` and `plan` are pure: from what there is in one namespace to what has to be done there.
+Around them: `rounds` says when to look, `election` which of several caretakers may act. No review
+and no failover needs any of this: a set, once made, goes on without it.
 """

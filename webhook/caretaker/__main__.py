@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from webhook import logs
 from webhook.caretaker import lease
-from webhook.caretaker.carry_out import Hands
+from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.election import Election
 from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
 from webhook.caretaker.events import Events
@@ -25,7 +25,7 @@ from webhook.caretaker.rounds import Rounds
 from webhook.caretaker.settings import CaretakerSettings
 
 POLL_SECONDS: Final = 1.0
-"""How soon it is noticed that this caretaker leads."""
+"""How soon this process notices that it leads."""
 
 MAX_BACK_OFF: Final = 30.0
 
@@ -35,14 +35,14 @@ _log = logging.getLogger("webhook.caretaker")
 def main() -> NoReturn:
     """Build the adapters from the environment, then wait to lead, lead, and wait again.
 
-    Raises InvalidEnvironmentError, or kubernetes' ConfigException outside of a Deployment.
+    Raises InvalidEnvironmentError, or kubernetes' ConfigException outside a Deployment.
     """
     settings = CaretakerSettings.from_environment(os.environ)
     logging.config.dictConfig(logs.CONFIGURATION)
     api = _api_client()
     store = lease.ApiLease(api, settings.pod_namespace)
     election = Election(store, settings.pod_name, time.monotonic)
-    rounds = Rounds(Look(api), Hands(api), Events(api), settings, lambda: election.leads)
+    rounds = Rounds(Look(api), Writer(api), Events(api), settings, lambda: election.leads)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     lease.hold_on(election)
@@ -54,7 +54,7 @@ def main() -> NoReturn:
 
 
 def run(rounds: Rounds, election: Election) -> NoReturn:
-    """Follow the cluster whenever this caretaker leads; what else is raised ends the process."""
+    """Follow the cluster whenever this caretaker leads; any other error ends the process."""
     back_off = POLL_SECONDS
     while True:
         if not election.leads:
@@ -75,7 +75,7 @@ def _api_client() -> client.ApiClient:
     configuration = client.Configuration()
     # What the API server has accepted is not for this library to refuse.
     configuration.client_side_validation = False
-    # Each is tried again by the next attempt or round; three more tries take four times as long.
+    # The next attempt or round tries again; three retries would take four times as long.
     configuration.retries = False
     config.load_incluster_config(client_configuration=configuration)
     return client.ApiClient(configuration)

@@ -1,4 +1,4 @@
-"""Carries out steps: makes Services, and writes the one RoleBinding of a namespace."""
+"""Carries out steps: creates Services, and writes the one RoleBinding of a namespace."""
 
 import json
 import logging
@@ -24,8 +24,8 @@ _LABELS: Final = {"app.kubernetes.io/name": "pgset", MADE_BY: CARETAKER}
 _log = logging.getLogger(__name__)
 
 
-class Hands:
-    """Writes; each method raises LookAgainError, RefusedError or what `look.Look` raises."""
+class Writer:
+    """Each method raises LookAgainError, RefusedError or what `look.Look` raises."""
 
     def __init__(self, api: client.ApiClient) -> None:
         """Take the API client."""
@@ -33,16 +33,16 @@ class Hands:
         self._rbac = client.RbacAuthorizationV1Api(api)
 
     def make_service(self, step: MakeService) -> None:
-        """Make a Service; LookAgainError where there is one of that name by now."""
+        """Create a Service. Raises LookAgainError if there is one of that name by now."""
         namespace = step.owner.namespace
         with named_errors():
             self._core.create_namespaced_service(
                 namespace, _service(step), _request_timeout=TIMEOUT
             )
-        _tell(namespace, f"made Service {step.name}")
+        _log_done(namespace, f"created Service {step.name}")
 
     def grant(self, namespace: str, step: Grant) -> None:
-        """Make the RoleBinding, write over the one that was decided on, or remove that."""
+        """Create the RoleBinding, or overwrite or remove the one that was decided on."""
         with named_errors():
             if step.present is None:
                 self._rbac.create_namespaced_role_binding(
@@ -58,8 +58,8 @@ class Hands:
             else:
                 self._remove(namespace, step.present)
         named = ", ".join(step.accounts)
-        gone = f"removed RoleBinding {BINDING}, which no set needs any more"
-        _tell(namespace, f"granted {GRANT_ROLE} to {named}" if named else gone)
+        gone = f"removed RoleBinding {BINDING}: no set needs it any more"
+        _log_done(namespace, f"granted {GRANT_ROLE} to {named}" if named else gone)
 
     def _remove(self, namespace: str, present: Binding) -> None:
         preconditions = client.V1Preconditions(
@@ -75,9 +75,10 @@ class Hands:
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """409 is both AlreadyExists and Conflict, 404 what was deleted meanwhile.
+    """Raise LookAgainError or RefusedError for what the API server refuses.
 
-    403 is also what a namespace that is being deleted answers, and a quota.
+    409 is both AlreadyExists and Conflict, 404 what was deleted meanwhile. 403 also comes from a
+    quota, and for a namespace that is being deleted.
     """
     try:
         yield
@@ -94,7 +95,7 @@ def named_errors() -> Iterator[None]:
 
 
 def _said(error: ApiException) -> str:
-    """Return the message of the Status that the API server answered with, or all of the answer."""
+    """Return the message of the API server's Status, or else its whole answer."""
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
@@ -139,5 +140,5 @@ def _binding(
     }
 
 
-def _tell(namespace: str, what: str) -> None:
+def _log_done(namespace: str, what: str) -> None:
     _log.info(what, extra={logs.FIELDS: {"namespace": namespace}})

@@ -1,9 +1,9 @@
 """Which of several caretakers acts: the holder of a Lease.
 
 The client library's `leaderelection` (35.0) is for ConfigMaps only, judges by the wall clock, and
-its requests may hang for ever. Two caretakers at once would do no harm, since each write is made
-on what was looked at, so this is as plain as it can be: expiry is judged by how long the record has
-been seen unchanged, on a monotonic clock.
+its requests may hang for ever. Two caretakers at once would do no harm, since each write is bound
+to the version that was read, so this is as simple as it can be: a record expires when it has been
+seen unchanged for a TTL, by a monotonic clock.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 TTL: Final = 15.0
-"""Seconds without a change after which another one takes the Lease; client-go's default."""
+"""Seconds without a change after which another caretaker takes the Lease; client-go's default."""
 
 LEADS_FOR: Final = 10.0
-"""Seconds from when a renewal was asked for; what was begun then may take the rest of the TTL."""
+"""Seconds from when a renewal was sent; a write begun in that time may take the rest of the TTL."""
 
 RENEW: Final = 4.0
 """Seconds between tries."""
@@ -35,10 +35,10 @@ class LeaseStore(Protocol):
     """Where the Lease is."""
 
     def read(self) -> Record | None:
-        """Return the record, None where there is no Lease yet."""
+        """Return the record, None if there is no Lease yet."""
 
     def write(self, holder: str, over: Record | None) -> None:
-        """Make the Lease, or write over what was read; LookAgainError where that has changed."""
+        """Create the Lease, or overwrite what was read. Raises LookAgainError on a conflict."""
 
 
 class Election:
@@ -59,7 +59,7 @@ class Election:
         return self._clock() < self._until
 
     def attempt(self) -> None:
-        """Renew the Lease, or take it where it is free. Raises what the store raises."""
+        """Renew the Lease, or take it if it is free. Raises what the store raises."""
         if self._resigned:
             return
         asked = self._clock()
@@ -69,7 +69,7 @@ class Election:
             self._until = asked + LEADS_FOR
 
     def resign(self) -> None:
-        """Leave the Lease to others, for good. Raises what the store raises."""
+        """Give the Lease up for good. Raises what the store raises."""
         self._resigned = True
         record = self._lease.read()
         self._until = self._clock()

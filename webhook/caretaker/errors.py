@@ -1,12 +1,12 @@
-"""What can go wrong with a step, named by what the caretaker does then."""
+"""What can go wrong with a step, named by what the caretaker then does."""
 
 
 class LookAgainError(Exception):
-    """Somebody else wrote first: look at the namespace again soon, and decide anew."""
+    """Somebody else wrote first: look at the namespace again soon, and decide again."""
 
 
 class RefusedError(Exception):
-    """The API server does not take this step, and won't at once: go on, try in the next round."""
+    """The API server refuses this step, and will for now: go on, and retry in the next round."""
 
 
 class NotLeadingError(Exception):

@@ -1,4 +1,4 @@
-"""Tells users by Events, each thing once for as long as it is so."""
+"""Warns users by Events, once for as long as there is a reason."""
 
 import hashlib
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Events:
-    """Remembers what it has told, and an Event's name tells it to the next caretaker."""
+    """Remembers what it has recorded; for the next caretaker, the Event's name shows it."""
 
     def __init__(self, api: client.ApiClient) -> None:
         """Take the API client."""
@@ -31,9 +31,9 @@ class Events:
         self._told: dict[str, set[Tell]] = {}
 
     def tell(self, namespace: str, tells: Iterable[Tell]) -> None:
-        """Tell what is new of all that is so in a namespace; raises as `carry_out.Hands` does.
+        """Record what is new of all that holds in a namespace. Raises as `carry_out.Writer` does.
 
-        What is not so any more is forgotten, and told again when it comes back.
+        What no longer holds is forgotten, and recorded again when it comes back.
         """
         due = set(tells)
         told = self._told[namespace] = self._told.get(namespace, set()) & due
@@ -50,7 +50,7 @@ class Events:
                     namespace, _event(namespace, it), _request_timeout=TIMEOUT
                 )
         except LookAgainError:
-            return  # A caretaker before this one has told it, within the Event's life of an hour.
+            return  # An earlier caretaker has recorded it, within an Event's lifetime of an hour.
         _log.warning(
             it.sentence,
             extra={

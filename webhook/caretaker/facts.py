@@ -1,4 +1,4 @@
-"""What there is in a namespace, as the caretaker sees it: read from the API's JSON, without I/O."""
+"""What there is in a namespace, as the caretaker sees it: parsed from the API's JSON, no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ CARETAKER: Final = "pgset-caretaker"
 """Label and value on everything that the caretaker makes, and on nothing else."""
 
 BINDING: Final = "pgset-caretaker"
-"""The one RoleBinding of a namespace that the caretaker writes. Its name is not deploy/grant's: who
-applies that, before or later, and the caretaker don't write over each other's."""
+"""The one RoleBinding that the caretaker writes in a namespace. deploy/grant has another name, so
+that the caretaker and whoever applies that don't overwrite each other's."""
 
 GRANT_ROLE: Final = "pgset-sidecar"
 """The ClusterRole in deploy/base that sidecars need."""
@@ -26,19 +26,19 @@ DEFAULT_ACCOUNT: Final = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A StatefulSet that says whether it opts in, with "true" or with what can't be understood."""
+    """A StatefulSet that has opted in, or whose annotations can't be understood."""
 
     namespace: str
     name: str
     uid: str
     settings: Settings | None
-    """None where the annotations can't be accepted."""
+    """None if the annotations are not valid."""
     fault: str = ""
-    """Why they can't, as one sentence for the user."""
+    """Why they are not, as one sentence for the user."""
     service_account: str = DEFAULT_ACCOUNT
-    """Of pods of the present template."""
+    """In the present template."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
-    """Of the present template."""
+    """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
     """PostgreSQL's port, by its number and its names in the present template."""
     governing_service: str = ""
@@ -46,7 +46,7 @@ class Workload:
     selector: str = ""
     """Of its pods, as a list request takes it."""
     held_back: bool = False
-    """Whether updateStrategy leaves pods of an older template as they are."""
+    """Whether updateStrategy keeps pods of an older template as they are."""
     leaving: bool = False
 
     @property
@@ -56,7 +56,7 @@ class Workload:
 
     @classmethod
     def from_json(cls, statefulset: Json) -> Self | None:
-        """Read a StatefulSet; None where it has not opted in."""
+        """Read a StatefulSet; None if it has not opted in."""
         metadata, spec = statefulset["metadata"], statefulset["spec"]
         annotations = metadata.get("annotations") or {}
         settings, fault = None, ""
@@ -91,10 +91,10 @@ class Member:
     name: str
     uid: str
     owner: str
-    """Name of the StatefulSet that made it; "" where none did."""
+    """Name of the StatefulSet that made it; "" if none did."""
     service_account: str = DEFAULT_ACCOUNT
     stamped: bool = True
-    """Whether its template had been seen by the webhook."""
+    """Whether the webhook had seen its template."""
     has_sidecar: bool = True
     leaving: bool = False
 
@@ -120,14 +120,14 @@ class Service:
 
     name: str
     selector: Mapping[str, str]
-    """Empty where it selects no pods."""
+    """Empty if it selects no pods."""
     made_for: str = ""
-    """UID of the StatefulSet that it goes with; "" where the caretaker did not make it."""
+    """UID of the StatefulSet that owns it; "" if the caretaker did not make it."""
     target_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
     """Of the pods that it selects: by number or name."""
     headless: bool = False
     also_unready: bool = False
-    """Whether it leads to pods that Kubernetes takes for unready, too."""
+    """Whether it leads to unready pods too (publishNotReadyAddresses)."""
     leaving: bool = False
 
     @classmethod
@@ -155,9 +155,9 @@ class Binding:
     uid: str
     resource_version: str
     ours: bool
-    """Whether the caretaker made it, and it still gives what it was made for."""
+    """Whether the caretaker made it, and it still refers to that role."""
     accounts: frozenset[str] = frozenset()
-    """The service accounts of its own namespace that it gives the role to."""
+    """The service accounts of its own namespace that it binds the role to."""
 
     @classmethod
     def from_json(cls, binding: Json) -> Self:
@@ -178,17 +178,17 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """All that is looked at before something is done in one namespace."""
+    """All that is looked at before anything is done in one namespace."""
 
     name: str
     workloads: tuple[Workload, ...] = ()
     members: tuple[Member, ...] = ()
-    """Every stamped pod, and those that a held-back set has made before it was stamped."""
+    """Every stamped pod, and those that a held-back set made before it was stamped."""
     services: tuple[Service, ...] = ()
     binding: Binding | None = None
     granted: frozenset[str] = frozenset()
-    """Service accounts of sets that have the sidecars' rights already, by whomever; not asked for
-    those that `binding` names."""
+    """Service accounts of sets that have the sidecars' rights already, from whatever binding; not
+    looked up for those in `binding`."""
 
 
 def selector_text(selector: Json) -> str:

@@ -1,9 +1,9 @@
-"""Who gets the sidecars' rights, and who may lose them.
+"""Which service accounts get the sidecars' rights, and which may lose them.
 
-Given to the service accounts that the templates of opted-in StatefulSets name, unless they have
-the rights already. Taken from one of them only if nothing there may need it: neither a StatefulSet,
-even one whose annotations can't be understood or that is being deleted, nor a pod with a sidecar,
-which hands over until its very end. What others have bound is never changed.
+The rights are given to the service accounts in the templates of opted-in StatefulSets, unless these
+have them already. They are taken from one only if nothing in the namespace can need them: neither a
+StatefulSet, even one whose annotations can't be understood or that is being deleted, nor a pod with
+a sidecar, which may hand over until its very end. What others have bound is never changed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MISSING: Final = "GrantMissing"
 
 
 def steps(there: Namespace, *, allowed: bool) -> Iterator[Step]:
-    """Yield what is to be done; not `allowed` to grant: what the admin has to do instead."""
+    """Yield what is to be done; if not `allowed` to grant, what the admin has to do instead."""
     binding = there.binding
     ours = binding if binding is not None and binding.ours else None
     bound = ours.accounts if ours else frozenset()
@@ -33,12 +33,12 @@ def steps(there: Namespace, *, allowed: bool) -> Iterator[Step]:
 
 
 def wanting(there: Namespace) -> list[Workload]:
-    """Return the sets that live or are to live."""
+    """Return the sets that are there to stay."""
     return [it for it in there.workloads if it.settings is not None and not it.leaving]
 
 
 def in_use(there: Namespace) -> frozenset[str]:
-    """Return the service accounts from which nothing may be taken."""
+    """Return the service accounts that must keep their rights."""
     of_pods = {member.service_account for member in there.members if member.has_sidecar}
     return frozenset(of_pods | {workload.service_account for workload in there.workloads})
 

@@ -1,4 +1,4 @@
-"""The caretakers' Lease in the API server, and the thread that holds on to it."""
+"""The caretakers' Lease in the API server, and the thread that renews it."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ from webhook.caretaker.election import RENEW, TTL, Election, Record
 NAME: Final = "pgset-caretaker"
 
 TIMEOUT: Final = (2.0, 3.0)
-"""To connect and to read, in seconds: less than is left of the TTL when leading ends."""
+"""To connect and to read, in seconds: less than what is left of the TTL when leading ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class ApiLease:
         self._namespace = namespace
 
     def read(self) -> Record | None:
-        """See election.LeaseStore; ApiException where it can't be read."""
+        """See election.LeaseStore. Raises ApiException if it can't be read."""
         try:
             lease = self._api.read_namespaced_lease(NAME, self._namespace, _request_timeout=TIMEOUT)
         except ApiException as error:
@@ -53,7 +53,7 @@ class ApiLease:
 
 
 def hold_on(election: Election) -> None:
-    """Try again and again, in a thread that ends with the process."""
+    """Take and renew the Lease, in a thread that ends with the process."""
     threading.Thread(target=_run, args=(election,), name="election", daemon=True).start()
 
 
@@ -62,12 +62,12 @@ def _run(election: Election) -> None:
     while True:
         try:
             election.attempt()
-        # Whatever it was: a thread that has ended would leave the process waiting for ever.
+        # Whatever it was: without this thread the process would wait for ever.
         except Exception as error:
-            _log.warning("the Lease can't be had: %s", error)
+            _log.warning("cannot take or renew the Lease: %s", error)
         if led != election.leads:
             led = not led
-            _log.info("leads" if led else "leads no more")
+            _log.info("this caretaker leads" if led else "this caretaker no longer leads")
         time.sleep(RENEW)
 
 

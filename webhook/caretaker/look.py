@@ -1,7 +1,7 @@
-"""What there is, asked of the API server: StatefulSets everywhere, the rest where sets are.
+"""What there is, by requests to the API server: StatefulSets everywhere, the rest where sets are.
 
-Answers are taken as JSON: the client's models of a whole cluster's StatefulSets would cost many
-times their memory, for some ten fields.
+Answers are read as JSON: as the client library's models, a whole cluster's StatefulSets would cost
+many times their memory, for some ten fields.
 """
 
 import json
@@ -29,11 +29,11 @@ TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
 
 PAGE: Final = 250
-"""Objects an answer."""
+"""Objects in one answer."""
 
 
 class Look:
-    """Reads; raises ApiException or urllib3's HTTPError where something can't be read."""
+    """Each method raises ApiException or urllib3's HTTPError if something can't be read."""
 
     def __init__(self, api: client.ApiClient) -> None:
         """Take the API client."""
@@ -48,7 +48,7 @@ class Look:
         return _items(pages), pages[0]["metadata"]["resourceVersion"]
 
     def changes(self, resource_version: str, seconds: int) -> Iterator[tuple[bool, Json]]:
-        """Yield (whether it is still there, StatefulSet) for each change, for that long."""
+        """Yield (whether it still exists, StatefulSet) for each change, for that long."""
         events = watch.Watch().stream(
             self._apps.list_stateful_set_for_all_namespaces,
             resource_version=resource_version,
@@ -67,7 +67,7 @@ class Look:
         return {it["metadata"]["namespace"] for it in _items(pages)}
 
     def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
-        """Return all that there is in a namespace with these opted-in StatefulSets."""
+        """Return what there is in a namespace with these opted-in StatefulSets."""
         listed = _pages(self._core.list_namespaced_service, namespace=name)
         there = Namespace(
             name=name,
@@ -80,7 +80,7 @@ class Look:
 
     def _members(self, namespace: str, workloads: Iterable[Workload]) -> Iterator[Member]:
         selectors = [contract.SET_LABEL]
-        # Pods of before the stamp don't have the label. A rolling update replaces them.
+        # Pods made before the stamp don't have the label. A rolling update replaces them.
         selectors += [
             f"{it.selector},!{contract.SET_LABEL}"
             for it in workloads
@@ -107,7 +107,7 @@ class Look:
         return replace(there, granted=granted)
 
     def _is_granted(self, namespace: str, account: str) -> bool:
-        """Whether the account has the mark of the sidecars' role, by whichever binding."""
+        """Whether the account has the mark of the sidecars' role, from whatever binding."""
         review = client.V1SubjectAccessReview(
             spec=client.V1SubjectAccessReviewSpec(
                 user=f"system:serviceaccount:{namespace}:{account}",

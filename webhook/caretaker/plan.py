@@ -1,4 +1,4 @@
-"""From what there is in a namespace to what is to be done there."""
+"""From what there is in a namespace to what has to be done there."""
 
 from typing import Final
 
@@ -11,9 +11,10 @@ REFUSED: Final = "Refused"
 
 
 def plan(there: Namespace, *, grant: bool) -> list[Step]:
-    """Return the steps, in an order that has new members find what they need.
+    """Return the steps, in an order in which new members find what they need.
 
-    Done and looked at again, nothing is left to do but what the user has been told.
+    Idempotent: once the steps are done, a second plan holds nothing but what the user has already
+    been told.
     """
     return [
         *grants.steps(there, allowed=grant),
@@ -23,11 +24,11 @@ def plan(there: Namespace, *, grant: bool) -> list[Step]:
 
 
 def refused(there: Namespace, step: Grant | MakeService, why: str) -> list[Tell]:
-    """Return what is told of a step that the API server did not take, in whose words `why` is."""
+    """Return the warnings about a step that the API server refused; `why` is its message."""
     if isinstance(step, MakeService):
-        return [tell(step.owner, REFUSED, f'Service "{step.name}" can\'t be made: {why}')]
+        return [tell(step.owner, REFUSED, f'cannot create Service "{step.name}": {why}')]
     return [
-        tell(it, REFUSED, f'service account "{it.service_account}" can\'t be granted rights: {why}')
+        tell(it, REFUSED, f'cannot grant rights to service account "{it.service_account}": {why}')
         for it in grants.wanting(there)
         if it.service_account in step.accounts
     ]

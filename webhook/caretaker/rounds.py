@@ -1,9 +1,9 @@
 """When the caretaker looks: at every namespace with sets, then where a StatefulSet changes.
 
-Every round lists anew, so an expired resource version (410), an event that was lost and a Service
-that somebody deleted all heal in the next round, without a case of their own. Nothing else is
-watched: in a cluster of n namespaces with sets a round is 3 n + 2 requests a minute, and nothing is
-kept but what `facts.Workload` holds of each set.
+Every round begins with a list, so an expired resource version (410), an event that was lost and a
+Service that somebody deleted are all healed by the next round, without code of their own. Nothing
+else is watched: in a cluster of n namespaces with sets a round is 3 n + 2 requests a minute, and
+nothing is kept but one `facts.Workload` for each set.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Final
 
 from webhook import logs
 from webhook.caretaker import services
-from webhook.caretaker.carry_out import Hands
+from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
 from webhook.caretaker.events import Events
 from webhook.caretaker.facts import Json, Workload
@@ -22,11 +22,11 @@ from webhook.caretaker.settings import CaretakerSettings
 from webhook.caretaker.step import Grant, MakeService, Tell
 
 ROUND_SECONDS: Final = 60
-"""How long a Service that was deleted, or a pod that slipped by, may go unseen."""
+"""How long a Service that was deleted, or a pod without a sidecar, may go unseen."""
 
 SOON_SECONDS: Final = 2
-"""Where something was on its way out, or somebody else wrote at the same time. Twice as long each
-time that it still is so."""
+"""The next round comes so soon if something is being deleted, or somebody else wrote at the same
+time. Doubled each time that this is still so."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ class Rounds:
     def __init__(
         self,
         look: Look,
-        hands: Hands,
+        writer: Writer,
         events: Events,
         settings: CaretakerSettings,
         leads: Callable[[], bool],
     ) -> None:
         """Take the adapters, and whether this caretaker may act at that moment."""
         self._look = look
-        self._hands = hands
+        self._writer = writer
         self._events = events
         self._settings = settings
         self._leads = leads
@@ -53,7 +53,7 @@ class Rounds:
         self._soon = SOON_SECONDS
 
     def follow(self) -> None:
-        """Do one round; raises NotLeadingError, or what the API server or the connection did."""
+        """Do one round. Raises NotLeadingError, ApiException or urllib3's HTTPError."""
         statefulsets, version = self._look.statefulsets()
         found = [it for it in map(self._workload, statefulsets) if it is not None]
         self._workloads = {(it.namespace, it.name): it for it in found}
@@ -87,7 +87,7 @@ class Rounds:
         return self._tend(namespace)
 
     def _tend(self, namespace: str) -> bool:
-        """Do what is to be done in a namespace; return whether that was all for now."""
+        """Do what has to be done in a namespace; return whether that was all for now."""
         there = self._look.namespace(
             namespace, tuple(it for it in self._workloads.values() if it.namespace == namespace)
         )
@@ -102,7 +102,7 @@ class Rounds:
                 _note(namespace, error)
                 settled = False
             except RefusedError as error:
-                # Also settled: a quota, or a namespace on its way out, is no cause for haste.
+                # Settled all the same: a quota or a namespace that goes is no reason to hurry.
                 _note(namespace, error)
                 tells += refused(there, step, str(error))
         self._tell(namespace, tells)
@@ -112,9 +112,9 @@ class Rounds:
         if not self._leads():
             raise NotLeadingError
         if isinstance(step, Grant):
-            self._hands.grant(namespace, step)
+            self._writer.grant(namespace, step)
         else:
-            self._hands.make_service(step)
+            self._writer.make_service(step)
 
     def _tell(self, namespace: str, tells: list[Tell]) -> None:
         if not self._leads():

@@ -1,10 +1,10 @@
-"""The two Services of a set, where the user has none, and those that have become traps.
+"""The two Services of a set, if the user has none, and those that have become traps.
 
 `<set>-primary` is needed by that name, since members without another address follow the primary by
-it. For reads any Service does that selects the set's replicas: nobody of ours asks for one.
+it. For reads any Service will do that selects the set's replicas: no part of pgset uses one.
 
-The Service that was there before the set had replicas leads to each member from then on, and most
-of its connections can't write. What to do about it is told; whose it is decides.
+A Service from before the set had replicas leads to every member from then on, and most of its
+connections can't write. An Event says what to do; whoever owns the Service decides.
 """
 
 import json
@@ -24,20 +24,20 @@ NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
 
 
 def steps(there: Namespace) -> Iterator[Step]:
-    """Yield the Services to make, and what is to be told of those that are in the way."""
+    """Yield the Services to create, and warnings about those that are in the way."""
     for workload in there.workloads:
         if workload.settings is not None and not workload.leaving:
             yield from _of_set(workload, workload.settings, there.services)
             for service in there.services:
                 if not service.leaving:
-                    yield from _told_of(service, workload, workload.settings)
+                    yield from _warnings_about(service, workload, workload.settings)
 
 
 def unsettled(there: Namespace) -> bool:
-    """Whether a Service of the caretaker's is about to go, so that another soon has to be made.
+    """Whether a Service of the caretaker's is about to go, so that it soon has to be created again.
 
-    Such is one that goes with a StatefulSet of before, of a set's name: Kubernetes removes it
-    within seconds of that one's deletion.
+    That is a Service owned by an earlier StatefulSet with the same name: Kubernetes removes it
+    within seconds of that StatefulSet's deletion.
     """
     owners = {
         name(it.name): it.uid
@@ -67,36 +67,36 @@ def _named(
     present = next((it for it in services if it.name == name), None)
     if present is None:
         selector = {contract.SET_LABEL: workload.name, settings.role_label: role}
-        # Of the primary the role tells more than a node that is not heard: new clients would have
-        # nowhere to go, while the old ones go on. The other members' reads are not worth as much.
+        # For the primary, the role counts for more than a NotReady node: new clients would have
+        # nowhere to go, while the old ones go on. Reads from replicas are not worth as much.
         also_unready = role == settings.primary_value
         yield MakeService(name=name, selector=selector, owner=workload, also_unready=also_unready)
     elif not _leads_to(present, workload, settings, role):
         yield tell(workload, IN_THE_WAY, _sentence(workload, settings, role, name))
 
 
-def _told_of(service: Service, workload: Workload, settings: Settings) -> Iterator[Tell]:
+def _warnings_about(service: Service, workload: Workload, settings: Settings) -> Iterator[Tell]:
     if _leads_to_all(service, workload, settings):
         sentence = (
             f'Service "{service.name}" leads to the primary and to read-only replicas alike; '
-            f"if its clients write, let it lead to the primary alone, once all pods have the label "
+            f"if its clients write, make it select the primary alone, once all pods have the label "
             f"{settings.role_label}: "
         )
         change: object = {"selector": {settings.role_label: settings.primary_value}}
         yield tell(workload, LEADS_TO_REPLICAS, sentence + _patch(workload, service, change))
-    # Those that earlier versions made. What the user has made is the user's own wish.
+    # Those that earlier versions made. What the user has made is as the user wants it.
     of_primary = service.name == primary_service(workload.name)
     if of_primary and service.made_for == workload.uid and not service.also_unready:
         sentence = (
-            f'Service "{service.name}" leads nowhere while Kubernetes does not hear the primary\'s '
-            f"node; let the role alone decide: "
+            f'Service "{service.name}" leads nowhere while the primary\'s node is NotReady; '
+            f"let the role label alone decide: "
         )
         change = {"publishNotReadyAddresses": True}
         yield tell(workload, NOT_WHEN_UNREADY, sentence + _patch(workload, service, change))
 
 
 def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> bool:
-    """Whether it leads to the database of all of the set's pods, whatever their role."""
+    """Whether it leads to the database of all the set's pods, whatever their role."""
     labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
     names_the_pods = service.headless and service.name == workload.governing_service
     # A headless one without a port leads to every port.
@@ -107,7 +107,7 @@ def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> b
         and service.selector.items() <= labels.items()
         and not names_the_pods
         and (to_the_database or not service.target_ports)
-        # Those are told to be in the way.
+        # These have a warning of their own, that they are in the way.
         and service.name not in (primary_service(workload.name), replica_service(workload.name))
     )
 
@@ -132,7 +132,7 @@ def _leads_to(service: Service, workload: Workload, settings: Settings, role: st
 
 def _sentence(workload: Workload, settings: Settings, role: str, name: str) -> str:
     return (
-        f'Service "{name}" does not lead to the set\'s pods with {settings.role_label}: {role}; '
-        f"let it select them, or delete it and another one is made: "
+        f'Service "{name}" does not select the set\'s pods with {settings.role_label}: {role}; '
+        f"change its selector, or delete it and the caretaker makes the right one: "
         f"kubectl -n {workload.namespace} delete service {name}"
     )

@@ -1,4 +1,4 @@
-"""What the caretaker's process is told, by its environment."""
+"""The settings of the caretaker's process, from its environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
 from webhook.settings import InvalidEnvironmentError
 
 GRANTS: Final = "PGSET_GRANTS"
-""""true": service accounts of sets get their sidecars' rights. "false": the admin gives them, and
-an Event names those that are missing."""
+""""true": the caretaker grants the sidecars' rights to the service accounts of sets. "false": the
+admin does, and an Event names what is missing."""
 
 EXCLUDED_NAMESPACES: Final = "PGSET_EXCLUDED_NAMESPACES"
-"""Separated by commas: those that the webhook isn't asked about either."""
+"""Separated by commas: those for which the webhook isn't called either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class CaretakerSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the settings; InvalidEnvironmentError where one is missing or can't be read."""
+        """Read the settings. Raises InvalidEnvironmentError if one is missing or not valid."""
         for name in (ENV_POD_NAME, ENV_POD_NAMESPACE, GRANTS, EXCLUDED_NAMESPACES):
             if not environment.get(name):
-                raise InvalidEnvironmentError(f"env {name} is missing; the Deployment gives it")
+                raise InvalidEnvironmentError(f"env {name} is missing: the Deployment sets it")
         grants = environment[GRANTS]
         if grants not in ("true", "false"):
             raise InvalidEnvironmentError(

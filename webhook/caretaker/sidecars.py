@@ -1,7 +1,7 @@
-"""Who slipped by the webhook: sets whose template has no stamp, and pods without a sidecar.
+"""What the webhook has missed: sets whose template has no stamp, and pods without a sidecar.
 
 With failurePolicy Ignore that happens while the webhook is away; with OnDelete or a partition, pods
-of before the opt-in stay as they are. Pods that a rolling update is about to replace are not told.
+made before the opt-in stay as they are. Pods that a rolling update is about to replace are skipped.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ NOT_ACCEPTED: Final = "NotAccepted"
 
 
 def steps(there: Namespace) -> Iterator[Step]:
-    """Yield what the user is told of each."""
+    """Yield a warning for each."""
     for workload in there.workloads:
         if workload.leaving:
             continue
@@ -34,7 +34,7 @@ def steps(there: Namespace) -> Iterator[Step]:
 def _not_stamped(workload: Workload) -> str:
     return (
         "the webhook has not seen this StatefulSet since it opted in, so its pods get no sidecar; "
-        f"let it: kubectl -n {workload.namespace} rollout restart statefulset {workload.name}"
+        f"restart it: kubectl -n {workload.namespace} rollout restart statefulset {workload.name}"
     )
 
 
@@ -42,13 +42,13 @@ def _without_sidecar(member: Member, workload: Workload) -> Tell:
     why = (
         "it was made while the webhook did not answer"
         if member.stamped
-        else "it was made before the set opted in, and updateStrategy keeps it"
+        else "it was made before the set opted in, and updateStrategy keeps it as it is"
     )
     return Tell(
         kind="Pod",
         name=member.name,
         uid=member.uid,
         reason=NO_SIDECAR,
-        sentence=f"this pod has no sidecar and is no member of its set: {why}; have it made anew: "
-        f"kubectl -n {workload.namespace} delete pod {member.name}",
+        sentence=f"this pod has no sidecar and is not a member of its set: {why}; delete it, and "
+        f"it comes back with one: kubectl -n {workload.namespace} delete pod {member.name}",
     )

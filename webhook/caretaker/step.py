@@ -1,4 +1,4 @@
-"""What is to be done in a namespace, as values."""
+"""What has to be done in a namespace, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ from webhook.caretaker.facts import Binding, Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeService:
-    """Make a Service that goes with its StatefulSet."""
+    """Create a Service that its StatefulSet owns."""
 
     name: str
     selector: Mapping[str, str]
     owner: Workload
     also_unready: bool = False
-    """Whether it leads to pods that Kubernetes takes for unready, too."""
+    """Whether it leads to unready pods too (publishNotReadyAddresses)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Let the caretaker's RoleBinding name these service accounts, sorted."""
+    """Make the caretaker's RoleBinding name these service accounts, sorted."""
 
     accounts: tuple[str, ...]
-    """None of them: the RoleBinding goes."""
+    """Empty: the RoleBinding is deleted."""
     present: Binding | None
-    """What it was decided on, and the only thing that it may replace."""
+    """The one that this was decided on, and the only one that may be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
-    """Warn the user by an Event, once for as long as it is so."""
+    """Warn the user by an Event, once until it has passed."""
 
     kind: str
-    """Of the object that it is about: "StatefulSet" or "Pod"."""
+    """Kind of the object that it is about: "StatefulSet" or "Pod"."""
     name: str
     uid: str
     reason: str
@@ -43,7 +43,7 @@ Step = MakeService | Grant | Tell
 
 
 def tell(workload: Workload, reason: str, sentence: str) -> Tell:
-    """Tell something of a StatefulSet."""
+    """Warn about a StatefulSet."""
     return Tell(
         kind="StatefulSet",
         name=workload.name,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.action import Promote, SetRole, TakeLease
-from sidecar.decide import decide, needs_peers
+from sidecar.decide import decide
 from sidecar.observation import Identity, Leadership, LeaseRecord, PostgresView
 from tests.sidecar.rules.observations import (
     ADOPTED,
@@ -34,11 +34,13 @@ def test_without_a_lease_nobody_leads_before_every_wanted_member_has_reported() 
     three = replace(ADOPTED, wanted=3, peers=peer(1))
     decision = decide(three, SETTINGS)
     assert (decision.situation, decision.actions) == ("WaitingForReports", ())
-    assert decision.sentence.endswith("waiting for the data of orders-2")
+    assert decision.sentence.endswith("waiting for orders-2 to report what data they have")
 
 
 def test_without_a_lease_and_without_the_statefulset_nobody_leads() -> None:
-    assert decide(replace(ADOPTED, wanted=None), SETTINGS).situation == "WaitingForReports"
+    decision = decide(replace(ADOPTED, wanted=None), SETTINGS)
+    assert decision.situation == "WaitingForReports"
+    assert decision.sentence.endswith("waiting until the StatefulSet can be read")
 
 
 def test_without_a_lease_the_one_furthest_ahead_leads() -> None:
@@ -135,7 +137,7 @@ def test_the_heir_takes_the_lease_without_asking_anybody() -> None:
         "Succeeding",
         (TakeLease(expired=False), Promote(1)),
     )
-    assert not needs_peers(heir, SETTINGS)
+    assert not decide(heir, SETTINGS).asks_peers
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_another_than_the_heir_waits_a_while(ago: float, situation: str) -> None
 def test_who_has_promised_does_not_take_the_lease() -> None:
     expired = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 60))
     assert decide(expired, SETTINGS).situation == "TakingLease"
-    promised = replace(expired, promised_until=NOW + 1)
+    promised = replace(expired, pledged_until=NOW + 1)
     assert decide(promised, SETTINGS).situation == "Following"
 
 

@@ -109,7 +109,11 @@ def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:
 
 def test_a_server_that_only_hangs_is_killed_before_the_lease_is_released() -> None:
     hangs = replace(LEADER, postgres=replace(DOWN, since=NOW - 11, alive=True))
-    assert situation_and_actions(hangs) == ("GivingUp", (StopPostgres(signal.SIGKILL),))
+    decision = decide(hangs, SETTINGS)
+    assert (decision.situation, decision.actions) == ("GivingUp", (StopPostgres(signal.SIGKILL),))
+    assert decision.sentence.endswith(
+        "killing what still runs of it, and then giving the Lease up to another member"
+    )
 
 
 def test_a_holder_whose_server_was_just_lost_keeps_the_lease_a_while() -> None:

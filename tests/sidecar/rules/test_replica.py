@@ -69,7 +69,7 @@ def test_between_two_primaries_a_replica_keeps_its_label_for_a_moment() -> None:
 def test_a_lost_primary_loses_its_label_a_second_before_anybody_can_promote() -> None:
     late = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 9.1))
     assert decide(late, SETTINGS).actions == (SetRole("orders-1", "uid-1", None),)
-    promised = replace(late, promised_until=NOW + 1)
+    promised = replace(late, pledged_until=NOW + 1)
     assert decide(promised, SETTINGS).actions == ()
 
 

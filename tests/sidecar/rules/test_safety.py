@@ -22,6 +22,7 @@ from tests.sidecar.rules.observations import (
     DELETED,
     DOWN,
     LEADER,
+    LEADER_PODS,
     NOW,
     OTHERS,
     RECORD,
@@ -186,6 +187,17 @@ class TestADatabaseThatHasVanishedUnderItsServer:
         actions = [it for it in decide(seen, SETTINGS).actions if not isinstance(it, SetRole)]
         assert actions == [self.KILLED, self.GONE]
 
-    def test_on_a_paused_set_nothing_is_done_but_that(self) -> None:
+    def test_on_a_paused_set_nothing_is_done_but_that_and_nothing_else_is_said(self) -> None:
         seen = replace(LEADER, bootstrap=self.VANISHED, paused=True)
-        assert decide(seen, SETTINGS).actions == (self.KILLED,)
+        decision = decide(seen, SETTINGS)
+        assert decision.actions == (self.KILLED,)
+        assert "deleting this pod" not in decision.sentence
+        assert decision.sentence.endswith("while the set is paused or opted out")
+
+    def test_its_pod_is_said_to_be_deleted_where_it_is(self) -> None:
+        seen = replace(REPLICA, bootstrap=self.VANISHED)
+        assert "deleting this pod" in decide(seen, SETTINGS).sentence
+        leaving = (replace(LEADER_PODS[0], deleting=True), *LEADER_PODS[1:])
+        decision = decide(replace(seen, pods=leaving), SETTINGS)
+        assert self.GONE not in decision.actions
+        assert decision.sentence.endswith("this pod is being deleted already")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.action import Checkpoint, Refuse, RenewLease, StopPostgres
+from sidecar.action import Attention, Checkpoint, Refuse, RenewLease, StopPostgres
 from sidecar.decide import decide
 from sidecar.observation import Identity, Observation
 from tests.sidecar.rules.observations import (
@@ -85,17 +85,18 @@ def test_a_wish_that_cannot_be_granted_is_cleared_and_says_why(
     assert refusal.sentence.endswith(why)
 
 
-def test_after_a_failed_switchover_the_old_primary_leads() -> None:
+def test_after_a_failed_switchover_the_old_primary_leads_and_one_event_says_so() -> None:
     back = replace(
         LEADER,
         lease=lease(replace(RECORD, heir="orders-2")),
         postgres=replace(STREAMING, streaming=False),
     )
-    situation, actions = situation_and_actions(back)
-    assert (situation, [type(action) for action in actions]) == (
-        "SwitchoverFailed",
-        [RenewLease, Refuse],
-    )
+    decision = decide(back, SETTINGS)
+    assert (decision.situation, decision.attention) == ("SwitchoverFailed", Attention.WARNING)
+    assert "switchover to orders-2 failed" in decision.sentence
+    (renewal,) = decision.actions
+    assert isinstance(renewal, RenewLease)
+    assert renewal.heir is None
 
 
 def test_nobody_takes_over_while_the_set_is_paused_but_the_last_primary_may_return() -> None:

@@ -1,9 +1,11 @@
 """Faults of the network between nodes, the API server and the clients."""
 
+from typing import Final
+
 from tests.simulator.faults.strike import Strike
 from tests.simulator.world import API, CLIENT
 
-ONE_WAY = ("sends nothing", "hears nothing")
+ONE_WAY: Final = ("sends nothing", "hears nothing")
 
 
 def _cut(strike: Strike, inside: list[int], outside: list[int] | None) -> None:

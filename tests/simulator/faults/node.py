@@ -1,11 +1,14 @@
 """Faults of a pod's sidecar, of its kubelet, and of the whole machine."""
 
+from typing import Final
+
 from tests.simulator.faults.strike import Strike
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged
+from tests.simulator.node import Node
 from tests.simulator.postgres.phase import Phase
 
-UNTIL_ANOTHER_LEADS = ", until another leads"
-AT_MOST = 100.0
+UNTIL_ANOTHER_LEADS: Final = ", until another leads"
+AT_MOST: Final = 100.0
 """Seconds that one is frozen that waits for another to lead."""
 
 
@@ -106,16 +109,27 @@ def reboot_node(strike: Strike) -> None:
 
 
 def take_out(strike: Strike) -> None:
-    """The pods of one node, or those of all nodes at once."""
-    life, cluster = strike.hit(), strike.cluster
+    """The pods of one node; or those of all nodes, one shortly after the other, which is no reason
+    to move a primary."""
+    all_of_them, cluster, world = bool(strike.fault.detail), strike.cluster, strike.world
+    life = strike.life() if all_of_them else strike.hit()
     if life is None:
         return
-    nodes = tuple(cluster.nodes.values()) if strike.fault.detail else (life.node,)
-    for node in nodes:
-        cluster.take_out(node, taken_out=True)
+    ended = False
+
+    def take_out(node: Node) -> None:
+        if not ended:
+            cluster.take_out(node, taken_out=True)
+
+    take_out(life.node)
+    others = [node for node in cluster.nodes.values() if all_of_them and node is not life.node]
+    for node in others:
+        world.after(world.chance.uniform(0.0, 1.5), take_out, node)
 
     def end() -> None:
-        for node in nodes:
+        nonlocal ended
+        ended = True
+        for node in (life.node, *others):
             cluster.take_out(node, taken_out=False)
 
     strike.at_its_end(end)

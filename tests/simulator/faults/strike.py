@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sidecar.settings import Settings
 from tests.simulator.judge.judge import Judge
@@ -13,7 +14,7 @@ from tests.simulator.postgres.server import Server
 from tests.simulator.schedule import SET_NAME, Fault
 from tests.simulator.world import World
 
-MOST_MEMBERS = 6
+MOST_MEMBERS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)

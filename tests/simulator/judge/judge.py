@@ -157,12 +157,15 @@ class Judge:
     def _check_need(self, server: Server) -> None:
         """I6."""
         name = server.pod.name
-        shown = self._cluster.api.pods.get(name)
-        if shown is not None and shown[1].taken_out_since is not None:
-            # New clients don't reach it.
+        if self._is_taken_out(name) and not all(map(self._is_taken_out, self._cluster.api.pods)):
+            # New clients don't reach it, and could reach another.
             return
         if not self.excuses.explain(name, self._world.now):
             self._fail("I6", f"{name} stops leading, and nothing had happened to it")
+
+    def _is_taken_out(self, name: str) -> bool:
+        shown = self._cluster.api.pods.get(name)
+        return shown is not None and shown[1].taken_out_since is not None
 
     # ── directories ───────────────────────────────────────────────────────────────────────
 

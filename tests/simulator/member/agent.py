@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
-from sidecar import decide as rules
+from sidecar import deadlines
 from sidecar.action import Decision
-from sidecar.memory.departure import heir
 from sidecar.observation import Observation, ServerState
 from sidecar.postgres.connection import CONNECT_SECONDS
 from tests.simulator.kubernetes.api_server import ApiError, Steps
@@ -28,6 +27,7 @@ class Agent:
     """One life of one pod's sidecar."""
 
     def __init__(self, simulation: Simulation, pod: PodLife) -> None:
+        self._simulation = simulation
         self._world = world = simulation.world
         self._cluster = simulation.cluster
         self._schedule = simulation.schedule
@@ -48,6 +48,7 @@ class Agent:
         self._told: tuple[str, str] | None = None
         self._noted: set[str] = set()
         """Lines of the transcript about the present situation; what is repeated is not told."""
+        self._slow_once = False
         self._stuck = False
         self._is_overdue = False
         self._happened = False
@@ -167,14 +168,15 @@ class Agent:
             if member.reach.should_look(lease, member.me, settings, member.clock()):
                 yield from self._hands.lease.refresh()
             observation = self._views.observe()
-            if rules.needs_peers(observation, settings):
-                observation = yield from self._with_peers(observation)
             decision = self._decide(observation)
+            if decision.asks_peers:
+                observation = yield from self._with_peers(observation)
+                decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
-            self._tell_the_kubelet(observation)
+            self._tell_the_kubelet(decision)
             if decision.actions:
-                self._set_deadlines(observation)
+                self._set_deadlines(observation, decision)
                 if self._freezes("decide"):
                     yield 0.001
                 yield from self._hands.carry_out(decision.actions)
@@ -185,7 +187,7 @@ class Agent:
                 yield MIN_PAUSE
             else:
                 self._pausing_since = self._world.now
-                yield self._pause(observation) / member.rate
+                yield self._pause(observation, decision) / member.rate
             self._happened = False
         yield from self._hand_in(observation)
 
@@ -207,34 +209,33 @@ class Agent:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
 
-    def _tell_the_kubelet(self, observation: Observation) -> None:
+    def _tell_the_kubelet(self, decision: Decision) -> None:
         """The liveness probe fails while PostgreSQL may write although it should have stopped."""
-        overdue = rules.is_overdue(observation, self._member.settings)
-        if overdue != self._is_overdue:
-            self._is_overdue = overdue
-            if overdue:
+        if decision.is_overdue != self._is_overdue:
+            self._is_overdue = decision.is_overdue
+            if decision.is_overdue:
                 self.pod.agent_is_silent()
             else:
                 self.pod.agent_answers()
 
-    def _set_deadlines(self, observation: Observation) -> None:
-        member, settings, now = self._member, self._member.settings, observation.now
-        fence_in = rules.seconds_to_fence(observation, settings)
-        authority = rules.seconds_of_right(observation, settings)
-        member.deadlines.requests_end_at = member.reach.requests_end_at(now, fence_in)
+    def _set_deadlines(self, observation: Observation, decision: Decision) -> None:
+        member, now, authority = self._member, observation.now, decision.authority_for
+        member.deadlines.requests_end_at = member.reach.requests_end_at(now, decision.fence_in)
         member.deadlines.authority_ends_at = float("inf") if authority is None else now + authority
 
-    def _pause(self, observation: Observation) -> float:
+    def _pause(self, observation: Observation, decision: Decision) -> float:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
-        member, settings = self._member, self._member.settings
+        member = self._member
         learned = member.reach.after_acting(observation, self.watch.peek(), member.clock())
-        seconds = rules.seconds_to_look(learned, settings)
-        if seconds == rules.UNSETTLED_TICK:
+        if learned is not observation:
+            decision = self._decide(learned)
+        seconds = decision.look_in
+        if seconds == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.watch.holder() == member.identity:
                 return 2 * seconds
             return seconds if self._world.chance.random() < 0.05 else 10 * seconds
-        if seconds < rules.TICK:
+        if seconds < deadlines.TICK:
             return seconds
         return self._at_rest(learned)
 
@@ -245,8 +246,8 @@ class Agent:
         if lease.record.holder == self._member.identity:
             due = (lease.renewed_at or now) + self._member.settings.renew_interval
         else:
-            due = max(lease.changed_at + lease.record.ttl, learned.promised_until or 0.0)
-        return min(seconds, max(rules.SHORTEST_TICK, due - now))
+            due = max(lease.changed_at + lease.record.ttl, learned.pledged_until or 0.0)
+        return min(seconds, max(deadlines.SHORTEST_TICK, due - now))
 
     def _hand_in(self, observation: Observation) -> Steps[None]:
         """As the end of `sidecar.loop`: the directory and the Lease are left to the others."""
@@ -258,7 +259,8 @@ class Agent:
         if not member.heartbeat.is_foreign:
             directory.beat = ("", 0)
         try:
-            yield from self._hands.lease.release(heir(observation, member.settings))
+            heir = member.departure.heir(observation, member.settings)
+            yield from self._hands.lease.release(heir)
         except ApiError:
             return
 
@@ -282,6 +284,9 @@ class Agent:
         if server.locks_out and server.accepts:
             # Who says no is well.
             well = True
+        # A checkpoint, a snapshot, a busy node: any server may be slow once.
+        self._slow_once = well and not self._slow_once and self._simulation.is_slow_once()
+        well = well and not self._slow_once
         waits = server.hung or server.refuses or self.pod.volume_hangs
         took = 0.01 if well or not waits else CONNECT_SECONDS
         self._world.after(took, self._probed, well, member.clock(), took)

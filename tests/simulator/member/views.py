@@ -19,7 +19,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
-from sidecar.situation.members import holder_address
+from sidecar.situation.set import holder_address
 from tests.simulator.member.directory_view import DirectoryView
 from tests.simulator.member.member import Member
 from tests.simulator.member.watch import Watch
@@ -78,7 +78,7 @@ class Views:
             paused=watch.paused,
             opted_out=watch.opted_out,
             leaving_since=member.pods.leaving_since(member.me.uid),
-            promised_until=member.pledge.until(now),
+            pledged_until=member.pledge.until(now),
             members_heard_at=reach.members_heard_at,
             renewal_failed_at=reach.renewal_failed_at(lease),
             api_failed_at=reach.api_failed_at,

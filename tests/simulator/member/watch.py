@@ -118,9 +118,9 @@ class Watch:
         )
         # Since when, each member tells by its own clock.
         self.pods = tuple(
-            pod
-            if pod.taken_out_since is None
-            else replace(pod, taken_out_since=memory.taken_out_since(pod.uid))
+            replace(pod, taken_out_since=memory.taken_out_since(pod.uid))
+            if pod.taken_out_since != memory.taken_out_since(pod.uid)
+            else pod
             for pod in found
         )
         self._wake()

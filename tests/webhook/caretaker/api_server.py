@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from kubernetes import client
 
 from tests.support.api_server import RefusalError, client_of
+from tests.support.loopback import QuietHandler
 
 Json = dict[str, Any]
 
@@ -138,7 +139,7 @@ def serving(api: ApiServer) -> AbstractContextManager[client.ApiClient]:
 
 
 def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # in one write: a second one would wait for the client's delayed ACK
 
@@ -171,8 +172,5 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     return Handler

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.webhook.clock import Clock
+from tests.support.clock import Clock
 from webhook.caretaker.election import LEADS_FOR, RENEW, TTL, Election, Record
 from webhook.caretaker.errors import LookAgainError
 

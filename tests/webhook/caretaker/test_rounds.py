@@ -7,7 +7,7 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.webhook.caretaker.api_server import ApiServer, serving
 from tests.webhook.caretaker.made import statefulset
-from webhook.caretaker.carry_out import Hands
+from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import NotLeadingError
 from webhook.caretaker.events import Events
 from webhook.caretaker.look import Look
@@ -28,7 +28,7 @@ def api():
 def caretaker(api, *, grants=True, leads=lambda: True):
     settings = CaretakerSettings("me", "pgset-system", grants, frozenset({"kube-system"}))
     with serving(api) as client:
-        yield Rounds(Look(client), Hands(client), Events(client), settings, leads)
+        yield Rounds(Look(client), Writer(client), Events(client), settings, leads)
 
 
 def one_round(api, **said):
@@ -170,8 +170,8 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
 @pytest.mark.parametrize(
     ("refused", "sentence"),
     [
-        ("/services", 'Service "orders-primary" can\'t be made: exceeded quota'),
-        ("/rolebindings", 'service account "default" can\'t be granted rights: exceeded quota'),
+        ("/services", 'cannot create Service "orders-primary": exceeded quota'),
+        ("/rolebindings", 'cannot grant rights to service account "default": exceeded quota'),
     ],
 )
 def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(

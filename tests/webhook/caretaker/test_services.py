@@ -91,8 +91,8 @@ def test_a_service_of_that_name_that_does_something_else_is_told_and_not_changed
     assert made(namespace) == {}
     (sentence,) = told(namespace)
     assert sentence == (
-        'Service "orders-primary" does not lead to the set\'s pods with pgset.dev/role: primary; '
-        "let it select them, or delete it and another one is made: "
+        'Service "orders-primary" does not select the set\'s pods with pgset.dev/role: primary; '
+        "change its selector, or delete it and the caretaker makes the right one: "
         "kubectl -n shop delete service orders-primary"
     )
 

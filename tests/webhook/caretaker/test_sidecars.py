@@ -24,7 +24,7 @@ def test_a_pod_that_the_webhook_missed_is_named():
 def test_a_pod_of_before_the_opt_in_is_named_with_what_keeps_it():
     pods = (member(has_sidecar=False, stamped=False),)
     (it,) = sidecars.steps(there(workload(held_back=True), members=pods))
-    assert "before the set opted in, and updateStrategy keeps it" in it.sentence
+    assert "before the set opted in, and updateStrategy keeps it as it is" in it.sentence
 
 
 def test_a_pod_on_its_way_out_is_not_told():

@@ -46,7 +46,7 @@ def test_a_service_of_before_is_told_with_the_command_that_mends_it() -> None:
     sentence, _, command = it.sentence.partition(": kubectl")
     assert sentence == (
         'Service "orders" leads to the primary and to read-only replicas alike; if its clients '
-        "write, let it lead to the primary alone, once all pods have the label pgset.dev/role"
+        "write, make it select the primary alone, once all pods have the label pgset.dev/role"
     )
     mended = patched(service(), f"kubectl{command}")
     assert mended.selector == {"app": "orders", "pgset.dev/role": "primary"}
@@ -142,8 +142,8 @@ def test_one_that_an_earlier_version_made_is_told_with_the_command_that_mends_it
     assert it.reason == "ServiceNotWhenUnready"
     sentence, _, command = it.sentence.partition(": kubectl")
     assert sentence == (
-        'Service "orders-primary" leads nowhere while Kubernetes does not hear the primary\'s '
-        "node; let the role alone decide"
+        'Service "orders-primary" leads nowhere while the primary\'s node is NotReady; '
+        "let the role label alone decide"
     )
     assert told_of_primary(patched(made(), f"kubectl{command}")) == []
 

@@ -1,7 +1,7 @@
-"""The primary as another member's sidecar sees it: through its Service, by replication protocol.
+"""Questions that another member's sidecar asks the primary, by the replication protocol.
 
-By that protocol and the replication role, so that what stops a clone or a standby is met here,
-where it can be told to the operator, and not in the log of an init container.
+By that protocol and as the replication role, so that whatever would stop a clone or a standby shows
+up here, where the operator can be told, and not in the log of an init container.
 """
 
 import select
@@ -21,7 +21,7 @@ _HISTORY_COLUMN: Final = 1
 _FIRST_TIMELINE: Final = 1
 
 _ANSWER_SECONDS: Final = 3.0
-"""As long as a connection may take. A walsender heeds no statement_timeout."""
+"""As long as a connection may take. A walsender ignores statement_timeout."""
 
 
 class UpstreamError(Exception):
@@ -51,13 +51,13 @@ def history(
     try:
         return parse_history(_value(result, _HISTORY_COLUMN).decode())
     except ValueError as error:
-        raise UpstreamError(f"the history of timeline {timeline} is not readable") from error
+        raise UpstreamError(f"the history of timeline {timeline} cannot be read") from error
 
 
 def parse_history(text: str) -> tuple[tuple[int, int], ...]:
     """Return the (timeline, position in bytes) pairs of a timeline history file.
 
-    Raises ValueError where it is none.
+    Raises ValueError if it is not one.
     """
     # Timeline, position and, for people, a reason. PostgreSQL, too, takes # for a comment.
     words = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
@@ -93,7 +93,7 @@ def _answer(connection: PGconn, command: str) -> PGresult:
         # What is sent here is far less than a socket's buffer takes.
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([connection.socket], [], [], left)[0]:
-            raise UpstreamError(f"the primary gave no answer for {_ANSWER_SECONDS:.0f} s")
+            raise UpstreamError(f"the primary has not answered for {_ANSWER_SECONDS:.0f} s")
         connection.consume_input()
     result = connection.get_result()
     if result is None:

@@ -1,8 +1,8 @@
-"""Questions asked through libpq itself, for those that are asked all the time.
+"""Queries through bare libpq, for the few that run every second.
 
 Once a second, on a machine that does other things meanwhile, a cursor of psycopg takes 0.5 ms of
 CPU for a row and a connection 1.9 ms; this takes 0.2 and 0.7 ms. Nothing here waits for longer
-than it was told to.
+than its time limit.
 """
 
 import select
@@ -18,7 +18,7 @@ Row = list[str | None]
 
 
 class NoAnswerError(psycopg.OperationalError):
-    """The server took the question and says nothing; the connection is of no use any more."""
+    """The server took the query and does not answer; the connection is of no more use."""
 
 
 def connect(conninfo: bytes, seconds: float) -> pq.abc.PGconn:

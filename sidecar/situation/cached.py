@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 _Value = TypeVar("_Value")
 
 
-class word(Generic[_Value]):  # noqa: N801 - used as a decorator, as functools.cached_property is
+class cached(Generic[_Value]):  # noqa: N801 - used as a decorator, as functools.cached_property is
     """A property that is computed once. Without the lock of functools' in Python 3.11, which would
     take a third of the time of a decision."""
 
@@ -21,12 +21,14 @@ class word(Generic[_Value]):  # noqa: N801 - used as a decorator, as functools.c
         self.__doc__ = compute.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type) -> "word[_Value]": ...
+    def __get__(self, instance: None, owner: type) -> "cached[_Value]": ...
     @overload
     def __get__(self, instance: object, owner: type) -> _Value: ...
-    def __get__(self, instance: object | None, owner: type) -> "word[_Value] | _Value":
+    def __get__(self, instance: object | None, owner: type) -> "cached[_Value] | _Value":
         """Compute the value and put it where the next look finds it without asking."""
         if instance is None:
             return self
-        value = instance.__dict__[self._name] = self._compute(instance)
+        value = self._compute(instance)
+        # A look at `__dict__` would make one, and slow down all that follows.
+        setattr(instance, self._name, value)
         return value

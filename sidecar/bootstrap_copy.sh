@@ -1,0 +1,174 @@
+# What a member takes from the primary: a clone, a re-clone, a rewind. Part of bootstrap.sh, which
+# reads this file.
+
+# A volume that is mounted inside the data directory cannot be renamed with the rest.
+has_no_mounts() {
+    while read -r _ _ _ _ place _; do
+        case $place in
+            "$data"/*)
+                failure="a volume is mounted at $place, inside the data directory, which therefore cannot be re-created: mount it elsewhere, or fix this member by hand"
+                return 1
+                ;;
+        esac
+    done < /proc/self/mountinfo
+}
+
+# pg_basebackup would put them at the primary's own paths: outside the volume or, if that is shared,
+# where another member has its own. A primary that refuses the question is one that an older pgset
+# prepared, which admits this role for replication alone; the clone then shows whether it has any.
+has_no_tablespaces() {
+    names=$(ask_primary "$1" "SELECT pg_catalog.string_agg(spcname::text, ', '::text) FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')") || return 0
+    if [ -n "$names" ]; then
+        failure="the primary has tablespaces ($names), which cannot be copied to other members: move what is in them to pg_default and drop them"
+        return 1
+    fi
+}
+
+# Runs a program as the replication role, with none of the container's own settings for libpq. No
+# function or operator of a user's may ever be called (it could then read every file).
+as_member() {
+    (
+        unset PGHOSTADDR PGSERVICE PGPASSWORD PGSSLMODE PGREQUIRESSL PGSSLNEGOTIATION \
+            PGGSSENCMODE PGCHANNELBINDING PGREQUIREAUTH PGTARGETSESSIONATTRS
+        export PGPASSFILE="$handshake/pgpass"
+        export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
+        exec "$@"
+    )
+}
+
+# Sets $database to the primary's database in which to ask: postgres or, if that was dropped, any
+# other in which this role may read files. (That right is granted in one database.) template1 is
+# only asked for their names: CREATE DATABASE fails while anybody is connected to it. A name with a
+# line break could add parameters to the conninfo; there the real host comes last, so it counts.
+find_database() {
+    names=
+    for database in postgres template1; do
+        if names=$(ask_primary "$1" "SELECT chr(39) || replace(replace(datname::text, chr(92), repeat(chr(92), 2)), chr(39), chr(92) || chr(39)) || chr(39) FROM pg_database WHERE datallowconn AND NOT datistemplate AND strpos(datname::text, chr(10)) = 0 AND strpos(datname::text, chr(13)) = 0 ORDER BY datname <> 'postgres', oid LIMIT 20"); then break; fi
+    done
+    while read -r database; do
+        may=$(ask_primary "$1" "SELECT has_function_privilege('pg_read_binary_file(text)', 'execute')" < /dev/null) || true
+        if [ "$may" = t ]; then return; fi
+    done <<NAMES
+$names
+NAMES
+    database=postgres
+}
+
+ask_primary() {
+    as_member psql --no-psqlrc --no-align --tuples-only --no-password --quiet \
+        --dbname="dbname=$database $1" --command="SET statement_timeout = '5s'" --command="$2"
+}
+
+copy_primary() {
+    find_database "$1"
+    has_no_tablespaces "$1" && clear_staging &&
+        as_member pg_basebackup --pgdata="$staging" --dbname="$1" \
+            --wal-method=stream --checkpoint=fast --no-password || return 1
+    if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
+        failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
+        return 1
+    fi
+}
+
+clone() {
+    has_no_data && copy_primary "$1" && move_up
+}
+
+# The present data stays in place until the copy is complete, and is then set aside.
+reclone() {
+    case $(data_state) in
+        present | broken) ;;
+        *) failure="there is no data to clone over"; return 1 ;;
+    esac
+    has_no_mounts && copy_primary "$1" && seal "$staging" && rename "$staging" "$whole" && settle
+}
+
+control() {
+    control_data "$data" | sed -n "s/^$1: *//p"
+}
+
+# pg_rewind reads the primary's control file, which has the new timeline only after the first
+# checkpoint as a primary; before that pg_rewind may conclude that there is nothing to do.
+primary_is_ready() {
+    tries=0
+    while :; do
+        same=$(ask_primary "$1" "SELECT (pg_catalog.pg_control_checkpoint()).timeline_id = ('x'::text || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int") || {
+            failure="the primary does not answer: see the log of container pgset-bootstrap"
+            return 1
+        }
+        if [ "$same" = t ]; then return; fi
+        tries=$((tries + 1))
+        if [ "$tries" -gt 60 ]; then
+            failure="the primary has not made a checkpoint since its promotion"
+            return 1
+        fi
+        sleep 0.5
+    done
+}
+
+# pg_rewind needs data that was shut down, and would start a server that writes to get there. If a
+# standby has crashed, that server's checkpoint makes the data differ from the primary's, and
+# pg_rewind does not see it. A standby without a primary writes nothing: it replays the WAL that is
+# here and is stopped.
+recover() {
+    if [ "$(control "Database cluster state")" = "shut down" ]; then return; fi
+    timeline=current
+    if [ "$(control "Min recovery ending loc's timeline")" -gt "$(control "Latest checkpoint's TimeLineID")" ]; then
+        timeline=$(control "Min recovery ending loc's timeline")
+    fi
+    : > "$handshake/replayed"
+    touch "$data/standby.signal" && rm -f "$data/postmaster.pid" && sync || return 1
+    # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
+    "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby=off \
+        -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \
+        -c archive_cleanup_command= -c archive_mode=off -c wal_keep_size=1TB \
+        -c restore_command="echo %f >> '$handshake/replayed'; false" \
+        -c wal_retrieve_retry_interval=100ms &
+    server=$!
+    until has_replayed_all; do
+        kill -0 "$server" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    kill -INT "$(sed -n 1p "$data/postmaster.pid")" || kill -INT "$server" || true
+    wait "$server" || true
+    [ "$(control "Database cluster state")" = "shut down in recovery" ]
+}
+
+# A standby asks for the next WAL file until it comes; for a file on the way there it asks at most
+# twice: for its last checkpoint, and when the replay gets there.
+has_replayed_all() {
+    last=$(tail -n 1 "$handshake/replayed") && [ -n "$last" ] &&
+        [ "$(grep -cxF "$last" "$handshake/replayed")" -ge 5 ]
+}
+
+run_pg_rewind() {
+    as_member pg_rewind --no-ensure-shutdown --target-pgdata="$1" \
+        --source-server="dbname=$database $2" ${3:+"$3"}
+}
+
+# What can fail fails in the dry run, while the data is still in place.
+is_rewindable() {
+    if recover "$@" && run_pg_rewind "$data" "$primary" --dry-run; then return; fi
+    # If the primary has gone away meanwhile, the rewind may still work another time.
+    if primary_is_ready "$primary"; then rewind=impossible; fi
+    return 1
+}
+
+# CONNINFO COMMAND...; pg_rewind deletes what the primary doesn't have, so it must not work where
+# our own files are, and where the heartbeat is written all the time.
+rewind() {
+    primary=$1
+    shift
+    rewind=
+    if [ "$(data_state)" != present ]; then
+        failure="this data cannot be rewound: it can only be cloned again"
+        return 1
+    fi
+    find_database "$primary"
+    has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
+        is_rewindable "$@" || return 1
+    rm -rf "$staging" "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
+        rename "$up" "$rewinding" && sync &&
+        run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&
+        rename "$rewinding" "$up" && bring_up && rewind=done
+}

@@ -1,0 +1,148 @@
+"""The times of a decision: until when PostgreSQL may run, a holder may act, and nobody looks again.
+And whether the peers must be asked first. Pure, as `sidecar.decide`, whose `Decision` they fill."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.settings import WATCHDOG_ALLOWANCE
+from sidecar.situation import Situation
+from sidecar.situation.timing import ISOLATION, SILENCE, STOP_PATIENCE
+
+TICK: Final = 2.0
+"""Seconds between looks at rest."""
+WARY_TICK: Final = 1.0
+"""The same while somebody has been silent for longer than usual, or something is waited for that
+may take long."""
+REFUSED_TICK: Final = 0.5
+"""The same while the API server refuses renewals (in all sets of a cluster, perhaps)."""
+UNSETTLED_TICK: Final = 0.1
+"""The same while something is under way that wakes nobody."""
+SHORT_TICK: Final = 0.03
+"""The same while clients wait for PostgreSQL to end."""
+SHORTEST_TICK: Final = 0.02
+"""The least."""
+
+
+def seconds_to_fence(s: Situation) -> float | None:
+    """Return the seconds until this member must stop PostgreSQL; None: never."""
+    if s.lease.lists_only_me:
+        return None
+    left = s.lease.fence_after - s.lease.renewed_ago
+    if s.lease.may_be_cut_off and s.lease.api_heard_ago > SILENCE:
+        left = min(left, ISOLATION - s.lease.members_heard_ago)
+    return max(0.0, left)
+
+
+def is_overdue(s: Situation) -> bool:
+    """Return whether PostgreSQL could still write although it should have been stopped by now.
+
+    If this sidecar's signals are refused, only the kubelet can stop it, and it needs as much time
+    as it would need if the sidecar were frozen.
+    """
+    if not s.server.could_write or s.lease.lists_only_me:
+        return False
+    frozen = s.settings.renew_interval + WATCHDOG_ALLOWANCE
+    may_signal = s.observation.postgres.may_signal
+    return s.lease.renewed_ago >= (s.lease.fence_after if may_signal else frozen)
+
+
+def seconds_to_look(s: Situation) -> float:
+    """Return after how many seconds to look again at the latest, if nothing happens before."""
+    # Bootstrap answers through files and a process ends: neither wakes anybody.
+    long_down = s.server.is_silent and s.server.has_been_silent_too_long
+    recovers = long_down and s.observation.postgres.progress_at is not None
+    bootstraps = s.bootstrap.is_running
+    if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers):
+        return SHORT_TICK
+    # Bootstrap does nothing until the order that has failed is given again.
+    pauses = bootstraps and not s.lease.names_me and s.bootstrap.retry_in > 0
+    moments = [TICK]
+    if pauses and s.observation.bootstrap.busy is None:
+        moments.append(s.bootstrap.retry_in)
+    elif recovers and not bootstraps:
+        # When it has come up, that wakes this member; until then the others are asked now and then.
+        moments.append(WARY_TICK)
+    elif s.server.is_silent and s.lease.is_anothers and s.server.does_not_come_up:
+        pass  # It has had its time: whoever leads is asked now and then.
+    elif bootstraps or s.server.is_silent or (s.lease.names_me and s.handover.is_under_way):
+        return UNSETTLED_TICK
+    moments += _moments(s)
+    return max(SHORTEST_TICK, min(moments))
+
+
+def _moments(s: Situation) -> Iterator[float]:
+    """Yield the seconds until each thing that no event will announce."""
+    if s.server.could_write and (left := seconds_to_fence(s)) is not None:
+        yield left
+    if s.lease.is_free:
+        yield UNSETTLED_TICK * 2
+    if s.lease.names_me:
+        until = s.pod.in_service_until
+        if until is not None and until > s.observation.now:
+            yield until - s.observation.now
+        yield from _moments_of_the_holder(s)
+    elif s.lease.is_anothers and s.lease.view is not None:
+        now, changed_at = s.observation.now, s.lease.view.changed_at
+        expires_in = s.lease.ttl - (now - changed_at)
+        yield max(expires_in, (s.observation.pledged_until or 0.0) - now)
+        if s.lease.holder_is_killed_after > now - changed_at:
+            yield s.lease.holder_is_killed_after - (now - changed_at) + SHORTEST_TICK
+        if s.lease.api_heard_ago > s.settings.renew_interval:
+            yield WARY_TICK
+
+
+def _moments_of_the_holder(s: Situation) -> Iterator[float]:
+    view = s.lease.view
+    if view is not None and view.renewed_at is not None:
+        left = view.renewed_at + s.settings.renew_interval - s.observation.now
+        # If it was due, it has been renewed by now, or that has failed.
+        yield left if left > 0 else UNSETTLED_TICK * 2
+    failed = s.observation.renewal_failed_at is not None
+    in_doubt = failed and s.lease.api_heard_ago > SILENCE
+    if s.lease.may_be_cut_off or in_doubt or _may_become_unwell(s):
+        yield UNSETTLED_TICK * 2
+    elif failed:
+        yield REFUSED_TICK
+    if s.handover.is_wanted:
+        # Nobody can take over yet, which may last: the peers are asked at each look.
+        yield WARY_TICK
+    # It wakes this member if followers fall silent, but not if other members do.
+    if s.lease.others_who_may_lead and WARY_TICK < s.lease.members_heard_ago < SILENCE:
+        yield SILENCE - s.lease.members_heard_ago + SHORTEST_TICK
+
+
+def _may_become_unwell(s: Situation) -> bool:
+    return s.observation.postgres.unwell_since is not None and not s.server.is_unwell
+
+
+def asks_peers(s: Situation) -> bool:
+    """Return whether the decision depends on what the peers say of their data, and they have not
+    been asked."""
+    observation = s.observation
+    if observation.peers is not None or observation.lease is None:
+        return False
+    if observation.bootstrap.data is None:
+        return False
+    if s.lease.is_free:
+        # An heir need not ask, unless its Lease says nothing of the set.
+        return not (s.election.i_am_heir and s.lease.set_has_data)
+    if s.lease.names_me:
+        return _holder_asks_peers(s)
+    return s.lease.is_anothers and (s.replica.is_not_streaming or s.server.does_not_come_up)
+
+
+def _holder_asks_peers(s: Situation) -> bool:
+    if s.bootstrap.is_running:
+        if s.start.is_refused:
+            return True
+    elif s.server.has_stopped:
+        return True
+    return (
+        (s.lease.is_mine and s.data.is_missing)
+        or (s.server.has_been_silent_too_long and s.server.recovery_makes_progress)
+        # While PostgreSQL stops as it should, nothing is asked that would delay what comes after.
+        or (
+            s.handover.is_wanted
+            and (s.server.is_writable or s.server.in_this_state_for > STOP_PATIENCE)
+        )
+    )

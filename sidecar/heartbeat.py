@@ -1,0 +1,61 @@
+"""The heartbeat file in the data directory: whether another pod writes there, and the volume takes
+ours.
+
+Two pods meet in one directory where a volume can be mounted by several nodes, or where a node that
+was given up comes back. What was seen of the other's is in `sidecar.memory.heartbeat`.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from sidecar import small_files
+from sidecar.memory import heartbeat
+from sidecar.situation.timing import SLOW_WRITE
+
+_FILE: Final = ".pgset-heartbeat"
+
+
+class Heartbeat:
+    """This pod's heartbeat, and what was seen of another pod's."""
+
+    def __init__(self, uid: str, silence: float) -> None:
+        """`uid`: of this pod. `silence`: seconds after which another pod's heartbeat is dead."""
+        self._uid = uid
+        self._memory = heartbeat.Heartbeat(uid, silence)
+        self._beats = 0
+        self.slow = False
+        """Whether our last heartbeat took long to write."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the last look found no other pod's heartbeat that may be alive."""
+        return not self._memory.is_foreign
+
+    def other_writer(
+        self, directory: Path, now: float, *, started: bool, stalled: bool
+    ) -> str | None:
+        """Return the uid of another pod that may still write there; as the memory has it."""
+        try:
+            uid, _, count = small_files.read(directory / _FILE).decode().strip().partition(" ")
+        except OSError:
+            uid = count = ""
+        beat = (uid, count) if uid else None
+        return self._memory.look(beat, now, started=started, stalled=stalled)
+
+    def beat(self, directory: Path) -> str | None:
+        """Write our heartbeat; return why the volume takes no writes, if it does not."""
+        self._beats += 1
+        began = time.monotonic()
+        try:
+            small_files.replace(directory / _FILE, f"{self._uid} {self._beats}\n")
+        except OSError as error:
+            # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
+            return f"{directory} takes no writes: {error.strerror}"
+        finally:
+            self.slow = time.monotonic() - began > SLOW_WRITE
+        return None
+
+    def remove(self, directory: Path) -> None:
+        """Delete our heartbeat, so that a successor need not wait for its silence."""
+        (directory / _FILE).unlink(missing_ok=True)

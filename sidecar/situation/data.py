@@ -1,0 +1,126 @@
+"""This member's data directory: what is in it, and how it fits the set's record."""
+
+from sidecar.observation import DataState
+from sidecar.situation.cached import cached
+from sidecar.situation.lease import LeaseFacts
+from sidecar.synchronous import WalPosition
+
+
+class DataFacts:
+    """Facts about the data directory."""
+
+    def __init__(self, lease: LeaseFacts) -> None:
+        """Build on the Lease."""
+        self.observation = lease.observation
+        self.lease = lease
+
+    @property
+    def is_missing(self) -> bool:
+        """The directory is empty, or holds an initdb or a clone that did not finish."""
+        return self.observation.bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
+
+    @property
+    def is_present(self) -> bool:
+        """A data directory that can be started."""
+        return self.observation.bootstrap.data is DataState.PRESENT
+
+    @property
+    def is_broken(self) -> bool:
+        """A data directory that cannot be started as it is."""
+        return self.observation.bootstrap.data is DataState.BROKEN
+
+    @property
+    def has_vanished(self) -> bool:
+        """PostgreSQL was started on a database that is not in its directory any more."""
+        return self.observation.bootstrap.vanished
+
+    def has_hung_for(self, seconds: float) -> bool:
+        """Whether the data volume has not answered at all for so long."""
+        since = self.observation.bootstrap.silent_since
+        return since is not None and self.observation.now - since >= seconds
+
+    @property
+    def system_identifier(self) -> str | None:
+        """The database's own."""
+        observation = self.observation
+        return observation.postgres.system_identifier or observation.bootstrap.system_identifier
+
+    @property
+    def timeline(self) -> int | None:
+        """The timeline that it is on, or ends on."""
+        return self.observation.postgres.timeline or self.observation.bootstrap.timeline
+
+    @cached
+    def position(self) -> int:
+        """Its newest WAL."""
+        return self.observation.postgres.position or self.observation.bootstrap.position or 0
+
+    @cached
+    def wal_position(self) -> WalPosition:
+        """Where it ends."""
+        return (self.timeline or 0, self.position)
+
+    @cached
+    def is_of_another_set(self) -> bool:
+        """Its system identifier is not the recorded one."""
+        recorded = self.lease.system_identifier
+        mine = self.system_identifier
+        return recorded is not None and mine is not None and mine != recorded
+
+    @property
+    def reason_not_to_write(self) -> str:
+        """For messages: why this member must not be the primary."""
+        if self.is_of_another_set:
+            return "its data belongs to another set"
+        return f"{self.lease.holder_name} holds the Lease"
+
+    @cached
+    def is_on_old_timeline(self) -> bool:
+        """It ends on a timeline that a newer primary has left."""
+        record = self.lease.record
+        recorded = record.timeline if record else None
+        return recorded is not None and (self.timeline or 0) < recorded
+
+    @property
+    def timeline_is_mine_on_record(self) -> bool:
+        """The newest history entry is this member on its present timeline."""
+        record = self.lease.record
+        last = record.history[-1:] if record else ()
+        return any((e.pod, e.timeline) == (self.observation.me.name, self.timeline) for e in last)
+
+    @property
+    def promotion_is_on_record(self) -> bool:
+        """The history has a timeline that this member began by the promotion it noted."""
+        before = self.observation.bootstrap.promoting_from or 0
+        history = self.lease.record.history if self.lease.record else ()
+        return any(e.pod == self.observation.me.name and e.timeline > before for e in history)
+
+    @property
+    def has_its_own_timeline(self) -> bool:
+        """It may have begun a timeline that is not on record, and another member has begun one
+        since.
+
+        The two can have the same number, and then neither PostgreSQL nor pg_rewind tells them
+        apart.
+        """
+        before = self.observation.bootstrap.promoting_from
+        if before is None:
+            return False
+        recorded = self.lease.record.timeline if self.lease.record else None
+        return recorded is not None and recorded > before and not self.promotion_is_on_record
+
+    @cached
+    def must_be_rewound(self) -> bool:
+        """It may have WAL that the primary does not have; pg_rewind finds out, where it can run."""
+        bootstrap = self.observation.bootstrap
+        if bootstrap.rewound or bootstrap.rewind_failed:
+            return False
+        return self.is_broken or (self.is_on_old_timeline and bootstrap.can_rewind is True)
+
+    @cached
+    def must_be_cloned_again(self) -> bool:
+        """It cannot be rewound, and is broken or has diverged."""
+        diverged = self.is_present and self.is_on_old_timeline
+        return (self.observation.bootstrap.rewind_failed and (diverged or self.is_broken)) or (
+            self.is_present and self.has_its_own_timeline
+        )

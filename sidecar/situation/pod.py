@@ -1,0 +1,66 @@
+"""This member's own pod, as the API server shows it."""
+
+from sidecar.observation import Pod
+from sidecar.situation.cached import cached
+from sidecar.situation.lease import LeaseFacts
+from sidecar.situation.timing import AFTER_OUTAGE, TAKEN_OUT_PATIENCE
+
+
+class PodFacts:
+    """Facts about this pod."""
+
+    def __init__(self, lease: LeaseFacts) -> None:
+        """Build on the Lease."""
+        self.observation = lease.observation
+        self.lease = lease
+
+    @cached
+    def shown(self) -> Pod | None:
+        """The pod itself; None if the API server does not show it."""
+        uid = self.observation.me.uid
+        return next((p for p in self.observation.pods or () if p.uid == uid), None)
+
+    @property
+    def is_leaving(self) -> bool:
+        """This pod is being deleted."""
+        return self.shown is not None and self.shown.deleting
+
+    @cached
+    def leaving_for(self) -> float:
+        """Seconds since this pod was deleted; 0 if it was not."""
+        since = self.observation.leaving_since
+        return 0.0 if since is None else self.observation.now - since
+
+    @property
+    def in_service_until(self) -> float | None:
+        """When this pod counts as taken out of its Services; None if it is in them."""
+        since = self.shown.taken_out_since if self.shown else None
+        return None if since is None else since + TAKEN_OUT_PATIENCE
+
+    @property
+    def is_taken_out(self) -> bool:
+        """Kubernetes sends new clients elsewhere, because of this pod's node. Does not count after
+        an outage of the API server: it then takes every node for lost until it has heard of it."""
+        return (
+            self.in_service_until is not None
+            and self.observation.now >= self.in_service_until
+            and self.observation.now - self.observation.api_failed_at > AFTER_OUTAGE
+        )
+
+    @property
+    def may_be_replaced(self) -> bool:
+        """Another pod may soon take over the data directory (rule 8): the volume hangs, and with it
+        the heartbeat, and the API server does not confirm that this pod still exists."""
+        since = self.observation.bootstrap.silent_since
+        if since is None or self.observation.now - since < self.lease.fence_after:
+            return False
+        return self.shown is None or self.lease.api_heard_ago >= self.lease.fence_after
+
+    @property
+    def deletion_to_clone(self) -> str:
+        """For messages: whether this pod is deleted so that bootstrap can clone its data again."""
+        if self.lease.is_paused:
+            return "; nothing more is done while the set is paused or opted out"
+        if self.is_leaving:
+            return "; this pod is being deleted already"
+        return ", and deleting this pod so that bootstrap can clone it again"

@@ -1,0 +1,102 @@
+"""How this member follows its primary, and what is wrong where it does not."""
+
+from sidecar.situation.cached import cached
+from sidecar.situation.server import ServerFacts
+from sidecar.situation.set import SetFacts
+from sidecar.situation.timing import READS_PATIENCE, REATTACH_PATIENCE
+
+
+class ReplicaFacts:
+    """Facts about this member as a standby."""
+
+    def __init__(self, server: ServerFacts, set_: SetFacts) -> None:
+        """Build on the server and the set, and on what those build on."""
+        self.observation = set_.observation
+        self.settings = set_.settings
+        self.lease = set_.lease
+        self.data = set_.data
+        self.server = server
+        self.set = set_
+
+    @cached
+    def follows_wrong_primary(self) -> bool:
+        """Its primary_conninfo points at somebody other than the Lease holder, or at nobody."""
+        postgres = self.observation.postgres
+        if postgres.detached:
+            return True
+        return postgres.upstream is not None and postgres.upstream != self.set.leader_address
+
+    @cached
+    def follows_leader(self) -> bool:
+        """It streams from the Lease holder, on the recorded timeline, within max-lag."""
+        postgres = self.observation.postgres
+        recorded = self.lease.record.timeline if self.lease.record else None
+        return (
+            self.server.is_in_recovery
+            and postgres.streaming
+            and (self.set.leader_address is None or not self.follows_wrong_primary)
+            and (postgres.lag or 0) <= self.settings.max_lag
+            and (recorded is None or (postgres.timeline or 0) >= recorded)
+        )
+
+    @property
+    def may_serve_reads(self) -> bool:
+        """It follows, or did a moment ago: between two primaries no standby does, and each label
+        that changes then delays the Service of the primary, by up to a second."""
+        if self.follows_leader:
+            return True
+        streamed_at = self.observation.postgres.streamed_at
+        return (
+            self.server.is_in_recovery
+            and not self.observation.postgres.streaming
+            and streamed_at is not None
+            and self.observation.now - streamed_at < READS_PATIENCE
+        )
+
+    @property
+    def is_not_streaming(self) -> bool:
+        """A standby that does not stream, and has had time to find its way."""
+        return (
+            self.server.is_in_recovery
+            # Of a server that does not let the sidecar look, nobody knows whether it streams.
+            and not self.server.is_blind
+            and not self.observation.postgres.streaming
+            and self.server.in_this_state_for > REATTACH_PATIENCE
+        )
+
+    @property
+    def needs_removed_wal(self) -> bool:
+        """The primary no longer has the WAL that this member needs next."""
+        if not self.is_not_streaming:
+            return False
+        primary = self.set.peers.get(self.lease.holder_name)
+        return (
+            primary is not None
+            and primary.writable
+            and primary.oldest_wal is not None
+            and primary.oldest_wal > self.data.position
+        )
+
+    @property
+    def has_diverged(self) -> bool:
+        """It has WAL on its timeline that the primary's history does not have."""
+        fork = self.observation.fork
+        return (
+            fork is not None
+            and not self.server.is_blind
+            and fork.timeline == self.data.timeline
+            and self.data.position > fork.position
+        )
+
+    @property
+    def was_rewound_in_vain(self) -> bool:
+        """A rewind has succeeded before this start of PostgreSQL, which has not streamed since."""
+        return self.observation.bootstrap.rewound and self.observation.postgres.streamed_at is None
+
+    @property
+    def promotion_note_is_obsolete(self) -> bool:
+        """The promotion that this member noted did not happen, or has long been on record."""
+        before = self.observation.bootstrap.promoting_from
+        if before is None or not self.observation.postgres.streaming:
+            return False
+        return self.data.timeline == before or self.data.promotion_is_on_record

@@ -1,0 +1,187 @@
+"""The set: its pods, its members, and what the peers have said of their data."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from sidecar.contract import slot_name
+from sidecar.observation import Identity, LeaseRecord, Peer, Pod
+from sidecar.situation.cached import cached
+from sidecar.situation.data import DataFacts
+from sidecar.synchronous import WalPosition
+
+
+def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | None:
+    """Return the IP of the Lease holder's pod; None if that very pod (same UID) is gone."""
+    if record is None:
+        return None
+    name, holder = record.holder_pod, record.holder
+    for pod in pods:
+        if pod.name == name and str(Identity(name, pod.uid)) == holder:
+            return pod.ip
+    return None
+
+
+@lru_cache
+def ordinal(pod: str) -> int:
+    """Return the number at the end of the name of a StatefulSet's pod."""
+    return int(pod.rpartition("-")[2])
+
+
+@lru_cache
+def names(set_name: str, first: int, number: int) -> frozenset[str]:
+    """Return the names of so many of a StatefulSet's pods, from the first ordinal on."""
+    return frozenset(f"{set_name}-{ordinal}" for ordinal in range(first, first + number))
+
+
+@lru_cache
+def _slots_of(members: frozenset[str]) -> frozenset[str]:
+    return frozenset(slot_name(member) for member in members)
+
+
+def wal_position_of(peer: Peer) -> WalPosition:
+    """Return where a peer's data ends."""
+    return (peer.timeline or 0, peer.position or 0)
+
+
+class SetFacts:
+    """Facts about the set."""
+
+    peers: Mapping[str, Peer]
+    """Their answers by pod name; none where they were not asked."""
+
+    def __init__(self, data: DataFacts) -> None:
+        """Build on this member's data, and on what that builds on."""
+        self.observation = observation = data.observation
+        self.lease = lease = data.lease
+        self.settings = lease.settings
+        self.data = data
+        self.me = observation.me.name
+        self.peers = observation.peers or {}
+
+    @cached
+    def first_member(self) -> str:
+        """The pod with the lowest ordinal."""
+        return f"{self.settings.set_name}-{self.settings.first_ordinal}"
+
+    @cached
+    def other_pods(self) -> tuple[str, ...]:
+        """Names of the set's other pods that exist."""
+        return tuple(pod.name for pod in self.observation.pods or () if pod.name != self.me)
+
+    @cached
+    def leader_address(self) -> str | None:
+        """The IP of the Lease holder's pod; None if that very pod (same UID) is gone."""
+        return holder_address(self.lease.record, self.observation.pods or ())
+
+    @cached
+    def wanted_members(self) -> frozenset[str]:
+        """The pods that the StatefulSet wants; none if that is not known."""
+        settings = self.settings
+        return names(settings.set_name, settings.first_ordinal, self.observation.wanted or 0)
+
+    @cached
+    def peers_with_data(self) -> tuple[Peer, ...]:
+        """Peers that answered and have a data directory."""
+        return tuple(peer for peer in self.peers.values() if peer.has_data)
+
+    @property
+    def leader_is_writable(self) -> bool:
+        """The holder says so itself, and so can be copied."""
+        leader = self.peers.get(self.lease.holder_name)
+        return leader is not None and leader.writable
+
+    @cached
+    def silent(self) -> frozenset[str]:
+        """Members that have yet to say what data they have, before a first leader is chosen.
+
+        A member with data knows how much once its server has replayed it: a control file says less.
+        """
+        said = {
+            name
+            for name, peer in self.peers.items()
+            if peer.has_data is False or (peer.has_data and peer.running and peer.position)
+        }
+        return (self.wanted_members | set(self.other_pods)) - said - {self.me}
+
+    @property
+    def all_have_reported(self) -> bool:
+        """Every pod that exists or is wanted has said what data it has."""
+        return not self.silent and self.observation.wanted is not None
+
+    @property
+    def waits_for_reports(self) -> str:
+        """For messages: what is waited for before a first leader is chosen."""
+        if self.silent:
+            return f"for {', '.join(sorted(self.silent))} to report what data they have"
+        return "until the StatefulSet can be read"
+
+    @cached
+    def initdb_is_mine(self) -> bool:
+        """Rule 5: every pod that exists has said that it has no data, and this is the first."""
+        return (
+            not self.lease.set_has_data
+            and self.data.is_missing
+            and self.observation.pods is not None
+            and self.have_no_data(self.other_pods)
+            and self.me == self.first_member
+        )
+
+    def have_no_data(self, pods: Iterable[str]) -> bool:
+        """Whether each of these pods has said that it has no data."""
+        peers = self.peers
+        return all(
+            (peer := peers.get(name)) is not None and peer.has_data is False for name in pods
+        )
+
+    @cached
+    def members(self) -> tuple[str, ...]:
+        """Who may take over: every member that streams from here, or did and is still one of the
+        StatefulSet's replicas."""
+        if self.observation.opted_out:
+            return (self.me,)
+        recorded = set(self.lease.record.members) if self.lease.record else set()
+        if self.observation.wanted is not None:
+            recorded &= self.wanted_members
+        # While the API server is silent nobody is added: a renewal that gets no answer would leave
+        # this holder with a rival that it has not asked.
+        api_answers = self.observation.renewal_failed_at is None
+        members = recorded | (self.streaming_members if api_answers else set())
+        if self.lease.set_has_data or self.data.system_identifier:
+            members.add(self.me)
+        return tuple(sorted(members, key=ordinal))
+
+    @cached
+    def streaming_members(self) -> frozenset[str]:
+        """Members of this set that stream from this primary."""
+        prefix = f"{self.settings.set_name}-"
+        return frozenset(
+            follower.name
+            for follower in self.observation.postgres.followers
+            if follower.name.startswith(prefix) and follower.name[len(prefix) :].isdecimal()
+        )
+
+    @cached
+    def _slot_owners(self) -> frozenset[str]:
+        """The other members, each of which has a replication slot here."""
+        others = self.wanted_members.union(self.members) - {self.me}
+        return others if self.observation.wanted is None else others & self.wanted_members
+
+    @property
+    def wanted_slots(self) -> tuple[str, ...]:
+        """The members for which a primary keeps a replication slot."""
+        return tuple(sorted(self._slot_owners, key=ordinal))
+
+    @property
+    def slots_are_right(self) -> bool:
+        """PostgreSQL has the slots that a primary keeps, and no other of ours."""
+        return _slots_of(self._slot_owners) == set(self.observation.postgres.slots)
+
+    def is_being_deleted(self, name: str) -> bool:
+        """Whether the pod of this name is being deleted."""
+        return any(pod.deleting for pod in self.observation.pods or () if pod.name == name)
+
+    def others_with_role(self, value: str) -> Iterator[Pod]:
+        """Yield the other pods that carry this value of the role label."""
+        for pod in self.observation.pods or ():
+            if pod.name != self.me and pod.role == value:
+                yield pod

@@ -1,0 +1,37 @@
+"""Small files, read and replaced by few system calls: it happens at every look and heartbeat."""
+
+import os
+from pathlib import Path
+
+
+def read(path: Path | str, size: int = 4096) -> bytes:
+    """Return the file's first `size` bytes at most, without what open() adds. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file at once: a reader sees the old content or the new. Raises OSError."""
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        content = text.encode()
+        while content:
+            content = content[os.write(descriptor, content) :]
+    finally:
+        os.close(descriptor)
+    new.replace(path)
+
+
+def sync(*paths: Path) -> None:
+    """Make these files and directories survive a crash of the node. Raises OSError."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,162 @@
+"""A primary that is to be the former one, and the replica that takes its place: real PostgreSQL."""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from sidecar.observation import BootstrapView, ServerState
+from sidecar.postgres.configuration import conninfo, password_file_line, with_settings
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Server
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database, Host, free_port, own
+from tests.support.waiting import wait_until
+
+
+def sql(database: Database, statement: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=database.port,
+        user="postgres",
+        password="secret",
+        dbname="postgres",
+        client_encoding="utf8",
+        autocommit=True,
+    ) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def rows(database: Database) -> list[str]:
+    return [str(row[0]) for row in sql(database, "SELECT word FROM words ORDER BY word")]
+
+
+def write(database: Database, word: str) -> None:
+    sql(database, f"INSERT INTO words VALUES ('{word}')")  # noqa: S608 - a test's own word
+
+
+def parameters(database: Database) -> dict[str, str]:
+    return {
+        "host": "127.0.0.1",
+        "port": str(database.port),
+        "user": "pgset_replication",
+        "connect_timeout": "3",
+    }
+
+
+def follow(database: Database, primary: Database) -> None:
+    """What the sidecar writes before it gives the order to start."""
+    auto_conf = database.directory / "postgresql.auto.conf"
+    upstream = parameters(primary) | {"password": "derived", "application_name": "orders-9"}
+    settings = {"primary_conninfo": conninfo(upstream), "wal_retrieve_retry_interval": "200ms"}
+    auto_conf.write_text(with_settings(auto_conf.read_text(), settings))
+
+
+def streams_from(standby: Database, primary: Database) -> bool:
+    return bool(
+        sql(standby, "SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'")
+        and sql(primary, "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
+    )
+
+
+def caught_up(standby: Database, primary: Database) -> bool:
+    position = str(sql(primary, "SELECT pg_current_wal_lsn()")[0][0])
+    return bool(sql(standby, f"SELECT pg_last_wal_replay_lsn() >= '{position}'")[0][0])
+
+
+def prepare(database: Database) -> None:
+    """Let the real sidecar make the role, its rights and its pg_hba lines."""
+    server = Server(
+        Credentials("postgres", "secret"),
+        clock=lambda: 0.0,
+        on_change=lambda: None,
+        port=database.port,
+    )
+    server.start()
+    wait_until(lambda: server.view().state is ServerState.WRITABLE, "the sidecar's connection")
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "the preparation")
+    server.stop()
+    own(database.directory / "pg_hba.conf")
+
+
+@dataclass
+class Set:
+    """A primary that is to be the former one, and a replica that is to be the new one."""
+
+    old: Database
+    new: Database
+    pod: Pod
+    """The old primary's."""
+
+    @property
+    def target(self) -> str:
+        return conninfo(parameters(self.new))
+
+    def boot(self) -> None:
+        self.pod.sidecar.write_password_file(password_file_line("derived"))
+        own(self.pod.handshake / "pgpass")
+        self.pod.boot()
+        self.pod.wait_for(lambda view: view.data is not None)
+
+    def obey(self, verb: str) -> BootstrapView:
+        return self.pod.obey(verb, self.target)
+
+    def promote(self, *, checkpoint: bool = True) -> None:
+        self.new.start()
+        sql(self.new, "SELECT pg_promote()")
+        write(self.new, "new")
+        if checkpoint:
+            sql(self.new, "CHECKPOINT")
+
+    def start_old(self) -> None:
+        """Through bootstrap's last order, as in a pod."""
+        follow(self.old, self.new)
+        assert self.obey("start").failure is None
+        assert (self.old.directory / "standby.signal").exists()
+        assert not (self.old.directory / "postmaster.pid").exists()
+        self.old.start()
+
+    def old_follows(self) -> list[str]:
+        """Return the rows that it then has."""
+        self.start_old()
+        wait_until(lambda: streams_from(self.old, self.new), "streaming")
+        wait_until(lambda: caught_up(self.old, self.new), "replay")
+        return rows(self.old)
+
+
+def make_set(host: Host, *, options: tuple[str, ...]) -> Set:
+    directory = host.make_folder("data")
+    password_file = host.folder / "password"
+    password_file.write_text("secret\n")
+    host.run(
+        *("initdb", "--pgdata", directory, "--username=postgres", "--auth=scram-sha-256"),
+        *(f"--pwfile={password_file}", "--no-sync", *options),
+    )
+    old = Database(host, directory, free_port())
+    old.start()
+    prepare(old)
+    sql(old, "CREATE TABLE words (word text)")
+    write(old, "both")
+    new = Database(host, host.folder / "copy", free_port())
+    host.run(
+        *("pg_basebackup", f"--pgdata={new.directory}", "--no-sync", "--checkpoint=fast"),
+        f"--dbname={conninfo(parameters(old))}",
+        PGPASSWORD="derived",
+    )
+    follow(new, old)
+    (new.directory / "standby.signal").touch()
+    new.start()
+    wait_until(lambda: streams_from(new, old), "streaming")
+    wait_until(lambda: caught_up(new, old), "replay")
+    pod = Pod(host)
+    pod.data = old.directory
+    return Set(old, new, pod)
+
+
+def crash(database: Database) -> None:
+    database.crash()
+
+
+def stop(database: Database) -> None:
+    database.stop()
