@@ -92,6 +92,8 @@ class PodLife:
         """PostgreSQL takes none from the sidecar."""
         self.agent: SidecarProcess | None = None
         self.server: Server | None = None
+        self.server_changed_at = 0.0
+        """When the server was in another phase last."""
         self.bootstrap = self._new_bootstrap()
         self.writer: int | None = None
         """WriterMemory's file: the number of the postmaster seen writable last."""
@@ -189,6 +191,7 @@ class PodLife:
     # ── what happens to PostgreSQL ────────────────────────────────────────────────────────
 
     def server_changed(self, server: Server) -> None:
+        self.server_changed_at = self.world.now
         self.world.publish(ServerChanged(self, server))
         world = self.world
         if world.transcript is not None:

@@ -124,6 +124,7 @@ class Agent:
             return
         self.pod.agent_answers()
         self._is_overdue = False
+        self._views.stood_still()
         self.watch.catch_up()
         if self._stuck:
             self._stuck = False

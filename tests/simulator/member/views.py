@@ -7,7 +7,7 @@ from typing import Any, Final
 from sidecar import contract
 from sidecar.memory.commit_wait import RELOAD_SECONDS
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, shows, standbys
-from sidecar.memory.server import has_written
+from sidecar.memory.server import ANSWER_SECONDS, has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import (
     BootstrapView,
@@ -51,6 +51,8 @@ class Views:
         self.directory = DirectoryView(member)
         self._told_to_start = False
         self._server_number = 0
+        self._looked_at = float("-inf")
+        """When the server was looked at last."""
         self._told_last: dict[str, Any] = {}
         """What the server has said last."""
 
@@ -135,6 +137,10 @@ class Views:
             may_signal=not (running and pod.takes_no_signals),
         )
 
+    def stood_still(self) -> None:
+        """Up to now the process has not looked at anything."""
+        self._looked_at = self._member.clock()
+
     def fresh_view(self) -> PostgresView:
         """What the server says now, as `Server.refresh` has it."""
         return _PostgresView(**self.server_fields(self._member.clock()))
@@ -149,12 +155,9 @@ class Views:
         if server.number != self._server_number:
             self._server_number = server.number
             member.commit_wait.lost()
+        self._look_as_often_as_the_pod(member.at(server.hung_since) if server.hung else now)
         if not server.hung:
             memory.see(_answered(server), now)
-        elif memory.look(now)[0] is not ServerState.DOWN:
-            # It has answered up to then; for how long it is waited for, memory knows.
-            hung_since = member.at(server.hung_since)
-            memory.see(memory.look(hung_since)[0], hung_since)
         state, since = memory.look(now)
         if state is ServerState.DOWN:
             member.commit_wait.lost()
@@ -168,6 +171,17 @@ class Views:
             self._note_setting(server, now)
         self._told_last = self._told(server, state, since)
         return self._told_last
+
+    def _look_as_often_as_the_pod(self, until: float) -> None:
+        """The pod looks every second, whatever happens; of the looks that the fake leaves out,
+        those are made up for in which the server has answered as before."""
+        member, pod = self._member, self._member.pod
+        changed_at = member.at(max(pod.server_changed_at, pod.node.woke_at))
+        if changed_at < self._looked_at:
+            while self._looked_at + ANSWER_SECONDS < until:
+                self._looked_at += ANSWER_SECONDS
+                member.server.see(member.server.look(self._looked_at)[0], self._looked_at)
+        self._looked_at = max(self._looked_at, until)
 
     def _seen_from_outside(
         self, server: Server, state: ServerState, since: float
