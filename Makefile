@@ -48,7 +48,7 @@ lint:
 
 # The folders of which every test is marked cluster or postgres are not even imported.
 unit:
-	$(VENV) pytest -q -n 4 --ignore=tests/cluster --ignore=tests/postgres \
+	$(VENV) pytest -q -n 4 --dist worksteal --ignore=tests/cluster --ignore=tests/postgres \
 		-m "not cluster and not postgres and not simulate and not busy and not rarely"
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
@@ -62,11 +62,11 @@ test: check
 	$(VENV) $(BESIDE) -m "beside and not rarely"
 
 test-all: test
-	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and rarely"
+	$(VENV) $(ALONE) -m "rarely and not beside and not postgres and not simulate"
 	$(VENV) $(BESIDE) -m "beside and rarely"
 
 postgres:
-	$(VENV) pytest -q -n 4 -m "postgres or simulate"
+	$(VENV) pytest -q -n 4 --dist worksteal -m "postgres or simulate"
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
