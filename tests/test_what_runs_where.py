@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 MARKERS = [
-    marker.partition(":")[0]
+    re.split(r"\W", marker)[0]
     for marker in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"][
         "ini_options"
     ]["markers"]
@@ -18,8 +18,10 @@ MARKERS = [
 
 
 def selections() -> list[str]:
-    """What is behind -m, in words that are Python as well."""
-    return re.findall(r'-m "([^"]+)"', MAKEFILE)
+    """What is behind -m, in words that are Python as well; a lane stands for all of them."""
+    return [
+        it.replace("beside(lane='$*')", "beside") for it in re.findall(r'-m "([^"]+)"', MAKEFILE)
+    ]
 
 
 def test_no_combination_of_markers_is_left_out() -> None:
@@ -31,6 +33,13 @@ def test_no_combination_of_markers_is_left_out() -> None:
         if not any(eval(it, {}, marked) for it in selections()):  # noqa: S307 - our own Makefile
             left_out.append(marked)
     assert left_out == []
+
+
+def test_every_lane_is_run() -> None:
+    files = "".join(it.read_text() for it in (ROOT / "tests/cluster").rglob("*.py"))
+    used = {*re.findall(r'lane="([^"]+)"', files), *re.findall(r'"(chaos-\d)"', files)}
+    (line,) = re.findall(r"^LANES := .*beside-,([^)]*)\)$", MAKEFILE, re.M)
+    assert used == {*line.split()}
 
 
 @pytest.mark.parametrize("folder", re.findall(r"--ignore=(\S+)", MAKEFILE))

@@ -41,7 +41,7 @@ from sidecar.settings import Settings
 from tests.support.database import free_port, wait_until
 from tests.webhook.clock import Clock
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 CHECKOUT = Path(__file__).parents[2]
 SIDECAR, POWERLESS, PERSON = "pgset-sa", "powerless", "person"
