@@ -149,7 +149,7 @@ class HandoverFacts:
         """By the recorded members and voters, and by what an unanswered renewal may have made of
         them."""
         return not any(map(self.election.may_lead, self.lease.others_who_may_lead)) and (
-            not self.lease.view or not self.lease.view.perhaps_members
+            not self.lease.view or not self.lease.view.possible_members
         )
 
     @property
