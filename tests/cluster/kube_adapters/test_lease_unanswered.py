@@ -14,7 +14,7 @@ from tests.cluster.kube_adapters.site import ROOM, Site
 from tests.support.clock import Clock
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 def test_what_was_heard_last_has_a_time(members: tuple[Member, Member]) -> None:
