@@ -48,25 +48,29 @@ lint:
 
 # The folders of which every test is marked cluster or postgres are not even imported.
 unit:
-	$(VENV) pytest -q -n 4 --ignore=tests/cluster --ignore=tests/postgres \
+	$(VENV) pytest -q -n 4 --dist worksteal --ignore=tests/cluster --ignore=tests/postgres \
 		-m "not cluster and not postgres and not simulate and not busy and not rarely"
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
 ALONE := pytest -v --durations=20
-BESIDE := pytest -v -n 3 --dist loadgroup --durations=20
+LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 
 test: check
 	$(LOCAL) prepare
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate postgres
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
-	$(VENV) $(BESIDE) -m "beside and not rarely"
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
+
+.PHONY: $(LANES)
+$(LANES): beside-%:
+	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely"
 
 test-all: test
-	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and rarely"
-	$(VENV) $(BESIDE) -m "beside and rarely"
+	$(VENV) $(ALONE) -m "rarely and not beside and not postgres and not simulate"
+	$(VENV) $(ALONE) -m "beside and rarely"
 
 postgres:
-	$(VENV) pytest -q -n 4 -m "postgres or simulate"
+	$(VENV) pytest -q -n 4 --dist worksteal -m "postgres or simulate"
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

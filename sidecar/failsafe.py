@@ -12,11 +12,11 @@ nothing else that is made of the password. Without a password there is no failsa
 
 **Replays.** The network is not secret: whoever has seen a question or an answer may send it again.
 An old *answer* is of no use, for it repeats the nonce of its question. An old *question* would
-extend a promise to a holder that may be dead by now. Nodes' clocks can't be compared, so a date in
+extend a pledge to a holder that may be dead by now. Nodes' clocks can't be compared, so a date in
 the question would prove nothing, and a list of nonces seen would forget with each restart. Instead
 the asked member hands out a challenge, signed by itself with a secret of this process and dated on
 its own monotonic clock, and the question has to bring it back within `CHALLENGE_SECONDS`. The
-promise then counts from that date: it begins after the holder began to ask, which is from where
+pledge then counts from that date: it begins after the holder began to ask, which is from where
 the holder counts, and a question that is repeated extends nothing, as it has the same date.
 """
 
@@ -143,7 +143,7 @@ def refusal(
     """Return why this member cannot let the holder stay, as a clause; None if it can.
 
     A member that does not know the Lease, or knows an older one, may say yes: what it learns later
-    does not release it, since the promise holds by time. `lease` and `pods`: the newest it knows.
+    does not release it, since the pledge holds by time. `lease` and `pods`: the newest it knows.
     """
     holder, _, uid = question.holder.partition("_")
     record = lease.record if lease else None

@@ -85,9 +85,9 @@ class LeaseView:
     excused_at: float | None = None
     """Just before this sidecar last asked every member whether it may go on without the API
     server, and all of them answered yes."""
-    perhaps_members: tuple[str, ...] = ()
+    possible_members: tuple[str, ...] = ()
     """Members that an unanswered renewal may have added."""
-    perhaps_promised: tuple[tuple[tuple[str, ...], int], ...] = ()
+    possible_promises: tuple[tuple[tuple[str, ...], int], ...] = ()
     """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
@@ -365,7 +365,7 @@ class Observation:
     leaving_since: float | None = None
     """When this pod was seen to be deleted."""
     pledged_until: float | None = None
-    """Until when this member has promised its holder not to take the Lease."""
+    """Until when this member has pledged to its holder not to take the Lease."""
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""
     renewal_failed_at: float | None = None

@@ -138,8 +138,8 @@ class LeaseMemory:
             taken_expired=self._taken_expired,
             heard_at=heard_at,
             excused_at=self._excused_at,
-            perhaps_members=tuple(sorted({name for it in possible for name in it.members})),
-            perhaps_promised=tuple((known.voters, known.copies) for known in possible),
+            possible_members=tuple(sorted({name for it in possible for name in it.members})),
+            possible_promises=tuple((known.voters, known.copies) for known in possible),
             uncertain_take=self._unanswered_take == version,
         )
 

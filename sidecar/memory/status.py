@@ -67,13 +67,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
         "slow": bootstrap.slow,
-        # What a rewind has left half done is data, and nothing to lead with.
-        "well": (
-            bootstrap.write_failure is None
-            and postgres.may_signal
-            and bootstrap.data is not DataState.BROKEN
-            and not Situation(observation, settings).data.has_its_own_timeline
-        ),
+        "well": Situation(observation, settings).fitness.may_be_chosen,
     }
 
 

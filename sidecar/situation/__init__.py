@@ -2,8 +2,8 @@
 
 Everything here is a question with an answer: nothing is decided and nothing is done. The facts are
 grouped by what they are about, a module each, and each group is built on those before it:
-lease → data → bootstrap → server → pod → set → replica → election → handover → durability →
-opt_out → start.
+lease → data → bootstrap → server → fitness → pod → set → replica → election → handover →
+durability → opt_out → start.
 """
 
 from sidecar.observation import Observation
@@ -13,6 +13,7 @@ from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
 from sidecar.situation.durability import DurabilityFacts
 from sidecar.situation.election import ElectionFacts
+from sidecar.situation.fitness import FitnessFacts
 from sidecar.situation.handover import HandoverFacts
 from sidecar.situation.lease import LeaseFacts
 from sidecar.situation.opt_out import OptOutFacts
@@ -38,6 +39,11 @@ class Situation:
         self.set = SetFacts(data)
 
     @cached
+    def fitness(self) -> FitnessFacts:
+        """Whether this member can do a primary's work."""
+        return FitnessFacts(self.data, self.server)
+
+    @cached
     def replica(self) -> ReplicaFacts:
         """How this member follows its primary."""
         return ReplicaFacts(self.server, self.set)
@@ -50,7 +56,7 @@ class Situation:
     @cached
     def handover(self) -> HandoverFacts:
         """Whether this primary should hand over, and to which member."""
-        return HandoverFacts(self.election, self.pod)
+        return HandoverFacts(self.election, self.fitness, self.pod)
 
     @cached
     def durability(self) -> DurabilityFacts:

@@ -125,7 +125,7 @@ class DurabilityFacts:
         unanswered renewal may have promised is kept until it is known."""
         names, number = self.standbys_to_wait_for
         wanted = Promise(frozenset((*names, self.me)), 1 + max(0, number))
-        perhaps = self.lease.view.perhaps_promised if self.lease.view else ()
+        perhaps = self.lease.view.possible_promises if self.lease.view else ()
         return self._waits_for(names, number) or not all(
             wanted.implies(Promise(frozenset(voters), copies), self.me)
             for voters, copies in perhaps

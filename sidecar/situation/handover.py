@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
+from sidecar.situation.fitness import FitnessFacts
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.set import ordinal, wal_position_of
 from sidecar.situation.timing import CHECKPOINT_PATIENCE, FRESH_CHECKPOINT, PRE_STOP
@@ -13,14 +14,15 @@ from sidecar.synchronous import WalPosition, can_have_acknowledged
 class HandoverFacts:
     """Facts about a primary that hands over, or should."""
 
-    def __init__(self, election: ElectionFacts, pod: PodFacts) -> None:
-        """Build on the election and this pod, and on what those build on."""
+    def __init__(self, election: ElectionFacts, fitness: FitnessFacts, pod: PodFacts) -> None:
+        """Build on the election, this member's fitness and its pod, and on what those build on."""
         self.observation = election.observation
         self.settings = election.settings
         self.lease = election.lease
         self.server = election.server
         self.set = election.set
         self.election = election
+        self.fitness = fitness
         self.pod = pod
         self.me = election.me
 
@@ -50,7 +52,7 @@ class HandoverFacts:
     @property
     def is_urgent(self) -> bool:
         """This member will not lead for long, whoever comes next."""
-        return self.pod.is_leaving or self.server.is_unwell
+        return self.pod.is_leaving or self.fitness.is_sick
 
     @property
     def is_under_way(self) -> bool:
@@ -73,8 +75,8 @@ class HandoverFacts:
         """For messages: why another member should lead."""
         if self.pod.is_leaving:
             return "this pod is being deleted"
-        if self.server.is_unwell:
-            return "new connections cannot write"
+        if self.fitness.sick_because is not None:
+            return self.fitness.sick_because
         if self.heir is not None:
             return "a switchover was requested"
         return "Kubernetes does not hear from this pod's node and sends it no new clients"
@@ -149,7 +151,7 @@ class HandoverFacts:
         """By the recorded members and voters, and by what an unanswered renewal may have made of
         them."""
         return not any(map(self.election.may_lead, self.lease.others_who_may_lead)) and (
-            not self.lease.view or not self.lease.view.perhaps_members
+            not self.lease.view or not self.lease.view.possible_members
         )
 
     @property

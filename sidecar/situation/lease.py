@@ -59,7 +59,7 @@ class LeaseFacts:
         """The other recorded members, and those that an unanswered renewal may have added."""
         if self.record is None or self.view is None:
             return frozenset()
-        return frozenset((*self.record.members, *self.view.perhaps_members)) - {
+        return frozenset((*self.record.members, *self.view.possible_members)) - {
             self.observation.me.name
         }
 

@@ -1,7 +1,6 @@
 """The cluster tests share one stage: the local cluster with pgset installed."""
 
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +8,6 @@ import pytest
 
 from deploy.demo.play import local_cluster, sweep
 from deploy.demo.stage import Stage
-
-if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
-    # tests.chaos.subject reads it: each worker has a set of its own.
-    os.environ["CHAOS_SET"] = f"chaos-{worker}"
 
 
 @pytest.fixture(scope="session")

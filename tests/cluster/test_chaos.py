@@ -24,8 +24,8 @@ pytestmark = pytest.mark.cluster
 UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
 """What takes a primary away without a chance to send what it has: here durability counts."""
 
-LANES = 2
-"""Sets that are under faults at the same time, where a fault strikes nothing but the set."""
+LANES = ("chaos-0", "chaos-1")
+"""Each is a process with a set of its own. A fault that strikes nothing but the set is in one."""
 
 IN_ORDER = ("all-pods-deleted", "rolled")
 """What the StatefulSet controller does otherwise where it makes one pod after the other."""
@@ -56,15 +56,15 @@ def runners(played_on: Stage) -> Iterator[NewRunner]:
     subject.sweep(played_on)
 
 
-def beside(lane: int) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.beside, pytest.mark.xdist_group(f"chaos {lane}")]
-
-
 def each_fault() -> list[Any]:
     """Those that strike nothing but the set in turn for one lane and the other."""
-    lanes = itertools.cycle(range(LANES))
+    lanes = itertools.cycle(LANES)
     return [
-        pytest.param(fault, id=fault.name, marks=[] if fault.alone else beside(next(lanes)))
+        pytest.param(
+            fault,
+            id=fault.name,
+            marks=[] if fault.alone else pytest.mark.beside(lane=next(lanes)),
+        )
         for fault in faults.named("all")
     ]
 
@@ -75,8 +75,7 @@ def test_the_set_survives(runners: NewRunner, fault: faults.Fault) -> None:
 
 
 @pytest.mark.rarely
-@pytest.mark.beside
-@pytest.mark.xdist_group("chaos in order")
+@pytest.mark.beside(lane="chaos-0")
 @pytest.mark.parametrize("name", IN_ORDER)
 def test_a_set_whose_pods_are_made_in_order_survives(runners: NewRunner, name: str) -> None:
     play(runners("async", "OrderedReady"), faults.ALL[name])

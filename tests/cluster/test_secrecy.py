@@ -5,7 +5,7 @@ import pytest
 from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import create_the_set, install
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
 
 TOKEN = "run/secrets/kubernetes.io/serviceaccount/token"
 

@@ -196,13 +196,13 @@ def test_a_renewal_that_lands_after_it_was_given_up_counts_from_when_it_was_sent
     renew_in_vain(keeper, client, replace(KNOWN, members=("orders-0", "orders-1")))
     given_up_at = time.monotonic()
     assert observe(keeper).renewed_at == before
-    assert observe(keeper).perhaps_members == ("orders-0", "orders-1")
+    assert observe(keeper).possible_members == ("orders-0", "orders-1")
     assert server.land() == 200
     wait_until(lambda: observe(keeper).renewed_at != before, "the watch to tell of it")
     view = observe(keeper)
     assert view.renewed_at is not None
     assert sent_at <= view.renewed_at < given_up_at
-    assert view.perhaps_members == ()
+    assert view.possible_members == ()
     assert view.record is not None
     assert view.record.members == ("orders-0", "orders-1")
 
@@ -390,9 +390,9 @@ def test_what_a_renewal_without_an_answer_may_have_promised_is_kept() -> None:
     lost = replace(LEADER, lease=lease(alone), postgres=replace(waits, followers=()))
     weaker = SetSynchronous((), 0)
     assert weaker in decide(lost, SYNC).actions
-    perhaps = replace(lost, lease=lease(alone, perhaps_promised=(both,)))
+    perhaps = replace(lost, lease=lease(alone, possible_promises=(both,)))
     assert weaker not in decide(perhaps, SYNC).actions
-    known = replace(lost, lease=lease(alone, perhaps_promised=((("orders-0",), 1),)))
+    known = replace(lost, lease=lease(alone, possible_promises=((("orders-0",), 1),)))
     assert weaker in decide(known, SYNC).actions
     streams = replace(perhaps, postgres=replace(waits, followers=followers(1)))
     assert Situation(streams, SYNC).durability.setting_is_right

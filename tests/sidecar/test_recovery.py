@@ -58,7 +58,7 @@ def test_it_is_never_killed_for_being_slow_where_nobody_else_may_lead(seconds: f
     decision = decide(seen, SYNC)
     assert (decision.situation, decision.actions) == ("Recovering", ())
     # What a renewal without an answer may have recorded counts as recorded.
-    perhaps = replace(seen, lease=lease(alone, perhaps_members=("orders-1",)))
+    perhaps = replace(seen, lease=lease(alone, possible_members=("orders-1",)))
     assert is_killed(perhaps, SYNC) is (seconds > 300)
 
 

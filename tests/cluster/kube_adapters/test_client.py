@@ -19,7 +19,7 @@ from sidecar.kube.client import (
 from tests.cluster.kube_adapters.site import POWERLESS, ROOM, Line, Site, lease
 from tests.support.database import free_port
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 DEADLINE = 3.0

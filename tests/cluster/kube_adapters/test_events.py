@@ -7,7 +7,7 @@ from sidecar.kube.events import Events
 from sidecar.observation import Identity
 from tests.cluster.kube_adapters.site import Line, Site
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 def events(site: Site, me: Identity) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from sidecar.kube.client import ConflictError
 from tests.cluster.kube_adapters.member import Member, stored
 from tests.cluster.kube_adapters.site import Site, lease
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 def test_the_first_to_take_makes_the_lease(

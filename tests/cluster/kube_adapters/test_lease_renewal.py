@@ -11,7 +11,7 @@ from tests.cluster.kube_adapters.member import Member, stored
 from tests.cluster.kube_adapters.site import Site
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 def test_who_was_overtaken_while_it_decided_to_renew_has_not_renewed(

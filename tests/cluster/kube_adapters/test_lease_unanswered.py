@@ -14,7 +14,7 @@ from tests.cluster.kube_adapters.site import ROOM, Site
 from tests.support.clock import Clock
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 def test_what_was_heard_last_has_a_time(members: tuple[Member, Member]) -> None:
@@ -110,11 +110,11 @@ def test_a_renewal_without_an_answer_may_have_recorded_its_members_until_somethi
     with pytest.raises(RetryLaterError):
         renew_with(one, "a-0", "a-2")
     view = one.view()
-    assert (view.perhaps_members, view.renewed_at) == (("a-0", "a-2"), 1000.0)
+    assert (view.possible_members, view.renewed_at) == (("a-0", "a-2"), 1000.0)
     assert one.version() == before
     one.line.slow_watch.set()
     wait_until(lambda: one.version() != before, "the watch", seconds=10)
-    assert (one.view().perhaps_members, one.record().members) == ((), ("a-0", "a-2"))
+    assert (one.view().possible_members, one.record().members) == ((), ("a-0", "a-2"))
 
 
 def test_a_renewal_that_was_given_up_can_still_be_done_later(
@@ -130,7 +130,7 @@ def test_a_renewal_that_was_given_up_can_still_be_done_later(
     with pytest.raises(RetryLaterError):
         renew_with(one, "a-0", "a-3")
     assert one.keeper.refresh(1.0), "reading goes another way, and shows the old record"
-    assert (one.record().members, one.view().perhaps_members) == (
+    assert (one.record().members, one.view().possible_members) == (
         ("a-0", "a-1"),
         ("a-0", "a-2", "a-3"),
     )
@@ -138,7 +138,7 @@ def test_a_renewal_that_was_given_up_can_still_be_done_later(
         detour.passes_requests.set()
     landed = one.record().members
     assert landed in (("a-0", "a-2"), ("a-0", "a-3"))
-    assert one.view().perhaps_members == ()
+    assert one.view().possible_members == ()
 
 
 def test_a_renewal_that_another_change_has_overtaken_cannot_have_been_done(
@@ -153,7 +153,7 @@ def test_a_renewal_that_another_change_has_overtaken_cannot_have_been_done(
         renew_with(one, "a-0", "a-2")
     with one.told():
         site.annotate("lease", f"pgset-{name}", "shop.example/note=hello")
-    assert one.view().perhaps_members == ()
+    assert one.view().possible_members == ()
     detour.passes_requests.set()
     time.sleep(1)
     assert stored(site, name)["metadata"]["annotations"][contract.MEMBERS] == "a-0,a-1"

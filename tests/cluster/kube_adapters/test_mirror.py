@@ -11,7 +11,7 @@ from tests.cluster.kube_adapters.site import Line, Site, lease
 from tests.support.clock import Clock
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside, pytest.mark.xdist_group("kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 
 class Mirrored:

@@ -98,9 +98,9 @@ def test_what_a_renewal_without_an_answer_may_have_recorded_counts_until_the_lea
 ):
     remembers = memory(RECORD)
     remembers.renewal_unanswered(RECORD, KNOWN)
-    assert view(remembers).perhaps_members == ("orders-0", "orders-9")
+    assert view(remembers).possible_members == ("orders-0", "orders-9")
     remembers.hear(version(RECORD, 8), "another's", 1.0)
-    assert view(remembers).perhaps_members == ()
+    assert view(remembers).possible_members == ()
 
 
 def test_a_renewal_without_an_answer_counts_once_it_is_seen_to_have_landed() -> None:

@@ -120,8 +120,8 @@ _leases = st.none() | drawn(
     renewed_at=maybe_past,
     heard_at=ever,
     excused_at=maybe_past,
-    perhaps_members=other_lists,
-    perhaps_promised=st.lists(promises, max_size=1).map(tuple),
+    possible_members=other_lists,
+    possible_promises=st.lists(promises, max_size=1).map(tuple),
 )
 _failures = st.none() | drawn(
     Failures,

@@ -43,7 +43,7 @@ def has_no_rival(observation: Observation) -> bool:
     view = observation.lease
     if view is None or view.record is None:
         return False
-    return {*view.record.members, *view.perhaps_members, ME.name} == {ME.name} and bool(
+    return {*view.record.members, *view.possible_members, ME.name} == {ME.name} and bool(
         view.record.members
     )
 

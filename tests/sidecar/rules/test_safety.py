@@ -119,7 +119,7 @@ def test_a_holder_that_cannot_renew_asks_the_members_before_it_tries_again() -> 
 def test_a_holder_asks_also_whom_an_unanswered_renewal_may_have_recorded() -> None:
     view = UNANSWERED.lease
     assert view is not None
-    perhaps = replace(UNANSWERED, lease=replace(view, perhaps_members=("orders-3",)))
+    perhaps = replace(UNANSWERED, lease=replace(view, possible_members=("orders-3",)))
     assert AskToStay(("orders-1", "orders-2", "orders-3")) in decide(perhaps, SETTINGS).actions
 
 

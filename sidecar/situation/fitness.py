@@ -1,0 +1,41 @@
+"""Whether this member can do a primary's work: the one place for every reason that it cannot."""
+
+from sidecar.observation import DataState
+from sidecar.situation.cached import cached
+from sidecar.situation.data import DataFacts
+from sidecar.situation.server import ServerFacts
+
+
+class FitnessFacts:
+    """What a primary hands over for, and what keeps a member from becoming one."""
+
+    def __init__(self, data: DataFacts, server: ServerFacts) -> None:
+        """Build on what is known of the data and of PostgreSQL."""
+        self.observation = data.observation
+        self.data = data
+        self.server = server
+
+    @cached
+    def is_sick(self) -> bool:
+        """A primary hands over for that; `sick_because` says why."""
+        return self.sick_because is not None
+
+    @cached
+    def sick_because(self) -> str | None:
+        """Why another member should lead, as a clause; None if there is no reason."""
+        if self.server.is_unwell:
+            return "new connections cannot write"
+        return None
+
+    @cached
+    def may_be_chosen(self) -> bool:
+        """What the others are told: this member could lead as well as any."""
+        bootstrap = self.observation.bootstrap
+        return (
+            not self.is_sick
+            and bootstrap.write_failure is None
+            # What a rewind has left half done is data, and nothing to lead with.
+            and bootstrap.data is not DataState.BROKEN
+            and self.observation.postgres.may_signal
+            and not self.data.has_its_own_timeline
+        )
