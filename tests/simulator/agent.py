@@ -56,6 +56,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
+from sidecar.situation import Situation
 from sidecar.situation.timing import FENCING_SHARE, NEVER_WELL_PATIENCE, UNWELL_PATIENCE
 from tests.simulator.kubernetes import (
     ApiError,
@@ -326,9 +327,9 @@ class Agent:
     def _tick(self, observation: Observation, decision: Decision) -> float:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
         learned = self._after_acting(observation)
-        if learned is not observation:
-            decision = self._decide(learned)
         tick = decision.look_in
+        if learned is not observation:
+            tick = deadlines.seconds_to_look(Situation(learned, self.settings))
         if tick == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.record is not None and self.record.holder == self.identity:
