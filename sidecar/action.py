@@ -3,7 +3,7 @@
 import enum
 import signal
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,20 +239,19 @@ class Role(enum.Enum):
     """It follows the Lease holder, within max-lag."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do now: the fields in the order in which they are to be obeyed. Times are in seconds
     from the observation's `now`."""
 
-    asks_peers: bool = False
+    asks_peers: bool
     """First ask the peers, and decide again on their answers: nothing else in here counts."""
-    fence_in: float | None = None
+    fence_in: float | None
     """When this member may have to stop PostgreSQL, unless it renews before; None: never. Whatever
     carries out a decision must return by then, no matter what it is waiting for."""
-    is_overdue: bool = False
+    is_overdue: bool
     """PostgreSQL could still write although it should have been stopped by now: the kubelet's probe
     must fail, so that the kubelet stops it."""
-    authority_for: float | None = None
+    authority_for: float | None
     """For how long a holder may still act on this decision; None: no limit, since the
     compare-and-swap on the Lease guards everything."""
     actions: tuple[Action, ...]
@@ -262,7 +261,7 @@ class Decision:
     sentence: str
     """For the operator: in the log, the pod's status annotation and, by `attention`, an Event."""
     attention: Attention
-    role: Role = Role.NONE
+    role: Role
     """What load balancers are told."""
     look_in: float
     """When to look again at the latest, if nothing happens before."""

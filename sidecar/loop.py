@@ -9,6 +9,7 @@ from typing import Final
 from sidecar.act import Actor
 from sidecar.action import Decision
 from sidecar.adapters import Adapters
+from sidecar.deadlines import seconds_to_look
 from sidecar.decide import decide
 from sidecar.kube.client import ApiError
 from sidecar.memory.departure import Departure
@@ -17,6 +18,7 @@ from sidecar.observe import ask_peers, observe
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.situation import Situation
 from sidecar.situation.timing import FENCING_SHARE
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
@@ -67,9 +69,8 @@ class Loop:
                 break
             lease = self._adapters.lease.peek()
             learned = self._adapters.reach.after_acting(observation, lease, clock())
-            if learned is not observation:
-                decision = decide(learned, settings)
-            self._pause(decision.look_in)
+            same = learned is observation
+            self._pause(decision.look_in if same else seconds_to_look(Situation(learned, settings)))
         self._watchdog.trust_until(None)
         self._hand_in(observation)
 

@@ -18,7 +18,10 @@ class PodFacts:
     def shown(self) -> Pod | None:
         """The pod itself; None if the API server does not show it."""
         uid = self.observation.me.uid
-        return next((p for p in self.observation.pods or () if p.uid == uid), None)
+        for pod in self.observation.pods or ():
+            if pod.uid == uid:
+                return pod
+        return None
 
     @property
     def is_leaving(self) -> bool:

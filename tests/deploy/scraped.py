@@ -6,7 +6,7 @@ pkg/prometheus/promcfg.go): a ServiceMonitor's job is the Service, a PodMonitor'
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.action import Attention, Decision
+from sidecar.decide import decide
 from sidecar.observation import (
     BootstrapView,
     DataState,
@@ -19,6 +19,7 @@ from sidecar.observation import (
 )
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.settings import Settings
 from tests.deploy.manifests import document
 from tests.deploy.promql import NAME
 from tests.support.clock import Clock
@@ -54,13 +55,7 @@ def told_by_a_sidecar() -> Told:
         postgres=PostgresView(ServerState.RECOVERY, since=0.0, timeline=1, position=1, lag=0),
     )
     reporter = Reporter(Clock())
-    decision = Decision(
-        actions=(),
-        situation="Following",
-        sentence="It follows.",
-        attention=Attention.NONE,
-        look_in=2.0,
-    )
+    decision = decide(observation, Settings(set_name="orders"))._replace(situation="Following")
     reporter.publish(Snapshot(observation, decision, problem=None))
     return read(Metrics(reporter, "orders", requests=lambda: {"get": 1}).render())
 

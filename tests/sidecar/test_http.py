@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.action import Attention, Decision
 from sidecar.contract import VERSION
+from sidecar.decide import decide
 from sidecar.memory.status import with_fresh
 from sidecar.observation import (
     BootstrapView,
@@ -68,13 +68,8 @@ def turn(situation: str, postgres: PostgresView) -> Snapshot:
         bootstrap=BootstrapView(DataState.PRESENT),
         postgres=postgres,
     )
-    decision = Decision(
-        actions=(),
-        situation=situation,
-        sentence=f"this is {situation}",
-        attention=Attention.NONE,
-        role=ROLES[situation],
-        look_in=2.0,
+    decision = decide(observation, SETTINGS)._replace(
+        situation=situation, sentence=f"this is {situation}", role=ROLES[situation]
     )
     return Snapshot(observation, decision, problem=None)
 

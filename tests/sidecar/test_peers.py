@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.action import Attention, Decision
+from sidecar.decide import decide
 from sidecar.memory.status import describe, hears_the_api, read_peer
 from sidecar.observation import (
     BootstrapView,
@@ -204,10 +204,8 @@ def sidecar(address: str, port: int, ordinal: int, *, observed: bool = True) -> 
     """The HTTP part of a member's sidecar, listening there."""
     reporter = Reporter(Clock())
     if observed:
-        decision = Decision(
-            actions=(), situation="Following", sentence="", attention=Attention.NONE, look_in=2.0
-        )
         seen = observation(ordinal, RUNNING, replace(STREAMING, position=5000 + ordinal))
+        decision = decide(seen, SETTINGS)
         reporter.publish(Snapshot(seen, decision, None))
     fresh = replace(STREAMING, position=6000 + ordinal)
     application = Application(

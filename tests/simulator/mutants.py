@@ -80,7 +80,7 @@ def _each(change: Callable[[Action, Observation], Action | None]) -> Decide:
         if not decision.actions:
             return decision
         changed = (change(action, observation) for action in decision.actions)
-        return replace(decision, actions=tuple(action for action in changed if action is not None))
+        return decision._replace(actions=tuple(action for action in changed if action is not None))
 
     return broken
 
@@ -105,7 +105,7 @@ def _label_before(observation: Observation, settings: Settings) -> Decision:
     decision = decide(observation, settings)
     if any(isinstance(action, TakeLease) for action in decision.actions):
         label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
-        return replace(decision, actions=(label, *decision.actions))
+        return decision._replace(actions=(label, *decision.actions))
     return decision
 
 
@@ -122,7 +122,7 @@ def _believe_that_commits_wait(observation: Observation, settings: Settings) -> 
     believed = replace(postgres, waits_for=names, waits_for_number=len(names), waits_from=0)
     decision = decide(replace(observation, postgres=believed), settings)
     actions = tuple(a for a in decision.actions if not isinstance(a, SetSynchronous))
-    return replace(decision, actions=(*actions, SetSynchronous((), 0)))
+    return decision._replace(actions=(*actions, SetSynchronous((), 0)))
 
 
 def _forget_what_was_ordered(observation: Observation, settings: Settings) -> Decision:
@@ -147,7 +147,7 @@ def _initdb_when_empty(observation: Observation, settings: Settings) -> Decision
         and bootstrap.data in (DataState.EMPTY, DataState.INTERRUPTED)
         and decision.situation in ("Cloning", "WaitingForLeader")
     ):
-        return replace(decision, actions=(RunInitdb(),))
+        return decision._replace(actions=(RunInitdb(),))
     return decision
 
 
@@ -162,7 +162,7 @@ def _release_when_slow(observation: Observation, settings: Settings) -> Decision
     renewed_at = lease.renewed_at if lease else None
     if decision.situation == "Leading" and renewed_at is not None:
         late = observation.now - renewed_at > settings.renew_interval + 1.0
-        return replace(decision, actions=(StopPostgres(signal.SIGINT),)) if late else decision
+        return decision._replace(actions=(StopPostgres(signal.SIGINT),)) if late else decision
     return decision
 
 

@@ -7,6 +7,7 @@ from sidecar import deadlines
 from sidecar.action import Decision
 from sidecar.observation import Observation, ServerState
 from sidecar.postgres.connection import CONNECT_SECONDS
+from sidecar.situation import Situation
 from tests.simulator.kubernetes.api_server import ApiError, Steps
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.member.hands import Hands
@@ -228,9 +229,9 @@ class Agent:
         """As the loop; at rest it may be longer, which only makes what is not an event later."""
         member = self._member
         learned = member.reach.after_acting(observation, self.watch.peek(), member.clock())
-        if learned is not observation:
-            decision = self._decide(learned)
         seconds = decision.look_in
+        if learned is not observation:
+            seconds = deadlines.seconds_to_look(Situation(learned, member.settings))
         if seconds == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.watch.holder() == member.identity:
