@@ -6,6 +6,7 @@ from sidecar.situation.cached import cached
 from sidecar.situation.timing import (
     FENCING_SHARE,
     ISOLATION,
+    LAST_RENEWAL,
     SILENCE,
     seconds_before_fencing,
 )
@@ -53,6 +54,12 @@ class LeaseFacts:
         """Whether this holder must stop PostgreSQL so soon, unless it renews or is excused."""
         left = self.fence_after - self.renewed_ago
         return not self.lists_only_me and 0 < left < seconds
+
+    @property
+    def renews_no_more(self) -> bool:
+        """A renewal has failed, and there is no time left to wait for another one."""
+        failed = self.observation.renewal_failed_at is not None
+        return failed and self.has_to_stop_within(LAST_RENEWAL)
 
     @cached
     def others_who_may_lead(self) -> frozenset[str]:

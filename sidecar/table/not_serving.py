@@ -185,7 +185,10 @@ NOT_SERVING: Final = (
     ),
     Row(
         "Resigning",
-        lambda s: s.server.is_in_recovery and s.server.cannot_be_stopped,
+        # One that was asked to be promoted may yet be writable, when another has the Lease.
+        lambda s: (
+            s.server.is_in_recovery and s.server.cannot_be_stopped and not s.server.could_write
+        ),
         release,
         "PostgreSQL takes no signals from the sidecar, which could not stop it: giving the Lease "
         "up to a member that can; run both as the same user and under the same AppArmor profile",

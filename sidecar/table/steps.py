@@ -21,7 +21,7 @@ from sidecar.action import (
 )
 from sidecar.observation import LeaseRecord
 from sidecar.situation import Situation
-from sidecar.situation.timing import LAST_QUESTION, LAST_RENEWAL, SILENCE
+from sidecar.situation.timing import LAST_QUESTION, SILENCE
 
 HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 """PostgreSQL's fast shutdown, its immediate one, and its end."""
@@ -101,9 +101,9 @@ def renewal(s: Situation) -> Iterator[RenewLease]:
     record, view = s.lease.record, s.lease.view
     if not s.lease.names_me or record is None or view is None:
         return
-    failed = s.observation.renewal_failed_at is not None
-    if failed and s.lease.has_to_stop_within(LAST_RENEWAL):
+    if s.lease.renews_no_more:
         return
+    failed = s.observation.renewal_failed_at is not None
     due = (
         view.renewed_at is None
         or s.observation.now - view.renewed_at >= s.settings.renew_interval
@@ -148,8 +148,11 @@ def strip_other_primaries(s: Situation) -> Iterator[Action]:
 
 
 def synchronous(s: Situation) -> Iterator[Action]:
-    """Make commits wait for the standbys for which they should."""
-    if not s.durability.setting_is_right:
+    """Make commits wait for the standbys for which they should.
+
+    After the renewal that records it: what fails ends the turn, and what is not even tried has to.
+    """
+    if not (s.lease.renews_no_more or s.durability.setting_is_right):
         yield SetSynchronous(*s.durability.standbys_to_wait_for)
 
 

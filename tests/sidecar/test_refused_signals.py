@@ -173,6 +173,13 @@ def test_who_could_not_be_stopped_does_not_begin_to_lead(
     assert not any(isinstance(action, Promote | TakeLease) for action in decision.actions)
 
 
+def test_a_server_that_may_still_be_promoted_keeps_the_lease() -> None:
+    """It may become writable at any moment, when another that took the Lease would be, too."""
+    asked = replace(LEADER, postgres=replace(REFUSING, has_written=True))
+    actions = decide(asked, SETTINGS).actions
+    assert not any(isinstance(action, ReleaseLease) for action in actions)
+
+
 def test_who_is_alone_has_nobody_to_fear_and_leads() -> None:
     alone = replace(FREE, members=("orders-0",))
     observation = replace(LEADER, lease=lease(alone), postgres=REFUSING, wanted=1)

@@ -10,6 +10,7 @@ from sidecar.action import (
     PutStandbySignal,
     ReleaseLease,
     RenewLease,
+    SetSynchronous,
     StopPostgres,
     TakeLease,
 )
@@ -25,9 +26,13 @@ from tests.sidecar.rules.observations import (
     RUNNING,
     SETTINGS,
     STREAMING,
+    SYNC,
     WRITABLE,
+    followers,
     lease,
     peer,
+    promising,
+    waiting,
 )
 
 DEADLINE = SETTINGS.ttl * (1 - FENCING_SHARE)
@@ -49,6 +54,25 @@ def test_right_before_it_has_to_stop_a_holder_begins_nothing_that_it_would_wait_
 ) -> None:
     actions = decide(unrenewed_for(DEADLINE - left), SETTINGS).actions
     assert not [action for action in actions if isinstance(action, AskToStay | RenewLease)]
+
+
+@pytest.mark.parametrize(("left", "weakened"), [(0.001, False), (0.15, False), (1.5, True)])
+def test_commits_wait_for_no_fewer_where_that_is_not_recorded_first(
+    left: float, *, weakened: bool
+) -> None:
+    """A renewal that fails ends the turn; one that is not even tried lets nothing pass either."""
+    lonely = replace(
+        unrenewed_for(DEADLINE - left),
+        postgres=replace(waiting(1, 2), followers=followers(1)),
+    )
+    record = promising(0, 1, 2, copies=3)
+    assert lonely.lease is not None
+    lonely = replace(lonely, lease=replace(lonely.lease, record=record))
+    actions = decide(lonely, SYNC).actions
+    assert any(isinstance(action, SetSynchronous) for action in actions) is weakened
+    if weakened:
+        kinds = [type(action) for action in actions]
+        assert kinds.index(RenewLease) < kinds.index(SetSynchronous)
 
 
 def test_until_then_it_asks_and_renews() -> None:
