@@ -35,15 +35,15 @@ class Mutant:
     name: str
     invariant: str
     rules: Decide = decide
-    """The rules that are broken, or else:"""
-    memory: Parts = Parts()  # noqa: RUF009 - frozen
-    """what is broken of what a member remembers."""
+    """The rules that are broken, or else `memory`."""
     faults: tuple[Fault, ...] = ()
     """What shows it; where empty, the schedules' own faults do."""
     durabilities: frozenset[str] = frozenset()
     """Empty: any."""
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the schedules that are to be so."""
+    memory: Parts = Parts()  # noqa: RUF009 - frozen
+    """What is broken of what a member remembers."""
 
     @property
     def parts(self) -> Parts:
