@@ -33,6 +33,17 @@ def seconds_to_fence(s: Situation) -> float | None:
     return max(0.0, left)
 
 
+def seconds_to_stop(s: Situation) -> float | None:
+    """Return the seconds in which this member has to be able to stop PostgreSQL; None: any time.
+
+    Where the database has disappeared, the image's entrypoint makes an empty one and starts it at
+    every restart, and clients would write to that: nothing is waited for between two kills.
+    """
+    if s.data.has_vanished:
+        return 0.0
+    return seconds_to_fence(s) if s.server.could_write else None
+
+
 def is_overdue(s: Situation) -> bool:
     """Return whether PostgreSQL could still write although it should have been stopped by now.
 
@@ -52,6 +63,8 @@ def seconds_to_look(s: Situation) -> float:
     long_down = s.server.is_silent and s.server.has_been_silent_too_long
     recovers = long_down and s.observation.postgres.progress_at is not None
     bootstraps = s.bootstrap.is_running
+    if s.data.has_vanished:
+        return UNSETTLED_TICK
     if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers):
         return SHORT_TICK
     # Bootstrap does nothing until the order that has failed is given again.
@@ -121,7 +134,7 @@ def asks_peers(s: Situation) -> bool:
     observation = s.observation
     if observation.peers is not None or observation.lease is None:
         return False
-    if observation.bootstrap.data is None:
+    if observation.bootstrap.data is None or s.data.has_vanished:
         return False
     if s.lease.is_free:
         # An heir need not ask, unless its Lease says nothing of the set.

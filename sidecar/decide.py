@@ -38,7 +38,13 @@ Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 from collections.abc import Iterator
 
 from sidecar.action import Action, Decision, PutStandbySignal
-from sidecar.deadlines import asks_peers, is_overdue, seconds_to_fence, seconds_to_look
+from sidecar.deadlines import (
+    asks_peers,
+    is_overdue,
+    seconds_to_fence,
+    seconds_to_look,
+    seconds_to_stop,
+)
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 from sidecar.situation import Situation
@@ -55,7 +61,7 @@ def decide(
     fence_in = seconds_to_fence(s)
     return Decision(
         asks_peers=asks_peers(s),
-        fence_in=fence_in if s.server.could_write else None,
+        fence_in=seconds_to_stop(s),
         is_overdue=is_overdue(s),
         authority_for=fence_in if s.lease.names_me else None,
         actions=(*_keep_next_start_read_only(s), *row.actions(s)),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sidecar.observation import (
+    BootstrapView,
     DataState,
     LeaseView,
     Observation,
@@ -54,7 +55,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
     postgres, bootstrap = observation.postgres, observation.bootstrap
     return {
         "uid": observation.me.uid,
-        "data": bootstrap.data.value if bootstrap.data else None,
+        "data": _data_for_sure(bootstrap),
         "running": postgres.state is not ServerState.DOWN,
         "writable": postgres.state is ServerState.WRITABLE,
         "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
@@ -69,6 +70,18 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "slow": bootstrap.slow,
         "well": Situation(observation, settings).fitness.may_be_chosen,
     }
+
+
+def _data_for_sure(bootstrap: BootstrapView) -> str | None:
+    """Return what is in the data directory; None where bootstrap does not know.
+
+    One that may not look into the directory finds nothing there, which must not pass for empty.
+    """
+    if bootstrap.data is None:
+        return None
+    if bootstrap.refusal is not None and bootstrap.data.value not in _DATA:
+        return None
+    return bootstrap.data.value
 
 
 def read_peer(name: str, status: dict[str, Any]) -> Peer:

@@ -42,16 +42,25 @@ class ReplicaFacts:
     @property
     def may_serve_reads(self) -> bool:
         """It follows, or did a moment ago: between two primaries no standby does, and each label
-        that changes then delays the Service of the primary, by up to a second."""
+        that changes then delays the Service of the primary, by up to a second.
+
+        A label that it has lost it gets back only by following: it lagged, or has diverged.
+        """
         if self.follows_leader:
             return True
         streamed_at = self.observation.postgres.streamed_at
         return (
             self.server.is_in_recovery
+            and self._is_labelled
             and not self.observation.postgres.streaming
             and streamed_at is not None
             and self.observation.now - streamed_at < READS_PATIENCE
         )
+
+    @property
+    def _is_labelled(self) -> bool:
+        pods, uid = self.observation.pods or (), self.observation.me.uid
+        return any(pod.uid == uid and pod.role == self.settings.replica_value for pod in pods)
 
     @property
     def is_not_streaming(self) -> bool:

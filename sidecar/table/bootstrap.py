@@ -95,7 +95,8 @@ BOOTSTRAP: Final = (
     ),
     Row(
         "DataOfAnotherSet",
-        lambda s: s.data.is_of_another_set,
+        # What is marked to be cloned again is kept, whatever came into the directory since.
+        lambda s: s.data.is_of_another_set and not s.data.is_broken,
         no_role,
         "the data directory belongs to another set: its system identifier is "
         "{s.data.system_identifier}, this set's is {s.lease.system_identifier}; nothing was "

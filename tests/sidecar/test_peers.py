@@ -103,6 +103,18 @@ def test_what_was_a_data_directory_counts_as_data(
     assert told(BootstrapView(data), DOWN).has_data == has_data
 
 
+@pytest.mark.parametrize(
+    ("data", "has_data"),
+    [(DataState.EMPTY, None), (DataState.PRESENT, True)],
+)
+def test_a_directory_that_bootstrap_may_not_look_into_does_not_pass_for_empty(
+    data: DataState, has_data: bool | None
+) -> None:
+    """initdb would run elsewhere, beside the data that is in it."""
+    refused = BootstrapView(data, refusal="the data directory belongs to another user")
+    assert told(refused, DOWN).has_data == has_data
+
+
 def test_what_a_rewind_left_half_done_is_data_that_nobody_can_lead_with() -> None:
     """A set with nothing else must not be made anew; and nobody must wait for it to lead."""
     peer = told(BootstrapView(DataState.BROKEN), DOWN)

@@ -132,6 +132,15 @@ def test_data_of_another_set_is_refused() -> None:
     assert "its system identifier is 999, this set's is 111" in decision.sentence
 
 
+def test_data_that_is_marked_to_be_cloned_again_is_whoevers_it_has_become() -> None:
+    """The image's entrypoint makes a database where ours has disappeared; it is kept, too."""
+    made = BootstrapView(
+        data=DataState.BROKEN, running=True, system_identifier="999", rewind_failed=True
+    )
+    decision = decide(replace(REPLICA, bootstrap=made, postgres=DOWN), SETTINGS)
+    assert (decision.situation, decision.actions[-1]) == ("Recloning", Reclone("111"))
+
+
 def test_what_bootstrap_cannot_do_is_told_in_its_words() -> None:
     refused = replace(EMPTY, refusal="the data directory belongs to uid 0")
     decision = decide(replace(FIRST_POD, bootstrap=refused), SETTINGS)

@@ -20,6 +20,7 @@ from tests.sidecar.rules.observations import (
     UNRECORDED,
     lease,
     peer,
+    pods,
     situation_and_actions,
 )
 
@@ -64,6 +65,13 @@ def test_between_two_primaries_a_replica_keeps_its_label_for_a_moment() -> None:
     assert situation_and_actions(replica) == ("NotFollowing", ())
     long_ago = replace(replica, postgres=replace(lost, streamed_at=NOW - 6))
     assert decide(long_ago, SETTINGS).actions == (SetRole("orders-0", "uid-0", None),)
+
+
+def test_a_label_that_was_lost_comes_back_by_following_alone() -> None:
+    """It lagged, or has diverged: readers would see the past, or what never was."""
+    lost = replace(STREAMING, streaming=False, lag=None, streamed_at=NOW - 1)
+    unlabelled = replace(REPLICA, postgres=lost, pods=pods(None, "primary", "replica"))
+    assert situation_and_actions(unlabelled) == ("NotFollowing", ())
 
 
 def test_a_lost_primary_loses_its_label_a_second_before_anybody_can_promote() -> None:

@@ -187,6 +187,10 @@ class TestADatabaseThatHasVanishedUnderItsServer:
         actions = [it for it in decide(seen, SETTINGS).actions if not isinstance(it, SetRole)]
         assert actions == [self.KILLED, self.GONE]
 
+    def test_nothing_is_waited_for_meanwhile(self) -> None:
+        decision = decide(replace(LEADER, bootstrap=self.VANISHED), SETTINGS)
+        assert (decision.fence_in, decision.look_in, decision.asks_peers) == (0.0, 0.1, False)
+
     def test_on_a_paused_set_nothing_is_done_but_that_and_nothing_else_is_said(self) -> None:
         seen = replace(LEADER, bootstrap=self.VANISHED, paused=True)
         decision = decide(seen, SETTINGS)
