@@ -138,7 +138,7 @@ class Failures:
     holder: str
     """The Lease's holder who was to be copied, as `holderIdentity` has it."""
     number: int
-    """How often in a row."""
+    """How often, in this way: `refused` or not."""
     at: float
     """When it was seen to have failed last."""
     why: str

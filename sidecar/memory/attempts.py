@@ -25,6 +25,9 @@ class Attempts:
         """Nothing has been tried yet."""
         self._under_way: _Order | None = None
         self._failures: Failures | None = None
+        self._numbers = {True: 0, False: 0}
+        """Of refusals, which cost next to nothing, and of what was tried in earnest: many of the
+        first are no reason to wait long after one of the second."""
 
     def begun(self, session: str, number: int, verb: str, holder: str) -> None:
         """Bootstrap gets this order; `holder`: of the Lease, from whom it is to copy, if it is."""
@@ -51,8 +54,10 @@ class Attempts:
 
     def _count(self, verb: str, holder: str, why: str, now: float, *, refused: bool) -> None:
         before = self._failures
-        again = before is not None and (before.verb, before.holder) == (verb, holder)
-        number = before.number + 1 if before is not None and again else 1
+        if before is None or (before.verb, before.holder) != (verb, holder):
+            self._numbers = {True: 0, False: 0}
+        self._numbers[refused] += 1
         # libpq's own words may be several lines.
         words = " ".join(why.split())
+        number = self._numbers[refused]
         self._failures = Failures(verb, holder, number, now, words, refused=refused)

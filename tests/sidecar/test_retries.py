@@ -151,16 +151,22 @@ def test_failures_are_counted_until_something_succeeds() -> None:
     assert attempts.look("s", 3, None, 40.0) is None
 
 
-def test_refusals_and_failures_are_counted_together_but_not_with_another_holder() -> None:
+def test_refusals_and_failures_are_counted_apart_and_not_with_another_holder() -> None:
+    """A primary that refused for minutes, and then one copy that failed, is no reason to wait 5."""
     attempts = Attempts()
-    attempts.begun("s", 1, "clone", HOLDER)
-    attempts.look("s", 1, FULL, 1.0)
-    attempts.refused("clone", HOLDER, "no\n  route", 2.0)
-    assert attempts.look("s", 1, FULL, 3.0) == Failures(
+    for at in (1.0, 2.0):
+        attempts.refused("clone", HOLDER, "no\n  route", at)
+    assert attempts.look("s", 0, None, 3.0) == Failures(
         "clone", HOLDER, 2, 2.0, "no route", refused=True
     )
-    attempts.refused("clone", "orders-2_uid-2", "no", 4.0)
-    seen = attempts.look("s", 1, FULL, 5.0)
+    attempts.begun("s", 1, "clone", HOLDER)
+    assert attempts.look("s", 1, FULL, 4.0) == Failures("clone", HOLDER, 1, 4.0, FULL)
+    attempts.refused("clone", HOLDER, "no route", 5.0)
+    assert attempts.look("s", 1, FULL, 5.0) == Failures(
+        "clone", HOLDER, 3, 5.0, "no route", refused=True
+    )
+    attempts.refused("clone", "orders-2_uid-2", "no", 6.0)
+    seen = attempts.look("s", 1, FULL, 7.0)
     assert seen is not None
     assert (seen.number, seen.holder) == (1, "orders-2_uid-2")
 
