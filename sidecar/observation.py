@@ -325,7 +325,7 @@ class Peer:
     well: bool = True
     """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
     slow: bool = False
-    """Its volume is slow: what it says of its data is true, but it would lead no better."""
+    """It would lead no better, its volume is slow, say; what it says of its data is true."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 

@@ -53,6 +53,7 @@ def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bo
 def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
     """Return what a member tells its peers; `read_peer` reads it back. `turns`: its loop does."""
     postgres, bootstrap = observation.postgres, observation.bootstrap
+    fitness = Situation(observation, settings).fitness
     return {
         "uid": observation.me.uid,
         "data": _data_for_sure(bootstrap),
@@ -67,8 +68,8 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "oldest_wal": postgres.oldest_wal,
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
-        "slow": bootstrap.slow,
-        "well": Situation(observation, settings).fitness.may_be_chosen,
+        "slow": fitness.would_lead_no_better,
+        "well": fitness.may_lead,
     }
 
 

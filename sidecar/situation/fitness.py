@@ -27,13 +27,20 @@ class FitnessFacts:
             return "new connections cannot write"
         return None
 
-    @cached
-    def may_be_chosen(self) -> bool:
-        """What the others are told: this member could lead as well as any."""
+    @property
+    def would_lead_no_better(self) -> bool:
+        """What the others are told: nobody should hand over to this member for its own health.
+
+        What it says of its data counts all the same, and it leads where nobody else can.
+        """
+        return self.is_sick or self.observation.bootstrap.slow
+
+    @property
+    def may_lead(self) -> bool:
+        """What the others are told: its WAL compares with theirs, and it could be primary."""
         bootstrap = self.observation.bootstrap
         return (
-            not self.is_sick
-            and bootstrap.write_failure is None
+            bootstrap.write_failure is None
             # What a rewind has left half done is data, and nothing to lead with.
             and bootstrap.data is not DataState.BROKEN
             and self.observation.postgres.may_signal

@@ -68,7 +68,7 @@ class HandoverFacts:
     @property
     def _only_for_its_health(self) -> bool:
         """There is no other reason to hand over: a member that is as slow would be no better."""
-        return self.server.is_unwell and not self.pod.is_leaving and self.heir is None
+        return self.fitness.is_sick and not self.pod.is_leaving and self.heir is None
 
     @property
     def reason(self) -> str:

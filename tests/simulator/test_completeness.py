@@ -35,9 +35,9 @@ NEVER_DRAWN = {
 """Fields that the first seeds with `world` do not set, each with a reason."""
 
 _FACT_MISSING = (
-    "{name} is never set in the simulator: set it in tests/simulator/member/views.py or, where it "
-    "is a pod's, a peer's or the Lease's, where that fake makes it, and record a schedule in "
-    "tests/simulator/golden that has it; or name it in NEVER_SET with a reason"
+    "{name} is never set in the simulator: set it in tests/simulator/member/ (directory_view.py "
+    "for BootstrapView, views.py for PostgresView and Observation, watch.py for Pod), and record a "
+    "schedule in tests/simulator/golden that has it; or name it in NEVER_SET with a reason"
 )
 _ROW_MISSING = (
     "no transcript in tests/simulator/golden shows the row {name}: record a schedule in which it "
@@ -50,8 +50,9 @@ _ACTION_MISSING = (
     "in NEVER_DONE with a reason"
 )
 _NOT_DRAWN = (
-    "{name} is set in transcripts alone: give its fault a weight in "
-    "tests/simulator/faults/registry.py; or name it in NEVER_DRAWN with a reason"
+    "{name} is set in no seed: see that tests/simulator/member/ sets it, and that a fault which "
+    "brings it about has a weight in tests/simulator/faults/registry.py; or name it in NEVER_DRAWN "
+    "with a reason"
 )
 
 
