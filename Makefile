@@ -57,7 +57,7 @@ LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 
 test: check
 	$(LOCAL) prepare
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate postgres
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate postgres SCHEDULES=2000
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
@@ -68,6 +68,8 @@ $(LANES): beside-%:
 test-all: test
 	$(VENV) $(ALONE) -m "rarely and not beside and not postgres and not simulate"
 	$(VENV) $(ALONE) -m "beside and rarely"
+	$(VENV) python -m tests.simulator --schedules 5000 --seed 2000
+	$(VENV) python -m tests.simulator --schedules 2000 --world
 
 postgres:
 	$(VENV) pytest -q -n 4 --dist worksteal -m "postgres or simulate"
