@@ -114,6 +114,7 @@ def test_a_primary_that_does_not_hear_that_it_should_go_is_asked_to_give_way() -
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
 
 
+@pytest.mark.simulate
 def test_a_failing_schedule_is_made_smaller() -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "no fencing")
     needed = Fault(60.0, "cut_node", -1, 60.0)
