@@ -2,6 +2,7 @@
 signal: where that is refused, the rest is all that is left to be done."""
 
 from pathlib import Path
+from typing import Final
 
 from sidecar.action import (
     NEED_AUTHORITY,
@@ -50,9 +51,18 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 
+_IN_WORDS: Final[dict[type, str]] = {
+    TakeLease: "taking the Lease",
+    RenewLease: "renewing the Lease",
+    ReleaseLease: "releasing the Lease",
+    SetRole: "setting a pod's role label",
+    DeleteOwnPod: "deleting this pod",
+}
+"""For operators, who read it in the status and in the log."""
+
 
 class Actor:
-    """The hands of one member."""
+    """Carries out decisions for one member."""
 
     def __init__(self, adapters: Adapters, credentials: Credentials, events: Events) -> None:
         """Act through these adapters, with the set's credentials."""
@@ -79,7 +89,8 @@ class Actor:
             try:
                 self._carry_out(action, deadline)
             except ApiError as error:
-                failure = f"the API server did not take {type(action).__name__}: {error}"
+                doing = _IN_WORDS.get(type(action), type(action).__name__)
+                failure = f"{doing} failed: the API server refused it, or did not answer: {error}"
                 return failure if refused is None else f"{refused}; {failure}"
             except UpstreamError as error:
                 return f"the primary cannot be copied: {error}"
@@ -197,7 +208,7 @@ class Actor:
             self._adapters.bootstrap.note_returns(action.returns)
 
     def _copy(self, verb: str, system_identifier: str) -> None:
-        """Let bootstrap copy from the primary, whom it is asked for first: not another's data."""
+        """Order bootstrap to copy the primary, once it is known to be this set's."""
         adapters = self._adapters
         lease = adapters.lease.peek()
         holder = lease.record.holder if lease is not None and lease.record is not None else ""

@@ -4,14 +4,25 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from typing import Final
 
 import psycopg
 
-from sidecar.memory.orders import Order, Orders
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, Order, Orders
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Connection
 
 _log = logging.getLogger(__name__)
+
+_IN_WORDS: Final[dict[object, str]] = {
+    SET_SYNCHRONOUS: "setting synchronous_standby_names",
+    FOLLOW: "setting primary_conninfo",
+    "promote": "the promotion",
+    "prepare": "preparing for replicas",
+    "keep-slots": "making replication slots",
+    "checkpoint": "a checkpoint",
+}
+"""For operators, who read it in the status and in the log."""
 
 
 class Background:
@@ -95,7 +106,8 @@ class Background:
             except NeedsOperatorError as error:
                 problem = str(error)
             except (psycopg.Error, OSError) as error:
-                problem = f"PostgreSQL did not carry out {order[0]}: {str(error).strip()}"
+                doing = _IN_WORDS.get(order[0], order[0])
+                problem = f"{doing} failed in PostgreSQL: {str(error).strip()}"
                 _close(connection)
                 if (otherwise := self._otherwise.get(order[0])) is not None:
                     problem = _attempt(otherwise, problem)
