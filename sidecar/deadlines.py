@@ -39,7 +39,7 @@ def seconds_to_stop(s: Situation) -> float | None:
     Where the database has disappeared, the image's entrypoint makes an empty one and starts it at
     every restart, and clients would write to that: nothing is waited for between two kills.
     """
-    if s.data.has_vanished:
+    if s.data.has_vanished and not s.lease.is_paused:
         return 0.0
     return seconds_to_fence(s) if s.server.could_write else None
 

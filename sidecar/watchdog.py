@@ -44,7 +44,7 @@ class Watchdog:
         if kill_at is None or self._clock() < kill_at:
             self._told.clear()
             return
-        self._tell("the loop did not come back in time: killing PostgreSQL")
+        self._tell("PostgreSQL should have been stopped by now: killing it")
         try:
             self._kill()
         except Exception as error:

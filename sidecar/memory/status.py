@@ -21,6 +21,7 @@ _LATE: Final = 1.5
 to go."""
 
 _DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
+_MAY_BE_UNSEEN: Final = (DataState.EMPTY, DataState.INTERRUPTED)
 
 
 def with_fresh(observation: Observation, view: PostgresView) -> Observation:
@@ -45,7 +46,7 @@ def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bo
 
     A leader that lives renews every renew-interval, and each renewal comes to every member. So
     silence for longer means that the leader is dead or the line is cut: a member that finds the
-    Lease silent asks for it (`LeaseKeeper.look`), and hears by that, or is cut off.
+    Lease silent asks for it (`LeaseKeeper.refresh`), and hears by that, or is cut off.
     """
     return lease is not None and now - lease.heard_at < settings.renew_interval + _LATE
 
@@ -80,7 +81,7 @@ def _data_for_sure(bootstrap: BootstrapView) -> str | None:
     """
     if bootstrap.data is None:
         return None
-    if bootstrap.refusal is not None and bootstrap.data.value not in _DATA:
+    if bootstrap.refusal is not None and bootstrap.data in _MAY_BE_UNSEEN:
         return None
     return bootstrap.data.value
 

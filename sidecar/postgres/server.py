@@ -82,6 +82,7 @@ class Server:
         self._begun = self._ended = 0
         self._ended_at = clock()
         self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._database: str | None = None
         self._role_made_in: float | None = None
@@ -225,7 +226,9 @@ class Server:
         self._checkpoints.order(("checkpoint",), checkpoint)
 
     def _wake(self) -> None:
-        os.write(self._wake_write, b".")
+        # While nobody reads, a full pipe wakes just as well.
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b".")
 
     def _major_version(self) -> int | None:
         directory = self._data_directory()

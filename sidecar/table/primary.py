@@ -85,7 +85,7 @@ PRIMARY: Final = (
         "RefusingSwitchover",
         lambda s: s.server.is_writable and s.handover.refusal is not None,
         _refuse_switchover,
-        "refusing the switchover to {s.handover.target}: {s.handover.refusal}",
+        "refusing the switchover to {s.handover.target}",
         role=Role.PRIMARY,
     ),
     Row(

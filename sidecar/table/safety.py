@@ -28,11 +28,12 @@ def _abandon(s: Situation) -> Iterator[Action]:
     yield StopPostgres(signal.SIGKILL)
     if s.lease.is_paused:
         return
-    yield from own_role(s, None)
     if s.lease.names_me:
         yield ReleaseLease()
     if not s.pod.is_leaving:
         yield DeleteOwnPod(reclone=True)
+    # Last: a holder whose time is over may change no label, and the rest must not wait for that.
+    yield from own_role(s, None)
 
 
 SAFETY: Final = (

@@ -1,6 +1,7 @@
 """What PostgreSQL is ordered to wait for counts before it does so, and after it was given up."""
 
 import threading
+import time
 from dataclasses import replace
 
 import psycopg
@@ -9,8 +10,10 @@ import pytest
 from sidecar.action import Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
 from sidecar.memory.orders import Order
-from sidecar.observation import Observation
+from sidecar.observation import Observation, ServerState
 from sidecar.postgres.background import Background
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Server
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -173,3 +176,11 @@ def test_the_last_word_counts_where_an_order_is_given_again_while_it_is_carried_
     orders.let_end(1)
     assert orders.carried_out == [("set", 1)]
     assert orders.background.was_seen(("set", 1))
+
+
+def test_nobody_who_asks_for_a_look_waits_for_a_thread_that_does_not_look() -> None:
+    """It is not started while bootstrap runs, and may hang on the volume; peers ask on."""
+    server = Server(Credentials("postgres", ""), clock=time.monotonic, on_change=lambda: None)
+    for _ in range(70_000):
+        server.refresh(0.0)
+    assert server.view().state is ServerState.DOWN

@@ -179,7 +179,7 @@ class TestADatabaseThatHasVanishedUnderItsServer:
         stripped = SetRole("orders-0", "uid-0", None)
         assert situation_and_actions(seen) == (
             "DataVanished",
-            (self.KILLED, stripped, ReleaseLease(), self.GONE),
+            (self.KILLED, ReleaseLease(), self.GONE, stripped),
         )
 
     def test_a_replica_is_killed_and_gets_to_bootstrap(self) -> None:
