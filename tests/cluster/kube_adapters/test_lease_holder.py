@@ -98,7 +98,7 @@ def test_a_lease_that_is_held_and_not_expired_is_not_taken(
     one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     other.clock.advance(12)
-    with pytest.raises(ConflictError, match=r"is held by .*-0, and not expired"):
+    with pytest.raises(ConflictError, match=r"is held by .*-0, and has not expired"):
         other.keeper.take(TakeLease(expired=True))
     one.wait(one.me.name)
 
