@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.settings import WATCHDOG_ALLOWANCE
 from sidecar.situation import Situation
-from sidecar.situation.timing import ISOLATION, SILENCE, STOP_PATIENCE
+from sidecar.situation.timing import SILENCE, STOP_PATIENCE
 
 TICK: Final = 2.0
 """Seconds between looks at rest."""
@@ -23,16 +23,6 @@ SHORTEST_TICK: Final = 0.02
 """The least."""
 
 
-def seconds_to_fence(s: Situation) -> float | None:
-    """Return the seconds until this member must stop PostgreSQL; None: never."""
-    if s.lease.lists_only_me:
-        return None
-    left = s.lease.fence_after - s.lease.renewed_ago
-    if s.lease.may_be_cut_off and s.lease.api_heard_ago > SILENCE:
-        left = min(left, ISOLATION - s.lease.members_heard_ago)
-    return max(0.0, left)
-
-
 def seconds_to_stop(s: Situation) -> float | None:
     """Return the seconds in which this member has to be able to stop PostgreSQL; None: any time.
 
@@ -41,7 +31,7 @@ def seconds_to_stop(s: Situation) -> float | None:
     """
     if s.data.has_vanished and not s.lease.is_paused:
         return 0.0
-    return seconds_to_fence(s) if s.server.could_write else None
+    return s.lease.fence_in if s.server.could_write else None
 
 
 def is_overdue(s: Situation) -> bool:
@@ -85,8 +75,8 @@ def seconds_to_look(s: Situation) -> float:
 
 def _moments(s: Situation) -> Iterator[float]:
     """Yield the seconds until each thing that no event will announce."""
-    if s.server.could_write and (left := seconds_to_fence(s)) is not None:
-        yield left
+    if s.server.could_write and s.lease.fence_in is not None:
+        yield s.lease.fence_in
     if s.lease.is_free:
         yield UNSETTLED_TICK * 2
     if s.lease.names_me:

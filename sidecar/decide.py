@@ -41,7 +41,6 @@ from sidecar.action import Action, Decision, PutStandbySignal
 from sidecar.deadlines import (
     asks_peers,
     is_overdue,
-    seconds_to_fence,
     seconds_to_look,
     seconds_to_stop,
 )
@@ -58,12 +57,11 @@ def decide(
     """Return what to do now; the first row of the table that holds decides."""
     s = Situation(observation, settings)
     row = first_that_holds(s, table)
-    fence_in = seconds_to_fence(s)
     return Decision(
         asks_peers=asks_peers(s),
         fence_in=seconds_to_stop(s),
         is_overdue=is_overdue(s),
-        authority_for=fence_in if s.lease.names_me else None,
+        authority_for=s.lease.fence_in if s.lease.names_me else None,
         actions=(*_keep_next_start_read_only(s), *row.actions(s)),
         situation=row.name,
         sentence=row.sentence.format(s=s),

@@ -74,7 +74,8 @@ def _lease(adapters: Adapters) -> LeaseView | None:
     lease, now = adapters.lease.look(), adapters.clock()
     if adapters.reach.should_look(lease, adapters.me, adapters.settings, now):
         adapters.lease.refresh()
-    return adapters.lease.look()
+        return adapters.lease.look()
+    return lease
 
 
 def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:

@@ -104,16 +104,27 @@ def shows(
     return order[0] == FOLLOW
 
 
-def with_what_was_ordered(
-    view: PostgresView, outstanding: Callable[[object], Order | None]
-) -> PostgresView:
-    """Return it with what was ordered, also since the look, and may not be seen yet.
+Outstanding = Callable[[object], Order | None]
+"""`Orders.outstanding`."""
 
-    `outstanding`: as `Orders` has it.
-    """
+
+def may_come_to_wait_for(
+    filed: tuple[tuple[str, ...], int] | None, outstanding: Outstanding
+) -> tuple[tuple[str, ...], int] | None:
+    """Return `PostgresView.ordered`; `filed`: what the next reload would bring into force."""
     order = outstanding(SET_SYNCHRONOUS)
-    ordered = view.ordered if order is None else standbys(order)
-    detached = view.detached and outstanding(FOLLOW) is None
+    return filed if order is None else standbys(order)
+
+
+def stays_detached(detached: bool, outstanding: Outstanding) -> bool:
+    """Return `PostgresView.detached` of a server that is so now."""
+    return detached and outstanding(FOLLOW) is None
+
+
+def with_what_was_ordered(view: PostgresView, outstanding: Outstanding) -> PostgresView:
+    """Return it with what was ordered, also since the look, and may not be seen yet."""
+    ordered = may_come_to_wait_for(view.ordered, outstanding)
+    detached = stays_detached(view.detached, outstanding)
     if ordered is view.ordered and detached == view.detached:
         return view
     return replace(view, ordered=ordered, detached=detached)

@@ -93,14 +93,11 @@ class Reach:
 
         Mostly that is nothing, and then it is the same observation, about which all is known.
         """
-        renewal_failed_at, question_failed_at = (
-            self.renewal_failed_at(lease),
-            self.question_failed_at,
-        )
+        renewal_failed_at = self.renewal_failed_at(lease)
         if (
             lease is observation.lease
             and renewal_failed_at == observation.renewal_failed_at
-            and question_failed_at == observation.question_failed_at
+            and self.question_failed_at == observation.question_failed_at
             and now - observation.now < _AT_ONCE
         ):
             return observation

@@ -33,8 +33,8 @@ class ServerMemory:
     def look(self, now: float) -> tuple[ServerState, float]:
         """Return the state and since when it is so; a server that has not answered for
         ANSWER_SECONDS counts as down."""
-        silent_from = self._answered_at + ANSWER_SECONDS
-        if self._state is ServerState.DOWN or now <= silent_from:
+        silent_from = _silent_from(self._state, self._answered_at, now)
+        if silent_from is None:
             return self._state, self._since
         return ServerState.DOWN, silent_from
 
@@ -64,11 +64,17 @@ class ServerMemory:
 
 def as_of(view: PostgresView, answered_at: float, now: float) -> PostgresView:
     """Return what can be said now of a server that was seen so by a look that ended then."""
-    silent_from = answered_at + ANSWER_SECONDS
-    if view.state is ServerState.DOWN or now <= silent_from:
+    silent_from = _silent_from(view.state, answered_at, now)
+    if silent_from is None:
         return view
     problem = f"PostgreSQL has not answered for {now - answered_at:.0f} s"
     return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
+
+
+def _silent_from(state: ServerState, answered_at: float, now: float) -> float | None:
+    """Return since when a server counts as down that has not answered; None if it does not."""
+    silent_from = answered_at + ANSWER_SECONDS
+    return None if state is ServerState.DOWN or now <= silent_from else silent_from
 
 
 def has_written(postmaster: int | None, last_writer: int | None, *, starts_writable: bool) -> bool:

@@ -46,7 +46,7 @@ class Situation:
     @cached
     def replica(self) -> ReplicaFacts:
         """How this member follows its primary."""
-        return ReplicaFacts(self.server, self.set)
+        return ReplicaFacts(self.server, self.pod, self.set)
 
     @cached
     def election(self) -> ElectionFacts:

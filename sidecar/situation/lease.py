@@ -50,6 +50,16 @@ class LeaseFacts:
         """Seconds without a renewal after which a writable PostgreSQL is stopped."""
         return seconds_before_fencing(self.settings.ttl)
 
+    @cached
+    def fence_in(self) -> float | None:
+        """Seconds until a holder must stop PostgreSQL; None: never."""
+        if self.lists_only_me:
+            return None
+        left = self.fence_after - self.renewed_ago
+        if self.may_be_cut_off and self.api_heard_ago > SILENCE:
+            left = min(left, ISOLATION - self.members_heard_ago)
+        return max(0.0, left)
+
     def has_to_stop_within(self, seconds: float) -> bool:
         """Whether this holder must stop PostgreSQL so soon, unless it renews or is excused."""
         left = self.fence_after - self.renewed_ago

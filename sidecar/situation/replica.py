@@ -1,6 +1,7 @@
 """How this member follows its primary, and what is wrong where it does not."""
 
 from sidecar.situation.cached import cached
+from sidecar.situation.pod import PodFacts
 from sidecar.situation.server import ServerFacts
 from sidecar.situation.set import SetFacts
 from sidecar.situation.timing import READS_PATIENCE, REATTACH_PATIENCE
@@ -9,13 +10,14 @@ from sidecar.situation.timing import READS_PATIENCE, REATTACH_PATIENCE
 class ReplicaFacts:
     """Facts about this member as a standby."""
 
-    def __init__(self, server: ServerFacts, set_: SetFacts) -> None:
-        """Build on the server and the set, and on what those build on."""
+    def __init__(self, server: ServerFacts, pod: PodFacts, set_: SetFacts) -> None:
+        """Build on the server, this pod and the set, and on what those build on."""
         self.observation = set_.observation
         self.settings = set_.settings
         self.lease = set_.lease
         self.data = set_.data
         self.server = server
+        self.pod = pod
         self.set = set_
 
     @cached
@@ -51,16 +53,12 @@ class ReplicaFacts:
         streamed_at = self.observation.postgres.streamed_at
         return (
             self.server.is_in_recovery
-            and self._is_labelled
+            and self.pod.shown is not None
+            and self.pod.shown.role == self.settings.replica_value
             and not self.observation.postgres.streaming
             and streamed_at is not None
             and self.observation.now - streamed_at < READS_PATIENCE
         )
-
-    @property
-    def _is_labelled(self) -> bool:
-        pods, uid = self.observation.pods or (), self.observation.me.uid
-        return any(pod.uid == uid and pod.role == self.settings.replica_value for pod in pods)
 
     @property
     def is_not_streaming(self) -> bool:

@@ -63,26 +63,12 @@ def transcripts() -> list[str]:
 
 def test_each_row_of_the_table_decides_in_some_transcript(transcripts: list[str]) -> None:
     decided = set().union(*map(rows_that_decided, transcripts))
-    assert (
-        _complaints(
-            ROWS - decided,
-            NEVER_DECIDED,
-            _ROW_MISSING,
-        )
-        == []
-    )
+    assert _complaints(ROWS - decided, NEVER_DECIDED, _ROW_MISSING) == []
 
 
 def test_each_action_is_carried_out_in_some_transcript(transcripts: list[str]) -> None:
     begun = set().union(*map(actions_that_were_begun, transcripts))
-    assert (
-        _complaints(
-            ACTIONS - begun,
-            NEVER_DONE,
-            _ACTION_MISSING,
-        )
-        == []
-    )
+    assert _complaints(ACTIONS - begun, NEVER_DONE, _ACTION_MISSING) == []
 
 
 def test_each_fact_is_set_in_some_transcript(transcripts: list[str]) -> None:
@@ -98,14 +84,7 @@ def test_seeds_set_each_fact_as_well() -> None:
     spy = Spy()
     for seed in range(60):
         run(from_seed(seed, world=True), Parts(decide=spy.decide))
-    assert (
-        _complaints(
-            spy.unset,
-            NEVER_SET | NEVER_DRAWN,
-            _NOT_DRAWN,
-        )
-        == []
-    )
+    assert _complaints(spy.unset, NEVER_SET | NEVER_DRAWN, _NOT_DRAWN) == []
 
 
 def test_each_view_is_looked_at() -> None:

@@ -87,7 +87,7 @@ class LeaseHands:
             member.lease.answered(member.clock())
             if not ((yield from self._is_gone()) and member.lease.may_recreate(record)):
                 raise
-            again = _with_no_version(record)
+            again = replace(record, resource_version="")
             written = yield from api.request(self._pod.agent, lambda: api.put_lease(again, proof))
         member.lease.landed(sent_at)
         self._watch.hear_lease(int(written.resource_version), written)
@@ -131,7 +131,3 @@ def _ours(make: Callable[[], Any]) -> Any:
         return make()
     except HeldError as error:
         raise ConflictError(str(error)) from error
-
-
-def _with_no_version(record: LeaseRecord) -> LeaseRecord:
-    return replace(record, resource_version="")

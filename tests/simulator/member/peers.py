@@ -32,10 +32,10 @@ class Answers:
 
     def status(self, name: str) -> Peer | None:
         """`GET /status?fresh=1`; None before the first look."""
-        member = self.member
-        last, view = member.last, self._views.fresh_view()
+        member, last = self.member, self.member.last
         if last is None:
             return None
+        view = self._views.fresh_view()
         # All the others ask while nobody leads, and mostly nothing has changed in between.
         if self._told is None or self._told[0] is not last or self._told[1] != view:
             told = member.parts.describe(with_fresh(last, view), member.settings)

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from sidecar import contract
 from sidecar.memory.commit_wait import RELOAD_SECONDS
-from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, shows, standbys
+from sidecar.memory.orders import (
+    SET_SYNCHRONOUS,
+    may_come_to_wait_for,
+    shows,
+    stays_detached,
+)
 from sidecar.memory.server import ANSWER_SECONDS, has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import (
@@ -19,6 +24,8 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
+from sidecar.postgres.control_data import RunningServer
+from sidecar.postgres.polling import fields_from_outside
 from sidecar.situation.set import holder_address
 from tests.simulator.member.directory_view import DirectoryView
 from tests.simulator.member.member import Member
@@ -33,11 +40,7 @@ _PostgresView: Final = quickly(PostgresView)
 
 SERVICE: Final = "pg-primary"
 
-_STILL_TRUE: Final = (
-    "followers", "followers_heard_at", "waits_for", "waits_for_number", "slots", "oldest_wal",
-    "upstream",
-)  # fmt: skip
-"""What is told of a server that lets the sidecar not look any more."""
+_NEVER_SEEN: Final = PostgresView(ServerState.DOWN, since=0.0)
 
 
 class Views:
@@ -187,27 +190,23 @@ class Views:
         self, server: Server, state: ServerState, since: float
     ) -> dict[str, Any]:
         """As `sidecar.postgres.server` has it of a server that answers, but not to the sidecar."""
-        directory, order = server.directory, self._member.orders.outstanding(SET_SYNCHRONOUS)
+        directory, member = server.directory, self._member
         assert directory.branch is not None
-        seen = {
+        before = _PostgresView(**self._told_last) if self._told_last else _NEVER_SEEN
+        # By the control file, and by the name of the newest file of WAL.
+        found = RunningServer(
+            state,
+            directory.system_identifier or "",
+            directory.branch.number,
+            directory.checkpoint[1],
+        )
+        self._told_last = fields_from_outside(found, before) | {
             "state": state,
             "since": since,
-            "blind": True,
             "problem": "PostgreSQL answers, but does not let the sidecar look",
-            "system_identifier": directory.system_identifier,
-        }
-        before = self._told_last
-        same = all(before.get(name) == seen[name] for name in ("state", "system_identifier"))
-        told = before if same else {}
-        self._told_last = {
-            **{name: told[name] for name in _STILL_TRUE if name in told},
-            **seen,
-            # By the name of the newest file of WAL, and by the control file.
-            "timeline": directory.branch.number,
-            "position": max(directory.checkpoint[1], told.get("position") or 0),
-            "checkpointed_at": self._member.checkpointed_at,
-            "prepared": self._member.server.prepared,
-            "ordered": standbys(order) if order is not None else None,
+            "checkpointed_at": member.checkpointed_at,
+            "prepared": member.server.prepared,
+            "ordered": may_come_to_wait_for(None, member.orders.outstanding),
         }
         return self._told_last
 
@@ -224,8 +223,7 @@ class Views:
     def _told(self, server: Server, state: ServerState, since: float) -> dict[str, Any]:
         member, directory = self._member, server.directory
         assert directory.branch is not None
-        order = member.orders.outstanding(SET_SYNCHRONOUS)
-        filed = member.commit_wait.filed
+        outstanding = member.orders.outstanding
         fields: dict[str, Any] = {
             "state": state,
             "since": since,
@@ -235,7 +233,7 @@ class Views:
             "waits_for": directory.synchronous[0],
             "waits_for_number": directory.synchronous[1],
             "waits_from": member.commit_wait.waits_from,
-            "ordered": standbys(order) if order is not None else filed,
+            "ordered": may_come_to_wait_for(member.commit_wait.filed, outstanding),
             "slots": _slots(directory.slots),
             "checkpointed_at": member.checkpointed_at,
         }
@@ -244,7 +242,7 @@ class Views:
             return fields | {
                 "streaming": server.streams,
                 "lag": max(0, told) if server.streams else None,
-                "detached": _is_detached(server) and member.orders.outstanding(FOLLOW) is None,
+                "detached": stays_detached(_is_detached(server), outstanding),
                 "upstream": SERVICE if directory.upstream is None else directory.upstream,
             }
         followers, heard_at = self._followers(server)
