@@ -171,6 +171,10 @@ LAGGARD: Final = (
     Fault(80.0, "kill_postmaster", -1),
 )
 _APART: Final = (Fault(60.0, "cut_from_peers", 1, 100.0),)
+_ONE_HAS_LESS: Final = (
+    Fault(60.0, "freeze_node", 1, 6.0),
+    Fault(61.0, "cut_node", -1, 40.0),
+)
 _DEAF: Final = (Fault(60.0, "cut_node", -1, 60.0), Fault(61.0, "hang_postmaster", -1, 60.0))
 """A postmaster that is stopped takes no signal but one, and its backends go on."""
 _FAR_BEHIND: Final = (
@@ -183,6 +187,7 @@ SLOW_ORDERS: Final = {
     "orders": (1.0, 4.0), "length": 150.0,
 }  # fmt: skip
 SYNC: Final = frozenset({"sync", "sync-strict"})
+QUORUM: Final = frozenset({"quorum"})
 
 MUTANTS: Final = (
     Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
@@ -194,7 +199,8 @@ MUTANTS: Final = (
     Mutant("an order under way is forgotten", "I3",
            _forget_what_was_ordered, BACK_AT_ONCE, SYNC, SLOW_ORDERS),
     Mutant("what others may have is not asked", "I3",
-           _without_rows("MissingCommits", "YieldingToPeer"), durabilities=frozenset({"quorum"})),
+           _without_rows("MissingCommits", "YieldingToPeer"), _ONE_HAS_LESS, QUORUM,
+           {"members": 3, "commit_every": 0.05, "length": 120.0}),
     Mutant("handed over to whoever is there", "I3", _all_are_complete, LAGGARD),
     Mutant("led by whoever is far behind", "I3",
            _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),

@@ -170,10 +170,10 @@ class Agent:
             if member.reach.should_look(lease, member.me, settings, member.clock()):
                 yield from self._hands.lease.refresh()
             observation = self._views.observe()
-            # What `Decision.asks_peers` says, without the rest, which is a third of all decisions.
-            if deadlines.asks_peers(Situation(observation, settings)):
-                observation = yield from self._with_peers(observation)
             decision = self._decide(observation)
+            if decision.asks_peers:
+                observation = yield from self._with_peers(observation)
+                decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
             self._tell_the_kubelet(decision)

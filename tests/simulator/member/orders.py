@@ -58,7 +58,9 @@ class OrderConnection:
             return
         member.orders.end(order, well=there)
         self._begin_next()
-        self._wake()
+        # A promotion that was asked for shows nothing yet: the server tells when it is done.
+        if order != PROMOTE or not there:
+            self._wake()
 
     def follow_soon(self, server: Server, upstream: str) -> None:
         """What a reload changes shows a moment later."""
