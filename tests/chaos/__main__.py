@@ -101,7 +101,7 @@ def _report(fault: faults.Fault, played: list[record.Record], chosen: argparse.N
     broken = [
         f"{fault.name}, round {number}: {sentence}"
         for number, (seen, it) in enumerate(zip(played, measured, strict=True), start=1)
-        for sentence in breaches(fault, chosen.durability, it, seen.trouble)
+        for sentence in breaches(fault, chosen.durability, it, seen.trouble, again=number > 1)
     ]
     for sentence in broken:
         _tell(sentence)

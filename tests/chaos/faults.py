@@ -21,12 +21,15 @@ class Fault:
     """Whether not one acknowledged row may be lost, even where replication is asynchronous."""
     takeovers: int | None = None
     """The most takeovers that are called for; None where their number is left open."""
+    backs_off: bool = False
+    """Whether the kubelet puts the next start off where it is played again on the same pods."""
     cuts: bool = False
     """Whether the primary's node has clients of its own that are cut off with it."""
     anew: bool = False
     """Whether there is also a writer that connects anew for each row."""
     alone: bool = False
-    """Whether it strikes what other sets live on, too: a node, or the control plane."""
+    """Whether no other set is played beside it: it strikes a node or the control plane, or what it
+    must not cost would be the price of a busy machine."""
 
 
 ALL: Final[dict[str, Fault]] = {
@@ -39,7 +42,10 @@ ALL: Final[dict[str, Fault]] = {
             "kill -9 of the primary's sidecar",
             strikes.kill_sidecar,
             lossless=True,
+            # It has to answer again before the watchdog's third probe, some 3 s.
             takeovers=0,
+            backs_off=True,
+            alone=True,
         ),
         Fault(
             "sidecar-stopped", "SIGSTOP to the primary's sidecar", strikes.stop_sidecar, lasts=20

@@ -205,6 +205,9 @@ def test_promises_are_judged_by_what_the_fault_allows() -> None:
     ):
         assert len(breaches(planned, "async", bad, "")) == 1
     assert breaches(planned, "async", good, "not whole") == ["not whole"]
+    killed = faults.ALL["sidecar-killed"]
+    assert len(breaches(killed, "async", good, "")) == 1
+    assert breaches(killed, "async", good, "", again=True) == []
 
 
 def test_every_fault_says_what_it_does() -> None:

@@ -4,8 +4,14 @@ from tests.chaos.faults import Fault
 from tests.chaos.measure import Measures
 
 
-def breaches(fault: Fault, durability: str, measures: Measures, trouble: str) -> list[str]:
-    """Return a sentence for each promise that was broken; none where all were kept."""
+def breaches(
+    fault: Fault, durability: str, measures: Measures, trouble: str, *, again: bool = False
+) -> list[str]:
+    """Return a sentence for each promise that was broken; none where all were kept.
+
+    `again`: the fault was played before on these pods.
+    """
+    counts_takeovers = fault.takeovers is not None and not (again and fault.backs_off)
     lossless = fault.lossless or durability != "async"
     found = [
         (trouble != "", trouble),
@@ -19,7 +25,7 @@ def breaches(fault: Fault, durability: str, measures: Measures, trouble: str) ->
             f"{measures.lost} acknowledged rows are lost, where none may be",
         ),
         (
-            fault.takeovers is not None and measures.takeovers > fault.takeovers,
+            counts_takeovers and measures.takeovers > (fault.takeovers or 0),
             f"{measures.takeovers} takeovers, where at most {fault.takeovers} are called for",
         ),
     ]
