@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit postgres fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
+.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
 	chart images cluster-up cluster-down clean
 
 help:
@@ -48,16 +48,21 @@ lint:
 
 # The folders of which every test is marked cluster or postgres are not even imported.
 unit:
-	$(VENV) pytest -q -n 4 --dist worksteal --ignore=tests/cluster --ignore=tests/postgres \
-		-m "not cluster and not postgres and not simulate and not busy and not rarely"
+	$(VENV) pytest -q -n 3 --dist worksteal --ignore=tests/cluster --ignore=tests/postgres \
+		-m "not cluster and not postgres and not thorough and not busy and not rarely"
+
+# The same and more of it, with PostgreSQL, as long as it needs no cluster and not both cores.
+thorough:
+	$(VENV) pytest -q -n 4 --dist worksteal --hypothesis-profile=thorough \
+		-m "not cluster and not busy and not rarely"
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
 ALONE := pytest -v --durations=20
 LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 
-test: check
+test: lint
 	$(LOCAL) prepare
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate postgres SCHEDULES=2000
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate thorough SCHEDULES=2000
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
@@ -66,13 +71,13 @@ $(LANES): beside-%:
 	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely"
 
 test-all: test
-	$(VENV) $(ALONE) -m "rarely and not beside and not postgres and not simulate"
+	$(VENV) $(ALONE) -m "rarely and not beside"
 	$(VENV) $(ALONE) -m "beside and rarely"
 	$(VENV) python -m tests.simulator --schedules 5000 --seed 2000
 	$(VENV) python -m tests.simulator --schedules 2000 --world
 
 postgres:
-	$(VENV) pytest -q -n 4 --dist worksteal -m "postgres or simulate"
+	$(VENV) pytest -q -n 4 --dist worksteal -m postgres
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

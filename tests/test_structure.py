@@ -65,8 +65,18 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield every statement in it: an import is none of the expressions, which are most."""
+    for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+        within = getattr(node, field, ())
+        for each in within if isinstance(within, list) else ():
+            if isinstance(each, ast.stmt):
+                yield each
+            yield from _statements(each)
+
+
 def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):

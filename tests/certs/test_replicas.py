@@ -205,7 +205,7 @@ class Replicas(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=20,
+    max_examples=settings.default.max_examples // 5,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -236,7 +236,7 @@ def serving_first(seen, names, lifetimes):
     return step
 
 
-@pytest.mark.simulate
+@pytest.mark.thorough
 @pytest.mark.parametrize("mutant", [without_settling, without_overlap, serving_first])
 def test_a_broken_rule_is_found_out(monkeypatch, mutant):
     monkeypatch.setattr("certs.upkeep.decide", mutant)

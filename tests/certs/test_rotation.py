@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from certs import ca_bundle
@@ -221,7 +221,6 @@ def test_a_ca_of_someone_elses_in_the_secret_is_taken_over_in_the_same_order():
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-@settings(max_examples=200, deadline=None)
 @given(
     which=st.sampled_from(["authority", "leaf"]),
     part=st.sampled_from(["certificate", "key"]),

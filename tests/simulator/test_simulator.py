@@ -16,12 +16,14 @@ from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
 
 
-@pytest.mark.parametrize("first", range(0, 40, 20))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.thorough) for first in (10, 20, 30))]
+)
 def test_every_invariant_holds_over_random_schedules(first: int) -> None:
     """A few for every day; `make simulate` runs any number."""
     broken = {
         f"python -m tests.simulator --replay {seed}": str(violation)
-        for seed in range(first, first + 20)
+        for seed in range(first, first + 10)
         if (violation := run(from_seed(seed)).violation) is not None
     }
     assert broken == {}
@@ -38,18 +40,17 @@ def test_a_schedule_is_read_back_as_it_was_written() -> None:
         assert Schedule.from_json(schedule.to_json()) == schedule
 
 
-@pytest.mark.parametrize("path", sorted(golden.FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", golden.PATHS, ids=lambda path: path.stem)
 def test_a_recorded_run_goes_as_recorded(path: Path) -> None:
     """PGSET_UPDATE_GOLDEN=1 records it anew; then read the difference."""
-    schedule = golden.schedule_of(path.read_text())
-    result = run(schedule, recording=True)
+    schedule, result = golden.played(path)
     assert result.violation is None
     if os.environ.get("PGSET_UPDATE_GOLDEN"):
         path.write_text(golden.render(schedule, result))
     assert golden.render(schedule, result) == path.read_text()
 
 
-@pytest.mark.simulate
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "mutant",
     [*MUTANTS, *MEMORY_MUTANTS],
@@ -78,7 +79,9 @@ def test_a_switchover_to_a_pod_that_is_not_there_changes_nothing() -> None:
     assert (result.violation, result.leader, result.promotions) == (None, "pg-0", 1)
 
 
-@pytest.mark.parametrize("members", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "members", [3, *(pytest.param(it, marks=pytest.mark.thorough) for it in (2, 4, 5))]
+)
 @pytest.mark.parametrize("durability", ["async", "sync", "sync-strict", "quorum"])
 def test_a_rolling_update_takes_two_failovers_at_the_most(members: int, durability: str) -> None:
     schedule = replace(QUIET, members=members, durability=durability, length=300.0)
@@ -114,7 +117,7 @@ def test_a_primary_that_does_not_hear_that_it_should_go_is_asked_to_give_way() -
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
 
 
-@pytest.mark.simulate
+@pytest.mark.thorough
 def test_a_failing_schedule_is_made_smaller() -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "no fencing")
     needed = Fault(60.0, "cut_node", -1, 60.0)

@@ -15,6 +15,8 @@ from certs.rotation import served_of
 from tests.webhook import objects
 from tests.webhook.gunicorn_server import NAMES, NOW, answer_to, serving
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -4,7 +4,7 @@ import copy
 
 import jsonpatch
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.settings import Settings
@@ -104,14 +104,12 @@ def without_api_access(container):
 
 
 @given(pods())
-@settings(max_examples=150, deadline=None)
 def test_the_injection_finds_nothing_left_to_do_in_its_own_output(pod):
     again = inject(injected(pod), SETTINGS, objects.IMAGE, Role.REPLICA)
     assert again == []
 
 
 @given(pods())
-@settings(max_examples=50, deadline=None)
 def test_the_sidecar_comes_first_bootstrap_last_and_the_users_between_as_they_were(pod):
     after = injected(pod)["spec"]["initContainers"]
     theirs = pod["spec"].get("initContainers", [])
@@ -126,7 +124,6 @@ def test_the_sidecar_comes_first_bootstrap_last_and_the_users_between_as_they_we
 
 
 @given(pods())
-@settings(max_examples=50, deadline=None)
 def test_the_users_other_containers_lose_the_token_and_keep_the_rest(pod):
     after = injected(pod)["spec"]
     keeps_token = bool(pod["spec"].get("automountServiceAccountToken"))
@@ -136,7 +133,6 @@ def test_the_users_other_containers_lose_the_token_and_keep_the_rest(pod):
 
 
 @given(pods())
-@settings(max_examples=50, deadline=None)
 def test_fields_that_the_webhook_does_not_know_survive(pod):
     after = injected(pod)["spec"]
     assert after.get("anotherFieldOfTheFuture") == pod["spec"].get("anotherFieldOfTheFuture")
@@ -145,7 +141,6 @@ def test_fields_that_the_webhook_does_not_know_survive(pod):
 
 
 @given(pods())
-@settings(max_examples=50, deadline=None)
 def test_only_the_sidecar_has_a_token_unless_the_user_wanted_it_for_all(pod):
     spec = injected(pod)["spec"]
     with_token = [
@@ -160,7 +155,6 @@ def test_only_the_sidecar_has_a_token_unless_the_user_wanted_it_for_all(pod):
 
 
 @given(pods())
-@settings(max_examples=50, deadline=None)
 def test_a_list_that_is_there_is_never_written_anew(pod):
     for operation in inject(pod, SETTINGS, objects.IMAGE, Role.REPLICA):
         if isinstance(operation.get("value"), list):

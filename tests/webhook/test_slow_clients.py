@@ -17,6 +17,9 @@ from webhook.patient_worker import MAX_WAITING, PATIENCE
 HEAD = b"POST /mutate/pods HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n"
 
 
+pytestmark = pytest.mark.thorough
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("tls")) as server:
