@@ -248,9 +248,9 @@ class Decision(NamedTuple):
     fence_in: float | None
     """When this member may have to stop PostgreSQL, unless it renews before; None: never. Whatever
     carries out a decision must return by then, no matter what it is waiting for."""
-    is_overdue: bool
-    """PostgreSQL could still write although it should have been stopped by now: the kubelet's probe
-    must fail, so that the kubelet stops it."""
+    probe_fails_in: float | None
+    """Seconds after which the kubelet's probe fails; None: never. PostgreSQL can then have written
+    for so long without a renewal that the kubelet may have to stop it in this sidecar's place."""
     authority_for: float | None
     """For how long a holder may still act on this decision; None: no limit, since the
     compare-and-swap on the Lease guards everything."""

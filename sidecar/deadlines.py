@@ -4,7 +4,7 @@ And whether the peers must be asked first. Pure, as `sidecar.decide`, whose `Dec
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.settings import WATCHDOG_ALLOWANCE
+from sidecar.settings import WATCHDOG_ALLOWANCE, Settings
 from sidecar.situation import Situation
 from sidecar.situation.timing import SILENCE, STOP_PATIENCE
 
@@ -34,17 +34,26 @@ def seconds_to_stop(s: Situation) -> float | None:
     return s.lease.fence_in if s.server.could_write else None
 
 
-def is_overdue(s: Situation) -> bool:
-    """Return whether PostgreSQL could still write although it should have been stopped by now.
+def seconds_to_be_excused(settings: Settings) -> float:
+    """Return the seconds after a renewal, or an excuse, in which the next one has to come: then the
+    ttl has no more time left than the kubelet needs (see `sidecar.settings.watchdog`)."""
+    return float(settings.renew_interval + WATCHDOG_ALLOWANCE)
 
-    If this sidecar's signals are refused, only the kubelet can stop it, and it needs as much time
-    as it would need if the sidecar were frozen.
+
+def seconds_to_the_kubelet(s: Situation) -> float | None:
+    """Return the seconds after which the kubelet's probe must fail; None: never.
+
+    This sidecar may freeze at any moment before it stops PostgreSQL itself, or its signals may be
+    refused. So the probe fails as soon as the ttl has no more time left than the kubelet needs.
+    Whoever is excused by all members again and again stays below that.
     """
     if not s.server.could_write or s.lease.lists_only_me:
-        return False
-    frozen = s.settings.renew_interval + WATCHDOG_ALLOWANCE
-    may_signal = s.observation.postgres.may_signal
-    return s.lease.renewed_ago >= (s.lease.fence_after if may_signal else frozen)
+        return None
+    allowed = seconds_to_be_excused(s.settings)
+    if s.lease.view is None or s.lease.view.renewed_at is None:
+        # Just restarted, when the kubelet has waited for it already.
+        allowed = s.lease.fence_after
+    return max(0.0, allowed - s.lease.renewed_ago)
 
 
 def seconds_to_look(s: Situation) -> float:

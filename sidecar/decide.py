@@ -40,9 +40,9 @@ from collections.abc import Iterator
 from sidecar.action import Action, Decision, PutStandbySignal
 from sidecar.deadlines import (
     asks_peers,
-    is_overdue,
     seconds_to_look,
     seconds_to_stop,
+    seconds_to_the_kubelet,
 )
 from sidecar.observation import Observation
 from sidecar.settings import Settings
@@ -60,7 +60,7 @@ def decide(
     return Decision(
         asks_peers=asks_peers(s),
         fence_in=seconds_to_stop(s),
-        is_overdue=is_overdue(s),
+        probe_fails_in=seconds_to_the_kubelet(s),
         authority_for=s.lease.fence_in if s.lease.names_me else None,
         actions=(*_keep_next_start_read_only(s), *row.actions(s)),
         situation=row.name,

@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.act import Actor
 from sidecar.action import Decision
 from sidecar.adapters import Adapters
-from sidecar.deadlines import seconds_to_look
+from sidecar.deadlines import seconds_to_look, seconds_to_the_kubelet
 from sidecar.decide import decide
 from sidecar.kube.client import ApiError
 from sidecar.memory.departure import Departure
@@ -69,8 +69,12 @@ class Loop:
                 break
             lease = self._adapters.lease.peek()
             learned = self._adapters.reach.after_acting(observation, lease, clock())
-            same = learned is observation
-            self._pause(decision.look_in if same else seconds_to_look(Situation(learned, settings)))
+            look_in = decision.look_in
+            if learned is not observation:
+                s = Situation(learned, settings)
+                look_in = seconds_to_look(s)
+                self._reporter.fail_probe_in(seconds_to_the_kubelet(s), learned.now)
+            self._pause(look_in)
         self._watchdog.trust_until(None)
         self._hand_in(observation)
 
@@ -82,7 +86,8 @@ class Loop:
             observation = ask_peers(self._adapters, observation)
             decision = decide(observation, settings)
         to_fence = decision.fence_in
-        self._adapters.client.hurry(self._adapters.reach.requests_end_at(observation.now, to_fence))
+        requests_end_at = self._adapters.reach.requests_end_at(observation.now, to_fence, settings)
+        self._adapters.client.hurry(requests_end_at)
         if to_fence is None:
             self._trusted_until = None
             self._watchdog.trust_until(None)
@@ -100,7 +105,7 @@ class Loop:
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:
             problem = problem or observation.bootstrap.write_failure
-        self._reporter.publish(Snapshot(observation, decision, problem, decision.is_overdue))
+        self._reporter.publish(Snapshot(observation, decision, problem))
         self._teller.tell(decision, problem, observation.now)
         return observation, decision
 

@@ -3,12 +3,17 @@
 from dataclasses import replace
 from typing import Final
 
+from sidecar.deadlines import REFUSED_TICK, seconds_to_be_excused
 from sidecar.observation import Identity, LeaseView, Observation
 from sidecar.settings import Settings
+from sidecar.situation.timing import LAST_QUESTION
 
 _FIRST_TRY_SECONDS: Final = 0.6
 """What a request gets while the API server answers: that takes milliseconds, and a cut-off is
 noticed the sooner."""
+
+_TO_ASK_AGAIN: Final = REFUSED_TICK + LAST_QUESTION
+"""Seconds from the end of such a request to the members' answers."""
 
 _AT_ONCE: Final = 0.05
 """Seconds for acting that make no difference to when to look again."""
@@ -60,13 +65,16 @@ class Reach:
             self._renewal_failed_at = None
         return self._renewal_failed_at
 
-    def requests_end_at(self, now: float, fence_in: float | None) -> float:
+    def requests_end_at(self, now: float, fence_in: float | None, settings: Settings) -> float:
         """Return the moment at which requests that were decided on now are given up.
 
         `fence_in`: seconds; the loop that renews also fences, and has to be back. Once the API
-        server has not answered, it gets all the time that there is.
+        server has not answered, it gets all the time that there is until this holder has to be
+        excused again by the members, so that the kubelet's probe does not fail meanwhile.
         """
-        ends = [now + fence_in] if fence_in is not None else []
+        ends = []
+        if fence_in is not None:
+            ends += [now + fence_in, now + seconds_to_be_excused(settings) - _TO_ASK_AGAIN]
         if self._renewal_failed_at is None:
             ends.append(now + _FIRST_TRY_SECONDS)
         return min(ends, default=float("inf"))

@@ -46,7 +46,7 @@ class Application:
         self._refresh = refresh
         self._respondent = respondent
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
-            "/liveness": lambda _: self._yes_or_no(self._turns() and not self._is_overdue()),
+            "/liveness": lambda _: self._yes_or_no(self._turns() and not reporter.probe_fails()),
             "/healthz": lambda _: self._yes_or_no(True),
             # The kubelet calls these three again and again, and reads only the code.
             "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
@@ -109,10 +109,6 @@ class Application:
 
     def _turns(self) -> bool:
         return is_alive(self._reporter.age(), self._settings)
-
-    def _is_overdue(self) -> bool:
-        newest = self._reporter.newest()
-        return newest is not None and newest.overdue
 
     def _replica(self, query: Mapping[str, list[str]]) -> Answer:
         try:

@@ -1,5 +1,6 @@
 """The last observation and the decision on it, passed from the loop to HTTP and metrics."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,6 @@ class Snapshot:
     decision: Decision
     problem: str | None
     """What went wrong in it, in one sentence."""
-    overdue: bool = False
-    """PostgreSQL can still write, and should have been stopped by now."""
 
 
 class Reporter:
@@ -29,12 +28,23 @@ class Reporter:
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._published_at = clock()
+        self._probe_fails_at = math.inf
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the newest snapshot."""
         with self._lock:
             self._snapshot = snapshot
             self._published_at = self._clock()
+        self.fail_probe_in(snapshot.decision.probe_fails_in, snapshot.observation.now)
+
+    def fail_probe_in(self, seconds: float | None, now: float) -> None:
+        """Let the kubelet's probe fail so many seconds after `now`, unless something else is said
+        before. None: never."""
+        self._probe_fails_at = math.inf if seconds is None else now + seconds
+
+    def probe_fails(self) -> bool:
+        """Return whether that moment has come."""
+        return self._clock() >= self._probe_fails_at
 
     def newest(self) -> Snapshot | None:
         """Return the newest snapshot; None before the first turn."""

@@ -30,12 +30,21 @@ def _start(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if not s.bootstrap.must_wait_to("start"):
         yield StartPostgres()
+    yield from _take_no_traffic(s)
+
+
+def _take_no_traffic(s: Situation) -> Iterator[Action]:
+    """A label of the admission counts until the server answers. If the API server does not take
+    this away in time, that is no reason not to start."""
+    if not s.lease.names_me:
+        yield from own_role(s, None)
 
 
 def _start_raised(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if not s.bootstrap.must_wait_to("start"):
         yield StartPostgres(s.start.raised_for_standby)
+    yield from _take_no_traffic(s)
 
 
 def _start_writable(s: Situation) -> Iterator[Action]:

@@ -178,7 +178,7 @@ def test_haproxys_methods_have_the_codes_of_get(method: str) -> None:
 
 def test_liveness_ends_when_the_loop_has_not_turned_for_half_a_ttl() -> None:
     clock = Clock(NOW)
-    alive = application(LEADING, clock)
+    alive = application(FOLLOWING, clock)
     clock.advance(4.9)
     in_time = alive.answer("GET", "/liveness", "").code
     clock.advance(0.1)

@@ -20,6 +20,10 @@ from sidecar.memory.status import describe
 from sidecar.observation import Observation
 from sidecar.observe import Adapters
 from sidecar.postgres import process
+from sidecar.report.http import Application
+from sidecar.report.metrics import Metrics
+from sidecar.report.snapshot import Reporter
+from sidecar.settings import watchdog
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -32,9 +36,10 @@ from tests.sidecar.rules.observations import (
     WRITABLE,
     lease,
 )
-from tests.sidecar.test_http import LEADING, application
+from tests.sidecar.test_http import LEADING
 from tests.sidecar.test_hung_volume import answer, hang
 from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+from tests.support.clock import Clock
 
 __all__ = ["adapters", "data"]
 
@@ -115,37 +120,46 @@ def renewed(ago: float, observation: Observation = LEADER) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("observation", "overdue"),
+    ("observation", "seconds"),
     [
-        (renewed(6.9), False),
-        (renewed(7.0), True),
-        (renewed(7.0, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), True),
-        # As where the sidecar is frozen: the kubelet needs its time before the Lease runs out.
-        (renewed(3.0, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), True),
-        (renewed(2.9, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), False),
-        (renewed(60.0, replace(LEADER, postgres=STREAMING)), False),
+        (renewed(0.5), 2.5),
+        (renewed(9.0), 0.0),
+        (renewed(0.5, replace(LEADER, postgres=replace(WRITABLE, may_signal=False))), 2.5),
+        (replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 9, excused_at=NOW - 2)), 1.0),
+        (replace(LEADER, lease=lease(RECORD, renewed_at=None), started_at=NOW - 0.25), 0.75),
+        (renewed(60.0, replace(LEADER, postgres=STREAMING)), None),
         (
             replace(
                 LEADER, lease=lease(replace(RECORD, members=("orders-0",)), renewed_at=NOW - 60)
             ),
-            False,
+            None,
         ),
     ],
-    ids=["in time", "fencing", "refused", "refused, in time", "fresh", "read-only", "alone"],
+    ids=["in time", "late", "refused", "excused", "just restarted", "read-only", "alone"],
 )
-def test_what_should_have_been_stopped_by_now_is_told(
-    observation: Observation, overdue: bool
+def test_the_kubelet_is_asked_for_help_while_it_still_has_the_time(
+    observation: Observation, seconds: float | None
 ) -> None:
-    assert decide(observation, SETTINGS).is_overdue is overdue
+    """Should the sidecar freeze at that moment, PostgreSQL is dead before the Lease ends."""
+    assert decide(observation, SETTINGS).probe_fails_in == seconds
+    assert watchdog(SETTINGS).worst_case + 3.0 <= SETTINGS.ttl
 
 
-@pytest.mark.parametrize(("overdue", "code"), [(False, 200), (True, 503)])
-def test_the_probe_fails_while_postgresql_writes_without_a_right_to(
-    overdue: bool, code: int
-) -> None:
-    """However well the loop turns."""
-    asked = application(replace(LEADING, overdue=overdue))
-    assert asked.answer("GET", "/liveness", "").code == code
+def test_the_probe_fails_from_that_moment_on_however_well_the_loop_turns() -> None:
+    clock = Clock(NOW)
+    reporter = Reporter(clock)
+    asked = Application(reporter, Metrics(reporter, "orders"), SETTINGS)
+
+    def code(after: float) -> int:
+        clock.advance(after)
+        return asked.answer("GET", "/liveness", "").code
+
+    reporter.publish(replace(LEADING, decision=LEADING.decision._replace(probe_fails_in=2.0)))
+    assert [code(1.9), code(0.1)] == [200, 503]
+    reporter.fail_probe_in(3.0, clock())
+    assert code(2.9) == 200
+    reporter.publish(replace(LEADING, decision=LEADING.decision._replace(probe_fails_in=None)))
+    assert code(4.0) == 200
 
 
 # ── who leads ─────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.memory.reach import Reach
+from sidecar.settings import Settings
 from tests.sidecar.rules.observations import LEADER, ME, NOW, OTHERS, RECORD, SETTINGS, lease
 
 MINE = lease(RECORD, renewed_at=NOW - 1.0)
@@ -36,13 +37,18 @@ def test_that_another_holds_the_lease_is_news_and_not_a_failure() -> None:
 
 
 def test_while_the_api_server_answers_requests_get_little_time() -> None:
-    assert Reach().requests_end_at(NOW, fence_in=5.0) == NOW + 0.6
-    assert Reach().requests_end_at(NOW, fence_in=0.1) == NOW + 0.1
+    assert Reach().requests_end_at(NOW, 5.0, SETTINGS) == NOW + 0.6
+    assert Reach().requests_end_at(NOW, 0.1, SETTINGS) == NOW + 0.1
 
 
-def test_once_it_has_not_answered_they_get_all_that_there_is() -> None:
-    assert failed().requests_end_at(NOW, fence_in=5.0) == NOW + 5.0
-    assert failed().requests_end_at(NOW, fence_in=None) == float("inf")
+def test_once_it_has_not_answered_they_get_the_time_until_the_members_are_asked_again() -> (
+    None
+):
+    slow = Settings(set_name="orders", ttl=20, renew_interval=5)
+    assert failed().requests_end_at(NOW, 5.0, SETTINGS) == NOW + 3.0 - 0.5 - 0.7
+    assert failed().requests_end_at(NOW, 5.0, slow) == NOW + 6.0 - 0.5 - 0.7
+    assert failed().requests_end_at(NOW, 1.0, SETTINGS) == NOW + 1.0
+    assert failed().requests_end_at(NOW, None, SETTINGS) == float("inf")
 
 
 def test_a_lease_that_has_fallen_silent_is_asked_for_once_a_second() -> None:

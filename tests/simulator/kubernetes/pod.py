@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.settings import Settings, watchdog
+from sidecar.settings import KUBELET_MINIMUM, Settings, watchdog
 from tests.simulator.bootstrap import Bootstrap
 from tests.simulator.kubernetes.api_server import ApiServer
 from tests.simulator.node import Node
@@ -106,6 +106,7 @@ class PodLife:
         self.removed = False
         self._servers = 0
         self._watchdog_ticket = 0
+        self._probe_fails = False
         self._watchdog = watchdog(surroundings.settings)
         self.hang_at_stop = False
         self.slow_promotion = 0.0
@@ -131,7 +132,7 @@ class PodLife:
             return
         if self.agent is None:
             self.agent = self.surroundings.new_agent(self)
-        self._watchdog_ticket += 1
+        self.agent_answers()
         if first:
             self.bootstrap.start()
 
@@ -173,6 +174,8 @@ class PodLife:
         self.server = server
         self.world.note(self.title, f"PostgreSQL is {server.phase.value}")
         server.start()
+        # The probes of each start are counted anew.
+        self._probe_fails = False
         if self.agent is None or self.agent.stands_still:
             self.agent_is_silent()
 
@@ -245,7 +248,10 @@ class PodLife:
             self.world.publish(ReadinessChanged())
 
     def agent_is_silent(self) -> None:
-        """The sidecar does not answer the liveness probe: count."""
+        """The liveness probe fails, for want of an answer or by one."""
+        if self._probe_fails:
+            return
+        self._probe_fails = True
         self._watchdog_ticket += 1
         probe = self._watchdog
         seconds = self.world.chance.uniform(
@@ -255,7 +261,9 @@ class PodLife:
         self.world.after(seconds, self._watchdog_fails, self._watchdog_ticket)
 
     def agent_answers(self) -> None:
-        self._watchdog_ticket += 1
+        if self._probe_fails:
+            self._probe_fails = False
+            self._watchdog_ticket += 1
 
     def _watchdog_fails(self, ticket: int) -> None:
         if ticket != self._watchdog_ticket or self.gone or self.terminating:
@@ -267,7 +275,8 @@ class PodLife:
         if server is not None and server.phase is not Phase.DEAD:
             self.world.note(self.title, "the kubelet's watchdog stops PostgreSQL")
             self.world.after(PRE_STOP_SECONDS, self._signal, server, signal.SIGINT)
-            self.world.after(self._watchdog.grace, self._signal, server, signal.SIGKILL)
+            killed_after = self._watchdog.grace + KUBELET_MINIMUM
+            self.world.after(killed_after, self._signal, server, signal.SIGKILL)
             self.restarts = max(self.restarts, 1)
 
     def _signal(self, server: Server, which: signal.Signals) -> None:

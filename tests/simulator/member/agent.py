@@ -51,7 +51,7 @@ class Agent:
         """Lines of the transcript about the present situation; what is repeated is not told."""
         self._slow_once = False
         self._stuck = False
-        self._is_overdue = False
+        self._probe_fails_at = float("inf")
         self._happened = False
         self._ticket = 0
         self._pausing_since = -1.0
@@ -123,8 +123,7 @@ class Agent:
         """Go on where it stood still."""
         if self.stands_still or not self.running:
             return
-        self.pod.agent_answers()
-        self._is_overdue = False
+        self._answer_the_probe()
         self._views.stood_still()
         self.watch.catch_up()
         if self._stuck:
@@ -176,7 +175,7 @@ class Agent:
                 decision = self._decide(observation)
             member.last = observation
             self._tell(decision)
-            self._tell_the_kubelet(decision)
+            self._fail_the_probe_in(decision.probe_fails_in)
             if decision.actions:
                 self._set_deadlines(observation, decision)
                 if self._freezes("decide"):
@@ -211,18 +210,27 @@ class Agent:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
 
-    def _tell_the_kubelet(self, decision: Decision) -> None:
-        """The liveness probe fails while PostgreSQL may write although it should have stopped."""
-        if decision.is_overdue != self._is_overdue:
-            self._is_overdue = decision.is_overdue
-            if decision.is_overdue:
-                self.pod.agent_is_silent()
-            else:
-                self.pod.agent_answers()
+    def _fail_the_probe_in(self, seconds: float | None) -> None:
+        """As `sidecar.report.snapshot`."""
+        self._probe_fails_at = float("inf")
+        if seconds is not None:
+            self._probe_fails_at = self._member.clock() + seconds
+            self._world.after(seconds / self._member.rate, self._answer_the_probe)
+        self._answer_the_probe()
+
+    def _answer_the_probe(self) -> None:
+        if not self.running or self.stands_still:
+            return
+        if self._member.clock() >= self._probe_fails_at:
+            self.pod.agent_is_silent()
+        else:
+            self.pod.agent_answers()
 
     def _set_deadlines(self, observation: Observation, decision: Decision) -> None:
         member, now, authority = self._member, observation.now, decision.authority_for
-        member.deadlines.requests_end_at = member.reach.requests_end_at(now, decision.fence_in)
+        member.deadlines.requests_end_at = member.reach.requests_end_at(
+            now, decision.fence_in, member.settings
+        )
         member.deadlines.authority_ends_at = float("inf") if authority is None else now + authority
 
     def _pause(self, observation: Observation, decision: Decision) -> float:
@@ -231,7 +239,9 @@ class Agent:
         learned = member.reach.after_acting(observation, self.watch.peek(), member.clock())
         seconds = decision.look_in
         if learned is not observation:
-            seconds = deadlines.seconds_to_look(Situation(learned, member.settings))
+            s = Situation(learned, member.settings)
+            seconds = deadlines.seconds_to_look(s)
+            self._fail_the_probe_in(deadlines.seconds_to_the_kubelet(s))
         if seconds == deadlines.UNSETTLED_TICK:
             # Nearly all that it would see wakes the fake, too.
             if self.watch.holder() == member.identity:
