@@ -47,6 +47,12 @@ class BootstrapFacts:
         return self.must_wait_to(verb) and not in_passing
 
     @property
+    def start_fails(self) -> bool:
+        """PostgreSQL was not even started at the last try: a full volume, for one."""
+        failures = self.observation.bootstrap.failures
+        return failures is not None and failures.verb in ("start", "start-writable")
+
+    @property
     def times_failed(self) -> str:
         """For messages: how often the last order has failed."""
         failures = self.observation.bootstrap.failures

@@ -216,6 +216,18 @@ BOOTSTRAP: Final = (
         Attention.WARNING,
     ),
     Row(
+        "StartFailed",
+        lambda s: (
+            s.data.is_present
+            and (s.bootstrap.has_failed_to("start") or s.bootstrap.has_failed_to("start-writable"))
+        ),
+        no_role,
+        "the start of PostgreSQL has failed {s.bootstrap.times_failed}: "
+        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that, "
+        "and until one ends well this pod does not renew the Lease",
+        Attention.WARNING,
+    ),
+    Row(
         "StartingRaised",
         lambda s: s.start.is_refused and s.data.is_present,
         _start_raised,

@@ -103,6 +103,9 @@ def renewal(s: Situation) -> Iterator[RenewLease]:
         return
     if s.lease.renews_no_more:
         return
+    if s.bootstrap.is_running and s.bootstrap.start_fails:
+        # It may never come up. Its Lease runs out, and who can lead need not wait for it.
+        return
     failed = s.observation.renewal_failed_at is not None
     due = (
         view.renewed_at is None

@@ -10,9 +10,11 @@ from sidecar.action import (
     Clone,
     DeleteOwnPod,
     Reclone,
+    RenewLease,
     Rewind,
     RunInitdb,
     SetRole,
+    StartPostgres,
 )
 from sidecar.decide import decide
 from sidecar.memory.attempts import Attempts
@@ -54,6 +56,7 @@ NEXT_TIMELINE = lease(replace(OTHERS, timeline=2), renewed_at=None)
 CLONING = replace(REPLICA, postgres=DOWN, bootstrap=EMPTY)
 REWINDING = replace(REPLICA, postgres=DOWN, bootstrap=BEHIND, lease=NEXT_TIMELINE)
 RECLONING = replace(REWINDING, bootstrap=replace(BEHIND, data=DataState.BROKEN, rewind_failed=True))
+STARTING = replace(REWINDING, lease=lease(OTHERS, renewed_at=None))
 INITIALIZING = replace(
     FIRST_POD, lease=lease(replace(RECORD, system_identifier=None, timeline=None, members=()))
 )
@@ -63,7 +66,10 @@ CASES: list[tuple[str, Observation, type[Action]]] = [
     ("rewind", REWINDING, Rewind),
     ("reclone", RECLONING, Reclone),
     ("initdb", INITIALIZING, RunInitdb),
+    ("start", STARTING, StartPostgres),
 ]
+WITHOUT_HOLDER = ("initdb", "start")
+"""Nobody is copied."""
 
 
 def after(seen: Observation, failures: Failures) -> Observation:
@@ -74,7 +80,7 @@ def orders(seen: Observation) -> list[type[Action]]:
     return [
         type(action)
         for action in decide(seen, SETTINGS).actions
-        if isinstance(action, Clone | Rewind | Reclone | RunInitdb)
+        if isinstance(action, Clone | Rewind | Reclone | RunInitdb | StartPostgres)
     ]
 
 
@@ -82,7 +88,7 @@ def orders(seen: Observation) -> list[type[Action]]:
 def test_an_order_that_failed_is_given_again_after_a_pause_that_grows(
     verb: str, seen: Observation, order: type[Action]
 ) -> None:
-    holder = "" if verb == "initdb" else HOLDER
+    holder = "" if verb in WITHOUT_HOLDER else HOLDER
     assert orders(seen) == [order]
     for number, pause in [(1, 1.0), (2, 2.0), (5, 16.0), (9, 256.0), (10, 300.0), (5000, 300.0)]:
         waits = after(seen, failed(verb, number, ago=pause - 0.1, holder=holder))
@@ -94,7 +100,7 @@ def test_an_order_that_failed_is_given_again_after_a_pause_that_grows(
 def test_a_failure_is_told_once_with_its_reason_and_when_it_is_tried_again(
     verb: str, seen: Observation, _: type[Action]
 ) -> None:
-    holder = "" if verb == "initdb" else HOLDER
+    holder = "" if verb in WITHOUT_HOLDER else HOLDER
     told = {
         decide(after(seen, failed(verb, 3, ago=ago, holder=holder)), SETTINGS).sentence
         for ago in (0.0, 1.7, 3.9)
@@ -110,6 +116,15 @@ def test_a_failure_is_told_once_with_its_reason_and_when_it_is_tried_again(
 def test_a_member_that_waits_for_its_next_try_carries_no_role() -> None:
     waits = after(replace(CLONING, pods=pods("replica", "primary")), failed("clone"))
     assert situation_and_actions(waits) == ("CloneFailed", (SetRole("orders-0", "uid-0", None),))
+
+
+def test_a_holder_whose_start_fails_lets_its_lease_run_out() -> None:
+    due = lease(RECORD, renewed_at=NOW - SETTINGS.renew_interval)
+    first = replace(STARTING, lease=due)
+    assert RenewLease in map(type, decide(first, SETTINGS).actions)
+    for ago in (0.0, 5.0):
+        waits = after(first, failed("start", 2, ago=ago, holder=""))
+        assert RenewLease not in map(type, decide(waits, SETTINGS).actions)
 
 
 def test_another_holder_or_another_order_is_tried_at_once() -> None:

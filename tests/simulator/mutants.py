@@ -151,6 +151,13 @@ def _initdb_when_empty(observation: Observation, settings: Settings) -> Decision
     return decision
 
 
+def _forget_that_the_start_fails(observation: Observation, settings: Settings) -> Decision:
+    """Each try is taken for the first one."""
+    return decide(
+        replace(observation, bootstrap=replace(observation.bootstrap, failures=None)), settings
+    )
+
+
 def _clone_over(action: Action, _: Observation) -> Action:
     return Clone(action.system_identifier) if isinstance(action, Reclone) else action
 
@@ -181,6 +188,10 @@ _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
 )
+FULL_AND_REBOOTED: Final = (
+    Fault(60.0, "reboot_node", 0, 3.0),
+    Fault(61.0, "disk_full", 0, 80.0),
+)
 BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
 SLOW_ORDERS: Final = {
     "members": 2, "parallel": True, "second_writer": None, "commit_every": 0.05,
@@ -207,8 +218,9 @@ MUTANTS: Final = (
     Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),
     Mutant("cloned over what there is", "I4", _each(_clone_over)),
     Mutant("who has diverged stays so", "I5", _never(DeleteOwnPod)),
-    Mutant("nobody takes an expired Lease", "I5",
+    Mutant("nobody takes an expired Lease", "I7",
            _each(lambda a, _: None if isinstance(a, TakeLease) and a.expired else a)),
     Mutant("no question whether to stay", "I6", _never(AskToStay)),
     Mutant("a late renewal is given up", "I6", _release_when_slow),
+    Mutant("who cannot start is waited for", "I7", _forget_that_the_start_fails, FULL_AND_REBOOTED),
 )  # fmt: skip

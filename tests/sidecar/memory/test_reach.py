@@ -41,9 +41,7 @@ def test_while_the_api_server_answers_requests_get_little_time() -> None:
     assert Reach().requests_end_at(NOW, 0.1, SETTINGS) == NOW + 0.1
 
 
-def test_once_it_has_not_answered_they_get_the_time_until_the_members_are_asked_again() -> (
-    None
-):
+def test_once_it_has_not_answered_they_get_the_time_until_the_members_are_asked_again() -> None:
     slow = Settings(set_name="orders", ttl=20, renew_interval=5)
     assert failed().requests_end_at(NOW, 5.0, SETTINGS) == NOW + 3.0 - 0.5 - 0.7
     assert failed().requests_end_at(NOW, 5.0, slow) == NOW + 6.0 - 0.5 - 0.7

@@ -22,6 +22,9 @@ I5  Once faults have stopped: one writable server, which has the Lease and the l
     some commit, or that had followed the last primary.
 I6  A primary to which nothing happened stays: no fault on its pod, machine or server, and no wish.
     The API server's outage is none, as long as nothing else is wrong.
+I7  While most members are well, reach each other and the API server, and one of them may lead by
+    the record and has everything, somebody is writable through the Service again within the ttl
+    and `ELECTION_SECONDS`.
 """
 
 from typing import Final
@@ -32,6 +35,7 @@ from tests.simulator.client import CommitAcknowledged
 from tests.simulator.judge.commits import Commits
 from tests.simulator.judge.excuses import Excuses
 from tests.simulator.judge.labels import Labels
+from tests.simulator.judge.service import Service
 from tests.simulator.judge.settling import Settling
 from tests.simulator.judge.violation import fail
 from tests.simulator.kubernetes.cluster import PodCreated
@@ -58,6 +62,7 @@ class Judge:
         self.excuses = Excuses()
         self.commits = Commits(simulation, only_wishes=only_wishes)
         self.labels = Labels(simulation)
+        self.service = Service(simulation, self.commits)
         self.settling = Settling(simulation, self.commits)
         self.newest: Server | None = None
         """The server that became writable last."""
@@ -81,6 +86,7 @@ class Judge:
 
     def _look(self) -> None:
         self.labels.look(self.newest, self._newest_life)
+        self.service.look()
         self._world.after(LOOK_SECONDS, self._look)
 
     def _pod_created(self, event: PodCreated) -> None:

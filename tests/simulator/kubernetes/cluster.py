@@ -234,9 +234,13 @@ class Cluster:
             else:
                 self.endpoints_changed()
 
+    def primary_endpoints(self, place: int) -> tuple[str, ...]:
+        """The pods that `<set>-primary` leads to from there."""
+        return self._endpoints_at.get(place, self._endpoints)
+
     def primary_for(self, place: int) -> Server | None:
         """The server that a new connection to `<set>-primary` from there reaches."""
-        names = self._endpoints_at.get(place, self._endpoints)
+        names = self.primary_endpoints(place)
         if not names:
             return None
         name = names[0] if len(names) == 1 else self.world.chance.choice(names)
