@@ -92,6 +92,13 @@ class HttpServer:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
+    def answer_by(
+        self, answer: Callable[[Request], Answer], *, waits: Callable[[Request], bool]
+    ) -> None:
+        """Answer otherwise from now on; `answer` and `waits` as at the beginning."""
+        self._waits = waits
+        self._answer = answer
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()

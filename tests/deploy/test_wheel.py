@@ -50,7 +50,13 @@ def test_a_wheel_has_every_file_of_the_tree_and_no_other(wheel):
 
 def test_what_is_installed_from_a_wheel_can_be_imported(wheel, tmp_path):
     pip("install", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel)
-    modules = ("certs.__main__", "sidecar.__main__", "sidecar.decide", "webhook.app")
+    modules = (
+        "certs.__main__",
+        "sidecar.__main__",
+        "sidecar.agent",
+        "sidecar.decide",
+        "webhook.app",
+    )
     modules += ("webhook.caretaker.__main__", "webhook.patient_worker")
     program = f"import sys; sys.path.insert(0, 'site'); import {', '.join(modules)}\n"
     program += "print(sidecar.decide.__file__)"

@@ -1,0 +1,129 @@
+"""Builds the adapters and runs the loop."""
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+import psycopg
+
+from sidecar import contract
+from sidecar.act import Actor
+from sidecar.adapters import Adapters
+from sidecar.bootstrap import Bootstrap
+from sidecar.failsafe import Seal
+from sidecar.kube.client import ApiClient
+from sidecar.kube.events import Events
+from sidecar.kube.lease import LeaseKeeper
+from sidecar.kube.pods import Pods
+from sidecar.loop import Loop
+from sidecar.observation import Identity
+from sidecar.peers import Peers
+from sidecar.pledges import Pledges, Respondent
+from sidecar.postgres import credentials, process
+from sidecar.postgres.configuration import primary_parameters
+from sidecar.postgres.divergence import ForkFinder
+from sidecar.postgres.process import WriterMemory
+from sidecar.postgres.recovery import RecoveryWatch
+from sidecar.postgres.server import Server
+from sidecar.report.http import Application
+from sidecar.report.metrics import Metrics
+from sidecar.report.server import HttpServer
+from sidecar.report.snapshot import Reporter
+from sidecar.settings import Settings
+from sidecar.teller import Teller
+from sidecar.watchdog import Watchdog
+
+_REFRESH_SECONDS = 0.3
+
+_log = logging.getLogger(__name__)
+
+
+def run(server: HttpServer) -> int:
+    """Run until SIGTERM, which the kubelet sends when PostgreSQL has stopped; return the exit code.
+
+    `server`: it answers already, and from here on with what this member knows.
+    """
+    _forget_settings_of_libpq()
+    environment = dict(os.environ)
+    settings = Settings.from_environment(environment)
+    me = Identity(environment[contract.ENV_POD_NAME], environment[contract.ENV_POD_UID])
+    namespace = environment[contract.ENV_POD_NAMESPACE]
+    try:
+        superuser = credentials.from_environment(environment)
+    except OSError as error:
+        _log.error("the file of the database container's password cannot be read: %s", error)
+        return 1
+    clock = time.monotonic
+    client = ApiClient.in_cluster(environment)
+    reporter = Reporter(clock)
+
+    def wake() -> None:
+        loop.wake()
+
+    handshake = Path(contract.HANDSHAKE_DIRECTORY)
+    seal = Seal.of(superuser.password, namespace, settings.set_name)
+    bootstrap = Bootstrap(handshake, me, silence=settings.ttl)
+    replication = superuser.replication_password(settings.set_name)
+    adapters = Adapters(
+        me=me,
+        settings=settings,
+        clock=clock,
+        client=client,
+        lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
+        pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
+        bootstrap=bootstrap,
+        server=Server(
+            superuser, clock=clock, on_change=wake, data_directory=bootstrap.data_directory
+        ),
+        writers=WriterMemory(handshake),
+        peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
+        pledges=Pledges(clock),
+        forks=ForkFinder(
+            primary_parameters(settings, me.name), replication, clock=clock, on_change=wake
+        ),
+        recovery=RecoveryWatch(clock),
+    )
+    events = Events(client, namespace, me)
+    teller = Teller(me, adapters.pods, events)
+    watchdog = Watchdog(clock=clock, kill=lambda: _kill(adapters))
+    loop = Loop(adapters, Actor(adapters, superuser, events), teller, watchdog, reporter)
+    signal.signal(signal.SIGTERM, lambda *_: loop.leave())
+    adapters.bootstrap.provide_script()
+    adapters.lease.start()
+    adapters.pods.start()
+    teller.start()
+    watchdog.start()
+    respondent = Respondent(
+        me,
+        seal,
+        adapters.pledges,
+        lease=adapters.lease.peek,
+        pods=adapters.pods.observe,
+        clock=clock,
+        paused=lambda: adapters.pods.paused() or adapters.pods.opted_out(),
+    )
+    application = Application(
+        reporter,
+        Metrics(reporter, settings.set_name, requests=client.requests),
+        settings,
+        refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
+        respondent=respondent,
+    )
+    server.answer_by(application, waits=application.waits)
+    loop.run()
+    return 0
+
+
+def _forget_settings_of_libpq() -> None:
+    """The database container's PGSSLMODE, PGHOSTADDR and the like are for its own clients."""
+    for option in psycopg.pq.Conninfo.get_defaults():
+        if option.envvar:
+            os.environ.pop(option.envvar.decode(), None)
+
+
+def _kill(adapters: Adapters) -> None:
+    directory = adapters.bootstrap.data_directory()
+    if directory is not None:
+        process.send(directory, signal.SIGKILL)
