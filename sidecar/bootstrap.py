@@ -139,11 +139,10 @@ class Bootstrap:
     ) -> _Found:
         """Look, and refresh our heartbeat if the directory is ours; the volume may hang here."""
         other = self._heartbeat.other_writer(directory, now, started=started, stalled=stalled)
-        # A pod that has started PostgreSQL there goes on: it is the other that has to wait.
-        beats = other is None or started
+        alone = other is None
         return _Found(
             other_writer=other,
-            write_failure=self._heartbeat.beat(directory) if beats else self._found.write_failure,
+            write_failure=self._heartbeat.beat(directory) if alone else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
             returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),

@@ -27,9 +27,10 @@ def seconds_to_stop(s: Situation) -> float | None:
     """Return the seconds in which this member has to be able to stop PostgreSQL; None: any time.
 
     Where the database has disappeared, the image's entrypoint makes an empty one and starts it at
-    every restart, and clients would write to that: nothing is waited for between two kills.
+    every restart, and clients would write to that; where another pod has taken the directory over,
+    each start writes into its files: nothing is waited for between two kills.
     """
-    if s.data.has_vanished and not s.lease.is_paused:
+    if s.data.must_not_run and not s.lease.is_paused:
         return 0.0
     return s.lease.fence_in if s.server.could_write else None
 
@@ -62,7 +63,7 @@ def seconds_to_look(s: Situation) -> float:
     long_down = s.server.is_silent and s.server.has_been_silent_too_long
     recovers = long_down and s.observation.postgres.progress_at is not None
     bootstraps = s.bootstrap.is_running
-    if s.data.has_vanished:
+    if s.data.must_not_run:
         return UNSETTLED_TICK
     if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers):
         return SHORT_TICK
@@ -133,7 +134,7 @@ def asks_peers(s: Situation) -> bool:
     observation = s.observation
     if observation.peers is not None or observation.lease is None:
         return False
-    if observation.bootstrap.data is None or s.data.has_vanished:
+    if observation.bootstrap.data is None or s.data.must_not_run:
         return False
     if s.lease.is_free:
         # An heir need not ask, unless its Lease says nothing of the set.

@@ -29,7 +29,8 @@ The rules (design §3), in the order of what they protect:
     to be cloned again; a diverged one is rewound, and one that is cloned again is kept. If the
     database has disappeared from under its server, nobody writes to what takes its place.
 8.  One writer a directory: nothing is done in a data directory while another pod's heartbeat is
-    seen in it.
+    seen in it. A pod whose directory another one has taken over kills its server at once, and
+    beats there no more.
 
 Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 `sidecar.situation`, the times of a decision are in `sidecar.deadlines`.
@@ -76,7 +77,8 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
     if s.observation.postgres.standby_signal or s.bootstrap.is_running:
         return
     has_run = s.server.is_writable or s.server.is_silent
-    # If the data has vanished there is nothing to start, and the file would only be in the way.
-    stays_away = s.data.has_vanished or s.opt_out.next_pod_starts_writable or s.start.is_writable
+    # If the data has vanished there is nothing to start, and the file would only be in the way; in
+    # a directory that another pod has taken over nothing is written at all.
+    stays_away = s.data.must_not_run or s.opt_out.next_pod_starts_writable or s.start.is_writable
     if has_run and not stays_away:
         yield PutStandbySignal()

@@ -37,18 +37,19 @@ class Heartbeat:
     ) -> str | None:
         """Return the uid of another pod that may still write there; as the memory has it."""
         try:
-            uid, _, count = small_files.read(directory / _FILE).decode().strip().partition(" ")
+            beat = _parse(small_files.read(directory / _FILE).decode())
         except OSError:
-            uid = count = ""
-        beat = (uid, count) if uid else None
+            beat = None
         return self._memory.look(beat, now, started=started, stalled=stalled)
 
     def beat(self, directory: Path) -> str | None:
-        """Write our heartbeat; return why the volume takes no writes, if it does not."""
+        """Write our heartbeat, if no other pod may write there; return why the volume takes no
+        writes, if it does not."""
         self._beats += 1
         began = time.monotonic()
         try:
-            small_files.replace(directory / _FILE, f"{self._uid} {self._beats}\n")
+            text = f"{self._uid} {self._beats} {self._memory.generation}\n"
+            small_files.replace(directory / _FILE, text)
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
             return f"{directory} takes no writes: {error.strerror}"
@@ -59,3 +60,11 @@ class Heartbeat:
     def remove(self, directory: Path) -> None:
         """Delete our heartbeat, so that a successor need not wait for its silence."""
         (directory / _FILE).unlink(missing_ok=True)
+
+
+def _parse(text: str) -> heartbeat.Beat | None:
+    """Read a file of this version or of an older one, which tells no generation."""
+    uid, count, generation, *_ = (*text.split(), "", "", "")
+    if not uid:
+        return None
+    return heartbeat.Beat(uid, count, int(generation) if generation.isdecimal() else None)

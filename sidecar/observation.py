@@ -173,7 +173,8 @@ class BootstrapView:
     timeline: int | None = None
     position: int | None = None
     other_writer: str | None = None
-    """UID of another pod whose heartbeat in this data directory is not yet silent."""
+    """UID of another pod whose heartbeat in this data directory is not yet silent, or which has
+    taken it over from this pod."""
     can_rewind: bool | None = None
     """The data has checksums or wal_log_hints, without which pg_rewind misses changed pages."""
     rewind_failed: bool = False

@@ -1,33 +1,56 @@
 """Another pod's heartbeat in the data directory: does that pod still write there? (Rule 8.)"""
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What the heartbeat file says."""
+
+    uid: str
+    """Of the pod that has written it."""
+    count: str
+    """Another one with each beat."""
+    generation: int | None = None
+    """How many pods have taken the directory over, one from the other, up to this one. None: its
+    sidecar is of an older version."""
+
 
 class Heartbeat:
-    """What was seen of the heartbeat file, which a pod that writes there changes all the time."""
+    """What was seen of the heartbeat file, which a pod that writes there changes all the time.
+
+    Who takes a directory over counts on from who was there before. So of two pods that meet in one
+    after a stall, the one that was there first knows that it has been replaced, and for good: its
+    successor may have written since.
+    """
 
     def __init__(self, uid: str, silence: float) -> None:
         """`uid`: this pod's own. `silence`: seconds after which another pod counts as gone."""
         self._uid = uid
         self._silence = silence
-        self._foreign: tuple[object, float] | None = None
+        self.generation: int | None = None
+        """This pod's own; None before it has the directory."""
+        self._newest = 0
+        """The highest generation that was seen of another pod."""
+        self._foreign: tuple[Beat, float] | None = None
         """The other's last beat, and when it was first seen."""
         self._stranger: str | None = None
         """The other pod that was seen last."""
         self._doubted_until = float("-inf")
         """Until when it counts as a writer after a stall, in which nobody's beat came through."""
 
-    def look(
-        self, beat: tuple[str, object] | None, now: float, *, started: bool, stalled: bool
-    ) -> str | None:
+    def look(self, beat: Beat | None, now: float, *, started: bool, stalled: bool) -> str | None:
         """Return the UID of another pod that may still write there; None if there is none.
 
-        `beat`: the UID in the file and what changes with each beat; None where there is no file.
-        `started`: PostgreSQL was told to start in this pod. `stalled`: the volume did not answer
-        the look before. Silence counts while it answers: in a stall no beat comes through, and what
-        has hung may come to pass after it, a beat of ours as well.
+        `beat`: None where there is no file. `started`: PostgreSQL was told to start in this pod.
+        `stalled`: the volume did not answer the look before. Silence counts while it answers: in a
+        stall no beat comes through, and what has hung may come to pass after it, a beat of ours as
+        well.
         """
-        foreign = beat if beat is not None and beat[0] != self._uid else None
+        foreign = self._from_another(beat, started=started)
         if foreign is not None:
-            self._stranger = foreign[0]
+            self._stranger = foreign.uid
+            self._newest = max(self._newest, foreign.generation or 0)
         if stalled and self._stranger is not None and not started:
             self._doubted_until = now + self._silence
         if foreign is None:
@@ -36,11 +59,33 @@ class Heartbeat:
             self._foreign = (foreign, now)
         elif now - self._foreign[1] > self._silence:
             self._foreign = None
-        if self._foreign is not None:
+        if self.is_foreign or now < self._doubted_until:
             return self._stranger
-        return self._stranger if now < self._doubted_until else None
+        if self.generation is None:
+            self.generation = self._newest + 1
+        return None
+
+    def _from_another(self, beat: Beat | None, *, started: bool) -> Beat | None:
+        """Return the beat if it is another pod's that counts."""
+        if beat is None:
+            return None
+        if beat.uid == self._uid:
+            if self.generation is None:
+                # This sidecar was restarted.
+                self.generation = beat.generation or 1
+            return None
+        if not started:
+            return beat
+        if self.generation is None:
+            # Likewise, and where this pod had started PostgreSQL another one is at work.
+            self.generation = 0
+        # The last beat of a pod from which this one has taken the directory over may come late.
+        is_former = beat.generation is not None and beat.generation < self.generation
+        return None if is_former else beat
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the last beat was another's, and that pod is not known to be gone."""
-        return self._foreign is not None
+        """Whether the last beat was another's, and that pod is not known to be gone; or another pod
+        has taken the directory over from this one."""
+        replaced = self.generation is not None and self._newest > self.generation
+        return self._foreign is not None or replaced

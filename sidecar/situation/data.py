@@ -34,6 +34,17 @@ class DataFacts:
         """PostgreSQL was started on a database that is not in its directory any more."""
         return self.observation.bootstrap.vanished
 
+    @property
+    def is_taken_over(self) -> bool:
+        """PostgreSQL was started in its directory, in which another pod is at work now (rule 8)."""
+        bootstrap = self.observation.bootstrap
+        return not bootstrap.running and bootstrap.other_writer is not None
+
+    @property
+    def must_not_run(self) -> bool:
+        """Whatever is started in its directory must be killed: it is not this pod's database."""
+        return self.has_vanished or self.is_taken_over
+
     def has_hung_for(self, seconds: float) -> bool:
         """Whether the data volume has not answered at all for so long."""
         since = self.observation.bootstrap.silent_since

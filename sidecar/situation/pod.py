@@ -62,8 +62,18 @@ class PodFacts:
     @property
     def deletion_to_clone(self) -> str:
         """For messages: whether this pod is deleted so that bootstrap can clone its data again."""
+        return self._deletion_so_that("bootstrap can clone it again")
+
+    @property
+    def deletion_to_wait(self) -> str:
+        """For messages: whether it is deleted so that bootstrap waits for the directory."""
+        return self._deletion_so_that("bootstrap waits until the other stops")
+
+    def _deletion_so_that(self, purpose: str) -> str:
         if self.lease.is_paused:
             return "; nothing more is done while the set is paused or opted out"
         if self.is_leaving:
             return "; this pod is being deleted already"
-        return ", and deleting this pod so that bootstrap can clone it again"
+        if self.shown is None:
+            return "; this pod has been deleted"
+        return f", and deleting this pod so that {purpose}"

@@ -23,20 +23,32 @@ def _fence(s: Situation) -> Iterator[Action]:
 
 
 def _abandon(s: Situation) -> Iterator[Action]:
-    """Whatever runs there is not this set's database, or will not be for long. Only bootstrap can
-    bring that back; on a paused set somebody may be at work in this directory."""
+    """Whatever runs there is not this set's database, or will not be for long, or it is another
+    pod's. Only bootstrap can bring that back, or wait for it; on a paused set somebody may be at
+    work in this directory."""
+    # Anything but SIGKILL would have it write once more.
     yield StopPostgres(signal.SIGKILL)
     if s.lease.is_paused:
         return
     if s.lease.names_me:
         yield ReleaseLease()
-    if not s.pod.is_leaving:
-        yield DeleteOwnPod(reclone=True)
+    if s.pod.shown is not None and not s.pod.is_leaving:
+        # A mark would be in the other pod's directory.
+        yield DeleteOwnPod(reclone=not s.data.is_taken_over)
     # Last: a holder whose time is over may change no label, and the rest must not wait for that.
     yield from own_role(s, None)
 
 
 SAFETY: Final = (
+    Row(
+        "DirectoryTaken",
+        lambda s: s.data.is_taken_over,
+        _abandon,
+        "another pod (UID {s.observation.bootstrap.other_writer}) has taken over this data "
+        "directory: killing whatever runs there of this pod, so that it writes nothing more"
+        "{s.pod.deletion_to_wait}",
+        Attention.WARNING,
+    ),
     Row(
         "DataVanished",
         lambda s: s.data.has_vanished,

@@ -42,6 +42,38 @@ def test_a_volume_that_takes_no_writes_is_told_until_it_does_again(
     assert bootstrap.observe(4.0).write_failure is None
 
 
+def start(tmp_path: Path) -> None:
+    """Its PostgreSQL was told to start."""
+    (tmp_path / "order").write_text("1 1 start\n\n")
+    report = tmp_path / "report"
+    report.write_text(report.read_text().replace("done=0", "done=1"))
+
+
+def test_a_pod_whose_directory_was_taken_over_beats_there_no_more(
+    bootstrap: Bootstrap, data: Path, tmp_path: Path
+) -> None:
+    file = data / ".pgset-heartbeat"
+    bootstrap.observe(1.0)
+    start(tmp_path)
+    file.write_text("uid-9 1 2\n")
+    told = [bootstrap.observe(at).other_writer for at in (4.0, 60.0, 61.0)]
+    bootstrap.leave()
+    assert (told, file.read_text()) == (["uid-9"] * 3, "uid-9 1 2\n")
+
+
+def test_a_pod_goes_on_whatever_comes_late_from_the_one_before(
+    bootstrap: Bootstrap, data: Path, tmp_path: Path
+) -> None:
+    file = data / ".pgset-heartbeat"
+    file.write_text("uid-9 7 4\n")
+    told = [bootstrap.observe(at).other_writer for at in (1.0, 12.0)]
+    start(tmp_path)
+    file.write_text("uid-9 8 4\n")
+    told.append(bootstrap.observe(14.0).other_writer)
+    assert told == ["uid-9", None, None]
+    assert file.read_text().split()[::2] == ["uid-0", "5"]
+
+
 def test_a_password_file_that_was_opened_to_the_group_is_closed_again(
     bootstrap: Bootstrap, data: Path
 ) -> None:

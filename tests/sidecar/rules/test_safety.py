@@ -205,3 +205,45 @@ class TestADatabaseThatHasVanishedUnderItsServer:
         decision = decide(replace(seen, pods=leaving), SETTINGS)
         assert self.GONE not in decision.actions
         assert decision.sentence.endswith("this pod is being deleted already")
+
+
+class TestADirectoryThatAnotherPodHasTakenOver:
+    """Rule 8, on shared storage: the other has written there, and the server here must not."""
+
+    TAKEN = replace(RUNNING, other_writer="uid-new")
+    KILLED = StopPostgres(signal.SIGKILL)
+    GONE = DeleteOwnPod(reclone=False)
+
+    def test_a_primary_is_killed_at_once_and_leaves_the_lease(self) -> None:
+        seen = replace(LEADER, bootstrap=self.TAKEN)
+        stripped = SetRole("orders-0", "uid-0", None)
+        assert situation_and_actions(seen) == (
+            "DirectoryTaken",
+            (self.KILLED, ReleaseLease(), self.GONE, stripped),
+        )
+
+    def test_no_checkpoint_is_written_where_its_next_life_leads(self) -> None:
+        """Not SIGINT, as where another member does."""
+        next_life = replace(OTHERS, holder="orders-0_uid-new")
+        pods = (replace(LEADER_PODS[0], uid="uid-new"), *LEADER_PODS[1:])
+        seen = replace(LEADER, bootstrap=self.TAKEN, lease=lease(next_life), pods=pods)
+        assert situation_and_actions(seen) == ("DirectoryTaken", (self.KILLED,))
+        assert decide(seen, SETTINGS).sentence.endswith("this pod has been deleted")
+
+    def test_a_replica_is_killed_too_also_before_the_api_server_was_heard(self) -> None:
+        for seen in (REPLICA, replace(REPLICA, lease=None, pods=None)):
+            assert self.KILLED in decide(replace(seen, bootstrap=self.TAKEN), SETTINGS).actions
+
+    def test_what_the_kubelet_starts_there_is_killed_soon_and_nothing_is_written_there(
+        self,
+    ) -> None:
+        stopped = replace(DOWN, standby_signal=False)
+        seen = replace(REPLICA, bootstrap=self.TAKEN, postgres=stopped)
+        decision = decide(seen, SETTINGS)
+        assert self.KILLED in decision.actions
+        assert PutStandbySignal() not in decision.actions
+        assert (decision.fence_in, decision.look_in, decision.asks_peers) == (0.0, 0.1, False)
+
+    def test_on_a_paused_set_nothing_is_done_but_that(self) -> None:
+        seen = replace(LEADER, bootstrap=self.TAKEN, paused=True)
+        assert decide(seen, SETTINGS).actions == (self.KILLED,)

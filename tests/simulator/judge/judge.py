@@ -15,7 +15,8 @@ I3  No commit that a client was told of is missing on a server that becomes writ
     always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
     named heir, and in schedules of wishes alone; else what is lost must lie beyond the position
     on record, less max-lag: nobody leads who is further behind what the primary last told.
-I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory.
+I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory, but
+    for `KILL_SECONDS` where the kubelet of a pod that was deleted by force starts one.
 I5  Once faults have stopped: one writable server, which has the Lease and the label, takes
     commits, and every other wanted member streams from it; in the time that settling.py gives.
     Unless, by the record, volumes that were destroyed or scaled away may have been all that had
@@ -47,6 +48,10 @@ from tests.simulator.simulation import Simulation
 
 LOOK_SECONDS: Final = 2.0
 """Between two looks at all labels."""
+
+KILL_SECONDS: Final = 1.5
+"""In which a sidecar kills a server that must not run in its directory; it looks ten times a second
+in reality, and once in the fake."""
 
 WAKING_SECONDS: Final = 2.5
 """A look after the wake (a second at the most), and what a request in flight may take."""
@@ -212,8 +217,20 @@ class Judge:
 
     def _server_starts(self, event: ServerStarts) -> None:
         life, running = event.life, event.life.directory.running
-        if running is not None and running.pod is not life:
-            self._fail(
-                "I4",
-                f"{life.name} ({life.uid}) starts on a directory on which {running.pod.uid} runs",
-            )
+        if running is None or running.pod is life:
+            return
+        if life.removed:
+            # Its kubelet does not know yet, so nothing keeps it from that.
+            self._world.after(KILL_SECONDS, self._check_killed, life)
+            return
+        self._fail(
+            "I4",
+            f"{life.name} ({life.uid}) starts on a directory on which {running.pod.uid} runs",
+        )
+
+    def _check_killed(self, life: PodLife) -> None:
+        """I4, for a pod that was deleted by force, and whose directory another one has."""
+        if life.agent is None or life.agent.stands_still or life.volume_hangs:
+            self._world.after(KILL_SECONDS, self._check_killed, life)
+        elif life.server is not None and life.server.phase is not Phase.DEAD:
+            self._fail("I4", f"{life.name} ({life.uid}) runs on a directory that another pod has")

@@ -269,7 +269,7 @@ class Agent:
         if self.pod.volume_hangs:
             return
         if not member.heartbeat.is_foreign:
-            directory.beat = ("", 0)
+            directory.beat = None
         try:
             heir = member.departure.heir(observation, member.settings)
             yield from self._hands.lease.release(heir)

@@ -1,7 +1,14 @@
 """What a member sees of its bootstrap container, and of its data directory."""
 
+import itertools
+from dataclasses import replace
+from typing import Final
+
+from sidecar.memory.heartbeat import Beat
 from sidecar.observation import BootstrapView, DataState
 from tests.simulator.member.member import Member
+
+_BEATS: Final = itertools.count(1)
 
 
 class DirectoryView:
@@ -80,16 +87,13 @@ class DirectoryView:
     def _other_writer(self, now: float, *, stalled: bool) -> str | None:
         member, directory = self._member, self._member.pod.directory
         started = member.pod.bootstrap.done
-        uid, count = directory.beat
-        owner = directory.owner
+        beat, owner = directory.beat, directory.owner
         lives = owner is not None and owner.beats
-        if lives and uid not in ("", member.me.uid):
+        if lives and beat is not None and beat.uid != member.me.uid:
             # Its heart beats every two seconds, however seldom the fake looks.
-            count += 1
-        beat = (uid, count) if uid else None
+            directory.beat = beat = replace(beat, count=str(next(_BEATS)))
         other = member.heartbeat.look(beat, now, started=started, stalled=stalled)
-        if (other is None or started) and not directory.full:
+        if other is None and not directory.full:
             directory.owner = member.pod.agent
-            uid, count = member.me.uid, count + 1
-        directory.beat = (uid, count)
+            directory.beat = Beat(member.me.uid, str(next(_BEATS)), member.heartbeat.generation)
         return other

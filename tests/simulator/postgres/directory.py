@@ -8,6 +8,7 @@ as they do in PostgreSQL.
 from dataclasses import dataclass
 from typing import Protocol
 
+from sidecar.memory.heartbeat import Beat
 from sidecar.observation import DataState, Origin
 from tests.simulator.node import Host
 
@@ -95,8 +96,8 @@ class Directory:
     """Members that have a replication slot here."""
     broken: bool = False
     """Nothing but a new clone helps."""
-    beat: tuple[str, int] = ("", 0)
-    """The heartbeat file: the UID of the pod that writes here, and a number that grows."""
+    beat: Beat | None = None
+    """The heartbeat file."""
     upstream: str | None = None
     """The host in primary_conninfo: an address, None for the Service, empty for nobody."""
     promoting_from: int | None = None

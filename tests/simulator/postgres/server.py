@@ -111,7 +111,8 @@ class Server:
 
     def start(self) -> None:
         directory = self.directory
-        directory.running = self
+        if directory.running is None:
+            directory.running = self
         if self.comes_up_never:
             self.world.after(0.3, self._fail_to_start)
             return
