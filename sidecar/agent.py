@@ -64,7 +64,7 @@ def run(server: HttpServer) -> int:
 
     handshake = Path(contract.HANDSHAKE_DIRECTORY)
     seal = Seal.of(superuser.password, namespace, settings.set_name)
-    bootstrap = Bootstrap(handshake, me, silence=settings.ttl)
+    bootstrap = Bootstrap(handshake, me, settings.ttl)
     replication = superuser.replication_password(settings.set_name)
     adapters = Adapters(
         me=me,

@@ -45,10 +45,10 @@ class _Found:
 class Bootstrap:
     """The bootstrap container of this pod, and the data directory that it reports."""
 
-    def __init__(self, handshake: Path, me: Identity, silence: float) -> None:
-        """`silence`: seconds after which another pod's heartbeat in the directory is dead."""
+    def __init__(self, handshake: Path, me: Identity, ttl: int) -> None:
+        """`ttl`: of this set; another pod's heartbeat that is silent for longer is dead."""
         self._handshake = Handshake(handshake)
-        self._heartbeat = Heartbeat(me.uid, silence)
+        self._heartbeat = Heartbeat(me.uid, ttl)
         self._attempts = Attempts()
         self.patiently = Patiently()
         """Every look at the data volume goes through it."""

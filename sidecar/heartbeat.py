@@ -19,10 +19,12 @@ _FILE: Final = ".pgset-heartbeat"
 class Heartbeat:
     """This pod's heartbeat, and what was seen of another pod's."""
 
-    def __init__(self, uid: str, silence: float) -> None:
-        """`uid`: of this pod. `silence`: seconds after which another pod's heartbeat is dead."""
+    def __init__(self, uid: str, ttl: int) -> None:
+        """`uid`: of this pod. `ttl`: seconds after which another pod's heartbeat is dead, unless
+        its own ttl is longer."""
         self._uid = uid
-        self._memory = heartbeat.Heartbeat(uid, silence)
+        self._ttl = ttl
+        self._memory = heartbeat.Heartbeat(uid, ttl)
         self._beats = 0
         self.slow = False
         """Whether our last heartbeat took long to write."""
@@ -48,7 +50,7 @@ class Heartbeat:
         self._beats += 1
         began = time.monotonic()
         try:
-            text = f"{self._uid} {self._beats} {self._memory.generation}\n"
+            text = f"{self._uid} {self._beats} {self._memory.generation} {self._ttl}\n"
             small_files.replace(directory / _FILE, text)
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
@@ -63,8 +65,10 @@ class Heartbeat:
 
 
 def _parse(text: str) -> heartbeat.Beat | None:
-    """Read a file of this version or of an older one, which tells no generation."""
-    uid, count, generation, *_ = (*text.split(), "", "", "")
-    if not uid:
-        return None
-    return heartbeat.Beat(uid, count, int(generation) if generation.isdecimal() else None)
+    """Read a file of this version or of an older one, which ends after the count."""
+    uid, count, generation, ttl, *_ = (*text.split(), "", "", "", "")
+    return heartbeat.Beat(uid, count, _number(generation), _number(ttl) or 0) if uid else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None

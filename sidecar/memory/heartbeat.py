@@ -14,6 +14,9 @@ class Beat:
     generation: int | None = None
     """How many pods have taken the directory over, one from the other, up to this one. None: its
     sidecar is of an older version."""
+    ttl: int = 0
+    """Seconds without a renewal after which that pod's server is stopped. 0: its sidecar is of an
+    older version."""
 
 
 class Heartbeat:
@@ -24,10 +27,13 @@ class Heartbeat:
     successor may have written since.
     """
 
-    def __init__(self, uid: str, silence: float) -> None:
-        """`uid`: this pod's own. `silence`: seconds after which another pod counts as gone."""
+    def __init__(self, uid: str, ttl: int) -> None:
+        """`uid`: this pod's own. `ttl`: seconds without a beat after which another pod counts as
+        gone, unless its own ttl is longer."""
         self._uid = uid
-        self._silence = silence
+        self._ttl = ttl
+        self._silence = ttl
+        """The same seconds, for the other pod that was seen last."""
         self.generation: int | None = None
         """This pod's own; None before it has the directory."""
         self._newest = 0
@@ -50,6 +56,7 @@ class Heartbeat:
         foreign = self._from_another(beat, started=started)
         if foreign is not None:
             self._stranger = foreign.uid
+            self._silence = max(self._ttl, foreign.ttl)
             self._newest = max(self._newest, foreign.generation or 0)
         if stalled and self._stranger is not None and not started:
             self._doubted_until = now + self._silence

@@ -169,7 +169,7 @@ def test_a_restarted_sidecar_knows_that_postgresql_was_started(pod: Pod) -> None
     pod.boot_with(DataState.EMPTY)
     pod.obey("initdb")
     pod.obey("start")
-    again = Bootstrap(pod.handshake, Identity("orders-0", "uid-0"), silence=1.0)
+    again = Bootstrap(pod.handshake, Identity("orders-0", "uid-0"), ttl=1)
     assert again.observe(time.monotonic()).running is False
 
 
@@ -209,7 +209,7 @@ def test_a_pod_that_left_in_order_is_not_waited_for(pod: Pod, database: Database
     pod.data = database.directory
     pod.boot_with(DataState.PRESENT)
     pod.sidecar.leave()
-    successor = Bootstrap(pod.handshake, Identity("orders-0", "uid-new"), silence=60.0)
+    successor = Bootstrap(pod.handshake, Identity("orders-0", "uid-new"), ttl=60)
     assert successor.observe(time.monotonic()).other_writer is None
 
 

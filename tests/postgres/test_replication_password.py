@@ -149,7 +149,7 @@ def sidecar_of(host: Host, copy: Database) -> Bootstrap:
     (handshake / "report").write_text(
         f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={copy.directory}\ndata=present\n"
     )
-    return Bootstrap(handshake, Identity("orders-1", "uid-1"), silence=1.0)
+    return Bootstrap(handshake, Identity("orders-1", "uid-1"), ttl=1)
 
 
 def follow(host: Host, copy: Database, primary: Database) -> None:

@@ -21,7 +21,7 @@ def data(tmp_path: Path) -> Path:
 def bootstrap(tmp_path: Path, data: Path) -> Bootstrap:
     report = f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\nrewind=\n"
     (tmp_path / "report").write_text(report)
-    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), silence=10)
+    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10)
 
 
 def test_a_volume_that_takes_writes_has_no_failure(bootstrap: Bootstrap, data: Path) -> None:
@@ -72,6 +72,22 @@ def test_a_pod_goes_on_whatever_comes_late_from_the_one_before(
     told.append(bootstrap.observe(14.0).other_writer)
     assert told == ["uid-9", None, None]
     assert file.read_text().split()[::2] == ["uid-0", "5"]
+
+
+def test_the_heartbeat_tells_its_ttl_and_the_longer_of_two_counts(
+    bootstrap: Bootstrap, data: Path
+) -> None:
+    file = data / ".pgset-heartbeat"
+    file.write_text("uid-9 7 1 60\n")
+    told = [bootstrap.observe(at).other_writer for at in (1.0, 60.0, 62.0)]
+    assert told == ["uid-9", "uid-9", None]
+    assert file.read_text() == "uid-0 1 2 10\n"
+
+
+def test_a_heartbeat_of_an_older_version_is_read(bootstrap: Bootstrap, data: Path) -> None:
+    (data / ".pgset-heartbeat").write_text("uid-9 7\n")
+    told = [bootstrap.observe(at).other_writer for at in (1.0, 10.0, 12.0)]
+    assert told == ["uid-9", "uid-9", None]
 
 
 def test_a_password_file_that_was_opened_to_the_group_is_closed_again(

@@ -35,7 +35,7 @@ from tests.support.waiting import wait_until
 
 SECONDS = 5.0
 """For what must not hang; it is given half a second."""
-SILENCE = 10
+TTL = 10
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def data(tmp_path: Path) -> Path:
 def bootstrap(tmp_path: Path, data: Path) -> Bootstrap:
     report = f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\nrewind=\n"
     (tmp_path / "report").write_text(report)
-    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), silence=SILENCE)
+    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=TTL)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
             client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None
         ),
         pods=Pods(client, "shop", SETTINGS, clock=time.monotonic, on_change=lambda: None),
-        bootstrap=Bootstrap(handshake, ME, silence=10),
+        bootstrap=Bootstrap(handshake, ME, ttl=10),
         server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
         writers=WriterMemory(handshake),
         peers=Peers(ME),

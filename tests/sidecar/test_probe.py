@@ -111,7 +111,7 @@ def test_a_member_tells_that_its_heart_beat_slowly(
     (tmp_path / "report").write_text(
         f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={data}\ndata=present\n"
     )
-    member = Bootstrap(tmp_path, ME, silence=10)
+    member = Bootstrap(tmp_path, ME, ttl=10)
     assert not member.observe(0.0).slow
     monkeypatch.setattr(heartbeat, "SLOW_WRITE", -1.0)
     assert member.observe(1.0).slow

@@ -32,7 +32,7 @@ def control_file(tmp_path: Path) -> Path:
 def bootstrap(tmp_path: Path, control_file: Path) -> Bootstrap:
     (tmp_path / "report").write_text(REPORT.format(control_file.parents[1]))
     (tmp_path / "order").write_text("1 1 start\n\n")
-    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), silence=10)
+    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10)
 
 
 def identifier(number: int) -> bytes:

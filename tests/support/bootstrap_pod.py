@@ -24,7 +24,7 @@ class Pod:
         self.command: tuple[str | Path, ...] = (
             *(shutil.copy(ENTRYPOINT, host.folder), "postgres", "-k", host.folder),
         )
-        self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), silence=1.0)
+        self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), ttl=1)
         self.sidecar.provide_script()
 
     def boot(self, **environment: str) -> None:

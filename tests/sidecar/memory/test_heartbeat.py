@@ -63,3 +63,21 @@ def test_an_older_version_tells_no_generation_and_counts_until_it_is_silent() ->
     memory = owner()
     told = [memory.look(beat("new", 1), at, started=True, stalled=False) for at in (20.0, 31.0)]
     assert told == ["new", None]
+
+
+def test_the_longer_of_two_ttls_counts() -> None:
+    """The set's ttl was lowered, or raised, while the other pod was being stopped."""
+    for mine, theirs in ((10, 60), (60, 10)):
+        memory, last = Heartbeat("mine", mine), Beat("old", "5", 1, theirs)
+        told = [memory.look(last, at, started=False, stalled=False) for at in (0.0, 59.0, 61.0)]
+        assert told == ["old", "old", None]
+
+
+def test_the_longer_ttl_counts_after_a_stall_as_well() -> None:
+    """A beat of ours came late, so that the file no longer tells the other's."""
+    memory = Heartbeat("mine", 10)
+    memory.look(Beat("old", "5", 1, 60), 0.0, started=False, stalled=False)
+    mine = Beat("mine", "1", 2, 10)
+    memory.look(mine, 100.0, started=False, stalled=True)
+    told = [memory.look(mine, at, started=False, stalled=False) for at in (159.0, 161.0)]
+    assert told == ["old", None]

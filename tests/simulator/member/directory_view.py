@@ -95,5 +95,6 @@ class DirectoryView:
         other = member.heartbeat.look(beat, now, started=started, stalled=stalled)
         if other is None and not directory.full:
             directory.owner = member.pod.agent
-            directory.beat = Beat(member.me.uid, str(next(_BEATS)), member.heartbeat.generation)
+            generation, ttl = member.heartbeat.generation, member.settings.ttl
+            directory.beat = Beat(member.me.uid, str(next(_BEATS)), generation, ttl)
         return other
