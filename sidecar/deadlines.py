@@ -116,6 +116,8 @@ def _moments_of_the_holder(s: Situation) -> Iterator[float]:
         yield UNSETTLED_TICK * 2
     elif failed:
         yield REFUSED_TICK
+    if s.durability.is_settling:
+        yield UNSETTLED_TICK
     if s.handover.is_wanted:
         # Nobody can take over yet, which may last: the peers are asked at each look.
         yield WARY_TICK

@@ -14,6 +14,7 @@ class CommitWait:
         """It was not seen yet."""
         self._setting: Hashable = None
         self._since = 0.0
+        self._writable = False
         self.waits_from: int | None = None
         """A WAL position from which on every commit has waited so; None: not known yet."""
         self.filed: Hashable = None
@@ -51,3 +52,13 @@ class CommitWait:
             self.waits_from = self.filed = None
         elif self.waits_from is None:
             self.waits_from = position
+
+    def see_state(self, *, writable: bool, position: int | None) -> None:
+        """Take in whether the server is writable, and where its WAL ends now.
+
+        What a standby had when it was promoted may be on no other member, however long ago it was
+        set to wait.
+        """
+        if writable and not self._writable and self.waits_from is not None:
+            self.waits_from = position
+        self._writable = writable

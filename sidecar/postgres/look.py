@@ -145,6 +145,7 @@ class Lookout:
         position = _bytes(lsn) if self._exhausted else None
         settled_at = position if reloaded else None
         self._commit_wait.see(synchronous or "", settled_at, self._clock())
+        self._commit_wait.see_state(writable=not in_recovery, position=position)
         filed = self._commit_wait.filed
         members, number = _standbys(synchronous)
         heard = self._hear(followers, began)

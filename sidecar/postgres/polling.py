@@ -15,7 +15,8 @@ _SECONDS_BUSY: Final = 0.25
 """While clients write, a cut-off has to be noticed soon: when a follower was heard last is known
 only to one look, and what is acknowledged after that is what would be lost."""
 _SECONDS_PROMOTING: Final = 0.02
-"""A promotion takes about 0.1 s, in which nobody can write."""
+"""A promotion takes about 0.1 s, in which nobody can write; and clients wait, too, until enough
+standbys have what the new primary has."""
 
 _SUSPICION: Final = (1.0, 5.0)
 """Seconds of the followers' silence between which to look more often; then we know."""
@@ -28,7 +29,7 @@ def seconds_to_poll(view: PostgresView, now: float, *, promotes: bool, wal_grows
         return _SECONDS_DOWN
     if view.blind:
         return _SECONDS_BUSY if promoting else _SECONDS
-    if promoting:
+    if promoting or (promotes and _settles(view)):
         return _SECONDS_PROMOTING
     heard_at = view.followers_heard_at
     if view.followers and heard_at is not None:
@@ -38,6 +39,15 @@ def seconds_to_poll(view: PostgresView, now: float, *, promotes: bool, wal_grows
         if wal_grows:
             return _SECONDS_BUSY
     return _SECONDS
+
+
+def _settles(view: PostgresView) -> bool:
+    """Whether fewer standbys have what was there before commits waited for them than have to."""
+    waits_from = view.waits_from
+    return waits_from is not None and view.waits_for_number > sum(
+        follower.name in view.waits_for and follower.position >= waits_from
+        for follower in view.followers
+    )
 
 
 def news(view: PostgresView) -> PostgresView:

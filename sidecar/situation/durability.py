@@ -2,7 +2,12 @@
 
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
-from sidecar.situation.timing import BLIND_PATIENCE, HUNG_PATIENCE, STANDBY_PATIENCE
+from sidecar.situation.timing import (
+    BLIND_PATIENCE,
+    HUNG_PATIENCE,
+    SETTLING_PATIENCE,
+    STANDBY_PATIENCE,
+)
 from sidecar.synchronous import NONE, Promise, next_promise, promised
 
 
@@ -91,6 +96,25 @@ class DurabilityFacts:
             for follower in postgres.followers
         )
         return settled >= postgres.waits_for_number
+
+    @property
+    def shows_what_may_be_lost(self) -> bool:
+        """By the record others may lead without rows that came up with this server: a commit that
+        was waiting for standbys when its primary crashed is seen by all after the restart."""
+        return self.recorded.copies > 1
+
+    @cached
+    def is_settling(self) -> bool:
+        """This server became writable a moment ago, and what it had then may be gone with it.
+
+        Commits wait for the same standbys, which find it by its pod's address, not by the label.
+        """
+        return (
+            self.server.is_writable
+            and self.shows_what_may_be_lost
+            and self.server.in_this_state_for < SETTLING_PATIENCE
+            and not self.is_settled
+        )
 
     @cached
     def promise_to_record(self) -> Promise:

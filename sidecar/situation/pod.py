@@ -23,6 +23,10 @@ class PodFacts:
                 return pod
         return None
 
+    def has_role(self, value: str | None) -> bool:
+        """Whether the API server shows it with this value of the role label."""
+        return self.shown is not None and self.shown.role == value
+
     @property
     def is_leaving(self) -> bool:
         """This pod is being deleted."""

@@ -69,6 +69,10 @@ STOP_PATIENCE: Final = 3.0
 STANDBY_PATIENCE: Final = 3.0
 """Seconds after a promotion in which the voters may find their way to the new primary."""
 
+SETTLING_PATIENCE: Final = 10.0
+"""Seconds that a new primary goes without its label while the standbys are not there that have to
+have what it has. Then reads count for more: commits go on waiting."""
+
 READS_PATIENCE: Final = 5.0
 """Seconds for which a standby that has lost its primary still serves reads."""
 

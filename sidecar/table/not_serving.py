@@ -38,9 +38,16 @@ def _wait_for_server(s: Situation) -> Iterator[Action]:
     # A stopped primary refuses at once and keeps its label until the next one takes it away: an
     # empty Service would cost its clients more.
     was_primary = s.lease.last_leader == s.observation.me.name
-    pod = s.pod.shown
-    labelled = pod is not None and pod.role == s.settings.primary_value
+    labelled = s.pod.has_role(s.settings.primary_value)
+    if s.lease.names_me and s.observation.postgres.progress_at is not None:
+        yield from _let_nobody_read(s)
     if not s.lease.names_me and not (s.server.has_stopped and was_primary and labelled):
+        yield from own_role(s, None)
+
+
+def _let_nobody_read(s: Situation) -> Iterator[Action]:
+    """Take the label from a primary that starts again: it will show rows that may be gone yet."""
+    if s.durability.shows_what_may_be_lost and s.pod.has_role(s.settings.primary_value):
         yield from own_role(s, None)
 
 
@@ -70,6 +77,7 @@ def _promote(s: Situation) -> Iterator[Action]:
         yield from promotion(s, expired=s.lease.view is not None and s.lease.view.taken_expired)
     if can_wait:
         yield from renewals
+    yield from _let_nobody_read(s)
 
 
 NOT_SERVING: Final = (

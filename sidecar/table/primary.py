@@ -60,20 +60,25 @@ def _prepare_to_stop(s: Situation) -> Iterator[Action]:
         yield Checkpoint()
 
 
+def _label(s: Situation) -> Iterator[Action]:
+    """Let clients in. A label that is there stays, whatever has to settle."""
+    if not s.durability.is_settling:
+        yield from own_role(s, s.settings.primary_value)
+        yield from strip_other_primaries(s)
+
+
 def _lead(s: Situation) -> Iterator[Action]:
     # Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
     # that may fail comes before it.
     if s.server.was_just_promoted:
-        yield from own_role(s, s.settings.primary_value)
-        yield from strip_other_primaries(s)
+        yield from _label(s)
     yield from question(s)
     yield from renewal(s)
     if s.observation.bootstrap.promoting_from is not None and s.data.timeline_is_mine_on_record:
         yield ForgetPromotion()
     yield from synchronous(s)
     if not s.server.was_just_promoted:
-        yield from own_role(s, s.settings.primary_value)
-        yield from strip_other_primaries(s)
+        yield from _label(s)
     if not s.observation.postgres.prepared:
         yield PreparePrimary()
     if s.observation.wanted is not None and not s.set.slots_are_right:
@@ -111,6 +116,13 @@ PRIMARY: Final = (
         _prepare_to_stop,
         "primary, about to hand over to {s.handover.candidate_name}: {s.handover.reason}",
         role=Role.PRIMARY,
+    ),
+    Row(
+        "Settling",
+        lambda s: s.durability.is_settling and not s.pod.has_role(s.settings.primary_value),
+        _lead,
+        "PostgreSQL is writable, and the standbys that commits wait for may not have all that it "
+        "has: no clients yet, since what they would read could be gone with this member",
     ),
     Row(
         "Leading",

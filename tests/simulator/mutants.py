@@ -109,6 +109,15 @@ def _label_before(observation: Observation, settings: Settings) -> Decision:
     return decision
 
 
+def _label_at_once(observation: Observation, settings: Settings) -> Decision:
+    """Clients are let in before the standbys have all rows."""
+    decision = decide(observation, settings)
+    if decision.situation == "Settling":
+        label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
+        return decision._replace(actions=(label, *decision.actions))
+    return decision
+
+
 def _only_fast_stops(action: Action, _: Observation) -> Action:
     return replace(action, signal=signal.SIGINT) if isinstance(action, StopPostgres) else action
 
@@ -204,6 +213,8 @@ MUTANTS: Final = (
     Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
     Mutant("who does not follow keeps its label", "I1", _each(_label_all_replicas), _APART),
     Mutant("the label comes before the Lease", "I1", _label_before),
+    Mutant("the label comes before the standbys have everything", "I1",
+           _label_at_once, _ONE_HAS_LESS, QUORUM | SYNC, {"members": 3, "length": 120.0}),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
     Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops), _DEAF),
     Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, LAGGARD, SYNC),

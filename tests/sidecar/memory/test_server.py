@@ -81,6 +81,17 @@ def test_commits_wait_from_where_wal_was_once_every_process_has_reloaded() -> No
     assert wait.waits_from == 500
 
 
+def test_what_a_standby_had_at_its_promotion_has_to_be_with_the_standbys_too() -> None:
+    wait = CommitWait()
+    wait.see("two", None, 0.0)
+    wait.see("two", 500, 1.0)
+    wait.see_state(writable=False, position=900)
+    assert wait.waits_from == 500
+    wait.see_state(writable=True, position=1200)
+    wait.see_state(writable=True, position=1500)
+    assert wait.waits_from == 1200
+
+
 def test_a_file_that_says_otherwise_may_come_into_force() -> None:
     wait = CommitWait()
     wait.see("two", None, 0.0)

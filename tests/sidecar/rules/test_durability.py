@@ -20,6 +20,7 @@ from tests.sidecar.rules.observations import (
     followers,
     lease,
     peer,
+    pods,
     promising,
     situation_and_actions,
     waiting,
@@ -140,7 +141,7 @@ def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> N
 
 def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
     record = replace(promising(0, 1, 2, copies=3), history=(Leadership(1, "orders-2", ""),))
-    taken = replace(LEADER, lease=lease(record), postgres=STREAMING)
+    taken = replace(LEADER, lease=lease(record), pods=pods(*["replica"] * 3), postgres=STREAMING)
     renewal, setting = decide(taken, SYNC).actions
     assert isinstance(renewal, RenewLease)
     assert renewal.voters == ("orders-0", "orders-1")

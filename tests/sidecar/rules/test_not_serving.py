@@ -20,8 +20,10 @@ from tests.sidecar.rules.observations import (
     REPLICA,
     SETTINGS,
     STREAMING,
+    SYNC,
     lease,
     pods,
+    promising,
     situation_and_actions,
 )
 
@@ -124,3 +126,18 @@ def test_an_isolated_holder_does_not_promote_what_it_has_stopped() -> None:
     restarted = replace(CUT_OFF, postgres=replace(STREAMING, streaming=False))
     isolated = replace(restarted, members_heard_at=NOW - 2.5)
     assert decide(isolated, SETTINGS).situation == "Resuming"
+
+
+@pytest.mark.parametrize(
+    "postgres",
+    [replace(DOWN, alive=True, progress_at=NOW - 0.1), replace(STREAMING, streaming=False)],
+    ids=["recovering", "up"],
+)
+def test_a_crashed_primary_shows_nobody_what_others_may_lead_without(postgres: Any) -> None:
+    """A commit that was waiting for standbys is seen by all after a restart."""
+    unlabelled = SetRole("orders-0", "uid-0", None)
+    crashed = replace(LEADER, lease=lease(promising(0, 1, copies=2)), postgres=postgres)
+    assert unlabelled in decide(crashed, SYNC).actions
+    alone = replace(crashed, lease=lease(promising(0, copies=1)))
+    assert unlabelled not in decide(alone, SYNC).actions
+    assert unlabelled not in decide(replace(crashed, lease=lease(RECORD)), SETTINGS).actions

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from sidecar.action import (
     ForgetPromotion,
     KeepSlots,
     PreparePrimary,
     PutStandbySignal,
     RenewLease,
+    Role,
     SetRole,
 )
 from sidecar.decide import decide
@@ -19,12 +22,15 @@ from tests.sidecar.rules.observations import (
     REPLICA,
     SETTINGS,
     STREAMING,
+    SYNC,
     UNRECORDED,
     WRITABLE,
     followers,
     lease,
     pods,
+    promising,
     situation_and_actions,
+    waiting,
 )
 
 
@@ -89,3 +95,42 @@ def test_a_primary_keeps_a_slot_for_each_wanted_member_and_a_replica_none() -> N
     assert KeepSlots(("orders-1",)) in decide(shrunk, SETTINGS).actions
     replica = replace(REPLICA, postgres=replace(STREAMING, slots=("pgset_orders_1",)))
     assert KeepSlots(()) in decide(replica, SETTINGS).actions
+
+
+class TestAPrimaryWhoseRowsMayBeGoneYet:
+    """Another member may lead without what was never acknowledged."""
+
+    RECORDED = lease(promising(0, 1, 2, copies=3))
+    BEHIND = replace(waiting(1, 2, since=6000), since=NOW - 0.3)
+    PROMOTED = replace(LEADER, lease=RECORDED, pods=pods("replica"), postgres=BEHIND)
+    LABEL = SetRole("orders-0", "uid-0", "primary")
+
+    def test_it_gets_its_label_when_the_standbys_have_them_and_looks_often(self) -> None:
+        decision = decide(self.PROMOTED, SYNC)
+        assert (decision.situation, decision.role) == ("Settling", Role.NONE)
+        assert self.LABEL not in decision.actions
+        assert decision.look_in <= 0.1
+        settled = replace(self.BEHIND, followers=followers(1, 2, position=6000))
+        decision = decide(replace(self.PROMOTED, postgres=settled), SYNC)
+        assert (decision.situation, decision.role) == ("Leading", Role.PRIMARY)
+        assert self.LABEL in decision.actions
+
+    def test_the_label_of_a_stopped_primary_stays_as_long(self) -> None:
+        beside = replace(self.PROMOTED, pods=pods("replica", "primary"))
+        assert not [a for a in decide(beside, SYNC).actions if isinstance(a, SetRole)]
+
+    def test_it_waits_for_nobody_who_is_not_on_record(self) -> None:
+        alone = replace(self.PROMOTED, lease=lease(promising(0, copies=1)))
+        assert self.LABEL in decide(alone, SYNC).actions
+
+    @pytest.mark.parametrize("durability", ["sync-strict", "quorum"])
+    def test_where_commits_wait_for_ever_reads_do_not(self, durability: str) -> None:
+        nobody = replace(self.BEHIND, followers=(), since=NOW - 10)
+        strict = replace(SETTINGS, durability=durability)
+        assert self.LABEL in decide(replace(self.PROMOTED, postgres=nobody), strict).actions
+
+    def test_a_label_that_it_has_stays_whoever_joins(self) -> None:
+        labelled = replace(self.PROMOTED, pods=pods("primary"))
+        decision = decide(labelled, SYNC)
+        assert decision.situation == "Leading"
+        assert not [a for a in decision.actions if isinstance(a, SetRole)]

@@ -4,7 +4,9 @@ I1  Labels follow truth. The primary label is not put on a pod that answers read
     Lease; no pod takes traffic by the label of its admission once the set has led; and with a
     sidecar and an API server that work, no wrong label stays for `LABEL_SECONDS` or
     `REPLICA_SECONDS`: on a read-only pod beside a writable one, on a writable one that carries
-    the replica label, on a replica that does not stream.
+    the replica label, on a replica that does not stream. A promise holds for readers, too: for
+    `SETTLING_SECONDS` after a promotion no label is put on a server with rows that others may
+    lead without.
 I2  Never two servers of a set that could both acknowledge a commit. But for a whole machine that
     stood still, which may take `WAKING_SECONDS` after it wakes, since nothing on it could act
     before (a ttl, for the watchdog, where its sidecar does not wake), and where nobody is left to

@@ -1,14 +1,17 @@
-"""I1: labels follow truth."""
+"""I1: labels follow truth, and nobody is led to rows that may be gone yet."""
 
 from typing import Final
 
 from tests.simulator.judge.violation import fail
 from tests.simulator.kubernetes.api_server import RoleChanged
-from tests.simulator.kubernetes.pod import PodLife
+from tests.simulator.kubernetes.pod import PodLife, ServerChanged
+from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
 from tests.simulator.simulation import Simulation
 
 LABEL_SECONDS: Final = 6.0
+SETTLING_SECONDS: Final = 9.0
+"""So long nobody need read what others may lead without; a member's clock may be fast."""
 REPLICA_SECONDS: Final = 20.0
 """The keepalives' 5 s, what a standby needs to find a new primary, and a look."""
 
@@ -24,7 +27,10 @@ class Labels:
         self._falsely_admitted: list[PodLife] = []
         self._wrong: dict[str, tuple[str, float]] = {}
         """By pod: what is wrong with its label, and since when."""
+        self._promoted: tuple[Server | None, float, int] = (None, 0.0, 0)
+        """The server that was promoted last, when, and where its WAL ended then."""
         self._world.subscribe(RoleChanged, self._role_changed)
+        self._world.subscribe(ServerChanged, self._server_changed)
 
     def admitted_as_primary(self, life: PodLife) -> None:
         """It takes no traffic before it is ready, and by then its label is to be right."""
@@ -48,6 +54,28 @@ class Labels:
         holds = lease is not None and lease.holder == f"{name}_{event.uid}"
         if server is not None and server.accepts and not server.could_write and not holds:
             sentence = f"{name} gets the primary label, is read-only and not the holder"
+            fail(self._world, "I1", sentence)
+        if server is not None and server is self._promoted[0] and holds:
+            self._check_settled(name, server)
+
+    def _server_changed(self, event: ServerChanged) -> None:
+        server = event.server
+        if server.phase is Phase.WRITABLE:
+            self._promoted = (server, self._world.now, server.directory.position)
+
+    def _check_settled(self, name: str, server: Server) -> None:
+        """By what is promised now, nobody may lead without what this server came up with."""
+        _, since, position = self._promoted
+        lease, mine = self._cluster.api.lease, server.directory.branch
+        if lease is None or self._world.now - since > SETTLING_SECONDS:
+            return
+        have = sum(
+            directory.branch is mine and directory.position >= position
+            for ordinal, directory in self._cluster.directories.items()
+            if f"{self._settings.set_name}-{ordinal}" in lease.voters
+        )
+        if server.could_write and have < lease.copies:
+            sentence = f"{name} gets the primary label, and {have} of {lease.copies} have its rows"
             fail(self._world, "I1", sentence)
 
     def look(self, primary: Server | None, primary_life: PodLife | None) -> None:

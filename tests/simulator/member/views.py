@@ -270,6 +270,7 @@ class Views:
         wait, directory = self._member.commit_wait, server.directory
         settled = wait.is_due(now) and wait.read(directory.synchronous, everybody=True)
         wait.see(directory.synchronous, directory.position if settled else None, now)
+        wait.see_state(writable=server.phase is Phase.WRITABLE, position=directory.position)
         if wait.waits_from is None and now >= self._looks_again_at:
             # PostgreSQL is asked every second, and what is new wakes the loop.
             self._looks_again_at = now + RELOAD_SECONDS
