@@ -61,10 +61,13 @@ def _prepare_to_stop(s: Situation) -> Iterator[Action]:
 
 
 def _label(s: Situation) -> Iterator[Action]:
-    """Let clients in. A label that is there stays, whatever has to settle."""
+    """Let clients in. A primary label that is there stays, whatever has to settle."""
     if not s.durability.is_settling:
         yield from own_role(s, s.settings.primary_value)
         yield from strip_other_primaries(s)
+    elif not s.pod.has_role(s.settings.primary_value):
+        # As a replica it would show the same rows.
+        yield from own_role(s, None)
 
 
 def _lead(s: Situation) -> Iterator[Action]:

@@ -82,6 +82,8 @@ class Service:
         agent, node, server = life.agent, life.node, life.server
         if agent is None or server is None or life.deleting or life.gone:
             return False
+        if self._cluster.api.pods[life.name][1].taken_out_since is not None:
+            return False
         return not (
             agent.stands_still
             or not agent.watch.listed
