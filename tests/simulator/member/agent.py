@@ -286,8 +286,8 @@ class Agent:
             self._world.after(1.0, self._probe)
             return
         member, server = self._member, self.pod.server
-        state, _ = member.server.look(member.clock())
-        if state is not ServerState.WRITABLE or server is None:
+        now = member.clock()
+        if server is None or self._views.look_at(server, now)[0] is not ServerState.WRITABLE:
             member.probe.leads_not()
             self._world.after(PROBE_SECONDS, self._probe)
             return

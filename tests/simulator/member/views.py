@@ -158,10 +158,7 @@ class Views:
         if server.number != self._server_number:
             self._server_number = server.number
             member.commit_wait.lost()
-        self._look_as_often_as_the_pod(member.at(server.hung_since) if server.hung else now)
-        if not server.hung:
-            memory.see(_answered(server), now)
-        state, since = memory.look(now)
+        state, since = self.look_at(server, now)
         if state is ServerState.DOWN:
             member.commit_wait.lost()
             self._told_last = {}
@@ -174,6 +171,14 @@ class Views:
             self._note_setting(server, now)
         self._told_last = self._told(server, state, since)
         return self._told_last
+
+    def look_at(self, server: Server, now: float) -> tuple[ServerState, float]:
+        """What the sidecar takes the server for, and since when, by a look that is made now."""
+        member = self._member
+        self._look_as_often_as_the_pod(member.at(server.hung_since) if server.hung else now)
+        if not server.hung:
+            member.server.see(_answered(server), now)
+        return member.server.look(now)
 
     def _look_as_often_as_the_pod(self, until: float) -> None:
         """The pod looks every second, whatever happens; of the looks that the fake leaves out,
