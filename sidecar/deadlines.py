@@ -138,6 +138,8 @@ def asks_peers(s: Situation) -> bool:
         return False
     if observation.bootstrap.data is None or s.data.must_not_run:
         return False
+    if s.election.record_is_outdated and (s.lease.may_be_reclaimed or not s.server.could_write):
+        return True
     if s.lease.is_free:
         # An heir need not ask, unless its Lease says nothing of the set.
         return not (s.election.i_am_heir and s.lease.set_has_data)

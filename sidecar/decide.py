@@ -11,7 +11,9 @@ The rules (design §3), in the order of what they protect:
     may lead, or of data as it was found where nobody ever led. With `wal_level=minimal` on the
     command line of an only member the file stays away: nobody can follow that, and so nobody else
     can lead.
-2.  Only the Lease holder promotes.
+2.  Only the Lease holder promotes. Not by a record that has gone back to an older one (etcd was
+    restored): it counts as lost, the primary claims the Lease again, and without one nobody leads
+    before every member has reported.
 3.  A holder that cannot renew is no longer writable before anyone else can hold the Lease: it is
     stopped at ttl less a margin, by SIGINT, then SIGQUIT, then SIGKILL; sooner if it hears from
     nobody at all. It may stay while every member that could take over has answered that it will

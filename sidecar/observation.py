@@ -91,6 +91,9 @@ class LeaseView:
     """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
+    went_back: bool = False
+    """Whether the record is older than one that this sidecar has seen (etcd was restored, or an old
+    copy applied), and nobody has taken the Lease, led, or renewed it for a ttl since."""
 
 
 class DataState(enum.Enum):

@@ -78,9 +78,7 @@ class LeaseKeeper:
         What it says is in the next view, and so is when it was said.
         """
         try:
-            self._mirror.learn(
-                self._client.get(f"{self._collection}/{self._name}", seconds=seconds)
-            )
+            self._mirror.ask(self._name, seconds)
         except NotFoundError:
             # Without a version it can't be told from an older truth; the watch will tell.
             self._was_answered()
@@ -170,7 +168,7 @@ class LeaseKeeper:
     def _is_gone(self) -> bool:
         """Ask for the Lease; tell whether somebody has deleted it."""
         try:
-            self._mirror.learn(self._client.get(f"{self._collection}/{self._name}"))
+            self._mirror.ask(self._name)
         except NotFoundError:
             return True
         except ApiError:

@@ -74,6 +74,23 @@ class Mirror:
                     self._put(item)
         self._on_change()
 
+    def ask(self, name: str, seconds: float | None = None) -> None:
+        """Get one object, at whatever version it is. Raises ApiError.
+
+        Where nothing else was heard meanwhile, the answer is the newest truth, even if its version
+        is older: the API server itself has gone back, as it does when etcd is restored, and then
+        its watches may be silent for as long as they wait for a version that is yet to come.
+        """
+        before = self._objects
+        item = self._client.get(f"{self._path}/{name}", seconds=seconds)
+        with self._lock:
+            known = (before or {}).get(name)
+            gone_back = known is not None and _version(item) < _version(known)
+            if gone_back and self._objects is before:
+                self._objects = {**(before or {}), name: item}
+                self._position = _version(item)
+        self.learn(item)
+
     def _run(self) -> None:
         pause = _MIN_PAUSE
         while True:

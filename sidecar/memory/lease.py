@@ -58,6 +58,9 @@ class LeaseMemory:
         self._proof: Hashable = None
         self._changed_at = 0.0
         self._renewal_seen = False
+        self._went_back_at: float | None = None
+        self._transitions = 0
+        """The most that were seen."""
         self._view: LeaseView | None = None
         """What `peek` returned last; None where something is known that it does not have."""
         self._decided_on: LeaseView | None = None
@@ -89,9 +92,29 @@ class LeaseMemory:
             self._unanswered_take = None
         if last is not None and record is not None and record.holder == last.holder != "":
             self._renewal_seen = True
+        before = self._went_back_at
+        self._went_back_at = self._since_it_went_back(last, record, now)
+        self._transitions = 0 if record is None else max(self._transitions, record.transitions)
         self._record, self._proof, self._changed_at = record, proof, now
         landed = record is not None and self._has_landed(record)
-        return landed or first or not _says_the_same(last, record)
+        is_news = first or self._went_back_at != before or not _says_the_same(last, record)
+        return landed or is_news
+
+    def _since_it_went_back(
+        self, last: LeaseRecord | None, record: LeaseRecord | None, now: float
+    ) -> float | None:
+        """Return when the Lease was seen to go back; None if it did not, or is believed again.
+
+        That is as soon as somebody takes it or leads; and where its holder has renewed it for a
+        ttl, for whoever knew better would have claimed it in that time, or has been stopped.
+        """
+        if last is None or record is None or record.transitions > self._transitions:
+            return None
+        before, since = _order(last), self._went_back_at
+        if any(new < old for new, old in zip(_order(record), before, strict=True)):
+            return now
+        lasts = since is not None and now - since <= max(record.ttl, self._ttl)
+        return since if lasts and _order(record)[1:] == before[1:] else None
 
     def answered(self, now: float) -> None:
         """The API server has answered, but told nothing newer of the Lease."""
@@ -141,6 +164,7 @@ class LeaseMemory:
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
             possible_promises=tuple((known.voters, known.copies) for known in possible),
             uncertain_take=self._unanswered_take == version,
+            went_back=self._went_back_at is not None,
         )
 
     def excuse(self, asked_at: float) -> None:
@@ -157,7 +181,8 @@ class LeaseMemory:
         """
         view = self._decided_on
         record = view.record if view and view.record else LeaseRecord("", 0, "")
-        if view is not None and record.holder and now - view.changed_at <= record.ttl:
+        held = view is not None and record.holder and now - view.changed_at <= record.ttl
+        if view is not None and held and not view.went_back:
             raise HeldError(f"the Lease is held by {record.holder_pod}, and has not expired")
         self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
@@ -166,7 +191,8 @@ class LeaseMemory:
             record,
             holder=self._me,
             ttl=self._ttl,
-            transitions=record.transitions + 1,
+            # More than all others have seen, so that they believe it if the Lease went back.
+            transitions=max(record.transitions, self._transitions) + 1,
             heir=None,
             voters=action.voters,
             copies=action.copies,
@@ -266,6 +292,11 @@ def promotes_until(lease: LeaseView | None, ttl: int) -> float | None:
 
 def _version(record: LeaseRecord | None) -> str:
     return record.resource_version if record is not None else ""
+
+
+def _order(record: LeaseRecord) -> tuple[int, int, int]:
+    """Return what only grows as long as no older record takes the place of a newer one."""
+    return (int(record.resource_version), record.transitions, record.timeline or 0)
 
 
 def _follows(record: LeaseRecord, base: str) -> bool:

@@ -50,12 +50,17 @@ class Pledge:
     def begin_to_take(self, record: LeaseRecord | None, now: float) -> str | None:
         """Return why the Lease may not be taken; None: from now on nothing is pledged.
 
-        `record`: the one that is to be replaced. One that its holder has released may be taken in
-        spite of a pledge, which was to let it hold.
+        `record`: the one that is to be replaced. One that its holder has released since may be
+        taken in spite of the pledge, which was to let it hold, and which is over with that.
         """
-        released = record is not None and not record.holder
+        released = (
+            record is not None
+            and not record.holder
+            and int(record.resource_version) > self._version
+        )
         if now < self._until and not released:
             return f"this member has pledged to {self._holder} not to take the Lease yet"
+        self._until = float("-inf")
         self._taking = True
         return None
 

@@ -24,10 +24,46 @@ class ElectionFacts:
         self.me = set_.me
 
     @cached
+    def record_is_outdated(self) -> bool:
+        """The Lease has gone back to an older record, which counts no more than a lost one.
+
+        A sidecar that has been restarted knows it where its data has a newer timeline than a Lease
+        that it has not taken itself, and it has noted no promotion of its own.
+        """
+        record = self.lease.record
+        names_me = self.lease.names_me and self.server.is_in_recovery
+        is_newer = (
+            record is not None
+            and record.timeline is not None
+            and (self.data.timeline or 0) > record.timeline
+            and self.observation.bootstrap.promoting_from is None
+        )
+        return self.lease.went_back or (names_me and not self.lease.is_mine and is_newer)
+
+    @property
+    def _record_tells(self) -> bool:
+        """The set has been initialised, and its record is not outdated."""
+        return self.lease.set_has_data and not self.record_is_outdated
+
+    @cached
+    def must_not_lead_yet(self) -> bool:
+        """By an outdated record, or against its own pledge: a newer one may name a primary that
+        lives on, and claims the Lease."""
+        if self.lease.names_me and self.lease.is_pledged:
+            return True
+        if not self.record_is_outdated or self.set.leader_is_writable:
+            return False
+        return (
+            not self.set.all_have_reported
+            or any(peer.writable for peer in self.set.peers.values())
+            or (self.lease.names_me and self.ahead_of_me is not None)
+        )
+
+    @cached
     def recorded_promise(self) -> Promise:
         """What an acknowledged commit survives, by the record."""
         record = self.lease.record
-        if record is None or not record.voters:
+        if record is None or not record.voters or self.record_is_outdated:
             return NONE
         return Promise(frozenset(record.voters), record.copies)
 
@@ -36,6 +72,8 @@ class ElectionFacts:
         record = self.lease.record
         if record is None:
             return False
+        if self.record_is_outdated:
+            return True
         voters = self.recorded_promise.voters
         return (not record.members or name in record.members) and (not voters or name in voters)
 
@@ -107,7 +145,8 @@ class ElectionFacts:
     def i_am_heir(self) -> bool:
         """The last holder handed the Lease to this member, knowing what it has."""
         record = self.lease.record
-        return record is not None and not record.holder and record.heir == self.me
+        handed_over = record is not None and not record.holder and record.heir == self.me
+        return handed_over and not self.record_is_outdated
 
     @cached
     def waits_for_heir(self) -> bool:
@@ -131,7 +170,7 @@ class ElectionFacts:
         """A peer that should lead rather than this member: newer timeline, more WAL, or first
         name."""
         mine = (self.data.wal_position, self._precedence(self.me))
-        set_has_data = self.lease.set_has_data
+        set_has_data = self._record_tells
         for peer in sorted(self.set.peers_with_data, key=lambda peer: ordinal(peer.name)):
             if set_has_data and not self.may_lead(peer.name):
                 continue
@@ -168,7 +207,7 @@ class ElectionFacts:
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
         """A peer slightly ahead that does not take the Lease must not block the set for ever."""
         near = (peer.position or 0) - self.data.position <= self.settings.max_lag
-        waited = self.lease.set_has_data and self.lease.free_for > YIELD_PATIENCE
+        waited = self._record_tells and self.lease.free_for > YIELD_PATIENCE
         return near and waited and peer.running
 
     @cached

@@ -80,11 +80,17 @@ class LeaseFacts:
             self.observation.me.name
         }
 
+    @property
+    def went_back(self) -> bool:
+        """The record is older than one that was seen before: it says nothing of what was since."""
+        return self.view is not None and self.view.went_back
+
     @cached
     def lists_only_me(self) -> bool:
         """This member is the only one on record: no other pod may take the Lease."""
         return (
             self.record is not None
+            and not self.went_back
             and self.observation.me.name in self.record.members
             and not self.others_who_may_lead
         )
@@ -157,6 +163,13 @@ class LeaseFacts:
             and view.renewal_seen
             and self.observation.now - view.changed_at <= self.settings.ttl
         )
+
+    @property
+    def may_be_reclaimed(self) -> bool:
+        """This primary held it until a moment ago, and nobody has taken it over by the rules: it
+        was deleted, emptied, or has gone back."""
+        lost = self.is_free or self.was_just_deleted or self.went_back
+        return lost and self.renewed_ago < self.fence_after
 
     @cached
     def is_anothers(self) -> bool:

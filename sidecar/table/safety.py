@@ -91,6 +91,17 @@ SAFETY: Final = (
         Attention.WARNING,
     ),
     Row(
+        "Reclaiming",
+        lambda s: (
+            s.server.is_writable
+            and s.lease.may_be_reclaimed
+            and not (s.data.is_of_another_set or s.set.leader_is_writable)
+        ),
+        take,
+        "the Lease was deleted, emptied or set back under the primary: taking it again",
+        Attention.WARNING,
+    ),
+    Row(
         "Superseded",
         lambda s: s.server.could_write and (s.lease.is_anothers or s.data.is_of_another_set),
         _fence,
@@ -98,20 +109,19 @@ SAFETY: Final = (
         Attention.WARNING,
     ),
     Row(
-        "Reclaiming",
-        lambda s: (
-            s.server.is_writable
-            and (s.lease.is_free or s.lease.was_just_deleted)
-            and s.lease.renewed_ago < s.lease.fence_after
-        ),
-        take,
-        "the Lease was deleted or emptied under the primary: taking it again",
-        Attention.WARNING,
-    ),
-    Row(
         "WaitingForApi",
         lambda s: s.lease.view is None or s.observation.pods is None,
         nothing,
         "waiting for the first answer of the API server",
+    ),
+    Row(
+        "OutdatedLease",
+        lambda s: (
+            not (s.server.could_write or s.bootstrap.is_running) and s.election.must_not_lead_yet
+        ),
+        nothing,
+        "the Lease has gone back to an older record, or names this member against its pledge: "
+        "waiting for the primary to claim it, or for every member to report what data it has",
+        Attention.WARNING,
     ),
 )

@@ -145,3 +145,46 @@ def test_a_list_a_bookmark_and_an_answer_of_ones_own_are_heard(
     clock.advance(1)
     mirror.learn(POD)
     assert [*heard, mirror.heard_at] == [float("-inf"), 1000.0, 1002.0]
+
+
+def lease(version: int) -> dict[str, Any]:
+    return {"metadata": {"name": "pgset-orders", "resourceVersion": str(version)}}
+
+
+class _Answers:
+    """An API server of one object; `meanwhile` happens while it is asked for."""
+
+    def __init__(self) -> None:
+        self.present = lease(50)
+        self.meanwhile: Any = lambda: None
+
+    def get(self, path: str, _query: object = None, *, seconds: float | None = None) -> Any:
+        del seconds
+        answer = self.present
+        if path.endswith("/leases"):
+            return {"metadata": {"resourceVersion": "60"}, "items": [answer]}
+        self.meanwhile()
+        return answer
+
+
+@pytest.mark.parametrize("faster", [False, True], ids=["it is the newest", "a watch was faster"])
+def test_an_older_answer_counts_where_nothing_else_was_heard(*, faster: bool) -> None:
+    """The API server has gone back, as it does when etcd is restored; or the answer was slow."""
+    api: Any = _Answers()
+    mirror = Mirror(api, "/leases", {}, clock=Clock(), on_change=lambda: None)
+    mirror._list()
+    api.present = lease(40)
+    if faster:
+        api.meanwhile = lambda: mirror.learn(lease(70))
+    mirror.ask("pgset-orders")
+    assert mirror.objects() == {"pgset-orders": lease(70 if faster else 40)}
+
+
+def test_after_that_what_is_written_counts_again_as_it_comes() -> None:
+    api: Any = _Answers()
+    mirror = Mirror(api, "/leases", {}, clock=Clock(), on_change=lambda: None)
+    mirror._list()
+    api.present = lease(40)
+    mirror.ask("pgset-orders")
+    mirror.learn(lease(41))
+    assert mirror.objects() == {"pgset-orders": lease(41)}

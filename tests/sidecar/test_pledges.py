@@ -309,6 +309,25 @@ def test_a_lease_that_was_released_may_be_taken_in_spite_of_a_pledge() -> None:
         assert pledges.give(question(), clock() + 10, yes) is not None
 
 
+def test_a_pledge_is_over_once_the_lease_was_released_and_taken() -> None:
+    pledges = Pledges(clock := Clock())
+    pledges.give(question(), clock() + 10, yes)
+    with pledges.taking(RELEASED):
+        pass
+    assert pledges.until() is None
+
+
+def test_a_release_from_before_the_pledge_releases_nobody() -> None:
+    """The Lease has gone back to a time before the holder took it."""
+    pledges = Pledges(clock := Clock())
+    pledges.give(question(), clock() + 10, yes)
+    with (
+        pytest.raises(PledgedError, match="pledged to orders-0_uid-0"),
+        pledges.taking(replace(RELEASED, resource_version="99")),
+    ):
+        pytest.fail("it was taken")
+
+
 def test_nothing_is_pledged_while_the_lease_is_being_taken_and_all_of_it_afterwards() -> None:
     pledges = Pledges(Clock())
     with pledges.taking(None):

@@ -142,3 +142,59 @@ def test_a_released_lease_names_the_heir_and_no_holder() -> None:
     assert released is not None
     assert (released.holder, released.heir) == ("", "orders-2")
     assert memory(OTHERS).to_release("orders-2") is None
+
+
+LATER = replace(OTHERS, resource_version="20", timeline=2, transitions=3)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        version(LATER, 19),
+        replace(LATER, resource_version="21", timeline=1),
+        replace(LATER, resource_version="21", transitions=2),
+    ],
+    ids=["version", "timeline", "transitions"],
+)
+def test_a_lease_that_goes_back_is_told_from_one_that_goes_on(older: LeaseRecord) -> None:
+    remembers = memory(LATER)
+    assert remembers.hear(older, "second", 1.0)
+    assert view(remembers).went_back
+
+
+def test_it_stays_so_until_somebody_takes_it_or_leads() -> None:
+    for changes, stays in (({}, True), ({"transitions": 4}, False), ({"timeline": 3}, False)):
+        remembers = memory(LATER)
+        remembers.hear(version(LATER, 10), "second", 1.0)
+        remembers.hear(replace(LATER, resource_version="11", **changes), "third", 2.0)
+        assert view(remembers).went_back is stays
+
+
+def test_who_claims_it_then_counts_on_from_the_most_that_was_seen() -> None:
+    remembers = memory(replace(LATER, holder=str(ME)))
+    older = replace(LATER, resource_version="10", timeline=1, transitions=1)
+    remembers.hear(older, "second", 1.0)
+    remembers.look(1.0)
+    taken = remembers.to_take(TakeLease(expired=False), 1.0)
+    assert (taken.holder, taken.transitions, taken.resource_version) == (str(ME), 4, "10")
+
+
+def test_one_that_was_deleted_has_not_gone_back() -> None:
+    remembers = memory(LATER)
+    remembers.hear(None, None, 1.0)
+    remembers.hear(replace(LATER, resource_version="21", transitions=1), "third", 2.0)
+    assert not view(remembers).went_back
+
+
+def test_one_that_was_claimed_before_anything_was_heard_has_not_gone_back() -> None:
+    remembers = memory(LATER)
+    remembers.hear(replace(LATER, resource_version="10", transitions=4), "second", 1.0)
+    assert not view(remembers).went_back
+
+
+@pytest.mark.parametrize(("now", "believed"), [(11.0, False), (11.1, True)])
+def test_a_holder_that_renews_it_for_a_ttl_is_believed(now: float, *, believed: bool) -> None:
+    remembers = memory(LATER)
+    remembers.hear(version(LATER, 10), "second", 1.0)
+    remembers.hear(version(LATER, 11), "third", now)
+    assert view(remembers).went_back is not believed

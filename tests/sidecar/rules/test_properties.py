@@ -115,6 +115,10 @@ def test_a_lease_that_somebody_holds_is_never_taken(
         if isinstance(action, TakeLease):
             assert observation.lease is not None
             record = observation.lease.record
+            # Where it has gone back, a primary claims it that held it until a moment ago.
+            claims = observation.lease.went_back and unrenewed_for(observation) < 7
+            if claims and observation.postgres.state is ServerState.WRITABLE:
+                continue
             if record is not None and record.holder:
                 assert NOW - observation.lease.changed_at > max(10, record.ttl)
                 assert (observation.pledged_until or 0.0) <= NOW

@@ -1,5 +1,7 @@
 """Faults of the API server and of the watches, and what is done to objects against the rules."""
 
+from dataclasses import replace
+
 from tests.simulator.faults.strike import Strike
 from tests.simulator.world import API
 
@@ -70,6 +72,31 @@ def slow_watch(strike: Strike) -> None:
 def delete_lease(strike: Strike) -> None:
     strike.judge.excuses.any_fault(strike.world.now + 60)
     strike.cluster.api.delete_lease()
+
+
+def restore_lease(strike: Strike) -> None:
+    """By the end of an outage, the Lease is as it was before somebody else was made primary."""
+    api, detail = strike.cluster.api, strike.fault.detail
+    present = api.lease
+    if present is None or api.outage:
+        return
+    older = [it for it in api.earlier if it.transitions < present.transitions]
+    if detail == "of the same primary":
+        older = [it for it in api.earlier if it.transitions == present.transitions]
+    elif detail != "given up":
+        older = [it for it in older if it.holder]
+    if not older:
+        return
+    api_outage(replace(strike, fault=replace(strike.fault, detail="refuse")))
+
+    def restore() -> None:
+        api.restore_lease(older[-1])
+        strike.world.note("FAULT", f"the Lease names {older[-1].holder or 'nobody'} again")
+        for agent in strike.cluster.agents if detail == "watches stay silent" else ():
+            agent.watch.break_for(20.0)
+
+    # Just before it ends.
+    strike.world.after(strike.fault.seconds - 0.0001, restore)
 
 
 def force_delete_pod(strike: Strike) -> None:

@@ -305,6 +305,14 @@ ALL: Final[dict[str, Kind]] = {
             world=True,
             aimed=False,
         ),
+        Kind(
+            "restore_lease",
+            "the API server is away, and etcd restored: the Lease is an older one again",
+            kubernetes.restore_lease,
+            world=True,
+            aimed=False,
+            details=("", "watches stay silent", "of the same primary", "given up"),
+        ),
     )
 }
 

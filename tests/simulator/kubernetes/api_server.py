@@ -84,6 +84,10 @@ class ApiServer:
         self.proofs: dict[int, object] = {}
         """What the writer of each version of the Lease can know its own write by."""
         self.loss = 0.0
+        self.earlier: list[LeaseRecord] = []
+        """The record before each change of it that is not only a later time."""
+        self._restored = 0
+        """How often etcd was restored: no watch goes on beyond that."""
 
     # ── requests ──────────────────────────────────────────────────────────────────────────
 
@@ -166,8 +170,23 @@ class ApiServer:
         self.lease, self.lease_version = written, self.version
         self._tell_lease()
         if before is None or not same_but_for_time(before, written):
+            if before is not None:
+                self.earlier.append(before)
             self.world.publish(LeaseChanged(before, written))
         return written
+
+    def restore_lease(self, record: LeaseRecord) -> None:
+        """As if etcd were restored: the Lease is this one again, and versions count on from it.
+
+        Pods stay as they are: kubelets and controllers would bring that about.
+        """
+        self._restored += 1
+        before, self.lease = self.lease, record
+        self.version = self.lease_version = int(record.resource_version)
+        self.pods = {name: (self.version, pod) for name, (_, pod) in self.pods.items()}
+        for agent in self._agents:
+            agent.watch.missed = True
+        self.world.publish(LeaseChanged(before, record))
 
     def delete_lease(self) -> None:
         if self.lease is not None:
@@ -182,23 +201,26 @@ class ApiServer:
         agent.watch.hear_lease(version, record)
 
     def _tell(self, send: Callable[..., None], *what: object) -> None:
-        slow = False
+        slow, told_in = False, self._restored
         for agent in self._agents:
             if agent.watch.lag:
                 slow = True
-                self.world.after(agent.watch.lag, self._deliver, agent, send, what)
+                self.world.after(agent.watch.lag, self._deliver_all, (agent,), send, what, told_in)
         if slow:
             agents = tuple(agent for agent in self._agents if not agent.watch.lag)
         else:
             agents = tuple(self._agents)
-        self.world.after(0.01, self._deliver_all, agents, send, what)
+        self.world.after(0.01, self._deliver_all, agents, send, what, told_in)
 
     def _deliver_all(
         self,
         agents: tuple[SidecarProcess, ...],
         send: Callable[..., None],
         what: tuple[object, ...],
+        told_in: int,
     ) -> None:
+        if told_in != self._restored:
+            return
         for agent in agents:
             self._deliver(agent, send, what)
 

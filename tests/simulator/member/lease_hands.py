@@ -93,29 +93,15 @@ class LeaseHands:
         self._watch.hear_lease(int(written.resource_version), written)
 
     def _is_gone(self) -> Steps[bool]:
-        api = self._api
         with contextlib.suppress(ApiError):
-            version, present = yield from api.request(
-                self._pod.agent, lambda: (api.lease_version, api.lease)
-            )
-            if present is None:
-                return True
-            self._watch.hear_lease(version, present)
+            return (yield from self._watch.ask_for_lease()) is None
         return False
 
     def refresh(self) -> Steps[None]:
         """Ask for the Lease, where the watch is silent."""
-        api = self._api
-        try:
-            version, record = yield from api.request(
-                self._pod.agent, lambda: (api.lease_version, api.lease)
-            )
-        except ApiError:
-            return
-        if record is None:
-            self._member.lease.answered(self._member.clock())
-        else:
-            self._watch.hear_lease(version, record)
+        with contextlib.suppress(ApiError):
+            if (yield from self._watch.ask_for_lease()) is None:
+                self._member.lease.answered(self._member.clock())
 
     def ask_to_stay(self, action: AskToStay) -> Steps[None]:
         lease = self._watch.peek()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.observation import LeaseRecord, LeaseView, Pod
+from tests.simulator.kubernetes.api_server import Steps
 from tests.simulator.member.member import Member
 
 
@@ -78,6 +79,9 @@ class Watch:
         self.listed = True
         if self.pods is None:
             self.pods = ()
+        # A list is the newest truth, at whatever version it is.
+        self._lease_version = 0
+        self._pods_by_name = {name: (0, pod) for name, (_, pod) in self._pods_by_name.items()}
         self.hear_lease(api.lease_version, api.lease)
         for name in [name for name in self._pods_by_name if name not in api.pods]:
             self.hear_pod(api.version, name, None)
@@ -91,6 +95,18 @@ class Watch:
         inbox, self.inbox = self.inbox, []
         for hear in inbox:
             hear()
+
+    def ask_for_lease(self) -> Steps[LeaseRecord | None]:
+        """As `sidecar.kube.mirror.Mirror.ask`; None where there is no Lease. Raises ApiError."""
+        api, before = self._member.api, self._lease_version
+        version, record = yield from api.request(
+            self._member.pod.agent, lambda: (api.lease_version, api.lease)
+        )
+        if record is not None:
+            if self._lease_version == before and version < before:
+                self._lease_version = 0
+            self.hear_lease(version, record)
+        return record
 
     # ── what is heard ─────────────────────────────────────────────────────────────────────
 
