@@ -2,7 +2,7 @@
 
 import enum
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 
@@ -30,6 +30,8 @@ class RenewLease:
     heir: str | None = None
     switchover_to: str | None = None
     """What remains of the operator's request; None clears it."""
+    lives: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """`str(Identity)` of each member's pod; pods change often, and a renewal for that can wait."""
 
 
 @dataclass(frozen=True, slots=True)

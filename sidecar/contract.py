@@ -96,6 +96,10 @@ TIMELINE: Final = f"{DOMAIN}/timeline"
 MEMBERS: Final = f"{DOMAIN}/members"
 """Annotation on the Lease: the pods that may take over, separated by commas."""
 
+LIVES: Final = f"{DOMAIN}/lives"
+"""Annotation on the Lease: the members' pods that the holder knows, each "name_uid", separated by
+commas. A pod that was made anew may not take a Lease that ran out before its holder knew of it."""
+
 HISTORY: Final = f"{DOMAIN}/history"
 """Annotation on the Lease: the last changes of the primary, one "timeline pod time" each,
 separated by commas."""

@@ -28,6 +28,8 @@ The rules (design §3), in the order of what they protect:
 6.  Who may take over: recorded as a member, of the recorded system identifier, not on an older
     timeline than the recorded one, with everything that can have been acknowledged (see
     `sidecar.synchronous`) or else within max-lag, and no member that could lead is further ahead.
+    A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
+    gone: a member's former life may still let the holder stay where nobody else hears of it.
 7.  Data is never thrown away silently: a directory of another set is refused, unless it is marked
     to be cloned again; a diverged one is rewound, and one that is cloned again is kept. If the
     database has disappeared from under its server, nobody writes to what takes its place.

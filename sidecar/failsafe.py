@@ -157,6 +157,10 @@ def refusal(
             f"this is a member of set {seal.set_name} in namespace {seal.namespace}",
         ),
         (question.to != me.name, f"this is {me.name}"),
+        (
+            any(pod.name == me.name and pod.uid != me.uid for pod in pods),
+            "another pod has taken this one's place",
+        ),
         (holder == me.name, "the holder and this member have the same name"),
         (
             any(pod.name == holder and pod.uid != uid for pod in pods),
@@ -198,7 +202,7 @@ def should_give_way(
     hears = now - lease.heard_at < ttl / 2
     # A pod with a role follows the holder, within max-lag.
     follows = mine.role is not None and not mine.deleting and mine.taken_out_since is None
-    if not (hears and follows and _may_lead(me.name, lease.record)):
+    if not (hears and follows and _may_lead(me, lease.record)):
         return None
     if pod.deleting:
         return "the holder's pod is being deleted, which it may not have heard"
@@ -227,8 +231,9 @@ def reason_to_refuse(
     return should_give_way(question.holder, question.ttl, me, lease, pods, now=now)
 
 
-def _may_lead(name: str, record: LeaseRecord) -> bool:
-    return name in record.members and (not record.voters or name in record.voters)
+def _may_lead(me: Identity, record: LeaseRecord) -> bool:
+    known = not record.lives or str(me) in record.lives
+    return known and me.name in record.members and (not record.voters or me.name in record.voters)
 
 
 def _number(resource_version: str) -> int:

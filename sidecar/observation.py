@@ -53,6 +53,8 @@ class LeaseRecord:
     """The member that the holder hands over to; only it may take the Lease for a moment."""
     switchover_to: str | None = None
     """The pod that an operator wants to lead."""
+    lives: tuple[str, ...] = ()
+    """`str(Identity)` of each member's pod, as the holder knew them; empty: it told of none."""
 
     @property
     def holder_pod(self) -> str:

@@ -39,6 +39,7 @@ def read_record(lease: Json) -> LeaseRecord:
         copies=_number(notes.get(contract.COPIES, "")) or 0,
         heir=notes.get(contract.HEIR, "").strip()[:_MAX_NAME] or None,
         switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip()[:_MAX_NAME] or None,
+        lives=_names(notes.get(contract.LIVES, "")),
     )
 
 
@@ -63,6 +64,7 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
         contract.COPIES: str(record.copies) if record.copies else None,
         contract.HEIR: record.heir,
         contract.SWITCHOVER_TO: record.switchover_to,
+        contract.LIVES: ",".join(record.lives) or None,
     }
     notes = (lease["metadata"].get("annotations") or {}) | ours
     spec = lease.get("spec") or {}

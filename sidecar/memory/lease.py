@@ -25,8 +25,10 @@ HISTORY_LENGTH: Final = 10
 WRITES_REMEMBERED: Final = 100
 """Those of some minutes: one that lands later is not believed, and the next one is."""
 
+_MERE_RENEWAL: Final = ("resource_version", "position", "lives")
+
 _substance: Final = operator.attrgetter(
-    *(f.name for f in fields(LeaseRecord) if f.name not in ("resource_version", "position"))
+    *(f.name for f in fields(LeaseRecord) if f.name not in _MERE_RENEWAL)
 )
 """A record without what each renewal changes, for which nobody need be woken."""
 
@@ -225,6 +227,7 @@ class LeaseMemory:
             copies=known.copies,
             heir=known.heir,
             switchover_to=known.switchover_to,
+            lives=known.lives,
         )
 
     def to_release(self, heir: str | None) -> LeaseRecord | None:

@@ -191,8 +191,13 @@ class ElectionFacts:
 
     def _can_take(self, peer: Peer) -> bool:
         """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
-        writes, and its pod stays."""
-        return peer.reaches_api and peer.well and not self.set.is_being_deleted(peer.name)
+        writes, and its pod stays and was known to the last holder."""
+        return (
+            peer.reaches_api
+            and peer.well
+            and not self.set.is_being_deleted(peer.name)
+            and not self.set.may_be_spoken_for(peer.name)
+        )
 
     @cached
     def recorded_timeline_begins(self) -> WalPosition:

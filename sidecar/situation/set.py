@@ -150,6 +150,32 @@ class SetFacts:
             members.add(self.me)
         return tuple(sorted(members, key=ordinal))
 
+    @property
+    def lives_of_members(self) -> tuple[str, ...]:
+        """Each member's pod, by name and UID, as the API server shows them."""
+        members = self.members
+        return tuple(
+            str(Identity(pod.name, pod.uid))
+            for pod in self.observation.pods or ()
+            if pod.name in members
+        )
+
+    def may_be_spoken_for(self, name: str) -> bool:
+        """Whether the Lease ran out under a holder that did not know this member's present pod.
+
+        It may be cut off from the API server, and writable: the pod's former life, which runs on
+        beside it, would go on agreeing to that. If the holder's pod is gone, somebody has decided.
+        """
+        record, pods = self.lease.record, self.observation.pods or ()
+        lives = {str(Identity(pod.name, pod.uid)) for pod in pods if pod.name == name}
+        return (
+            record is not None
+            and bool(record.lives)
+            and self.lease.has_expired
+            and any(str(Identity(pod.name, pod.uid)) == record.holder for pod in pods)
+            and lives.isdisjoint(record.lives)
+        )
+
     @cached
     def streaming_members(self) -> frozenset[str]:
         """Members of this set that stream from this primary."""

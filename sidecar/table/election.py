@@ -79,6 +79,15 @@ ELECTION: Final = (
         Attention.WARNING,
     ),
     Row(
+        "UnknownToHolder",
+        lambda s: s.set.may_be_spoken_for(s.observation.me.name),
+        nothing,
+        "nobody leads, and this member may not: {s.lease.holder_name} has not recorded this pod, "
+        "and may be writable where nobody hears of it; as soon as it is certain that it does not "
+        "run, delete its pod by force",
+        Attention.WARNING,
+    ),
+    Row(
         "Succeeding",
         lambda s: s.election.i_am_heir,
         take,

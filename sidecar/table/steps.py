@@ -74,6 +74,7 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
         copies=copies,
         heir=s.handover.heir_to_record,
         switchover_to=s.handover.request_to_record,
+        lives=s.set.lives_of_members,
     )
 
 

@@ -106,6 +106,12 @@ def test_a_question_for_another_or_of_another_life_is_refused(
     assert refusal(question, ME, SEAL, None, PODS) == sentence
 
 
+def test_a_pod_that_was_replaced_speaks_for_nobody() -> None:
+    """As far as it knows: cut off from the API server it hears nothing of it."""
+    pods = tuple(replace(it, uid="later") if it.name == ME.name else it for it in PODS)
+    assert refusal(QUESTION, ME, SEAL, None, pods) == "another pod has taken this one's place"
+
+
 def test_a_lease_whose_version_is_no_number_speaks_for_nobody() -> None:
     strange = LeaseView(LeaseRecord("orders-2_uid-2", 10, "abc"), changed_at=0.0)
     assert refusal(QUESTION, ME, SEAL, strange, PODS) is None

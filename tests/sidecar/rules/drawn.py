@@ -110,6 +110,7 @@ _records = st.builds(
         copies=st.just(0),
         heir=st.none() | names,
         switchover_to=st.none() | names | st.just("orders-7"),
+        lives=st.sampled_from([(), (str(ME),), ("orders-0_old", "orders-1_uid-1")]),
     ),
     promises,
 )

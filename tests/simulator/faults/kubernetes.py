@@ -1,9 +1,10 @@
 """Faults of the API server and of the watches, and what is done to objects against the rules."""
 
+import copy
 from dataclasses import replace
 
 from tests.simulator.faults.strike import Strike
-from tests.simulator.world import API
+from tests.simulator.world import API, CLIENT
 
 
 def api_outage(strike: Strike) -> None:
@@ -117,3 +118,38 @@ def delete_all_pods(strike: Strike) -> None:
     strike.excuse_all(60.0)
     for name in list(strike.cluster.pods):
         strike.cluster.delete_pod(name)
+
+
+def replace_cut_off(strike: Strike) -> None:
+    """All nodes are cut off from everything but each other, and then a replica is replaced on
+    another, with a copy of its volume: its former life runs on and hears nothing of it."""
+    cluster, world, network = strike.cluster, strike.world, strike.world.network
+    holder = strike.judge.newest
+    others = [life for life in cluster.pods.values() if holder and life.name != holder.pod.name]
+    life = strike.life()
+    replica = life if life in others else next(iter(others), None)
+    if replica is None:
+        return
+    strike.excuse_all(strike.fault.seconds)
+    inside = [life.node.place for life in cluster.lives]
+    # Where replacements come up, see `Cluster.force_delete_pod`.
+    new = range(10 + len(cluster.nodes), 30 + len(cluster.nodes))
+    outside = [API, CLIENT, *new]
+    cuts = [network.cut(inside, outside), network.cut(outside, inside)]
+    cluster.network_changed()
+
+    def replace_it() -> None:
+        if cluster.pods.get(replica.name) is replica and replica.node.place in inside:
+            volume = copy.copy(replica.directory)
+            volume.running = volume.owner = None
+            volume.beat, volume.clean = ("", 0), False
+            cluster.directories[replica.ordinal] = volume
+            cluster.force_delete_pod(replica.name)
+
+    def end() -> None:
+        for cut in cuts:
+            network.heal(cut)
+        cluster.network_changed()
+
+    world.after(strike.fault.seconds / 4, replace_it)
+    strike.at_its_end(end)

@@ -313,6 +313,12 @@ ALL: Final[dict[str, Kind]] = {
             aimed=False,
             details=("", "watches stay silent", "of the same primary", "given up"),
         ),
+        Kind(
+            "replace_cut_off",
+            "all nodes are cut off together, and a replica is replaced elsewhere",
+            kubernetes.replace_cut_off,
+            world=True,
+        ),
     )
 }
 

@@ -277,7 +277,7 @@ def _with_version(record: LeaseRecord, version: str) -> LeaseRecord:
     r = record
     return _LeaseRecord(
         r.holder, r.ttl, version, r.system_identifier, r.timeline, r.members, r.history,
-        r.transitions, r.position, r.voters, r.copies, r.heir, r.switchover_to,
+        r.transitions, r.position, r.voters, r.copies, r.heir, r.switchover_to, r.lives,
     )  # fmt: skip
 
 

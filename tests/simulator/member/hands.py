@@ -306,7 +306,7 @@ def _in_words(action: Action) -> str:
     words = []
     for field in fields(action):
         value = getattr(action, field.name)
-        if value != field.default:
+        if field.repr and value != field.default:
             said = value.name if isinstance(value, signal.Signals) else value
             words.append(f"{field.name}={said}")
     return f"{type(action).__name__}({', '.join(words)})"

@@ -126,9 +126,11 @@ class Peers:
         return yes == len(names)
 
     def _reach(self, name: str, uid: str) -> Answers | None:
+        """Whoever lives at the address: also a pod that the API server does not know any more."""
         member = self._member
-        life = member.cluster.pods.get(name)
-        if life is None or life.uid != uid or life.agent is None:
+        lives = (it for it in member.cluster.lives if (it.name, it.uid) == (name, uid))
+        life = next(lives, None)
+        if life is None or life.agent is None:
             return None
         answers = life.agent.answers
         if not member.world.network.both_ways(member.pod.node.place, life.node.place):

@@ -1,0 +1,76 @@
+"""A pod that was replaced may run on and answer the holder: who takes over, the holder knows."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.action import RenewLease
+from sidecar.decide import decide
+from sidecar.observation import Observation
+from tests.sidecar.rules.observations import (
+    FREE,
+    LEADER,
+    LEADER_PODS,
+    NOW,
+    OTHERS,
+    RECORD,
+    REPLICA,
+    SETTINGS,
+    lease,
+    peer,
+    situation_and_actions,
+)
+
+LIVES = ("orders-0_former", "orders-1_uid-1", "orders-2_uid-2")
+
+RAN_OUT = replace(
+    REPLICA,
+    lease=lease(replace(OTHERS, lives=LIVES), renewed_at=None, changed_at=NOW - 11),
+    peers=peer(1, running=False, reaches_api=False) | peer(2, position=4000),
+)
+"""Its holder knew this member's pod in its former life."""
+
+KNOWN = ("orders-0_uid-0", *LIVES[1:])
+
+
+def with_lives(*lives: str) -> Observation:
+    record = replace(OTHERS, lives=lives)
+    return replace(RAN_OUT, lease=lease(record, renewed_at=None, changed_at=NOW - 11))
+
+
+def test_the_holder_records_which_pods_its_members_are() -> None:
+    due = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 3))
+    (renewal,) = decide(due, SETTINGS).actions
+    assert isinstance(renewal, RenewLease)
+    assert renewal.lives == tuple(f"orders-{n}_uid-{n}" for n in range(3))
+
+
+def test_a_new_pod_is_recorded_when_a_renewal_is_due_and_not_before() -> None:
+    """Pods change often, and nobody waits for it."""
+    changed = (*LEADER_PODS[:2], replace(LEADER_PODS[2], uid="later"))
+    assert decide(replace(LEADER, pods=changed), SETTINGS).actions == ()
+
+
+def test_a_pod_that_the_holder_did_not_know_leaves_a_lease_alone_that_ran_out() -> None:
+    assert situation_and_actions(RAN_OUT) == ("UnknownToHolder", ())
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        with_lives(*KNOWN),
+        with_lives(),
+        replace(RAN_OUT, pods=(RAN_OUT.pods or ())[::2]),
+        replace(RAN_OUT, lease=lease(replace(FREE, lives=LIVES), renewed_at=None)),
+    ],
+    ids=["it knew it", "it told of none", "its pod is gone", "it has released the Lease"],
+)
+def test_it_takes_over_where(observation: Observation) -> None:
+    assert situation_and_actions(observation)[0] == "TakingLease"
+
+
+def test_nobody_waits_for_a_member_that_the_holder_did_not_know() -> None:
+    ahead = peer(1, running=False, reaches_api=False) | peer(2, position=6000)
+    lives = ("orders-0_uid-0", "orders-1_uid-1", "orders-2_former")
+    assert situation_and_actions(replace(with_lives(*lives), peers=ahead))[0] == "TakingLease"
+    assert situation_and_actions(replace(with_lives(*KNOWN), peers=ahead))[0] == "YieldingToPeer"
