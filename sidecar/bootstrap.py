@@ -15,6 +15,7 @@ from sidecar import small_files
 from sidecar.handshake import Handshake, Report
 from sidecar.heartbeat import Heartbeat
 from sidecar.memory.attempts import Attempts
+from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
 from sidecar.postgres.configuration import PASSWORD_FILE, with_settings
@@ -50,6 +51,7 @@ class Bootstrap:
         self._handshake = Handshake(handshake)
         self._heartbeat = Heartbeat(me.uid, ttl)
         self._attempts = Attempts()
+        self._vanished = Vanished()
         self.patiently = Patiently()
         """Every look at the data volume goes through it."""
         self._found = _Found()
@@ -140,6 +142,7 @@ class Bootstrap:
         """Look, and refresh our heartbeat if the directory is ours; the volume may hang here."""
         other = self._heartbeat.other_writer(directory, now, started=started, stalled=stalled)
         alone = other is None
+        sight = _sight(directory, started_on) if started else Sight.UNCLEAR
         return _Found(
             other_writer=other,
             write_failure=self._heartbeat.beat(directory) if alone else self._found.write_failure,
@@ -147,8 +150,9 @@ class Bootstrap:
             returns=_read_number(directory / _RETURNS) or 0,
             promoting_from=_read_number(directory / _PROMOTING),
             found_standby=_first_line(directory / _FOUND) == "standby",
-            vanished=started and _has_vanished(directory, started_on),
-            standby_signal=(directory / "standby.signal").exists(),
+            vanished=self._vanished.look(sight, now, stalled=stalled),
+            # Where there is nothing to start, the file would only be in the way.
+            standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),
         )
 
     def order(self, verb: str, conninfo: str = "", holder: str = "") -> None:
@@ -273,20 +277,33 @@ class Bootstrap:
             self.patiently.run(lambda: change(directory), WRITE_SECONDS)
 
 
-def _has_vanished(directory: Path, started_on: ControlData | None) -> bool:
-    """Return whether this is no longer the database that PostgreSQL was started on.
+def _sight(directory: Path, started_on: ControlData | None) -> Sight:
+    """Return whether this is the database that PostgreSQL was started on.
 
     Where a read fails for any other reason than that there is no such file, nothing is known.
     """
     if started_on is None:
-        return False
+        return Sight.UNCLEAR
     try:
         found = parse_system_identifier(small_files.read(directory / "global/pg_control"))
     except FileNotFoundError:
-        return True
+        return Sight.UNCLEAR if _is_there(directory / "PG_VERSION") else Sight.NOTHING
     except OSError:
+        return Sight.UNCLEAR
+    if found is None:
+        return Sight.UNCLEAR
+    return Sight.THERE if found == started_on.system_identifier else Sight.ANOTHER
+
+
+def _is_there(path: Path) -> bool:
+    """Return False only where it certainly is not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
         return False
-    return found != started_on.system_identifier
+    except OSError:
+        pass
+    return True
 
 
 def _has_reached_data(directory: Path) -> bool:

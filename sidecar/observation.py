@@ -201,8 +201,9 @@ class BootstrapView:
     found_standby: bool = False
     """The data was a standby's before pgset had it started for the first time."""
     vanished: bool = False
-    """PostgreSQL was told to start on this directory, and its control file is gone now, or another
-    database's: the image's entrypoint runs initdb in an empty directory at the next restart."""
+    """PostgreSQL was told to start on this directory, and its files have been gone for several
+    looks, or are another database's: the image's entrypoint runs initdb in an empty directory at
+    the next restart."""
 
 
 class ServerState(enum.Enum):

@@ -25,6 +25,7 @@ def control_file(tmp_path: Path) -> Path:
     path = tmp_path / "data/global/pg_control"
     path.parent.mkdir(parents=True)
     path.write_bytes(identifier(7300000000000000001) + b"and more")
+    (tmp_path / "data/PG_VERSION").write_text("15\n")
     return path
 
 
@@ -43,9 +44,60 @@ def test_what_it_was_started_on_is_there(bootstrap: Bootstrap) -> None:
     assert bootstrap.observe(1.0).vanished is False
 
 
-def test_an_emptied_directory_is_told(bootstrap: Bootstrap, control_file: Path) -> None:
+def empty(control_file: Path) -> None:
     control_file.unlink()
-    assert bootstrap.observe(1.0).vanished is True
+    (control_file.parents[1] / "PG_VERSION").unlink()
+
+
+def test_an_emptied_directory_is_told_after_several_looks(
+    bootstrap: Bootstrap, control_file: Path
+) -> None:
+    empty(control_file)
+    told = [bootstrap.observe(at).vanished for at in (1.0, 2.9, 3.0)]
+    assert told == [False, False, True]
+
+
+def test_a_moment_without_files_is_no_loss(bootstrap: Bootstrap, control_file: Path) -> None:
+    """Storage that all members share may stumble for a moment, and nobody would be left."""
+    content = control_file.read_bytes()
+    empty(control_file)
+    told = [bootstrap.observe(1.0).vanished, bootstrap.observe(2.5).vanished]
+    control_file.write_bytes(content)
+    told.append(bootstrap.observe(3.0).vanished)
+    control_file.unlink()
+    told += [bootstrap.observe(at).vanished for at in (4.0, 5.9)]
+    assert told == [False] * 5
+
+
+def test_meanwhile_nothing_is_put_there(bootstrap: Bootstrap, control_file: Path) -> None:
+    """A standby.signal alone would keep bootstrap from knowing an empty directory."""
+    bootstrap.observe(1.0)
+    assert not bootstrap.has_standby_signal()
+    empty(control_file)
+    bootstrap.observe(2.0)
+    assert bootstrap.has_standby_signal()
+
+
+def test_a_control_file_alone_that_is_missing_is_no_loss(
+    bootstrap: Bootstrap, control_file: Path
+) -> None:
+    control_file.unlink()
+    assert not any(bootstrap.observe(float(at)).vanished for at in range(1, 20))
+
+
+def test_what_has_vanished_is_gone_until_it_is_there_again(
+    bootstrap: Bootstrap, control_file: Path
+) -> None:
+    """Also while an entrypoint's initdb has got no further than the first of its files."""
+    content, version = control_file.read_bytes(), control_file.parents[1] / "PG_VERSION"
+    empty(control_file)
+    for at in (1.0, 2.0, 3.0):
+        bootstrap.observe(at)
+    version.write_text("15\n")
+    told = [bootstrap.observe(4.0).vanished]
+    control_file.write_bytes(content)
+    told.append(bootstrap.observe(5.0).vanished)
+    assert told == [True, False]
 
 
 def test_another_database_in_its_place_is_told(bootstrap: Bootstrap, control_file: Path) -> None:
@@ -56,9 +108,9 @@ def test_another_database_in_its_place_is_told(bootstrap: Bootstrap, control_fil
 def test_before_the_start_nothing_can_have_vanished(
     bootstrap: Bootstrap, control_file: Path, tmp_path: Path
 ) -> None:
-    control_file.unlink()
+    empty(control_file)
     (tmp_path / "order").unlink()
-    assert bootstrap.observe(1.0).vanished is False
+    assert not any(bootstrap.observe(float(at)).vanished for at in range(1, 10))
 
 
 def test_a_directory_that_cannot_be_read_has_not_vanished(
@@ -66,7 +118,7 @@ def test_a_directory_that_cannot_be_read_has_not_vanished(
 ) -> None:
     control_file.unlink()
     control_file.mkdir()
-    assert bootstrap.observe(1.0).vanished is False
+    assert not any(bootstrap.observe(float(at)).vanished for at in range(1, 10))
 
 
 def test_a_directory_that_is_gone_cannot_be_marked_and_need_not_be(
@@ -77,5 +129,5 @@ def test_a_directory_that_is_gone_cannot_be_marked_and_need_not_be(
     for file in control_file.parents[1].iterdir():
         file.unlink()
     control_file.parents[1].rmdir()
-    assert bootstrap.observe(1.0).vanished is True
+    assert [bootstrap.observe(at).vanished for at in (1.0, 2.0, 3.0)] == [False, False, True]
     bootstrap.mark_for_reclone()

@@ -16,6 +16,7 @@ from sidecar.memory.probe import Verdict
 from sidecar.memory.reach import Reach
 from sidecar.memory.server import ServerMemory
 from sidecar.memory.status import describe
+from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import Failures, LeaseRecord, LeaseView, Observation
 from sidecar.settings import Settings
 from tests.simulator.member.parts import Parts
@@ -107,6 +108,14 @@ class _PreparedFromTheStart(ServerMemory):
     prepared = True  # type: ignore[assignment] # instead of the property
 
 
+class _OneLookIsEnough(Vanished):
+    """Nothing but what the last look has found counts."""
+
+    def look(self, sight: Sight, now: float, *, stalled: bool) -> bool:
+        found = super().look(sight, now, stalled=stalled)
+        return found or sight is Sight.NOTHING
+
+
 def _boasts(observation: Observation, settings: Settings) -> dict[str, Any]:
     told = describe(observation, settings)
     return told | {"position": None if told["position"] is None else told["position"] + 10**9}
@@ -133,6 +142,7 @@ _TWO_PODS_ON_ONE_VOLUME: Final = (
 )
 _API_AWAY: Final = (Fault(60.0, "api_outage", 0, 60.0, "refuse"),)
 _STUMBLE: Final = tuple(Fault(at, "take_out", -1, 10.0, "every node") for at in (60.0, 80.0, 100.0))
+_NO_FILES: Final = (Fault(60.0, "stumble", 0, 1.0),)
 _QUICK: Final = {"ttl": 10, "renew_interval": 2, "parallel": True, "length": 150.0}
 _TWO: Final = _QUICK | {"members": 2}
 _THREE: Final = _QUICK | {"members": 3}
@@ -163,5 +173,7 @@ MEMORY_MUTANTS: Final = (
     Mutant("server: prepared from the start", "I5", memory=Parts(server=_PreparedFromTheStart)),
     Mutant("status: more WAL than there is", "I3", memory=Parts(describe=_boasts),
            faults=LAGGARD),
+    Mutant("vanished: one look is enough", "I6", memory=Parts(vanished=_OneLookIsEnough),
+           faults=_NO_FILES, circumstances=_THREE),
 )  # fmt: skip
 """One for each module of `sidecar.memory`."""

@@ -50,6 +50,10 @@ def _any_size(chance: random.Random, fault: Fault, _: int) -> Fault:
     return replace(fault, target=chance.randint(1, 5))
 
 
+def _a_moment(chance: random.Random, fault: Fault, _: int) -> Fault:
+    return replace(fault, seconds=round(chance.uniform(0.1, 1.9), 3))
+
+
 def _at_first(_: random.Random, fault: Fault, __: int) -> Fault:
     """Before any pod is created."""
     return replace(fault, at=0.0, target=max(0, fault.target), seconds=0.0)
@@ -261,6 +265,15 @@ ALL: Final[dict[str, Kind]] = {
             world=True,
         ),
         Kind("hang_volume", "a volume answers nothing at all", storage.hang_volume, world=True),
+        Kind(
+            "stumble",
+            "no file is said to be there, on any volume, for less than two seconds",
+            storage.stumble,
+            0.5,
+            world=True,
+            aimed=False,
+            draw=_a_moment,
+        ),
         Kind("vanish", "a running server's data is deleted", storage.vanish, world=True),
         Kind(
             "other_data",

@@ -85,6 +85,21 @@ def vanish(strike: Strike) -> None:
     cluster.lost_volumes.add(life.name)
 
 
+def stumble(strike: Strike) -> None:
+    """Storage that all members share says for a moment that no file is there."""
+    directories = [life.directory for life in strike.cluster.lives]
+
+    def put(*, unseen: bool) -> None:
+        for directory in directories:
+            directory.unseen = unseen
+        for life in strike.cluster.lives:
+            if life.agent is not None:
+                life.agent.wake()
+
+    put(unseen=True)
+    strike.at_its_end(lambda: put(unseen=False))
+
+
 def hang_volume(strike: Strike) -> None:
     """Each look at one pod's volume, and each write to it, waits."""
     life = strike.hit()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar.memory.heartbeat import Beat
+from sidecar.memory.vanished import Sight
 from sidecar.observation import BootstrapView, DataState
 from tests.simulator.member.member import Member
 
@@ -22,6 +23,8 @@ class DirectoryView:
         self._other: str | None = None
         """Another pod that wrote to the directory at the last look into it."""
 
+        self._vanished = False
+
     @property
     def is_silent(self) -> bool:
         """Whether a look into the directory hangs already."""
@@ -33,7 +36,9 @@ class DirectoryView:
         if not bootstrap.reported:
             return BootstrapView(data=None, running=True)
         if not member.pod.volume_hangs:
-            self._other = self._other_writer(now, stalled=self._silent_since is not None)
+            stalled = self._silent_since is not None
+            self._other = self._other_writer(now, stalled=stalled)
+            self._vanished = member.vanished.look(self._sight(), now, stalled=stalled)
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = now
@@ -44,7 +49,7 @@ class DirectoryView:
         key = (
             *(bootstrap, bootstrap.changes, directory.data, directory.system_identifier),
             *(directory.broken, directory.returns, directory.full, directory.slow),
-            *(other, failures, self._silent_since, directory.found),
+            *(other, failures, self._silent_since, directory.found, self._vanished),
         )
         if self._view is not None and self._view[0] == key:
             return self._view[1]
@@ -74,7 +79,7 @@ class DirectoryView:
             refused=found.refused,
             started_writable=bootstrap.started_writable,
             found_standby=directory.found == "standby",
-            vanished=bootstrap.done and directory.system_identifier != found.system_identifier,
+            vanished=self._vanished,
         )
         self._view = (key, view)
         return view
@@ -83,6 +88,15 @@ class DirectoryView:
         if self._silent_since is not None:
             return "the data directory does not answer"
         return "no space left" if self._member.pod.directory.full else None
+
+    def _sight(self) -> Sight:
+        bootstrap, directory = self._member.pod.bootstrap, self._member.pod.directory
+        if not bootstrap.done:
+            return Sight.UNCLEAR
+        if directory.unseen or directory.system_identifier is None:
+            return Sight.NOTHING
+        same = directory.system_identifier == bootstrap.found.system_identifier
+        return Sight.THERE if same else Sight.ANOTHER
 
     def _other_writer(self, now: float, *, stalled: bool) -> str | None:
         member, directory = self._member, self._member.pod.directory

@@ -70,6 +70,7 @@ class Member:
         self.probe = parts.probe()
         self.reach = parts.reach()
         self.server = parts.server(now)
+        self.vanished = parts.vanished()
         self.checkpointed_at: float | None = None
 
     @property

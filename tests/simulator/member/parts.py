@@ -19,6 +19,7 @@ from sidecar.memory.probe import Verdict
 from sidecar.memory.reach import Reach
 from sidecar.memory.server import ServerMemory
 from sidecar.memory.status import describe
+from sidecar.memory.vanished import Vanished
 from sidecar.observation import Observation
 from sidecar.settings import Settings
 
@@ -42,4 +43,5 @@ class Parts:
     probe: type[Verdict] = Verdict
     reach: type[Reach] = Reach
     server: type[ServerMemory] = ServerMemory
+    vanished: type[Vanished] = Vanished
     describe: Callable[..., dict[str, Any]] = describe

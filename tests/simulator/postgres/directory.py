@@ -109,6 +109,8 @@ class Directory:
     """Seconds that the next start after a crash takes."""
     spoiled: bool = False
     """No server comes up on it, until it is rewound or cloned anew."""
+    unseen: bool = False
+    """Storage stumbles: each file is said not to be there."""
     returns: int = 0
     """The note of how often PostgreSQL did not come up."""
     slow: bool = False
