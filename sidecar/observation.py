@@ -309,6 +309,8 @@ class Pod:
     taken_out_since: float | None = None
     """When Kubernetes was seen to have taken it out of its Services because of its node: it is not
     ready, although its containers are."""
+    backs_off: bool = False
+    """Its kubelet waits before it starts the database container again (CrashLoopBackOff)."""
 
 
 @dataclass(frozen=True, slots=True)

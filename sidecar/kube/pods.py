@@ -47,6 +47,16 @@ def is_taken_out(pod: Json) -> bool:
     )
 
 
+def backs_off(pod: Json, container: str | None) -> bool:
+    """Return whether the kubelet waits before it starts this container again; None: the only one
+    that the pod has."""
+    return any(
+        status["name"] == (container or status["name"])
+        and ((status.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+        for status in pod.get("status", {}).get("containerStatuses") or []
+    )
+
+
 def _uid(pod: Json) -> str:
     return str(pod["metadata"]["uid"])
 
@@ -168,4 +178,5 @@ class Pods:
             deleting="deletionTimestamp" in metadata,
             revision=labels.get(REVISION_LABEL),
             taken_out_since=self._memory.taken_out_since(metadata["uid"]),
+            backs_off=backs_off(pod, self._settings.container),
         )

@@ -55,6 +55,13 @@ class PodFacts:
         )
 
     @property
+    def comes_back_sooner_anew(self) -> bool:
+        """Its kubelet is known to wait before it starts PostgreSQL again, for 10 s and more, and no
+        new pod was made for that already, in vain."""
+        backs_off = self.shown is not None and self.shown.backs_off
+        return backs_off and not self.observation.bootstrap.returns
+
+    @property
     def may_be_replaced(self) -> bool:
         """Another pod may soon take over the data directory (rule 8): the volume hangs, and with it
         the heartbeat, and the API server does not confirm that this pod still exists."""

@@ -66,7 +66,8 @@ class ServerFacts:
 
     @property
     def restart_is_overdue(self) -> bool:
-        """No process is left, and the kubelet has had the time that it takes to start one."""
+        """No process is left, and the kubelet has had the time that it takes to start one. The API
+        server may tell late that its back-off is over."""
         return self.has_stopped and self.in_this_state_for > RESTART_PATIENCE
 
     @property

@@ -53,7 +53,7 @@ def _let_nobody_read(s: Situation) -> Iterator[Action]:
 
 def _come_back(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    yield DeleteOwnPod(reclone=False)
+    yield DeleteOwnPod(reclone=False, returns=1)
 
 
 def _go_back(s: Situation) -> Iterator[Action]:
@@ -124,6 +124,7 @@ NOT_SERVING: Final = (
         "Returning",
         lambda s: (
             s.server.restart_is_overdue
+            and s.pod.comes_back_sooner_anew
             and s.lease.names_me
             and s.lease.set_has_data
             and not (
@@ -134,8 +135,8 @@ NOT_SERVING: Final = (
             )
         ),
         _come_back,
-        "PostgreSQL has stopped with WAL that no other member is known to have, and has not been "
-        "restarted: deleting this pod so that it comes back sooner",
+        "PostgreSQL has stopped with WAL that no other member is known to have, and the kubelet "
+        "waits before it starts it again: deleting this pod so that it comes back sooner",
         Attention.WARNING,
     ),
     Row(

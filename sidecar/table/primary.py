@@ -8,6 +8,7 @@ from sidecar.action import (
     Attention,
     Checkpoint,
     ForgetPromotion,
+    ForgetReturns,
     KeepSlots,
     PreparePrimary,
     Refuse,
@@ -15,7 +16,12 @@ from sidecar.action import (
     StopPostgres,
 )
 from sidecar.situation import Situation
-from sidecar.situation.timing import STOP_PATIENCE, UNWELL_PATIENCE, UNWELL_STOP_PATIENCE
+from sidecar.situation.timing import (
+    FIRST_RETURN,
+    STOP_PATIENCE,
+    UNWELL_PATIENCE,
+    UNWELL_STOP_PATIENCE,
+)
 from sidecar.table.steps import (
     HARDER_AND_HARDER,
     Row,
@@ -79,6 +85,9 @@ def _lead(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if s.observation.bootstrap.promoting_from is not None and s.data.timeline_is_mine_on_record:
         yield ForgetPromotion()
+    # What ends again and again comes up in between.
+    if s.observation.bootstrap.returns and s.server.in_this_state_for > FIRST_RETURN:
+        yield ForgetReturns()
     yield from synchronous(s)
     if not s.server.was_just_promoted:
         yield from _label(s)

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.contract import ENABLED, PAUSED
 from sidecar.kube.client import Json
-from sidecar.kube.pods import is_opted_out, is_paused
+from sidecar.kube.pods import backs_off, is_opted_out, is_paused
 
 
 def statefulset(annotations: dict[str, str] | None) -> Json:
@@ -37,3 +37,28 @@ def test_only_a_clear_yes_is_a_pause(value: str, expected: bool) -> None:
 
 def test_a_statefulset_that_is_gone_or_not_yet_seen_says_neither() -> None:
     assert (is_opted_out(None), is_paused(None)) == (False, False)
+
+
+def status(name: str, state: Json) -> Json:
+    return {"name": name, "state": state, "lastState": {"terminated": {"reason": "Error"}}}
+
+
+WAITS = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting failed"}}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "container", "expected"),
+    [
+        (None, None, False),
+        ([status("postgres", {"running": {}})], None, False),
+        ([status("postgres", {"waiting": {"reason": "ContainerCreating"}})], None, False),
+        ([status("postgres", {"terminated": {"exitCode": 1}})], None, False),
+        ([status("postgres", WAITS)], None, True),
+        ([status("postgres", {"running": {}}), status("exporter", WAITS)], "postgres", False),
+        ([status("postgres", WAITS), status("exporter", {"running": {}})], "postgres", True),
+    ],
+)
+def test_a_back_off_counts_where_it_is_the_database_containers(
+    statuses: list[Json] | None, container: str | None, expected: bool
+) -> None:
+    assert backs_off({"status": {"containerStatuses": statuses}}, container) is expected

@@ -194,6 +194,7 @@ _pods = st.none() | st.lists(
         role=st.sampled_from([None, "primary", "replica"]),
         revision=st.sampled_from([None, "old", "new"]),
         taken_out_since=maybe_past,
+        backs_off=st.sampled_from([False, False, True]),
     ),
     unique_by=lambda pod: pod.name,
 ).map(tuple)

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from sidecar.action import DeleteOwnPod, Promote, ReleaseLease, RenewLease, SetRole, StopPostgres
+from sidecar.action import (
+    DeleteOwnPod,
+    ForgetReturns,
+    Promote,
+    ReleaseLease,
+    RenewLease,
+    SetRole,
+    StopPostgres,
+)
 from sidecar.decide import decide
 from sidecar.observation import Leadership
 from tests.sidecar.rules.observations import (
@@ -18,9 +26,11 @@ from tests.sidecar.rules.observations import (
     OTHERS,
     RECORD,
     REPLICA,
+    RUNNING,
     SETTINGS,
     STREAMING,
     SYNC,
+    WRITABLE,
     lease,
     pods,
     promising,
@@ -76,12 +86,13 @@ def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
 class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
     """The kubelet backs off for 10 s and more; a new pod is there in half of that."""
 
-    GONE = replace(LEADER, postgres=replace(DOWN, since=NOW - 3.5))
+    BACKS_OFF = (replace(LEADER_PODS[0], backs_off=True), *LEADER_PODS[1:])
+    GONE = replace(LEADER, postgres=replace(DOWN, since=NOW - 3.5), pods=BACKS_OFF)
 
     def test_it_gets_a_new_pod(self) -> None:
         decision = decide(self.GONE, SETTINGS)
         assert decision.situation == "Returning"
-        assert decision.actions[-1] == DeleteOwnPod(reclone=False)
+        assert decision.actions[-1] == DeleteOwnPod(reclone=False, returns=1)
 
     def test_the_lease_is_left_to_its_new_pod(self) -> None:
         leaving = replace(LEADER_PODS[0], deleting=True)
@@ -96,11 +107,24 @@ class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
             {"postgres": replace(DOWN, since=NOW - 11)},
             {"lease": lease(replace(RECORD, members=("orders-0",)))},
             {"paused": True},
+            {"pods": LEADER_PODS},
+            {"pods": (LEADER_PODS[0], replace(LEADER_PODS[1], backs_off=True))},
+            {"bootstrap": replace(RUNNING, returns=1)},
         ],
-        ids=["just-now", "still-running", "for-too-long", "alone", "paused"],
+        ids=[
+            *("just-now", "still-running", "for-too-long", "alone", "paused"),
+            *("no-back-off", "back-off-of-another", "in-vain"),
+        ],
     )
     def test_it_keeps_its_pod(self, changes: dict[str, Any]) -> None:
         assert decide(replace(self.GONE, **changes), SETTINGS).situation != "Returning"
+
+
+def test_a_new_pod_is_no_longer_in_vain_once_its_server_has_led_for_a_minute() -> None:
+    returned = replace(LEADER, bootstrap=replace(RUNNING, returns=1))
+    assert ForgetReturns() in decide(returned, SETTINGS).actions
+    again = replace(returned, postgres=replace(WRITABLE, since=NOW - 59))
+    assert ForgetReturns() not in decide(again, SETTINGS).actions
 
 
 def test_a_holder_whose_server_does_not_come_up_lets_another_lead() -> None:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from sidecar.observation import Pod
 from sidecar.settings import Settings
 from tests.simulator.kubernetes.api_server import ApiServer, DeletionAsked, PodsChanged
-from tests.simulator.kubernetes.pod import PodEnded, PodLife, ReadinessChanged, Surroundings
+from tests.simulator.kubernetes.pod import (
+    BackOffChanged,
+    PodEnded,
+    PodLife,
+    ReadinessChanged,
+    Surroundings,
+)
 from tests.simulator.node import Node
 from tests.simulator.postgres.directory import Configured, Directory
 from tests.simulator.postgres.server import Server
@@ -66,7 +72,13 @@ class Cluster:
         world.subscribe(PodsChanged, lambda _: self.endpoints_changed())
         world.subscribe(ReadinessChanged, self._readiness_changed)
         world.subscribe(DeletionAsked, lambda event: self.delete_pod(event.name))
+        world.subscribe(BackOffChanged, self._back_off_changed)
         world.subscribe(PodEnded, lambda event: self._pod_ended(event.life))
+
+    def _back_off_changed(self, event: BackOffChanged) -> None:
+        shown = self.api.pods[event.life.name][1]
+        if shown.backs_off != event.backs_off:
+            self.api.put_pod(replace(shown, backs_off=event.backs_off))
 
     def node(self, ordinal: int) -> Node:
         return self.nodes.setdefault(ordinal, Node(ordinal))

@@ -57,6 +57,14 @@ class ReadinessChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BackOffChanged:
+    """The kubelet tells that it waits before it starts the database container, or no longer."""
+
+    life: "PodLife"
+    backs_off: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PodEnded:
     """All containers of a pod have ended, and the API server is told so."""
 
@@ -174,6 +182,7 @@ class PodLife:
         self.server = server
         self.world.note(self.title, f"PostgreSQL is {server.phase.value}")
         server.start()
+        self._tell_back_off(backs_off=False)
         # The probes of each start are counted anew.
         self._probe_fails = False
         if self.agent is None or self.agent.stands_still:
@@ -186,7 +195,14 @@ class PodLife:
             if self.restarts == 1
             else min(MAX_BACK_OFF, BACK_OFF * 2 ** (self.restarts - 2))
         )
+        if self.restarts > 1:
+            self._tell_back_off(backs_off=True)
         self.world.after(seconds, self._start_server)
+
+    def _tell_back_off(self, *, backs_off: bool) -> None:
+        reaches = self.surroundings.api.reaches(self.node.place)
+        if reaches and not self._kubelet_is_away() and not self.removed:
+            self.world.publish(BackOffChanged(self, backs_off))
 
     def _kubelet_is_away(self) -> bool:
         return self.node.kubelet_stopped or self.node.frozen or self.node.down
