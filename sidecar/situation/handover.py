@@ -94,8 +94,8 @@ class HandoverFacts:
             and self.election.may_lead(peer.name)
             and peer.system_identifier == self.lease.system_identifier
             and wal_position_of(peer) >= self.election.recorded_timeline_begins
-            and not self.set.is_being_deleted(peer.name)
-            and (self.observation.wanted is None or peer.name in self.set.wanted_members)
+            and (self.set.all_go or not self.set.is_being_deleted(peer.name))
+            and (self.set.kept is None or peer.name in self.set.kept)
             and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
@@ -112,15 +112,17 @@ class HandoverFacts:
         pods = self.observation.pods or ()
         return not any(pod.taken_out_since is not None for pod in pods if pod.name == name)
 
-    def _preference(self, name: str) -> tuple[bool, bool, bool, bool, WalPosition, int]:
-        """The heir, then whoever new clients can reach, then whoever has everything; in a rolling
-        update a pod that has been rolled already, or else the one that will be rolled last."""
+    def _preference(self, name: str) -> tuple[bool, bool, bool, int, bool, WalPosition, int]:
+        """The heir, then whoever new clients can reach, then whoever has everything; where all go,
+        the one that is there again however many come back; in a rolling update a pod that has been
+        rolled already, or else the one that will be rolled last."""
         mine = self.pod.shown.revision if self.pod.shown else None
         rolled = any(p.revision != mine for p in self.observation.pods or () if p.name == name)
         position = wal_position_of(self.set.peers[name])
         complete = name in self.observation.complete_peers
         reached = self._is_in_service(name)
-        return (name == self.heir, reached, complete, rolled, position, -ordinal(name))
+        first = -ordinal(name) if self.set.all_go else 0
+        return (name == self.heir, reached, complete, first, rolled, position, -ordinal(name))
 
     @cached
     def candidate_name(self) -> str:
@@ -166,9 +168,9 @@ class HandoverFacts:
 
     @cached
     def own_replacement(self) -> str | None:
-        """This pod's own name, if the StatefulSet will re-create it: its volume has what no other
-        member has."""
-        return self.me if self.me in self.set.wanted_members else None
+        """This pod's own name, if the StatefulSet will re-create it, or may: its volume has what no
+        other member has."""
+        return self.me if self.set.all_go or self.me in self.set.wanted_members else None
 
     @cached
     def is_ready_to_stop(self) -> bool:
@@ -177,6 +179,9 @@ class HandoverFacts:
             return True
         if not self.pod.is_leaving:
             return self.has_fresh_checkpoint
+        if all(map(self.set.is_being_deleted, self.candidates)):
+            # No client finds any of them, and they still have to get all WAL before they stop.
+            return True
         return self.pod.leaving_for >= PRE_STOP and (
             self.has_fresh_checkpoint or self.pod.leaving_for >= CHECKPOINT_PATIENCE
         )

@@ -79,6 +79,17 @@ class SetFacts:
         settings = self.settings
         return names(settings.set_name, settings.first_ordinal, self.observation.wanted or 0)
 
+    @property
+    def all_go(self) -> bool:
+        """The StatefulSet is scaled to 0: nobody stays, and some will be back."""
+        return self.observation.wanted == 0
+
+    @cached
+    def kept(self) -> frozenset[str] | None:
+        """The pods that stay members; None where that is not known: from 0 a set comes back with as
+        many as somebody wants by then."""
+        return self.wanted_members if self.observation.wanted else None
+
     @cached
     def peers_with_data(self) -> tuple[Peer, ...]:
         """Peers that answered and have a data directory."""
@@ -140,8 +151,8 @@ class SetFacts:
         if self.observation.opted_out:
             return (self.me,)
         recorded = set(self.lease.record.members) if self.lease.record else set()
-        if self.observation.wanted is not None:
-            recorded &= self.wanted_members
+        if self.kept is not None:
+            recorded &= self.kept
         # While the API server is silent nobody is added: a renewal that gets no answer would leave
         # this holder with a rival that it has not asked.
         api_answers = self.observation.renewal_failed_at is None
@@ -190,7 +201,7 @@ class SetFacts:
     def _slot_owners(self) -> frozenset[str]:
         """The other members, each of which has a replication slot here."""
         others = self.wanted_members.union(self.members) - {self.me}
-        return others if self.observation.wanted is None else others & self.wanted_members
+        return others if self.kept is None else others & self.kept
 
     @property
     def wanted_slots(self) -> tuple[str, ...]:

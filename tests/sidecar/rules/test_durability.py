@@ -178,3 +178,12 @@ def test_an_heir_has_nothing_before_the_holder_has_released() -> None:
         REPLICA, lease=expired, postgres=replace(STREAMING, streaming=False, detached=True)
     )
     assert decide(alone, QUORUM).situation == "MissingCommits"
+
+
+def test_a_set_that_is_scaled_to_nothing_keeps_its_members_its_voters_and_its_slots() -> None:
+    record = promising(0, 1, 2, copies=2)
+    quiet = replace(waiting(1, 2, number=1), followers=())
+    going = replace(LEADER, wanted=0, lease=lease(record), postgres=quiet)
+    assert decide(going, QUORUM).actions == ()
+    smaller = decide(replace(going, wanted=1), QUORUM).actions
+    assert any(isinstance(it, RenewLease) and it.members == ("orders-0",) for it in smaller)

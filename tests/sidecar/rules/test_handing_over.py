@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.action import Checkpoint, ReleaseLease, StopPostgres
 from sidecar.decide import decide
-from sidecar.observation import Pod
+from sidecar.observation import Identity, Observation, Pod
 from tests.sidecar.rules.observations import (
     DELETED,
     DOWN,
@@ -15,7 +15,6 @@ from tests.sidecar.rules.observations import (
     LEADER,
     LEADER_PODS,
     LEAVING,
-    ME,
     NOW,
     RECORD,
     SETTINGS,
@@ -24,6 +23,8 @@ from tests.sidecar.rules.observations import (
     peer,
     situation_and_actions,
 )
+
+LAST = Identity("orders-2", "uid-2")
 
 
 def test_a_deleted_primary_goes_on_until_its_server_has_stopped() -> None:
@@ -35,8 +36,9 @@ def test_a_deleted_primary_that_has_stopped_releases_the_lease_and_keeps_its_lab
     assert situation_and_actions(found) == ("HandingOver", (ReleaseLease("orders-1"),))
     gone = replace(LEAVING, postgres=replace(DOWN, since=NOW - 1))
     assert situation_and_actions(gone) == ("Vacating", (ReleaseLease("orders-0"),))
-    shrunk = replace(gone, me=ME, wanted=0)
-    assert situation_and_actions(shrunk) == ("Vacating", (ReleaseLease(None),))
+    shrunk = replace(gone, me=LAST, pods=(replace(LEADER_PODS[2], deleting=True),), wanted=2)
+    held = lease(replace(RECORD, holder=str(LAST)))
+    assert situation_and_actions(replace(shrunk, lease=held)) == ("Vacating", (ReleaseLease(None),))
     shutting_down = replace(LEAVING, postgres=replace(DOWN, alive=True))
     assert situation_and_actions(shutting_down)[0] == "Down"
     released = replace(LEAVING, lease=lease(FREE, renewed_at=None))
@@ -131,3 +133,35 @@ def test_a_primary_on_which_nobody_new_can_write_is_stopped_harder_and_harder() 
         unwell = replace(LEADER, postgres=hung, peers=peer(1))
         assert decide(unwell, SETTINGS).actions[-1] == StopPostgres(sent)
     assert decide(replace(unwell, peers={}), SETTINGS).situation == "Leading"
+
+
+class TestASetThatIsScaledToNothing:
+    """It comes back, with as many pods as somebody wants by then: pod 0 is one of them."""
+
+    GOING = replace(
+        DELETED,
+        me=LAST,
+        wanted=0,
+        lease=lease(replace(RECORD, holder=str(LAST))),
+        pods=tuple(replace(pod, deleting=True) for pod in LEADER_PODS),
+        peers=peer(0) | peer(1),
+    )
+
+    @staticmethod
+    def stopped(observation: Observation, *complete: str) -> Observation:
+        postgres = replace(DOWN, since=NOW - 1)
+        return replace(observation, postgres=postgres, complete_peers=frozenset(complete))
+
+    def test_the_primary_stops_at_once_while_the_others_still_get_its_wal(self) -> None:
+        assert situation_and_actions(self.GOING)[0] == "Stopping"
+        assert situation_and_actions(replace(self.GOING, wanted=3))[0] == "Leading"
+
+    def test_it_hands_over_to_the_lowest_ordinal_that_has_everything(self) -> None:
+        both = self.stopped(self.GOING, "orders-0", "orders-1")
+        assert situation_and_actions(both) == ("HandingOver", (ReleaseLease("orders-0"),))
+        behind = self.stopped(self.GOING, "orders-1")
+        assert situation_and_actions(behind) == ("HandingOver", (ReleaseLease("orders-1"),))
+
+    def test_else_it_comes_back_itself_or_nobody_knows(self) -> None:
+        nobody = self.stopped(self.GOING)
+        assert situation_and_actions(nobody) == ("Vacating", (ReleaseLease("orders-2"),))
