@@ -1,10 +1,10 @@
 """Everything by which one member reaches the world, put together once."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.bootstrap import Bootstrap
+from sidecar.clock import now
 from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
@@ -37,7 +37,7 @@ class Adapters:
     pledges: Pledges
     forks: ForkFinder
     reach: Reach = field(default_factory=Reach)
-    recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(time.monotonic))
+    recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(now))
 
 
 def leader_address(adapters: Adapters) -> str | None:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import time
 from pathlib import Path
 
 import psycopg
@@ -12,6 +11,7 @@ from sidecar import contract
 from sidecar.act import Actor
 from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
+from sidecar.clock import now
 from sidecar.failsafe import Seal
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
@@ -55,7 +55,7 @@ def run(server: HttpServer) -> int:
     except OSError as error:
         _log.error("the file of the database container's password cannot be read: %s", error)
         return 1
-    clock = time.monotonic
+    clock = now
     client = ApiClient.in_cluster(environment)
     reporter = Reporter(clock)
 

@@ -1,4 +1,4 @@
-"""What one look at the world gives: values only, all times on the sidecar's monotonic clock.
+"""What one look at the world gives: values only, all times on `sidecar.clock`.
 
 Positions are WAL positions in bytes (PostgreSQL's LSN as a number), timelines are numbers,
 system identifiers are PostgreSQL's, as decimal text.

@@ -7,13 +7,13 @@ nobody waits for one that is silent.
 import concurrent.futures
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
 import urllib3
 
+from sidecar.clock import now
 from sidecar.contract import SIDECAR_PORT
 from sidecar.failsafe import PATH, SIGNATURE_HEADER, Question, Reply, Seal
 from sidecar.memory.status import read_peer
@@ -47,7 +47,7 @@ class Peers:
         *,
         seal: Seal | None = None,
         ttl: int = 0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = now,
         port: int = SIDECAR_PORT,
     ) -> None:
         """`me` is not asked. `ttl`: seconds for which a holder asks to stay, signing by `seal`."""

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from sidecar import clock
 from sidecar.contract import TOKEN_DIRECTORY
 
 Json = dict[str, Any]
@@ -110,7 +111,7 @@ class ApiClient:
         return cls(f"https://{address}:{port}", directory / "ca.crt", directory / "token")
 
     def hurry(self, deadline: float) -> None:
-        """Let no request wait for more than 0.2 s beyond this moment of `time.monotonic`.
+        """Let no request wait for more than 0.2 s beyond this moment of `sidecar.clock`.
 
         The loop that renews also fences, so it must be back in time however the network hangs.
         """
@@ -232,7 +233,7 @@ class ApiClient:
             self._counted[verb] += 1
 
     def _timeout(self, seconds: float | None) -> urllib3.Timeout:
-        left = max(_LEAST_SECONDS, self._deadline - time.monotonic())
+        left = max(_LEAST_SECONDS, self._deadline - clock.now())
         total = min(CONNECT_SECONDS + READ_SECONDS, left, seconds or float("inf"))
         return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=READ_SECONDS)
 

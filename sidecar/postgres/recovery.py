@@ -6,12 +6,12 @@ without, since nothing can be asked: whatever moves is progress, and what it mea
 
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sidecar import clock
 from sidecar.observation import PostgresView, ServerState
 
 _TITLE: Final = re.compile(rb"postgres: (?:.*: )?startup\b")
@@ -83,7 +83,7 @@ class RecoveryWatch:
         if seen is None:
             return None
         if before is None or (before.pid, before.born) != (seen.pid, seen.born):
-            age = time.clock_gettime(time.CLOCK_BOOTTIME) - seen.born / self._ticks
+            age = clock.now() - seen.born / self._ticks
             return None if self._has_answered and age > down_for + _SLACK else seen
         return _compared(before, seen, self._ticks)
 

@@ -11,6 +11,8 @@ class Node:
     place: int
     frozen: bool = False
     """The whole machine stands still, and wakes."""
+    slept: float = 0.0
+    """Seconds for which it has stood still, all in all."""
     woke_at: float = -1e9
     """When it last went on after that."""
     down: bool = False

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar import memory
 from tests.simulator import golden
+from tests.simulator.member.parts import Parts
 from tests.simulator.memory_mutants import MEMORY_MUTANTS
 from tests.simulator.mutants import MUTANTS, Mutant
 from tests.simulator.runner import run
@@ -67,6 +68,15 @@ def test_each_part_of_the_memory_has_a_mutant() -> None:
 
 
 QUIET = Schedule(seed=1, members=3, parallel=True, length=150.0)
+
+
+def test_a_suspended_machine_would_not_know_it_by_a_clock_that_stands_still_as_long() -> None:
+    suspended = (Fault(60.0, "freeze_node", 0, 30.0), Fault(60.0, "cut_from_api", 0, 90.0))
+    schedule = replace(QUIET, faults=suspended, length=120.0)
+    assert run(schedule).violation is None
+    found = run(schedule, Parts(clock_stands_still=True)).violation
+    assert found is not None
+    assert found.invariant == "I2"
 
 
 def test_a_switchover_makes_the_wished_pod_the_leader() -> None:

@@ -56,13 +56,14 @@ def freeze_node(strike: Strike) -> None:
     life, world, cluster = strike.hit(), strike.world, strike.cluster
     if life is None or life.node.frozen:
         return
-    node = life.node
+    node, began = life.node, world.now
     node.frozen = True
     cluster.network_changed()
 
     def end() -> None:
         node.frozen = False
         node.woke_at = world.now
+        node.slept += world.now - began
         for other in cluster.lives:
             if other.node is node and other.agent is not None:
                 other.agent.wakes()

@@ -79,12 +79,13 @@ class Member:
         return self.frozen or self.pod.node.frozen
 
     def clock(self) -> float:
-        """Its own monotonic clock."""
-        return self.offset + self.rate * self.world.now
+        """Its own clock, which goes on while the machine stands still."""
+        return self.at(self.world.now)
 
     def at(self, moment: float) -> float:
         """A moment of the world, on its own clock."""
-        return self.offset + self.rate * moment
+        slept = self.pod.node.slept if self.parts.clock_stands_still else 0.0
+        return self.offset + self.rate * (moment - slept)
 
     def postgres(self) -> Server | None:
         """The server, if a connection to it works."""

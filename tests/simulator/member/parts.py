@@ -45,3 +45,5 @@ class Parts:
     server: type[ServerMemory] = ServerMemory
     vanished: type[Vanished] = Vanished
     describe: Callable[..., dict[str, Any]] = describe
+    clock_stands_still: bool = False
+    """While the machine does, as CLOCK_MONOTONIC; `sidecar.clock` goes on."""
