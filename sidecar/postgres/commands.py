@@ -6,7 +6,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from sidecar.postgres.configuration import MIN_WAL_KEEP_MB, synchronous_standby_names
-from sidecar.postgres.connection import Connection
+from sidecar.postgres.connection import APPLICATION_NAME, Connection
 
 MAX_SLOT_WAL_KEEP_MB: Final = 1024
 """How much WAL a member that stays away may hold back on the primary, if the operator has set no
@@ -64,6 +64,23 @@ def follow(connection: Connection, conninfo: str) -> None:
     now."""
     _set(connection, "primary_conninfo", conninfo)
     connection.execute("SELECT pg_reload_conf()")
+
+
+def end_what_holds_up_replay(connection: Connection) -> None:
+    """End the transactions of clients if replay, which comes before a promotion, waits for one.
+
+    Not by max_standby_streaming_delay: who waits already reads its setting again only afterwards,
+    and with -1 it waits for ever.
+    """
+    connection.execute(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE backend_type = 'client backend' AND xact_start IS NOT NULL "
+        "AND pid <> pg_catalog.pg_backend_pid() AND application_name <> %s "
+        "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' "
+        "AND (wait_event_type IN ('Lock', 'BufferPin') "
+        "OR pg_catalog.starts_with(wait_event, 'RecoveryConflict'::text)))",
+        [APPLICATION_NAME],
+    )
 
 
 def keep_slots(connection: Connection, names: Sequence[str]) -> None:

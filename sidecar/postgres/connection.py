@@ -29,6 +29,8 @@ schema is searched first where it is not named.)"""
 _OWN_SETTINGS: Final = "-c role=none -c default_transaction_read_only=off -c idle_session_timeout=0"
 """What a role's or a database's own settings are not to make of a connection of ours."""
 
+APPLICATION_NAME: Final = "pgset-sidecar"
+
 _HAS_LOGIN_TRIGGERS: Final = 17
 """The major version from which on a login may start a trigger; before, nobody knows the setting."""
 
@@ -140,7 +142,7 @@ class Address:
         connection = Connection.connect(
             **self._parameters,
             dbname=database,
-            application_name="pgset-sidecar",
+            application_name=APPLICATION_NAME,
             # Nothing of ours may wait for a replica.
             options=f"{self._options()} -c statement_timeout={statement_seconds}s "
             "-c synchronous_commit=local",

@@ -133,7 +133,7 @@ class Server:
         """Ask for promotion; whether it is done shows in a later view.
 
         `slots` are made before, so that replicas can follow at once. Nothing is done once the
-        clock has passed `deadline`.
+        clock has passed `deadline`. Asked for again, it ends what has come to hold up replay.
         """
 
         def promote(connection: Connection) -> None:
@@ -145,6 +145,7 @@ class Server:
                 if self._clock() < deadline:
                     # Asked for again, it may be done by now.
                     connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
+                    commands.end_what_holds_up_replay(connection)
 
         def signal() -> None:
             self._promoting_until = self._clock() + _PROMOTING_SECONDS

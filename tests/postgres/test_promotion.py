@@ -1,0 +1,104 @@
+"""What has to happen before a real standby is writable: all that it has received is replayed."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from sidecar.observation import ServerState
+from sidecar.postgres.server import Server
+from tests.support.database import Database
+from tests.support.former_primary import caught_up, prepare, sql
+from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.postgres
+
+SECONDS = 10.0
+"""For this shared machine; without an end to the sessions none of these promotions comes about."""
+
+Session = psycopg.Connection[TupleRow]
+
+
+@pytest.fixture
+def primary(database: Database) -> Database:
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write("max_standby_streaming_delay = -1\n")
+    database.start()
+    prepare(database)
+    sql(database, "CREATE TABLE words AS SELECT i::text AS word FROM generate_series(1, 1000) i")
+    return database
+
+
+@pytest.fixture
+def standby(primary: Database) -> Database:
+    standby = clone(primary, "orders-1", "pgset_replication", "derived")
+    wait_until(lambda: caught_up(standby, primary), "the standby")
+    return standby
+
+
+@pytest.fixture
+def report(standby: Database) -> Iterator[Session]:
+    """A long one, on the standby: it reads on, and is idle in its transaction."""
+    with session(standby) as client:
+        client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        client.execute("SELECT count(*) FROM words")
+        yield client
+
+
+def wait_of_replay(standby: Database) -> object:
+    asked = (
+        "SELECT wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = 'startup'"
+    )
+    return sql(standby, asked)[0]
+
+
+def promote(server: Server) -> None:
+    """As the loop does: again at each look."""
+
+    def is_writable() -> bool:
+        server.promote()
+        return server.view().state is ServerState.WRITABLE
+
+    wait_until(is_writable, "the promotion", SECONDS, pause=0.5)
+
+
+@pytest.mark.parametrize(
+    ("statements", "wait"),
+    [
+        (("DELETE FROM words", "VACUUM words"), "RecoveryConflictSnapshot"),
+        (("ALTER TABLE words ADD COLUMN more text",), "relation"),
+    ],
+    ids=["vacuum", "lock"],
+)
+def test_a_promotion_ends_the_transactions_that_hold_up_replay(
+    primary: Database,
+    standby: Database,
+    report: Session,
+    connect: Connect,
+    *,
+    statements: tuple[str, ...],
+    wait: str,
+) -> None:
+    server = connect(standby.port)
+    wait_for(server, ServerState.RECOVERY)
+    for statement in statements:
+        sql(primary, statement)
+    sql(primary, "CREATE TABLE afterwards ()")
+    wait_until(lambda: wait in str(wait_of_replay(standby)), f"{wait_of_replay(standby)}")
+    primary.crash()
+    promote(server)
+    assert sql(standby, "SELECT count(*) FROM afterwards") == [(0,)]
+    with pytest.raises(psycopg.OperationalError):
+        report.execute("SELECT count(*) FROM words")
+
+
+def test_a_promotion_that_nothing_holds_up_ends_nobody(
+    primary: Database, standby: Database, report: Session, connect: Connect
+) -> None:
+    server = connect(standby.port)
+    wait_for(server, ServerState.RECOVERY)
+    primary.crash()
+    promote(server)
+    assert report.execute("SELECT count(*) FROM words").fetchone() == (1000,)
