@@ -258,6 +258,8 @@ class PostgresView:
     """When it was last seen to stream."""
     lag: int | None = None
     """Bytes between the newest WAL that its upstream has announced and what it has replayed."""
+    to_replay: int | None = None
+    """Bytes that a standby has received and not replayed yet, which comes before its promotion."""
     followers: tuple[Follower, ...] = ()
     """On a primary: the members that stream from it."""
     followers_heard_at: float | None = None
@@ -333,6 +335,8 @@ class Peer:
     """A standby that receives WAL from nobody: what it says of its WAL stays true."""
     well: bool = True
     """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
+    to_replay: int | None = None
+    """Bytes that it would have to replay before it is writable; None: not known."""
     slow: bool = False
     """It would lead no better, its volume is slow, say; what it says of its data is true."""
     oldest_wal: int | None = None

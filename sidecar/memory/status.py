@@ -64,6 +64,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "timeline": postgres.timeline or bootstrap.timeline,
         # A lower bound must not pass for all that a member has.
         "position": None if postgres.blind else postgres.position or bootstrap.position,
+        "to_replay": postgres.to_replay,
         # A server that does not run receives nothing either.
         "detached": postgres.detached or not postgres.alive,
         "oldest_wal": postgres.oldest_wal,
@@ -103,6 +104,7 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
         reaches_api=status.get("reaches_api", True) is True,
         well=status.get("well", True) is True,
         slow=status.get("slow", False) is True,
+        to_replay=_number(status.get("to_replay")),
         oldest_wal=_number(status.get("oldest_wal")),
     )
 

@@ -155,6 +155,7 @@ class Lookout:
             "position": position,
             "streaming": streaming == "t",
             "lag": _lag(_bytes(told), _bytes(replayed)),
+            "to_replay": _lag(position, _bytes(replayed)) if in_recovery else None,
             "followers": heard,
             "followers_heard_at": None if in_recovery else self.followers_heard_at,
             "detached": detached == "t",

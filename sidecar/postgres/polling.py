@@ -56,6 +56,7 @@ def news(view: PostgresView) -> PostgresView:
         view,
         position=None,
         lag=None,
+        to_replay=None,
         followers=tuple(replace(follower, position=0) for follower in view.followers),
         followers_heard_at=None,
         oldest_wal=None,

@@ -167,9 +167,10 @@ class ElectionFacts:
 
     @cached
     def ahead_of_me(self) -> str | None:
-        """A peer that should lead rather than this member: newer timeline, more WAL, or first
-        name."""
-        mine = (self.data.wal_position, self._precedence(self.me))
+        """A peer that should lead rather than this member: newer timeline, more WAL, less of it to
+        replay, or first name."""
+        to_replay = self.observation.postgres.to_replay
+        mine = (self.data.wal_position, self._precedence(self.me, to_replay))
         set_has_data = self._record_tells
         for peer in sorted(self.set.peers_with_data, key=lambda peer: ordinal(peer.name)):
             if set_has_data and not self.may_lead(peer.name):
@@ -184,7 +185,7 @@ class ElectionFacts:
                 continue
             if wal_position_of(peer) < self.recorded_timeline_begins:
                 continue
-            theirs = (wal_position_of(peer), self._precedence(peer.name))
+            theirs = (wal_position_of(peer), self._precedence(peer.name, peer.to_replay))
             if theirs > mine and not self._has_yielded_enough_to(peer):
                 return peer.name
         return None
@@ -205,9 +206,15 @@ class ElectionFacts:
         record = self.lease.record
         return ((record.timeline if record else None) or 0, 0)
 
-    def _precedence(self, name: str) -> tuple[bool, int]:
-        """Of two members with the same data: the last primary, then the lower ordinal."""
-        return (name == self.lease.last_leader, -ordinal(name))
+    def _precedence(self, name: str, to_replay: int | None) -> tuple[bool, bool, int]:
+        """Of two members with the same data: who can be writable soon, then the last primary, then
+        the lower ordinal."""
+        soon = self.replays_soon(to_replay)
+        return (soon, name == self.lease.last_leader, -ordinal(name))
+
+    def replays_soon(self, to_replay: int | None) -> bool:
+        """Whether so many bytes are no reason to let another member lead."""
+        return (to_replay or 0) <= self.settings.max_lag
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
         """A peer slightly ahead that does not take the Lease must not block the set for ever."""

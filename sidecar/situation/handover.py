@@ -112,17 +112,19 @@ class HandoverFacts:
         pods = self.observation.pods or ()
         return not any(pod.taken_out_since is not None for pod in pods if pod.name == name)
 
-    def _preference(self, name: str) -> tuple[bool, bool, bool, int, bool, WalPosition, int]:
+    def _preference(self, name: str) -> tuple[bool, bool, bool, int, bool, bool, WalPosition, int]:
         """The heir, then whoever new clients can reach, then whoever has everything; where all go,
-        the one that is there again however many come back; in a rolling update a pod that has been
-        rolled already, or else the one that will be rolled last."""
+        the one that is there again however many come back; then whoever can be writable soon; in a
+        rolling update a pod that has been rolled already, or else the one that will be rolled
+        last."""
         mine = self.pod.shown.revision if self.pod.shown else None
         rolled = any(p.revision != mine for p in self.observation.pods or () if p.name == name)
-        position = wal_position_of(self.set.peers[name])
+        peer = self.set.peers[name]
+        position, soon = wal_position_of(peer), self.election.replays_soon(peer.to_replay)
         complete = name in self.observation.complete_peers
         reached = self._is_in_service(name)
         first = -ordinal(name) if self.set.all_go else 0
-        return (name == self.heir, reached, complete, first, rolled, position, -ordinal(name))
+        return (name == self.heir, reached, complete, first, soon, rolled, position, -ordinal(name))
 
     @cached
     def candidate_name(self) -> str:

@@ -87,6 +87,7 @@ def test_a_promotion_ends_the_transactions_that_hold_up_replay(
         sql(primary, statement)
     sql(primary, "CREATE TABLE afterwards ()")
     wait_until(lambda: wait in str(wait_of_replay(standby)), f"{wait_of_replay(standby)}")
+    wait_until(lambda: bool(server.view().to_replay), "the WAL that is left to replay")
     primary.crash()
     promote(server)
     assert sql(standby, "SELECT count(*) FROM afterwards") == [(0,)]
@@ -98,7 +99,7 @@ def test_a_promotion_that_nothing_holds_up_ends_nobody(
     primary: Database, standby: Database, report: Session, connect: Connect
 ) -> None:
     server = connect(standby.port)
-    wait_for(server, ServerState.RECOVERY)
+    assert wait_for(server, ServerState.RECOVERY).to_replay == 0
     primary.crash()
     promote(server)
     assert report.execute("SELECT count(*) FROM words").fetchone() == (1000,)

@@ -170,6 +170,7 @@ _servers = drawn(
     position=positions,
     streamed_at=maybe_past,
     lag=st.sampled_from([None, 0, 2**30]),
+    to_replay=st.sampled_from([None, 0, 2**30]),
     followers=st.lists(
         drawn(Follower, name=others, position=st.sampled_from([100, 200, 2**30])),
         unique_by=lambda follower: follower.name,
@@ -207,6 +208,7 @@ _peers = st.none() | st.dictionaries(
         system_identifier=st.sampled_from([None, "111"]),
         timeline=timelines,
         position=positions,
+        to_replay=st.sampled_from([None, 0, 2**30]),
         oldest_wal=st.sampled_from([None, 150]),
     ),
 ).map(lambda peers: {name: replace(peer, name=name) for name, peer in peers.items()})

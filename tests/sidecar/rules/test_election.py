@@ -75,6 +75,19 @@ def test_who_is_behind_yields(better: dict[str, int]) -> None:
     assert situation_and_actions(behind) == ("YieldingToPeer", ())
 
 
+def test_of_two_with_the_same_wal_the_one_leads_that_has_replayed_it() -> None:
+    late = replace(VACANT, postgres=replace(STREAMING, streaming=False, to_replay=2**30))
+    assert decide(replace(late, peers=peer(1, to_replay=100)), SETTINGS).situation == (
+        "YieldingToPeer"
+    )
+    assert decide(replace(late, peers=peer(1, to_replay=2**30)), SETTINGS).situation == (
+        "TakingLease"
+    )
+    assert decide(replace(late, peers=peer(1, position=4000)), SETTINGS).situation == "TakingLease"
+    first = replace(VACANT, me=Identity("orders-1", "uid-1"), peers=peer(0, to_replay=2**30))
+    assert decide(first, SETTINGS).situation == "TakingLease"
+
+
 def test_of_two_equals_the_lower_ordinal_leads() -> None:
     second = replace(VACANT, me=Identity("orders-1", "uid-1"), peers=peer(0))
     assert decide(second, SETTINGS).situation == "YieldingToPeer"

@@ -79,6 +79,13 @@ def test_a_primary_that_crashed_hands_over_at_once_to_a_member_that_has_everythi
     assert situation_and_actions(complete) == ("HandingOver", (ReleaseLease("orders-2"),))
 
 
+def test_of_those_that_have_everything_one_takes_over_that_has_replayed_it() -> None:
+    both = peer(1, to_replay=2**30) | peer(2, to_replay=100)
+    complete = frozenset({"orders-1", "orders-2"})
+    crashed = replace(LEADER, postgres=DOWN, peers=both, complete_peers=complete)
+    assert decide(crashed, SETTINGS).actions == (ReleaseLease("orders-2"),)
+
+
 def test_a_primary_that_crashed_waits_for_its_restart_where_commits_would_be_lost() -> None:
     crashed = replace(LEADER, postgres=DOWN, peers=peer(1, position=4900))
     assert situation_and_actions(crashed) == ("Down", ())

@@ -1,6 +1,12 @@
 """Faults of PostgreSQL's processes, and of the bootstrap container."""
 
+from typing import Final
+
 from tests.simulator.faults.strike import Strike
+
+MUCH_TO_REPLAY: Final = "much to replay"
+REPLAY_SIZE: Final = 2**30
+"""Bytes, more than max-lag."""
 
 
 def kill_postmaster(strike: Strike) -> None:
@@ -69,8 +75,10 @@ def slow_promotion(strike: Strike) -> None:
 
     def put(seconds: float) -> None:
         life.slow_promotion = seconds
+        life.to_replay = REPLAY_SIZE if seconds and strike.fault.detail else 0
         if life.server is not None:
-            life.server.slow_promotion = seconds
+            life.server.slow_promotion = life.slow_promotion
+            life.server.to_replay = life.to_replay
 
     put(max(1.0, strike.fault.seconds / 3))
     strike.at_its_end(lambda: put(0.0))

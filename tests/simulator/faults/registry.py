@@ -82,7 +82,12 @@ ALL: Final[dict[str, Kind]] = {
         ),
         Kind("disk_full", "the volume is full", storage.disk_full),
         Kind("hang_at_stop", "PostgreSQL does not stop in time", postgres.hang_at_stop),
-        Kind("slow_promotion", "a promotion takes seconds", postgres.slow_promotion),
+        Kind(
+            "slow_promotion",
+            "a promotion takes seconds, for what is left to replay or for some other reason",
+            postgres.slow_promotion,
+            details=(postgres.MUCH_TO_REPLAY, ""),
+        ),
         Kind(
             "slow_disk",
             "a standby takes so many seconds to flush WAL",

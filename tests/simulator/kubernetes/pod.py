@@ -118,6 +118,7 @@ class PodLife:
         self._watchdog = watchdog(surroundings.settings)
         self.hang_at_stop = False
         self.slow_promotion = 0.0
+        self.to_replay = 0
         self.slow_flush = 0.0
         self.locks_out = False
 
@@ -177,6 +178,7 @@ class PodLife:
         server = Server(self.world, self, self.directory, self._servers, self.server_changed)
         server.hang_at_stop = self.hang_at_stop
         server.slow_promotion = self.slow_promotion
+        server.to_replay = self.to_replay
         server.slow_flush = self.slow_flush
         server.locks_out = self.locks_out
         self.server = server

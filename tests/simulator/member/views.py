@@ -247,6 +247,7 @@ class Views:
             return fields | {
                 "streaming": server.streams,
                 "lag": max(0, told) if server.streams else None,
+                "to_replay": server.to_replay,
                 "detached": stays_detached(_is_detached(server), outstanding),
                 "upstream": SERVICE if directory.upstream is None else directory.upstream,
             }

@@ -56,6 +56,8 @@ class Server:
     """Backends outlive the postmaster; such may still commit."""
     orphans_write: bool = False
     slow_promotion: float = 0.0
+    to_replay: int = 0
+    """As a standby: bytes of WAL that are replayed before a promotion."""
     hang_at_stop: bool = False
     slow_flush: float = 0.0
     """As a standby: seconds until WAL that came is on disk."""
