@@ -142,7 +142,7 @@ def replace_cut_off(strike: Strike) -> None:
         if cluster.pods.get(replica.name) is replica and replica.node.place in inside:
             volume = copy.copy(replica.directory)
             volume.running = volume.owner = None
-            volume.beat, volume.clean = ("", 0), False
+            volume.beat, volume.clean = None, False
             cluster.directories[replica.ordinal] = volume
             cluster.force_delete_pod(replica.name)
 
