@@ -200,6 +200,17 @@ class LeaseFacts:
         return (self.record.last_leader if self.record else None) or "nobody"
 
     @property
+    def was_handed_over(self) -> bool:
+        """Another member has released the Lease to this holder: that one's disk has all that this
+        one came up with."""
+        if self.view is None or self.record is None or self.view.taken_expired:
+            return False
+        leaders = [led.pod for led in self.record.history]
+        if leaders and leaders[-1] == self.observation.me.name:
+            leaders.pop()
+        return bool(leaders) and leaders[-1] != self.observation.me.name
+
+    @property
     def system_identifier(self) -> str | None:
         """The set's, by the record."""
         return self.record.system_identifier if self.record else None

@@ -226,6 +226,7 @@ def test_the_status_of_a_primary() -> None:
                 "system_identifier": "111",
                 "timeline": 3,
                 "position": 5000,
+                "to_replay": None,
                 "detached": False,
                 "oldest_wal": 100,
                 "reaches_api": True,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.simulator.judge.violation import fail
-from tests.simulator.kubernetes.api_server import RoleChanged
+from tests.simulator.kubernetes.api_server import LeaseChanged, RoleChanged
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged
 from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
@@ -29,6 +29,9 @@ class Labels:
         """By pod: what is wrong with its label, and since when."""
         self._promoted: tuple[Server | None, float, int] = (None, 0.0, 0)
         """The server that was promoted last, when, and where its WAL ended then."""
+        self._was_released = False
+        """The Lease was taken last from a holder that had given it up."""
+        self._world.subscribe(LeaseChanged, self._lease_changed)
         self._world.subscribe(RoleChanged, self._role_changed)
         self._world.subscribe(ServerChanged, self._server_changed)
 
@@ -58,24 +61,33 @@ class Labels:
         if server is not None and server is self._promoted[0] and holds:
             self._check_settled(name, server)
 
+    def _lease_changed(self, event: LeaseChanged) -> None:
+        before, after = event.before, event.after
+        if after.holder and (before is None or before.holder != after.holder):
+            self._was_released = before is not None and not before.holder
+
     def _server_changed(self, event: ServerChanged) -> None:
         server = event.server
         if server.phase is Phase.WRITABLE:
             self._promoted = (server, self._world.now, server.directory.position)
 
     def _check_settled(self, name: str, server: Server) -> None:
-        """By what is promised now, nobody may lead without what this server came up with."""
+        """By what is promised now, nobody may lead without what this server came up with; where
+        the Lease was released to it, the last primary's disk is enough."""
         _, since, position = self._promoted
         lease, mine = self._cluster.api.lease, server.directory.branch
         if lease is None or self._world.now - since > SETTLING_SECONDS:
             return
+        before = mine.parent if mine is not None and self._was_released else None
         have = sum(
-            directory.branch is mine and directory.position >= position
+            (directory.branch is mine and directory.position >= position)
+            or (mine is not None and before is not None and directory.has(before, mine.fork))
             for ordinal, directory in self._cluster.directories.items()
             if f"{self._settings.set_name}-{ordinal}" in lease.voters
         )
-        if server.could_write and have < lease.copies:
-            sentence = f"{name} gets the primary label, and {have} of {lease.copies} have its rows"
+        needed = min(lease.copies, 2) if self._was_released else lease.copies
+        if server.could_write and have < needed:
+            sentence = f"{name} gets the primary label, and {have} of {needed} have its rows"
             fail(self._world, "I1", sentence)
 
     def look(self, primary: Server | None, primary_life: PodLife | None) -> None:
