@@ -26,6 +26,12 @@ ELECTION: Final = (
         "nobody leads, and this pod is being deleted: another member should lead",
     ),
     Row(
+        "Detaching",
+        lambda s: s.election.must_detach,
+        _detach,
+        "the Lease has expired: detaching from the old primary until a new one leads",
+    ),
+    Row(
         "Paused",
         lambda s: (
             s.lease.is_paused
@@ -35,12 +41,6 @@ ELECTION: Final = (
         nothing,
         "nobody leads, and the set is paused or opted out: waiting for {s.lease.last_leader}",
         Attention.WARNING,
-    ),
-    Row(
-        "Detaching",
-        lambda s: s.election.must_detach,
-        _detach,
-        "the Lease has expired: detaching from the old primary until a new one leads",
     ),
     Row(
         "NotStoppable",

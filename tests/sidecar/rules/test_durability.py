@@ -133,6 +133,17 @@ def test_before_a_majority_is_counted_its_members_stop_receiving_from_the_lost_p
     assert Attach("10.0.0.1") in decide(led, QUORUM).actions
 
 
+def test_a_paused_set_detaches_too_so_that_its_last_primary_can_count_the_others() -> None:
+    record = replace(promising(0, 1, 2, copies=2), holder="orders-1_former")
+    record = replace(record, history=(Leadership(1, "orders-1", ""),))
+    expired = replace(
+        REPLICA, paused=True, lease=lease(record, renewed_at=None, changed_at=NOW - 11)
+    )
+    assert situation_and_actions(expired, QUORUM) == ("Detaching", (Detach(),))
+    detached = replace(expired, postgres=replace(STREAMING, detached=True))
+    assert situation_and_actions(detached, QUORUM) == ("Paused", ())
+
+
 def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> None:
     record = replace(FREE, position=2**30)
     free = replace(REPLICA, lease=lease(record, renewed_at=None))
