@@ -2,6 +2,7 @@
 
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
+from sidecar.situation.set import names
 from sidecar.situation.timing import (
     BLIND_PATIENCE,
     HUNG_PATIENCE,
@@ -138,12 +139,26 @@ class DurabilityFacts:
     def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
         """The members that commits are to wait for now, and the number of them."""
         following = self.next_promise if self.recorded.voters else self._first_promise
-        names = following.names(self.me)
-        if not names and self.wanted == "sync-strict":
-            # If the StatefulSet is gone, the record still names members.
-            others = (self.set.wanted_members or {*self.set.members}) - {self.me}
-            return tuple(sorted(others)), min(1, len(others))
-        return names, max(0, following.copies - 1)
+        standbys = following.names(self.me)
+        if not standbys and self.wanted == "sync-strict":
+            return self._any_other
+        return standbys, max(0, following.copies - 1)
+
+    @property
+    def _any_other(self) -> tuple[tuple[str, ...], int]:
+        """For sync-strict, where nobody is in sync: the other members, one of which commits wait
+        for. Only a set that is to have one member has none.
+
+        While the StatefulSet is not known (it is gone, or was not read yet) or wants none, they are
+        those on record and those that commits wait for already, or the first that there could be.
+        """
+        waits_for = self.observation.postgres.waits_for
+        others = (
+            self.set.wanted_members or {*self.set.members, *self.recorded.voters, *waits_for}
+        ) - {self.me}
+        if not others and self.observation.wanted is None:
+            others = names(self.settings.set_name, self.settings.first_ordinal, 2) - {self.me}
+        return tuple(sorted(others)), min(1, len(others))
 
     @property
     def setting_is_right(self) -> bool:
@@ -196,8 +211,7 @@ class DurabilityFacts:
         staying = voters if durability == "quorum" else voters - {self.lease.holder_name}
         promise = promised(staying, durability)
         if durability == "sync-strict" and staying == {self.me}:
-            others = self.set.wanted_members - {self.me}
-            return tuple(sorted(others)), min(1, len(others))
+            return self._any_other
         return promise.names(self.me), max(0, promise.copies - 1)
 
     @property

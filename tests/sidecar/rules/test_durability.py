@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.action import Attach, Detach, Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
-from sidecar.observation import Leadership, Peer
+from sidecar.observation import Identity, Leadership, Observation, Peer
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -78,6 +78,45 @@ def test_sync_strict_waits_for_anybody_from_the_beginning() -> None:
         LEADER, lease=lease(promising(0, copies=1)), postgres=replace(WRITABLE, followers=())
     )
     assert SetSynchronous(("orders-1", "orders-2"), 1) in decide(alone, strict).actions
+
+
+STRICT_ALONE = replace(
+    LEADER,
+    lease=lease(replace(promising(0, copies=1), members=("orders-0",))),
+    wanted=None,
+    postgres=replace(WRITABLE, followers=(), followers_heard_at=None, slots=()),
+)
+"""The StatefulSet is gone, and so are the others."""
+
+
+@pytest.mark.parametrize(
+    ("observation", "order"),
+    [
+        (STRICT_ALONE, SetSynchronous(("orders-1",), 1)),
+        (replace(STRICT_ALONE, me=Identity("orders-1", "uid-1")), None),
+        (replace(STRICT_ALONE, postgres=replace(waiting(2), followers=())), None),
+        (
+            replace(STRICT_ALONE, lease=lease(promising(0, copies=1))),
+            SetSynchronous(("orders-1", "orders-2"), 1),
+        ),
+        (replace(STRICT_ALONE, wanted=1), None),
+    ],
+    ids=["nobody is known", "nor does this one lead", "as it waits now", "on record", "only one"],
+)
+def test_sync_strict_waits_for_somebody_also_where_nobody_says_who_is_wanted(
+    observation: Observation, order: SetSynchronous | None
+) -> None:
+    strict = replace(SETTINGS, durability="sync-strict")
+    orders = [it for it in decide(observation, strict).actions if isinstance(it, SetSynchronous)]
+    assert orders == ([] if order is None else [order])
+
+
+def test_a_replica_that_would_be_alone_is_set_to_wait_for_somebody_too() -> None:
+    record = replace(promising(0, 1, copies=2), holder="orders-1_uid-1")
+    replica = replace(REPLICA, wanted=None, lease=lease(record, renewed_at=None))
+    strict = replace(SETTINGS, durability="sync-strict")
+    (order,) = decide(replica, strict).actions
+    assert order == SetSynchronous(("orders-1", "orders-2"), 1)
 
 
 def test_quorum_waits_for_most_of_the_members_whether_they_are_there_or_not() -> None:
