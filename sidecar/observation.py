@@ -367,6 +367,8 @@ class Observation:
     """Replicas that the StatefulSet wants; None: not known."""
     bootstrap: BootstrapView
     postgres: PostgresView
+    ordered: bool = False
+    """The StatefulSet creates a pod only when all before it are ready (OrderedReady)."""
     peers: Mapping[str, Peer] | None = None
     """Answers by pod name; None: not asked. They are asked where `Decision.asks_peers` says so."""
     complete_peers: frozenset[str] = frozenset()

@@ -38,6 +38,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         lease=lease,
         pods=adapters.pods.observe(),
         wanted=adapters.pods.wanted(),
+        ordered=adapters.pods.ordered(),
         paused=adapters.pods.paused(),
         opted_out=adapters.pods.opted_out(),
         leaving_since=adapters.pods.leaving_since(adapters.me),

@@ -122,7 +122,8 @@ _Applies = Callable[[Json, Database], bool]
 
 ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
-        "podManagementPolicy OrderedReady starts members one after another; Parallel is faster",
+        "podManagementPolicy OrderedReady: where pod 0 has lost its volume, pods with data are not "
+        "created; use Parallel",
         _ordered_ready,
     ),
     (

@@ -122,6 +122,11 @@ class Pods:
         statefulset = self._watched_statefulset()
         return None if statefulset is None else int(statefulset["spec"].get("replicas", 1))
 
+    def ordered(self) -> bool:
+        """Return whether each pod is created only when those before it are ready."""
+        spec = (self._watched_statefulset() or {}).get("spec")
+        return spec is not None and spec.get("podManagementPolicy") != "Parallel"
+
     def paused(self) -> bool:
         """Return whether the operator has paused the set; a value that can't be parsed means no."""
         return is_paused(self._watched_statefulset())
@@ -162,7 +167,10 @@ class Pods:
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
                 now=self._clock(),
             )
-            told = (self.observe(), self.wanted(), self.paused(), self.opted_out())
+            told = (
+                *(self.observe(), self.wanted(), self.ordered()),
+                *(self.paused(), self.opted_out()),
+            )
             news, self._told = told != self._told, told
         if news:
             self._on_change()

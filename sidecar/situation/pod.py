@@ -73,6 +73,11 @@ class PodFacts:
     @property
     def deletion_to_clone(self) -> str:
         """For messages: whether this pod is deleted so that bootstrap can clone its data again."""
+        if not self.lease.set_has_data:
+            return (
+                "; no Lease says that another member has a copy: bring the data back, or delete "
+                "this pod to go on without it"
+            )
         return self._deletion_so_that("bootstrap can clone it again")
 
     @property

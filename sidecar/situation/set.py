@@ -91,6 +91,27 @@ class SetFacts:
         return self.wanted_members if self.observation.wanted else None
 
     @cached
+    def not_created(self) -> tuple[str, ...]:
+        """The pods that are wanted and are not there, in the order of their ordinals."""
+        return tuple(sorted(self.wanted_members - {self.me, *self.other_pods}, key=ordinal))
+
+    @property
+    def waits_for_me_to_create(self) -> bool:
+        """The StatefulSet creates no other pod before this one is ready."""
+        later = [name for name in self.not_created if ordinal(name) > ordinal(self.me)]
+        return self.observation.ordered and bool(later)
+
+    @cached
+    def cannot_be_created(self) -> tuple[str, ...]:
+        """The pods that have yet to say what data they have, and that wait for one to be ready
+        which has none, and so waits for a primary to copy."""
+        missing = self.not_created
+        if not self.observation.ordered or not missing or self.silent - set(missing):
+            return ()
+        empty = [name for name, peer in self.peers.items() if peer.has_data is False]
+        return missing if any(ordinal(name) < ordinal(missing[0]) for name in empty) else ()
+
+    @cached
     def peers_with_data(self) -> tuple[Peer, ...]:
         """Peers that answered and have a data directory."""
         return tuple(peer for peer in self.peers.values() if peer.has_data)

@@ -165,6 +165,20 @@ BOOTSTRAP: Final = (
         Attention.NORMAL,
     ),
     Row(
+        "KeepsOthersFromBeingCreated",
+        lambda s: (
+            s.lease.set_has_data
+            and s.lease.is_free
+            and (s.data.is_broken or s.data.is_missing)
+            and s.set.waits_for_me_to_create
+        ),
+        no_role,
+        "this pod waits for a primary to copy, and the StatefulSet creates the other pods, which "
+        "may have the data, only when this one is ready: delete the StatefulSet with "
+        "--cascade=orphan, and create it again with podManagementPolicy: Parallel",
+        Attention.WARNING,
+    ),
+    Row(
         "WaitingToRejoin",
         lambda s: s.data.is_broken,
         no_role,

@@ -14,6 +14,17 @@ def _detach(_: Situation) -> Iterator[Action]:
 
 ELECTION: Final = (
     Row(
+        "PodsCannotBeCreated",
+        lambda s: not s.lease.set_has_data and bool(s.set.cannot_be_created),
+        nothing,
+        "no Lease says who leads, and {s.set.cannot_be_created[0]}, which may have data, is "
+        "created only when the pods before it are ready, of which one is empty and waits for a "
+        "primary to copy: if only pods that are there have data, scale the StatefulSet to those "
+        "for a while; else delete it with --cascade=orphan, and create it again with "
+        "podManagementPolicy: Parallel",
+        Attention.WARNING,
+    ),
+    Row(
         "WaitingForReports",
         lambda s: not s.lease.set_has_data and not s.set.all_have_reported,
         nothing,

@@ -32,7 +32,9 @@ def _abandon(s: Situation) -> Iterator[Action]:
         return
     if s.lease.names_me:
         yield ReleaseLease()
-    if s.pod.shown is not None and not s.pod.is_leaving:
+    # Where nobody has led, the next pod would find neither data nor a record, and run initdb.
+    may_come_back = s.lease.set_has_data or s.data.is_taken_over
+    if may_come_back and s.pod.shown is not None and not s.pod.is_leaving:
         # A mark would be in the other pod's directory.
         yield DeleteOwnPod(reclone=not s.data.is_taken_over)
     # Last: a holder whose time is over may change no label, and the rest must not wait for that.

@@ -203,7 +203,8 @@ def test_warnings_reach_the_user(kubectl):
     manifest["spec"].update(replicas=1, podManagementPolicy="OrderedReady")
     kubectl.dry_run(manifest)
     assert kubectl.warnings == [
-        "podManagementPolicy OrderedReady starts members one after another; Parallel is faster",
+        "podManagementPolicy OrderedReady: where pod 0 has lost its volume, pods with data are not "
+        "created; use Parallel",
         "replicas: 1 leaves no member to take over; a replicated set needs at least 2",
     ]
 

@@ -82,6 +82,10 @@ class SidecarProcess(Protocol):
     def beats(self) -> bool:
         """Whether its heart beats on its volume."""
 
+    @property
+    def situation(self) -> str:
+        """What it tells of itself: the name of the row that has decided last."""
+
     # what the API server needs
 
     def time_out(self) -> float:

@@ -1,11 +1,13 @@
 """Rules for a data directory before PostgreSQL starts on it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sidecar.action import (
     Action,
+    Attention,
     Clone,
     Reclone,
     ReleaseLease,
@@ -27,11 +29,13 @@ from tests.sidecar.rules.observations import (
     LEADER,
     ME,
     NEWER,
+    OTHERS,
     RECORD,
     REPLICA,
     RETURNED,
     RUNNING,
     SETTINGS,
+    VACANT,
     lease,
     peer,
     pods,
@@ -198,3 +202,30 @@ def test_a_broken_directory_is_never_started() -> None:
     for record in (FREE, None, replace(RECORD, system_identifier=None)):
         alone = replace(REPLICA, lease=lease(record, renewed_at=None), bootstrap=broken)
         assert StartPostgres() not in decide(alone, SETTINGS).actions
+
+
+class TestAStatefulSetThatCreatesItsPodsInOrder:
+    """OrderedReady: who needs a primary to copy keeps those from being created that could lead."""
+
+    FIRST = replace(VACANT, ordered=True, pods=pods(None), postgres=DOWN)
+
+    @pytest.mark.parametrize("data", [DataState.EMPTY, DataState.INTERRUPTED, DataState.BROKEN])
+    def test_the_operator_is_told_the_way_out(self, data: DataState) -> None:
+        bootstrap = replace(RETURNED, data=data, system_identifier=None, rewind_failed=True)
+        decision = decide(replace(self.FIRST, bootstrap=bootstrap), SETTINGS)
+        assert decision.situation == "KeepsOthersFromBeingCreated"
+        assert decision.attention is Attention.WARNING
+        assert "--cascade=orphan" in decision.sentence
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"ordered": False}, {"pods": pods(None, "replica", "replica")}, {"wanted": 1}],
+        ids=["parallel", "all-are-there", "no-others"],
+    )
+    def test_it_is_not_where_nobody_waits_for_this_pod(self, changes: dict[str, Any]) -> None:
+        seen = replace(self.FIRST, bootstrap=EMPTY, **changes)
+        assert decide(seen, SETTINGS).situation == "WaitingForLeader"
+
+    def test_once_another_leads_it_is_copied(self) -> None:
+        led = replace(self.FIRST, bootstrap=EMPTY, lease=lease(OTHERS, renewed_at=None))
+        assert decide(led, SETTINGS).situation == "Cloning"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.action import Promote, SetRole, TakeLease
+from sidecar.action import Attention, Promote, SetRole, TakeLease
 from sidecar.decide import decide
 from sidecar.observation import Identity, Leadership, LeaseRecord, PostgresView
 from tests.sidecar.rules.observations import (
@@ -22,6 +22,7 @@ from tests.sidecar.rules.observations import (
     VACANT,
     lease,
     peer,
+    pods,
     situation_and_actions,
 )
 
@@ -208,3 +209,20 @@ def test_who_may_have_begun_a_timeline_that_nobody_else_has_begun_may_lead() -> 
         bootstrap=UNRECORDED,
     )
     assert decide(free, SETTINGS).situation == "TakingLease"
+
+
+def test_who_waits_for_reports_of_pods_that_cannot_be_created_says_so() -> None:
+    """OrderedReady: pod 1 is empty and never ready, so that pod 2 is not created."""
+    empty = peer(1, has_data=False, running=False)
+    seen = replace(ADOPTED, ordered=True, pods=pods(None, None), wanted=3, peers=empty)
+    decision = decide(seen, SETTINGS)
+    assert (decision.situation, decision.actions) == ("PodsCannotBeCreated", ())
+    assert decision.attention is Attention.WARNING
+    assert "orders-2" in decision.sentence
+    for other in (
+        replace(seen, ordered=False),
+        replace(seen, peers={}),
+        replace(seen, peers=peer(1, running=False)),
+    ):
+        assert decide(other, SETTINGS).situation == "WaitingForReports"
+    assert decide(replace(seen, wanted=2), SETTINGS).situation == "TakingLease"

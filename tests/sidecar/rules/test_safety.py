@@ -219,6 +219,13 @@ class TestADatabaseThatHasVanishedUnderItsServer:
         assert "deleting this pod" not in decision.sentence
         assert decision.sentence.endswith("while the set is paused or opted out")
 
+    def test_before_anybody_has_led_its_pod_is_kept(self) -> None:
+        """The next one would find neither data nor a record of it, and run initdb."""
+        nobody = lease(None, renewed_at=None, renewal_seen=False)
+        decision = decide(replace(REPLICA, bootstrap=self.VANISHED, lease=nobody), SETTINGS)
+        assert decision.actions == (self.KILLED, SetRole("orders-0", "uid-0", None))
+        assert decision.sentence.endswith("or delete this pod to go on without it")
+
     def test_its_pod_is_said_to_be_deleted_where_it_is(self) -> None:
         seen = replace(REPLICA, bootstrap=self.VANISHED)
         assert "deleting this pod" in decide(seen, SETTINGS).sentence

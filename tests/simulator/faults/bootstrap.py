@@ -28,7 +28,7 @@ def other_data(strike: Strike) -> None:
     gives it an empty one."""
     life, cluster = strike.hit(), strike.cluster
     if life is None or life.deleting or not cluster.parallel:
-        # As with a volume that is lost.
+        # With OrderedReady the first pod would wait for those that wait for it.
         return
     strike.excuse([life.name], strike.fault.seconds + 30.0)
     directory = Directory()

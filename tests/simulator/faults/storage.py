@@ -66,8 +66,7 @@ def remove_wal(strike: Strike) -> None:
 def lose_volume(strike: Strike) -> None:
     """The next pod of the name finds an empty one."""
     life, cluster = strike.hit(), strike.cluster
-    if life is None or life.deleting or not cluster.parallel:
-        # With OrderedReady the first pod would wait for those that wait for it.
+    if life is None or life.deleting:
         return
     strike.excuse([life.name], 30.0)
     cluster.change_volume(life, Directory())

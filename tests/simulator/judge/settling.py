@@ -52,11 +52,13 @@ class Settling:
         return self._what_is_unsettled()
 
     def _waits_for_an_order(self) -> bool:
-        """OrderedReady: a pod that needs a primary to copy from keeps that one from being made."""
+        """OrderedReady: a pod that needs a primary to copy from keeps that one from being made, and
+        the operator is told."""
         cluster = self._cluster
         if cluster.parallel or len(cluster.pods) == cluster.wanted:
             return False
-        return any(life.bootstrap.reported and not life.bootstrap.done for life in cluster.lives)
+        told = ("KeepsOthersFromBeingCreated", "PodsCannotBeCreated")
+        return any(life.agent and life.agent.situation in told for life in cluster.lives)
 
     def _is_gone_for_good(self) -> bool:
         """By the record a commit may have been only on volumes that are lost, or were scaled

@@ -81,6 +81,10 @@ class Agent:
         """Whether its heart beats on its volume."""
         return self.running and not self.stands_still and not self.pod.volume_hangs
 
+    @property
+    def situation(self) -> str:
+        return self._told[0] if self._told is not None else ""
+
     def time_out(self) -> float:
         return self._member.time_out()
 

@@ -78,6 +78,7 @@ class Views:
             lease=lease,
             pods=watch.pods if watch.listed else None,
             wanted=watch.wanted,
+            ordered=watch.ordered,
             bootstrap=bootstrap,
             postgres=postgres,
             paused=watch.paused,

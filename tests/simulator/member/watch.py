@@ -28,7 +28,7 @@ class Watch:
         self.pods: tuple[Pod, ...] | None = None
         self.wanted: int | None = None
         self.paused = False
-        self.opted_out = False
+        self.opted_out = self.ordered = False
         self._relisting = False
         self._lease_version = 0
         self._pods_by_name: dict[str, tuple[int, Pod | None]] = {}
@@ -150,5 +150,5 @@ class Watch:
             return
         cluster = self._member.cluster
         self.wanted, self.paused = cluster.wanted, cluster.paused
-        self.opted_out = cluster.opted_out
+        self.opted_out, self.ordered = cluster.opted_out, not cluster.parallel
         self._wake()
