@@ -122,8 +122,8 @@ _Applies = Callable[[Json, Database], bool]
 
 ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
-        "podManagementPolicy OrderedReady: where pod 0 has lost its volume, pods with data are not "
-        "created; use Parallel",
+        "OrderedReady: if pod 0 loses its volume, pods that have data are not created; use "
+        "Parallel, and back up the Lease",
         _ordered_ready,
     ),
     (

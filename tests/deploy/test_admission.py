@@ -203,8 +203,8 @@ def test_warnings_reach_the_user(kubectl):
     manifest["spec"].update(replicas=1, podManagementPolicy="OrderedReady")
     kubectl.dry_run(manifest)
     assert kubectl.warnings == [
-        "podManagementPolicy OrderedReady: where pod 0 has lost its volume, pods with data are not "
-        "created; use Parallel",
+        "OrderedReady: if pod 0 loses its volume, pods that have data are not created; use "
+        "Parallel, and back up the Lease",
         "replicas: 1 leaves no member to take over; a replicated set needs at least 2",
     ]
 

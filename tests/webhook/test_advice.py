@@ -59,7 +59,7 @@ def test_what_will_do_needs_no_warning(change):
     ("change", "word"),
     [
         (lambda s: s["spec"].update(podManagementPolicy="OrderedReady"), "OrderedReady"),
-        (lambda s: s["spec"].pop("podManagementPolicy"), "OrderedReady"),
+        (lambda s: s["spec"].pop("podManagementPolicy"), "back up the Lease"),
         (lambda s: s["spec"].update(replicas=1), "replicas: 1"),
         (lambda s: s["spec"].update(updateStrategy={"type": "OnDelete"}), "OnDelete"),
         (on_an_empty_dir, "no persistent volume"),

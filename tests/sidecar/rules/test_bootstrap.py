@@ -229,3 +229,10 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
     def test_once_another_leads_it_is_copied(self) -> None:
         led = replace(self.FIRST, bootstrap=EMPTY, lease=lease(OTHERS, renewed_at=None))
         assert decide(led, SETTINGS).situation == "Cloning"
+
+    def test_without_a_lease_it_looks_like_a_new_set_but_not_with_parallel(self) -> None:
+        """Why the Lease belongs in backups: nobody is there yet who could tell of data."""
+        lost = replace(FIRST_POD, ordered=True)
+        assert decide(lost, SETTINGS).situation == "TakingToInitialize"
+        parallel = replace(lost, ordered=False, pods=pods(None, None), peers=peer(1))
+        assert decide(parallel, SETTINGS).situation == "WaitingForInitialization"
