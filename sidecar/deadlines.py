@@ -116,6 +116,9 @@ def _moments_of_the_holder(s: Situation) -> Iterator[float]:
         yield UNSETTLED_TICK * 2
     elif failed:
         yield REFUSED_TICK
+    if s.server.is_in_recovery and s.observation.postgres.promoting_since is not None:
+        # Whatever holds up replay is ended as soon as it does.
+        yield WARY_TICK
     if s.durability.is_settling:
         yield UNSETTLED_TICK
     if s.handover.is_wanted:
@@ -155,7 +158,7 @@ def _holder_asks_peers(s: Situation) -> bool:
     elif s.server.has_stopped:
         return True
     return (
-        (s.lease.is_mine and s.data.is_missing)
+        (s.lease.is_mine and (s.data.is_missing or s.server.promotion_is_overdue))
         or (s.server.has_been_silent_too_long and s.server.recovery_makes_progress)
         # While PostgreSQL stops as it should, nothing is asked that would delay what comes after.
         or (

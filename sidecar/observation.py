@@ -243,6 +243,9 @@ class PostgresView:
     has_written: bool = False
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
+    promoting_since: float | None = None
+    """When this server, which is still read-only, was first asked to be promoted; None: it was not,
+    as far as this sidecar knows."""
     progress_at: float | None = None
     """Only where the server answers nobody yet, since it is still in its recovery: when that was
     last seen to make progress."""

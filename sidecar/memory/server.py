@@ -18,6 +18,7 @@ class ServerMemory:
         self._answered_at = now
         self._prepared_since: float | None = None
         """The leadership, by when it began, for which everything was made."""
+        self._promoting_since: float | None = None
 
     def told_to_start(self, now: float) -> None:
         """Up to now nobody had told PostgreSQL to start: its time to come up begins here."""
@@ -27,6 +28,8 @@ class ServerMemory:
         """Take in a look that has ended, DOWN where it failed; return whether that is a change."""
         before, since = self.look(now)
         changed = state is not before
+        if changed:
+            self._promoting_since = None
         self._state, self._since, self._answered_at = state, now if changed else since, now
         return changed
 
@@ -47,6 +50,16 @@ class ServerMemory:
     def since(self) -> float:
         """When the state that was seen last began: a leadership, where it is WRITABLE."""
         return self._since
+
+    @property
+    def promoting_since(self) -> float | None:
+        """When it was first asked to be promoted, in the state that it is in."""
+        return self._promoting_since
+
+    def asked_to_be_promoted(self, now: float) -> None:
+        """From now on it is about to be writable."""
+        if self._promoting_since is None:
+            self._promoting_since = now
 
     @property
     def prepared(self) -> bool:

@@ -151,6 +151,7 @@ class Server:
             self._promoting_until = self._clock() + _PROMOTING_SECONDS
             self._signals.promote(deadline, wait_seconds=_PROMOTING_SECONDS)
 
+        self._memory.asked_to_be_promoted(self._clock())
         self._orders.order(("promote", *slots), promote, signal)
 
     def prepare(self, replication_password: str | None) -> None:
@@ -337,6 +338,7 @@ class Server:
             since=self._memory.since,
             problem=(self._orders.problem() or self._checkpoints.problem()) if answers else problem,
             prepared=self._memory.prepared,
+            promoting_since=self._memory.promoting_since,
             checkpointed_at=self._checkpointed_at,
             unwell_since=self._probe.unwell_since if state is ServerState.WRITABLE else None,
             **fields,

@@ -150,6 +150,16 @@ class HandoverFacts:
                 return name
         return None
 
+    @cached
+    def quicker_successor(self) -> str | None:
+        """A member that has all that this one has, and next to nothing left to replay."""
+        for name in self.candidates:
+            peer = self.set.peers[name]
+            complete = wal_position_of(peer) >= self.election.data.wal_position
+            if complete and self.election.replays_soon(peer.to_replay):
+                return name
+        return None
+
     @property
     def nobody_else_may_lead(self) -> bool:
         """By the recorded members and voters, and by what an unanswered renewal may have made of

@@ -4,6 +4,7 @@ from sidecar.observation import ServerState
 from sidecar.situation.bootstrap import BootstrapFacts
 from sidecar.situation.cached import cached
 from sidecar.situation.timing import (
+    PROMOTION_PATIENCE,
     RECOVERY_PATIENCE,
     RESTART_PATIENCE,
     UNWELL_PATIENCE,
@@ -69,6 +70,16 @@ class ServerFacts:
         """No process is left, and the kubelet has had the time that it takes to start one. The API
         server may tell late that its back-off is over."""
         return self.has_stopped and self.in_this_state_for > RESTART_PATIENCE
+
+    @property
+    def promotion_is_overdue(self) -> bool:
+        """It was asked to be promoted, and has not become writable for too long."""
+        since = self.observation.postgres.promoting_since
+        return (
+            self.is_in_recovery
+            and since is not None
+            and self.observation.now - since > PROMOTION_PATIENCE
+        )
 
     @property
     def has_been_silent_too_long(self) -> bool:

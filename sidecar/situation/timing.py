@@ -69,6 +69,10 @@ STOP_PATIENCE: Final = 3.0
 STANDBY_PATIENCE: Final = 3.0
 """Seconds after a promotion in which the voters may find their way to the new primary."""
 
+PROMOTION_PATIENCE: Final = 10.0
+"""Seconds from the order to promote after which another member leads that has everything, too; a
+promotion takes about 0.1 s, and what it has to replay may be gigabytes."""
+
 SETTLING_PATIENCE: Final = 10.0
 """Seconds that a new primary goes without its label while the standbys are not there that have to
 have what it has. Then reads count for more: commits go on waiting."""

@@ -212,6 +212,19 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "PromotionOverdue",
+        lambda s: (
+            s.lease.is_mine
+            and s.server.promotion_is_overdue
+            and not s.lease.is_paused
+            and s.handover.quicker_successor is not None
+        ),
+        kill,
+        "PostgreSQL was to be promoted and does not become writable, and "
+        "{s.handover.quicker_successor} has everything, too: killing it, and then handing over",
+        Attention.WARNING,
+    ),
+    Row(
         "Promoting",
         # While the API server is silent the new timeline could not be recorded, and another member
         # could begin one of the same number, which nothing would tell apart from this one.

@@ -70,6 +70,17 @@ def test_a_postmaster_may_be_writable_that_was_or_that_starts_so(
     assert has_written(postmaster, last_writer, starts_writable=starts_writable) is expected
 
 
+def test_a_promotion_counts_from_the_first_order_until_the_state_changes() -> None:
+    memory = ServerMemory(0.0)
+    memory.see(ServerState.RECOVERY, 1.0)
+    memory.asked_to_be_promoted(2.0)
+    memory.asked_to_be_promoted(3.0)
+    memory.see(ServerState.RECOVERY, 3.5)
+    assert memory.promoting_since == 2.0
+    memory.see(ServerState.DOWN, 4.0)
+    assert memory.promoting_since is None
+
+
 def test_commits_wait_from_where_wal_was_once_every_process_has_reloaded() -> None:
     wait = CommitWait()
     wait.see("two", None, 0.0)

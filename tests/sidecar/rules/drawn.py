@@ -164,6 +164,7 @@ _servers = drawn(
     PostgresView,
     state=st.sampled_from(ServerState),
     since=past,
+    promoting_since=maybe_past,
     progress_at=maybe_past,
     system_identifier=st.sampled_from([None, "111"]),
     timeline=timelines,

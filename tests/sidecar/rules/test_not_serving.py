@@ -32,6 +32,7 @@ from tests.sidecar.rules.observations import (
     SYNC,
     WRITABLE,
     lease,
+    peer,
     pods,
     promising,
     situation_and_actions,
@@ -53,6 +54,41 @@ def test_nothing_is_promoted_while_the_new_timeline_could_not_be_recorded() -> N
     silent = replace(crashed, renewal_failed_at=NOW - 0.1)
     situation, actions = situation_and_actions(silent)
     assert (situation, [type(action) for action in actions]) == ("Resuming", [RenewLease])
+
+
+class TestAPromotionThatDoesNotComeAbout:
+    ASKED = replace(STREAMING, streaming=False, has_written=True, promoting_since=NOW - 10.5)
+    OVERDUE = replace(LEADER, postgres=ASKED, peers=peer(1, position=4900) | peer(2))
+
+    def test_it_is_given_up_where_another_member_has_everything_too(self) -> None:
+        decision = decide(self.OVERDUE, SETTINGS)
+        assert (decision.situation, decision.actions) == (
+            "PromotionOverdue",
+            (StopPostgres(signal.SIGKILL),),
+        )
+        assert "and orders-2 has everything" in decision.sentence
+        dead = replace(DOWN, since=NOW - 0.1)
+        complete = replace(self.OVERDUE, postgres=dead, complete_peers=frozenset({"orders-2"}))
+        assert decide(complete, SETTINGS).actions == (ReleaseLease("orders-2"),)
+
+    def test_the_others_are_asked_first(self) -> None:
+        assert decide(replace(self.OVERDUE, peers=None), SETTINGS).asks_peers
+        early = replace(self.OVERDUE, postgres=replace(self.ASKED, promoting_since=NOW - 9))
+        assert not decide(replace(early, peers=None), SETTINGS).asks_peers
+        assert decide(early, SETTINGS).situation == "Promoting"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"peers": peer(1, position=4900)},
+            {"peers": peer(1, to_replay=2**30)},
+            {"peers": peer(1, reaches_api=False)},
+            {"paused": True},
+        ],
+        ids=["less", "as-late", "cut-off", "paused"],
+    )
+    def test_it_goes_on_where_nobody_would_be_quicker(self, changes: dict[str, Any]) -> None:
+        assert decide(replace(self.OVERDUE, **changes), SETTINGS).actions == (Promote(1),)
 
 
 def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:

@@ -206,6 +206,7 @@ class Hands:
             if not member.stands_still and member.clock() < deadline:
                 server.promote()
 
+        member.server.asked_to_be_promoted(member.clock())
         self._orders.give(PROMOTE, promote)
         yield 0.001
 

@@ -249,6 +249,7 @@ class Views:
                 "streaming": server.streams,
                 "lag": max(0, told) if server.streams else None,
                 "to_replay": server.to_replay,
+                "promoting_since": member.server.promoting_since,
                 "detached": stays_detached(_is_detached(server), outstanding),
                 "upstream": SERVICE if directory.upstream is None else directory.upstream,
             }
