@@ -18,6 +18,7 @@ from sidecar.action import (
 from sidecar.situation import Situation
 from sidecar.situation.timing import (
     FIRST_RETURN,
+    SETTLING_PATIENCE,
     STOP_PATIENCE,
     UNWELL_PATIENCE,
     UNWELL_STOP_PATIENCE,
@@ -71,15 +72,25 @@ def _label(s: Situation) -> Iterator[Action]:
     if not s.durability.is_settling:
         yield from own_role(s, s.settings.primary_value)
         yield from strip_other_primaries(s)
-    elif not s.pod.has_role(s.settings.primary_value):
-        # As a replica it would show the same rows.
+    elif s.pod.has_role(s.settings.replica_value) and not s.server.was_just_promoted:
+        # Nor is it a replica. Mostly it has settled before: each change of a label may delay the
+        # next one, by up to a second.
         yield from own_role(s, None)
 
 
+def _clients_wait(s: Situation) -> bool:
+    """Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
+    that may fail comes before it."""
+    recently = s.server.in_this_state_for < 2 * SETTLING_PATIENCE
+    lacks_it = recently and not s.pod.has_role(s.settings.primary_value)
+    return s.server.was_just_promoted or (
+        lacks_it and s.lease.renewed_ago < s.settings.renew_interval
+    )
+
+
 def _lead(s: Situation) -> Iterator[Action]:
-    # Clients wait for the label, and a renewal was sent a moment ago. At any other time nothing
-    # that may fail comes before it.
-    if s.server.was_just_promoted:
+    label_first = _clients_wait(s)
+    if label_first:
         yield from _label(s)
     yield from question(s)
     yield from renewal(s)
@@ -89,7 +100,7 @@ def _lead(s: Situation) -> Iterator[Action]:
     if s.observation.bootstrap.returns and s.server.in_this_state_for > FIRST_RETURN:
         yield ForgetReturns()
     yield from synchronous(s)
-    if not s.server.was_just_promoted:
+    if not label_first:
         yield from _label(s)
     if not s.observation.postgres.prepared:
         yield PreparePrimary()

@@ -115,6 +115,10 @@ class TestAPrimaryWhoseRowsMayBeGoneYet:
         assert (decision.situation, decision.role) == ("Leading", Role.PRIMARY)
         assert self.LABEL in decision.actions
 
+    def test_before_long_it_serves_no_reads_as_a_replica_either(self) -> None:
+        longer = replace(self.PROMOTED, postgres=replace(self.BEHIND, since=NOW - 1.5))
+        assert SetRole("orders-0", "uid-0", None) in decide(longer, SYNC).actions
+
     def test_the_label_of_a_stopped_primary_stays_as_long(self) -> None:
         """Its own of a replica would lead readers to the same rows."""
         beside = replace(self.PROMOTED, pods=pods("replica", "primary"))
@@ -130,6 +134,15 @@ class TestAPrimaryWhoseRowsMayBeGoneYet:
         nobody = replace(self.BEHIND, followers=(), since=NOW - 10)
         strict = replace(SETTINGS, durability=durability)
         assert self.LABEL in decide(replace(self.PROMOTED, postgres=nobody), strict).actions
+
+    def test_its_label_does_not_wait_for_a_renewal_that_may_be_refused(self) -> None:
+        recorded = promising(0, 1, 2, copies=3)
+        later = replace(self.BEHIND, timeline=2, since=NOW - 12)
+        excused = lease(recorded, renewed_at=NOW - 12, excused_at=NOW - 1)
+        refused = replace(self.PROMOTED, lease=excused, postgres=later, renewal_failed_at=NOW - 1)
+        first, *rest = decide(refused, SYNC).actions
+        assert first == self.LABEL
+        assert any(isinstance(action, RenewLease) for action in rest)
 
     def test_a_label_that_it_has_stays_whoever_joins(self) -> None:
         labelled = replace(self.PROMOTED, pods=pods("primary"))
