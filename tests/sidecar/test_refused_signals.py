@@ -130,7 +130,9 @@ def renewed(ago: float, observation: Observation = LEADER) -> Observation:
         (renewed(60.0, replace(LEADER, postgres=STREAMING)), None),
         (
             replace(
-                LEADER, lease=lease(replace(RECORD, members=("orders-0",)), renewed_at=NOW - 60)
+                LEADER,
+                lease=lease(replace(RECORD, members=("orders-0",)), renewed_at=NOW - 60),
+                postgres=replace(WRITABLE, followers=(), followers_heard_at=None),
             ),
             None,
         ),
