@@ -152,6 +152,10 @@ def asks_peers(s: Situation) -> bool:
 
 
 def _holder_asks_peers(s: Situation) -> bool:
+    view = s.lease.view
+    if view is not None and view.renewed_at is None and not s.server.could_write:
+        # This sidecar has been restarted: the Lease may have gone back meanwhile.
+        return True
     if s.bootstrap.is_running:
         if s.start.is_refused:
             return True

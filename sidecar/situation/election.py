@@ -27,18 +27,20 @@ class ElectionFacts:
     def record_is_outdated(self) -> bool:
         """The Lease has gone back to an older record, which counts no more than a lost one.
 
-        A sidecar that has been restarted knows it where its data has a newer timeline than a Lease
-        that it has not taken itself, and it has noted no promotion of its own.
+        A sidecar that has been restarted knows it where a member is on a newer timeline than a
+        Lease that names this one, and this one has noted no promotion of its own.
         """
         record = self.lease.record
-        names_me = self.lease.names_me and self.server.is_in_recovery
-        is_newer = (
-            record is not None
-            and record.timeline is not None
-            and (self.data.timeline or 0) > record.timeline
-            and self.observation.bootstrap.promoting_from is None
+        resumes = self.lease.names_me and not (self.lease.is_mine or self.server.could_write)
+        if self.lease.went_back or not resumes or record is None or record.timeline is None:
+            return self.lease.went_back
+        theirs = (
+            peer.timeline or 0
+            for peer in self.set.peers_with_data
+            if peer.system_identifier == record.system_identifier
         )
-        return self.lease.went_back or (names_me and not self.lease.is_mine and is_newer)
+        newest = max(self.data.timeline or 0, *theirs, 0)
+        return newest > record.timeline and self.observation.bootstrap.promoting_from is None
 
     @property
     def _record_tells(self) -> bool:

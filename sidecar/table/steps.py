@@ -102,7 +102,7 @@ def renewal(s: Situation) -> Iterator[RenewLease]:
     record, view = s.lease.record, s.lease.view
     if not s.lease.names_me or record is None or view is None:
         return
-    if s.lease.renews_no_more:
+    if s.lease.renews_no_more or (s.election.must_not_lead_yet and not s.server.could_write):
         return
     if s.bootstrap.is_running and s.bootstrap.start_fails:
         # It may never come up. Its Lease runs out, and who can lead need not wait for it.

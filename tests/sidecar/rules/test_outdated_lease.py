@@ -8,6 +8,7 @@ from sidecar.action import Promote, RenewLease, StopPostgres, TakeLease
 from sidecar.decide import decide
 from sidecar.observation import Observation
 from tests.sidecar.rules.observations import (
+    DOWN,
     FREE,
     LEADER,
     NOW,
@@ -15,6 +16,7 @@ from tests.sidecar.rules.observations import (
     QUORUM,
     RECORD,
     REPLICA,
+    RETURNED,
     SETTINGS,
     STREAMING,
     UNRECORDED,
@@ -51,6 +53,8 @@ REPORTED = peer(1, timeline=2) | peer(2, timeline=2)
     "observation",
     [
         replace(NAMED, peers=peer(1, timeline=2)),
+        replace(NAMED, postgres=STREAMING, peers=peer(1, timeline=2)),
+        replace(NAMED, postgres=DOWN, peers=peer(1, timeline=2)),
         replace(SEEN, peers=peer(1, timeline=2)),
         replace(SEEN, peers=peer(1, writable=True, timeline=2) | peer(2)),
         replace(SEEN, peers=peer(1, timeline=2, position=6000) | peer(2)),
@@ -62,6 +66,8 @@ REPORTED = peer(1, timeline=2) | peer(2, timeline=2)
     ],
     ids=[
         "a member has not reported",
+        "another has a newer timeline",
+        "nor while this one is down",
         "nor to one that has seen a newer record",
         "another is writable",
         "another is ahead",
@@ -101,6 +107,11 @@ def test_a_holder_that_is_writable_is_followed() -> None:
     leader = peer(1, timeline=2, writable=True) | peer(2)
     replica = replace(SEEN, lease=lease(OTHERS, went_back=True), peers=leader)
     assert situation_and_actions(replica)[0] == "Following"
+
+
+def test_a_member_that_comes_back_does_not_renew_an_outdated_lease_on_its_way() -> None:
+    starting = replace(NAMED, bootstrap=RETURNED, postgres=DOWN, peers=peer(1, timeline=2))
+    assert not [it for it in decide(starting, SETTINGS).actions if isinstance(it, RenewLease)]
 
 
 def test_a_member_that_was_promoted_itself_goes_on() -> None:
