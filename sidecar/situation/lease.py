@@ -213,9 +213,9 @@ class LeaseFacts:
         one came up with."""
         if self.view is None or self.record is None or self.view.taken_expired:
             return False
-        leaders = [led.pod for led in self.record.history]
-        if leaders and leaders[-1] == self.observation.me.name:
-            leaders.pop()
+        # The last entry is this leadership's own once its timeline is on record.
+        now = self.observation.postgres.timeline
+        leaders = [led.pod for led in self.record.history if led.timeline != now]
         return bool(leaders) and leaders[-1] != self.observation.me.name
 
     @property

@@ -191,8 +191,13 @@ _ONE_HAS_LESS: Final = (
     Fault(60.0, "freeze_node", 1, 6.0),
     Fault(61.0, "cut_node", -1, 40.0),
 )
-_DEAF: Final = (Fault(60.0, "cut_node", -1, 60.0), Fault(61.0, "hang_postmaster", -1, 60.0))
-"""A postmaster that is stopped takes no signal but one, and its backends go on."""
+_DEAF: Final = (
+    Fault(59.0, "stop_kubelet", -1, 60.0),
+    Fault(60.0, "cut_node", -1, 60.0),
+    Fault(61.0, "hang_postmaster", -1, 60.0),
+)
+"""A postmaster that is stopped takes no signal but one, and its backends go on; nor is there a
+kubelet to stop them."""
 _FAR_BEHIND: Final = (
     Fault(50.0, "slow_disk", 1, 100.0, "30.0"),
     Fault(80.0, "cut_node", -1, 100.0),
