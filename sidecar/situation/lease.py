@@ -85,20 +85,12 @@ class LeaseFacts:
         """The record is older than one that was seen before: it says nothing of what was since."""
         return self.view is not None and self.view.went_back
 
-    @property
-    def _was_followed(self) -> bool:
-        """A member has streamed from this server, and the StatefulSet may still want it: it may be
-        on record by now, whatever this member knows of that."""
-        observation = self.observation
-        heard = observation.postgres.followers_heard_at is not None
-        return heard and not (observation.opted_out or observation.wanted == 1)
-
     @cached
     def lists_only_me(self) -> bool:
         """This member is the only one on record: no other pod may take the Lease."""
         return (
             self.record is not None
-            and not (self.went_back or self._was_followed)
+            and not self.went_back
             and self.observation.me.name in self.record.members
             and not self.others_who_may_lead
         )

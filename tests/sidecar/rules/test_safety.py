@@ -2,7 +2,6 @@
 
 import signal
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -77,26 +76,6 @@ def test_a_set_of_one_member_has_nobody_to_fear() -> None:
         wanted=1,
     )
     assert decide(late, SETTINGS).situation == "Leading"
-
-
-@pytest.mark.parametrize(
-    ("changes", "situation"),
-    [
-        ({"wanted": 2}, "Fencing"),
-        ({"wanted": None}, "Fencing"),
-        ({"wanted": 1}, "Leading"),
-        ({"wanted": 2, "opted_out": True}, "Leading"),
-        ({"wanted": 2, "postgres": replace(WRITABLE, followers_heard_at=None)}, "Leading"),
-    ],
-    ids=["wanted", "unknown", "not wanted any more", "opted out", "nobody was there"],
-)
-def test_a_member_that_streamed_may_be_on_record_whatever_this_one_knows(
-    changes: dict[str, Any], situation: str
-) -> None:
-    alone = replace(RECORD, members=("orders-0",))
-    late = lease(alone, renewed_at=NOW - 600, changed_at=NOW - 600)
-    holder = replace(LEADER, lease=late, postgres=replace(WRITABLE, followers=()))
-    assert decide(replace(holder, **changes), SETTINGS).situation == situation
 
 
 def test_a_writable_server_whose_lease_is_anothers_is_stopped_and_loses_the_label() -> None:
