@@ -205,10 +205,10 @@ class LeaseFacts:
         one came up with."""
         if self.view is None or self.record is None or self.view.taken_expired:
             return False
-        # The last entry is this leadership's own once its timeline is on record.
-        now = self.observation.postgres.timeline
-        leaders = [led.pod for led in self.record.history if led.timeline != now]
-        return bool(leaders) and leaders[-1] != self.observation.me.name
+        # By the last primary's timeline: this one's own is on record a moment later, or never.
+        before = (self.observation.postgres.timeline or 0) - 1
+        leaders = [led.pod for led in self.record.history if led.timeline == before]
+        return leaders not in ([], [self.observation.me.name])
 
     @property
     def system_identifier(self) -> str | None:

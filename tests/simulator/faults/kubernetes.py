@@ -139,6 +139,10 @@ def replace_cut_off(strike: Strike) -> None:
     cluster.network_changed()
 
     def replace_it() -> None:
+        newest, lease = strike.judge.newest, cluster.api.lease
+        leads = newest is not None and newest.pod is replica
+        if leads or (lease is not None and lease.holder_pod == replica.name):
+            return  # it has become the primary
         if cluster.pods.get(replica.name) is replica and replica.node.place in inside:
             volume = copy.copy(replica.directory)
             volume.running = volume.owner = None
