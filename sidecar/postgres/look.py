@@ -8,13 +8,16 @@ from psycopg import pq
 
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.observation import Follower, ServerState
-from sidecar.postgres import libpq
+from sidecar.postgres import libpq, unwaited
 from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn
 
 _OLDEST_WAL_SECONDS: Final = 10.0
 """Listing pg_wal costs a system call for each of its files."""
+
+_UNWAITED_SECONDS: Final = 10.0
+"""It is read from the configuration's files, and seldom changes."""
 
 # Flat text, and prepared: this is asked every second for as long as the pod lives. The search path
 # is pinned (see connection.py); where an argument fits no function of pg_catalog exactly, the call
@@ -107,12 +110,15 @@ class Lookout:
         """Whether the server has replayed all WAL that it had when it started."""
         self._oldest_wal: int | None = None
         self._oldest_wal_at = float("-inf")
+        self.unwaited: str | None = None
+        """Which commits of a primary wait for nobody, although they should, as a problem."""
+        self._unwaited_at = float("-inf")
 
     def lost(self) -> None:
         """Forget what holds for one life of the server only: it was not seen for a while."""
         self._commit_wait.lost()
         self._exhausted = False
-        self._oldest_wal_at = float("-inf")
+        self._oldest_wal_at = self._unwaited_at = float("-inf")
 
     def was_set(self) -> None:
         """Count from now what commits wait for, though it may read as before."""
@@ -149,6 +155,7 @@ class Lookout:
         filed = self._commit_wait.filed
         members, number = _standbys(synchronous)
         heard = self._hear(followers, began)
+        self._look_for_unwaited(connection, promises=number > 0 and not in_recovery)
         return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
             "system_identifier": system_identifier,
             "timeline": int(timeline or 0),
@@ -205,6 +212,13 @@ class Lookout:
         if row is None:
             return False
         return self._commit_wait.read(row["filed"] or "", everybody=bool(row["everybody"]))
+
+    def _look_for_unwaited(self, connection: Connection, *, promises: bool) -> None:
+        now = self._clock()
+        if not promises:
+            self.unwaited = None
+        elif now - self._unwaited_at >= _UNWAITED_SECONDS:
+            self.unwaited, self._unwaited_at = unwaited.problem(connection), now
 
     def _find_oldest_wal(self, connection: Connection) -> int | None:
         now = self._clock()

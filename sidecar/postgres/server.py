@@ -336,13 +336,16 @@ class Server:
         return PostgresView(
             state,
             since=self._memory.since,
-            problem=(self._orders.problem() or self._checkpoints.problem()) if answers else problem,
+            problem=self._problem_of_orders() or self._lookout.unwaited if answers else problem,
             prepared=self._memory.prepared,
             promoting_since=self._memory.promoting_since,
             checkpointed_at=self._checkpointed_at,
             unwell_since=self._probe.unwell_since if state is ServerState.WRITABLE else None,
             **fields,
         )
+
+    def _problem_of_orders(self) -> str | None:
+        return self._orders.problem() or self._checkpoints.problem()
 
     def _pause(self) -> float:
         now = self._clock()
