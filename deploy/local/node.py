@@ -85,6 +85,12 @@ class Node:
     def join(self) -> None:
         """Start what makes this a node of Kubernetes; `start_runtime` was called before."""
         self._wait_for_containerd()
+        self.start_kubelet()
+        proxy = programs.kubernetes() / "kube-proxy"
+        self._start("proxy", [proxy, f"--config={self.folder / 'proxy.json'}"])
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet alone, on a node whose own was ended."""
         self._start(
             "kubelet",
             [
@@ -95,8 +101,6 @@ class Node:
                 f"--node-ip={self.plan.address}",
             ],
         )
-        proxy = programs.kubernetes() / "kube-proxy"
-        self._start("proxy", [proxy, f"--config={self.folder / 'proxy.json'}"])
 
     def stop(self) -> None:
         """End all that runs on the node at once, as a power cut does; its files stay."""

@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +25,13 @@ from tests.chaos import faults, leftovers, picture, record, report, subject
 from tests.chaos.api import ApiError
 from tests.chaos.link import LinkError
 from tests.chaos.measure import measure
+from tests.chaos.options import DURABILITIES, choice, number, show, tell
 from tests.chaos.round import Runner
 from tests.chaos.sampler import Sampler
 from tests.chaos.steps import steps
 from tests.chaos.strikes import FaultError
 from tests.chaos.verdict import breaches
 
-DURABILITIES: Final = ("async", "sync", "sync-strict", "quorum")
 POLICIES: Final = ("Parallel", "OrderedReady")
 
 
@@ -54,19 +53,19 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="pgset-chaos-") as workspace:
             return _play(chosen, Path(workspace))
     except (LocalClusterError, StepFailedError, FaultError, ApiError, LinkError) as error:
-        _tell(f"make chaos: {error}")
+        tell(f"make chaos: {error}")
         return 1
     except KeyboardInterrupt:
-        _tell("interrupted; the fault was taken away, the set is left as it is")
+        tell("interrupted; the fault was taken away, the set is left as it is")
         return 130
 
 
 def _play(chosen: argparse.Namespace, workspace: Path) -> int:
     wanted = [it for name in chosen.fault.split(",") for it in faults.named(name.strip())]
-    rounds = _number("ROUNDS", chosen.rounds, 1, 1000)
-    replicas = _number("REPLICAS", chosen.replicas, 2, 9)
-    durability = _choice("DURABILITY", chosen.durability, DURABILITIES)
-    policy = _choice("POLICY", chosen.policy, POLICIES)
+    rounds = number("ROUNDS", chosen.rounds, 1, 1000)
+    replicas = number("REPLICAS", chosen.replicas, 2, 9)
+    durability = choice("DURABILITY", chosen.durability, DURABILITIES)
+    policy = choice("POLICY", chosen.policy, POLICIES)
     leftovers.take_away()
     stage = local_cluster(workspace)
     folder = paths.state() / "chaos"
@@ -78,23 +77,23 @@ def _play(chosen: argparse.Namespace, workspace: Path) -> int:
         runner = Runner(put, sampler, folder)
         for fault in wanted:
             try:
-                played = [_round(runner, fault, number) for number in range(rounds)]
+                played = [_round(runner, fault, again) for again in range(rounds)]
             except (FaultError, ApiError, LinkError) as error:
-                _tell(f"{fault.name}: {error}")
+                tell(f"{fault.name}: {error}")
                 kept = False
                 continue
             kept = _report(fault, played, chosen) and kept
-    _tell(f"What was noted, and the sidecars' logs: {folder}")
+    tell(f"What was noted, and the sidecars' logs: {folder}")
     return 0 if kept else 1
 
 
 def _report(fault: faults.Fault, played: list[record.Record], chosen: argparse.Namespace) -> bool:
     """Print and draw a fault's rounds; return whether every promise was kept."""
     measured = [measure(it) for it in played]
-    _print(report.line(fault.name, measured))
+    show(report.line(fault.name, measured))
     if chosen.details:
         for seen in played:
-            _print(report.details(steps(seen)))
+            show(report.details(steps(seen)))
     if chosen.picture:
         drawn = picture.draw(played[-1], f"{fault.name}: {fault.sentence}", measured[-1])
         Path(chosen.picture).write_text(drawn)
@@ -104,34 +103,14 @@ def _report(fault: faults.Fault, played: list[record.Record], chosen: argparse.N
         for sentence in breaches(fault, chosen.durability, it, seen.trouble, again=number > 1)
     ]
     for sentence in broken:
-        _tell(sentence)
+        tell(sentence)
     return not broken
-
-
-def _number(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise FaultError(f'{name} is "{text}"; allowed: {least} to {most}')
-    return int(text)
-
-
-def _choice(name: str, text: str, allowed: Sequence[str]) -> str:
-    if text not in allowed:
-        raise FaultError(f'{name} is "{text}"; allowed: {", ".join(allowed)}')
-    return text
 
 
 def _round(runner: Runner, fault: faults.Fault, number: int) -> record.Record:
     seen = runner.play(fault, number)
     record.write(seen, runner.folder / f"{fault.name}-{number + 1}" / "record.json")
     return seen
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is what the program is for
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - for the person at the terminal
 
 
 if __name__ == "__main__":

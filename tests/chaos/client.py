@@ -15,9 +15,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
 from tests.chaos.link import Link, LinkError
 from tests.chaos.record import Attempt
@@ -28,6 +28,21 @@ SECONDS: Final = 1.0
 WRITE_INTERVAL: Final = 0.02
 ANEW_INTERVAL: Final = 0.1
 READ_INTERVAL: Final = 0.1
+
+
+class Client(Protocol):
+    """What tries."""
+
+    def attempt(self, number: int, /) -> str | None:
+        """Return the address of the server that said yes; LinkError where none is known to have."""
+
+
+class WrongAnswerError(Exception):
+    """The server at `by` answered, and what it said can't be."""
+
+    def __init__(self, by: str | None, message: str) -> None:
+        super().__init__(message)
+        self.by = by
 
 
 class Writer:
@@ -86,12 +101,15 @@ class Reader:
             link.close()
 
 
-KINDS: Final[dict[str, tuple[type[Writer | Reader], float]]] = {
+Kinds = Mapping[str, tuple[Callable[[str, str, str], Client], float]]
+"""By what a client does: how it is made, of an address, a password and a name, and its interval in
+seconds."""
+
+KINDS: Final[Kinds] = {
     "write": (Writer, WRITE_INTERVAL),
     "anew": (AnewWriter, ANEW_INTERVAL),
     "read": (Reader, READ_INTERVAL),
 }
-"""What there is, and its interval in seconds."""
 
 
 def play(
@@ -110,16 +128,18 @@ def play(
             by = attempt(number)
         except LinkError as failure:
             error = str(failure)[:120]
+        except WrongAnswerError as wrong:
+            by, error = wrong.by, str(wrong)
         ended = time.monotonic()
         print(json.dumps(asdict(Attempt(name, number, began, ended, by, error))), file=log)
         number += 1
         due = max(due + interval, ended)
 
 
-def main() -> int:
+def main(kinds: Kinds) -> int:
     """Play until SIGTERM."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=KINDS)
+    parser.add_argument("what", choices=kinds)
     parser.add_argument("name")
     parser.add_argument("address")
     parser.add_argument("log")
@@ -128,7 +148,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     # Ctrl-C is the runner's: it ends its clients after the healing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    kind, interval = KINDS[chosen.what]
+    kind, interval = kinds[chosen.what]
     client = kind(chosen.address, os.environ["PGPASSWORD"], chosen.name)
     with open(chosen.log, "w", buffering=1) as log:  # noqa: PTH123 - by line, as it comes
         play(chosen.name, client.attempt, interval, log, stopping)
@@ -136,4 +156,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(KINDS))

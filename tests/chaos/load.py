@@ -21,21 +21,27 @@ class Load:
 
     folder: Path
     password: str
+    program: str = "tests.chaos.client"
+    """The module that is the clients' program."""
     _processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, what: str, name: str, node: NodePlan, address: str) -> None:
-        """Start a client that does `what` ("write", "anew" or "read") on a node."""
+        """Start a client that does `what`, one of the program's kinds, on a node."""
         log = self._log(name)
         log.touch()
         self._processes[name] = subprocess.Popen(
             [
                 *network.enter(node.namespace),
-                *(sys.executable, "-m", "tests.chaos.client", what, name, address, str(log)),
+                *(sys.executable, "-m", self.program, what, name, address, str(log)),
             ],
             cwd=paths.CHECKOUT,
             env={**os.environ, "PGPASSWORD": self.password},
             stdin=subprocess.DEVNULL,
         )
+
+    def ended(self) -> list[str]:
+        """Return the clients that have ended, as their node's processes do where it is killed."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def stop(self) -> None:
         """End all clients after what they are just trying."""

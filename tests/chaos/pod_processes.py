@@ -5,8 +5,9 @@ the cgroups of the local cluster's nodes, in a pod of the set, are ever found.
 """
 
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ from sidecar.contract import ENV_POD_NAMESPACE
 _PROC: Final = Path("/proc")
 _MARK: Final = "PGSET_CHAOS"
 """A variable of the database container and so of every container that sees what it sees."""
+
+_BACKEND: Final = re.compile(r"postgres: .*(\[local\]|\(\d+\))")
+"""The title of a process that serves a connection, with whom it talks to."""
 
 MARK: Final = {"name": _MARK, "value": "this pod is there to be broken"}
 
@@ -75,6 +79,38 @@ def cloning(member: str) -> Process | None:
     return found[0] if found else None
 
 
+def backends(member: str) -> list[Process]:
+    """Return the processes that serve one connection each, the oldest first.
+
+    Their titles lie over their environment, so that only their parent tells whose they are.
+    """
+    master = postmaster(member)
+    if master is None:
+        return []
+    found = [it for pid in _pids(node_of(member)) if (it := _read(pid, {})) is not None]
+    served = [it for it in found if it.parent == master.pid and _BACKEND.match(it.words[0])]
+    return sorted(served, key=lambda it: it.started)
+
+
+def in_database_container(member: str) -> list[Process]:
+    """Return all that runs in the member's database container, the oldest first."""
+    ours = [it for it in of_member(member) if not it.in_sidecar]
+    if not ours:
+        return []
+    container = _container(ours[0].pid)
+    found = [it for pid in _pids(node_of(member)) if (it := _read(pid, {})) is not None]
+    inside = [it for it in found if container and _container(it.pid) == container]
+    return sorted(inside, key=lambda it: it.started)
+
+
+def _container(pid: int) -> str:
+    """Return the cgroups of a process, which it shares with its container; "" once it has ended."""
+    try:
+        return (_PROC / str(pid) / "cgroup").read_text()
+    except OSError:
+        return ""
+
+
 def _pids(node: NodePlan) -> set[int]:
     # Each hierarchy holds the same pods, so one of them is enough, and many times quicker.
     tops = [top for top in cgroups.existing() if top.name == node.cgroup]
@@ -82,11 +118,18 @@ def _pids(node: NodePlan) -> set[int]:
 
 
 def _process(pid: int, member: str) -> Process | None:
+    try:
+        environment = dict(_pairs((_PROC / str(pid) / "environ").read_bytes()))
+    except OSError:  # it has ended
+        return None
+    if environment.get("HOSTNAME") != member or _MARK not in environment:
+        return None
+    return _read(pid, environment)
+
+
+def _read(pid: int, environment: Mapping[str, str]) -> Process | None:
     folder = _PROC / str(pid)
     try:
-        environment = dict(_pairs((folder / "environ").read_bytes()))
-        if environment.get("HOSTNAME") != member or _MARK not in environment:
-            return None
         words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         name = (folder / "comm").read_text().strip()
         parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])

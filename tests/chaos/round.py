@@ -29,6 +29,11 @@ READER: Final = "reader"
 WHOLE_SECONDS: Final = 90.0
 """A set that is not whole again so long after the healing has not healed."""
 
+TABLES: Final = (
+    "create table if not exists chaos (w text, n int, primary key (w, n))",
+    "truncate chaos",
+)
+
 _LEAD: Final = 2.0
 _TAIL: Final = 2.0
 _AT_LEAST: Final = 5.0
@@ -47,26 +52,28 @@ class Runner:
     sampler: Sampler
     folder: Path
     """Where each round leaves what was noted."""
+    tables: tuple[str, ...] = TABLES
+    """The statements that make the clients' tables, empty."""
     _made: bool = False
 
     def prepare(self) -> None:
         """See to it that the set is whole."""
-        if not self._made or self._until_whole(10.0)[1]:
+        if not self._made or self.until_whole(10.0)[1]:
             subjects.create(self.subject)
             self._made = True
-            lack = self._until_whole(WHOLE_SECONDS)[1]
+            lack = self.until_whole(WHOLE_SECONDS)[1]
             if lack:
                 raise StepFailedError(f"the new set does not become whole: {lack}")
         try:
             self._make_table()
         except LinkError:
             # The primary ended just then, as a new one may on a busy machine. Nothing has begun.
-            self._until_whole(WHOLE_SECONDS)
+            self.until_whole(WHOLE_SECONDS)
             self._make_table()
 
     def _make_table(self) -> None:
-        self._ask("create table if not exists chaos (w text, n int, primary key (w, n))")
-        self._ask("truncate chaos")
+        for statement in self.tables:
+            self.ask(statement)
 
     def play(self, fault: Fault, number: int) -> Record:
         """Play one round and return what was seen."""
@@ -85,12 +92,12 @@ class Runner:
                 load.stop()
         present: dict[str, list[int]] = {}
         try:
-            for writer, row in self._ask("select w, n from chaos"):
+            for writer, row in self.ask("select w, n from chaos"):
                 present.setdefault(str(writer), []).append(int(row or 0))
         except LinkError as error:
             trouble = trouble or f"the rows can't be counted: {error}"
         moments = replace(moments, began=began)
-        record = self._record(fault, primary, moments, load)
+        record = self.record(fault.name, primary, moments, load)
         record.present, record.trouble = present, trouble
         return record
 
@@ -130,13 +137,13 @@ class Runner:
         if fault.lasts:
             healed = time.monotonic()
         earliest = max(at, healed or 0.0) + _AT_LEAST
-        whole, lack = self._until_whole(WHOLE_SECONDS, earliest)
+        whole, lack = self.until_whole(WHOLE_SECONDS, earliest)
         if lack:
             trouble = trouble or f"not whole {WHOLE_SECONDS:.0f} s later: {lack}"
         time.sleep(_TAIL)
         return Moments(0.0, at, healed, None if lack else whole, time.monotonic()), trouble
 
-    def _until_whole(self, seconds: float, earliest: float = 0.0) -> tuple[float, str]:
+    def until_whole(self, seconds: float, earliest: float = 0.0) -> tuple[float, str]:
         """Wait until the set is whole and stays so; return since when, or else what it lacks."""
         deadline = time.monotonic() + seconds
         since = None
@@ -150,14 +157,18 @@ class Runner:
                 return now, lack or "it does not stay whole"
             time.sleep(_POLL)
 
-    def _ask(self, statement: str) -> list[Row]:
-        """Ask the primary, in its own network namespace, which only a thread can enter."""
+    def ask(self, statement: str, member: str | None = None) -> list[Row]:
+        """Ask a member, or the primary; LinkError where it does not answer.
+
+        That is done in the pod's own network namespace, which only a thread can enter.
+        """
         answer: list[Row] = []
         failure: list[LinkError] = []
 
         def ask() -> None:
             try:
-                link = connect(self.sampler.writable()[0], self.subject.password, 5.0)
+                asked = member or self.sampler.writable()[0]
+                link = connect(asked, self.subject.password, 5.0)
                 answer.extend(link.ask(statement, 10.0))
                 link.close()
             except IndexError:
@@ -172,11 +183,12 @@ class Runner:
             raise failure[0]
         return answer
 
-    def _record(self, fault: Fault, primary: str, moments: Moments, load: Load) -> Record:
+    def record(self, fault: str, primary: str, moments: Moments, load: Load) -> Record:
+        """Return what was seen since the moments' first."""
         began = moments.began
         sampler = self.sampler
         return Record(
-            fault.name,
+            fault,
             primary,
             self.subject.members,
             moments,

@@ -138,11 +138,15 @@ def stop_etcd(strike: Strike) -> None:
 
 def _stop_recorded(strike: Strike, name: str) -> None:
     """Stop a process of the cluster, which then neither answers nor refuses."""
+    _stop(strike, recorded(name))
+
+
+def recorded(name: str) -> pod_processes.Process:
+    """Return a process of the cluster by the name that it was started under."""
     record = processes.alive([name]).get(name)
     if record is None:
         raise FaultError(f"{name} does not run")
-    process = pod_processes.Process(record.pid, record.start_time, (), name, 0, in_sidecar=False)
-    _stop(strike, process)
+    return pod_processes.Process(record.pid, record.start_time, (), name, 0, in_sidecar=False)
 
 
 def kill_node(strike: Strike) -> None:

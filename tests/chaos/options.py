@@ -1,0 +1,33 @@
+"""What the command lines of `make chaos` and `make storm` share."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from tests.chaos.strikes import FaultError
+
+DURABILITIES: Final = ("async", "sync", "sync-strict", "quorum")
+
+
+def number(name: str, text: str, least: int, most: int) -> int:
+    """Read an option; FaultError where it isn't a whole number in this range."""
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise FaultError(f'{name} is "{text}"; allowed: {least} to {most}')
+    return int(text)
+
+
+def choice(name: str, text: str, allowed: Sequence[str]) -> str:
+    """Read an option; FaultError where it is none of those."""
+    if text not in allowed:
+        raise FaultError(f'{name} is "{text}"; allowed: {", ".join(allowed)}')
+    return text
+
+
+def show(text: str) -> None:
+    """Print a result."""
+    print(text, flush=True)  # noqa: T201 - this is what the program is for
+
+
+def tell(text: str) -> None:
+    """Say something to the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - that is what it is for
