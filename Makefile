@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos bench-agent bench-admission bench-pods diagram \
+.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos storm bench-agent bench-admission bench-pods diagram \
 	chart images cluster-up cluster-down clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make fuzz                     made-up requests into the webhook: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
+	@echo "make storm                    a bank under faults that come faster than the set heals: MINUTES=10 SEED=1"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
@@ -87,6 +88,9 @@ simulate:
 
 chaos:
 	@$(VENV) python -m tests.chaos
+
+storm:
+	@CHAOS_SET=$(or $(CHAOS_SET),storm) $(VENV) python -m tests.storm
 
 bench-agent:
 	@$(VENV) python -m tests.bench.agent

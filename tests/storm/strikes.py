@@ -1,0 +1,74 @@
+"""What a storm does to the set, beside what `tests.chaos.strikes` has."""
+
+import signal
+import threading
+from typing import Final
+
+from deploy.local import cluster, processes
+from tests.chaos import api, pod_processes
+from tests.chaos.pod_processes import Process
+from tests.chaos.strikes import FaultError, Strike, recorded
+from tests.chaos.subject import PODS, delete_pod
+
+HELD: Final = 1.0
+LET_GO: Final = 0.2
+"""A slow API server answers nothing for the one and everything for the other, in turn; seconds. So
+every answer takes up to a second longer, also on connections that were there before."""
+
+
+def kill_backend(strike: Strike) -> None:
+    """Kill one process that serves a connection, which makes PostgreSQL restart all of them."""
+    found = pod_processes.backends(strike.primary)
+    if not found:
+        raise FaultError(f"{strike.primary} serves no connection")
+    found[strike.round % len(found)].send(signal.SIGKILL)
+
+
+def kill_container(strike: Strike) -> None:
+    """Kill everything in the database container."""
+    found = pod_processes.in_database_container(strike.primary)
+    if not found:
+        raise FaultError(f"{strike.primary} has no database container that runs")
+    for process in found:
+        process.send(signal.SIGKILL)
+
+
+def delete_by_force(strike: Strike) -> None:
+    """Delete the pod as `kubectl delete --force` does: its processes may outlive it."""
+    api.request("DELETE", f"{PODS}/{strike.primary}", {"gracePeriodSeconds": 0})
+
+
+def delete_replica(strike: Strike) -> None:
+    """Delete a pod that does not lead."""
+    delete_pod(strike.replica)
+
+
+def take_kubelet_away(strike: Strike) -> None:
+    """Kill the node's kubelet; a new one is started when the fault is taken away."""
+    name = f"{strike.node.name}-kubelet"
+    process = recorded(name)
+    node = cluster.node(strike.node.name)
+    strike.undo.callback(node.start_kubelet)
+    process.send(signal.SIGKILL)
+    processes.forget(name)
+
+
+def slow_api_server(strike: Strike) -> None:
+    """Make the API server slow, by stopping it and letting it go on in turn."""
+    process = recorded("api-server")
+    over = threading.Event()
+    thread = threading.Thread(target=_slow_down, args=(process, over), daemon=True)
+
+    def let_go() -> None:
+        over.set()
+        thread.join()
+
+    strike.undo.callback(let_go)
+    thread.start()
+
+
+def _slow_down(process: Process, over: threading.Event) -> None:
+    while not over.wait(LET_GO):
+        process.send(signal.SIGSTOP)
+        over.wait(HELD)
+        process.send(signal.SIGCONT)
