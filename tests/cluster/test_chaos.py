@@ -27,6 +27,9 @@ UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
 LANES = ("chaos-0", "chaos-1")
 """Each is a process with a set of its own. A fault that strikes nothing but the set is in one."""
 
+SELDOM = ("node-cut-incoming", "node-cut-outgoing", "node-cut-during-clone")
+"""What takes more than a minute each, and others nearly show."""
+
 IN_ORDER = ("all-pods-deleted", "rolled")
 """What the StatefulSet controller does otherwise where it makes one pod after the other."""
 
@@ -63,7 +66,10 @@ def each_fault() -> list[Any]:
         pytest.param(
             fault,
             id=fault.name,
-            marks=[] if fault.alone else pytest.mark.beside(lane=next(lanes)),
+            marks=[
+                *([] if fault.alone else [pytest.mark.beside(lane=next(lanes))]),
+                *([pytest.mark.rarely] if fault.name in SELDOM else []),
+            ],
         )
         for fault in faults.named("all")
     ]

@@ -26,6 +26,7 @@ NOT_RUN_HERE = {
     "make check": "make test runs it first",
     "make simulate": "make test runs it before",
     "make chaos FAULT=pod-deleted ROUNDS=3": "each fault is a test of its own, in test_chaos",
+    "make storm MINUTES=10 SEED=1": "test_storm plays a shorter one, with make test-all",
     "make bench-agent": "test_bench runs it for a shorter time",
     "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
     "make bench-pods": "test_bench runs it with fewer pods",

@@ -13,7 +13,7 @@ from tests.storm.judge import breaches, judge
 from tests.storm.plan import turns
 from tests.storm.play import Storm, folder
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.rarely]
 
 SECONDS = 180.0
 SEED = 1
