@@ -59,10 +59,12 @@ ask_primary() {
         --dbname="dbname=$database $1" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
+# Not under the member's name: the WAL that a copy fetches would count as received by a standby that
+# commits may be waiting for, long before there is one.
 copy_primary() {
     find_database "$1"
     has_no_tablespaces "$1" && clear_staging &&
-        as_member pg_basebackup --pgdata="$staging" --dbname="$1" \
+        as_member pg_basebackup --pgdata="$staging" --dbname="$1 application_name=pgset-clone" \
             --wal-method=stream --checkpoint=fast --no-password || return 1
     if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"

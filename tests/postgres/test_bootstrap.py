@@ -10,6 +10,7 @@ from sidecar.observation import DataState, Identity
 from sidecar.postgres.configuration import conninfo, password_file_line
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
+from tests.support.standby import session
 
 pytestmark = pytest.mark.postgres
 
@@ -85,6 +86,20 @@ def test_a_clone_starts_as_a_standby(pod: Pod, primary: Database) -> None:
     pod.obey("start")
     copy = Database(pod.host, pod.data, pod.port)
     copy.start()
+
+
+def test_no_commit_takes_a_clone_for_the_standby_that_it_waits_for(
+    pod: Pod, primary: Database
+) -> None:
+    waits_for = "synchronous_standby_names = 'ANY 1 (\"orders-0\")'"
+    with session(primary) as connection:
+        connection.execute(f"ALTER SYSTEM SET {waits_for}")
+        connection.execute("SELECT pg_reload_conf()")
+    pod.boot_with(DataState.EMPTY)
+    source = f"{from_primary(pod, primary)} {conninfo({'application_name': 'orders-0'})}"
+    assert pod.obey("clone", source).data is DataState.PRESENT
+    assert "synchronous_standby_names" in primary.host.log()
+    assert 'standby "orders-0" is now a candidate' not in primary.host.log()
 
 
 def test_a_clone_that_was_cut_short_is_redone_and_never_started(
