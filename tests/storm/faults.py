@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.chaos import faults
+from tests.chaos import strikes as chaos
 from tests.chaos.faults import Fault
 from tests.storm import strikes
 from tests.storm.plan import Kind
@@ -21,7 +22,7 @@ _OWN: Final = (
         strikes.kill_container,
     ),
     Fault("force-deleted", "the pod is deleted by force", strikes.delete_by_force),
-    Fault("replica-deleted", "a replica's pod is deleted", strikes.delete_replica),
+    Fault("replica-deleted", "a replica's pod is deleted", chaos.delete_primary),
     Fault(
         "kubelet-away",
         "the node's kubelet is killed, and started again",
@@ -63,6 +64,7 @@ _REPLICAS_TOO: Final = {
     "force-deleted",
 }
 _DATA_IS_LOST: Final = "volume-lost"
+_REPLICA_ONLY: Final = "replica-deleted"
 _DURING_CLONE: Final = "-during-clone"
 
 _SHORTEST: Final = {**dict.fromkeys(_CUTS, 2.0), "api-slow": 5.0}
@@ -85,6 +87,7 @@ def _kind(fault: Fault) -> Kind:
         _SHORTEST.get(fault.name, fault.lasts),
         _LONGEST.get(fault.name, fault.lasts),
         strikes_replicas=fault.name in _REPLICAS_TOO,
+        strikes_primary=fault.name != _REPLICA_ONLY,
         removes_data=fault.name == _DATA_IS_LOST or fault.name.endswith(_DURING_CLONE),
     )
 

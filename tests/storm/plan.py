@@ -26,6 +26,8 @@ class Kind:
     """How long it is in place, in seconds; both 0 where there is nothing to take away."""
     strikes_replicas: bool = False
     """Whether it may strike a replica in the primary's place."""
+    strikes_primary: bool = True
+    """Whether it may strike the primary at all."""
     removes_data: bool = False
     """Whether a volume is emptied. Two of them at once lose what no durability promises to keep."""
 
@@ -73,12 +75,11 @@ def turns(seed: int, kinds: Sequence[Kind], replicas: int) -> Iterator[Turn]:
 
 
 def _blow(dice: random.Random, kind: Kind, replicas: int) -> Blow:
-    strikes_replica = dice.random() < _A_REPLICA
+    strikes_replica = dice.random() < _A_REPLICA and kind.strikes_replicas
     which = dice.randrange(1, replicas)
     lasts = dice.uniform(kind.shortest, kind.longest)
-    return Blow(
-        kind.name, which if strikes_replica and kind.strikes_replicas else 0, round(lasts, 1)
-    )
+    whom = which if strikes_replica or not kind.strikes_primary else 0
+    return Blow(kind.name, whom, round(lasts, 1))
 
 
 class _Deck:

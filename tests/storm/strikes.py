@@ -8,7 +8,7 @@ from deploy.local import cluster, processes
 from tests.chaos import api, pod_processes
 from tests.chaos.pod_processes import Process
 from tests.chaos.strikes import FaultError, Strike, recorded
-from tests.chaos.subject import PODS, delete_pod
+from tests.chaos.subject import PODS
 
 HELD: Final = 1.0
 LET_GO: Final = 0.2
@@ -36,11 +36,6 @@ def kill_container(strike: Strike) -> None:
 def delete_by_force(strike: Strike) -> None:
     """Delete the pod as `kubectl delete --force` does: its processes may outlive it."""
     api.request("DELETE", f"{PODS}/{strike.primary}", {"gracePeriodSeconds": 0})
-
-
-def delete_replica(strike: Strike) -> None:
-    """Delete a pod that does not lead."""
-    delete_pod(strike.replica)
 
 
 def take_kubelet_away(strike: Strike) -> None:

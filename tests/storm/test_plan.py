@@ -64,6 +64,11 @@ def test_what_only_the_primary_can_be_struck_by_never_strikes_a_replica() -> Non
     assert {blow.whom for it in islice(plan.turns(1, kinds, 3), 50) for blow in it.blows} == {0}
 
 
+def test_what_is_for_replicas_never_strikes_the_primary() -> None:
+    kinds = [Kind("replica-deleted", 0, 0, strikes_primary=False)]
+    assert {blow.whom for it in islice(plan.turns(1, kinds, 3), 50) for blow in it.blows} == {1, 2}
+
+
 @pytest.mark.parametrize("name", ["node-killed", "node-cut-during-clone", "kubelet-away"])
 def test_a_node_is_struck_once_at_a_time(name: str) -> None:
     assert faults.held_by(name, "n2") == "n2"
