@@ -109,12 +109,13 @@ class DurabilityFacts:
         """This server became writable a moment ago, and what it had then may be gone with it.
 
         Commits wait for the same standbys, which find it by its pod's address, not by the label.
-        Where it was handed over there is a second copy already, on the last primary's disk.
+        Where it was handed over there is a second copy already, on the last primary's disk; but
+        that counts only while the last primary may lead by the record.
         """
         return (
             self.server.is_writable
             and self.shows_what_may_be_lost
-            and not self.lease.was_handed_over
+            and self.lease.handed_over_by not in self.recorded.voters
             and self.server.in_this_state_for < SETTLING_PATIENCE
             and not self.is_settled
         )

@@ -200,15 +200,15 @@ class LeaseFacts:
         return (self.record.last_leader if self.record else None) or "nobody"
 
     @property
-    def was_handed_over(self) -> bool:
-        """Another member has released the Lease to this holder: that one's disk has all that this
-        one came up with."""
+    def handed_over_by(self) -> str | None:
+        """The other member that has released the Lease to this holder, if it was so: that one's
+        disk has all that this one came up with."""
         if self.view is None or self.record is None or self.view.taken_expired:
-            return False
+            return None
         # By the last primary's timeline: this one's own is on record a moment later, or never.
         before = (self.observation.postgres.timeline or 0) - 1
-        leaders = [led.pod for led in self.record.history if led.timeline == before]
-        return leaders not in ([], [self.observation.me.name])
+        leaders = {led.pod for led in self.record.history if led.timeline == before}
+        return next(iter(leaders - {self.observation.me.name}), None)
 
     @property
     def system_identifier(self) -> str | None:
