@@ -1,22 +1,17 @@
-"""What the sidecar container starts: it answers the kubelet, and then loads all the rest.
+"""What the sidecar container starts: it listens, loads all the rest, and then answers.
 
-A sidecar that was killed has to answer again before the kubelet's third probe, some two seconds
-later, or the kubelet stops PostgreSQL. On a busy node loading takes one of them.
+A sidecar that was killed has to answer the kubelet's third probe, some two seconds later, or the
+kubelet stops PostgreSQL. On a busy node loading takes one of them. A probe that finds somebody who
+listens waits for its answer, for a second at most; nobody says yes before there is a watchdog.
 """
 
 import ctypes
 import sys
-import time
-from collections.abc import Callable
 from typing import Final
 
 from sidecar import contract
 from sidecar.report.log import configure_logging
-from sidecar.report.message import Answer, Request
-from sidecar.report.server import HttpServer
-
-LOADING_SECONDS: Final = 4.0
-"""For all that is loaded. The loop, too, may take as long for a turn."""
+from sidecar.report.server import listen
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -32,32 +27,16 @@ def hide_from_other_processes() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) was refused")
 
 
-def while_loading(clock: Callable[[], float]) -> Callable[[Request], Answer]:
-    """Return what answers for now: alive for `LOADING_SECONDS`, and nothing else yet.
-
-    `clock`: monotonic seconds.
-    """
-    began = clock()
-
-    def answer(request: Request) -> Answer:
-        if request.path == "/liveness" and clock() - began < LOADING_SECONDS:
-            return Answer.of(200, {"ok": True})
-        return Answer.of(503, {"error": "the sidecar is starting"})
-
-    return answer
-
-
 def main() -> int:
     """Run until SIGTERM; return the exit code."""
     hide_from_other_processes()
     configure_logging()
     # On every address of the pod: probes come from the node, peers from other pods.
-    server = HttpServer(while_loading(time.monotonic), contract.SIDECAR_PORT, waits=lambda _: False)
-    server.start()
+    listener = listen(contract.SIDECAR_PORT)
 
     from sidecar.agent import run  # noqa: PLC0415 - most of the time of a start
 
-    return run(server)
+    return run(listener)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Carries a decision out, action by action, in its order; the first that fails ends it, but for a
 signal: where that is refused, the rest is all that is left to be done."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -64,9 +65,21 @@ _IN_WORDS: Final[dict[type, str]] = {
 class Actor:
     """Carries out decisions for one member."""
 
-    def __init__(self, adapters: Adapters, credentials: Credentials, events: Events) -> None:
-        """Act through these adapters, with the set's credentials."""
+    def __init__(
+        self,
+        adapters: Adapters,
+        credentials: Credentials,
+        events: Events,
+        *,
+        on_excuse: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Act through these adapters, with the set's credentials.
+
+        `on_excuse` is told at once when all members let this holder stay, and when they were asked:
+        what comes after it in a turn may take seconds.
+        """
         self._adapters = adapters
+        self._on_excuse = on_excuse
         self._events = events
         self._password = credentials.replication_password(adapters.settings.set_name)
 
@@ -196,6 +209,7 @@ class Actor:
         pods = adapters.pods.observe() or ()
         if adapters.peers.ask_to_stay(pods, action.members, view.record):
             adapters.lease.excuse(asked_at)
+            self._on_excuse(asked_at)
         answered = adapters.peers.heard_at >= asked_at
         adapters.reach.question_was_asked(adapters.clock(), answered=answered)
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ from sidecar.act import Actor
 from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
 from sidecar.clock import now
+from sidecar.deadlines import seconds_to_be_excused
 from sidecar.failsafe import Seal
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
@@ -40,10 +42,10 @@ _REFRESH_SECONDS = 0.3
 _log = logging.getLogger(__name__)
 
 
-def run(server: HttpServer) -> int:
+def run(listener: socket.socket) -> int:
     """Run until SIGTERM, which the kubelet sends when PostgreSQL has stopped; return the exit code.
 
-    `server`: it answers already, and from here on with what this member knows.
+    `listener`: of the sidecar's port, where the kubelet may be waiting already.
     """
     _forget_settings_of_libpq()
     environment = dict(os.environ)
@@ -88,7 +90,13 @@ def run(server: HttpServer) -> int:
     events = Events(client, namespace, me)
     teller = Teller(me, adapters.pods, events)
     watchdog = Watchdog(clock=clock, kill=lambda: _kill(adapters))
-    loop = Loop(adapters, Actor(adapters, superuser, events), teller, watchdog, reporter)
+    actor = Actor(
+        adapters,
+        superuser,
+        events,
+        on_excuse=lambda at: reporter.fail_probe_in(seconds_to_be_excused(settings), at),
+    )
+    loop = Loop(adapters, actor, teller, watchdog, reporter)
     signal.signal(signal.SIGTERM, lambda *_: loop.leave())
     adapters.bootstrap.provide_script()
     adapters.lease.start()
@@ -111,7 +119,7 @@ def run(server: HttpServer) -> int:
         refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
         respondent=respondent,
     )
-    server.answer_by(application, waits=application.waits)
+    HttpServer(application, listener, waits=application.waits).start()
     loop.run()
     return 0
 

@@ -39,7 +39,7 @@ class Heartbeat:
     ) -> str | None:
         """Return the uid of another pod that may still write there; as the memory has it."""
         try:
-            beat = _parse(small_files.read(directory / _FILE).decode())
+            beat = _parse(small_files.read(directory / _FILE).decode(errors="replace"))
         except OSError:
             beat = None
         return self._memory.look(beat, now, started=started, stalled=stalled)

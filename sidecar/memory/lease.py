@@ -70,7 +70,8 @@ class LeaseMemory:
         self._answered_at = float("-inf")
         self._renewed_at: float | None = None
         self._excused_at: float | None = None
-        self._taken_expired = False
+        # Not known after a restart, and then the more careful of the two.
+        self._taken_expired = True
         self._unanswered_renewals: list[tuple[str, RenewLease]] = []
         """The version that a renewal without an answer was to replace, and what it was to say."""
         self._unanswered_take: str | None = None
@@ -113,6 +114,10 @@ class LeaseMemory:
         if last is None or record is None or record.transitions > self._transitions:
             return None
         before, since = _order(last), self._went_back_at
+        if record.timeline is None:
+            # Somebody has taken that from the record, which is the way out where it asks for what
+            # is lost; nobody has put back an older one.
+            before = (*before[:2], 0)
         if any(new < old for new, old in zip(_order(record), before, strict=True)):
             return now
         lasts = since is not None and now - since <= max(record.ttl, self._ttl)
@@ -198,6 +203,8 @@ class LeaseMemory:
             heir=None,
             voters=action.voters,
             copies=action.copies,
+            # Another holder knew them; this one tells which it knows with its first renewal.
+            lives=(),
         )
 
     def to_renew(self, known: RenewLease, since: str) -> LeaseRecord | None:

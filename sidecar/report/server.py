@@ -58,30 +58,37 @@ class _Connection:
         self.refused = False
 
 
+def listen(port: int, host: str = "") -> socket.socket:
+    """Return a socket that clients may connect to; what they send waits until somebody answers.
+
+    `port` 0 is any that is free; `host`: only this address of the machine, not every one.
+    """
+    both = not host and socket.has_dualstack_ipv6()
+    return socket.create_server(
+        (host, port),
+        family=socket.AF_INET6 if both or ":" in host else socket.AF_INET,
+        backlog=_BACKLOG,
+        dualstack_ipv6=both,
+    )
+
+
 class HttpServer:
-    """Answers requests on every address of this machine until it is stopped."""
+    """Answers requests on a socket until it is stopped."""
 
     def __init__(
         self,
         answer: Callable[[Request], Answer],
-        port: int,
+        listener: socket.socket,
         *,
         waits: Callable[[Request], bool],
-        host: str = "",
     ) -> None:
-        """Listen; `port` 0 is any that is free, `host` only this address of the machine.
+        """Take over a socket that `listen` has made.
 
         `waits` says whether `answer` may take longer than a few milliseconds for a request.
         """
         self._answer = answer
         self._waits = waits
-        both = not host and socket.has_dualstack_ipv6()
-        self._listener = socket.create_server(
-            (host, port),
-            family=socket.AF_INET6 if both or ":" in host else socket.AF_INET,
-            backlog=_BACKLOG,
-            dualstack_ipv6=both,
-        )
+        self._listener = listener
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._poll = select.epoll()
@@ -91,13 +98,6 @@ class HttpServer:
         self._workers: set[threading.Thread] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-
-    def answer_by(
-        self, answer: Callable[[Request], Answer], *, waits: Callable[[Request], bool]
-    ) -> None:
-        """Answer otherwise from now on; `answer` and `waits` as at the beginning."""
-        self._waits = waits
-        self._answer = answer
 
     def start(self) -> None:
         """Begin to answer."""

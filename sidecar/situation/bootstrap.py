@@ -53,6 +53,11 @@ class BootstrapFacts:
         return failures is not None and failures.verb in ("start", "start-writable")
 
     @property
+    def lease_runs_out(self) -> str:
+        """For messages: what a holder whose start fails does about its Lease."""
+        return ", and this pod lets its Lease run out meanwhile" if self.lease.names_me else ""
+
+    @property
     def times_failed(self) -> str:
         """For messages: how often the last order has failed."""
         failures = self.observation.bootstrap.failures

@@ -94,11 +94,18 @@ class HandoverFacts:
             and self.election.may_lead(peer.name)
             and peer.system_identifier == self.lease.system_identifier
             and wal_position_of(peer) >= self.election.recorded_timeline_begins
-            and (self.set.all_go or not self.set.is_being_deleted(peer.name))
+            and not self._goes_without_need(peer.name)
             and (self.set.kept is None or peer.name in self.set.kept)
             and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
+
+    def _goes_without_need(self, name: str) -> bool:
+        """Whether that pod is about to go, too. Where all go, the first are there again however
+        many come back, so one with a lower ordinal takes over all the same."""
+        if self.set.all_go:
+            return ordinal(name) > ordinal(self.me)
+        return self.set.is_being_deleted(name)
 
     def _is_better_placed(self, name: str) -> bool:
         """Whether new clients reach it, and it follows closely as long as that can be seen."""

@@ -169,6 +169,7 @@ BOOTSTRAP: Final = (
         lambda s: (
             s.lease.set_has_data
             and s.lease.is_free
+            and not s.set.peers_with_data
             and (s.data.is_broken or s.data.is_missing)
             and s.set.waits_for_me_to_create
         ),
@@ -237,8 +238,8 @@ BOOTSTRAP: Final = (
         ),
         no_role,
         "the start of PostgreSQL has failed {s.bootstrap.times_failed}: "
-        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that, "
-        "and until one ends well this pod does not renew the Lease",
+        "{s.bootstrap.why_it_failed}; the next try is {s.bootstrap.retry_pause:.0f} s after that"
+        "{s.bootstrap.lease_runs_out}",
         Attention.WARNING,
     ),
     Row(

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from sidecar.report.message import MAX_BODY, MAX_HEAD, Answer, Request
-from sidecar.report.server import CONNECTIONS, SECONDS, THREADS, HttpServer
+from sidecar.report.server import CONNECTIONS, SECONDS, THREADS, HttpServer, listen
 
 PROBE = b"GET /liveness HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\n\r\n"
@@ -36,7 +36,7 @@ class Served:
     def __init__(self) -> None:
         self.go_on = threading.Event()
         self.server = HttpServer(
-            self.answer, 0, host="127.0.0.1", waits=lambda request: request.path == "/slow"
+            self.answer, listen(0, "127.0.0.1"), waits=lambda request: request.path == "/slow"
         )
 
     def answer(self, request: Request) -> Answer:
@@ -133,7 +133,7 @@ def test_head_has_no_body(served: Served) -> None:
 
 
 def test_it_is_found_on_every_address_of_either_family() -> None:
-    server = HttpServer(lambda _: Answer(200, b"here"), 0, waits=lambda _: False)
+    server = HttpServer(lambda _: Answer(200, b"here"), listen(0), waits=lambda _: False)
     server.start()
     addresses = ["127.0.0.1", "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])]
     for address in addresses:

@@ -1,57 +1,34 @@
-"""A sidecar that starts answers the kubelet before it has loaded what takes the time."""
+"""A sidecar that starts keeps the kubelet's probe waiting, and does not refuse it."""
 
 import http.client
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 
-import pytest
-
-from sidecar.__main__ import LOADING_SECONDS, while_loading
-from sidecar.report.message import Answer, Request
-from sidecar.report.server import HttpServer
-from tests.support.clock import Clock
+from sidecar.report.message import Answer
+from sidecar.report.server import HttpServer, listen
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
+def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
+    listener = listen(0, "127.0.0.1")
+    port = listener.getsockname()[1]
+    codes: list[int] = []
 
+    def probe() -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", "/liveness")
+            codes.append(connection.getresponse().status)
 
-@pytest.fixture
-def server(clock: Clock) -> Iterator[HttpServer]:
-    server = HttpServer(while_loading(clock), 0, waits=lambda _: False, host="127.0.0.1")
+    probing = threading.Thread(target=probe)
+    probing.start()
+    probing.join(0.3)
+    assert (probing.is_alive(), codes) == (True, [])
+    server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: False)
     server.start()
-    yield server
+    probing.join(5)
     server.stop()
-
-
-def code(server: HttpServer, path: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)) as connection:
-        connection.request("GET", path)
-        return connection.getresponse().status
-
-
-def test_only_the_watchdog_is_answered_with_yes_and_not_for_ever(
-    server: HttpServer, clock: Clock
-) -> None:
-    assert [code(server, path) for path in ("/liveness", "/healthz", "/primary")] == [200, 503, 503]
-    clock.advance(LOADING_SECONDS)
-    assert code(server, "/liveness") == 503
-
-
-def test_then_it_answers_with_what_the_member_knows(server: HttpServer) -> None:
-    threads = []
-
-    def answer(request: Request) -> Answer:
-        threads.append(threading.current_thread().name)
-        return Answer.of(418, {"path": request.path})
-
-    server.answer_by(answer, waits=lambda request: request.path == "/status")
-    assert [code(server, path) for path in ("/liveness", "/status")] == [418, 418]
-    assert threads[0] == "http" != threads[1]
+    assert codes == [200]
 
 
 def test_nothing_that_takes_long_to_load_comes_before_that() -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sidecar.report.server import HttpServer
+from sidecar.report.server import HttpServer, listen
 from tests.sidecar.test_http import LEADING, application
 
 PAUSE: Final = 0.05
@@ -21,7 +21,7 @@ PAUSE: Final = 0.05
 def serve() -> None:
     """Answer as a primary's sidecar does."""
     answers = application(LEADING, clock=lambda: 1000.0)
-    server = HttpServer(answers, 0, host="127.0.0.1", waits=answers.waits)
+    server = HttpServer(answers, listen(0, "127.0.0.1"), waits=answers.waits)
     server.start()
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()

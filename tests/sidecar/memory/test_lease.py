@@ -179,6 +179,14 @@ def test_who_claims_it_then_counts_on_from_the_most_that_was_seen() -> None:
     assert (taken.holder, taken.transitions, taken.resource_version) == (str(ME), 4, "10")
 
 
+def test_one_from_which_somebody_takes_what_asks_for_lost_data_has_not_gone_back() -> None:
+    """As the README says to do where the only volume with the newest timeline is lost."""
+    remembers = memory(LATER)
+    cleared = replace(LATER, resource_version="21", timeline=None, voters=(), copies=0, members=())
+    remembers.hear(cleared, "second", 1.0)
+    assert not view(remembers).went_back
+
+
 def test_one_that_was_deleted_has_not_gone_back() -> None:
     remembers = memory(LATER)
     remembers.hear(None, None, 1.0)

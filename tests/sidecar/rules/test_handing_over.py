@@ -169,6 +169,17 @@ class TestASetThatIsScaledToNothing:
         behind = self.stopped(self.GOING, "orders-1")
         assert situation_and_actions(behind) == ("HandingOver", (ReleaseLease("orders-1"),))
 
+    def test_the_first_pod_comes_back_itself_whoever_has_everything(self) -> None:
+        """With a quorum, no other could know alone that it has everything."""
+        leads = replace(
+            self.GOING,
+            me=DELETED.me,
+            lease=lease(replace(RECORD, holder=str(DELETED.me))),
+            peers=peer(1) | peer(2),
+        )
+        both = self.stopped(leads, "orders-1", "orders-2")
+        assert situation_and_actions(both) == ("Vacating", (ReleaseLease("orders-0"),))
+
     def test_else_it_comes_back_itself_or_nobody_knows(self) -> None:
         nobody = self.stopped(self.GOING)
         assert situation_and_actions(nobody) == ("Vacating", (ReleaseLease("orders-2"),))

@@ -266,17 +266,20 @@ class PodLife:
             self.world.publish(ReadinessChanged())
 
     def agent_is_silent(self) -> None:
-        """The liveness probe fails, for want of an answer or by one."""
+        """The liveness probe fails, for want of an answer."""
+        self.probe_fails(self._watchdog.timeout)
+
+    def probe_fails(self, seconds: float = 0.0) -> None:
+        """The liveness probe fails, each after so many seconds: count."""
         if self._probe_fails:
             return
         self._probe_fails = True
         self._watchdog_ticket += 1
         probe = self._watchdog
-        seconds = self.world.chance.uniform(
-            probe.period * (probe.failures - 1) + probe.timeout,
-            probe.period * probe.failures + probe.timeout,
+        until_the_last = self.world.chance.uniform(
+            probe.period * (probe.failures - 1), probe.period * probe.failures
         )
-        self.world.after(seconds, self._watchdog_fails, self._watchdog_ticket)
+        self.world.after(until_the_last + seconds, self._watchdog_fails, self._watchdog_ticket)
 
     def agent_answers(self) -> None:
         if self._probe_fails:

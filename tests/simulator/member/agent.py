@@ -43,6 +43,9 @@ class Agent:
         self._orders = OrderConnection(member, simulation.seconds_of_an_order, self.wake)
         self._hands = Hands(member, self.watch, self._views, self._orders, self._peers)
         self._hands.freezes_before = self._freezes
+        self._hands.lease.on_excuse = lambda: self._fail_the_probe_in(
+            deadlines.seconds_to_be_excused(member.settings)
+        )
         self._hands.note = self._note
         self.freeze_before: tuple[str, float] | None = None
         """(name of an action or `decide`, seconds): freeze when that is about to be done."""
@@ -226,7 +229,7 @@ class Agent:
         if not self.running or self.stands_still:
             return
         if self._member.clock() >= self._probe_fails_at:
-            self.pod.agent_is_silent()
+            self.pod.probe_fails()
         else:
             self.pod.agent_answers()
 

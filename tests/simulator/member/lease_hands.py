@@ -29,6 +29,7 @@ class LeaseHands:
         self._pod = member.pod
         self._watch = watch
         self._peers = peers
+        self.on_excuse: Callable[[], None] = lambda: None
 
     def take(self, action: TakeLease) -> Steps[None]:
         member = self._member
@@ -110,6 +111,7 @@ class LeaseHands:
         asked_at = self._member.clock()
         if (yield from self._peers.ask_to_stay(action.members, lease.record)):
             self._member.lease.excuse(asked_at)
+            self.on_excuse()
 
 
 def _ours(make: Callable[[], Any]) -> Any:
