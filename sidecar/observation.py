@@ -82,6 +82,8 @@ class LeaseView:
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
+    taken_as_heir: bool = False
+    """Whether the last holder had named this member when this process took the Lease."""
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
     excused_at: float | None = None

@@ -70,8 +70,8 @@ class LeaseMemory:
         self._answered_at = float("-inf")
         self._renewed_at: float | None = None
         self._excused_at: float | None = None
-        # Not known after a restart, and then the more careful of the two.
-        self._taken_expired = True
+        self._taken_expired = False
+        self._taken_as_heir = False
         self._unanswered_renewals: list[tuple[str, RenewLease]] = []
         """The version that a renewal without an answer was to replace, and what it was to say."""
         self._unanswered_take: str | None = None
@@ -166,6 +166,7 @@ class LeaseMemory:
             renewed_at=self._renewed_at,
             renewal_seen=self._renewal_seen,
             taken_expired=self._taken_expired,
+            taken_as_heir=self._taken_as_heir,
             heard_at=heard_at,
             excused_at=self._excused_at,
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
@@ -194,6 +195,7 @@ class LeaseMemory:
         self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
         self._taken_expired = action.expired
+        self._taken_as_heir = not record.holder and record.heir == self._name
         return replace(
             record,
             holder=self._me,

@@ -201,9 +201,9 @@ class LeaseFacts:
 
     @property
     def handed_over_by(self) -> str | None:
-        """The other member that has released the Lease to this holder, if it was so: that one's
-        disk has all that this one came up with."""
-        if self.view is None or self.record is None or self.view.taken_expired:
+        """The other member that has named this one as its heir, if it was so: that one's disk has
+        all that this one came up with."""
+        if self.view is None or self.record is None or not self.view.taken_as_heir:
             return None
         # By the last primary's timeline: this one's own is on record a moment later, or never.
         before = (self.observation.postgres.timeline or 0) - 1
