@@ -115,6 +115,16 @@ class TestAPrimaryWhoseRowsMayBeGoneYet:
         assert (decision.situation, decision.role) == ("Leading", Role.PRIMARY)
         assert self.LABEL in decision.actions
 
+    def test_an_heir_does_not_wait_while_the_last_primary_may_lead_with_the_same_rows(self) -> None:
+        timeline = self.BEHIND.timeline or 0
+        history = (Leadership(timeline - 1, "orders-1", ""), Leadership(timeline, "orders-0", ""))
+        record = replace(promising(0, 1, 2, copies=3), history=history)
+        heir = replace(self.PROMOTED, lease=lease(record, taken_as_heir=True))
+        assert self.LABEL in decide(heir, SYNC).actions
+        no_voter = replace(record, voters=("orders-0", "orders-2"))
+        for view in (lease(record), lease(no_voter, taken_as_heir=True)):
+            assert decide(replace(heir, lease=view), SYNC).situation == "Settling"
+
     def test_before_long_it_serves_no_reads_as_a_replica_either(self) -> None:
         longer = replace(self.PROMOTED, postgres=replace(self.BEHIND, since=NOW - 1.5))
         assert SetRole("orders-0", "uid-0", None) in decide(longer, SYNC).actions
