@@ -76,12 +76,12 @@ class Labels:
         the Lease was released to it, the last primary's disk is enough."""
         _, since, position = self._promoted
         lease, mine = self._cluster.api.lease, server.directory.branch
-        if lease is None or self._world.now - since > SETTLING_SECONDS:
+        if lease is None or mine is None or self._world.now - since > SETTLING_SECONDS:
             return
-        before = mine.parent if mine is not None and self._was_released else None
+        before = mine.parent if self._was_released else None
         have = sum(
             (directory.branch is mine and directory.position >= position)
-            or (mine is not None and before is not None and directory.has(before, mine.fork))
+            or (before is not None and directory.has(before, mine.fork))
             for ordinal, directory in self._cluster.directories.items()
             if f"{self._settings.set_name}-{ordinal}" in lease.voters
         )
