@@ -78,6 +78,8 @@ class Labels:
         lease, mine = self._cluster.api.lease, server.directory.branch
         if lease is None or mine is None or self._world.now - since > SETTLING_SECONDS:
             return
+        if self._cluster.pods[name].directory is not server.directory:
+            return  # its files were deleted under it
         before = mine.parent if self._was_released else None
         have = sum(
             (directory.branch is mine and directory.position >= position)
