@@ -53,8 +53,7 @@ class ReplicaFacts:
         streamed_at = self.observation.postgres.streamed_at
         return (
             self.server.is_in_recovery
-            and self.pod.shown is not None
-            and self.pod.shown.role == self.settings.replica_value
+            and self.pod.has_role(self.settings.replica_value)
             and not self.observation.postgres.streaming
             and streamed_at is not None
             and self.observation.now - streamed_at < READS_PATIENCE

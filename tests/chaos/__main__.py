@@ -13,19 +13,16 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from deploy.demo.play import local_cluster
-from deploy.demo.stage import StepFailedError
 from deploy.local import paths
-from deploy.local.errors import LocalClusterError
 from tests.chaos import faults, leftovers, picture, record, report, subject
 from tests.chaos.api import ApiError
 from tests.chaos.link import LinkError
 from tests.chaos.measure import measure
-from tests.chaos.options import DURABILITIES, choice, number, show, tell
+from tests.chaos.options import DURABILITIES, choice, number, run, show, tell
 from tests.chaos.round import Runner
 from tests.chaos.sampler import Sampler
 from tests.chaos.steps import steps
@@ -49,15 +46,8 @@ def main() -> int:
     parser.add_argument("--details", action="store_true", default=bool(environment.get("DETAILS")))
     parser.add_argument("--picture", default=environment.get("PICTURE"))
     chosen = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="pgset-chaos-") as workspace:
-            return _play(chosen, Path(workspace))
-    except (LocalClusterError, StepFailedError, FaultError, ApiError, LinkError) as error:
-        tell(f"make chaos: {error}")
-        return 1
-    except KeyboardInterrupt:
-        tell("interrupted; the fault was taken away, the set is left as it is")
-        return 130
+    left = "the fault was taken away, the set is left as it is"
+    return run("chaos", lambda workspace: _play(chosen, workspace), left)
 
 
 def _play(chosen: argparse.Namespace, workspace: Path) -> int:

@@ -14,21 +14,16 @@ import itertools
 import os
 import random
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from deploy.demo.play import local_cluster
-from deploy.demo.stage import Stage, StepFailedError
+from deploy.demo.stage import Stage
 from deploy.local import images, paths
-from deploy.local.errors import LocalClusterError
 from tests.chaos import leftovers, subject
-from tests.chaos.api import ApiError
-from tests.chaos.link import LinkError
-from tests.chaos.options import DURABILITIES, choice, number, show, tell
+from tests.chaos.options import DURABILITIES, choice, number, run, show, tell
 from tests.chaos.round import Runner
 from tests.chaos.sampler import Sampler
-from tests.chaos.strikes import FaultError
 from tests.storm import bank, report, story
 from tests.storm.faults import KINDS
 from tests.storm.judge import breaches, judge
@@ -52,15 +47,8 @@ def main() -> int:
     parser.add_argument("--postgres-image", default=environment.get("POSTGRES_IMAGE"))
     parser.add_argument("--plan", action="store_true", default=bool(environment.get("PLAN")))
     chosen = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="pgset-storm-") as workspace:
-            return _play(chosen, Path(workspace))
-    except (LocalClusterError, StepFailedError, FaultError, ApiError, LinkError) as error:
-        tell(f"make storm: {error}")
-        return 1
-    except KeyboardInterrupt:
-        tell("interrupted; the faults were taken away, the set is left as it is")
-        return 130
+    left = "the faults were taken away, the set is left as it is"
+    return run("storm", lambda workspace: _play(chosen, workspace), left)
 
 
 def _play(chosen: argparse.Namespace, workspace: Path) -> int:
