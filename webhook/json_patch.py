@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 Json = dict[str, Any]
 """A decoded JSON object."""
@@ -14,13 +14,26 @@ Path = tuple[str | int, ...]
 """The keys and indexes that lead to a value, not escaped."""
 
 
-@lru_cache(maxsize=1024)
-def pointer(path: Path) -> str:
-    """Write a path as a JSON pointer (RFC 6901): `~` becomes `~0` and `/` becomes `~1`.
+_KEPT: Final = 1024
+_KEPT_TOKEN: Final = 320
+"""Characters, the most of a name in Kubernetes (a label's key). What is kept is bounded by its size
+as well: a key may be a user's, and a review that is denied later may have one of megabytes."""
 
-    Kept, since most pods get the same.
-    """
+
+def pointer(path: Path) -> str:
+    """Write a path as a JSON pointer (RFC 6901): `~` becomes `~0` and `/` becomes `~1`."""
+    for token in path:
+        if token.__class__ is str and len(token) > _KEPT_TOKEN:
+            return _written(path)
+    return _kept(path)
+
+
+def _written(path: Path) -> str:
     return "".join([f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in path])
+
+
+_kept: Final = lru_cache(_KEPT)(_written)
+"""Most pods get the same."""
 
 
 def add(path: Path, value: object) -> Json:
