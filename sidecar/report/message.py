@@ -13,8 +13,9 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 MAX_HEAD: Final = 8192
-MAX_BODY: Final = 65536
-"""Bytes. The kubelet's head has under 200, and the longest request between members under 1000."""
+MAX_BODY: Final = 8192
+"""Bytes. The kubelet's head has under 200, and the longest request between members under 1000. Both
+are held for as many connections as there may be."""
 MAX_TARGET: Final = 256
 """Bytes of path and query. A load balancer's have under 40, and each escape takes time."""
 MAX_FIELDS: Final = 64

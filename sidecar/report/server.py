@@ -4,7 +4,7 @@ The kubelet asks two or three times a second for as long as the pod lives, so it
 most of what a member at rest costs; and where its watchdog gets no answer, it stops PostgreSQL.
 Hence one thread that waits for all connections at once and answers what can be answered at once:
 slow, silent or numerous clients cost some memory, but no threads. A request that has to wait for
-something else gets a thread of its own, and the kubelet's need none.
+something else is left to other threads, which are there from the start; the kubelet's need none.
 
 The cost of each request is bounded, too: every byte is looked at once, and what is expensive to
 compute is computed once a second.
@@ -20,9 +20,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from sidecar.report.message import Answer, Reading, Request
+from sidecar.workers import Workers
 
 SECONDS: Final = 2.0
 """For a whole request to arrive. The kubelet gives its probe 1 s, a member its request 0.6 s."""
@@ -33,6 +35,8 @@ while a probe's request is on its way. The oldest gives way to a new one."""
 
 THREADS: Final = 16
 """Requests at once that wait for something: more than a set has members that ask."""
+WAITING: Final = 64
+"""More of them, until one of those has its answer. Who asks gives up after 0.6 s."""
 
 _BACKLOG: Final = 1024
 """Connections in the kernel's queue. If it is full, a client tries again after a second, which is
@@ -95,12 +99,13 @@ class HttpServer:
         self._poll.register(self._listener, select.EPOLLIN)
         self._held: dict[int, _Connection] = {}
         """By file descriptor; the oldest first."""
-        self._workers: set[threading.Thread] = set()
+        self._workers = Workers("http-worker", THREADS, most_waiting=WAITING)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
+        self._workers.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -109,8 +114,7 @@ class HttpServer:
         # On Linux this wakes a thread that waits for a connection; closing alone does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        for worker in list(self._workers):
-            worker.join()
+        self._workers.stop()
         self._listener.close()
         self._poll.close()
 
@@ -204,27 +208,9 @@ class HttpServer:
     def _serve(self, request: Request, client: socket.socket) -> None:
         if not self._waits(request):
             self._respond(request, client)
-        elif not self._start_worker(request, client):
+        elif not self._workers.take(partial(self._respond, request, client)):
             with client:
                 _send(client, _BUSY.encode(request.method))
-
-    def _start_worker(self, request: Request, client: socket.socket) -> bool:
-        if len(self._workers) >= THREADS:
-            return False
-        worker = threading.Thread(
-            target=self._work, args=(request, client), name="http-worker", daemon=True
-        )
-        self._workers.add(worker)
-        try:
-            worker.start()
-        except RuntimeError:  # the pod has as many threads as it may have
-            self._workers.discard(worker)
-            return False
-        return True
-
-    def _work(self, request: Request, client: socket.socket) -> None:
-        self._respond(request, client)
-        self._workers.discard(threading.current_thread())
 
     def _respond(self, request: Request, client: socket.socket) -> None:
         with client:

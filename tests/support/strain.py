@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sidecar.report.message import MAX_BODY
 from sidecar.report.server import HttpServer, listen
 from tests.sidecar.test_http import LEADING, application
 
@@ -56,13 +57,13 @@ def drip(port: int, head: bytes) -> None:
 
 def drip_many_fields(port: int) -> None:
     """With a head as large as may be, of as many fields as there is room for."""
-    head = b"POST /failsafe HTTP/1.1\r\nContent-Length: 65536\r\n"
+    head = b"POST /failsafe HTTP/1.1\r\nContent-Length: %d\r\n" % MAX_BODY
     drip(port, head + b"a:\r\n" * ((8190 - len(head)) // 4) + b"\r\n")
 
 
 def drip_few_fields(port: int) -> None:
     """With a head that is not refused."""
-    head = b"POST /failsafe HTTP/1.1\r\nContent-Length: 65536\r\n"
+    head = b"POST /failsafe HTTP/1.1\r\nContent-Length: %d\r\n" % MAX_BODY
     drip(port, head + b"a:%s\r\n" % (b"b" * 150) * 50 + b"\r\n")
 
 
