@@ -99,6 +99,7 @@ def run(listener: socket.socket) -> int:
     loop = Loop(adapters, actor, teller, watchdog, reporter)
     signal.signal(signal.SIGTERM, lambda *_: loop.leave())
     adapters.bootstrap.provide_script()
+    _start_threads(adapters)
     adapters.lease.start()
     adapters.pods.start()
     teller.start()
@@ -129,6 +130,15 @@ def _forget_settings_of_libpq() -> None:
     for option in psycopg.pq.Conninfo.get_defaults():
         if option.envvar:
             os.environ.pop(option.envvar.decode(), None)
+
+
+def _start_threads(adapters: Adapters) -> None:
+    """Start those that wait for work, all of them now: `sidecar.workers` says why."""
+    process.start()
+    adapters.bootstrap.patiently.start()
+    adapters.server.start_threads()
+    adapters.peers.start()
+    adapters.forks.start()
 
 
 def _kill(adapters: Adapters) -> None:

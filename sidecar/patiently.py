@@ -53,6 +53,13 @@ class Patiently:
         self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._last: _Call | None = None
         self._started = False
+        self._thread = threading.Thread(target=self._work, name=f"patiently: {what}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, once: with the process, where the first call can be waited for by none."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
 
     def run(self, function: Callable[[], _Result], seconds: float = SECONDS) -> _Result:
         """Return what it returns, or raise what it raises.
@@ -63,7 +70,7 @@ class Patiently:
         with self._lock:
             if self._last is not None and not self._last.ended:
                 raise TimeoutError(f"{self._what} does not answer")
-            self._start()
+            self.start()
             call = self._last = _Call(function)
             self._calls.put(call)
             if not call.waiting.acquire(timeout=seconds):
@@ -72,16 +79,6 @@ class Patiently:
             raise call.error
         result: _Result = call.result
         return result
-
-    def _start(self) -> None:
-        if self._started:
-            return
-        thread = threading.Thread(target=self._work, name=f"patiently: {self._what}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # the pod has as many threads as it may have
-            raise TimeoutError(f"no thread can be started to look at {self._what}") from error
-        self._started = True
 
     def _work(self) -> None:
         while True:

@@ -6,8 +6,10 @@ nobody waits for one that is silent.
 
 import concurrent.futures
 import json
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -18,6 +20,7 @@ from sidecar.contract import SIDECAR_PORT
 from sidecar.failsafe import PATH, SIGNATURE_HEADER, Question, Reply, Seal
 from sidecar.memory.status import read_peer
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
+from sidecar.workers import Workers
 
 SECONDS: Final = 0.6
 """For all answers: within a pod network each takes milliseconds, and a leader is waited for."""
@@ -29,6 +32,8 @@ _AT_ONCE: Final = 32
 
 _MAX_ANSWER: Final = 262144
 """Bytes. A member's account has a few kB; an address may have passed to anybody by now."""
+
+_log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 _ERRORS: Final = (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError)
@@ -59,7 +64,11 @@ class Peers:
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(total=SECONDS), num_pools=16
         )
-        self._threads = concurrent.futures.ThreadPoolExecutor(_AT_ONCE, "peer")
+        self._workers = Workers("peer", _AT_ONCE, most_waiting=_AT_ONCE)
+
+    def start(self) -> None:
+        """Start the threads that ask, once: with the process."""
+        self._workers.start()
 
     def ask(
         self, pods: Sequence[Pod], *, fresh: bool = False, seconds: float = SECONDS
@@ -98,15 +107,30 @@ class Peers:
         self, ask: Callable[[Pod], _Answer], pods: Sequence[Pod], seconds: float
     ) -> list[_Answer]:
         """Return what came in time; the order tells nothing."""
-        try:
-            answers = [self._threads.submit(ask, pod) for pod in pods]
-        except RuntimeError:  # the pod has as many threads as it may have
-            return []
+        self.start()
+        answers = [self._begin(ask, pod) for pod in pods]
         # urllib3's timeout is for each read: one who sends a byte now and then would outlast it.
         in_time, late = concurrent.futures.wait(answers, timeout=seconds)
         for answer in late:
             answer.cancel()
-        return [answer.result() for answer in in_time]
+        return [answer.result() for answer in in_time if answer.exception() is None]
+
+    def _begin(self, ask: Callable[[Pod], _Answer], pod: Pod) -> "Future[_Answer]":
+        """Let a thread ask; where they all wait for silent ones, the answer does not come."""
+        answer: Future[_Answer] = Future()
+
+        def work() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            try:
+                answer.set_result(ask(pod))
+            except Exception as error:
+                answer.set_exception(error)
+                _log.warning("%s could not be asked: %r", pod.name, error)
+
+        if not self._workers.take(work):
+            answer.set_exception(TimeoutError("too many are being asked"))
+        return answer
 
     def _ask_one(self, pod: Pod, *, fresh: bool) -> Peer | None:
         query = "?fresh=1" if fresh else ""

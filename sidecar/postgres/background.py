@@ -40,8 +40,16 @@ class Background:
         self._commands: dict[object, Callable[[Connection], None]] = {}
         """How the last order of each name is carried out."""
         self._otherwise: dict[object, Callable[[], None]] = {}
-        self._working = False
         self._problems: dict[object, str] = {}
+        self._given = threading.Event()
+        self._started = False
+        self._thread = threading.Thread(target=self._run, name="orders", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, once: with the process, and not with the first order."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
 
     def order(
         self,
@@ -55,16 +63,7 @@ class Background:
             self._commands[order[0]] = command
             if otherwise is not None:
                 self._otherwise[order[0]] = otherwise
-            if not self._working:
-                self._working = self._start_working()
-
-    def _start_working(self) -> bool:
-        try:
-            threading.Thread(target=self._work, name="orders", daemon=True).start()
-        except RuntimeError:
-            # The pod has as many threads as it may have; ordered again, it is tried again.
-            return False
-        return True
+        self._given.set()
 
     def problem(self) -> str | None:
         """Return one sentence about an order whose last attempt failed."""
@@ -94,7 +93,18 @@ class Background:
         with self._lock:
             self._problems.clear()
 
+    def _run(self) -> None:
+        while True:
+            self._given.wait()
+            self._given.clear()
+            try:
+                self._work()
+            except Exception:
+                # No order may end the thread, for all others as well.
+                _log.exception("the sidecar could not carry out an order")
+
     def _work(self) -> None:
+        """Carry out what has been ordered, on a connection that ends with it."""
         connection: Connection | None = None
         while (begun := self._begin_next()) is not None:
             order, command = begun
@@ -112,7 +122,6 @@ class Background:
                 if (otherwise := self._otherwise.get(order[0])) is not None:
                     problem = _attempt(otherwise, problem)
             except Exception as error:
-                # No order may end the thread, for all others as well.
                 problem = f"the sidecar could not carry out {order[0]}: {error!r}"
                 _close(connection)
             self._note(order, problem)
@@ -123,7 +132,6 @@ class Background:
         with self._lock:
             order = self._orders.begin_next()
             if order is None:
-                self._working = False
                 return None
             return order, self._commands[order[0]]
 
@@ -143,6 +151,8 @@ def _attempt(otherwise: Callable[[], None], problem: str) -> str:
         otherwise()
     except OSError as error:
         return f"{problem}; {error}"
+    except Exception as error:
+        return f"{problem}; {error!r}"
     return problem
 
 

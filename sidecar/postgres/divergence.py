@@ -3,14 +3,14 @@
 Asked in a thread of its own, since a primary that is cut off answers late or never.
 """
 
-import contextlib
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from sidecar.memory.fork import ForkMemory
 from sidecar.observation import Fork, LeaseRecord, PostgresView
 from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
+from sidecar.workers import Workers
 
 _SECONDS_BETWEEN: Final = 1.0
 
@@ -35,8 +35,13 @@ class ForkFinder:
         self._clock = clock
         self._on_change = on_change
         self._asked_at = float("-inf")
-        self._thread: threading.Thread | None = None
+        self._busy = False
+        self._worker = Workers("fork", 1, most_waiting=1)
         self._memory = ForkMemory()
+
+    def start(self) -> None:
+        """Start the thread that asks, once: with the process."""
+        self._worker.start()
 
     def find(
         self, postgres: PostgresView, record: LeaseRecord | None, address: str | None
@@ -51,15 +56,12 @@ class ForkFinder:
         return None
 
     def _ask(self, question: tuple[int, int], address: str, password: str) -> None:
-        busy = self._thread is not None and self._thread.is_alive()
-        if busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
+        if self._busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
-        self._thread = threading.Thread(
-            target=self._look, args=(question, address, password), name="fork", daemon=True
-        )
-        with contextlib.suppress(RuntimeError):  # the pod has as many threads as it may have
-            self._thread.start()
+        self.start()
+        self._busy = True
+        self._worker.take(partial(self._look, question, address, password))
 
     def _look(self, question: tuple[int, int], address: str, password: str) -> None:
         mine, primarys = question
@@ -69,5 +71,7 @@ class ForkFinder:
         except UpstreamError:
             # A primary that does not answer, or one that does not know its successor's timeline.
             return
+        finally:
+            self._busy = False
         self._memory.learn(question, position)
         self._on_change()

@@ -26,6 +26,11 @@ _volume: Final = Patiently()
 """For signals alone: the loop's own looks at the volume may hang at the same time."""
 
 
+def start() -> None:
+    """Start the thread by which signals are sent, once: with the process, before it is needed."""
+    _volume.start()
+
+
 def remembered_pid(data_directory: Path) -> int | None:
     """Return the pid of the postmaster that was found last, if it is alive; reads /proc alone."""
     known = _known.get(data_directory)

@@ -93,20 +93,32 @@ class Server:
         self._silent = False
         self._orders_were_seen = False
         self._last_answering_state: ServerState | None = None
+        self._threads_started = False
+        self._begun_looking = threading.Event()
         self._thread = threading.Thread(target=self._run, name="postgres", daemon=True)
+
+    def start_threads(self) -> None:
+        """Start all threads, once: with the process, and not when the loop needs them."""
+        if not self._threads_started:
+            self._threads_started = True
+            self._orders.start()
+            self._checkpoints.start()
+            self._thread.start()
+            self._probe.start()
 
     def start(self) -> None:
         """Begin to look for the server."""
-        if not self._thread.is_alive():
+        if not self._begun_looking.is_set():
+            self.start_threads()
             # Up to now nobody had told PostgreSQL to start: its time to come up begins here.
             self._memory.told_to_start(self._clock())
             self._view = replace(self._view, since=self._memory.since)
-            self._thread.start()
-            self._probe.start()
+            self._begun_looking.set()
 
     def stop(self) -> None:
         """End the connection."""
         self._stopping = True
+        self._begun_looking.set()
         self._probe.stop()
         self._wake()
 
@@ -237,6 +249,7 @@ class Server:
         return read_major_version(directory) if directory is not None else None
 
     def _run(self) -> None:
+        self._begun_looking.wait()
         # Left over from a sidecar that was ended meanwhile, it would promote a later server.
         with contextlib.suppress(OSError):
             self._signals.withdraw()

@@ -102,6 +102,7 @@ class Orders:
         self.may_end = threading.Semaphore(0)
         self.begun: list[Order] = []
         self.background = Background(Connection, lambda: None)  # type: ignore[arg-type, return-value]
+        self.background.start()
 
     def give(self, *key: object) -> None:
         def command(_: object) -> None:
