@@ -56,7 +56,7 @@ class Patiently:
         self._thread = threading.Thread(target=self._work, name=f"patiently: {what}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, once: with the process, where the first call can be waited for by none."""
+        """Start the thread, once: with the process, and not with the first call."""
         if not self._started:
             self._started = True
             self._thread.start()

@@ -39,12 +39,32 @@ class RefusedError(Exception):
         return head.encode() + body
 
 
-def request_length(received: bytes | bytearray) -> int | None:
+class Framing:
+    """Where one request ends whose bytes come in pieces.
+
+    Each byte is looked at once, however small the pieces are.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._seen = 0
+        self._length: int | None = None
+
+    def length(self, received: bytes | bytearray) -> int | None:
+        """Return what `request_length` returns for all that has come of it so far."""
+        if self._length is None:
+            self._length = request_length(received, seen=self._seen)
+            self._seen = len(received)
+        return self._length
+
+
+def request_length(received: bytes | bytearray, *, seen: int = 0) -> int | None:
     """Return the bytes of the request that `received` begins with, None while its head is open.
 
-    Raises RefusedError for one that is too large, or whose head does not give its length.
+    In the first `seen` bytes no head has ended. Raises RefusedError for a request that is too
+    large, or whose head does not give its length.
     """
-    end = received.find(_END_OF_HEAD, 0, MAX_HEAD)
+    end = received.find(_END_OF_HEAD, max(0, seen + 1 - len(_END_OF_HEAD)), MAX_HEAD)
     if end < 0:
         if len(received) < MAX_HEAD:
             return None
