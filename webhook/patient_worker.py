@@ -23,7 +23,7 @@ from gunicorn import sock
 from gunicorn.workers import gthread
 
 from webhook import usual_request
-from webhook.framing import MAX_BODY, RefusedError, request_length
+from webhook.framing import MAX_BODY, Framing, RefusedError
 from webhook.tls import NoCertificateError
 
 PATIENCE: Final = 5.0
@@ -33,13 +33,21 @@ server waits for us: a client slower than that has already been given up by the 
 LINGER: Final = 2.0
 """Seconds that a client has to take its answer before its connection is closed (RFC 9112, 9.6)."""
 
-LARGE: Final = 64 * 2**10
 MAX_WAITING: Final = 32 * 2**20
-"""Bytes that all unfinished requests above `LARGE` may hold together, so that slow clients can't
-use up the memory of the pod."""
+"""Bytes that all unfinished requests and unread answers may hold together, so that slow clients
+can't use up the memory of the pod: who has waited longest is cut off."""
+
+TURN: Final = 0.02
+"""Seconds for those that are ready, before it is looked who has come meanwhile."""
 
 CHUNK: Final = 64 * 2**10
 """More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
+
+
+_TOO_MANY: Final = RefusedError(
+    "503 Service Unavailable",
+    f"there are too many unfinished requests; allowed: {MAX_WAITING} bytes in all",
+)
 
 
 class _Client:
@@ -47,12 +55,23 @@ class _Client:
 
     def __init__(self) -> None:
         self.received = bytearray()
-        self.deadline = time.monotonic() + PATIENCE
+        self.framing = Framing()
+        self.since = time.monotonic()
+        """When it came, or had its last answer."""
+        self.deadline = self.since + PATIENCE
         self.unsent = bytearray()
         """What is left of the answer."""
         self.may_ask_again = True
         self.answered = False
         """It has its last answer, and only has to close."""
+        self.has_asked = False
+        """A whole request has come."""
+        self.held = 0
+        """What was counted of its bytes."""
+        self.turn = 0.0
+        """When something was last done for it."""
+        self.ended = False
+        """It was closed to make room."""
 
     def waits_for(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
@@ -94,12 +113,52 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     keepalived_conns: deque[Any]
     """gunicorn's own: connections that wait for more from their client, or for another request."""
 
+    held = 0
+    """Bytes of all unfinished requests and unread answers."""
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Do what can be done for who is ready, and for a `TURN` at most.
+
+        New connections come first, and then who has had no turn for longest.
+        """
+        ready = [key for key, _ in self.poller.select(timeout)]
+        ready.sort(key=_last_turn)
+        end = time.monotonic() + TURN
+        for key in ready:
+            key.data(key.fileobj)
+            if time.monotonic() > end:
+                break
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept all that wait: one a turn, a probe would wait for as many turns as there are."""
+        end = time.monotonic() + TURN
+        while time.monotonic() < end:
+            try:
+                client, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.log.warning("cannot accept a connection: %s", error)
+                return
+            self.nr_conns += 1
+            # gunicorn accepts nobody while it has as many as it may have.
+            if self.nr_conns >= self.worker_connections:
+                self._end_one()
+            self.enqueue_req(gthread.TConn(self.cfg, client, address, listener.getsockname()))
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        """Go on with one that waited for more."""
+        if not conn.pgset_client.ended:
+            super().on_pending_socket_readable(conn, client)
+
     def enqueue_req(self, conn: Any) -> None:
         """Do what can be done for a connection that is new or ready, where gunicorn has threads."""
         self.finish_request(conn, _Done(self.handle(conn)))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """Do the same for a kept-alive connection, which usually stays one, and in the poller."""
+        if conn.pgset_client.ended:
+            return
         self.keepalived_conns.remove(conn)
         result = self.handle(conn)
         if result is True and self.alive:
@@ -115,6 +174,12 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         Returns whether the connection is kept for another request, or that it waits for more.
         """
         client = conn.__dict__.setdefault("pgset_client", _Client())
+        client.turn = time.monotonic()
+        result = self._handle(conn, client)
+        self._count(client, len(client.received) + len(client.unsent) if result else 0)
+        return result
+
+    def _handle(self, conn: Any, client: _Client) -> object:
         conn.sock.setblocking(False)
         try:
             return self._advance(conn, client)
@@ -141,8 +206,34 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
 
     def murder_pending(self) -> None:
         """Close all whose time is up; gunicorn stops at the first one that has time left."""
-        self.pending_conns = deque(sorted(self.pending_conns, key=lambda conn: conn.timeout))
-        super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
+            self._end(conn)
+
+    def _count(self, client: _Client, held: int) -> None:
+        self.held += held - client.held
+        client.held = held
+
+    def _end_one(self) -> None:
+        """Make room: end the oldest that has never asked anything, else who has been idle longest.
+
+        An API server asks on the connections that it has, and so keeps them.
+        """
+        waiting = [*self.pending_conns, *self.keepalived_conns]
+        silent = [conn for conn in waiting if not conn.pgset_client.has_asked]
+        if waiting:
+            self._end(min(silent or waiting, key=lambda conn: conn.pgset_client.since))
+
+    def _end(self, conn: Any) -> None:
+        """Close one that waits; the poller may have told already that it is ready."""
+        conn.pgset_client.ended = True
+        self._count(conn.pgset_client, 0)
+        for connections in (self.pending_conns, self.keepalived_conns):
+            with contextlib.suppress(ValueError):
+                connections.remove(conn)
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
     def _advance(self, conn: Any, client: _Client) -> object:
         if client.answered:
@@ -186,10 +277,13 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return bool(kept)
 
     def _send(self, conn: Any, client: _Client) -> object:
+        self._count(client, len(client.received) + len(client.unsent))
+        self._check_memory()
         while client.unsent:
             del client.unsent[: conn.sock.send(client.unsent)]
         if not client.may_ask_again:
             return self._finished(conn, client)
+        client.since = time.monotonic()
         client.waits_for(self.cfg.keepalive)
         return True
 
@@ -208,27 +302,35 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
 
         Raises SSLWantReadError while the request isn't whole.
         """
-        while (length := request_length(client.received)) is None or len(client.received) < length:
+        while (length := client.framing.length(client.received)) is None or (
+            len(client.received) < length
+        ):
             received = conn.sock.recv(CHUNK)
             if not received:
                 return None
             if not client.received:
                 client.waits_for(PATIENCE)
             client.received += received
-            self._check_memory(client)
+            self._count(client, len(client.received))
+            self._check_memory()
         request = bytes(client.received[:length])
         del client.received[:length]
+        client.framing = Framing()
+        client.has_asked = True
         return request
 
-    def _check_memory(self, client: _Client) -> None:
-        if len(client.received) <= LARGE:
-            return
-        waiting = sum(len(conn.pgset_client.received) for conn in tuple(self.pending_conns))
-        if waiting + len(client.received) > MAX_WAITING:
-            raise RefusedError(
-                "503 Service Unavailable",
-                f"there are too many unfinished requests; allowed: {MAX_WAITING} bytes in all",
-            )
+    def _check_memory(self) -> None:
+        """Cut off who has waited longest for the rest of a request, or to have its answer read."""
+        while self.held > MAX_WAITING:
+            waiting = [conn for conn in self.pending_conns if conn.pgset_client.held]
+            if not waiting:
+                break
+            oldest = min(waiting, key=lambda conn: conn.pgset_client.deadline)
+            self.log.warning("cut off the slowest client: all wait for more than %s", MAX_WAITING)
+            if not oldest.pgset_client.unsent:
+                with contextlib.suppress(OSError):
+                    oldest.sock.send(_TOO_MANY.answer())
+            self._end(oldest)
 
     def _finished(self, conn: Any, client: _Client) -> object:
         """Close after an answer; at once, the client might lose what it has not read yet."""
@@ -238,6 +340,12 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         client.answered = True
         client.waits_for(LINGER)
         return _drained(conn)
+
+
+def _last_turn(key: selectors.SelectorKey) -> float:
+    """Return when something was last done for what is ready; what is no client comes first."""
+    arguments = getattr(key.data, "args", ())
+    return arguments[0].pgset_client.turn if arguments else 0.0
 
 
 def _drained(conn: Any) -> bool:

@@ -51,15 +51,18 @@ class Server:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Server]:
-    """Serve `served_app` with a new certificate; its log has to be JSON to the end."""
+def serving(directory: Path, *options: str) -> Iterator[Server]:
+    """Serve `served_app` with a new certificate; its log has to be JSON to the end.
+
+    `options`: of gunicorn, in place of what the configuration says.
+    """
     trust, _ = renewed(None, NAMES, NOW)
     files.write(directory, trust)
     port = free_port()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_config"),
-            *("--bind", f"127.0.0.1:{port}", "tests.webhook.served_app:application"),
+            *("--bind", f"127.0.0.1:{port}", *options, "tests.webhook.served_app:application"),
         ],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PGSET_TLS_DIRECTORY": str(directory)},

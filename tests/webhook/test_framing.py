@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from webhook.framing import MAX_BODY, MAX_HEAD, RefusedError, request_length
+from webhook.framing import MAX_BODY, MAX_HEAD, Framing, RefusedError, request_length
 
 HEAD = b"POST /mutate/pods HTTP/1.1\r\nHost: webhook\r\n"
 
@@ -55,3 +55,24 @@ def test_what_is_not_waited_for_is_refused_with_one_sentence(received, status, s
     head, _, body = refusal.value.answer().partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status}\r\nConnection: close\r\n".encode())
     assert json.loads(body) == {"error": sentence}
+
+
+class Watched(bytearray):
+    """Counts the bytes that are searched in it."""
+
+    searched = 0
+
+    def find(self, sought, start=0, end=None):
+        end = len(self) if end is None else min(end, len(self))
+        self.searched += max(0, end - start)
+        return super().find(sought, start, end)
+
+
+def test_a_request_in_pieces_ends_where_it_ends_in_one_and_is_searched_once():
+    whole = HEAD + b"X: " + b"x" * 8000 + b"\r\nContent-Length: 3\r\n\r\n{}\n"
+    received, framing = Watched(), Framing()
+    for byte in whole:
+        received.append(byte)
+        assert framing.length(received) == request_length(bytes(received))
+    assert framing.length(received) == len(whole)
+    assert received.searched < 5 * len(whole)

@@ -4,8 +4,11 @@ import base64
 import contextlib
 import json
 import re
+import resource
 import socket
+import ssl
 import time
+from pathlib import Path
 
 import pytest
 
@@ -171,12 +174,13 @@ def test_a_client_that_does_not_wait_for_answers_gets_the_first_and_is_closed(se
 
 def test_unfinished_bodies_hold_only_so_much_memory(server, opened):
     size = MAX_BODY - 1000
-    for _ in range(MAX_WAITING // size + 1):
-        client = opened(in_reserve)
+    clients = [opened(in_reserve) for _ in range(MAX_WAITING // size + 1)]
+    for client in clients:
         client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % MAX_BODY)
         client.sendall(b" " * size)
-    client.settimeout(PATIENCE)
-    assert rest_of(client)[9:12] == b"503"
+    # Who has waited longest gives way, so that nobody who is faster has to.
+    clients[0].settimeout(PATIENCE)
+    assert rest_of(clients[0])[9:12] == b"503"
     assert_a_review_is_answered(server)
 
 
@@ -196,6 +200,74 @@ def test_who_does_not_read_the_answer_is_not_waited_for(server, opened):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(request)
     assert_a_review_is_answered(server)
+
+
+def memory(server):
+    """MiB that the server's processes hold, all but the master's."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.split())
+    return pages * resource.getpagesize() / 2**20
+
+
+def test_answers_that_nobody_reads_hold_only_so_much_memory(server, opened):
+    request = large_review()
+    before = memory(server)
+    for _ in range(40):
+        client = opened(in_reserve)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(request)
+    assert_a_review_is_answered(server)
+    # What is held, twice while it grows, and one answer in the making. All forty: 400 MiB.
+    assert memory(server) - before < 128
+
+
+FEW = 40
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A server that takes only so few connections; the real one takes 1,000."""
+    with serving(tmp_path_factory.mktemp("tls"), f"--worker-connections={FEW}") as server:
+        yield server
+
+
+@pytest.fixture
+def opened_there(small):
+    with contextlib.ExitStack() as clients:
+        yield lambda kind: clients.enter_context(kind(small))
+
+
+def test_who_never_asks_gives_way_where_there_are_too_many(small, opened_there):
+    """Else it would accept nobody for 100 s: neither a review nor a probe."""
+    api_server = opened_there(in_reserve)
+    assert_asks(api_server)
+    silent_ones = [opened_there(silent) for _ in range(FEW)]
+    idle = [opened_there(in_reserve) for _ in range(FEW)]
+    assert_a_review_is_answered(small)
+    assert_asks(api_server)
+    assert_asks(idle[-1])
+    for client in (silent_ones[0], idle[0]):
+        client.settimeout(2.0)
+        assert rest_of(client) == b""
+
+
+def test_who_has_asked_once_and_is_idle_keeps_nobody_out(small, opened_there):
+    clients = [opened_there(in_reserve) for _ in range(FEW)]
+    for client in clients:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            assert_asks(client)
+    assert_a_review_is_answered(small)
+
+
+def assert_asks(client):
+    client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
+    received = b""
+    while not received.endswith(b"}\n"):
+        piece = client.recv(4096)
+        if not piece:
+            raise ConnectionError("closed before it answered")
+        received += piece
+    assert received.startswith(b"HTTP/1.1 200")
 
 
 def test_an_answer_that_is_read_late_is_whole(opened):
