@@ -5,6 +5,7 @@ from typing import Final
 
 from psycopg import sql
 
+from sidecar import small_files
 from sidecar.postgres.commands import NeedsOperatorError, setting
 from sidecar.postgres.configuration import (
     FORMER_HBA_LINE,
@@ -136,4 +137,7 @@ def _write(path: Path, text: str) -> None:
     new = path.with_name("pg_hba.conf.pgset-new")
     new.write_bytes(text.encode(errors="surrogateescape"))
     new.chmod(0o600)
+    # Or a power cut could leave an empty file, which lets nobody in.
+    small_files.sync(new)
     new.replace(path)
+    small_files.sync(path.parent)

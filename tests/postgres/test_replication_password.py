@@ -1,6 +1,7 @@
 """Who may replicate, and where the password by which members do it can be read."""
 
 import hmac
+import os
 from pathlib import Path
 
 import psycopg
@@ -141,6 +142,26 @@ def test_a_pg_hba_conf_in_any_encoding_is_kept_byte_for_byte(
     wait_until(lambda: server.view().prepared, "preparation")
     assert path.read_bytes().endswith(theirs)
     assert HBA_LINES[0].encode() in path.read_bytes()
+
+
+def test_a_power_cut_leaves_the_old_pg_hba_conf_or_the_new_one(
+    database: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was synced is sure to be on the disk, and a name only with its directory."""
+    path = database.directory / "pg_hba.conf"
+    sync, synced = os.fsync, list[tuple[Path, bool]]()
+
+    def record(descriptor: int) -> None:
+        now = HBA_LINES[0].encode() in path.read_bytes()
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), now))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    server = watch(database, connect)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "preparation")
+    new = path.with_name("pg_hba.conf.pgset-new")
+    assert synced == [(new, False), (database.directory, True)]
 
 
 def sidecar_of(host: Host, copy: Database) -> Bootstrap:
