@@ -34,7 +34,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
-from sidecar.adapters import Adapters, leader_address
+from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.contract import slot_name
 from sidecar.kube.client import ApiError, ConflictError
 from sidecar.kube.events import Events
@@ -48,7 +48,6 @@ from sidecar.postgres.configuration import (
     primary_parameters,
     standby_settings,
 )
-from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 
@@ -68,12 +67,11 @@ class Actor:
     def __init__(
         self,
         adapters: Adapters,
-        credentials: Credentials,
         events: Events,
         *,
         on_excuse: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Act through these adapters, with the set's credentials.
+        """Act through these adapters.
 
         `on_excuse` is told at once when all members let this holder stay, and when they were asked:
         what comes after it in a turn may take seconds.
@@ -81,7 +79,6 @@ class Actor:
         self._adapters = adapters
         self._on_excuse = on_excuse
         self._events = events
-        self._password = credentials.replication_password(adapters.settings.set_name)
 
     def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
         """Return None, or one sentence about the action that failed; the rest was not tried.
@@ -151,14 +148,14 @@ class Actor:
             case ForgetPromotion():
                 adapters.bootstrap.forget_promotion()
             case PreparePrimary():
-                adapters.server.prepare(self._password)
+                adapters.server.prepare(wanted_password(adapters))
             case SetSynchronous():
                 adapters.server.set_synchronous(action.members, action.number)
             case Detach():
                 adapters.server.follow("")
             case Attach():
                 settings, me = adapters.settings, adapters.me.name
-                self._leave_password()
+                adapters.way_in.leave(adapters.pods.observe())
                 adapters.server.follow(primary_conninfo(settings, me, action.address))
             case KeepSlots():
                 adapters.server.keep_slots([slot_name(member) for member in action.members])
@@ -228,9 +225,10 @@ class Actor:
         holder = lease.record.holder if lease is not None and lease.record is not None else ""
         target = primary_parameters(adapters.settings, adapters.me.name, leader_address(adapters))
         try:
-            if self._password is None:
+            pods = adapters.pods.observe()
+            if adapters.keys.replication_password(pods) is None:
                 raise UpstreamError(WITHOUT_REPLICAS)
-            found = identify(target, self._password)
+            found, password = adapters.way_in.ask(pods, lambda password: identify(target, password))
             if found != system_identifier:
                 raise UpstreamError(
                     f"{target['host']} leads to a database with system identifier {found}, "
@@ -239,7 +237,7 @@ class Actor:
         except UpstreamError as error:
             adapters.bootstrap.note_refusal(verb, holder, str(error), adapters.clock())
             raise
-        adapters.bootstrap.write_password_file(password_file_line(self._password))
+        adapters.bootstrap.write_password_file(password_file_line(password))
         adapters.bootstrap.order(verb, conninfo(target), holder)
 
     def _start(self, action: StartPostgres) -> None:
@@ -254,12 +252,8 @@ class Actor:
             ),
             dict(action.raised),
         )
-        self._leave_password()
+        self._adapters.way_in.leave(self._adapters.pods.observe())
         self._adapters.bootstrap.order("start-writable" if action.writable else "start")
-
-    def _leave_password(self) -> None:
-        line = None if self._password is None else password_file_line(self._password)
-        self._adapters.bootstrap.keep_password(line)
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.clock import now
+from sidecar.keys import Keys
 from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
@@ -16,6 +17,7 @@ from sidecar.postgres import process
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
+from sidecar.postgres.way_in import WayIn
 from sidecar.settings import Settings
 from sidecar.situation.set import holder_address
 
@@ -36,6 +38,8 @@ class Adapters:
     peers: Peers
     pledges: Pledges
     forks: ForkFinder
+    keys: Keys
+    way_in: WayIn
     reach: Reach = field(default_factory=Reach)
     recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(now))
 
@@ -47,3 +51,8 @@ def leader_address(adapters: Adapters) -> str | None:
     if record is None or record.holder == str(adapters.me):
         return None
     return holder_address(record, adapters.pods.observe() or ())
+
+
+def wanted_password(adapters: Adapters) -> str | None:
+    """Return what the replication role's password has to be; None where there can be none."""
+    return adapters.keys.replication_password(adapters.pods.observe())

@@ -14,7 +14,7 @@ from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
 from sidecar.clock import now
 from sidecar.deadlines import seconds_to_be_excused
-from sidecar.failsafe import Seal
+from sidecar.keys import Keys
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
@@ -29,6 +29,7 @@ from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
+from sidecar.postgres.way_in import WayIn
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.server import HttpServer
@@ -65,16 +66,18 @@ def run(listener: socket.socket) -> int:
         loop.wake()
 
     handshake = Path(contract.HANDSHAKE_DIRECTORY)
-    seal = Seal.of(superuser.password, namespace, settings.set_name)
+    keys = Keys(superuser.password, namespace, settings.set_name)
+    seal = keys.seal()
     bootstrap = Bootstrap(handshake, me, settings.ttl)
-    replication = superuser.replication_password(settings.set_name)
+    pods = Pods(client, namespace, settings, clock=clock, on_change=wake)
+    upstream = primary_parameters(settings, me.name)
     adapters = Adapters(
         me=me,
         settings=settings,
         clock=clock,
         client=client,
         lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
-        pods=Pods(client, namespace, settings, clock=clock, on_change=wake),
+        pods=pods,
         bootstrap=bootstrap,
         server=Server(
             superuser, clock=clock, on_change=wake, data_directory=bootstrap.data_directory
@@ -83,8 +86,13 @@ def run(listener: socket.socket) -> int:
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
         pledges=Pledges(clock),
         forks=ForkFinder(
-            primary_parameters(settings, me.name), replication, clock=clock, on_change=wake
+            upstream,
+            lambda: keys.replication_passwords(pods.observe()),
+            clock=clock,
+            on_change=wake,
         ),
+        keys=keys,
+        way_in=WayIn(upstream, keys, keep=bootstrap.keep_password, clock=clock),
         recovery=RecoveryWatch(clock),
     )
     events = Events(client, namespace, me)
@@ -92,7 +100,6 @@ def run(listener: socket.socket) -> int:
     watchdog = Watchdog(clock=clock, kill=lambda: _kill(adapters))
     actor = Actor(
         adapters,
-        superuser,
         events,
         on_excuse=lambda at: reporter.fail_probe_in(seconds_to_be_excused(settings), at),
     )

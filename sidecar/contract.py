@@ -62,6 +62,12 @@ FIRST_ORDINAL: Final = f"{DOMAIN}/first-ordinal"
 INJECTED: Final = f"{DOMAIN}/injected"
 """Annotation on the pod: the version of the webhook that injected the sidecar."""
 
+SIGNS: Final = f"{DOMAIN}/signs"
+"""Annotation on the pod, with the value "scrypt": its sidecar signs what it tells other members, by
+a key that is made so. Where it is missing, the pod was made by version 0.2.0 or before."""
+
+SIGNS_BY: Final = "scrypt"
+
 STATUS: Final = f"{DOMAIN}/status"
 """Annotation on the pod: one sentence of the sidecar about its member."""
 

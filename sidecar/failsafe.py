@@ -6,9 +6,8 @@ yes it stays writable, for a ttl from before it asked. `POST /failsafe` carries 
 a yes binds is kept by `sidecar.pledges`.
 
 **Who may ask, and answer.** Question and answer are signed with a key that all members derive from
-the superuser's password, so nobody else in the pod network can stop an election by asking, or keep
-an isolated primary alive by answering. The key is bound to the namespace and the set, and to
-nothing else that is made of the password. Without a password there is no failsafe.
+the superuser's password (`sidecar.keys`), so nobody else in the pod network can stop an election by
+asking, or keep an isolated primary alive by answering. Without a password there is no failsafe.
 
 **Replays.** The network is not secret: whoever has seen a question or an answer may send it again.
 An old *answer* is of no use, for it repeats the nonce of its question. An old *question* would
@@ -26,7 +25,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
@@ -56,13 +55,12 @@ class Seal:
     namespace: str
     key: bytes
     """Empty where the set has no password, and then nothing is believed."""
+    quick: bytes = b""
+    """The key of members up to version 0.2.0, which gives the password away to who can guess it."""
 
-    @classmethod
-    def of(cls, password: str, namespace: str, set_name: str) -> Self:
-        """Derive the key from the superuser's password; no other secret of it has this label."""
-        label = f"pgset failsafe {namespace}/{set_name}".encode()
-        key = hmac.new(password.encode(), label, hashlib.sha256).digest() if password else b""
-        return cls(set_name, namespace, key)
+    def for_older_members(self) -> Self:
+        """Return the seal that members up to version 0.2.0 have."""
+        return replace(self, key=self.quick, quick=b"")
 
     def sign(self, kind: Kind, body: bytes) -> str:
         """Return the signature of a body of this kind, in hexadecimal digits."""

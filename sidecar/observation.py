@@ -314,10 +314,11 @@ class Pod:
     revision: str | None = None
     """The StatefulSet's revision that it was made from."""
     taken_out_since: float | None = None
-    """When Kubernetes was seen to have taken it out of its Services because of its node: it is not
-    ready, although its containers are."""
+    """When Kubernetes took it out of its Services for its node: its containers are ready."""
     backs_off: bool = False
     """Its kubelet waits before it starts the database container again (CrashLoopBackOff)."""
+    signs: bool = True
+    """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sidecar.adapters import Adapters, leader_address
+from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.memory.server import has_written
 from sidecar.memory.status import comparable_positions
 from sidecar.observation import LeaseView, Observation, Peer, PostgresView, ServerState
@@ -31,6 +31,8 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     postgres = _postgres(adapters, started_writable=bootstrap.started_writable)
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
+    leader = leader_address(adapters)
+    adapters.way_in.look(postgres, adapters.pods.observe(), leader)
     return Observation(
         now=adapters.clock(),
         started_at=started_at,
@@ -49,9 +51,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         renewal_failed_at=reach.renewal_failed_at(lease),
         api_failed_at=reach.api_failed_at,
         question_failed_at=reach.question_failed_at,
-        fork=adapters.forks.find(
-            postgres, lease.record if lease else None, leader_address(adapters)
-        ),
+        fork=adapters.forks.find(postgres, lease.record if lease else None, leader),
     )
 
 
@@ -98,6 +98,8 @@ def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
     return replace(
         view,
         problem=view.problem if may_signal else UNSTOPPABLE,
+        # The last pod of an older version has gone, or one has come.
+        prepared=view.prepared and adapters.server.prepared_with == wanted_password(adapters),
         may_signal=may_signal,
         streamed_at=adapters.reach.streamed_at,
         alive=pid is not None or orphaned,

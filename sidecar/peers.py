@@ -156,6 +156,8 @@ class Peers:
             nonce=secrets.token_hex(16),
             ttl=self._ttl,
         )
+        if not pod.signs:
+            seal = seal.for_older_members()
         try:
             challenged = self._post(pod, question, seal)
             challenge = json.loads(_whole(challenged))["challenge"]

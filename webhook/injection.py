@@ -53,7 +53,7 @@ def _marks(metadata: Json, settings: Settings, role: Role) -> Iterator[Json]:
     yield from set_members(
         (*METADATA, "annotations"),
         metadata.get("annotations"),
-        {contract.INJECTED: contract.VERSION},
+        {contract.INJECTED: contract.VERSION, contract.SIGNS: contract.SIGNS_BY},
     )
 
 

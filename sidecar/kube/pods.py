@@ -65,6 +65,13 @@ def _annotations(statefulset: Json) -> Mapping[str, str]:
     return statefulset["metadata"].get("annotations") or {}
 
 
+def signs(annotations: Mapping[str, str]) -> bool:
+    """Return whether it is no sidecar of version 0.2.0 or before: only those may do without."""
+    return (
+        contract.INJECTED not in annotations or annotations.get(contract.SIGNS) == contract.SIGNS_BY
+    )
+
+
 class Pods:
     """The pods of one set."""
 
@@ -187,4 +194,5 @@ class Pods:
             revision=labels.get(REVISION_LABEL),
             taken_out_since=self._memory.taken_out_since(metadata["uid"]),
             backs_off=backs_off(pod, self._settings.container),
+            signs=signs(metadata.get("annotations") or {}),
         )

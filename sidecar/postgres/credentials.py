@@ -1,7 +1,5 @@
 """Who the sidecar is to PostgreSQL: the superuser of the database container's own environment."""
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +9,12 @@ _DEFAULT_USER = "postgres"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The superuser, and the password that the replication role gets from it."""
+    """The superuser, and the password that the set's secrets are made of (`sidecar.keys`)."""
 
     user: str
     password: str
     database: str = ""
     """The one that the image makes for the application; empty: named as the user."""
-
-    def replication_password(self, set_name: str) -> str | None:
-        """Return the same secret on every member, without storing one anywhere.
-
-        None where there is no password to make one from: anybody could compute that.
-        """
-        if not self.password:
-            return None
-        key = self.password.encode()
-        return hmac.new(key, f"pgset replication {set_name}".encode(), hashlib.sha256).hexdigest()
 
 
 def from_environment(environment: Mapping[str, str]) -> Credentials:

@@ -3,13 +3,14 @@
 Asked in a thread of its own, since a primary that is cut off answers late or never.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from sidecar.memory.fork import ForkMemory
 from sidecar.observation import Fork, LeaseRecord, PostgresView
 from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
+from sidecar.postgres.way_in import with_any
 from sidecar.workers import Workers
 
 _SECONDS_BETWEEN: Final = 1.0
@@ -21,17 +22,17 @@ class ForkFinder:
     def __init__(
         self,
         parameters: dict[str, str],
-        password: str | None,
+        passwords: Callable[[], Sequence[str]],
         *,
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
-        """`parameters`: libpq's for a primary; without a password it is never asked.
+        """`parameters`: libpq's for a primary; `passwords`: those to try, if any.
 
         `on_change` is called with each new answer.
         """
         self._parameters = parameters
-        self._password = password
+        self._passwords = passwords
         self._clock = clock
         self._on_change = on_change
         self._asked_at = float("-inf")
@@ -51,27 +52,27 @@ class ForkFinder:
         fork = self._memory.answer(question)
         if question is None or fork is not None:
             return fork
-        if address is not None and self._password is not None:
-            self._ask(question, address, self._password)
+        if address is not None and (passwords := self._passwords()):
+            self._ask(question, address, passwords)
         return None
 
-    def _ask(self, question: tuple[int, int], address: str, password: str) -> None:
+    def _ask(self, question: tuple[int, int], address: str, passwords: Sequence[str]) -> None:
         if self._busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
         self.start()
         self._busy = True
-        self._worker.take(partial(self._look, question, address, password))
+        self._worker.take(partial(self._look, question, address, passwords))
 
-    def _look(self, question: tuple[int, int], address: str, password: str) -> None:
+    def _look(self, question: tuple[int, int], address: str, passwords: Sequence[str]) -> None:
         mine, primarys = question
         parameters = self._parameters | {"host": address}
         try:
-            position = fork_point(history(parameters, password, primarys), mine)
+            known, _ = with_any(passwords, lambda password: history(parameters, password, primarys))
         except UpstreamError:
             # A primary that does not answer, or one that does not know its successor's timeline.
             return
         finally:
             self._busy = False
-        self._memory.learn(question, position)
+        self._memory.learn(question, fork_point(known, mine))
         self._on_change()

@@ -28,6 +28,10 @@ class UpstreamError(Exception):
     """The primary cannot be followed or cloned now; the message says why, in its own words."""
 
 
+class PasswordRefusedError(UpstreamError):
+    """The primary answers, and has another password than this."""
+
+
 def identify(parameters: dict[str, str], password: str) -> str:
     """Return the system identifier of the server behind these libpq parameters.
 
@@ -80,7 +84,10 @@ def _ask(parameters: dict[str, str], password: str, command: str) -> PGresult:
         with closing(psycopg.connect(target, autocommit=True)) as connection:
             result = _answer(connection.pgconn, command)
     except psycopg.Error as error:
-        raise UpstreamError(str(error).strip()) from error
+        # By libpq, a refused connection does not tell the error's code.
+        refused = error.pgconn is not None and error.pgconn.used_password
+        kind = PasswordRefusedError if refused else UpstreamError
+        raise kind(str(error).strip()) from error
     if result.status != ExecStatus.TUPLES_OK:
         raise UpstreamError(result.get_error_message().strip())
     return result

@@ -85,8 +85,10 @@ class Server:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._database: str | None = None
-        self._role_made_in: float | None = None
-        """The leadership, by when it began, in which the replication role got its password."""
+        self._role_made: tuple[float, str] | None = None
+        """The leadership, by when it began, in which the replication role got which password."""
+        self.prepared_with: str | None = None
+        """The replication password for which everything was made last."""
         self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
         self._wal_grows = False
@@ -175,7 +177,7 @@ class Server:
 
         def prepare(connection: Connection) -> None:
             problems = []
-            first = self._role_made_in != since
+            first = self._role_made != (since, replication_password)
             for step in self._preparations(replication_password, since):
                 try:
                     step(connection)
@@ -185,6 +187,7 @@ class Server:
                 connection.execute("SELECT pg_catalog.pg_reload_conf()")
             # Another password, or one at all, comes with another life of this pod.
             if not problems or replication_password is None:
+                self.prepared_with = replication_password
                 self._memory.was_prepared(since)
             if problems:
                 raise NeedsOperatorError("; ".join(problems))
@@ -196,13 +199,13 @@ class Server:
     ) -> Iterator[Callable[[Connection], None]]:
         """Yield what is to be done; one that fails keeps none of the others from it."""
         if password is None:
-            self._role_made_in = None
+            self._role_made = None
             yield from (replication_role.refuse, replication_role.take_back, _need_password)
         else:
             # Asked again while something is left to the operator, it writes nothing again.
-            if self._role_made_in != since:
+            if self._role_made != (since, password):
                 yield lambda connection: replication_role.make(connection, password)
-                self._role_made_in = since
+                self._role_made = (since, password)
             yield replication_role.admit
         yield commands.keep_wal
 
@@ -318,7 +321,7 @@ class Server:
         self._connection = self._address.connect(seconds=ANSWER_SECONDS)
         if (database := self._connection.info.dbname) != self._database:
             # What the replication role may call, it may in one database.
-            self._database, self._role_made_in = database, None
+            self._database, self._role_made = database, None
             self._memory.was_prepared_elsewhere()
         return self._lookout.look(self._connection, ANSWER_SECONDS)
 

@@ -85,7 +85,7 @@ def without_additions(pod: Json) -> None:
     """Take from a pod what the webhook has added, each of which is there."""
     metadata, spec = pod["metadata"], pod["spec"]
     del metadata["labels"][contract.SET_LABEL], metadata["labels"][contract.DEFAULT_ROLE_LABEL]
-    del metadata["annotations"][contract.INJECTED]
+    del metadata["annotations"][contract.INJECTED], metadata["annotations"][contract.SIGNS]
     containers = [spec["initContainers"].pop(index)["name"] for index in (0, -1)]
     assert containers == [contract.SIDECAR_CONTAINER, contract.BOOTSTRAP_CONTAINER]
     *spec["volumes"], handshake, token = spec["volumes"]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from sidecar.failsafe import CHALLENGE_SECONDS, Challenges, Question, Reply, Seal, refusal
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
-from sidecar.postgres.credentials import Credentials
 from tests.support.clock import Clock
+from tests.support.keys import keys_of, seal_of
 
 ME = Identity("orders-1", "uid-1")
-SEAL = Seal.of("secret", "shop", "orders")
+SEAL = seal_of("secret", "shop", "orders")
 QUESTION = Question(
     set="orders",
     namespace="shop",
@@ -177,7 +177,7 @@ def test_what_is_no_question_is_a_value_error(body: bytes) -> None:
 
 
 def test_every_member_derives_the_same_key() -> None:
-    assert Seal.of("secret", "shop", "orders").is_mine(
+    assert seal_of("secret", "shop", "orders").is_mine(
         "question", b"x", SEAL.sign("question", b"x")
     )
 
@@ -185,10 +185,10 @@ def test_every_member_derives_the_same_key() -> None:
 @pytest.mark.parametrize(
     "stranger",
     [
-        Seal.of("other", "shop", "orders"),
-        Seal.of("secret", "test", "orders"),
-        Seal.of("secret", "shop", "bills"),
-        Seal.of("", "shop", "orders"),
+        seal_of("other", "shop", "orders"),
+        seal_of("secret", "test", "orders"),
+        seal_of("secret", "shop", "bills"),
+        seal_of("", "shop", "orders"),
     ],
     ids=["password", "namespace", "set", "no password"],
 )
@@ -207,14 +207,13 @@ def test_a_changed_body_is_not_ours() -> None:
 
 def test_without_a_password_nothing_is_believed() -> None:
     """Everybody can derive that key."""
-    nothing = Seal.of("", "shop", "orders")
+    nothing = seal_of("", "shop", "orders")
     assert not nothing.is_mine("question", b"x", nothing.sign("question", b"x"))
 
 
 def test_the_key_is_no_other_secret_of_the_set() -> None:
-    """The replication password goes to other members' logs and files more easily than a key."""
-    password = Credentials("postgres", "secret").replication_password("orders")
-    assert SEAL.key.hex() != password
+    """The replication password goes to other members' files more easily than a key."""
+    assert SEAL.key.hex() not in keys_of("secret").replication_passwords(())
 
 
 # ── its date ──────────────────────────────────────────────────────────────────────────────

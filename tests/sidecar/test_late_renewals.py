@@ -281,9 +281,8 @@ class Hands:
         self.adapters: Any = SimpleNamespace(
             lease=keeper, reach=self.reach, clock=time.monotonic, settings=SETTINGS, me=ME
         )
-        credentials: Any = SimpleNamespace(replication_password=lambda _: "x")
         events: Any = None
-        self.actor = Actor(self.adapters, credentials, events)
+        self.actor = Actor(self.adapters, events)
 
     def failed_at(self) -> float | None:
         return self.reach.renewal_failed_at(self.adapters.lease.peek())

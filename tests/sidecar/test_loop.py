@@ -9,7 +9,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,11 +32,13 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.server import Server
+from sidecar.postgres.way_in import WayIn
 from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
 from tests.support.database import free_port
+from tests.support.keys import keys_of
 from tests.support.waiting import wait_until
 
 ME = Identity("orders-0", "uid-0")
@@ -47,6 +51,12 @@ def data(tmp_path: Path) -> Path:
     directory = tmp_path / "data"
     directory.mkdir()
     return directory
+
+
+def secrets(password: str) -> dict[str, Any]:
+    keys = keys_of(password)
+    way_in = WayIn({}, keys, keep=lambda _: None, clock=time.monotonic)
+    return {"keys": keys, "way_in": way_in}
 
 
 @pytest.fixture
@@ -73,7 +83,8 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         writers=WriterMemory(handshake),
         peers=Peers(ME),
         pledges=Pledges(time.monotonic),
-        forks=ForkFinder({}, "", clock=time.monotonic, on_change=lambda: None),
+        forks=ForkFinder({}, tuple, clock=time.monotonic, on_change=lambda: None),
+        **secrets("secret"),
     )
 
 
@@ -88,7 +99,7 @@ def loop(adapters: Adapters, tmp_path: Path, reporter: Reporter) -> Loop:
     events = Events(client, "shop", ME)
     teller = Teller(ME, adapters.pods, events)
     watchdog = Watchdog(clock=time.monotonic, kill=lambda: None)
-    return Loop(adapters, Actor(adapters, SUPERUSER, events), teller, watchdog, reporter)
+    return Loop(adapters, Actor(adapters, events), teller, watchdog, reporter)
 
 
 @pytest.fixture
@@ -165,6 +176,7 @@ def test_a_member_without_a_password_says_what_to_set_instead_of_copying(
 ) -> None:
     """The primary lets nobody in by a password that anybody can compute."""
     client = ApiClient(f"http://127.0.0.1:{free_port()}", tmp_path / "ca.crt", tmp_path / "token")
-    actor = Actor(adapters, Credentials("postgres", ""), Events(client, "shop", ME))
+    without = replace(adapters, **secrets(""))
+    actor = Actor(without, Events(client, "shop", ME))
     for action in (Clone("111"), Rewind("111"), Reclone("111")):
         assert "POSTGRES_PASSWORD" in (actor.carry_out((action,), math.inf) or "")

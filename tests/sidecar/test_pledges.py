@@ -23,11 +23,12 @@ from sidecar.settings import Settings
 from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.http_server import serving
+from tests.support.keys import seal_of
 
 HOLDER = Identity("orders-0", "uid-0")
 RECORD = LeaseRecord(str(HOLDER), 10, "100", members=("orders-0", "orders-1", "orders-2"))
 RELEASED = replace(RECORD, holder="", resource_version="101")
-SEAL = Seal.of("secret", "shop", "orders")
+SEAL = seal_of("secret", "shop", "orders")
 SETTINGS = Settings(set_name="orders")
 
 
@@ -164,10 +165,10 @@ def test_nobody_is_heard_where_nobody_answers(holder: Peers) -> None:
 @pytest.mark.parametrize(
     "seal",
     [
-        Seal.of("other", "shop", "orders"),
-        Seal.of("secret", "shop", "bills"),
-        Seal.of("secret", "test", "orders"),
-        Seal.of("", "shop", "orders"),
+        seal_of("other", "shop", "orders"),
+        seal_of("secret", "shop", "bills"),
+        seal_of("secret", "test", "orders"),
+        seal_of("", "shop", "orders"),
     ],
     ids=["password", "set", "namespace", "no password"],
 )
@@ -180,7 +181,7 @@ def test_members_of_different_sets_do_not_believe_each_other(port: int, seal: Se
 
 
 def test_without_a_password_nobody_stays_by_anybodys_leave(port: int) -> None:
-    open_to_all = Seal.of("", "shop", "orders")
+    open_to_all = seal_of("", "shop", "orders")
     member = Member(1, seal=open_to_all)
     asker = Peers(HOLDER, seal=open_to_all, ttl=10, clock=Clock(), port=port)
     with member.listening(port):

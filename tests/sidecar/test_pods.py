@@ -2,9 +2,9 @@
 
 import pytest
 
-from sidecar.contract import ENABLED, PAUSED
+from sidecar.contract import ENABLED, INJECTED, PAUSED, SIGNS
 from sidecar.kube.client import Json
-from sidecar.kube.pods import backs_off, is_opted_out, is_paused
+from sidecar.kube.pods import backs_off, is_opted_out, is_paused, signs
 
 
 def statefulset(annotations: dict[str, str] | None) -> Json:
@@ -62,3 +62,19 @@ def test_a_back_off_counts_where_it_is_the_database_containers(
     statuses: list[Json] | None, container: str | None, expected: bool
 ) -> None:
     assert backs_off({"status": {"containerStatuses": statuses}}, container) is expected
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({INJECTED: "0.2.0"}, False),
+        ({INJECTED: "0.1.0", SIGNS: "crc32"}, False),
+        ({INJECTED: "0.2.0", SIGNS: "scrypt"}, True),
+        # It has no sidecar, and nobody is to be believed in its place.
+        ({}, True),
+    ],
+)
+def test_only_a_pod_that_an_older_version_made_need_not_sign(
+    annotations: dict[str, str], expected: bool
+) -> None:
+    assert signs(annotations) is expected

@@ -8,7 +8,7 @@ from sidecar.action import Clone, DeleteOwnPod, ForgetReturns
 from sidecar.kube.events import Events
 from sidecar.observe import Adapters
 from sidecar.settings import Settings
-from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+from tests.sidecar.test_loop import ME, adapters, data
 
 __all__ = ["adapters", "data"]
 
@@ -16,7 +16,7 @@ __all__ = ["adapters", "data"]
 def test_a_clone_from_nobody_is_a_failure_and_no_order(adapters: Adapters, tmp_path: Path) -> None:
     # A set whose Service has a name that no resolver knows.
     seen = replace(adapters, settings=Settings(set_name="orders.invalid"))
-    actor = Actor(seen, SUPERUSER, Events(adapters.client, "shop", ME))
+    actor = Actor(seen, Events(adapters.client, "shop", ME))
     for number in (1, 2):
         problem = actor.carry_out((Clone("111"),), float("inf"))
         assert problem is not None
@@ -29,7 +29,7 @@ def test_a_clone_from_nobody_is_a_failure_and_no_order(adapters: Adapters, tmp_p
 
 
 def test_a_deletion_that_the_api_server_did_not_take_is_no_return(adapters: Adapters) -> None:
-    actor = Actor(adapters, SUPERUSER, Events(adapters.client, "shop", ME))
+    actor = Actor(adapters, Events(adapters.client, "shop", ME))
     problem = actor.carry_out((DeleteOwnPod(reclone=False, returns=1),), float("inf"))
     assert problem is not None
     assert adapters.bootstrap.observe(adapters.clock()).returns == 0

@@ -38,7 +38,7 @@ from tests.sidecar.rules.observations import (
 )
 from tests.sidecar.test_http import LEADING
 from tests.sidecar.test_hung_volume import answer, hang
-from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+from tests.sidecar.test_loop import ME, adapters, data
 from tests.support.clock import Clock
 
 __all__ = ["adapters", "data"]
@@ -100,7 +100,7 @@ def test_what_comes_after_a_signal_that_failed_is_done_but_the_lease_is_kept(
 ) -> None:
     client = ApiClient("http://127.0.0.1:1", tmp_path / "ca.crt", tmp_path / "token")
     kept = replace(adapters, lease=cast(LeaseKeeper, NeverReleased()))
-    actor = Actor(kept, SUPERUSER, Events(client, "shop", ME))
+    actor = Actor(kept, Events(client, "shop", ME))
     # Nobody knows whom to signal, since the file that says so does not open.
     hang(data / "postmaster.pid")
     told = actor.carry_out(

@@ -20,6 +20,7 @@ NEVER_SET = {
     "RefusedSetting.name": "the fakes have one setting that a standby refuses, for all of them",
     "RefusedSetting.value": "likewise, lowered to one value",
     "RefusedSetting.needed": "likewise, from one value",
+    "Pod.signs": "nobody decides by it: it is for who asks, and in the simulator nobody forges",
 }
 """Fields of views, as Kind.field, that no schedule sets, each with a reason."""
 

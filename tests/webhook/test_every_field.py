@@ -23,7 +23,8 @@ def test_a_pod_with_every_field_goes_through_byte_for_byte_but_for_our_additions
     verdict = mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led)
     admitted = objects.patched(pod, verdict)
     del admitted["metadata"]["labels"]["pgset.dev/role"]
-    del admitted["metadata"]["annotations"]["pgset.dev/injected"]
+    for mark in ("pgset.dev/injected", "pgset.dev/signs"):
+        del admitted["metadata"]["annotations"][mark]
     names = [container["name"] for container in admitted["spec"]["initContainers"]]
     assert [names[0], names[-1]] == [
         "pgset-sidecar",
@@ -62,6 +63,7 @@ def test_no_operation_holds_a_field_that_it_did_not_have_to_touch():
     assert [(operation["op"], operation["path"]) for operation in verdict.patch] == [
         ("add", "/metadata/labels/pgset.dev~1role"),
         ("add", "/metadata/annotations/pgset.dev~1injected"),
+        ("add", "/metadata/annotations/pgset.dev~1signs"),
         ("add", "/spec/volumes/-"),
         ("add", "/spec/volumes/-"),
         ("remove", "/spec/containers/0/startupProbe"),

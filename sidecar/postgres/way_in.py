@@ -1,0 +1,95 @@
+"""By which of the set's replication passwords the primary lets this member in.
+
+During an update of pgset a primary may know one that is made in another way than the usual one. It
+is asked with each in turn; by SCRAM, which tells nobody what was tried.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from sidecar.keys import Keys
+from sidecar.observation import Pod, PostgresView, ServerState
+from sidecar.postgres.configuration import password_file_line
+from sidecar.postgres.primary_queries import PasswordRefusedError, UpstreamError, identify
+
+_SECONDS_BETWEEN: Final = 1.0
+_SECONDS_BETWEEN_WHILE_STREAMING: Final = 10.0
+"""Each time that the primary still has the other password, its log gets a line."""
+
+_Answer = TypeVar("_Answer")
+
+
+def with_any(passwords: Iterable[str], ask: Callable[[str], _Answer]) -> tuple[_Answer, str]:
+    """Return the answer to who has one of these passwords, and which. Raises UpstreamError."""
+    refused = UpstreamError("there is no password to try")
+    for password in passwords:
+        try:
+            return ask(password), password
+        except PasswordRefusedError as error:
+            refused = error
+    raise refused
+
+
+class WayIn:
+    """Keeps the password that a standby's libpq reads the one that the primary takes."""
+
+    def __init__(
+        self,
+        parameters: dict[str, str],
+        keys: Keys,
+        *,
+        keep: Callable[[str | None], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`parameters`: libpq's for a primary. `keep` puts a password file's line where libpq reads
+        it at its next attempt, None: no file at all, and raises OSError where it cannot."""
+        self._parameters = parameters
+        self._keys = keys
+        self._keep = keep
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._thread: threading.Thread | None = None
+        self._kept: str | None = None
+
+    def leave(self, pods: Iterable[Pod] | None) -> None:
+        """Let libpq begin with the likeliest one. Raises OSError."""
+        password = self._keys.replication_password(pods)
+        self._keep(None if password is None else password_file_line(password))
+        self._kept = password
+
+    def ask(
+        self, pods: Iterable[Pod] | None, question: Callable[[str], _Answer]
+    ) -> tuple[_Answer, str]:
+        """Return what the primary answers, and the password by which. Raises UpstreamError."""
+        return with_any(self._keys.replication_passwords(pods), question)
+
+    def look(self, postgres: PostgresView, pods: Iterable[Pod] | None, address: str | None) -> None:
+        """Have a standby that receives nothing try the others, and one that does the usual one."""
+        usual = self._keys.replication_password(pods)
+        streaming, standby = postgres.streaming, postgres.state is ServerState.RECOVERY
+        if usual is None or address is None or not standby or (streaming and self._kept == usual):
+            return
+        if self._is_busy(streaming=streaming):
+            return
+        passwords = (usual,) if streaming else self._keys.replication_passwords(pods)
+        self._asked_at = self._clock()
+        self._thread = threading.Thread(
+            target=self._find, args=(passwords, address), name="way-in", daemon=True
+        )
+        with contextlib.suppress(RuntimeError):  # the pod has as many threads as it may have
+            self._thread.start()
+
+    def _is_busy(self, *, streaming: bool) -> bool:
+        pause = _SECONDS_BETWEEN_WHILE_STREAMING if streaming else _SECONDS_BETWEEN
+        busy = self._thread is not None and self._thread.is_alive()
+        return busy or self._clock() - self._asked_at < pause
+
+    def _find(self, passwords: tuple[str, ...], address: str) -> None:
+        target = self._parameters | {"host": address}
+        with contextlib.suppress(UpstreamError, OSError):
+            _, found = with_any(passwords, lambda password: identify(target, password))
+            if found != self._kept:
+                self._keep(password_file_line(found))
+                self._kept = found
