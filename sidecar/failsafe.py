@@ -24,7 +24,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
@@ -33,6 +33,7 @@ from sidecar.settings import MAX_TTL
 
 PATH: Final = "/failsafe"
 SIGNATURE_HEADER: Final = "Pgset-Signature"
+NONCE_HEADER: Final = "Pgset-Nonce"
 
 MAX_BODY: Final = 4096
 """Bytes. A question has under 1000."""
@@ -43,7 +44,7 @@ CHALLENGE_SECONDS: Final = 2.0
 TAKEN_OUT_PATIENCE: Final = 10.0
 """Seconds for which a holder whose node is not heard may stay: to stop it takes as long."""
 
-Kind = Literal["question", "answer"]
+Kind = Literal["question", "answer", "status question", "status answer"]
 """Part of what is signed, so that none can be sent back as the other."""
 
 
@@ -133,6 +134,42 @@ def _object(body: bytes, kind: type[Question] | type[Reply]) -> dict[str, Any]:
     if any(type(content[name]) is not fields[name] for name in fields):
         raise ValueError("a value has another type than expected")
     return content
+
+
+def status_question(seal: Seal, nonce: str, uid: str, query: str) -> dict[str, str]:
+    """Return the header fields by which a member asks the pod of that uid what it has.
+
+    The nonce keeps an older answer from being one to this question.
+    """
+    signature = seal.sign("status question", f"{nonce} {uid} {query}".encode())
+    return {NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
+
+
+def status_signature(
+    seal: Seal, headers: Mapping[str, str], uid: str, query: str, body: bytes
+) -> str | None:
+    """Return what the pod of that uid signs its answer with; None where no member has asked.
+
+    `headers`: of the question, by names in lower case. A stranger gets nothing to try guesses on.
+    """
+    nonce = headers.get(NONCE_HEADER.lower(), "")
+    asked = f"{nonce} {uid} {query}".encode()
+    if not seal.is_mine("status question", asked, headers.get(SIGNATURE_HEADER.lower(), "")):
+        return None
+    return seal.sign("status answer", _status_answer(nonce, uid, body))
+
+
+def is_status_answer(seal: Seal, nonce: str, uid: str, body: bytes, signature: str) -> bool:
+    """Tell whether the pod of that uid has answered so, to the question with this nonce.
+
+    Where the set has no password, there is no key, and whoever answers there is believed.
+    """
+    signed = seal.is_mine("status answer", _status_answer(nonce, uid, body), signature)
+    return signed or not seal.key
+
+
+def _status_answer(nonce: str, uid: str, body: bytes) -> bytes:
+    return f"{nonce} {uid}\n".encode() + body
 
 
 def refusal(

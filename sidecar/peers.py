@@ -1,7 +1,9 @@
 """The other members' sidecars: what each says of its data, and whether it lets a holder stay.
 
 `GET /status` is for the first, `POST /failsafe` for the second. All are asked at the same time, and
-nobody waits for one that is silent.
+nobody waits for one that is silent. Both are signed in both directions, with a nonce; an answer
+that is not, or that answers another question, is none. Pods made by version 0.2.0 or before, as the
+API server shows them, don't sign their status: as long as there are any, they are believed.
 """
 
 import concurrent.futures
@@ -17,7 +19,15 @@ import urllib3
 
 from sidecar.clock import now
 from sidecar.contract import SIDECAR_PORT
-from sidecar.failsafe import PATH, SIGNATURE_HEADER, Question, Reply, Seal
+from sidecar.failsafe import (
+    PATH,
+    SIGNATURE_HEADER,
+    Question,
+    Reply,
+    Seal,
+    is_status_answer,
+    status_question,
+)
 from sidecar.memory.status import read_peer
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
 from sidecar.workers import Workers
@@ -133,11 +143,17 @@ class Peers:
         return answer
 
     def _ask_one(self, pod: Pod, *, fresh: bool) -> Peer | None:
-        query = "?fresh=1" if fresh else ""
+        query = "fresh=1" if fresh else ""
+        seal = self._seal if pod.signs else None
+        nonce = secrets.token_hex(16)
         try:
-            url = f"{self._address(pod)}/status{query}"
-            response = self._pool.request("GET", url, preload_content=False)
-            status = json.loads(_whole(response))["pgset"]
+            url = f"{self._address(pod)}/status{f'?{query}' if query else ''}"
+            headers = {} if seal is None else status_question(seal, nonce, pod.uid, query)
+            response = self._pool.request("GET", url, headers=headers, preload_content=False)
+            told, signature = _whole(response), response.headers.get(SIGNATURE_HEADER, "")
+            if seal is not None and not is_status_answer(seal, nonce, pod.uid, told, signature):
+                return None
+            status = json.loads(told)["pgset"]
             # An address may have passed to another pod by now.
             if status["uid"] != pod.uid:
                 return None

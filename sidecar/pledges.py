@@ -5,7 +5,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sidecar.failsafe import (
     Reply,
     Seal,
     reason_to_refuse,
+    status_signature,
 )
 from sidecar.memory.pledge import Pledge
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
@@ -116,6 +117,10 @@ class Respondent:
         )
         reply = Reply(question.nonce, self._me.name, reason or "").encode()
         return Response(409 if reason else 200, reply, seal.sign("answer", reply))
+
+    def sign_status(self, headers: Mapping[str, str], query: str, body: bytes) -> str | None:
+        """Return the signature of this member's status; None for who is no member of the set."""
+        return status_signature(self._seal, headers, self._me.uid, query, body)
 
     def _seal_of(self, kind: Kind, body: bytes, signature: str) -> Seal | None:
         """Return the seal by which a member has signed that, None if nobody has.

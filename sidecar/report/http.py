@@ -65,7 +65,18 @@ class Application:
             answer = self._failsafe(request)
         else:
             answer = self.answer(request.method, request.path, request.query)
+            if request.path == "/status":
+                answer = self._signed(request, answer)
         return replace(answer, body=b"") if request.method == "OPTIONS" else answer
+
+    def _signed(self, request: Request, answer: Answer) -> Answer:
+        """Sign the status for a member that asks; anybody else may read it without."""
+        if self._respondent is None:
+            return answer
+        signature = self._respondent.sign_status(request.headers, request.query, answer.body)
+        if signature is None:
+            return answer
+        return replace(answer, headers=((failsafe.SIGNATURE_HEADER, signature),))
 
     def waits(self, request: Request) -> bool:
         """Return whether the answer waits for PostgreSQL or a lock; a probe's never does."""

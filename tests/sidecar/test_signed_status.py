@@ -1,0 +1,186 @@
+"""What a leader is chosen by is signed: no forger, and nobody in between, is believed."""
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sidecar.decide import decide
+from sidecar.failsafe import NONCE_HEADER, SIGNATURE_HEADER, Seal
+from sidecar.observation import Identity, Peer, Pod
+from sidecar.peers import Peers
+from sidecar.pledges import Pledges, Respondent
+from sidecar.report.http import Application
+from sidecar.report.message import Answer, Request
+from sidecar.report.metrics import Metrics
+from sidecar.report.snapshot import Reporter, Snapshot
+from tests.sidecar.test_peers import RUNNING, SETTINGS, STREAMING, observation
+from tests.support.clock import Clock
+from tests.support.database import free_port
+from tests.support.http_server import serving
+from tests.support.keys import seal_of
+
+SEAL = seal_of("secret")
+NO_PASSWORD = seal_of("")
+ME = Identity("orders-0", "uid-0")
+ADDRESS = "127.0.7.1"
+POD = Pod("orders-1", "uid-1", ADDRESS, role=None)
+OLDER = replace(POD, signs=False)
+TOLD = Peer("orders-1", True, "111", 2, 5000, running=True)
+FORGED = 2**50
+
+
+def member(seal: Seal = SEAL, ordinal: int = 1) -> Application:
+    """The HTTP part of a member's sidecar."""
+    reporter = Reporter(Clock())
+    seen = observation(ordinal, RUNNING, STREAMING)
+    reporter.publish(Snapshot(seen, decide(seen, SETTINGS), None))
+    respondent = Respondent(
+        seen.me, seal, Pledges(Clock()), lease=lambda: None, pods=lambda: (), clock=Clock()
+    )
+    return Application(reporter, Metrics(reporter, "orders"), SETTINGS, respondent=respondent)
+
+
+def older_member(request: Request) -> Answer:
+    """One of version 0.2.0, which neither asks for a signature nor gives one."""
+    assert SIGNATURE_HEADER.lower() not in request.headers
+    return member().answer("GET", request.path, request.query)
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+def ask(port: int, pod: Pod = POD, seal: Seal = SEAL) -> Peer | None:
+    peers = Peers(ME, seal=seal, clock=Clock(), port=port)
+    return peers.ask((pod,)).get(pod.name)
+
+
+def forged(answer: Answer) -> Answer:
+    """The same with a position that would make its member lead, or keep others from it."""
+    told = json.loads(answer.body)
+    told["pgset"]["position"] = FORGED
+    return replace(answer, body=json.dumps(told).encode())
+
+
+@contextlib.contextmanager
+def attacker(port: int, change: bool, *, unsigned: bool = False) -> Iterator[None]:
+    """Somebody on the way to a real member."""
+
+    def between(request: Request) -> Answer:
+        answer = member()(request)
+        answer = forged(answer) if change else answer
+        return replace(answer, headers=()) if unsigned else answer
+
+    with serving(between, ADDRESS, port):
+        yield
+
+
+def test_a_member_of_the_set_is_believed(port: int) -> None:
+    with serving(member(), ADDRESS, port):
+        assert ask(port) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("change", "unsigned"),
+    [(True, False), (True, True), (False, True)],
+    ids=["changed on the way", "changed and unsigned", "unsigned"],
+)
+def test_who_is_in_between_is_not_believed(port: int, change: bool, unsigned: bool) -> None:
+    with attacker(port, change, unsigned=unsigned):
+        assert ask(port) is None
+
+
+@pytest.mark.parametrize(
+    "seal",
+    [
+        seal_of("other"),
+        seal_of("secret", "test"),
+        seal_of("secret", set_name="bills"),
+        NO_PASSWORD,
+    ],
+    ids=["password", "namespace", "set", "no password"],
+)
+def test_a_member_of_another_set_is_not_believed(port: int, seal: Seal) -> None:
+    with serving(member(seal), ADDRESS, port):
+        assert ask(port) is None
+
+
+def test_a_true_answer_to_an_earlier_question_is_not_believed(port: int) -> None:
+    kept: list[Answer] = []
+
+    def replays(request: Request) -> Answer:
+        kept.append(member()(request))
+        return kept[0]
+
+    with serving(replays, ADDRESS, port):
+        assert (ask(port), ask(port)) == (TOLD, None)
+
+
+def test_a_true_answer_of_another_member_is_not_believed(port: int) -> None:
+    """Somebody passes the question on: the signature is for one pod, whatever the body says."""
+    other = member(ordinal=2)
+
+    def passes_on(request: Request) -> Answer:
+        answer = other(request)
+        assert answer.headers == ()
+        return answer
+
+    with serving(passes_on, ADDRESS, port):
+        assert ask(port) is None
+
+
+def test_a_question_for_old_news_is_not_answered_as_one_for_fresh(port: int) -> None:
+    """Whoever is in between may not have a member asked for less than it was."""
+    codes: list[tuple[tuple[str, str], ...]] = []
+
+    def drops_the_query(request: Request) -> Answer:
+        answer = member()(replace(request, query=""))
+        codes.append(answer.headers)
+        return answer
+
+    peers = Peers(ME, seal=SEAL, clock=Clock(), port=port)
+    with serving(drops_the_query, ADDRESS, port):
+        assert peers.ask((POD,), fresh=True) == {}
+    assert codes == [()]
+
+
+def test_a_stranger_reads_the_status_and_gets_no_signature_to_try_guesses_on() -> None:
+    application = member()
+    answers = [
+        application(Request("GET", "/status", headers=headers))
+        for headers in (
+            {},
+            {NONCE_HEADER.lower(): "1"},
+            {NONCE_HEADER.lower(): "1", SIGNATURE_HEADER.lower(): "ü" * 64},
+        )
+    ]
+    assert [(answer.code, answer.headers) for answer in answers] == [(200, ())] * 3
+
+
+def test_a_member_of_version_0_2_0_is_believed_for_as_long_as_its_pod_is_there(port: int) -> None:
+    """A set of both can elect; what the API server shows is what counts, not the answer."""
+    with serving(older_member, ADDRESS, port):
+        assert ask(port, OLDER) == TOLD
+        with pytest.raises(AssertionError):
+            older_member(Request("GET", "/status", headers={SIGNATURE_HEADER.lower(): "x"}))
+    with attacker(port, change=False, unsigned=True):
+        assert ask(port, POD) is None
+
+
+def test_a_member_of_version_0_2_0_gets_its_answer(port: int) -> None:
+    with serving(member(), ADDRESS, port):
+        client = http.client.HTTPConnection(ADDRESS, port, timeout=5)
+        client.request("GET", "/status?fresh=1")
+        assert json.loads(client.getresponse().read())["pgset"]["position"] == 5000
+        client.close()
+
+
+def test_without_a_password_members_believe_who_answers_as_before(port: int) -> None:
+    """There is no key. Such a set has no replicas, and a set of one asks nobody."""
+    with serving(member(NO_PASSWORD), ADDRESS, port):
+        assert ask(port, seal=NO_PASSWORD) == TOLD
