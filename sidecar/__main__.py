@@ -6,10 +6,12 @@ listens waits for its answer, for a second at most; nobody says yes before there
 """
 
 import ctypes
+import os
 import sys
 from typing import Final
 
 from sidecar import contract
+from sidecar.environment import keep_only_what_is_ours
 from sidecar.report.log import configure_logging
 from sidecar.report.server import listen
 
@@ -21,6 +23,7 @@ def hide_from_other_processes() -> None:
 
     A superuser of the database can run programs there (COPY … FROM PROGRAM); with "dumpable" off
     the kernel refuses them this process's environment, memory and files. See proc(5), prctl(2).
+    The image's interpreter starts that way; this is for one that can be read.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
@@ -30,6 +33,7 @@ def hide_from_other_processes() -> None:
 def main() -> int:
     """Run until SIGTERM; return the exit code."""
     hide_from_other_processes()
+    keep_only_what_is_ours(os.environ)
     configure_logging()
     # On every address of the pod: probes come from the node, peers from other pods.
     listener = listen(contract.SIDECAR_PORT)

@@ -6,8 +6,6 @@ import signal
 import socket
 from pathlib import Path
 
-import psycopg
-
 from sidecar import contract
 from sidecar.act import Actor
 from sidecar.adapters import Adapters
@@ -48,7 +46,6 @@ def run(listener: socket.socket) -> int:
 
     `listener`: of the sidecar's port, where the kubelet may be waiting already.
     """
-    _forget_settings_of_libpq()
     environment = dict(os.environ)
     settings = Settings.from_environment(environment)
     me = Identity(environment[contract.ENV_POD_NAME], environment[contract.ENV_POD_UID])
@@ -130,13 +127,6 @@ def run(listener: socket.socket) -> int:
     HttpServer(application, listener, waits=application.waits).start()
     loop.run()
     return 0
-
-
-def _forget_settings_of_libpq() -> None:
-    """The database container's PGSSLMODE, PGHOSTADDR and the like are for its own clients."""
-    for option in psycopg.pq.Conninfo.get_defaults():
-        if option.envvar:
-            os.environ.pop(option.envvar.decode(), None)
 
 
 def _start_threads(adapters: Adapters) -> None:

@@ -174,6 +174,9 @@ bootstrap container starts; the two are therefore always of one version."""
 TOKEN_VOLUME: Final = "pgset-token"  # noqa: S105 - a volume's name
 TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 
+CREDENTIALS: Final = "POSTGRES_"
+"""How the names of the variables begin that the sidecar reads of the database container's."""
+
 ENV_POD_NAME: Final = "PGSET_POD_NAME"
 ENV_POD_UID: Final = "PGSET_POD_UID"
 ENV_POD_NAMESPACE: Final = "PGSET_POD_NAMESPACE"

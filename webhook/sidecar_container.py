@@ -1,9 +1,11 @@
 """The sidecar as a native sidecar: an init container that restarts always.
 
-It sees what the database container sees (environment by reference, mounts at the same
-paths), runs as the same uid and meets Pod Security `restricted`.
+It sees the database container's credentials (by reference) and its mounts, at the same paths, runs
+as the same uid and meets Pod Security `restricted`.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 from sidecar import contract
@@ -12,11 +14,25 @@ from webhook.database import Database
 from webhook.json_patch import Json
 from webhook.settings import SidecarImage
 
-COMMAND: Final = ("/opt/pgset/bin/python", "-m", "sidecar")
+COMMAND: Final = ("/opt/pgset/bin/python", "-I", "-m", "sidecar")
+"""-I: no variable that begins with PYTHON counts, whoever sets it."""
 
-NOT_FOR_US: Final = ("PYTHON", "LD_")
-"""Prefixes of variables that change how a program is loaded: those for the database are not meant
-for the sidecar, and its image sets its own."""
+WITHOUT: Final = (
+    "GLIBC_TUNABLES",
+    "LD_AUDIT",
+    "LD_DEBUG",
+    "LD_DEBUG_OUTPUT",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LD_PROFILE",
+    "LOCPATH",
+)
+"""Variables that act on a program before its first line: those for the database are not meant for
+the sidecar. Where envFrom may have them, they are set to nothing, which is what env wins over it
+for; the sidecar drops all others itself. (LD_TRACE_LOADED_OBJECTS and LD_ORIGIN_PATH act even
+empty, see rtld.c; with the first, no program of the database's container would run either.)"""
+
+_REFERENCE: Final = re.compile(r"\$\(([^)]+)\)")
 
 REQUESTS: Final = {"cpu": "25m", "memory": "64Mi"}
 LIMITS: Final = {"memory": "128Mi"}
@@ -44,7 +60,7 @@ def build(spec: Json, database: Database, image: SidecarImage) -> Json:
         "restartPolicy": "Always",
         "command": list(COMMAND),
         "ports": [{"name": "pgset", "containerPort": contract.SIDECAR_PORT, "protocol": "TCP"}],
-        "env": _environment(database),
+        "env": [*_environment(database)],
         "volumeMounts": _mounts(database),
         "securityContext": _security_context(database),
         "resources": _resources(spec),
@@ -75,8 +91,11 @@ def probe(path: str, period: int, timeout: int, failures: int) -> Json:
     }
 
 
-def _environment(database: Database) -> list[Json]:
-    """Return the database container's variables, then ours, which replace equal names."""
+def _environment(database: Database) -> Iterable[Json]:
+    """Yield what is needed of the database container's variables, then ours.
+
+    Its env may have more, and so may its envFrom, that is meant for PostgreSQL alone.
+    """
     ours = [
         *({"name": name, "value": v} for name, v in database.settings.to_environment().items()),
         _downward(contract.ENV_POD_NAME, "metadata.name"),
@@ -84,13 +103,26 @@ def _environment(database: Database) -> list[Json]:
         _downward(contract.ENV_POD_NAMESPACE, "metadata.namespace"),
         _downward(contract.ENV_POD_IP, "status.podIP"),
     ]
-    names = {variable["name"] for variable in ours}
-    theirs = [
-        variable
-        for variable in database.container.get("env") or []
-        if variable["name"] not in names and not variable["name"].startswith(NOT_FOR_US)
-    ]
-    return [*(_of_container(v, database) if v.get("valueFrom") else v for v in theirs), *ours]
+    if "envFrom" in database.container:
+        ours += [{"name": name, "value": ""} for name in WITHOUT]
+    replaced = {*WITHOUT, *(variable["name"] for variable in ours)}
+    for variable in _needed(database):
+        if variable["name"] not in replaced:
+            yield _of_container(variable, database)
+    yield from ours
+
+
+def _needed(database: Database) -> list[Json]:
+    """Return the variables that the sidecar reads, those that paths of its mounts are made of, and
+    whatever these are made of, in their order: a variable may refer to those before it."""
+    mounts = [str(mount.get("subPathExpr") or "") for mount in database.mounts]
+    names = {name for path in mounts for name in _REFERENCE.findall(path)}
+    chosen: list[Json] = []
+    for variable in reversed(database.container.get("env") or []):
+        if variable["name"].startswith(contract.CREDENTIALS) or variable["name"] in names:
+            names.update(_REFERENCE.findall(str(variable.get("value") or "")))
+            chosen.append(variable)
+    return chosen[::-1]
 
 
 def _downward(name: str, field: str) -> Json:
@@ -99,11 +131,8 @@ def _downward(name: str, field: str) -> Json:
 
 
 def _of_container(variable: Json, database: Database) -> Json:
-    """Keep a reference to the container's own resources pointing at the database container.
-
-    `variable` has a valueFrom.
-    """
-    reference = variable["valueFrom"].get("resourceFieldRef")
+    """Keep a reference to the container's own resources pointing at the database container."""
+    reference = (variable.get("valueFrom") or {}).get("resourceFieldRef")
     if reference is None or "containerName" in reference:
         return variable
     named = {**reference, "containerName": database.settings.container}

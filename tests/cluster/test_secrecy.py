@@ -4,6 +4,7 @@ import pytest
 
 from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import create_the_set, install
+from sidecar.contract import SIDECAR_CONTAINER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
 
@@ -23,6 +24,22 @@ def test_a_program_run_by_postgresql_reads_neither_token_nor_environment_of_the_
     stage.psql("pgset-primary", "create table seen (line text)")
     stage.psql("pgset-primary", f"copy seen from program '{program}'")
     assert stage.query("pgset-primary", "select count(*) from seen") == "0"
+
+
+def test_nor_does_one_that_kills_the_sidecar_and_waits_for_the_next(stage: Stage) -> None:
+    """A process can be seen into from its start on, or never."""
+    program = (
+        # The brackets keep it from finding itself.
+        "kill -9 $(grep -l -a side[c]ar /proc/[0-9]*/cmdline | cut -d/ -f3);"
+        "end=$(($(date +%s) + 15)); while [ $(date +%s) -lt $end ]; do "
+        f"cat /proc/[0-9]*/root/{TOKEN} 2>/dev/null;"
+        "grep -l -a PGSET_TTL /proc/[0-9]*/environ 2>/dev/null; done; true"
+    )
+    stage.psql("pgset-primary", "create table seen_later (line text)")
+    stage.psql("pgset-primary", f"copy seen_later from program '{program}'")
+    assert stage.query("pgset-primary", "select count(*) from seen_later") == "0"
+    count = f'{{.status.initContainerStatuses[?(@.name=="{SIDECAR_CONTAINER}")].restartCount}}'
+    assert stage.ask("-n", NAMESPACE, "get", "pod", "pgset-0", "-o", f"jsonpath={count}") == "1"
 
 
 def test_the_database_container_has_no_token_of_its_own(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from webhook.errors import DeniedError
 from webhook.initial_role import Role
 from webhook.injection import inject
 from webhook.mutate import mutate_pod
+from webhook.sidecar_container import WITHOUT
 
 SETTINGS = Settings(set_name="pgset", container="postgres")
 
@@ -230,25 +231,67 @@ def test_settings_reach_the_sidecar_as_it_reads_them():
     ) == Settings.from_environment(environment)
 
 
-def test_variables_that_change_how_programs_are_loaded_stay_with_the_database():
+def test_of_the_databases_variables_only_the_credentials_reach_the_sidecar():
     pod = objects.article_pod()
     pod["spec"]["containers"][0]["env"] = [
         {"name": "PYTHONPATH", "value": "/plpython"},
         {"name": "LD_PRELOAD", "value": "libjemalloc.so"},
         {"name": "PGDATA", "value": "/data"},
+        {"name": "PGSSLMODE", "value": "require"},
+        {"name": "HTTPS_PROXY", "value": "http://proxy"},
+        {"name": "POSTGRES_PASSWORD", "value": "secret"},
     ]
-    names = [variable["name"] for variable in sidecar_of(pod)["env"]]
-    assert names[0] == "PGDATA"
-    assert not {"PYTHONPATH", "LD_PRELOAD"} & set(names)
+    sidecar = sidecar_of(pod)
+    names = [variable["name"] for variable in sidecar["env"]]
+    assert [name for name in names if not name.startswith("PGSET_")] == ["POSTGRES_PASSWORD"]
+    assert "-I" in sidecar["command"]
+
+
+def test_credentials_are_made_of_the_variables_that_they_refer_to():
+    pod = objects.article_pod()
+    secret = {"secretKeyRef": {"name": "db", "key": "password"}}
+    needed = [
+        {"name": "SALT", "value": "pepper"},
+        {"name": "SECRET", "valueFrom": secret},
+        {"name": "BOTH", "value": "$(SALT)$(SECRET)$(FROM_ENV_FROM)"},
+        {"name": "POSTGRES_PASSWORD", "value": "<$(BOTH)>"},
+    ]
+    pod["spec"]["containers"][0]["env"] = [*needed, {"name": "LAST", "value": "$(BOTH)"}]
+    assert sidecar_of(pod)["env"][:5] == [*needed, sidecar_of(pod)["env"][4]]
+    assert sidecar_of(pod)["env"][4]["name"].startswith("PGSET_")
+
+
+def test_a_path_of_a_mount_is_made_of_the_same_variables():
+    """Or the sidecar would look for the data elsewhere."""
+    pod = objects.article_pod()
+    database = pod["spec"]["containers"][0]
+    variable = {"name": "FOLDER", "value": "data"}
+    database["env"] = [variable, {"name": "OTHER", "value": "x"}]
+    database["volumeMounts"] = [
+        {"name": "pgset", "mountPath": "/data", "subPathExpr": "$(FOLDER)/x"}
+    ]
+    assert sidecar_of(pod)["env"][0] == variable
+
+
+def test_what_acts_on_a_program_before_its_first_line_is_taken_out_of_env_from():
+    """The kubelet lets env win."""
+    pod = objects.article_pod()
+    pod["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "tuning"}}]
+    pod["spec"]["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": "libjemalloc.so"}]
+    sidecar = sidecar_of(pod)
+    assert sidecar["envFrom"] == [{"configMapRef": {"name": "tuning"}}]
+    values = [(v["name"], v.get("value")) for v in sidecar["env"] if v["name"] in WITHOUT]
+    assert sorted(values) == [(name, "") for name in WITHOUT]
+    assert {"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"} <= set(WITHOUT)
 
 
 def test_a_variable_from_the_databases_resources_still_speaks_of_the_database():
     pod = objects.article_pod()
     pod["spec"]["containers"][0]["env"] = [
-        {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}}
+        {"name": "POSTGRES_DB", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}}
     ]
     assert sidecar_of(pod)["env"][0] == {
-        "name": "MEMORY",
+        "name": "POSTGRES_DB",
         "valueFrom": {
             "resourceFieldRef": {"resource": "limits.memory", "containerName": "postgres"}
         },
