@@ -24,14 +24,16 @@ has_no_tablespaces() {
     fi
 }
 
-# Runs a program as the replication role, with none of the container's own settings for libpq. No
-# function or operator of a user's may ever be called (it could then read every file).
+# Runs a program as the replication role, with none of the container's own settings for libpq, nor
+# the files in its user's home. No function or operator of a user's may ever be called (it could
+# then read every file), and no setting of the role or the database counts; see connection.py.
 as_member() {
     (
-        unset PGHOSTADDR PGSERVICE PGPASSWORD PGSSLMODE PGREQUIRESSL PGSSLNEGOTIATION \
-            PGGSSENCMODE PGCHANNELBINDING PGREQUIREAUTH PGTARGETSESSIONATTRS
+        unset $(env | sed -n 's/^\(PG[A-Z0-9_]*\)=.*/\1/p') OPENSSL_CONF SSL_CERT_FILE SSL_CERT_DIR \
+            KRB5_CONFIG KRB5CCNAME
+        export HOME=/nonexistent
         export PGPASSFILE="$handshake/pgpass"
-        export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
+        export PGOPTIONS="-c search_path=pg_catalog,pg_temp -c role=none -c idle_session_timeout=0 -c lock_timeout=0"
         exec "$@"
     )
 }

@@ -32,6 +32,23 @@ PASSWORD_FILE: Final = ".pgset-password/pgsql_tmp.replication"  # noqa: S105 - a
 pass over names that begin with pgsql_tmp, and bootstrap removes .pgset-* from copies."""
 
 
+_WHATEVER_THE_ENVIRONMENT_SAYS: Final = {
+    "hostaddr": "",
+    "sslmode": "prefer",
+    # Files that are not there, in place of those in a home directory.
+    "sslcert": "/nonexistent",
+    "sslrootcert": "/nonexistent",
+    "ssl_min_protocol_version": "TLSv1.2",
+    "ssl_max_protocol_version": "",
+    "channel_binding": "prefer",
+    "gssencmode": "disable",
+    "target_session_attrs": "any",
+}
+"""libpq's own defaults, written out (but for GSSAPI, which only costs time here): PostgreSQL connects
+to the primary with its container's environment, which is meant for other clients. (Only those that
+every supported version knows: PGREQUIREAUTH and PGSSLNEGOTIATION count, and so does PGSERVICE.)"""
+
+
 def primary_conninfo(settings: Settings, member: str, address: str | None = None) -> str:
     """Return the conninfo by which a member follows the primary at that address.
 
@@ -40,8 +57,9 @@ def primary_conninfo(settings: Settings, member: str, address: str | None = None
     A dead primary must be noticed by the standby, not only by TCP's two hours: keepalives end a
     silent connection after about 5 s.
     """
-    # The empty password is none, and keeps a PGPASSWORD of the container's from being used.
-    secret = {"password": "", "passfile": PASSWORD_FILE}
+    # The empty password is none, and keeps a PGPASSWORD of the container's from being used; the
+    # empty options do so with PGOPTIONS. (bootstrap needs its own.)
+    secret = {"password": "", "passfile": PASSWORD_FILE, "options": ""}
     return conninfo(primary_parameters(settings, member, address) | secret)
 
 
@@ -58,6 +76,7 @@ def primary_parameters(
         "port": str(contract.POSTGRES_PORT),
         "user": REPLICATION_ROLE,
         "application_name": member,
+        **_WHATEVER_THE_ENVIRONMENT_SAYS,
         "connect_timeout": "3",
         "keepalives_idle": "2",
         "keepalives_interval": "1",

@@ -26,7 +26,11 @@ PINNED_PATH: Final = "-c search_path=pg_catalog,pg_temp"
 however well its argument types fit, and whatever a role or a database is set to. (A temporary
 schema is searched first where it is not named.)"""
 
-_OWN_SETTINGS: Final = "-c role=none -c default_transaction_read_only=off -c idle_session_timeout=0"
+_OWN_SETTINGS: Final = (
+    "-c role=none -c default_transaction_read_only=off -c idle_session_timeout=0 -c lock_timeout=0 "
+    # A standby refuses serializable transactions.
+    r"-c default_transaction_isolation=read\ committed"
+)
 """What a role's or a database's own settings are not to make of a connection of ours."""
 
 APPLICATION_NAME: Final = "pgset-sidecar"

@@ -18,7 +18,9 @@ _PROBE_SECONDS_PASSWORD: Final = 5.0
 """SCRAM costs the client 3.5 ms of CPU for each connection, all else together 0.7 ms; the official
 image trusts loopback."""
 _OPTIONS: Final = (
-    "-c work_mem=64kB -c log_temp_files=-1 -c synchronous_commit=local -c statement_timeout=3s"
+    "-c work_mem=64kB -c log_temp_files=-1 -c synchronous_commit=local -c statement_timeout=3s "
+    # What it writes is to tell of the data's volume, and of nothing else.
+    "-c temp_tablespaces= -c temp_file_limit=-1"
 )
 
 _MIN_SECONDS: Final = 0.1

@@ -23,6 +23,7 @@ SYSTEM_PYTHON = Path("/usr/bin/python3")
 """One whose library any user may read; a developer's own is often in a home directory."""
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.skipif(os.geteuid() != 0, reason="an image is built by root"),
     pytest.mark.skipif(
         not SYSTEM_PYTHON.exists() or sys.platform != "linux", reason="no python3 for all users"

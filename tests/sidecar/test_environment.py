@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from sidecar.environment import keep_only_what_is_ours
 
@@ -13,6 +14,7 @@ import os
 from sidecar.environment import keep_only_what_is_ours
 keep_only_what_is_ours(os.environ)
 import psycopg
+import pytest
 from sidecar.postgres.connection import Address
 from sidecar.postgres.credentials import from_environment
 address = Address(from_environment(os.environ))
@@ -45,6 +47,7 @@ def test_what_is_kept_is_the_sidecars_own_and_the_credentials() -> None:
     assert environment == {**ours, "HOME": "/nonexistent"}
 
 
+@pytest.mark.thorough
 def test_no_variable_of_libpqs_changes_a_connection() -> None:
     odd = {"PGSSLMODE": "verify-full", "PGPORT": "1", "PGCHANNELBINDING": "require"}
     theirs = {
@@ -56,6 +59,7 @@ def test_no_variable_of_libpqs_changes_a_connection() -> None:
     assert parameters({**plain, **theirs}) == parameters(plain)
 
 
+@pytest.mark.thorough
 def test_no_file_in_a_home_directory_changes_a_connection(tmp_path: Path) -> None:
     (tmp_path / ".pg_service.conf").write_text("[x]\nhostaddr=127.0.0.9\nsslmode=verify-full\n")
     (tmp_path / ".pgpass").write_text("*:*:*:*:of somebody else\n")

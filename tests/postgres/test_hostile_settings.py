@@ -1,0 +1,170 @@
+"""What is set for a role or a database, or in a container, changes nothing that we do there."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sidecar.observation import ServerState
+from sidecar.postgres.configuration import (
+    PASSWORD_FILE,
+    password_file_line,
+    primary_conninfo,
+    primary_parameters,
+    with_settings,
+)
+from sidecar.settings import Settings
+from tests.postgres.test_hostile_schema import drive, hostile
+from tests.support.database import Database, own
+from tests.support.former_primary import Set
+from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.waiting import wait_until
+
+__all__ = ["hostile"]
+
+pytestmark = [pytest.mark.postgres, pytest.mark.thorough]
+
+FOR_ANYBODY = {
+    "search_path": "public, pg_catalog",
+    "statement_timeout": "'1ms'",
+    "lock_timeout": "'1ms'",
+    "idle_session_timeout": "'1ms'",
+    "idle_in_transaction_session_timeout": "'1ms'",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "default_transaction_deferrable": "on",
+    "row_security": "off",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "quote_all_identifiers": "on",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "DateStyle": "German",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "'Asia/Kathmandu'",
+    "bytea_output": "escape",
+    "extra_float_digits": "-15",
+    "client_encoding": "LATIN1",
+    "client_min_messages": "debug5",
+    "password_encryption": "md5",
+    "temp_tablespaces": "nowhere",
+    "default_tablespace": "nowhere",
+    "exit_on_error": "on",
+    "synchronous_commit": "remote_apply",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""By odd values. Whoever owns the database may set these."""
+FOR_A_SUPERUSER = {"role": "stranger", "temp_file_limit": "'1kB'", "log_statement": "'all'"}
+
+
+def make_odd(database: Database) -> None:
+    whose = ("DATABASE postgres", "ROLE ALL", "ROLE postgres", "ROLE pgset_replication")
+    with session(database) as connection:
+        connection.execute(b"CREATE ROLE stranger")
+        for who in whose:
+            for name, value in (FOR_ANYBODY | FOR_A_SUPERUSER).items():
+                connection.execute(f"ALTER {who} SET {name} = {value}".encode())
+
+
+def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
+    hostile: Database, connect: Connect
+) -> None:
+    make_odd(hostile)
+    copy = clone(hostile, "orders-1", "pgset_replication", "derived")
+    server = connect(hostile.port)
+    wait_for(server, ServerState.WRITABLE)
+    drive(server)
+    wait_until(lambda: len(server.view().followers) == 1, "the follower")
+    wait_until(lambda: server.view().followers_heard_at is not None, "its word")
+    assert server.view().problem is None
+    probe = server._probe
+    assert probe._is_well(probe._clock() + 5.0)
+
+    standby = connect(copy.port)
+    wait_until(lambda: standby.view().streaming, "streaming")
+    standby.follow("")
+    wait_until(lambda: standby.view().detached, "no upstream")
+    standby.promote(slots=["pgset_orders_0"])
+    wait_for(standby, ServerState.WRITABLE)
+
+
+def test_none_matters_to_a_clone_and_a_rewind(members: Set) -> None:
+    members.promote()
+    members.old.crash()
+    make_odd(members.new)
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True)
+    assert members.obey("reclone").failure is None
+
+
+# ── the container's environment, and its user's home ──────────────────────────────────────
+
+OWN = ("PGDATA", "PGPORT", "PGHOST")
+"""These are told where it matters, by the pod's own command or by our conninfo."""
+
+
+def of_other_clients(home: Path) -> dict[str, str]:
+    """Every variable that a libpq knows, with a value that its clients cannot connect by here; and
+    a home with files that it reads by itself."""
+    (home / ".postgresql").mkdir(parents=True)
+    for name in ("postgresql.crt", "postgresql.key", "root.crt"):
+        (home / ".postgresql" / name).write_text("of somebody else")
+        # A key that others may read ends the attempt.
+        (home / ".postgresql" / name).chmod(0o644)
+    (home / ".pgpass").write_text("*:*:*:*:of somebody else\n")
+    (home / ".pg_service.conf").write_text("[x]\nhostaddr=127.0.0.9\n")
+    for path in (home, *home.rglob("*")):
+        own(path)
+    special = {
+        "PGHOSTADDR": "127.0.0.9",
+        "PGSSLMODE": "require",
+        "PGCHANNELBINDING": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGGSSENCMODE": "require",
+        "PGOPTIONS": "-c nothing.of=that -c sort",
+        "PGSYSCONFDIR": str(home),
+        # Of another one, PostgreSQL itself would not start.
+        "PGCLIENTENCODING": "LATIN1",
+    }
+    known = {option.envvar for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
+    names = {name.decode() for name in known} - set(OWN)
+    return dict.fromkeys(names, "x") | special | {"HOME": str(home)}
+
+
+def test_bootstraps_programs_connect_by_nothing_of_their_container(members: Set) -> None:
+    members.promote()
+    members.old.crash()
+    members.pod.sidecar.write_password_file(password_file_line("derived"))
+    own(members.pod.handshake / "pgpass")
+    members.pod.boot(**of_other_clients(members.pod.host.folder / "home"))
+    members.pod.wait_for(lambda view: view.data is not None)
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True)
+    assert members.obey("reclone").failure is None
+
+
+def test_a_standby_connects_by_nothing_of_its_container(
+    hostile: Database, connect: Connect
+) -> None:
+    """A service is what cannot be taken out: it is looked for wherever its variable is set."""
+    copy = clone(hostile, "orders-1", "pgset_replication", "derived", start=False)
+    password = copy.directory / PASSWORD_FILE
+    password.parent.mkdir(mode=0o700)
+    password.write_text(password_file_line("derived") + "\n")
+    password.chmod(0o600)
+    own(password.parent)
+    own(password)
+    port = primary_parameters(Settings(set_name="orders"), "orders-1")["port"]
+    ours = primary_conninfo(Settings(set_name="orders"), "orders-1", "127.0.0.1")
+    auto_conf = copy.directory / "postgresql.auto.conf"
+    here = {"primary_conninfo": ours.replace(f"port='{port}'", f"port='{hostile.port}'")}
+    auto_conf.write_text(with_settings(auto_conf.read_text(), here))
+    environment = of_other_clients(hostile.host.folder / "home")
+    del environment["PGSERVICE"]
+    copy.process = copy.host.start(
+        *("postgres", "-D", copy.directory, "-p", str(copy.port), "-k", copy.host.folder),
+        **environment,
+    )
+    standby = connect(copy.port)
+    wait_until(lambda: standby.view().streaming, "streaming")
