@@ -165,7 +165,7 @@ POSTGRES_PORT: Final = 5432
 
 HANDSHAKE_VOLUME: Final = "pgset-handshake"
 HANDSHAKE_DIRECTORY: Final = "/run/pgset"
-"""Where sidecar and bootstrap leave each other messages (an emptyDir)."""
+"""Where sidecar and bootstrap leave each other messages (an emptyDir in memory)."""
 
 BOOTSTRAP_SCRIPT: Final = f"{HANDSHAKE_DIRECTORY}/bootstrap.sh"
 """The sidecar puts the script here before its startup probe succeeds, and so before the

@@ -30,9 +30,14 @@ def seconds_to_stop(s: Situation) -> float | None:
     every restart, and clients would write to that; where another pod has taken the directory over,
     each start writes into its files: nothing is waited for between two kills.
     """
-    if s.data.must_not_run and not s.lease.is_paused:
+    if must_be_killed(s):
         return 0.0
     return s.lease.fence_in if s.server.could_write else None
+
+
+def must_be_killed(s: Situation) -> bool:
+    """Return whether whatever runs in the data directory is not to run for another moment."""
+    return s.data.must_not_run and not s.lease.is_paused
 
 
 def seconds_to_be_excused(settings: Settings) -> float:
@@ -48,6 +53,9 @@ def seconds_to_the_kubelet(s: Situation) -> float | None:
     refused. So the probe fails as soon as the ttl has no more time left than the kubelet needs.
     Whoever is excused by all members again and again stays below that.
     """
+    postgres = s.observation.postgres
+    if must_be_killed(s) and postgres.alive and not postgres.may_signal:
+        return 0.0
     if not s.server.could_write or s.lease.lists_only_me:
         return None
     allowed = seconds_to_be_excused(s.settings)

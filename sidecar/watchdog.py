@@ -44,12 +44,16 @@ class Watchdog:
         if kill_at is None or self._clock() < kill_at:
             self._told.clear()
             return
-        self._tell("PostgreSQL should have been stopped by now: killing it")
+        problem = None
         try:
             self._kill()
         except Exception as error:
             # Whatever it is, this thread must not end by it: nothing else is left here that kills.
-            self._tell(f"PostgreSQL could not be killed: {error!r}")
+            problem = f"PostgreSQL could not be killed: {error!r}"
+        # Not before: where nobody takes the log, as on a full disk of the node, writing it hangs.
+        self._tell("PostgreSQL should have been stopped by now: it is killed")
+        if problem is not None:
+            self._tell(problem)
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._told:

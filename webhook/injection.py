@@ -22,6 +22,10 @@ METADATA: Final[Path] = ("metadata",)
 TOKEN_EXPIRATION_SECONDS: Final = 3607
 """What the ServiceAccount admission plugin asks for; the kubelet renews it at 80 %."""
 
+APP_ARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
+"""An annotation with this and a container's name is its profile; since Kubernetes 1.30 a field of
+its security context is."""
+
 PRE_STOP_SECONDS: Final = 1
 """kube-proxy syncs at most once a second, and the deletion itself takes its first sync."""
 
@@ -34,7 +38,7 @@ def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Pa
     spec = pod["spec"]
     database = find(spec, settings)
     return [
-        *_marks(pod["metadata"], settings, role),
+        *_marks(pod["metadata"], database, role),
         *_without_api_access(spec),
         *_pod_settings(spec),
         *_volumes(spec),
@@ -44,7 +48,12 @@ def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Pa
     ]
 
 
-def _marks(metadata: Json, settings: Settings, role: Role) -> Iterator[Json]:
+def _marks(metadata: Json, database: Database, role: Role) -> Iterator[Json]:
+    settings = database.settings
+    present = metadata.get("annotations") or {}
+    profile = present.get(f"{APP_ARMOR}{settings.container}")
+    ours = [f"{APP_ARMOR}{it}" for it in (contract.SIDECAR_CONTAINER, contract.BOOTSTRAP_CONTAINER)]
+    profiles = {} if profile is None else {it: profile for it in ours if it not in present}
     yield from set_members(
         (*METADATA, "labels"),
         metadata.get("labels"),
@@ -53,7 +62,7 @@ def _marks(metadata: Json, settings: Settings, role: Role) -> Iterator[Json]:
     yield from set_members(
         (*METADATA, "annotations"),
         metadata.get("annotations"),
-        {contract.INJECTED: contract.VERSION, contract.SIGNS: contract.SIGNS_BY},
+        {contract.INJECTED: contract.VERSION, contract.SIGNS: contract.SIGNS_BY, **profiles},
     )
 
 
@@ -88,7 +97,9 @@ def _pod_settings(spec: Json) -> Iterator[Json]:
 def _volumes(spec: Json) -> Patch:
     present = spec.get("volumes")
     names = {volume["name"] for volume in present or []}
-    wanted = [{"name": contract.HANDSHAKE_VOLUME, "emptyDir": {}}, _token_volume()]
+    # In memory: whoever fences must not wait for a disk of the node.
+    handshake = {"name": contract.HANDSHAKE_VOLUME, "emptyDir": {"medium": "Memory"}}
+    wanted = [handshake, _token_volume()]
     return append(
         (*SPEC, "volumes"), present, [volume for volume in wanted if volume["name"] not in names]
     )

@@ -45,7 +45,7 @@ _WHATEVER_THE_ENVIRONMENT_SAYS: Final = {
     "target_session_attrs": "any",
 }
 """libpq's own defaults, written out (but for GSSAPI, which only costs time here): PostgreSQL connects
-to the primary with its container's environment, which is meant for other clients. (Only those that
+to the primary in its container's environment, which is meant for other clients. (Only those that
 every supported version knows: PGREQUIREAUTH and PGSSLNEGOTIATION count, and so does PGSERVICE.)"""
 
 

@@ -22,6 +22,10 @@ _known: Final[dict[Path, tuple[int, bytes]]] = {}
 """The postmaster that was last found for a directory: its pid, and when it was started, which
 distinguishes it from a later process with that pid."""
 
+_refused: Final[set[tuple[int, bytes | None]]] = set()
+"""The postmasters, each with its start, that a signal was refused for. A security module may allow
+the empty one, by which `may_signal` asks, and no other."""
+
 _volume: Final = Patiently()
 """For signals alone: the loop's own looks at the volume may hang at the same time."""
 
@@ -105,7 +109,9 @@ def orphans(data_directory: Path) -> tuple[int, ...]:
 
 def may_signal(pid: int) -> bool:
     """Return whether this process can be signalled from here: not if it has another uid, nor if
-    AppArmor or SELinux forbids it. True of one that has ended."""
+    AppArmor or SELinux forbids it, as far as is known. True of one that has ended."""
+    if _refused and (pid, _start_of(pid)) in _refused:
+        return False
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -159,6 +165,10 @@ def _kill(pid: int, which: signal.Signals, refusals: list[OSError]) -> None:
         pass
     except OSError as error:
         refusals.append(error)
+        if not is_child(pid):
+            _refused.add((pid, _start_of(pid)))
+    else:
+        _refused.discard((pid, _start_of(pid)))
 
 
 def _children(parent: int) -> tuple[int, ...]:

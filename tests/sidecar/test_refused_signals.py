@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.memory.status import describe
-from sidecar.observation import Observation
+from sidecar.observation import Observation, ServerState
 from sidecar.observe import Adapters
 from sidecar.postgres import process
 from sidecar.report.http import Application
@@ -37,11 +38,11 @@ from tests.sidecar.rules.observations import (
     lease,
 )
 from tests.sidecar.test_http import LEADING
-from tests.sidecar.test_hung_volume import answer, hang
-from tests.sidecar.test_loop import ME, adapters, data
+from tests.sidecar.test_hung_volume import answer, hang, server
+from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
 from tests.support.clock import Clock
 
-__all__ = ["adapters", "data"]
+__all__ = ["adapters", "data", "server"]
 
 NOBODY = 65534
 
@@ -88,6 +89,45 @@ def test_each_process_is_tried_though_one_refuses() -> None:
         mine.wait()
 
 
+ONLY_THE_EMPTY_SIGNAL = """
+import ctypes, platform, struct
+KILL = {"x86_64": 62, "aarch64": 129}[platform.machine()]
+code = b"".join(struct.pack("HBBI", *step) for step in (
+    (0x20, 0, 0, 0),            # the system call's number
+    (0x15, 0, 3, KILL),
+    (0x20, 0, 0, 24),           # its second argument
+    (0x15, 1, 0, 0),
+    (0x06, 0, 0, 0x00050001),   # EPERM
+    (0x06, 0, 0, 0x7FFF0000),   # allowed
+))
+program = ctypes.create_string_buffer(code)
+rule = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 6, ctypes.addressof(program)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0      # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, rule, 0, 0) == 0   # PR_SET_SECCOMP
+"""
+
+
+def test_a_refusal_is_remembered_where_the_empty_signal_is_allowed(
+    data: Path, server: subprocess.Popen[bytes]
+) -> None:
+    """As SELinux distinguishes them: signull is not sigkill."""
+    tries = f"""{ONLY_THE_EMPTY_SIGNAL}
+import signal
+from pathlib import Path
+from sidecar.postgres import process
+assert process.may_signal({server.pid})
+for _ in range(2):
+    try:
+        process.send(Path("{data}"), signal.SIGKILL)
+    except PermissionError:
+        print("refused", process.may_signal({server.pid}))
+"""
+    run = subprocess.run([sys.executable, "-c", tries], capture_output=True, text=True, check=True)
+    assert run.stdout == "refused False\n" * 2
+    assert server.poll() is None
+
+
 class NeverReleased:
     """A Lease that must be kept."""
 
@@ -117,6 +157,17 @@ def test_what_comes_after_a_signal_that_failed_is_done_but_the_lease_is_kept(
 
 def renewed(ago: float, observation: Observation = LEADER) -> Observation:
     return replace(observation, lease=lease(RECORD, renewed_at=NOW - ago))
+
+
+def test_the_kubelet_kills_at_once_what_must_not_run_and_cannot_be_signalled() -> None:
+    """Another pod has taken its directory over."""
+    taken_over = replace(RUNNING, other_writer="uid-9")
+    postgres = replace(WRITABLE, may_signal=False)
+    for lease_of in (lease(RECORD), lease(replace(RECORD, members=("orders-0",)))):
+        seen = replace(LEADER, lease=lease_of, bootstrap=taken_over, postgres=postgres)
+        assert decide(seen, SETTINGS).probe_fails_in == 0.0
+        gone = replace(seen, postgres=replace(postgres, state=ServerState.DOWN, alive=False))
+        assert decide(gone, SETTINGS).probe_fails_in != 0.0
 
 
 @pytest.mark.parametrize(

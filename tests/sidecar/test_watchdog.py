@@ -1,6 +1,7 @@
 """The watchdog: PostgreSQL is killed where the loop does not come back in time."""
 
 import errno
+import logging
 import threading
 import time
 
@@ -53,6 +54,27 @@ def test_a_kill_that_is_refused_is_tried_again_and_told_once(
     watchdog.trust_until(100.0)
     watchdog.check()
     assert sum("could not be killed" in line for line in caplog.messages) == 2
+
+
+def test_it_kills_though_nobody_takes_the_log() -> None:
+    """The loop may hang for just that: its pipe is full."""
+    killed, go_on = threading.Event(), threading.Event()
+
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            go_on.wait(60)
+
+    full = Full()
+    logging.getLogger().addHandler(full)
+    try:
+        watchdog = Watchdog(clock=time.monotonic, kill=killed.set)
+        watchdog.trust_until(time.monotonic())
+        watchdog.start()
+        assert killed.wait(5)
+    finally:
+        logging.getLogger().removeHandler(full)
+        watchdog.trust_until(None)
+        go_on.set()
 
 
 @pytest.mark.parametrize("error", [PermissionError(errno.EPERM, "no"), RuntimeError("a fault")])

@@ -323,6 +323,25 @@ def test_the_apparmor_profile_is_the_databases():
     assert sidecar_of(pod)["securityContext"]["appArmorProfile"] == profile
 
 
+@pytest.mark.parametrize("own", [{}, {"pgset-sidecar": "runtime/default"}])
+def test_the_apparmor_profile_is_the_databases_by_annotation_too(own):
+    """Before Kubernetes 1.30 there is no field, and after that the annotation is taken over."""
+    prefix = "container.apparmor.security.beta.kubernetes.io/"
+    pod = objects.article_pod()
+    theirs = {"postgres": "localhost/pg-hardened", "exporter": "unconfined"}
+    pod["metadata"]["annotations"] = {f"{prefix}{it}": to for it, to in (theirs | own).items()}
+    annotations = injected(pod)["metadata"]["annotations"]
+    found = {it.removeprefix(prefix): to for it, to in annotations.items() if prefix in it}
+    ours = {"pgset-sidecar": "localhost/pg-hardened", "pgset-bootstrap": "localhost/pg-hardened"}
+    assert found == ours | theirs | own
+
+
+def test_what_the_two_say_to_each_other_is_in_memory():
+    """Whoever fences reads there, and a disk of the node may hang."""
+    volumes = injected(objects.article_pod())["spec"]["volumes"]
+    assert {"name": "pgset-handshake", "emptyDir": {"medium": "Memory"}} in volumes
+
+
 def test_the_sidecar_has_no_cpu_limit_in_a_burstable_pod():
     assert sidecar_of(objects.article_pod())["resources"] == {
         "requests": {"cpu": "25m", "memory": "64Mi"},
