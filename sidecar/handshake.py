@@ -1,6 +1,6 @@
 """The folder through which the sidecar and `bootstrap.sh` talk: reports in, orders out.
 
-It is memory of the pod's own (an emptyDir of that medium), so nothing here can hang as the data volume can.
+It is memory of the pod's own (an emptyDir of that medium): nothing here hangs, as the volume can.
 """
 
 import itertools

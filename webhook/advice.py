@@ -93,6 +93,16 @@ def _startup_probe(_: Json, database: Database) -> bool:
     return "startupProbe" in database.container
 
 
+def _restarts_otherwise(_: Json, database: Database) -> bool:
+    return not {"restartPolicy", "restartPolicyRules"}.isdisjoint(database.container)
+
+
+def _post_start(statefulset: Json, _: Database) -> bool:
+    """The kubelet does nothing else for a pod while such a hook of any container runs."""
+    containers = statefulset["spec"]["template"]["spec"]["containers"]
+    return any("postStart" in (container.get("lifecycle") or {}) for container in containers)
+
+
 def _late_readiness(_: Json, database: Database) -> bool:
     probe = database.container.get("readinessProbe") or {}
     return bool(probe.get("initialDelaySeconds", 0) > LONG_DELAY_SECONDS)
@@ -155,6 +165,16 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "the database container's startupProbe is removed: the watchdog would wait for it at "
         "each start",
         _startup_probe,
+    ),
+    (
+        "the database container's restartPolicy and restartPolicyRules are removed: it restarts "
+        "whenever it ends",
+        _restarts_otherwise,
+    ),
+    (
+        "a postStart hook holds up the watchdog and readiness until it ends: keep it within a "
+        "second, and never wait for SQL",
+        _post_start,
     ),
     (
         "the readinessProbe's initialDelaySeconds also keeps clients from a restarted primary",

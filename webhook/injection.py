@@ -26,6 +26,11 @@ APP_ARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 """An annotation with this and a container's name is its profile; since Kubernetes 1.30 a field of
 its security context is."""
 
+NOT_ALLOWED: Final = ("startupProbe", "restartPolicyRules", "restartPolicy")
+"""Fields of the database container. Until a startup probe succeeds the kubelet runs no other: each
+start would begin without a watchdog, and a primary would get no connections. And PostgreSQL has to
+start anew whenever it has ended, as in a handover, and by whatever exit code."""
+
 PRE_STOP_SECONDS: Final = 1
 """kube-proxy syncs at most once a second, and the deletion itself takes its first sync."""
 
@@ -132,10 +137,9 @@ def _token_volume() -> Json:
 def _probes(database: Database) -> Iterator[Json]:
     path = _database_path(database)
     times = watchdog(database.settings)
-    if "startupProbe" in database.container:
-        # Until it succeeds the kubelet runs no other probe: each start would begin without a
-        # watchdog, and a primary would get no connections.
-        yield remove((*path, "startupProbe"))
+    for name in NOT_ALLOWED:
+        if name in database.container:
+            yield remove((*path, name))
     yield from set_member(
         (*path, "livenessProbe"),
         database.container,

@@ -44,9 +44,9 @@ _WHATEVER_THE_ENVIRONMENT_SAYS: Final = {
     "gssencmode": "disable",
     "target_session_attrs": "any",
 }
-"""libpq's own defaults, written out (but for GSSAPI, which only costs time here): PostgreSQL connects
-to the primary in its container's environment, which is meant for other clients. (Only those that
-every supported version knows: PGREQUIREAUTH and PGSSLNEGOTIATION count, and so does PGSERVICE.)"""
+"""libpq's own defaults, written out (but for GSSAPI, which only costs time here): PostgreSQL
+connects to the primary in its container's environment, which is meant for other clients. Only those
+that every version knows: PGREQUIREAUTH and PGSSLNEGOTIATION count, and so does PGSERVICE."""
 
 
 def primary_conninfo(settings: Settings, member: str, address: str | None = None) -> str:

@@ -61,7 +61,7 @@ def test_it_kills_though_nobody_takes_the_log() -> None:
     killed, go_on = threading.Event(), threading.Event()
 
     class Full(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
+        def emit(self, _: logging.LogRecord) -> None:
             go_on.wait(60)
 
     full = Full()

@@ -3,6 +3,7 @@
 import json
 
 from tests.webhook import every_field, objects
+from webhook.injection import NOT_ALLOWED
 from webhook.mutate import mutate_pod, mutate_statefulset
 
 
@@ -40,8 +41,9 @@ def test_a_pod_with_every_field_goes_through_byte_for_byte_but_for_our_additions
     assert database["livenessProbe"]["httpGet"]["path"] == "/liveness"
     given = pod["spec"]["containers"][0]
     database["livenessProbe"] = given["livenessProbe"]
-    assert "startupProbe" not in database
-    del given["startupProbe"]
+    for name in NOT_ALLOWED:
+        assert name not in database
+        del given[name]
     assert written(pod) == written(admitted)
 
 
@@ -67,6 +69,8 @@ def test_no_operation_holds_a_field_that_it_did_not_have_to_touch():
         ("add", "/spec/volumes/-"),
         ("add", "/spec/volumes/-"),
         ("remove", "/spec/containers/0/startupProbe"),
+        ("remove", "/spec/containers/0/restartPolicyRules"),
+        ("remove", "/spec/containers/0/restartPolicy"),
         ("replace", "/spec/containers/0/livenessProbe"),
         ("add", "/spec/initContainers/0"),
         ("add", "/spec/initContainers/-"),

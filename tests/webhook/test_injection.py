@@ -382,6 +382,15 @@ def test_nothing_holds_back_the_watchdog_of_the_database():
     assert database["readinessProbe"] == slow
 
 
+def test_postgresql_is_started_anew_whatever_its_exit_code_is():
+    """A fast shutdown, as before a handover, ends with 0."""
+    pod = objects.article_pod()
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+    pod["spec"]["containers"][0].update(restartPolicy="OnFailure", restartPolicyRules=rules)
+    database = injected(pod)["spec"]["containers"][0]
+    assert {"restartPolicy", "restartPolicyRules"}.isdisjoint(database)
+
+
 def test_a_startup_probe_of_another_container_is_kept():
     pod = objects.golden("several-containers", "pod")
     pod["spec"]["containers"].append({"name": "company", "startupProbe": {"exec": {}}})
