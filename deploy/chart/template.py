@@ -9,6 +9,8 @@ import yaml
 NAMESPACE: Final = "pgset-system"
 """What the manifests are written for; the chart's is the release's."""
 
+_INSTANCE: Final = "app.kubernetes.io/instance"
+
 _MARK: Final = "\N{NULL}"
 """Around the template's own actions, while what a manifest has of `{{` is escaped."""
 
@@ -61,6 +63,7 @@ def template(manifest: str, changes: Sequence[Change] = (), condition: str = "")
     for splice in splices:
         text = text[: splice.start] + splice.text + text[splice.end :]
     text = text.replace(f": {NAMESPACE}\n", f": {_act('.Release.Namespace | quote')}\n")
+    text = text.replace(f"{_INSTANCE}: pgset\n", f"{_INSTANCE}: {_act('.Release.Name | quote')}\n")
     text = text.replace(f"{NAMESPACE}.svc", f"{_act('.Release.Namespace')}.svc")
     text = text.replace("{{", '{{ "{{" }}')
     if condition:

@@ -242,7 +242,8 @@ def is_ready(stage: Stage, pod: str) -> bool:
 
 def webhook_pods(stage: Stage) -> list[dict[str, Any]]:
     """Return the webhook's pods, those included that are about to go."""
-    pods = stage.get("pods", "-l", "app.kubernetes.io/component=webhook", namespace=SYSTEM)
+    ours = "app.kubernetes.io/name=pgset,app.kubernetes.io/component=webhook"
+    pods = stage.get("pods", "-l", ours, namespace=SYSTEM)
     return list(pods["items"])
 
 

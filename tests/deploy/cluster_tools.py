@@ -14,7 +14,7 @@ from deploy.local import cluster, paths
 from tests.deploy.manifests import DEPLOY
 
 SYSTEM = "pgset-system"
-WEBHOOK_PODS = "app.kubernetes.io/component=webhook"
+WEBHOOK_PODS = "app.kubernetes.io/name=pgset,app.kubernetes.io/component=webhook"
 WEBHOOK_REPLICAS = 2
 
 _ANSWERED = re.compile(
