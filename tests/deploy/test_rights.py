@@ -22,13 +22,13 @@ from sidecar.kube.pods import Pods
 from sidecar.observation import Identity
 from sidecar.settings import Settings
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import DEPLOY, cluster_role
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.cluster
 
 HOME, ABROAD = "test-rights", "test-rights-abroad"
-SIDECAR, CONTROLLER, ADMIN = "pgset-sa", "controller", "admin"
+SIDECAR, CONTROLLER, ADMIN, UNMARKED = "pgset-sa", "controller", "admin", "unmarked"
 CLUSTER_ADMIN = "clusterrole=cluster-admin"
 TAKES_EFFECT_WITHIN = 30.0
 
@@ -105,11 +105,27 @@ def sites(tmp_path_factory):
     try:
         for site in sites:
             system("create", "namespace", site.namespace)
-            for account in (SIDECAR, CONTROLLER, ADMIN):
+            for account in (SIDECAR, CONTROLLER, ADMIN, UNMARKED):
                 site.kubectl("create", "serviceaccount", account)
             verbs, resources = "--verb=create,patch", "--resource=pods,leases.coordination.k8s.io"
             site.kubectl("create", "role", CONTROLLER, verbs, resources)
-            for account, role in ((CONTROLLER, "role=controller"), (ADMIN, CLUSTER_ADMIN)):
+            rules = [
+                it
+                for it in cluster_role("pgset-sidecar")["rules"]
+                if "pods" in it["resources"] or "leases" in it["resources"]
+            ]
+            unmarked = {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": {"name": UNMARKED},
+                "rules": rules,
+            }
+            site.kubectl("create", "-f", "-", manifest=unmarked)
+            for account, role in (
+                (CONTROLLER, "role=controller"),
+                (ADMIN, CLUSTER_ADMIN),
+                (UNMARKED, "role=unmarked"),
+            ):
                 subject = f"--serviceaccount={site.namespace}:{account}"
                 site.kubectl("create", "rolebinding", account, f"--{role}", subject)
         yield sites
@@ -128,6 +144,7 @@ def home(sites):
     site.make_pod("backup")
     site.make_pod("controller-0", CONTROLLER)
     site.make_pod("admin-0", ADMIN)
+    site.make_pod("unmarked-0", UNMARKED)
     site.kubectl("create", "secret", "generic", "password")
     site.kubectl("create", "-f", "-", manifest=lease("somebodys"))
     sidecar = site.client(SIDECAR, "shop-0")
@@ -225,8 +242,52 @@ def test_a_policy_refuses_what_the_role_alone_would_allow(home, sidecar, attempt
     with pytest.raises(ForbiddenError, match="'pgset-sidecar-") as refusal:
         attempt(sidecar, home)
     assert sentence in str(refusal.value)
-    # Tokens without a pod are nobody's sidecar: with one, there is the Role alone.
-    attempt(home.client(SIDECAR), home)
+    # The role alone would: without the policies' mark it is not judged.
+    attempt(home.client(UNMARKED, "unmarked-0"), home)
+
+
+@pytest.fixture(scope="module")
+def stolen(home, tmp_path_factory):
+    """Clients with the sidecars' service account whose tokens are bound to no pod."""
+    kept = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {
+            "name": "kept",
+            "annotations": {"kubernetes.io/service-account.name": SIDECAR},
+        },
+    }
+    home.kubectl("create", "-f", "-", manifest=kept)
+
+    def token() -> str:
+        return home.kubectl.json("get", "secret", "kept").get("data", {}).get("token", "")
+
+    wait_until(lambda: bool(token()), TAKES_EFFECT_WITHIN)
+    file = tmp_path_factory.mktemp("stolen") / "token"
+    file.write_bytes(base64.b64decode(token()))
+    return {
+        "made for nobody": home.client(SIDECAR),
+        "kept in a Secret": ApiClient(home.address, home.folder / "ca.crt", file),
+    }
+
+
+@pytest.mark.parametrize("kind", ["made for nobody", "kept in a Secret"])
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        changed("backup", spec={"containers": [{"name": "db", "image": "evil"}]}),
+        labelled("shop-1", "primary"),
+        annotated("shop-0", contract.STATUS),
+        lambda client, site: client.delete(f"{site.pods}/shop-1", site.pod("shop-1").uid),
+        created("pgset-shop"),
+        overwritten("somebodys"),
+    ],
+    ids=["an image", "a role", "a status", "a deletion", "a Lease", "a Lease of somebody"],
+)
+def test_a_token_that_is_bound_to_no_pod_writes_nothing(home, stolen, kind, attempt):
+    with pytest.raises(ForbiddenError, match=r"'pgset-sidecar-.* is bound to no pod"):
+        attempt(stolen[kind], home)
 
 
 def test_it_deletes_no_pod_but_its_own(home, sidecar):

@@ -1,4 +1,4 @@
-"""Whatever selects pods of the installation selects those alone, whoever else is in the namespace."""
+"""Whatever selects pods of the installation selects those alone, whatever else runs beside them."""
 
 from collections.abc import Iterator
 from typing import Any
