@@ -153,6 +153,11 @@ def replica_service(set_name: str) -> str:
     return f"{set_name}-replica"
 
 
+def service_account(set_name: str) -> str:
+    """Return the service account of pods whose template names none."""
+    return f"{set_name}-pgset"
+
+
 # ── Inside the pod ────────────────────────────────────────────────────────────────────────
 
 SIDECAR_CONTAINER: Final = "pgset-sidecar"

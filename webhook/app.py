@@ -36,6 +36,8 @@ class Adapters:
     metrics: Metrics
     check_certificate: Callable[[], object]
     """Raises NoCertificateError while there is no certificate to serve with."""
+    own_accounts: bool = False
+    """Whether a caretaker makes a service account for each set."""
 
 
 def create_app(adapters: Adapters) -> Flask:
@@ -59,7 +61,9 @@ def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
     """Return the mutation for each path."""
 
     def mutate_pod(reviewed: Review) -> Verdict:
-        return mutate.mutate_pod(reviewed, adapters.image, adapters.lease_state)
+        return mutate.mutate_pod(
+            reviewed, adapters.image, adapters.lease_state, own_accounts=adapters.own_accounts
+        )
 
     def answering(kind: str, mutation: Callable[[Review], Verdict]) -> _Mutation:
         return lambda content_type, body: _answer(

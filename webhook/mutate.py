@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, injection, opt_in, shape
+from webhook import advice, injection, opt_in, own_account, shape
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
@@ -30,10 +30,13 @@ def mutate_statefulset(review: Review) -> Verdict:
         raise DeniedError(str(error), "annotation") from error
 
 
-def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) -> Verdict:
+def mutate_pod(
+    review: Review, image: SidecarImage, lease_state: LeaseStates, *, own_accounts: bool = False
+) -> Verdict:
     """Give a pod of an opted-in set its role and inject the sidecar.
 
-    Raises DeniedError with the sentence for the user.
+    `own_accounts`: whether each set has a service account of its own. Raises DeniedError with the
+    sentence for the user.
     """
     shape.check(review.object, shape.REVIEWED["Pod"], "")
     metadata = review.object["metadata"]
@@ -47,7 +50,10 @@ def mutate_pod(review: Review, image: SidecarImage, lease_state: LeaseStates) ->
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     role = initial_role(pod_ordinal, settings, lease)
-    patch = injection.inject(review.object, settings, image, role)
+    patch = [
+        *(own_account.patch(review.object["spec"], set_name) if own_accounts else []),
+        *injection.inject(review.object, settings, image, role),
+    ]
     audit = {"role": f"{role.value}: ordinal {pod_ordinal}, and {lease.value}"}
     return Verdict(patch=patch, audit={**audit, "injection": _counted(patch)})
 

@@ -32,5 +32,6 @@ def application() -> WSGIApplication:
             lease_state=leases.state,
             metrics=metrics,
             check_certificate=certificate.context,
+            own_accounts=settings.grants,
         )
     )

@@ -12,6 +12,11 @@ TLS_DIRECTORY: Final = "PGSET_TLS_DIRECTORY"
 
 DEFAULT_TLS_DIRECTORY: Final = "/etc/pgset/tls"
 
+GRANTS: Final = "PGSET_GRANTS"
+""""true": a caretaker makes a service account for each set whose pods name none, and grants the
+sidecars' rights to the accounts of sets. "false": the admin grants, to the accounts that pods have,
+and an Event names what is missing. The same for webhook and caretaker."""
+
 
 class InvalidEnvironmentError(Exception):
     """Don't start: the Deployment's env has to be changed. The message is one sentence."""
@@ -32,6 +37,7 @@ class WebhookSettings:
     pod_name: str
     pod_namespace: str
     tls_directory: Path
+    grants: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -45,7 +51,18 @@ class WebhookSettings:
             pod_name=environment[ENV_POD_NAME],
             pod_namespace=environment[ENV_POD_NAMESPACE],
             tls_directory=tls_directory(environment),
+            # Without it, this may be the Deployment of an earlier version.
+            grants=grants(environment.get(GRANTS, "false")),
         )
+
+
+def grants(value: str) -> bool:
+    """Read the value of `GRANTS`. Raises InvalidEnvironmentError if it is not valid."""
+    if value not in ("true", "false"):
+        raise InvalidEnvironmentError(
+            f'env {GRANTS}: "{value}" is not allowed; allowed: "true", "false"'
+        )
+    return value == "true"
 
 
 def tls_directory(environment: Mapping[str, str]) -> Path:

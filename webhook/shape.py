@@ -71,6 +71,7 @@ _POD_SPEC: Final = Fields(
         "volumes": ListOf(_NAMED),
         "securityContext": Fields(optional=_USER),
         "automountServiceAccountToken": bool,
+        "serviceAccountName": str,
         "terminationGracePeriodSeconds": int,
     },
 )

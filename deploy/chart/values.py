@@ -13,6 +13,7 @@ _IMAGE: Final = f'printf "%s:%s" .Values.image.repository ({_TAG}) | quote'
 _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
 _EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
 _CARETAKER: Final = (*_POD, "containers", "caretaker")
+_GRANTS: Final = "and .Values.caretaker.enabled .Values.caretaker.grants | quote"
 
 
 def _of_container(path: tuple[str, ...]) -> tuple[Change, ...]:
@@ -32,6 +33,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             for kind, container in (("initContainers", "certs"), ("containers", "webhook"))
             for change in _of_container((*_POD, kind, container))
         ),
+        Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
     ),
     "base/pod-disruption-budget.yaml": (
         Value(("spec", "minAvailable"), ".Values.podDisruptionBudget.minAvailable"),

@@ -3,6 +3,7 @@
 But for the last test, pods are objects that nobody schedules.
 """
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,7 @@ def told(kubectl: Kubectl, reason: str) -> list[str]:
 def test_the_annotation_alone_brings_grant_and_services(home: Kubectl) -> None:
     create(home, statefulset("shop"))
     wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
-    assert grants(home) == {"pgset-caretaker": {"default"}}
+    assert grants(home) == {"pgset-caretaker": {"shop-pgset"}}
     primary = listed(home, "services")["shop-primary"]
     assert primary["spec"]["selector"] == {"pgset.dev/set": "shop", "pgset.dev/role": "primary"}
     (owner,) = primary["metadata"]["ownerReferences"]
@@ -117,14 +118,14 @@ def test_the_annotation_alone_brings_grant_and_services(home: Kubectl) -> None:
 
 def test_what_the_user_has_made_is_left_alone(home: Kubectl) -> None:
     home("create", "rolebinding", "mine", "--clusterrole=pgset-sidecar",
-         f"--serviceaccount={HOME}:default")  # fmt: skip
+         f"--serviceaccount={HOME}:shop-pgset")  # fmt: skip
     home("create", "service", "clusterip", "shop-primary", "--tcp=5432")
     home("set", "selector", "service", "shop-primary", "app=shop,pgset.dev/role=primary")
     before = listed(home, "services")["shop-primary"]
     create(home, statefulset("shop"))
     wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
     assert listed(home, "services")["shop-primary"] == before
-    assert grants(home) == {"mine": {"default"}}
+    assert grants(home) == {"mine": {"shop-pgset"}}
     assert told(home, "ServiceInTheWay") == []
 
 
@@ -179,9 +180,61 @@ def test_the_grant_outlives_the_set_by_its_last_pod_and_no_longer(home: Kubectl)
     # Once this one has its Services, the deletion has been seen, too.
     create(home, statefulset("other"))
     wait_until(lambda: has_services(home, "other"), SEEN_WITHIN)
-    assert grants(home) == {"pgset-caretaker": {"default", "shop-sa"}}
+    assert grants(home) == {"pgset-caretaker": {"other-pgset", "shop-sa"}}
     home("delete", "pod", "shop-0")
-    wait_until(lambda: grants(home) == {"pgset-caretaker": {"default"}}, NEXT_ROUND_WITHIN)
+    wait_until(lambda: grants(home) == {"pgset-caretaker": {"other-pgset"}}, NEXT_ROUND_WITHIN)
+
+
+def test_pods_that_name_no_account_run_as_the_sets_own_and_default_can_do_nothing(
+    home: Kubectl,
+) -> None:
+    secrets = '{"imagePullSecrets": [{"name": "registry"}]}'
+    home("patch", "serviceaccount", "default", "--patch", secrets)
+    create(home, statefulset("shop"))
+    wait_until(lambda: "shop-0" in listed(home, "pods"), SEEN_WITHIN)
+    spec = listed(home, "pods")["shop-0"]["spec"]
+    assert spec["serviceAccountName"] == "shop-pgset"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert may(home, "shop-pgset", "be", "sidecars.pgset.dev")
+    for verb, resource in (("be", "sidecars.pgset.dev"), ("list", "pods"), ("patch", "pods")):
+        assert not may(home, "default", verb, resource)
+
+
+def may(kubectl: Kubectl, account: str, verb: str, resource: str) -> bool:
+    who = f"--as=system:serviceaccount:{kubectl.namespace}:{account}"
+    try:
+        return kubectl("auth", "can-i", verb, resource, who).strip() == "yes"
+    except RefusedError:
+        return False
+
+
+def test_a_set_under_the_default_account_goes_on_until_its_pod_is_made_anew(home: Kubectl) -> None:
+    """As version 0.2.0 left it."""
+    own = statefulset("shop", pod={"serviceAccountName": "shop-sa"})
+    home("create", "serviceaccount", "shop-sa")
+    create(home, own)
+    wait_until(lambda: grants(home) == {"pgset-caretaker": {"shop-sa"}}, SEEN_WITHIN)
+    wait_until(lambda: "shop-0" in listed(home, "pods"), SEEN_WITHIN)
+    without = [{"op": "remove", "path": "/spec/template/spec/serviceAccountName"}]
+    strategy = {"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}
+    home("patch", "statefulset", "shop", "--type=json", "-p", json.dumps([strategy, *without]))
+    both = {"pgset-caretaker": {"shop-sa", "shop-pgset"}}
+    wait_until(lambda: grants(home) == both, SEEN_WITHIN)
+    home("delete", "pod", "shop-0")
+    alone = {"pgset-caretaker": {"shop-pgset"}}
+    wait_until(lambda: grants(home) == alone, NEXT_ROUND_WITHIN)
+    assert listed(home, "pods")["shop-0"]["spec"]["serviceAccountName"] == "shop-pgset"
+
+
+@pytest.mark.parametrize("name", ["robot", "robot-pgset"])
+def test_the_caretaker_may_make_and_delete_no_account_of_the_users(
+    home: Kubectl, name: str
+) -> None:
+    with pytest.raises(RefusedError, match="no service account but those of sets"):
+        home("create", "serviceaccount", name, as_caretaker())
+    home("create", "serviceaccount", name)
+    with pytest.raises(RefusedError, match="no service account but those of sets"):
+        home("delete", "serviceaccount", name, as_caretaker())
 
 
 def test_a_pod_of_before_that_nobody_replaces_is_named(home: Kubectl) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar import contract
 from tests.deploy.manifests import cluster_role, document, documents
-from webhook.caretaker.facts import BINDING, GRANT_ROLE
+from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY
 
 
 def specs(*files):
@@ -78,11 +78,14 @@ def test_a_refusal_is_told_as_a_missing_right(spec):
 def test_the_caretaker_has_its_mark_and_writes_what_its_policy_lets_through():
     role = str(document("caretaker-cluster-role.yaml")["rules"])
     assert str({"apiGroups": ["pgset.dev"], "resources": ["caretakers"], "verbs": ["be"]}) in role
-    (spec,) = GRANTS.values()
-    (condition,) = spec["matchConditions"]
-    assert "resource('caretakers').check('be')" in condition["expression"]
-    names = set(re.findall(r"== '([a-z-]+)'", str(spec["validations"]).replace("\\", "")))
+    for spec in GRANTS.values():
+        (condition,) = spec["matchConditions"]
+        assert "resource('caretakers').check('be')" in condition["expression"]
+    names = set(re.findall(r"== '([a-z-]+)'", str(GRANTS["pgset-caretaker-grants"]["validations"])))
     assert names == {BINDING, GRANT_ROLE}
+    accounts = str(GRANTS["pgset-caretaker-accounts"]["validations"])
+    assert f"endsWith('{contract.service_account('')}')" in accounts
+    assert f"[?'{MADE_BY}'].orValue('') == '{CARETAKER}'" in accounts
 
 
 def test_every_name_of_ours_is_the_contracts():

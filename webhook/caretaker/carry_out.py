@@ -1,4 +1,4 @@
-"""Carries out steps: creates Services, and writes the one RoleBinding of a namespace."""
+"""Carries out steps: Services, ServiceAccounts, and the one RoleBinding of a namespace."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from sidecar import contract
 from webhook import logs
 from webhook.caretaker.errors import LookAgainError, RefusedError
 from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY, Binding
-from webhook.caretaker.step import Grant, MakeService
+from webhook.caretaker.step import Grant, MakeAccount, MakeService, RemoveAccount
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
@@ -40,6 +40,34 @@ class Writer:
                 namespace, _service(step), _request_timeout=TIMEOUT
             )
         _log_done(namespace, f"created Service {step.name}")
+
+    def make_account(self, step: MakeAccount) -> None:
+        """Create a ServiceAccount. Raises LookAgainError if there is one of that name by now."""
+        namespace = step.owner.namespace
+        labels = _LABELS | {contract.SET_LABEL: step.owner.name}
+        # Its set's pods get a token by a volume of their own.
+        account = {
+            "metadata": {"name": step.name, "labels": labels},
+            "automountServiceAccountToken": False,
+        }
+        with named_errors():
+            self._core.create_namespaced_service_account(
+                namespace, account, _request_timeout=TIMEOUT
+            )
+        _log_done(namespace, f"created ServiceAccount {step.name}")
+
+    def remove_account(self, namespace: str, step: RemoveAccount) -> None:
+        """Delete the ServiceAccount that was decided on."""
+        preconditions = client.V1Preconditions(uid=step.account.uid)
+        with named_errors():
+            self._core.delete_namespaced_service_account(
+                step.account.name,
+                namespace,
+                body=client.V1DeleteOptions(preconditions=preconditions),
+                _request_timeout=TIMEOUT,
+            )
+        gone = f"removed ServiceAccount {step.account.name}: no set needs it any more"
+        _log_done(namespace, gone)
 
     def grant(self, namespace: str, step: Grant) -> None:
         """Create the RoleBinding, or overwrite or remove the one that was decided on."""

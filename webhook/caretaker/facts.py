@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
+from webhook.own_account import DEFAULT_ACCOUNT
 
 Json = dict[str, Any]
 
@@ -20,9 +21,6 @@ that the caretaker and whoever applies that don't overwrite each other's."""
 GRANT_ROLE: Final = "pgset-sidecar"
 """The ClusterRole in deploy/base that sidecars need."""
 
-DEFAULT_ACCOUNT: Final = "default"
-"""The service account that Kubernetes gives to pods that name none."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -36,7 +34,7 @@ class Workload:
     fault: str = ""
     """Why they are not, as one sentence for the user."""
     service_account: str = DEFAULT_ACCOUNT
-    """In the present template."""
+    """Of the pods that the present template makes."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
@@ -54,9 +52,17 @@ class Workload:
         """Whether the webhook has put the set's label on the template."""
         return contract.SET_LABEL in self.pod_labels
 
+    @property
+    def has_own_account(self) -> bool:
+        """Whether the service account is one that is made for this set."""
+        return self.service_account == contract.service_account(self.name)
+
     @classmethod
-    def from_json(cls, statefulset: Json) -> Self | None:
-        """Read a StatefulSet; None if it has not opted in."""
+    def from_json(cls, statefulset: Json, *, own_accounts: bool = False) -> Self | None:
+        """Read a StatefulSet; None if it has not opted in.
+
+        `own_accounts`: whether the webhook gives pods that name no service account the set's own.
+        """
         metadata, spec = statefulset["metadata"], statefulset["spec"]
         annotations = metadata.get("annotations") or {}
         settings, fault = None, ""
@@ -74,7 +80,7 @@ class Workload:
             uid=metadata["uid"],
             settings=settings,
             fault=fault,
-            service_account=_service_account(template.get("spec") or {}),
+            service_account=_account_of_pods(statefulset, own=own_accounts),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
             database_ports=_database_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
@@ -177,6 +183,22 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A ServiceAccount, whoever made it."""
+
+    name: str
+    uid: str
+    ours: bool
+    """Whether the caretaker made it."""
+
+    @classmethod
+    def from_json(cls, account: Json) -> Self:
+        """Read a ServiceAccount."""
+        metadata = account["metadata"]
+        return cls(name=metadata["name"], uid=metadata["uid"], ours=_is_ours(metadata))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
     """All that is looked at before anything is done in one namespace."""
 
@@ -185,10 +207,11 @@ class Namespace:
     members: tuple[Member, ...] = ()
     """Every stamped pod, and those that a held-back set made before it was stamped."""
     services: tuple[Service, ...] = ()
+    accounts: tuple[Account, ...] = ()
     binding: Binding | None = None
     granted: frozenset[str] = frozenset()
-    """Service accounts of sets that have the sidecars' rights already, from whatever binding; not
-    looked up for those in `binding`."""
+    """Of the service accounts that `grants.needing` names, those that have the sidecars' rights
+    already, from whatever binding; not looked up for those in `binding`."""
 
 
 def selector_text(selector: Json) -> str:
@@ -214,6 +237,13 @@ def _is_ours(metadata: Json) -> bool:
 
 def _service_account(pod_spec: Json) -> str:
     return str(pod_spec.get("serviceAccountName") or DEFAULT_ACCOUNT)
+
+
+def _account_of_pods(statefulset: Json, *, own: bool) -> str:
+    named = _service_account(statefulset["spec"]["template"].get("spec") or {})
+    if own and named == DEFAULT_ACCOUNT:
+        return contract.service_account(statefulset["metadata"]["name"])
+    return named
 
 
 def _database_ports(pod_spec: Json) -> frozenset[int | str]:

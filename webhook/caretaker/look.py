@@ -17,6 +17,7 @@ from webhook.caretaker.facts import (
     BINDING,
     CARETAKER,
     MADE_BY,
+    Account,
     Binding,
     Json,
     Member,
@@ -58,22 +59,28 @@ class Look:
         for event in events:
             yield event["type"] != "DELETED", event["raw_object"]
 
-    def bound_namespaces(self) -> set[str]:
-        """Return the namespaces in which the caretaker has granted something."""
-        pages = _pages(
+    def tended_namespaces(self) -> set[str]:
+        """Return the namespaces in which there is something that the caretaker has to take away."""
+        requests = (
             self._rbac.list_role_binding_for_all_namespaces,
-            label_selector=f"{MADE_BY}={CARETAKER}",
+            self._core.list_service_account_for_all_namespaces,
         )
-        return {it["metadata"]["namespace"] for it in _items(pages)}
+        return {
+            it["metadata"]["namespace"]
+            for request in requests
+            for it in _items(_pages(request, label_selector=f"{MADE_BY}={CARETAKER}"))
+        }
 
     def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
         """Return what there is in a namespace with these opted-in StatefulSets."""
         listed = _pages(self._core.list_namespaced_service, namespace=name)
+        accounts = _pages(self._core.list_namespaced_service_account, namespace=name)
         there = Namespace(
             name=name,
             workloads=workloads,
             members=tuple(self._members(name, workloads)),
             services=tuple(Service.from_json(it) for it in _items(listed)),
+            accounts=tuple(Account.from_json(it) for it in _items(accounts)),
             binding=self._binding(name),
         )
         return self._with_grants(there)
@@ -102,7 +109,7 @@ class Look:
 
     def _with_grants(self, there: Namespace) -> Namespace:
         bound = there.binding.accounts if there.binding and there.binding.ours else frozenset()
-        asked = {it.service_account for it in grants.wanting(there)} - bound
+        asked = grants.needing(there) - bound
         granted = frozenset(it for it in asked if self._is_granted(there.name, it))
         return replace(there, granted=granted)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from webhook.caretaker import grants, services, sidecars
 from webhook.caretaker.facts import Namespace
-from webhook.caretaker.step import Grant, MakeService, Step, Tell, tell
+from webhook.caretaker.step import Grant, MakeAccount, MakeService, Step, Tell, Write, tell
 
 REFUSED: Final = "Refused"
 """The Event's reason."""
@@ -23,10 +23,14 @@ def plan(there: Namespace, *, grant: bool) -> list[Step]:
     ]
 
 
-def refused(there: Namespace, step: Grant | MakeService, why: str) -> list[Tell]:
+def refused(there: Namespace, step: Write, why: str) -> list[Tell]:
     """Return the warnings about a step that the API server refused; `why` is its message."""
     if isinstance(step, MakeService):
         return [tell(step.owner, REFUSED, f'cannot create Service "{step.name}": {why}')]
+    if isinstance(step, MakeAccount):
+        return [tell(step.owner, REFUSED, f'cannot create service account "{step.name}": {why}')]
+    if not isinstance(step, Grant):
+        return []  # What is left over harms no set.
     return [
         tell(it, REFUSED, f'cannot grant rights to service account "{it.service_account}": {why}')
         for it in grants.wanting(there)

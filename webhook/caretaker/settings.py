@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
-from webhook.settings import InvalidEnvironmentError
-
-GRANTS: Final = "PGSET_GRANTS"
-""""true": the caretaker grants the sidecars' rights to the service accounts of sets. "false": the
-admin does, and an Event names what is missing."""
+from webhook.settings import GRANTS, InvalidEnvironmentError, grants
 
 EXCLUDED_NAMESPACES: Final = "PGSET_EXCLUDED_NAMESPACES"
 """Separated by commas: those for which the webhook isn't called either."""
@@ -30,15 +26,10 @@ class CaretakerSettings:
         for name in (ENV_POD_NAME, ENV_POD_NAMESPACE, GRANTS, EXCLUDED_NAMESPACES):
             if not environment.get(name):
                 raise InvalidEnvironmentError(f"env {name} is missing: the Deployment sets it")
-        grants = environment[GRANTS]
-        if grants not in ("true", "false"):
-            raise InvalidEnvironmentError(
-                f'env {GRANTS}: "{grants}" is not allowed; allowed: "true", "false"'
-            )
         return cls(
             pod_name=environment[ENV_POD_NAME],
             pod_namespace=environment[ENV_POD_NAMESPACE],
-            grants=grants == "true",
+            grants=grants(environment[GRANTS]),
             excluded_namespaces=frozenset(
                 it.strip() for it in environment[EXCLUDED_NAMESPACES].split(",")
             ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webhook.caretaker.facts import Binding, Workload
+from webhook.caretaker.facts import Account, Binding, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,21 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeAccount:
+    """Create the service account of a set's own."""
+
+    name: str
+    owner: Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveAccount:
+    """Delete a service account that the caretaker made."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """Warn the user by an Event, once until it has passed."""
 
@@ -39,7 +54,9 @@ class Tell:
     sentence: str
 
 
-Step = MakeService | Grant | Tell
+Write = MakeService | MakeAccount | RemoveAccount | Grant
+
+Step = Write | Tell
 
 
 def tell(workload: Workload, reason: str, sentence: str) -> Tell:

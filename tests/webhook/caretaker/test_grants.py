@@ -1,12 +1,16 @@
 """Who gets the sidecars' rights, and when they are taken back."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.webhook.caretaker.made import binding, member, there, workload
 from webhook.caretaker import grants
-from webhook.caretaker.step import Grant
+from webhook.caretaker.facts import Account
+from webhook.caretaker.step import Grant, MakeAccount, RemoveAccount
 
 NOBODY = frozenset()
+OWN = Account(name="orders-pgset", uid="a", ours=True)
 
 
 def steps(namespace, *, allowed=True):
@@ -55,6 +59,26 @@ def test_nothing_new_is_granted_to_who_is_no_set_or_not_for_long(without_claim):
     assert steps(there(without_claim, granted=NOBODY)) == []
 
 
+def test_a_sets_own_account_is_made_before_it_is_granted():
+    shop = workload(service_account="orders-pgset")
+    assert steps(there(shop, granted=NOBODY)) == [
+        MakeAccount(name="orders-pgset", owner=shop),
+        Grant(accounts=("orders-pgset",), present=None),
+    ]
+
+
+def test_a_pod_of_a_set_that_slipped_through_under_another_account_is_granted_it_too():
+    """By a webhook of before, while a new one is rolled out."""
+    namespace = there(
+        workload(service_account="orders-pgset"),
+        accounts=(OWN,),
+        binding=binding("orders-pgset"),
+        members=(member("orders-0", service_account="default"), member("x-0", owner="")),
+        granted=NOBODY,
+    )
+    assert granted(namespace) == ("default", "orders-pgset")
+
+
 # ── Taking back ───────────────────────────────────────────────────────────────────────────
 
 
@@ -76,6 +100,16 @@ def test_with_the_last_set_the_binding_goes():
 )
 def test_nothing_is_taken_while_it_may_be_needed(needing):
     assert steps(there(binding=binding("default"), **needing)) == []
+
+
+def test_a_sets_own_account_goes_when_nothing_can_need_it():
+    assert steps(there(accounts=(OWN,))) == [RemoveAccount(account=OWN)]
+    assert steps(there(accounts=(replace(OWN, ours=False),))) == []
+    for needing in (
+        {"workloads": (workload(service_account="orders-pgset", leaving=True),)},
+        {"members": (member(service_account="orders-pgset", leaving=True),)},
+    ):
+        assert steps(there(accounts=(OWN,), **needing)) == []
 
 
 def test_a_pod_without_a_sidecar_needs_nothing():

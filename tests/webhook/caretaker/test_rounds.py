@@ -17,6 +17,7 @@ from webhook.caretaker.settings import CaretakerSettings
 BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/pgset-caretaker"
 SERVICES = "/api/v1/namespaces/shop/services"
 PODS = "/api/v1/namespaces/shop/pods"
+ACCOUNTS = "/api/v1/namespaces/shop/serviceaccounts"
 
 
 @pytest.fixture
@@ -42,10 +43,11 @@ def opted_in(name="orders", namespace="shop", **annotations):
     return manifest
 
 
-def pod(name, *, sidecar=True):
+def pod(name, *, sidecar=True, account="orders-pgset"):
     owner = {"kind": "StatefulSet", "name": name.rpartition("-")[0], "controller": True}
     labels = {"app": "orders", "pgset.dev/set": "orders"}
     spec = {"initContainers": [{"name": "pgset-sidecar"}] if sidecar else []}
+    spec["serviceAccountName"] = account
     return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "spec": spec}
 
 
@@ -60,7 +62,8 @@ def test_the_annotation_alone_brings_grant_and_services(api):
     api.put_statefulset(opted_in())
     one_round(api)
     assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
-    assert subjects(api) == [("default", "shop")]
+    assert subjects(api) == [("orders-pgset", "shop")]
+    assert api.names("serviceaccounts") == {"shop/orders-pgset"}
     service = api.objects[f"{SERVICES}/orders-primary"]
     assert service["spec"] == {
         "selector": {"pgset.dev/set": "orders", "pgset.dev/role": "primary"},
@@ -81,7 +84,7 @@ def test_a_second_round_finds_nothing_to_do(api):
 
 
 def test_who_has_the_rights_already_is_granted_nothing(api):
-    api.granted.add("system:serviceaccount:shop:default")
+    api.granted.add("system:serviceaccount:shop:orders-pgset")
     api.put_statefulset(opted_in())
     one_round(api)
     assert api.names("rolebindings") == set()
@@ -101,10 +104,51 @@ def test_with_the_last_set_and_its_last_pod_the_grant_goes(api):
     one_round(api)
     del api.objects["/apis/apps/v1/namespaces/shop/statefulsets/orders"]
     one_round(api)
-    assert subjects(api) == [("default", "shop")]
+    assert subjects(api) == [("orders-pgset", "shop")]
+    assert api.names("serviceaccounts") == {"shop/orders-pgset"}
     del api.objects[f"{PODS}/orders-0"]
     one_round(api)
     assert api.names("rolebindings") == set()
+    assert api.names("serviceaccounts") == set()
+
+
+def test_a_set_under_the_default_account_keeps_its_grant_until_its_last_pod_is_made_anew(api):
+    api.put_statefulset(opted_in())
+    api.put(f"{PODS}/orders-0", pod("orders-0", account="default"))
+    api.put(f"{PODS}/orders-1", pod("orders-1"))
+    one_round(api)
+    assert subjects(api) == [("default", "shop"), ("orders-pgset", "shop")]
+    api.put(f"{PODS}/orders-0", pod("orders-0"))
+    one_round(api)
+    assert subjects(api) == [("orders-pgset", "shop")]
+
+
+def test_an_account_that_is_left_over_goes_although_nothing_is_bound_any_more(api):
+    api.put_statefulset(opted_in())
+    one_round(api)
+    del api.objects["/apis/apps/v1/namespaces/shop/statefulsets/orders"]
+    del api.objects[BINDING]
+    one_round(api)
+    assert api.names("serviceaccounts") == set()
+
+
+def test_the_users_own_account_of_that_name_is_used_and_left_alone(api):
+    api.put(f"{ACCOUNTS}/orders-pgset", {"metadata": {"name": "orders-pgset"}})
+    api.put_statefulset(opted_in())
+    one_round(api)
+    assert subjects(api) == [("orders-pgset", "shop")]
+    del api.objects["/apis/apps/v1/namespaces/shop/statefulsets/orders"]
+    one_round(api)
+    assert api.names("serviceaccounts") == {"shop/orders-pgset"}
+
+
+def test_by_hand_no_account_is_made_and_default_is_what_is_told_of(api):
+    api.put_statefulset(opted_in())
+    one_round(api, grants=False)
+    assert api.names("serviceaccounts") == set()
+    (event,) = [api.objects[path] for path in api.writes if "/events/" in path]
+    assert event["reason"] == "GrantMissing"
+    assert event["message"].endswith("--serviceaccount=shop:default")
 
 
 def test_a_pod_without_a_sidecar_is_told_once(api):
@@ -171,7 +215,7 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
     ("refused", "sentence"),
     [
         ("/services", 'cannot create Service "orders-primary": exceeded quota'),
-        ("/rolebindings", 'cannot grant rights to service account "default": exceeded quota'),
+        ("/rolebindings", 'cannot grant rights to service account "orders-pgset": exceeded quota'),
     ],
 )
 def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(
