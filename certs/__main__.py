@@ -1,6 +1,6 @@
-"""`python -m certs`: keeps the certificates of the webhook that runs in the same pod.
+"""`python -m certs`: keeps the webhook's certificates, until SIGTERM or SIGINT.
 
-It is ready when tls.crt is in the directory, and runs until SIGTERM or SIGINT.
+It listens on no port: while its last round was well, a file says so to the kubelet.
 """
 
 import argparse
@@ -20,11 +20,10 @@ from urllib3.exceptions import HTTPError
 from certs import logs
 from certs.authority import service_names
 from certs.ca_bundle import Registrations
-from certs.files import Files
 from certs.lifetimes import DEFAULT, InvalidLifetimesError, Lifetimes, duration
-from certs.metrics import Metrics
 from certs.registration_watch import RegistrationWatch
 from certs.secret_store import SecretStore
+from certs.serving_secret import ServingSecret
 from certs.upkeep import Adapters, Upkeep
 from certs.writes import ReadAgainError
 
@@ -72,16 +71,15 @@ def run(
     now: Callable[[], datetime] = wall_clock,
 ) -> None:
     """Do round after round until `stop`; `wake` ends the pause between two."""
-    adapters = _adapters(arguments, api, now)
+    adapters = adapters_of(arguments, api, now)
     upkeep = Upkeep(adapters, service_names(arguments.service, arguments.namespace), lifetimes)
-    metrics = Metrics(arguments.directory)
     registrations = client.AdmissionregistrationV1Api(api)
     RegistrationWatch(registrations, arguments.configuration, wake.set).start()
     while True:
         wake.clear()
         if stop.is_set():
             return
-        well = checked(upkeep, adapters, metrics)
+        well = checked(upkeep, arguments.well)
         pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
         _pause(pause.total_seconds(), wake, now)
         stop.wait(AFTER_CHANGE_SECONDS)
@@ -108,32 +106,32 @@ def _stop_by_signal(stop: threading.Event, wake: threading.Event) -> None:
         signal.signal(number, end)
 
 
-def checked(upkeep: Upkeep, adapters: Adapters, metrics: Metrics) -> bool:
-    """Do one round and report it; return whether the next one may wait for its interval."""
+def checked(upkeep: Upkeep, well: Path) -> bool:
+    """Do one round; return whether the next one may wait for its interval.
+
+    The file `well` is there afterwards if it was done without an error.
+    """
     try:
-        well = upkeep.check()
-        metrics.succeeded(adapters.now(), adapters.files.read())
+        done = upkeep.check()
+        well.touch()
     except (ApiException, HTTPError, ReadAgainError, OSError) as error:
         # What is served stays served; the next round tries again.
         _log.warning("the round failed: %s", error)
-        metrics.failed()
-        well = False
-    try:
-        metrics.write()
-    except OSError as error:
-        _log.warning("the metrics could not be written: %s", error)
-    return well
+        well.unlink(missing_ok=True)
+        return False
+    return done
 
 
-def _adapters(
+def adapters_of(
     arguments: argparse.Namespace, api: client.ApiClient, now: Callable[[], datetime]
 ) -> Adapters:
+    """Return what the upkeep sees and changes."""
     return Adapters(
         store=SecretStore(client.CoreV1Api(api), arguments.namespace, arguments.secret),
         registrations=Registrations(
             client.AdmissionregistrationV1Api(api), arguments.configuration
         ),
-        files=Files(arguments.directory),
+        serving=ServingSecret(client.CoreV1Api(api), arguments.namespace, arguments.serving_secret),
         now=now,
     )
 
@@ -153,6 +151,7 @@ def lifetimes_of(arguments: argparse.Namespace) -> Lifetimes:
         leaf=arguments.leaf_life,
         overlap=arguments.overlap,
         settle=arguments.settle,
+        delivery=arguments.delivery,
         interval=arguments.interval,
     )
 
@@ -161,9 +160,10 @@ def argument_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m certs", description=__doc__)
     parser.add_argument("--namespace", required=True, help="the webhook's namespace")
-    parser.add_argument("--directory", type=Path, default=Path("/etc/pgset/tls"))
     parser.add_argument("--service", default="pgset-webhook")
-    parser.add_argument("--secret", default="pgset-webhook-tls")
+    parser.add_argument("--secret", default="pgset-webhook-tls", help="with the CA's key")
+    parser.add_argument("--serving-secret", default="pgset-webhook-serving", help="without it")
+    parser.add_argument("--well", type=Path, default=Path("/tmp/well"), help="a file")  # noqa: S108
     parser.add_argument("--configuration", default="pgset", help="MutatingWebhookConfiguration")
     times = parser.add_argument_group("times", "90, 90s, 15m, 12h or 365d; see certs/lifetimes.py")
     for argument, default in (
@@ -171,6 +171,7 @@ def argument_parser() -> argparse.ArgumentParser:
         ("--leaf-life", DEFAULT.leaf),
         ("--overlap", DEFAULT.overlap),
         ("--settle", DEFAULT.settle),
+        ("--delivery", DEFAULT.delivery),
         ("--interval", DEFAULT.interval),
     ):
         times.add_argument(argument, type=duration, default=default, metavar="TIME")

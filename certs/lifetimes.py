@@ -27,21 +27,27 @@ class Lifetimes:
     """Of a serving certificate, likewise."""
 
     overlap: timedelta = timedelta(hours=1)
-    """For this long after a new CA stands in every caBundle, the old one stays beside it.
+    """For this long after a leaf of a new CA is served, the old CA stays beside the new one.
 
-    A replica that can't reach the API server goes on serving the old leaf; in less than a
-    minute its node is NotReady and no longer called.
+    On a node that can't reach the API server the webhook goes on serving the old leaf; in less
+    than a minute it is NotReady and no longer called.
     """
 
     settle: timedelta = timedelta(seconds=5)
     """API servers watch the registrations: they act on a changed one within less than this."""
+
+    delivery: timedelta = timedelta(minutes=2)
+    """Kubelets bring a changed Secret into a pod in less: at the pod's next sync, which is after 60
+    to 90 s where nothing else happens."""
 
     interval: timedelta = timedelta(seconds=10)
     """Between two rounds of upkeep. Until a blanked caBundle is found, every review fails."""
 
     def __post_init__(self) -> None:
         """Check the times against each other."""
-        if not timedelta() < min(self.interval, self.settle, self.overlap, self.leaf):
+        if not timedelta() < min(
+            *(self.interval, self.settle, self.delivery, self.overlap, self.leaf)
+        ):
             raise InvalidLifetimesError("a lifetime is 0; allowed: more than 0, for each of them")
         if self.authority > LONGEST:
             raise InvalidLifetimesError(
@@ -55,20 +61,20 @@ class Lifetimes:
         if self.leaf < 3 * self.pickup:
             raise InvalidLifetimesError(
                 f"--leaf-life {_text(self.leaf)} ends before its successor is in service; "
-                f"allowed: at least three times --settle and two --interval, "
+                f"allowed: at least three times --settle, --delivery and two --interval, "
                 f"{_text(3 * self.pickup)}"
             )
         if not self.pickup <= self.overlap <= self.authority / 3:
             raise InvalidLifetimesError(
-                f"--overlap {_text(self.overlap)} is not allowed; allowed: from --settle and two "
-                f"--interval, {_text(self.pickup)}, to a third of --ca-life, "
+                f"--overlap {_text(self.overlap)} is not allowed; allowed: from --settle, "
+                f"--delivery and two --interval, {_text(self.pickup)}, to a third of --ca-life, "
                 f"{_text(self.authority / 3)}"
             )
 
     @property
     def pickup(self) -> timedelta:
-        """How long after a new CA is published every replica that is well serves its leaf."""
-        return self.settle + 2 * self.interval
+        """How long after a new CA is published every webhook that is well serves its leaf."""
+        return self.settle + 2 * self.interval + self.delivery
 
 
 DEFAULT: Final = Lifetimes()

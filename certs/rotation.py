@@ -4,8 +4,9 @@ The order is what keeps every call verified while a CA is replaced:
 
 1. The new CA and its leaf are stored in the Secret; nobody serves them yet.
 2. The new CA is written into every caBundle, beside the old one.
-3. Each replica reads the caBundles back, gives the API servers the time to act on them, and
-   serves the new leaf. Until then it serves the old one.
+3. A replica reads the caBundles back, gives the API servers the time to act on them, and writes
+   the new leaf into the Secret that the webhook's pods serve from. The kubelets bring it there in
+   their own time; until then a pod serves the old one.
 4. Once the overlap is over, the old CA is taken out of the caBundles.
 
 There is no record of where a rotation stands: each replica decides from what it sees, does
@@ -13,9 +14,10 @@ one step and looks again. So any replica may do a step, do it twice, or crash ri
 Three rules make it safe with any number of replicas:
 
 * What is written is bound to the version that was read.
-* A CA is only ever added to a caBundle, unless a replica has seen the same CA in the Secret
+* A CA is only ever added to a caBundle, unless a replica has seen the same CA in both Secrets
   and the same caBundles for a whole overlap. So nobody takes anything away because of what it
-  read long ago; and a replica that finds the CA of its own leaf missing adds it back.
+  read long ago, or while a pod may still serve a leaf of before; and a replica that finds the CA of
+  the leaf that is served missing adds it back.
 * Each replica measures that time itself, and not by the wall clock. A new process begins at
   0, and so does one whose round has failed: the others may have been as blind.
 
@@ -40,9 +42,9 @@ Authorities = frozenset[x509.Certificate]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the webhook of this replica serves, and the CA (PEM) that signed it.
+    """What the webhook's pods serve, or soon will, and the CA (PEM) that signed it.
 
-    Either may be of another round than the other, or broken: a write can be cut off.
+    Either may be of another round than the other, or broken: somebody else may have written it.
     """
 
     authority: bytes
@@ -66,7 +68,7 @@ class Observation:
     """None while there is nothing to serve."""
 
     steady_for: timedelta
-    """How long this process has seen the same CA in the Secret and the same caBundles."""
+    """How long this process has seen the same CA in both Secrets and the same caBundles."""
 
     now: datetime
     """Timezone-aware, from the wall clock: that is what callers verify by."""
@@ -89,7 +91,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Give the webhook these files."""
+    """Write the Secret that the webhook's pods serve from."""
 
     trust: Trust
 
@@ -111,7 +113,7 @@ def decide(seen: Observation, names: Sequence[str], lifetimes: Lifetimes) -> Ste
 
 
 def served_of(trust: Trust) -> Served:
-    """Return what a replica serves once it has adopted this trust."""
+    """Return what is served once this trust is adopted."""
     return Served(trust.authority.certificate, trust.leaf)
 
 

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from certs.ca_bundle import Registered, Registrations
-from certs.files import Files
 from certs.lifetimes import Lifetimes
 from certs.renewal import Trust, authority_fault
 from certs.rotation import Observation, Publish, Serve, Step, Store, decide
 from certs.secret_store import SecretStore, Stored
+from certs.serving_secret import Serving, ServingSecret
 from certs.writes import ReadAgainError
 
 STEPS: Final = 20
@@ -27,7 +27,7 @@ class Adapters:
 
     store: SecretStore
     registrations: Registrations
-    files: Files
+    serving: ServingSecret
     now: Callable[[], datetime]
     """The wall clock, timezone-aware."""
     monotonic: Callable[[], float] = time.monotonic
@@ -40,11 +40,12 @@ class _Look:
 
     seen: Observation
     stored: Stored | None
+    serving: Serving | None
     registered: Registered | None
 
 
 class Upkeep:
-    """Keeps one webhook replica's certificates; `check` is called at start, then repeatedly."""
+    """Keeps the webhook's certificates; `check` is called at start, then repeatedly."""
 
     def __init__(self, adapters: Adapters, names: Sequence[str], lifetimes: Lifetimes) -> None:
         """Take the adapters, the DNS names to be served under, and the times."""
@@ -87,20 +88,23 @@ class Upkeep:
     def _look(self) -> _Look:
         registered = self._adapters.registrations.read()
         stored = self._adapters.store.read()
+        serving = self._adapters.serving.read()
         bundles = tuple(registered.bundles.values()) if registered is not None else ()
         trust = stored.trust if stored is not None else None
+        served = serving.served if serving is not None else None
         now = self._adapters.now()
+        authorities = (trust and trust.authority.certificate, served and served.authority)
         seen = Observation(
             stored=trust,
             held=self._held,
             bundles=bundles,
-            served=self._adapters.files.read(),
-            steady_for=self._steady_for((trust and trust.authority.certificate, bundles)),
+            served=served,
+            steady_for=self._steady_for((authorities, bundles)),
             now=now,
         )
         if not authority_fault(trust, now):
             self._held = trust
-        return _Look(seen, stored, registered)
+        return _Look(seen, stored, serving, registered)
 
     def _steady_for(self, view: object) -> timedelta:
         monotonic = self._adapters.monotonic()
@@ -118,7 +122,8 @@ class Upkeep:
                 self._adapters.registrations.publish(authorities, look.registered)
                 _log.info("every caBundle now holds %d CA(s)", len(authorities))
             case Serve(trust):
-                _log.info("wrote %s", ", ".join(self._adapters.files.write(trust)))
+                self._adapters.serving.write(trust, look.serving)
+                _log.info("wrote the certificate that is served")
 
     def _store(self, trust: Trust, read: Stored | None) -> None:
         if read is None:

@@ -25,7 +25,7 @@ def application() -> WSGIApplication:
     LeaseWatch(api, leases).start()
     certificate = tls.shared(settings.tls_directory)
     metrics = Metrics(leases_known=lambda: leases.known, leases_age=lambda: leases.age)
-    metrics.include(CertificateMetrics(certificate, settings.tls_directory))
+    metrics.include(CertificateMetrics(certificate))
     return create_app(
         Adapters(
             image=own_pod.sidecar_image(api, settings),

@@ -28,11 +28,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
         Value(("spec", "replicas"), ".Values.replicas"),
         Option((*_POD, "securityContext"), "priorityClassName", ".Values.priorityClassName"),
-        *(
-            change
-            for kind, container in (("initContainers", "certs"), ("containers", "webhook"))
-            for change in _of_container((*_POD, kind, container))
-        ),
+        *_of_container((*_POD, "containers", "webhook")),
         Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
     ),
     "base/pod-disruption-budget.yaml": (
@@ -51,6 +47,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             f"{_EXCLUDED} | toJson",
         ),
     ),
+    "base/certs-deployment.yaml": _of_container((*_POD, "containers", "certs")),
     "base/caretaker-deployment.yaml": (
         *_of_container(_CARETAKER),
         Value((*_CARETAKER, "env", "PGSET_GRANTS", "value"), ".Values.caretaker.grants | quote"),
@@ -73,6 +70,7 @@ CONDITIONS: Final = {
     "base/caretaker-validating-admission-policy-binding.yaml": _CARETAKER_ENABLED,
     "base/caretaker-network-policy.yaml": f"and {_CARETAKER_ENABLED} .Values.networkPolicy.enabled",
     "base/caretaker-deployment.yaml": _CARETAKER_ENABLED,
+    "base/certs-network-policy.yaml": ".Values.networkPolicy.enabled",
     "base/pod-disruption-budget.yaml": ".Values.podDisruptionBudget.enabled",
     "base/network-policy.yaml": ".Values.networkPolicy.enabled",
     "monitoring/service-monitor.yaml": ".Values.serviceMonitor.enabled",

@@ -19,6 +19,7 @@ from tests.support.loopback import QuietHandler
 
 SECRETS = "/api/v1/namespaces/pgset-system/secrets"
 SECRET = f"{SECRETS}/pgset-webhook-tls"
+SERVING = f"{SECRETS}/pgset-webhook-serving"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CONFIGURATION = f"{CONFIGURATIONS}/pgset"
 

@@ -1,9 +1,9 @@
 """Replicas of the real `Upkeep` on an API server of values, moved on one call at a time.
 
-Every call to the API server, and every file written, is a place where a replica may be held
-up for a while, or crash. What the API server does about versions is real; reads may show what
-was there a moment ago, and the API servers that call the webhook act on a changed caBundle
-only a moment later.
+Every call to the API server is a place where a replica may be held up for a while, or crash. What
+the API server does about versions is real; reads may show what was there a moment ago, the API
+servers that call the webhook act on a changed caBundle only a moment later, and a webhook may serve
+what the Secret held until a kubelet has brought the next.
 """
 
 import threading
@@ -15,12 +15,13 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from certs.authority import Pair, service_names
+from certs.authority import service_names
 from certs.ca_bundle import Registered
 from certs.lifetimes import Lifetimes
 from certs.renewal import Trust
 from certs.rotation import Authorities, Served, served_of
 from certs.secret_store import Stored
+from certs.serving_secret import Serving
 from certs.upkeep import Adapters, Upkeep
 from certs.writes import ReadAgainError
 
@@ -29,10 +30,13 @@ LIFETIMES = Lifetimes(
     leaf=timedelta(seconds=3000),
     overlap=timedelta(seconds=300),
     settle=timedelta(seconds=5),
+    delivery=timedelta(seconds=90),
     interval=timedelta(seconds=10),
 )
 LAG = 4.0
 """Seconds, less than it takes to settle: how old the caBundle is that an API server goes by."""
+DELIVERY = 90.0
+"""Seconds: for how long a webhook may serve what has been replaced."""
 STALE = 30.0
 """Seconds: how old an answer to a read may be."""
 BUSY, CALM = 70.0, 30.0
@@ -92,31 +96,31 @@ class Versioned:
 
 @dataclass
 class Server:
-    """The Secret and the registrations of one cluster."""
+    """The Secrets and the registrations of one cluster."""
 
     clock: Clock
     is_away: bool = False
     secret: Versioned = field(init=False)
+    serving: Versioned = field(init=False)
+    mounted: Versioned = field(init=False)
+    """What of `serving` a webhook takes: a pair that doesn't fit leaves the last one in service."""
     bundles: Versioned = field(init=False)
 
     def __post_init__(self) -> None:
         self.secret = Versioned(self.clock, None)
+        self.serving = Versioned(self.clock, None)
+        self.mounted = Versioned(self.clock, None)
         self.bundles = Versioned(self.clock, dict.fromkeys(WEBHOOKS, frozenset()))
 
 
 class Replica:
-    """One pod: the certs process, which may crash, and the webhook, which serves its files."""
+    """One certs process, which may crash."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.clock = server.clock
-        self.files: dict[str, bytes] = {}
-        self.served: Served | None = None
-        """By the webhook: the last good pair, and the CA that signed it."""
         self.looked_at = self.clock.moves
         """The move at which the last round began that ended well."""
-        self.healed = -LAG
-        """When the test saw it well again after what nobody can prevent."""
         self.stale = 0.0
         self.ahead = timedelta()
         """How much later it is by this node's clock than by those of the API servers."""
@@ -166,7 +170,7 @@ class Replica:
         adapters = Adapters(
             store=self,
             registrations=_Registrations(self),
-            files=_Files(self),
+            serving=_ServingSecret(self),
             now=lambda: self.clock.wall() + self.ahead,
             monotonic=lambda: self.clock.monotonic,
         )
@@ -231,40 +235,30 @@ class _Registrations:
 
 
 @dataclass
-class _Files:
+class _ServingSecret:
     replica: Replica
 
-    def read(self) -> Served | None:
-        files = self.replica.files
-        if not files.keys() >= {"tls.crt", "tls.key"}:
-            return None
-        return Served(files.get("ca.crt", b""), Pair(files["tls.crt"], files["tls.key"]))
+    def read(self) -> Serving | None:
+        self.replica.pause()
+        served, version = self.replica.server.serving.seen(self.replica.stale)
+        return None if served is None else Serving(served, version)
 
-    def write(self, trust: Trust) -> list[str]:
-        wanted = {
-            "tls.key": trust.leaf.key,
-            "tls.crt": trust.leaf.certificate,
-            "ca.crt": trust.authority.certificate,
-        }
-        for name, content in wanted.items():
-            self.replica.pause()
-            self.replica.files[name] = content
-            self._reload(trust)
-        return list(wanted)
-
-    def _reload(self, trust: Trust) -> None:
-        """Do what the webhook does: a pair that doesn't fit leaves the last one in service."""
-        files = self.replica.files
-        if trust.leaf == Pair(files.get("tls.crt", b""), files.get("tls.key", b"")):
-            self.replica.served = served_of(trust)
+    def write(self, trust: Trust, read: Serving | None) -> None:
+        self.replica.pause()
+        server = self.replica.server
+        version = server.serving.version if server.serving.value is not None else None
+        if version != (read and read.resource_version):
+            raise ReadAgainError("changed meanwhile")
+        server.serving.write(served_of(trust))
+        server.mounted.write(served_of(trust))
 
 
-def refusals(server: Server, replica: Replica) -> set[str]:
-    """Say of every caBundle in force why who goes by it can't call a replica."""
-    if replica.served is None:
-        return set()
+def refusals(server: Server) -> set[str]:
+    """Say why who goes by one of the caBundles in force refuses what may be served."""
     bundles = {bundle for it in server.bundles.in_force(LAG) for bundle in it.values()}
-    return {refusal(replica.served, it, server.clock.wall()) for it in bundles} - {""}
+    served = set(server.mounted.in_force(DELIVERY)) - {None}
+    now = server.clock.wall()
+    return {refusal(it, bundle, now) for it in served for bundle in bundles} - {""}
 
 
 def refusal(served: Served, bundle: Authorities, now: datetime) -> str:

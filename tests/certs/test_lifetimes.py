@@ -37,17 +37,17 @@ def test_what_is_no_duration_is_refused_with_what_is_allowed(text):
         (
             {"leaf": "1m"},
             "--leaf-life 1m ends before its successor is in service; "
-            "allowed: at least three times --settle and two --interval, 75s",
+            "allowed: at least three times --settle, --delivery and two --interval, 435s",
         ),
         (
             {"overlap": "24s"},
-            "--overlap 24s is not allowed; allowed: from --settle and two --interval, 25s, "
-            "to a third of --ca-life, 29200h",
+            "--overlap 24s is not allowed; allowed: from --settle, --delivery and two --interval, "
+            "145s, to a third of --ca-life, 29200h",
         ),
         (
             {"overlap": "3000d"},
-            "--overlap 3000d is not allowed; allowed: from --settle and two --interval, 25s, "
-            "to a third of --ca-life, 29200h",
+            "--overlap 3000d is not allowed; allowed: from --settle, --delivery and two "
+            "--interval, 145s, to a third of --ca-life, 29200h",
         ),
     ],
 )
@@ -59,6 +59,7 @@ def test_times_that_contradict_each_other_are_refused_in_one_sentence(given, sen
 
 def test_lifetimes_of_seconds_are_allowed():
     times = {"authority": "60s", "leaf": "30s", "overlap": "10s", "settle": "1s", "interval": "1s"}
+    times["delivery"] = "3s"
     lifetimes = Lifetimes(**{name: duration(text) for name, text in times.items()})
-    assert lifetimes.pickup == timedelta(seconds=3)
+    assert lifetimes.pickup == timedelta(seconds=6)
     assert lifetimes != DEFAULT

@@ -1,5 +1,6 @@
 """The command line: what it takes, and what it says of what it can't take."""
 
+import base64
 import subprocess
 import sys
 import threading
@@ -10,9 +11,18 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from certs.__main__ import argument_parser, lifetimes_of, run, wall_clock
+from certs.__main__ import (
+    adapters_of,
+    argument_parser,
+    checked,
+    lifetimes_of,
+    run,
+    wall_clock,
+)
+from certs.authority import service_names
 from certs.lifetimes import DEFAULT
-from tests.certs.api_server import CONFIGURATION, ApiServer, registration, serving
+from certs.upkeep import Upkeep
+from tests.certs.api_server import CONFIGURATION, SERVING, ApiServer, registration, serving
 from tests.support.waiting import wait_until
 
 WITHIN = 30.0
@@ -44,9 +54,8 @@ SELDOM = replace(DEFAULT, interval=timedelta(seconds=10 * WITHIN))
 def running(api, directory, now=wall_clock):
     """Have certs keep the trust in rounds that come too seldom for a test."""
     api.objects[CONFIGURATION] = registration("statefulsets.pgset.dev", "pods.pgset.dev")
-    arguments = argument_parser().parse_args(
-        ["--namespace=pgset-system", f"--directory={directory}"]
-    )
+    well = directory / "well"
+    arguments = argument_parser().parse_args(["--namespace=pgset-system", f"--well={well}"])
     stop, wake = threading.Event(), threading.Event()
     with serving(api) as api_client:
         thread = threading.Thread(
@@ -54,7 +63,7 @@ def running(api, directory, now=wall_clock):
         )
         thread.start()
         try:
-            wait_until((directory / "ca.crt").exists, "the first files")
+            wait_until(well.exists, "the first round")
             yield
         finally:
             stop.set()
@@ -81,13 +90,31 @@ def test_what_expires_by_a_clock_that_is_set_is_replaced_without_waiting_for_the
 ):
     stepped = [timedelta()]
 
-    def served():
-        return x509.load_pem_x509_certificate((tmp_path / "tls.crt").read_bytes())
+    api = ApiServer()
 
-    with running(ApiServer(), tmp_path, now=lambda: wall_clock() + stepped[0]):
-        wait_until((tmp_path / "certs.prom").exists, "the first round")
+    def served():
+        return x509.load_pem_x509_certificate(
+            base64.b64decode(api.objects[SERVING]["data"]["tls.crt"])
+        )
+
+    with running(api, tmp_path, now=lambda: wall_clock() + stepped[0]):
         stepped[0] = timedelta(days=days)
         wait_until(
             lambda: served().not_valid_after_utc > wall_clock() + stepped[0], "a new certificate"
         )
         assert served().not_valid_before_utc < wall_clock()
+
+
+def test_the_kubelet_is_told_whether_the_last_round_was_well(tmp_path):
+    api, well = ApiServer(), tmp_path / "well"
+    api.objects[CONFIGURATION] = registration("pods.pgset.dev")
+    arguments = argument_parser().parse_args(["--namespace=pgset-system"])
+    with serving(api) as api_client:
+        adapters = adapters_of(arguments, api_client, wall_clock)
+        upkeep = Upkeep(adapters, service_names("pgset-webhook", "pgset-system"), DEFAULT)
+        assert checked(upkeep, well) is True
+        assert well.exists()
+        api.away = True
+        for _ in range(2):
+            assert checked(upkeep, well) is False
+            assert not well.exists()

@@ -84,6 +84,7 @@ def test_shorter_lives_hold_for_what_is_stored_too():
         leaf=timedelta(seconds=30),
         overlap=timedelta(seconds=10),
         settle=timedelta(seconds=1),
+        delivery=timedelta(seconds=3),
         interval=timedelta(seconds=1),
     )
 

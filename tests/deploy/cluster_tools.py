@@ -82,8 +82,9 @@ def install() -> None:
     system = Kubectl(SYSTEM)
     system("apply", "-k", str(DEPLOY))
     # The pods of an older installation may run an older image of the same name.
-    system("rollout", "restart", "deployment/pgset-webhook")
-    system("rollout", "status", "deployment/pgset-webhook", "--timeout=90s")
+    for deployment in ("deployment/pgset-certs", "deployment/pgset-webhook"):
+        system("rollout", "restart", deployment)
+        system("rollout", "status", deployment, "--timeout=90s")
     wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=30)
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import jsonpatch
 
-from certs import files
 from certs.renewal import renewed
 from deploy.local.forwarder import enter_network_namespace
+from tests.webhook import mounted
 from webhook.json_patch import Json, Patch, add, append
 
 HOST = "localhost"
@@ -170,9 +170,9 @@ def serving(folder: Path, network_namespace: Path | None = None) -> Iterator[Sec
     The certificate is kept in `folder`.
     """
     trust, _ = renewed(None, [HOST], datetime.now(UTC))
-    files.write(folder, trust)
+    mounted.write(folder, trust)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / files.CERTIFICATE_FILE, folder / files.KEY_FILE)
+    context.load_cert_chain(folder / mounted.CERTIFICATE_FILE, folder / mounted.KEY_FILE)
     server = listening(network_namespace)
     # Shaken by the thread that answers: a client that hangs keeps nobody else waiting.
     server.socket = context.wrap_socket(

@@ -24,7 +24,7 @@ from tests.webhook import objects
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "test-admission"
-SECRET = ("secret", "pgset-webhook-tls")
+SECRETS = ("pgset-webhook-tls", "pgset-webhook-serving")
 HEALS_WITHIN = 30.0
 
 
@@ -219,7 +219,7 @@ def ca_bundles():
 
 @pytest.mark.usefixtures("kubectl")
 def test_both_replicas_serve_what_the_secret_holds():
-    secret = Kubectl(SYSTEM).json("get", *SECRET)["data"]
+    secret = Kubectl(SYSTEM).json("get", "secret", SECRETS[0])["data"]
     expected = base64.b64decode(secret["tls.crt"]).decode()
     assert {served_certificate(pod) for pod in webhook_pods()} == {expected}
     # For an hour after a rotation the CA before it stands beside it.
@@ -227,16 +227,18 @@ def test_both_replicas_serve_what_the_secret_holds():
     assert all(authority in base64.b64decode(bundle) for bundle in ca_bundles())
 
 
-def test_a_deleted_secret_comes_back_and_nobodys_trust_changes(kubectl):
-    before = Kubectl(SYSTEM).json("get", *SECRET)["data"]
-    Kubectl(SYSTEM)("delete", *SECRET)
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_deleted_secret_comes_back_and_nobodys_trust_changes(kubectl, name):
+    secret = ("secret", name)
+    before = Kubectl(SYSTEM).json("get", *secret)["data"]
+    Kubectl(SYSTEM)("delete", *secret)
     kubectl.dry_run(pod())
 
     def is_back():
-        return bool(Kubectl(SYSTEM)("get", *SECRET, "--ignore-not-found"))
+        return bool(Kubectl(SYSTEM)("get", *secret, "--ignore-not-found"))
 
     wait_until(is_back, HEALS_WITHIN)
-    assert before == Kubectl(SYSTEM).json("get", *SECRET)["data"]
+    assert before == Kubectl(SYSTEM).json("get", *secret)["data"]
 
 
 def test_a_blanked_ca_bundle_comes_back(kubectl):

@@ -211,9 +211,7 @@ def test_values_arrive():
     deployment = rendered["Deployment", "pgset-webhook"]["spec"]
     pod = deployment["template"]["spec"]
     assert deployment["replicas"] == 3
-    assert {it["image"] for it in pod["initContainers"] + pod["containers"]} == {
-        "registry.example.com/pgset:1"
-    }
+    assert {it["image"] for it in pod["containers"]} == {"registry.example.com/pgset:1"}
     assert pod["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
     for webhook in rendered["MutatingWebhookConfiguration", "pgset"]["webhooks"]:
         assert webhook["failurePolicy"] == "Ignore"

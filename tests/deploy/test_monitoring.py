@@ -99,7 +99,7 @@ def test_the_webhook_is_scraped_at_its_service_by_the_certificate_that_certs_kee
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
     metadata = service["metadata"]
     assert endpoint["tlsConfig"]["serverName"] == f"{metadata['name']}.{metadata['namespace']}.svc"
-    assert endpoint["tlsConfig"]["ca"]["secret"]["name"] == "pgset-webhook-tls"
+    assert endpoint["tlsConfig"]["ca"]["secret"]["name"] == "pgset-webhook-serving"
 
 
 def test_every_sidecar_is_scraped_at_the_port_that_it_names():

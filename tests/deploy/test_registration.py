@@ -115,7 +115,8 @@ def test_mirror_pods_are_left_alone():
 # ── The Deployment ────────────────────────────────────────────────────────────────────────
 
 POD = document("deployment.yaml")["spec"]["template"]["spec"]
-CONTAINERS = POD["initContainers"] + POD["containers"]
+CERTS = document("certs-deployment.yaml")["spec"]["template"]
+CONTAINERS = POD["containers"] + CERTS["spec"]["containers"]
 
 
 def test_two_replicas_keep_one_at_every_moment():
@@ -166,10 +167,22 @@ def test_every_container_is_restricted_with_a_read_only_root(container):
     assert POD["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
-def test_certs_is_a_native_sidecar_that_comes_before_the_webhook():
-    (certs,) = POD["initContainers"]
-    assert certs["restartPolicy"] == "Always"
-    assert certs["startupProbe"]["exec"]["command"] == ["test", "-s", "/etc/pgset/tls/tls.crt"]
+def test_what_parses_http_holds_no_key_but_the_leafs_and_waits_until_that_is_there():
+    assert "initContainers" not in POD
+    (volume,) = [it for it in POD["volumes"] if it["name"] == "tls"]
+    assert volume == {"name": "tls", "secret": {"secretName": "pgset-webhook-serving"}}
+    assert POD["serviceAccountName"] != CERTS["spec"]["serviceAccountName"]
+
+
+def test_what_holds_the_cas_key_listens_on_no_port_and_lets_nothing_in():
+    (certs,) = CERTS["spec"]["containers"]
+    assert "ports" not in certs
+    assert "exec" in certs["readinessProbe"]
+    policy = document("certs-network-policy.yaml")["spec"]
+    assert policy["podSelector"]["matchLabels"] == CERTS["metadata"]["labels"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in policy
+    assert policy["egress"] == document("network-policy.yaml")["spec"]["egress"]
 
 
 def test_both_containers_run_the_image_that_an_overlay_replaces():
@@ -212,23 +225,30 @@ def rights(role):
     }
 
 
-def test_the_webhooks_pods_have_these_rights_in_the_cluster_and_no_other():
-    registrations = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "pgset")
+def test_the_webhook_may_write_nothing():
     assert rights(cluster_role("pgset-webhook")) == {
         ("coordination.k8s.io", "leases", "", "list"),
         ("coordination.k8s.io", "leases", "", "watch"),
+    }
+    assert rights(document("roles.yaml")) == {("", "pods", "", "get")}
+
+
+def test_certs_has_these_rights_in_the_cluster_and_no_other():
+    registrations = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "pgset")
+    assert rights(document("certs-cluster-role.yaml")) == {
         (*registrations, "get"),
         (*registrations, "patch"),
         (*registrations, "watch"),
     }
 
 
-def test_the_webhooks_pods_have_these_rights_in_their_namespace_and_no_other():
-    assert rights(document("roles.yaml")) == {
+def test_certs_has_these_rights_in_its_namespace_and_no_other():
+    assert rights(document("certs-role.yaml")) == {
         ("", "secrets", "pgset-webhook-tls", "get"),
         ("", "secrets", "pgset-webhook-tls", "update"),
+        ("", "secrets", "pgset-webhook-serving", "get"),
+        ("", "secrets", "pgset-webhook-serving", "update"),
         ("", "secrets", "", "create"),
-        ("", "pods", "", "get"),
     }
 
 

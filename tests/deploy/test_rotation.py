@@ -1,19 +1,24 @@
 """CAs of a minute's life, replaced while pods are admitted: on the local cluster, no mocks."""
 
 import base64
+import contextlib
+import itertools
 import json
+import threading
 import time
 from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 
 from certs.authority import made_at
 from deploy.local import cluster, paths
 from tests.deploy.admissions import Admissions
 from tests.deploy.cluster_tools import (
     SYSTEM,
+    WEBHOOK_PODS,
     WEBHOOK_REPLICAS,
     Kubectl,
     served_certificate,
@@ -25,15 +30,19 @@ from tests.deploy.manifests import DEPLOY, document
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "test-rotation"
-DEPLOYMENT = "deployment/pgset-webhook"
-SECRET = "secret/pgset-webhook-tls"
-TIMES = ("--ca-life=60s", "--leaf-life=30s", "--overlap=10s", "--settle=1s", "--interval=1s")
+WEBHOOK, CERTS = "deployment/pgset-webhook", "deployment/pgset-certs"
+CERTS_PODS = "app.kubernetes.io/name=pgset,app.kubernetes.io/component=certs"
+SECRET, SERVING = "secret/pgset-webhook-tls", "secret/pgset-webhook-serving"
+TIMES = (
+    *("--ca-life=60s", "--leaf-life=30s", "--overlap=10s"),
+    *("--settle=1s", "--delivery=5s", "--interval=1s"),
+)
 ROTATES_WITHIN = 120.0
 """Seconds: a CA is due 40 s after it was made, and its predecessor goes about 15 s later."""
 HEALS_WITHIN = 30.0
 AHEAD = 60.0
 """Seconds by which a clock is set ahead: two lives of a leaf, and no CA's."""
-AHEAD_FILE = "/etc/pgset/tls/ahead"
+AHEAD_FILE = "/tmp/ahead"
 WITH_A_CLOCK_TO_SET = f"""
 import datetime, pathlib
 import certs.__main__ as certs
@@ -89,6 +98,30 @@ def api_client():
 
 
 @pytest.fixture(scope="module", autouse=True)
+def delivered_at_once(api_client):
+    """Kubelets bring a changed Secret into a pod when they next look at it, up to 90 s later.
+
+    A changed annotation has them look now.
+    """
+    pods, ended = client.CoreV1Api(api_client), threading.Event()
+
+    def have_them_look() -> None:
+        for number in itertools.count():
+            if ended.wait(1):
+                return
+            change = {"metadata": {"annotations": {"test/look": str(number)}}}
+            for pod in pods.list_namespaced_pod(SYSTEM, label_selector=WEBHOOK_PODS).items:
+                with contextlib.suppress(ApiException):  # it has gone meanwhile
+                    pods.patch_namespaced_pod(pod.metadata.name, SYSTEM, change)
+
+    thread = threading.Thread(target=have_them_look, daemon=True)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.fixture(scope="module", autouse=True)
 def short_lives():
     cluster.up()
     system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
@@ -100,26 +133,32 @@ def short_lives():
     kubectl("delete", "namespace", NAMESPACE)
     # Once nobody remembers the last CA, one of the usual life is made: tests that follow meet no
     # rotation.
-    system("scale", DEPLOYMENT, "--replicas=0")
-    wait_until(lambda: not webhook_pods(), 60)
-    system("delete", SECRET)
+    system("scale", CERTS, "--replicas=0")
+    wait_until(lambda: not certs_pods(), 60)
+    system("delete", SECRET, SERVING)
     system("apply", "-k", str(DEPLOY))
     all_replaced()
 
 
+def certs_pods():
+    pods = Kubectl(SYSTEM).json("get", "pods", "-l", CERTS_PODS)["items"]
+    return [pod["metadata"]["name"] for pod in pods]
+
+
 def set_command(start, arguments):
     """Have certs started otherwise than the manifest says, with more arguments."""
-    (container,) = document("base/deployment.yaml")["spec"]["template"]["spec"]["initContainers"]
+    (container,) = document("certs-deployment.yaml")["spec"]["template"]["spec"]["containers"]
     python, _, _, *given = container["command"]
     command = {"name": container["name"], "command": [python, *start, *given, *arguments]}
-    patch = {"spec": {"template": {"spec": {"initContainers": [command]}}}}
-    Kubectl(SYSTEM)("patch", DEPLOYMENT, "--patch", json.dumps(patch))
+    patch = {"spec": {"template": {"spec": {"containers": [command]}}}}
+    Kubectl(SYSTEM)("patch", CERTS, "--patch", json.dumps(patch))
     all_replaced()
 
 
 def all_replaced():
-    Kubectl(SYSTEM)("rollout", "status", DEPLOYMENT, "--timeout=120s")
-    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, 60)
+    for deployment in (CERTS, WEBHOOK):
+        Kubectl(SYSTEM)("rollout", "status", deployment, "--timeout=120s")
+    wait_until(lambda: len(certs_pods()) == len(webhook_pods()) == WEBHOOK_REPLICAS, 60)
 
 
 @pytest.fixture
@@ -141,15 +180,18 @@ def test_two_rotations_fail_no_admission(api_client, authorities):
 
 
 @pytest.mark.rarely
-def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_client, authorities):
+@pytest.mark.parametrize("secret", [SECRET, SERVING])
+def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(
+    api_client, authorities, secret
+):
     system = Kubectl(SYSTEM)
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for _ in range(3):
-            system("delete", SECRET)
-            wait_until(lambda: bool(system("get", SECRET, "--ignore-not-found")), HEALS_WITHIN)
-            for key in ("ca.key", "tls.crt", "ca.crt"):
+            system("delete", secret)
+            wait_until(lambda: bool(system("get", secret, "--ignore-not-found")), HEALS_WITHIN)
+            for key in ("tls.key", "tls.crt", "ca.crt"):
                 broken = {"data": {key: base64.b64encode(b"nonsense").decode()}}
-                system("patch", SECRET, "--patch", json.dumps(broken))
+                system("patch", secret, "--patch", json.dumps(broken))
                 time.sleep(4)
         authorities.wait_for(1)
     assert admissions.failures == []
@@ -158,7 +200,7 @@ def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(api_clie
 
 def test_a_rolling_update_fails_no_admission(api_client):
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
-        Kubectl(SYSTEM)("rollout", "restart", DEPLOYMENT)
+        Kubectl(SYSTEM)("rollout", "restart", WEBHOOK, CERTS)
         all_replaced()
     assert admissions.failures == []
     assert admissions.admitted > 100
@@ -204,12 +246,12 @@ def made_in_the_future(pod):
 @pytest.mark.rarely
 @pytest.mark.usefixtures("clocks_to_set")
 def test_a_clock_stepped_past_expiry_and_back_fails_no_admission(api_client):
-    first, second = webhook_pods()
+    first, second = certs_pods()
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for ahead_of_the_others in (first, second):
             set_clock(ahead_of_the_others, AHEAD)
-            wait_until(lambda: made_in_the_future(first), HEALS_WITHIN)
-            wait_until(lambda: made_in_the_future(second), HEALS_WITHIN)
+            for pod in webhook_pods():
+                wait_until(lambda pod=pod: made_in_the_future(pod), HEALS_WITHIN)
             time.sleep(2)
             set_clock(ahead_of_the_others, 0)
             time.sleep(2)

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from certs import files
 from certs.authority import service_names
 from certs.renewal import Trust, renewed
 from tests.support.database import free_port
+from tests.webhook import mounted
 
 NAMES = service_names("pgset-webhook", "pgset-system")
 NOW = datetime.now(UTC)
@@ -57,7 +57,7 @@ def serving(directory: Path, *options: str) -> Iterator[Server]:
     `options`: of gunicorn, in place of what the configuration says.
     """
     trust, _ = renewed(None, NAMES, NOW)
-    files.write(directory, trust)
+    mounted.write(directory, trust)
     port = free_port()
     process = subprocess.Popen(
         [

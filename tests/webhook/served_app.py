@@ -12,7 +12,7 @@ from webhook.settings import tls_directory
 directory = tls_directory(os.environ)
 certificate = tls.shared(directory)
 metrics = Metrics(leases_known=lambda: True, leases_age=lambda: 0.0)
-metrics.include(CertificateMetrics(certificate, directory))
+metrics.include(CertificateMetrics(certificate))
 application = create_app(
     Adapters(
         image=objects.IMAGE,

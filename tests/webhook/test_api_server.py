@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from certs import files
 from certs.renewal import renewed
+from tests.webhook import mounted
 from webhook import own_pod
 from webhook.api_server import TOKEN_FILE, ApiError, ApiServer
 from webhook.settings import InvalidEnvironmentError, SidecarImage, WebhookSettings
@@ -97,13 +97,13 @@ def test_without_a_token_it_can_be_tried_again_later(tmp_path):
 
 def test_only_the_api_server_that_the_ca_vouches_for_is_told_the_token(directory):
     trust, other = (renewed(None, ["localhost"], datetime.now(UTC))[0] for _ in range(2))
-    files.write(directory, trust)
+    mounted.write(directory, trust)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(directory / files.CERTIFICATE_FILE, directory / files.KEY_FILE)
+    context.load_cert_chain(directory / mounted.CERTIFICATE_FILE, directory / mounted.KEY_FILE)
     with answering(whole(b"{}"), context) as (url, asked):
         assert ApiServer(url, directory).get("/x") == {}
     assert b"a token" in asked[0]
-    files.write(directory, other)
+    mounted.write(directory, other)
     with answering(whole(b"{}"), context) as (url, asked):
         api = ApiServer(url, directory)
         with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certs import files
 from certs.authority import read
 from certs.renewal import renewed
 from tests.certs.handshake import shaken_hands
+from tests.webhook import mounted
 from webhook.tls import NoCertificateError, ServingCertificate
 
 NOW = datetime.now(UTC)
@@ -15,7 +15,7 @@ NAME = "pgset-webhook"
 
 def write_new_pair(directory, now=NOW):
     trust, _ = renewed(None, [NAME], now)
-    files.write(directory, trust)
+    mounted.write(directory, trust)
     return trust
 
 
@@ -68,7 +68,7 @@ def test_a_fault_counts_once_however_many_connections_meet_it(tmp_path):
     trust = write_new_pair(tmp_path)
     certificate = ServingCertificate(tmp_path)
     for expected in (1, 2):
-        files.write(tmp_path, trust)
+        mounted.write(tmp_path, trust)
         certificate.context()
         write_new_pair(tmp_path)
         certificate.context()
@@ -91,14 +91,14 @@ def test_no_handshake_fails_while_pairs_are_replaced(tmp_path):
     """A client that trusts every CA there has been completes every handshake without a pause."""
     trusts = [renewed(None, [NAME], NOW)[0] for _ in range(20)]
     trusted = b"".join(it.authority.certificate for it in trusts)
-    files.write(tmp_path, trusts[0])
+    mounted.write(tmp_path, trusts[0])
     certificate = ServingCertificate(tmp_path)
     certificate.context()
     replaced = threading.Event()
 
     def replace_all():
         for trust in trusts[1:]:
-            files.write(tmp_path, trust)
+            mounted.write(tmp_path, trust)
         replaced.set()
 
     writer = threading.Thread(target=replace_all)

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from certs import files
 from certs.authority import service_names
 from certs.renewal import renewed
 from deploy.local import paths, programs
@@ -37,7 +36,7 @@ from tests.bench.admission.result import (
 from tests.bench.cost import NotMeasuredError
 from tests.bench.machine import look, others_share
 from tests.bench.options import number, tell
-from tests.webhook import lease_server
+from tests.webhook import lease_server, mounted
 from webhook.api_server import TOKEN_FILE
 
 GO: Final = programs.GoModule(
@@ -118,9 +117,9 @@ class _Bench:
         self, folder: Path, load_generator: Path, core: int, client_core: int, seconds: float
     ):
         trust, _ = renewed(None, service_names("pgset-webhook", "pgset-system"), datetime.now(UTC))
-        files.write(folder, trust)
+        mounted.write(folder, trust)
         (folder / TOKEN_FILE).write_text("a token")
-        self.authority = folder / files.AUTHORITY_FILE
+        self.authority = folder / mounted.AUTHORITY_FILE
         request.write(folder)
         self.folder = folder
         self._load_generator = load_generator

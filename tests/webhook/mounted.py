@@ -1,0 +1,23 @@
+"""The files that a webhook's pod has of its Secret, as a kubelet brings them there."""
+
+from pathlib import Path
+from typing import Final
+
+from certs.renewal import Trust
+
+AUTHORITY_FILE: Final = "ca.crt"
+CERTIFICATE_FILE: Final = "tls.crt"
+KEY_FILE: Final = "tls.key"
+
+
+def write(directory: Path, trust: Trust) -> None:
+    """Make the directory hold the trust."""
+    content = {
+        KEY_FILE: trust.leaf.key,
+        CERTIFICATE_FILE: trust.leaf.certificate,
+        AUTHORITY_FILE: trust.authority.certificate,
+    }
+    for name, value in content.items():
+        new = directory / f".{name}.new"
+        new.write_bytes(value)
+        new.replace(directory / name)
