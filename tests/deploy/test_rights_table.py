@@ -1,0 +1,179 @@
+"""Whoever takes a process over may do what docs/security.md says, and nothing else.
+
+Each token is tried: for every verb on every resource that the API server knows, and some that it
+doesn't, it asks whether it may.
+"""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from deploy.local import cluster
+from sidecar.kube.client import ApiClient
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until
+from tests.deploy.manifests import DEPLOY, cluster_role, document
+from tests.deploy.rights_table import EVERYWHERE, OF_A_SET, Right, of_rules, rows, told
+
+NAMESPACE = "test-rights-table"
+TAKES_EFFECT_WITHIN = 30.0
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+SPECIAL = ("bind", "escalate", "impersonate", "approve", "sign", "use", "be")
+MARKS = ("sidecars.pgset.dev", "caretakers.pgset.dev", "everything.pgset.dev")
+
+ROLES = {
+    ("webhook", EVERYWHERE): cluster_role("pgset-webhook"),
+    ("webhook", SYSTEM): document("roles.yaml"),
+    ("certs", EVERYWHERE): document("certs-cluster-role.yaml"),
+    ("certs", SYSTEM): document("certs-role.yaml"),
+    ("caretaker", EVERYWHERE): document("caretaker-cluster-role.yaml"),
+    ("caretaker", SYSTEM): document("caretaker-role.yaml"),
+    ("sidecar", OF_A_SET): cluster_role("pgset-sidecar"),
+}
+
+
+def test_the_table_speaks_of_every_role_that_is_bound():
+    assert {(row.process, row.where) for row in rows()} == {*ROLES}
+
+
+@pytest.mark.parametrize("place", ROLES, ids=" ".join)
+def test_the_table_says_what_the_manifests_give(place):
+    assert told(*place) == of_rules(ROLES[place]["rules"])
+
+
+# ── As the API server answers ─────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Who asks by a token of a service account."""
+
+    client: ApiClient
+
+    def may(self, namespace: str, right: Right) -> bool:
+        """`namespace` "": in all of them, and in none."""
+        resource, name, verb = right
+        whole, _, group = resource.partition(".")
+        plain, _, sub = whole.partition("/")
+        attributes = {
+            "namespace": namespace,
+            "group": group,
+            "resource": plain,
+            "subresource": sub,
+            "name": name,
+            "verb": verb,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool(self.client.create(path, review)["status"]["allowed"])
+
+    def rules(self, namespace: str) -> set[Right]:
+        """All that RBAC gives it there, with names."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        status = self.client.create(path, review)["status"]
+        assert not status["incomplete"]
+        return of_rules(status["resourceRules"])
+
+
+def known(system: Kubectl) -> list[str]:
+    """Every resource and subresource with its group, as `pods/exec` or `deployments.apps`."""
+
+    def got(path: str) -> Any:
+        return json.loads(system("get", "--raw", path))
+
+    groups = got("/apis")["groups"]
+    paths = {f"/apis/{it['preferredVersion']['groupVersion']}": it["name"] for it in groups}
+    return sorted(
+        f"{it['name']}.{group}".rstrip(".")
+        for path, group in {"/api/v1": "", **paths}.items()
+        for it in got(path)["resources"]
+    )
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory):
+    """Somebody for each process, and `nobody`, who has what everybody has."""
+    cluster.up()
+    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    system("apply", "-k", str(DEPLOY))
+    folder = tmp_path_factory.mktemp("tokens")
+    config = system.json("config", "view", "--raw")["clusters"][0]["cluster"]
+    (folder / "ca.crt").write_bytes(base64.b64decode(config["certificate-authority-data"]))
+
+    def somebody(place: Kubectl, account: str) -> Somebody:
+        file = folder / f"{place.namespace}-{account}"
+        file.write_text(place("create", "token", account))
+        return Somebody(ApiClient(config["server"], folder / "ca.crt", file))
+
+    kubectl("create", "namespace", NAMESPACE)
+    try:
+        for account in ("pgset-sa", "nobody"):
+            kubectl("create", "serviceaccount", account)
+        kubectl("apply", "-k", str(DEPLOY / "grant"))
+        found = {
+            "sidecar": somebody(kubectl, "pgset-sa"),
+            "nobody": somebody(kubectl, "nobody"),
+            **{it: somebody(system, f"pgset-{it}") for it in ("webhook", "certs", "caretaker")},
+        }
+        mark = ("sidecars.pgset.dev", "", "be")
+        wait_until(lambda: found["sidecar"].may(NAMESPACE, mark), TAKES_EFFECT_WITHIN)
+        yield found
+    finally:
+        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+
+
+PLACES = {"": (), SYSTEM: (SYSTEM,), NAMESPACE: (OF_A_SET,), "default": ()}
+"""Namespaces, and where in the table they are beside everywhere; "" is all of them at once."""
+
+
+def promised(process: str, namespace: str) -> set[Right]:
+    return told(process, EVERYWHERE).union(*(told(process, it) for it in PLACES[namespace]))
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("process", ["webhook", "certs", "caretaker", "sidecar"])
+@pytest.mark.parametrize("namespace", [SYSTEM, NAMESPACE, "default"])
+def test_rbac_gives_what_the_table_says_and_what_everybody_has(asking, process, namespace):
+    everybodys = asking["nobody"].rules(namespace)
+    assert asking[process].rules(namespace) - everybodys == promised(process, namespace)
+
+
+@pytest.mark.cluster
+def test_whatever_is_tried_is_allowed_by_the_table_or_refused(asking):
+    resources = known(Kubectl(SYSTEM))
+    assert {"pods", "pods/exec", "secrets", "serviceaccounts/token", "nodes"} < {*resources}
+    tried = [(it, "", verb) for it in resources for verb in VERBS]
+    tried += [(it, "", verb) for it in (*resources, *MARKS) for verb in SPECIAL[-1:]]
+    tried += [
+        (it, "", verb)
+        for it in resources
+        if it.split(".")[0] in ("clusterroles", "roles", "serviceaccounts", "users", "signers")
+        for verb in SPECIAL
+    ]
+    tried += [(it, "", "impersonate") for it in ("users", "groups")]
+
+    def allowed(process: str) -> dict[str, set[Right]]:
+        return {
+            namespace: {it for it in tried if asking[process].may(namespace, it)}
+            for namespace in ("", SYSTEM if process != "sidecar" else NAMESPACE)
+        }
+
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(asking, pool.map(allowed, asking), strict=True))
+    everybodys = found.pop("nobody")[""]
+    for process, places in found.items():
+        for namespace, rights in places.items():
+            unnamed = {it for it in promised(process, namespace) if not it[1]}
+            assert rights - everybodys == unnamed - everybodys, (process, namespace)
