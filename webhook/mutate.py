@@ -1,14 +1,16 @@
 """One review in, one verdict out: the mutations, composed."""
 
+import textwrap
 from collections.abc import Callable
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, injection, opt_in, own_account, shape
+from webhook import advice, database, injection, opt_in, own_account, server_checks, shape
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
-from webhook.review import Review, Verdict
+from webhook.review import MAX_WARNING, Review, Verdict
+from webhook.server_checks import Fault, Server
 from webhook.settings import SidecarImage
 
 LeaseStates = Callable[[str, str], LeaseState]
@@ -24,8 +26,7 @@ def mutate_statefulset(review: Review) -> Verdict:
     try:
         if not opt_in.opted_in(review.object):
             return _plain(review.object)
-        # A set that is created opted in has no clients yet.
-        return _stamped(review.object, was_there=review.operation == "UPDATE")
+        return _stamped(review)
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error
 
@@ -49,6 +50,8 @@ def mutate_pod(
         raise DeniedError(str(error), "annotation") from error
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
+    if lease is LeaseState.NEVER_LED:
+        _refuse_what_keeps_all_down(review.object["spec"], settings)
     role = initial_role(pod_ordinal, settings, lease)
     patch = [
         *(own_account.patch(review.object["spec"], set_name) if own_accounts else []),
@@ -58,18 +61,66 @@ def mutate_pod(
     return Verdict(patch=patch, audit={**audit, "injection": _counted(patch)})
 
 
-def _stamped(statefulset: Json, *, was_there: bool) -> Verdict:
-    database = opt_in.check(statefulset)
-    patch = opt_in.stamp(statefulset, database)
-    new = was_there and not opt_in.is_stamped(statefulset)
+def _refuse_what_keeps_all_down(spec: Json, settings: Settings) -> None:
+    """Refuse a pod that can't become a member, as the StatefulSet is refused: it may have been
+    stamped by an earlier version, or another webhook may have changed the pod.
+
+    Not in a set that has led, which therefore works as it is.
+    """
+    server = server_checks.server_of(database.find(spec, settings), replicas=1)
+    for fault in server_checks.faults(server):
+        if fault.keeps_all_down:
+            raise DeniedError(fault.sentence)
+
+
+def _stamped(review: Review) -> Verdict:
+    statefulset = review.object
+    found = opt_in.check(statefulset)
+    server = opt_in.server_of(statefulset, found)
+    before = _member_before(review)
+    kept = _refuse_what_is_new(server, before)
+    patch = opt_in.stamp(statefulset, found)
+    # A set that is created opted in has no clients yet.
+    new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
     return Verdict(
         patch=patch,
         warnings=(
-            *([advice.on_opting_in(database)] if new else []),
-            *advice.warnings(statefulset, database),
+            *([advice.on_opting_in(found)] if new else []),
+            *(line for fault in kept for line in textwrap.wrap(fault.sentence, MAX_WARNING)),
+            *advice.warnings(statefulset, found),
         ),
         audit={"stamp": _counted(patch)},
     )
+
+
+def _refuse_what_is_new(server: Server, before: Server | None) -> list[Fault]:
+    """Return the faults that the set was opted in with before; they are not refused any more.
+
+    An update of a set that runs, by Helm for example, must not fail for what is as it was.
+    """
+    accepted = {fault.sentence for fault in server_checks.faults(before)} if before else set()
+    kept = []
+    for fault in server_checks.faults(server):
+        if fault.sentence not in accepted:
+            raise DeniedError(fault.sentence)
+        kept.append(fault)
+    for fault in server_checks.lowered(before, server) if before else ():
+        raise DeniedError(fault.sentence)
+    return kept
+
+
+def _member_before(review: Review) -> Server | None:
+    """Return the server of the set that is updated; None if it was not opted in."""
+    old = review.old_object
+    if review.operation != "UPDATE" or old is None:
+        return None
+    try:
+        shape.check(old, shape.REVIEWED["StatefulSet"], "oldObject")
+        if not (opt_in.is_stamped(old) and opt_in.opted_in(old)):
+            return None
+        return opt_in.server_of(old, opt_in.find(old))
+    except (InvalidSettingError, DeniedError):
+        return None
 
 
 def _plain(statefulset: Json) -> Verdict:

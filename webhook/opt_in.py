@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings, parse_enabled, parse_paused
-from webhook import database
+from webhook import database, server_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
 
@@ -43,13 +43,26 @@ def check(statefulset: Json) -> database.Database:
     Raises InvalidSettingError or DeniedError for the first thing that the user has to change.
     """
     _check_annotations(statefulset)
-    settings = Settings.from_annotations(_name(statefulset), annotations_of(statefulset))
     parse_paused(annotations_of(statefulset))
-    found = database.find(_pod_spec(statefulset), settings)
+    found = find(statefulset)
     for refusals in _CHECKS:
         for refusal in refusals(statefulset, found):
             raise DeniedError(refusal)
     return found
+
+
+def find(statefulset: Json) -> database.Database:
+    """Return the database container of the template.
+
+    Raises InvalidSettingError or DeniedError if it is not clear which it is.
+    """
+    settings = Settings.from_annotations(_name(statefulset), annotations_of(statefulset))
+    return database.find(_pod_spec(statefulset), settings)
+
+
+def server_of(statefulset: Json, found: database.Database) -> server_checks.Server:
+    """Return what is known of the server that the template starts."""
+    return server_checks.server_of(found, statefulset["spec"].get("replicas", 1))
 
 
 def stamp(statefulset: Json, found: database.Database) -> Patch:

@@ -43,6 +43,8 @@ class Review:
     """Empty if the object only has a generateName."""
     dry_run: bool
     object: Json
+    old_object: Json | None = None
+    """Before an update; None if there was none."""
 
     @classmethod
     def parse(cls, body: bytes, *, kind: str) -> Self:
@@ -66,6 +68,7 @@ class Review:
             name=reviewed["metadata"].get("name", ""),
             dry_run=request.get("dryRun", False),
             object=reviewed,
+            old_object=request.get("oldObject"),
         )
 
 

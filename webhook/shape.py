@@ -52,7 +52,10 @@ _CONTAINER: Final = Fields(
         "env": ListOf(
             Fields(
                 required={"name": str},
-                optional={"valueFrom": Fields(optional={"resourceFieldRef": _ANY_OBJECT})},
+                optional={
+                    "value": str,
+                    "valueFrom": Fields(optional={"resourceFieldRef": _ANY_OBJECT}),
+                },
             )
         ),
         "volumeMounts": ListOf(Fields(required={"name": str, "mountPath": str})),
@@ -100,7 +103,7 @@ REQUEST: Final = Fields(
             required={"metadata": Fields(optional={"name": str}), "spec": _ANY_OBJECT}
         ),
     },
-    optional={"operation": str, "namespace": str, "dryRun": bool},
+    optional={"operation": str, "namespace": str, "dryRun": bool, "oldObject": _ANY_OBJECT},
 )
 """The request of an AdmissionReview, as far as it is the same in every review."""
 

@@ -54,7 +54,9 @@ def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]
     }
 
 
-def review_of(reviewed: dict[str, Any], operation: str = "CREATE") -> Review:
+def review_of(
+    reviewed: dict[str, Any], operation: str = "CREATE", old: dict[str, Any] | None = None
+) -> Review:
     return Review(
         uid="705ab4f5-6393-11e8-b7cc-42010a800002",
         kind=reviewed["kind"],
@@ -63,6 +65,7 @@ def review_of(reviewed: dict[str, Any], operation: str = "CREATE") -> Review:
         name=reviewed["metadata"].get("name", ""),
         dry_run=False,
         object=reviewed,
+        old_object=old,
     )
 
 

@@ -1,0 +1,220 @@
+"""What is refused before a running database is rolled, and what a set that runs may keep."""
+
+import pytest
+
+from tests.webhook import objects
+from tests.webhook.changes import annotate, in_database, verdict_on
+from webhook.errors import DeniedError
+from webhook.mutate import mutate_pod, mutate_statefulset
+
+OTHER_PORT = (
+    'container "postgres": the arguments set port to "5433", but the other members and the '
+    "Services expect 5432; allowed: 5432, and a Service whose port is another one with "
+    "targetPort 5432"
+)
+
+
+def with_env(**variables):
+    def change(statefulset):
+        container = statefulset["spec"]["template"]["spec"]["containers"][0]
+        container["env"] += [{"name": n, "value": v} for n, v in variables.items()]
+
+    return change
+
+
+def with_args(*arguments, **fields):
+    return in_database(args=["postgres", *arguments], **fields)
+
+
+def together(*changes):
+    return lambda statefulset: [change(statefulset) for change in changes]
+
+
+def replicas(number):
+    return lambda statefulset: statefulset["spec"].update(replicas=number)
+
+
+def shell(script, *arguments):
+    return in_database(command=["sh", "-c", script], args=list(arguments))
+
+
+REFUSED = [
+    (with_args("-p", "5433"), OTHER_PORT),
+    (with_args("--port=0x1539"), 'the arguments set port to "0x1539"'),
+    (with_env(PGPORT="5433"), 'PGPORT is "5433", but'),
+    (shell('PGPORT=5433 exec postgres "$@"'), 'PGPORT is "5433", but'),
+    (with_args("-D", "/other"), '-D is "/other", but pgset'),
+    (with_args("-D", "$(PGDATA)"), "-D is"),
+    (with_args("--data-directory=/other"), 'data_directory is "/other"'),
+    (shell('export PGDATA=/other; exec postgres "$@"'), 'the script\'s PGDATA is "/other"'),
+    (shell("exec docker-entrypoint.sh postgres"), "passes no arguments on"),
+    (shell("/scripts/start.sh"), "passes no arguments on"),
+    (shell('docker-entrypoint.sh "$@"', "-", "postgres"), "without exec"),
+    (with_args("-h", "localhost"), 'listen_addresses to "localhost"'),
+    (with_args("-c", "listen_addresses=10.0.0.7"), 'listen_addresses to "10.0.0.7"'),
+    (with_args("-c", "listen_addresses="), 'listen_addresses to ""'),
+    (with_args("-c", "recovery_target_time=2020-01-01"), "set recovery_target_time"),
+    (with_args("-c", "recovery-target-timeline=current"), "set recovery_target_timeline"),
+    (with_args("-c", "primary_conninfo=host=a"), "set primary_conninfo"),
+    (with_args("-c", "promote_trigger_file=/tmp/x"), "set promote_trigger_file"),
+    (with_args("-c", "hot_standby=off"), "set hot_standby to off"),
+    (with_args("-c", "wal_level=minimal"), 'wal_level to "minimal"'),
+    (with_args("-c", "max_wal_senders=0"), 'max_wal_senders to "0"'),
+    (
+        together(annotate(durability="sync"), with_args("-c", "synchronous_standby_names=*")),
+        "set synchronous_standby_names",
+    ),
+]
+
+ACCEPTED = [
+    with_args("-p", "5432"),
+    with_args("-p", "5432", "-c", "shared_buffers=1GB"),
+    with_args("-p", "$(PORT_OF_A_SECRET)"),
+    together(with_env(PGPORT="5433"), with_args("-p", "5432")),
+    with_args("-c", "config_file=/etc/postgresql/postgresql.conf"),
+    with_args("-c", "listen_addresses=*"),
+    with_args("-h", "0.0.0.0"),
+    with_args("-c", "listen_addresses=localhost,$(POD_IP)"),
+    with_args("-c", "recovery_target_timeline=latest", "-c", "recovery_target_action=promote"),
+    with_args("-c", "synchronous_standby_names=*"),
+    with_args("-c", "wal_level=logical", "-c", "max_wal_senders=20"),
+    shell('cp /tls/* /certs; exec "$0" "$@"', "docker-entrypoint.sh", "postgres"),
+    in_database(command=["/scripts/start.sh"]),
+    in_database(image="registry:5000/postgres:17.2-alpine"),
+    with_env(PGDATA="/var/lib/postgresql/data/pgdata"),
+    with_env(MOUNT="/var/lib/postgresql/data", PGDATA="$(MOUNT)/pgdata"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED)
+def test_what_cannot_be_a_member_is_refused_at_the_opt_in(change, sentence):
+    plain = objects.article_statefulset()
+    wanted = objects.changed(plain, change)
+    with pytest.raises(DeniedError) as denial:
+        mutate_statefulset(objects.review_of(wanted, "UPDATE", old=plain))
+    assert sentence in str(denial.value)
+    assert "; allowed: " in str(denial.value)
+
+
+@pytest.mark.parametrize("change", ACCEPTED)
+def test_what_can_be_a_member_is_accepted(change):
+    assert verdict_on(change).patch
+
+
+def test_the_sentence_says_what_where_and_what_is_allowed():
+    with pytest.raises(DeniedError) as denial:
+        verdict_on(with_args("-p", "5433"))
+    assert str(denial.value) == OTHER_PORT
+
+
+def stamped(change):
+    """A set as an earlier version, which did not look at these things, opted it in."""
+    plain = objects.article_statefulset()
+    verdict = mutate_statefulset(objects.review_of(plain))
+    return objects.changed(objects.patched(plain, verdict), change)
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED)
+def test_what_an_earlier_version_accepted_is_warned_of_and_goes_on(change, sentence):
+    before = stamped(change)
+    after = objects.changed(before, lambda s: s["metadata"].update(labels={"chart": "new"}))
+    verdict = mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+    assert sentence in " ".join(verdict.warnings)
+    assert all(len(warning) <= 120 for warning in verdict.warnings)
+
+
+def test_an_update_that_brings_a_fault_is_refused_in_a_set_that_has_another():
+    before = stamped(with_env(PGPORT="5433"))
+    after = objects.changed(before, with_args("-D", "/other"))
+    with pytest.raises(DeniedError, match="-D is"):
+        mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+
+
+def test_a_stamp_alone_makes_no_set_of_a_plain_statefulset():
+    before = stamped(together(with_args("-p", "5433"), lambda s: s["metadata"].pop("annotations")))
+    after = objects.changed(before, annotate_anew)
+    with pytest.raises(DeniedError, match="port"):
+        mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+
+
+def annotate_anew(statefulset):
+    statefulset["metadata"]["annotations"] = {"pgset.dev/enabled": "true"}
+
+
+# ── Pods ──────────────────────────────────────────────────────────────────────────────────
+
+
+def in_pod(**fields):
+    return lambda pod: pod["spec"]["containers"][0].update(fields)
+
+
+NO_MEMBER = [
+    (in_pod(args=["postgres", "-p5433"]), "port"),
+    (in_pod(args=["postgres", "-D", "/other"]), "-D is"),
+]
+
+
+@pytest.mark.parametrize(("change", "word"), NO_MEMBER)
+def test_a_pod_that_can_never_be_a_member_is_refused_in_a_set_that_has_not_led(change, word):
+    pod = objects.changed(objects.article_pod(), change)
+    with pytest.raises(DeniedError, match=word):
+        mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led)
+
+
+@pytest.mark.parametrize(("change", "_word"), NO_MEMBER)
+def test_no_set_that_works_loses_its_pods(change, _word):
+    pod = objects.changed(objects.article_pod(), change)
+    assert mutate_pod(objects.review_of(pod), objects.IMAGE, objects.has_led).patch
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        in_pod(args=["postgres", "-D", "/var/lib/postgresql/data/"]),
+        in_pod(command=["sh", "-c", "exec docker-entrypoint.sh postgres"]),
+        lambda pod: pod["spec"]["containers"][0]["env"].append({"name": "PGPORT", "value": "5433"}),
+    ],
+)
+def test_a_pod_that_may_become_a_member_is_not_refused(change):
+    """While a running database is rolled in: a file may set the port, for one."""
+    pod = objects.changed(objects.article_pod(), change)
+    assert mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led).patch
+
+
+# ── Lowered in the arguments ──────────────────────────────────────────────────────────────
+
+
+def updated(before, after, number=3):
+    old = stamped(together(with_args(*before), replicas(number)))
+    new = objects.changed(old, with_args(*after))
+    return mutate_statefulset(objects.review_of(new, "UPDATE", old=old))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["-N", "200"], ["-N", "100"]),
+        (["-c", "max_connections=200"], ["-N100"]),
+        (["--max-worker-processes=0x10"], ["-c", "max_worker_processes=8"]),
+        (["-c", "max_wal_senders=10"], ["-c", "max_wal_senders=5"]),
+        (["-c", "max_prepared_transactions=9"], ["-c", "max_prepared_transactions=0"]),
+        (["-c", "max_locks_per_transaction=128"], ["-c", "max_locks_per_transaction=64"]),
+    ],
+)
+def test_what_standbys_refuse_to_start_with_is_not_lowered_by_arguments(before, after):
+    with pytest.raises(DeniedError, match=r"ALTER SYSTEM on each member"):
+        updated(before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "number"),
+    [
+        (["-N", "100"], ["-N", "200"], 3),
+        (["-N", "200"], [], 3),
+        (["-N", "200"], ["-N", "100"], 1),
+        (["-N", "$(MANY)"], ["-N", "100"], 3),
+    ],
+    ids=["raised", "left to a file, where pgset lowers it", "the only member", "not known"],
+)
+def test_what_members_start_with_is_accepted(before, after, number):
+    assert updated(before, after, number).warnings is not None

@@ -1,0 +1,41 @@
+"""Where an image keeps its data."""
+
+import posixpath
+import re
+from typing import Final
+
+from webhook.command_line import literal
+from webhook.database import Database
+
+DATA_VARIABLE: Final = "PGDATA"
+
+OFFICIAL_IMAGES: Final = ("postgres", "postgis", "pgvector", "timescaledb")
+"""The last part of an image's name, of images that have the official one's PGDATA."""
+
+VERSIONED_SINCE: Final = 18
+"""From this version on PGDATA has the version's number in it: docker-library/postgres#1259."""
+
+_MAJOR: Final = re.compile(r"(?:pg)?(\d{2})(?![0-9])")
+
+
+def data_directory(database: Database) -> str | None:
+    """Return the data directory, normalized; None if the fields of the pod do not tell it."""
+    container = database.container
+    environment = container.get("env") or []
+    if any(variable["name"] == DATA_VARIABLE for variable in environment):
+        given = literal(environment, DATA_VARIABLE)
+        return posixpath.normpath(given) if given and given.startswith("/") else None
+    if container.get("envFrom"):
+        return None
+    return _of_image(container.get("image", ""))
+
+
+def _of_image(image: str) -> str | None:
+    name, _, tag = posixpath.basename(image.partition("@")[0]).partition(":")
+    major = _MAJOR.match(tag)
+    if name not in OFFICIAL_IMAGES or major is None:
+        return None
+    version = int(major[1])
+    if version < VERSIONED_SINCE:
+        return "/var/lib/postgresql/data"
+    return f"/var/lib/postgresql/{version}/docker"

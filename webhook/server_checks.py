@@ -1,0 +1,238 @@
+"""What keeps a server from being a member, as far as the fields of its container tell.
+
+Opting in rolls a running database, so this is said before. A set that was opted in with it before
+this was looked at goes on: it is warned, and refused only what an update brings.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar import contract
+from webhook import image_data
+from webhook.command_line import CommandLine, is_known, literal, read
+from webhook.database import Database, command_line
+
+EVERYWHERE: Final = ("*", "0.0.0.0")  # noqa: S104 - PostgreSQL's own words
+LOOPBACK: Final = ("localhost", "127.0.0.1")
+
+OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
+"""Parameters that say whom a standby follows, and when it stops to."""
+
+COMPARED_BY_STANDBYS: Final = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+)
+"""A standby does not start with less of these than the primary had:
+https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that the user has to change."""
+
+    sentence: str
+    """What, where, what is allowed."""
+    keeps_all_down: bool = False
+    """No member can ever come up with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A set's database container, and what is known of its server."""
+
+    replicas: int
+    database: Database
+    line: CommandLine
+    directory: str | None
+    """PGDATA, if it is known."""
+
+    @property
+    def name(self) -> str:
+        """How sentences begin."""
+        return f'container "{self.database.settings.container}"'
+
+
+def server_of(database: Database, replicas: int) -> Server:
+    """Look at the database container of a pod, or of a StatefulSet's template."""
+    environment = database.container.get("env") or []
+    line = read(command_line(database.container), environment)
+    return Server(replicas, database, line, image_data.data_directory(database))
+
+
+def faults(server: Server) -> tuple[Fault, ...]:
+    """Return all that has to be changed before this server can be a member."""
+    return tuple(fault for check in _CHECKS for fault in check(server))
+
+
+def lowered(before: Server, after: Server) -> Iterator[Fault]:
+    """Yield what an update lowers and standbys then refuse to start with."""
+    if min(before.replicas, after.replicas) <= 1:
+        return  # the only member starts with less
+    for name in COMPARED_BY_STANDBYS:
+        old, new = (_number(server.line.parameters, name) for server in (before, after))
+        if old is not None and new is not None and new < old:
+            yield Fault(
+                f"{after.name}: the arguments lower {name} from {old} to {new}, and members with "
+                f"less than the primary's do not start; allowed: {name} in a configuration file "
+                "or by ALTER SYSTEM on each member, and not in the arguments, or one replica"
+            )
+
+
+# ── The command ───────────────────────────────────────────────────────────────────────────
+
+
+def _shell(server: Server) -> Iterator[Fault]:
+    if server.line.drops_arguments:
+        yield Fault(
+            f"{server.name}: the shell's script passes no arguments on, and pgset starts "
+            'PostgreSQL with more of them; allowed: a script that ends with exec "$0" "$@", and '
+            "args: [docker-entrypoint.sh, postgres, …], or no shell"
+        )
+    elif server.line.forks:
+        yield Fault(
+            f"{server.name}: the shell's script starts PostgreSQL without exec, so that signals "
+            "do not reach it; allowed: exec before docker-entrypoint.sh"
+        )
+
+
+def _port(server: Server) -> Iterator[Fault]:
+    given = server.line.parameters.get("port")
+    where = "the arguments set port to"
+    if given is None:
+        given = server.line.variables.get("PGPORT")
+        where = "PGPORT is"
+    environment = server.database.container.get("env") or []
+    if given is None:
+        given = literal(environment, "PGPORT")
+    elif not is_known(given):
+        return
+    if given is not None and _integer(given) != contract.POSTGRES_PORT:
+        yield Fault(
+            f'{server.name}: {where} "{given}", but the other members and the Services expect '
+            f"{contract.POSTGRES_PORT}; allowed: {contract.POSTGRES_PORT}, and a Service whose "
+            "port is another one with targetPort "
+            f"{contract.POSTGRES_PORT}",
+            # A file may say otherwise than a variable.
+            keeps_all_down="port" in server.line.parameters,
+        )
+
+
+def _directory(server: Server) -> Iterator[Fault]:
+    line = server.line
+    given = {
+        "-D": line.config_directory,
+        "data_directory": line.parameters.get("data_directory"),
+        "the script's PGDATA": line.variables.get("PGDATA"),
+    }
+    for what, directory in given.items():
+        if directory is None or (what != "-D" and directory == ""):
+            continue
+        same = not is_known(directory) or _same(directory, server.directory)
+        yield Fault(
+            f'{server.name}: {what} is "{directory}", but pgset makes and starts the database '
+            "that variable PGDATA names; allowed: only env PGDATA says where the data is",
+            keeps_all_down=not same and server.directory is not None,
+        )
+
+
+def _same(directory: str, other: str | None) -> bool:
+    return other is None or f"{other}/" == f"{directory.rstrip('/')}/"
+
+
+def _addresses(server: Server) -> Iterator[Fault]:
+    given = server.line.parameters.get("listen_addresses")
+    if given is None or not is_known(given):
+        return
+    addresses = [address.strip() for address in given.strip("'").split(",")]
+    local = any(address in LOOPBACK for address in addresses)
+    others = any(address not in LOOPBACK and address for address in addresses)
+    if not any(address in EVERYWHERE for address in addresses) and not (local and others):
+        yield Fault(
+            f'{server.name}: the arguments set listen_addresses to "{given}", but the sidecar '
+            "connects to 127.0.0.1 and other members to the pod's address; "
+            'allowed: "*", which is the image\'s own'
+        )
+
+
+# ── Parameters that the arguments would keep pgset from setting ───────────────────────────
+
+
+def _ours(server: Server) -> Iterator[Fault]:
+    for name, value in server.line.parameters.items():
+        if name in OURS or (name.startswith("recovery_target") and not _inert(name, value)):
+            yield Fault(
+                f"{server.name}: the arguments set {name}, which decides whom a member follows "
+                "and when it is promoted; allowed: arguments without it"
+            )
+    if server.line.parameters.get("hot_standby", "on").lower() in ("off", "false", "no", "0"):
+        yield Fault(
+            f"{server.name}: the arguments set hot_standby to off, and the sidecar cannot look at "
+            "a standby that lets nobody in; allowed: arguments without it"
+        )
+
+
+def _inert(name: str, value: str) -> bool:
+    """Return whether a recovery target is the default, or only says what to do at one."""
+    if name == "recovery_target_timeline":
+        return value.lower() == "latest"
+    return value == "" or name in ("recovery_target_action", "recovery_target_inclusive")
+
+
+def _synchronous(server: Server) -> Iterator[Fault]:
+    durability = server.database.settings.durability
+    if durability != "async" and "synchronous_standby_names" in server.line.parameters:
+        yield Fault(
+            f"{server.name}: the arguments set synchronous_standby_names, by which pgset keeps "
+            f'durability "{durability}"; allowed: arguments without it'
+        )
+
+
+def _replication(server: Server) -> Iterator[Fault]:
+    if server.replicas <= 1:
+        return  # as good as before, and warned of
+    for name, value in without_replication(server).items():
+        yield Fault(
+            f'{server.name}: the arguments set {name} to "{value}", with which no replica can '
+            "stream; allowed: arguments without it, or one replica"
+        )
+
+
+def without_replication(server: Server) -> Mapping[str, str]:
+    """Return the arguments with which no replica can be made."""
+    found = {
+        "wal_level": server.line.parameters.get("wal_level", "").lower(),
+        "max_wal_senders": server.line.parameters.get("max_wal_senders", ""),
+    }
+    none = {"wal_level": "minimal", "max_wal_senders": "0"}
+    return {name: value for name, value in found.items() if value == none[name]}
+
+
+def _integer(text: str) -> int | None:
+    """Return a number as PostgreSQL reads it; None if it is none."""
+    text = text.strip().strip("'")
+    try:
+        return int(text, 8 if text[:1] == "0" and text.isdecimal() else 0)
+    except ValueError:
+        return None
+
+
+def _number(parameters: Mapping[str, str], name: str) -> int | None:
+    return _integer(parameters[name]) if name in parameters else None
+
+
+_Check = Callable[[Server], Iterator[Fault]]
+
+_CHECKS: Final[tuple[_Check, ...]] = (
+    _shell,
+    _port,
+    _directory,
+    _addresses,
+    _ours,
+    _synchronous,
+    _replication,
+)
+"""In the order of the harm: the first is what a refusal says."""
