@@ -7,6 +7,7 @@ StatefulSet, since a pod's warnings would reach only the StatefulSet controller.
 from collections.abc import Callable
 from typing import Final
 
+from webhook import image_data
 from webhook.database import Database
 from webhook.json_patch import Json
 from webhook.profile import OFFICIAL
@@ -82,7 +83,20 @@ def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
         for volume in volumes
         if not any(source in volume for source in VOLATILE_VOLUMES)
     )
-    return persistent.isdisjoint(mount["name"] for mount in database.mounts)
+    directory = image_data.data_directory(database)
+    mount = directory and image_data.mount_of(database, directory)
+    on = [mount] if mount else database.mounts
+    return persistent.isdisjoint(it["name"] for it in on)
+
+
+def _mount_in_the_data(_: Json, database: Database) -> bool:
+    directory = image_data.data_directory(database)
+    return directory is not None and bool(image_data.mounts_in(database, directory))
+
+
+def _wal_directory(_: Json, database: Database) -> bool:
+    environment = database.container.get("env") or []
+    return any(variable["name"] == "POSTGRES_INITDB_WALDIR" for variable in environment)
 
 
 def _liveness_probe(_: Json, database: Database) -> bool:
@@ -156,6 +170,15 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
         "the database container has no persistent volume: its data is lost with the pod",
         _no_persistent_volume,
+    ),
+    (
+        "a volume is mounted inside PGDATA: a member that diverges can't be rewound or cloned anew "
+        "by itself",
+        _mount_in_the_data,
+    ),
+    (
+        "POSTGRES_INITDB_WALDIR: the first member has its WAL there, its clones have it in PGDATA",
+        _wal_directory,
     ),
     (
         "the database container's livenessProbe is replaced by the sidecar's watchdog",

@@ -1,4 +1,4 @@
-"""Where an image keeps its data."""
+"""Where an image keeps its data, and which of a pod's volumes that is on."""
 
 import posixpath
 import re
@@ -6,6 +6,7 @@ from typing import Final
 
 from webhook.command_line import literal
 from webhook.database import Database
+from webhook.json_patch import Json
 
 DATA_VARIABLE: Final = "PGDATA"
 
@@ -39,3 +40,30 @@ def _of_image(image: str) -> str | None:
     if version < VERSIONED_SINCE:
         return "/var/lib/postgresql/data"
     return f"/var/lib/postgresql/{version}/docker"
+
+
+def mount_of(database: Database, directory: str) -> Json | None:
+    """Return the volumeMount that the directory is on; None if it is in the image's own layer."""
+    covering = [m for m in database.mounts if is_under(directory, m["mountPath"])]
+    return max(
+        covering, key=lambda mount: len(posixpath.normpath(mount["mountPath"])), default=None
+    )
+
+
+def mounts_in(database: Database, directory: str) -> list[Json]:
+    """Return the volumeMounts below the directory."""
+    return [
+        mount
+        for mount in database.mounts
+        if is_under(posixpath.dirname(posixpath.normpath(mount["mountPath"])), directory)
+    ]
+
+
+def is_under(directory: str, mount_path: str) -> bool:
+    """Return whether a directory is the mount's or below it."""
+    path = posixpath.normpath(mount_path).rstrip("/")
+    return f"{directory}/".startswith(f"{path}/")
+
+
+def _depth(mount: Json) -> int:
+    return len(posixpath.normpath(mount["mountPath"]))

@@ -211,6 +211,20 @@ def without_replication(server: Server) -> Mapping[str, str]:
     return {name: value for name, value in found.items() if value == none[name]}
 
 
+# ── The data's volume ─────────────────────────────────────────────────────────────────────
+
+
+def _volume(server: Server) -> Iterator[Fault]:
+    directory = server.directory
+    if directory is not None and image_data.mount_of(server.database, directory) is None:
+        yield Fault(
+            f"{server.name}: no volume is mounted at the data directory {directory} or above it, "
+            "so that its data would be in the container and lost with it; allowed: a volumeMount "
+            "there, or env PGDATA with a directory on a volume",
+            keeps_all_down=True,
+        )
+
+
 def _integer(text: str) -> int | None:
     """Return a number as PostgreSQL reads it; None if it is none."""
     text = text.strip().strip("'")
@@ -230,6 +244,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _shell,
     _port,
     _directory,
+    _volume,
     _addresses,
     _ours,
     _synchronous,

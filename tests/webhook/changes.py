@@ -31,6 +31,16 @@ def in_database(**fields):
     )
 
 
+def with_env(**variables):
+    """Add variables to the database container."""
+
+    def change(statefulset):
+        container = statefulset["spec"]["template"]["spec"]["containers"][0]
+        container["env"] += [{"name": n, "value": v} for n, v in variables.items()]
+
+    return change
+
+
 def with_second_container(statefulset):
     statefulset["spec"]["template"]["spec"]["containers"].append(
         {"name": "exporter", "image": "exporter"}

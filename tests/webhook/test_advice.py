@@ -6,6 +6,7 @@ from tests.webhook.changes import (
     in_database,
     in_pod_spec,
     verdict_on,
+    with_env,
     with_second_container,
 )
 from webhook.advice import ADVICE
@@ -20,6 +21,23 @@ def named_with_second_container(statefulset):
 
 def on_an_empty_dir(statefulset):
     statefulset["spec"]["template"]["spec"]["volumes"] = [{"name": "pgdata", "emptyDir": {}}]
+
+
+def with_its_data_on_an_empty_dir(statefulset):
+    """And something else on a volume that stays."""
+    spec = statefulset["spec"]["template"]["spec"]
+    spec["volumes"].append({"name": "scratch", "emptyDir": {}})
+    spec["containers"][0]["volumeMounts"] = [
+        {"name": "pgdata", "mountPath": "/backup"},
+        {"name": "scratch", "mountPath": "/var/lib/postgresql/data"},
+    ]
+
+
+def mounting(path):
+    mounts = objects.article_statefulset()["spec"]["template"]["spec"]["containers"][0][
+        "volumeMounts"
+    ]
+    return in_database(volumeMounts=[*mounts, {"name": "more", "mountPath": path}])
 
 
 def kept_by(replicas, durability):
@@ -40,6 +58,7 @@ def kept_by(replicas, durability):
         kept_by(3, "quorum"),
         in_pod_spec(terminationGracePeriodSeconds=10),
         in_database(readinessProbe={"initialDelaySeconds": 5}),
+        mounting("/var/lib/postgresql/data-of-others"),
     ],
     ids=[
         "the article's",
@@ -49,6 +68,7 @@ def kept_by(replicas, durability):
         "quorum of 3",
         "10 s of grace",
         "5 s of delay",
+        "a mount beside PGDATA",
     ],
 )
 def test_what_will_do_needs_no_warning(change):
@@ -63,7 +83,10 @@ def test_what_will_do_needs_no_warning(change):
         (lambda s: s["spec"].update(replicas=1), "replicas: 1"),
         (lambda s: s["spec"].update(updateStrategy={"type": "OnDelete"}), "OnDelete"),
         (on_an_empty_dir, "no persistent volume"),
-        (in_database(volumeMounts=[]), "no persistent volume"),
+        (with_its_data_on_an_empty_dir, "no persistent volume"),
+        (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
+        (mounting("/var/lib/postgresql/data/conf/extra.conf"), "inside PGDATA"),
+        (with_env(POSTGRES_INITDB_WALDIR="/wal"), "POSTGRES_INITDB_WALDIR"),
         (in_database(livenessProbe={"tcpSocket": {"port": 5432}}), "livenessProbe"),
         (in_database(startupProbe={"exec": {"command": ["pg_isready"]}}), "startupProbe"),
         (in_database(restartPolicy="OnFailure"), "restartPolicy"),

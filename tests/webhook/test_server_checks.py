@@ -3,7 +3,7 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import annotate, in_database, verdict_on
+from tests.webhook.changes import annotate, in_database, verdict_on, with_env
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -12,14 +12,6 @@ OTHER_PORT = (
     "Services expect 5432; allowed: 5432, and a Service whose port is another one with "
     "targetPort 5432"
 )
-
-
-def with_env(**variables):
-    def change(statefulset):
-        container = statefulset["spec"]["template"]["spec"]["containers"][0]
-        container["env"] += [{"name": n, "value": v} for n, v in variables.items()]
-
-    return change
 
 
 def with_args(*arguments, **fields):
@@ -32,6 +24,10 @@ def together(*changes):
 
 def replicas(number):
     return lambda statefulset: statefulset["spec"].update(replicas=number)
+
+
+def mounted_at(path, **fields):
+    return in_database(volumeMounts=[{"name": "pgdata", "mountPath": path}], **fields)
 
 
 def shell(script, *arguments):
@@ -64,6 +60,10 @@ REFUSED = [
         together(annotate(durability="sync"), with_args("-c", "synchronous_standby_names=*")),
         "set synchronous_standby_names",
     ),
+    (in_database(volumeMounts=[]), "no volume is mounted at the data directory"),
+    (in_database(image="postgres:18"), "data directory /var/lib/postgresql/18/docker or above"),
+    (with_env(PGDATA="/data/pg"), "data directory /data/pg or above"),
+    (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
 ACCEPTED = [
@@ -80,7 +80,10 @@ ACCEPTED = [
     with_args("-c", "wal_level=logical", "-c", "max_wal_senders=20"),
     shell('cp /tls/* /certs; exec "$0" "$@"', "docker-entrypoint.sh", "postgres"),
     in_database(command=["/scripts/start.sh"]),
+    mounted_at("/var/lib/postgresql/", image="postgres:18"),
     in_database(image="registry:5000/postgres:17.2-alpine"),
+    mounted_at("/somewhere", image="my/database:18"),
+    mounted_at("/somewhere", envFrom=[{"configMapRef": {"name": "a"}}]),
     with_env(PGDATA="/var/lib/postgresql/data/pgdata"),
     with_env(MOUNT="/var/lib/postgresql/data", PGDATA="$(MOUNT)/pgdata"),
 ]
@@ -151,6 +154,7 @@ def in_pod(**fields):
 NO_MEMBER = [
     (in_pod(args=["postgres", "-p5433"]), "port"),
     (in_pod(args=["postgres", "-D", "/other"]), "-D is"),
+    (in_pod(volumeMounts=[]), "no volume is mounted"),
 ]
 
 
