@@ -46,6 +46,9 @@ UID: Final = f"{DOMAIN}/uid"
 """Annotation. The uid PostgreSQL runs as, where the image is neither official nor told by
 runAsUser."""
 
+PROBES: Final = f"{DOMAIN}/probes"
+"""Annotation. "keep": the database container's own readinessProbe stays, however slow it is."""
+
 PAUSED: Final = f"{DOMAIN}/paused"
 """Annotation. "true": nobody takes over and nothing is handed over until it is "false" or gone. A
 state and no setting: sidecars read it from the StatefulSet, and it rolls no pod."""
@@ -84,6 +87,7 @@ STATEFULSET_ANNOTATIONS: Final = (
     RENEW_INTERVAL,
     MAX_LAG,
     UID,
+    PROBES,
     PAUSED,
 )
 """Every annotation of ours that a user may put on a StatefulSet."""

@@ -7,9 +7,12 @@ StatefulSet, since a pod's warnings would reach only the StatefulSet controller.
 from collections.abc import Callable
 from typing import Final
 
+from sidecar import contract
 from webhook import image_data
 from webhook.database import Database
+from webhook.injection import is_late
 from webhook.json_patch import Json
+from webhook.options import Options
 from webhook.profile import OFFICIAL
 
 VOLATILE_VOLUMES: Final = (
@@ -26,8 +29,8 @@ VOLATILE_VOLUMES: Final = (
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
 
-LONG_DELAY_SECONDS: Final = 5
-"""A primary that is restarted in place is back in less."""
+AT_ONCE: Final = {"periodSeconds": 1}
+"""A readinessProbe that is soon enough, in place of none."""
 
 ON_OPTING_OUT: Final = (
     "the last primary's pod stays writable, the others stay read-only, and the role labels are "
@@ -118,8 +121,20 @@ def _post_start(statefulset: Json, _: Database) -> bool:
 
 
 def _late_readiness(_: Json, database: Database) -> bool:
-    probe = database.container.get("readinessProbe") or {}
-    return bool(probe.get("initialDelaySeconds", 0) > LONG_DELAY_SECONDS)
+    return is_late(database.container.get("readinessProbe") or AT_ONCE)
+
+
+def _readiness_replaced(statefulset: Json, database: Database) -> bool:
+    return _late_readiness(statefulset, database) and not _keeps(statefulset)
+
+
+def _readiness_kept(statefulset: Json, database: Database) -> bool:
+    return _late_readiness(statefulset, database) and _keeps(statefulset)
+
+
+def _keeps(statefulset: Json) -> bool:
+    annotations = statefulset["metadata"].get("annotations") or {}
+    return Options.from_annotations(annotations).keeps_readiness
 
 
 def _pre_stop(_: Json, database: Database) -> bool:
@@ -200,8 +215,13 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _post_start,
     ),
     (
-        "the readinessProbe's initialDelaySeconds also keeps clients from a restarted primary",
-        _late_readiness,
+        "the readinessProbe is replaced by a faster one, for a primary that is back; "
+        f"{contract.PROBES}: keep keeps yours",
+        _readiness_replaced,
+    ),
+    (
+        "the readinessProbe is kept, and keeps clients from a primary that is back before it looks",
+        _readiness_kept,
     ),
     (
         "the database container's own preStop is kept; without pgset's, a switchover takes longer",

@@ -14,6 +14,7 @@ from webhook import bootstrap_container, sidecar_container
 from webhook.database import API_ACCESS_VOLUME, Database, find
 from webhook.initial_role import Role
 from webhook.json_patch import Json, Patch, Path, add, append, remove, set_member, set_members
+from webhook.options import Options
 from webhook.settings import SidecarImage
 
 SPEC: Final[Path] = ("spec",)
@@ -31,6 +32,10 @@ NOT_ALLOWED: Final = ("startupProbe", "restartPolicyRules", "restartPolicy")
 start would begin without a watchdog, and a primary would get no connections. And PostgreSQL has to
 start anew whenever it has ended, as in a handover, and by whatever exit code."""
 
+READY_WITHIN_SECONDS: Final = 2
+"""A primary that is restarted in place is writable within a second; pgset's own probe sees that
+within another."""
+
 PRE_STOP_SECONDS: Final = 1
 """kube-proxy syncs at most once a second, and the deletion itself takes its first sync."""
 
@@ -38,16 +43,18 @@ PRE_STOP_SECONDS: Final = 1
 def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Patch:
     """Return the operations that make `pod` a member; none if it is one already.
 
-    Raises DeniedError if it is not clear which container is the database's.
+    Raises DeniedError if it is not clear which container is the database's, InvalidSettingError for
+    an annotation that can't be read.
     """
     spec = pod["spec"]
     database = find(spec, settings)
+    options = Options.from_annotations(pod["metadata"].get("annotations") or {})
     return [
         *_marks(pod["metadata"], database, role),
         *_without_api_access(spec),
         *_pod_settings(spec),
         *_volumes(spec),
-        *_probes(database),
+        *_probes(database, options),
         *_pre_stop(database),
         *_init_containers(spec, database, image),
     ]
@@ -134,7 +141,7 @@ def _token_volume() -> Json:
 # ── The database container ────────────────────────────────────────────────────────────────
 
 
-def _probes(database: Database) -> Iterator[Json]:
+def _probes(database: Database, options: Options) -> Iterator[Json]:
     path = _database_path(database)
     times = watchdog(database.settings)
     for name in NOT_ALLOWED:
@@ -148,8 +155,24 @@ def _probes(database: Database) -> Iterator[Json]:
             "terminationGracePeriodSeconds": times.grace,
         },
     )
-    if "readinessProbe" not in database.container:
-        yield add((*path, "readinessProbe"), sidecar_container.probe("/readyz", 1, 1, 3))
+    readiness = database.container.get("readinessProbe")
+    if readiness is None or (is_late(readiness) and not options.keeps_readiness):
+        yield from set_member(
+            (*path, "readinessProbe"),
+            database.container,
+            sidecar_container.probe("/readyz", period=1, timeout=1, failures=3),
+        )
+
+
+def is_late(readiness: Json) -> bool:
+    """Return whether a readinessProbe keeps clients from a primary that is back already.
+
+    The kubelet's own defaults are 0, 10 and 1: a look that just missed PostgreSQL is repeated
+    after ten seconds.
+    """
+    delay = readiness.get("initialDelaySeconds", 0)
+    looks = readiness.get("periodSeconds", 10) * readiness.get("successThreshold", 1)
+    return bool(delay + looks > READY_WITHIN_SECONDS)
 
 
 def _pre_stop(database: Database) -> Iterator[Json]:

@@ -40,14 +40,21 @@ def mutate_pod(
     sentence for the user.
     """
     shape.check(review.object, shape.REVIEWED["Pod"], "")
-    metadata = review.object["metadata"]
-    set_name = (metadata.get("labels") or {}).get(contract.SET_LABEL)
+    set_name = (review.object["metadata"].get("labels") or {}).get(contract.SET_LABEL)
     if set_name is None:
         return Verdict()
     try:
-        settings = Settings.from_annotations(set_name, metadata.get("annotations") or {})
+        return _injected(review, set_name, image, lease_state)
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error
+
+
+def _injected(
+    review: Review, set_name: str, image: SidecarImage, lease_state: LeaseStates
+) -> Verdict:
+    settings = Settings.from_annotations(
+        set_name, review.object["metadata"].get("annotations") or {}
+    )
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     if lease is LeaseState.NEVER_LED:

@@ -14,6 +14,7 @@ from sidecar.settings import Settings, parse_enabled, parse_paused
 from webhook import database, server_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
+from webhook.options import Options
 
 TEMPLATE: Final[Path] = ("spec", "template", "metadata")
 
@@ -44,6 +45,7 @@ def check(statefulset: Json) -> database.Database:
     """
     _check_annotations(statefulset)
     parse_paused(annotations_of(statefulset))
+    Options.from_annotations(annotations_of(statefulset))
     found = find(statefulset)
     for refusals in _CHECKS:
         for refusal in refusals(statefulset, found):

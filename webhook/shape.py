@@ -61,7 +61,9 @@ _CONTAINER: Final = Fields(
         "volumeMounts": ListOf(Fields(required={"name": str, "mountPath": str})),
         "ports": ListOf(Fields(required={"containerPort": int})),
         "lifecycle": _ANY_OBJECT,
-        "readinessProbe": Fields(optional={"initialDelaySeconds": int}),
+        "readinessProbe": Fields(
+            optional={"initialDelaySeconds": int, "periodSeconds": int, "successThreshold": int}
+        ),
         "securityContext": Fields(optional=_USER),
         "resources": Fields(optional={"limits": _ANY_OBJECT, "requests": _ANY_OBJECT}),
     },

@@ -31,6 +31,10 @@ def in_database(**fields):
     )
 
 
+def together(*changes):
+    return lambda statefulset: [change(statefulset) for change in changes]
+
+
 def with_env(**variables):
     """Add variables to the database container."""
 

@@ -40,7 +40,9 @@ def test_a_pod_with_every_field_goes_through_byte_for_byte_but_for_our_additions
     database = admitted["spec"]["containers"][0]
     assert database["livenessProbe"]["httpGet"]["path"] == "/liveness"
     given = pod["spec"]["containers"][0]
-    database["livenessProbe"] = given["livenessProbe"]
+    assert database["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    for probe in ("livenessProbe", "readinessProbe"):
+        database[probe] = given[probe]
     for name in NOT_ALLOWED:
         assert name not in database
         del given[name]
@@ -72,6 +74,7 @@ def test_no_operation_holds_a_field_that_it_did_not_have_to_touch():
         ("remove", "/spec/containers/0/restartPolicyRules"),
         ("remove", "/spec/containers/0/restartPolicy"),
         ("replace", "/spec/containers/0/livenessProbe"),
+        ("replace", "/spec/containers/0/readinessProbe"),
         ("add", "/spec/initContainers/0"),
         ("add", "/spec/initContainers/-"),
     ]

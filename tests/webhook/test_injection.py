@@ -379,7 +379,36 @@ def test_nothing_holds_back_the_watchdog_of_the_database():
     database = injected(pod)["spec"]["containers"][0]
     assert "startupProbe" not in database
     assert "initialDelaySeconds" not in database["livenessProbe"]
-    assert database["readinessProbe"] == slow
+
+
+PG_ISREADY = {"exec": {"command": ["pg_isready"]}}
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        {"initialDelaySeconds": 10, "periodSeconds": 1},
+        {"periodSeconds": 5},
+        {"periodSeconds": 1, "successThreshold": 3},
+        {},
+    ],
+)
+def test_a_primary_that_is_back_waits_for_no_slow_readiness_probe(slow):
+    pod = objects.article_pod()
+    pod["spec"]["containers"][0]["readinessProbe"] = {**PG_ISREADY, **slow}
+    found = injected(pod)["spec"]["containers"][0]["readinessProbe"]
+    assert found["httpGet"]["path"] == "/readyz"
+    assert found["periodSeconds"] == 1
+    assert "initialDelaySeconds" not in found
+    pod["metadata"]["annotations"]["pgset.dev/probes"] = "keep"
+    assert injected(pod)["spec"]["containers"][0]["readinessProbe"] == {**PG_ISREADY, **slow}
+
+
+def test_a_readiness_probe_that_is_soon_enough_is_kept():
+    pod = objects.article_pod()
+    mine = {**PG_ISREADY, "periodSeconds": 1}
+    pod["spec"]["containers"][0]["readinessProbe"] = mine
+    assert injected(pod)["spec"]["containers"][0]["readinessProbe"] == mine
 
 
 def test_postgresql_is_started_anew_whatever_its_exit_code_is():

@@ -22,7 +22,8 @@ DENIALS = [
         'annotation pgset.dev/tll: "10s" is unknown; allowed: pgset.dev/enabled, '
         "pgset.dev/container, pgset.dev/role-label, pgset.dev/primary-value, "
         "pgset.dev/replica-value, pgset.dev/durability, pgset.dev/ttl, "
-        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/paused",
+        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/probes, "
+        "pgset.dev/paused",
         id="an annotation of ours that does not exist",
     ),
     pytest.param(
@@ -41,6 +42,11 @@ DENIALS = [
         annotate(paused="yes"),
         'annotation pgset.dev/paused: "yes" is not allowed; allowed: "true", "false"',
         id="paused is neither true nor false",
+    ),
+    pytest.param(
+        annotate(probes="off"),
+        'annotation pgset.dev/probes: "off" is not allowed; allowed: "keep", "replace"',
+        id="probes are neither kept nor replaced",
     ),
     pytest.param(
         annotate(durability="eventual"),

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import annotate, in_database, verdict_on, with_env
+from tests.webhook.changes import annotate, in_database, together, verdict_on, with_env
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -16,10 +16,6 @@ OTHER_PORT = (
 
 def with_args(*arguments, **fields):
     return in_database(args=["postgres", *arguments], **fields)
-
-
-def together(*changes):
-    return lambda statefulset: [change(statefulset) for change in changes]
 
 
 def replicas(number):
