@@ -49,6 +49,9 @@ runAsUser."""
 PROBES: Final = f"{DOMAIN}/probes"
 """Annotation. "keep": the database container's own readinessProbe stays, however slow it is."""
 
+SIDECAR_RESOURCES: Final = f"{DOMAIN}/sidecar-resources"
+"""Annotation. The sidecar's requests and limits: "requests.cpu=50m,limits.memory=256Mi"."""
+
 PAUSED: Final = f"{DOMAIN}/paused"
 """Annotation. "true": nobody takes over and nothing is handed over until it is "false" or gone. A
 state and no setting: sidecars read it from the StatefulSet, and it rolls no pod."""
@@ -88,6 +91,7 @@ STATEFULSET_ANNOTATIONS: Final = (
     MAX_LAG,
     UID,
     PROBES,
+    SIDECAR_RESOURCES,
     PAUSED,
 )
 """Every annotation of ours that a user may put on a StatefulSet."""

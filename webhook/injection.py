@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sidecar import contract
 from sidecar.settings import Settings, watchdog
-from webhook import bootstrap_container, sidecar_container
+from webhook import bootstrap_container, resources, sidecar_container
 from webhook.database import API_ACCESS_VOLUME, Database, find
 from webhook.initial_role import Role
 from webhook.json_patch import Json, Patch, Path, add, append, remove, set_member, set_members
@@ -56,7 +56,7 @@ def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Pa
         *_volumes(spec),
         *_probes(database, options),
         *_pre_stop(database),
-        *_init_containers(spec, database, image),
+        *_init_containers(spec, database, image, options),
     ]
 
 
@@ -192,12 +192,15 @@ def _database_path(database: Database) -> Path:
 # ── Our containers ────────────────────────────────────────────────────────────────────────
 
 
-def _init_containers(spec: Json, database: Database, image: SidecarImage) -> Patch:
+def _init_containers(
+    spec: Json, database: Database, image: SidecarImage, options: Options
+) -> Patch:
     path: Path = (*SPEC, "initContainers")
     present = spec.get("initContainers")
     names = {container["name"] for container in present or []}
+    wanted = resources.fitted(spec, {**image.resources, **options.resources})
     first = (
-        [sidecar_container.build(spec, database, image)]
+        [sidecar_container.build(database, image, wanted)]
         if contract.SIDECAR_CONTAINER not in names
         else []
     )

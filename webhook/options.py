@@ -1,11 +1,12 @@
 """What a user may say about the injection itself: read at admission, of no use to the sidecar."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError
+from webhook.resources import ALLOWED, Chosen, parse
 
 KEEP: Final = "keep"
 REPLACE: Final = "replace"
@@ -17,6 +18,8 @@ class Options:
 
     keeps_readiness: bool = False
     """A readinessProbe that is slow to find PostgreSQL is not replaced."""
+    resources: Chosen = field(default_factory=dict)
+    """The sidecar's, as far as they are chosen."""
 
     @classmethod
     def from_annotations(cls, annotations: Mapping[str, str]) -> Self:
@@ -24,4 +27,8 @@ class Options:
         probes = annotations.get(contract.PROBES, REPLACE)
         if probes not in (KEEP, REPLACE):
             raise InvalidSettingError(contract.PROBES, probes, f'allowed: "{KEEP}", "{REPLACE}"')
-        return cls(keeps_readiness=probes == KEEP)
+        chosen = annotations.get(contract.SIDECAR_RESOURCES, "")
+        try:
+            return cls(keeps_readiness=probes == KEEP, resources=parse(chosen))
+        except ValueError as error:
+            raise InvalidSettingError(contract.SIDECAR_RESOURCES, chosen, ALLOWED) from error

@@ -17,4 +17,6 @@ def sidecar_image(api: ApiServer, settings: WebhookSettings) -> SidecarImage:
     """Return the image that this pod's webhook runs. Raises ApiError if the pod can't be read."""
     pod = api.get(f"/api/v1/namespaces/{settings.pod_namespace}/pods/{settings.pod_name}")
     container = next(it for it in pod["spec"]["containers"] if it["name"] == CONTAINER)
-    return SidecarImage(container["image"], container["imagePullPolicy"])
+    return SidecarImage(
+        container["image"], container["imagePullPolicy"], settings.sidecar_resources
+    )

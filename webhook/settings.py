@@ -1,11 +1,12 @@
 """The settings of the webhook's own process, from its environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from sidecar.contract import ENV_POD_NAME, ENV_POD_NAMESPACE
+from webhook.resources import ALLOWED, Chosen, parse
 
 TLS_DIRECTORY: Final = "PGSET_TLS_DIRECTORY"
 """Where tls.crt and tls.key are; `DEFAULT_TLS_DIRECTORY` if it is not set."""
@@ -18,16 +19,22 @@ sidecars' rights to the accounts of sets. "false": the admin grants, to the acco
 and an Event names what is missing. The same for webhook and caretaker."""
 
 
+SIDECAR_RESOURCES: Final = "PGSET_SIDECAR_RESOURCES"
+"""As annotation `pgset.dev/sidecar-resources`, for all sets without one."""
+
+
 class InvalidEnvironmentError(Exception):
     """Don't start: the Deployment's env has to be changed. The message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class SidecarImage:
-    """The image that injected sidecars run, and when the kubelet pulls it."""
+    """The image that injected sidecars run, and what else this installation says of them."""
 
     name: str
     pull_policy: str
+    resources: Chosen = field(default_factory=dict)
+    """For sets that choose none themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +45,11 @@ class WebhookSettings:
     pod_namespace: str
     tls_directory: Path
     grants: bool = False
+    sidecar_resources: Chosen = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the settings. Raises InvalidEnvironmentError if one is missing."""
+        """Read the settings. Raises InvalidEnvironmentError if one is missing or not valid."""
         for name in (ENV_POD_NAME, ENV_POD_NAMESPACE):
             if not environment.get(name):
                 raise InvalidEnvironmentError(
@@ -53,6 +61,7 @@ class WebhookSettings:
             tls_directory=tls_directory(environment),
             # Without it, this may be the Deployment of an earlier version.
             grants=grants(environment.get(GRANTS, "false")),
+            sidecar_resources=_sidecar_resources(environment),
         )
 
 
@@ -63,6 +72,16 @@ def grants(value: str) -> bool:
             f'env {GRANTS}: "{value}" is not allowed; allowed: "true", "false"'
         )
     return value == "true"
+
+
+def _sidecar_resources(environment: Mapping[str, str]) -> Chosen:
+    text = environment.get(SIDECAR_RESOURCES, "")
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidEnvironmentError(
+            f'env {SIDECAR_RESOURCES}: "{text}" is not allowed; {ALLOWED}'
+        ) from error
 
 
 def tls_directory(environment: Mapping[str, str]) -> Path:

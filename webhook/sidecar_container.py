@@ -34,15 +34,6 @@ empty, see rtld.c; with the first, no program of the database's container would 
 
 _REFERENCE: Final = re.compile(r"\$\(([^)]+)\)")
 
-REQUESTS: Final = {"cpu": "25m", "memory": "64Mi"}
-LIMITS: Final = {"memory": "128Mi"}
-"""No limit on CPU: throttled at the wrong moment, the sidecar would fence late."""
-
-GUARANTEED: Final = {"cpu": "250m", "memory": "128Mi"}
-"""Requests and limits in a pod of QoS class Guaranteed, which would otherwise become Burstable: its
-database would lose exclusive CPUs and its place in the order of eviction. 250m is 25 ms in
-each of the kernel's periods of 100 ms."""
-
 STARTUP_SECONDS: Final = 60
 
 SLOWER: Final = 2
@@ -50,7 +41,7 @@ SLOWER: Final = 2
 one has to come first, and the first of three failures may come at once."""
 
 
-def build(spec: Json, database: Database, image: SidecarImage) -> Json:
+def build(database: Database, image: SidecarImage, resources: Json) -> Json:
     """Build the init container that comes first and stays."""
     times = watchdog(database.settings)
     container: Json = {
@@ -63,7 +54,7 @@ def build(spec: Json, database: Database, image: SidecarImage) -> Json:
         "env": [*_environment(database)],
         "volumeMounts": _mounts(database),
         "securityContext": _security_context(database),
-        "resources": _resources(spec),
+        "resources": resources,
         # One second is the finest grain that probes have.
         "startupProbe": probe("/healthz", period=1, timeout=1, failures=STARTUP_SECONDS),
         "livenessProbe": {
@@ -167,25 +158,3 @@ def _security_context(database: Database) -> Json:
     # the runtime's default one, not signal PostgreSQL.
     taken = ("seLinuxOptions", "appArmorProfile")
     return context | {name: theirs[name] for name in taken if name in theirs}
-
-
-def _resources(spec: Json) -> Json:
-    if _guaranteed(spec):
-        return {"requests": dict(GUARANTEED), "limits": dict(GUARANTEED)}
-    return {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
-
-
-def _guaranteed(spec: Json) -> bool:
-    """Return whether every container's requests are its limits, for CPU and memory.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed
-    The API server writes quantities in canonical form, so equal ones are equal text.
-    """
-    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
-    return all(_fixed(container.get("resources") or {}) for container in containers)
-
-
-def _fixed(resources: Json) -> bool:
-    limits = resources.get("limits") or {}
-    requests = {**limits, **(resources.get("requests") or {})}
-    return all(name in limits and requests[name] == limits[name] for name in ("cpu", "memory"))

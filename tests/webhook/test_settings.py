@@ -25,3 +25,15 @@ def test_what_is_missing_is_named(name):
     with pytest.raises(InvalidEnvironmentError) as error:
         WebhookSettings.from_environment({**DEPLOYED, name: ""})
     assert f"env {name} is missing: the Deployment sets it by the downward API" == str(error.value)
+
+
+def test_the_sidecars_resources_can_be_chosen_for_the_whole_installation():
+    chosen = {**DEPLOYED, "PGSET_SIDECAR_RESOURCES": "requests.cpu=100m, limits.cpu=1"}
+    resources = WebhookSettings.from_environment(chosen).sidecar_resources
+    assert resources == {"requests.cpu": "100m", "limits.cpu": "1"}
+
+
+def test_resources_that_cannot_be_read_are_named():
+    with pytest.raises(InvalidEnvironmentError) as error:
+        WebhookSettings.from_environment({**DEPLOYED, "PGSET_SIDECAR_RESOURCES": "cpu=1"})
+    assert str(error.value).startswith('env PGSET_SIDECAR_RESOURCES: "cpu=1" is not allowed; ')

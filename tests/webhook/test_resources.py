@@ -1,0 +1,119 @@
+"""The sidecar's requests and limits: those of the pod's own kind, or as somebody chose."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.webhook import objects
+from tests.webhook.changes import annotate, verdict_on
+from webhook.errors import DeniedError
+from webhook.mutate import mutate_pod
+from webhook.resources import KEYS, fitted, parse
+
+DEFAULT = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
+LIMITED = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
+FIXED = {side: {"cpu": "2", "memory": "2Gi"} for side in ("requests", "limits")}
+
+
+def pod_of(*resources):
+    return {"containers": [{"name": f"c{n}", "resources": it} for n, it in enumerate(resources)]}
+
+
+def test_where_all_others_have_a_cpu_limit_the_sidecar_has_one_too():
+    """As where a quota demands it; one from a LimitRange would be any."""
+    assert fitted(pod_of(LIMITED, LIMITED), {}) == {
+        **DEFAULT,
+        "limits": {"cpu": "250m", "memory": "128Mi"},
+    }
+
+
+@pytest.mark.parametrize("others", [[{}], [LIMITED, {}], [{"limits": {"memory": "1Gi"}}]])
+def test_where_one_has_none_the_sidecar_is_not_throttled(others):
+    assert fitted(pod_of(*others), {}) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("chosen", "requests", "limits"),
+    [
+        ("requests.cpu=100m", {"cpu": "100m", "memory": "64Mi"}, {"memory": "128Mi"}),
+        ("limits.cpu=1", {"cpu": "25m", "memory": "64Mi"}, {"cpu": "1", "memory": "128Mi"}),
+        ("requests.memory=1Gi", {"cpu": "25m", "memory": "1Gi"}, {"memory": "1Gi"}),
+        ("limits.memory=96Mi", {"cpu": "25m", "memory": "64Mi"}, {"memory": "96Mi"}),
+        (
+            "requests.cpu=1, limits.cpu=1500m",
+            {"cpu": "1", "memory": "64Mi"},
+            {"cpu": "1500m", "memory": "128Mi"},
+        ),
+    ],
+)
+def test_what_is_chosen_is_taken_and_no_request_is_above_its_limit(chosen, requests, limits):
+    found = fitted(pod_of({}), parse(chosen))
+    assert found == {"requests": requests, "limits": limits}
+
+
+@pytest.mark.parametrize("chosen", ["requests.cpu=500m", "limits.cpu=500m"])
+def test_a_guaranteed_pod_stays_one_whatever_is_chosen(chosen):
+    found = fitted(pod_of(FIXED), parse(chosen))
+    assert found["requests"] == found["limits"] == {"cpu": "500m", "memory": "128Mi"}
+
+
+def chosen_in(pod, image=objects.IMAGE):
+    admitted = objects.patched(pod, mutate_pod(objects.review_of(pod), image, objects.never_led))
+    return admitted["spec"]["initContainers"][0]["resources"]
+
+
+def test_an_annotation_chooses_and_the_installation_fills_in():
+    pod = objects.article_pod()
+    image = dataclasses.replace(
+        objects.IMAGE, resources={"requests.cpu": "50m", "limits.cpu": "400m"}
+    )
+    assert chosen_in(pod, image)["requests"]["cpu"] == "50m"
+    pod["metadata"]["annotations"]["pgset.dev/sidecar-resources"] = "requests.cpu=75m"
+    assert chosen_in(pod, image)["requests"]["cpu"] == "75m"
+    assert chosen_in(pod, image)["limits"]["cpu"] == "400m"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cpu=1",
+        "requests.cpu",
+        "requests.gpu=1",
+        "requests.cpu=-1",
+        "requests.cpu=1 core",
+        "limits.cpu=10m",
+        "limits.memory=16Mi",
+        "requests.memory=1Gi,limits.memory=512Mi",
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_statefulset(text):
+    with pytest.raises(DeniedError) as denial:
+        verdict_on(annotate(sidecar_resources=text))
+    assert str(denial.value).startswith(
+        f'annotation pgset.dev/sidecar-resources: "{text}" is not allowed; '
+        'allowed: quantities such as "requests.cpu=50m,limits.memory=256Mi"'
+    )
+
+
+QUANTITIES = {"cpu": ["100m", "1", "0.25", "2000m"], "memory": ["96Mi", "128M", "1Gi", "200000k"]}
+CHOICES = {key: st.sampled_from(QUANTITIES[key.split(".")[1]]) for key in KEYS if "-" not in key}
+
+
+@given(
+    st.lists(st.sampled_from([LIMITED, FIXED, {}]), min_size=1, max_size=2),
+    st.fixed_dictionaries({}, optional=CHOICES),
+)
+def test_whatever_is_chosen_no_request_is_above_its_limit(others, chosen):
+    try:
+        parse(_text(chosen))
+    except ValueError:
+        return
+    found = fitted(pod_of(*others), chosen)
+    both = {f"{side}.{name}": it for side, named in found.items() for name, it in named.items()}
+    assert parse(_text(both)) == both
+
+
+def _text(chosen):
+    return ",".join(f"{key}={quantity}" for key, quantity in chosen.items())
