@@ -12,6 +12,7 @@ from webhook import image_data
 from webhook.database import Database
 from webhook.injection import is_late
 from webhook.json_patch import Json
+from webhook.neighbours import needs_token
 from webhook.options import Options
 from webhook.profile import OFFICIAL
 
@@ -28,6 +29,8 @@ VOLATILE_VOLUMES: Final = (
 
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
+
+INIT_SCRIPTS: Final = "/docker-entrypoint-initdb.d"
 
 AT_ONCE: Final = {"periodSeconds": 1}
 """A readinessProbe that is soon enough, in place of none."""
@@ -153,8 +156,31 @@ def _token_for_all(statefulset: Json, _: Database) -> bool:
 
 
 def _token_taken_away(statefulset: Json, _: Database) -> bool:
-    spec = statefulset["spec"]["template"]["spec"]
-    return len(spec["containers"]) > 1 and spec.get("automountServiceAccountToken") is None
+    template = statefulset["spec"]["template"]
+    spec = template["spec"]
+    containers = spec["containers"] + (spec.get("initContainers") or [])
+    unset = spec.get("automountServiceAccountToken") is None
+    return len(containers) > 1 and unset and not needs_token(template.get("metadata") or {})
+
+
+def _token_for_injector(statefulset: Json, _: Database) -> bool:
+    template = statefulset["spec"]["template"]
+    unset = template["spec"].get("automountServiceAccountToken") is None
+    return unset and needs_token(template.get("metadata") or {})
+
+
+def _secret_for_later(statefulset: Json, database: Database) -> bool:
+    files = image_data.secret_files(database).values()
+    asks = needs_token(statefulset["spec"]["template"].get("metadata") or {})
+    return asks and any(image_data.mount_of(database, path) is None for path in files)
+
+
+def _post_start(_: Json, database: Database) -> bool:
+    return "postStart" in (database.container.get("lifecycle") or {})
+
+
+def _init_scripts(_: Json, database: Database) -> bool:
+    return any(image_data.is_under(m["mountPath"], INIT_SCRIPTS) for m in database.mounts)
 
 
 _Applies = Callable[[Json, Database], bool]
@@ -240,6 +266,24 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "only the sidecar gets an API token now; automountServiceAccountToken: true gives one to "
         "all containers",
         _token_taken_away,
+    ),
+    (
+        "the template asks for an injector that logs in by the API token: every container has one, "
+        "with the sidecar's rights",
+        _token_for_injector,
+    ),
+    (
+        "the injector has to bring the password's file before pgset's webhook is called and init "
+        "containers start",
+        _secret_for_later,
+    ),
+    (
+        "the database container's postStart runs on read-only members too: it must not write",
+        _post_start,
+    ),
+    (
+        "init scripts run with another PGDATA: let them use $PGDATA and no path of their own",
+        _init_scripts,
     ),
 )
 """Each warning, with the function that says whether it applies."""

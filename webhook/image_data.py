@@ -1,4 +1,4 @@
-"""Where an image keeps its data, and which of a pod's volumes that is on."""
+"""Which files an image has its data and its passwords in, and which volumes these are on."""
 
 import posixpath
 import re
@@ -12,6 +12,8 @@ DATA_VARIABLE: Final = "PGDATA"
 
 OFFICIAL_IMAGES: Final = ("postgres", "postgis", "pgvector", "timescaledb")
 """The last part of an image's name, of images that have the official one's PGDATA."""
+
+SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
 
 VERSIONED_SINCE: Final = 18
 """From this version on PGDATA has the version's number in it: docker-library/postgres#1259."""
@@ -40,6 +42,17 @@ def _of_image(image: str) -> str | None:
     if version < VERSIONED_SINCE:
         return "/var/lib/postgresql/data"
     return f"/var/lib/postgresql/{version}/docker"
+
+
+def secret_files(database: Database) -> dict[str, str]:
+    """Return the files from which the sidecar, too, learns who the superuser is, by variable."""
+    environment = database.container.get("env") or []
+    paths = {name: literal(environment, name) for name in SECRET_FILES}
+    return {
+        name: posixpath.normpath(path)
+        for name, path in paths.items()
+        if path and path.startswith("/")
+    }
 
 
 def mount_of(database: Database, directory: str) -> Json | None:

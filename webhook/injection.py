@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from sidecar import contract
 from sidecar.settings import Settings, watchdog
-from webhook import bootstrap_container, resources, sidecar_container
+from webhook import bootstrap_container, image_data, resources, sidecar_container
 from webhook.database import API_ACCESS_VOLUME, Database, find
 from webhook.initial_role import Role
 from webhook.json_patch import Json, Patch, Path, add, append, remove, set_member, set_members
+from webhook.neighbours import needs_token
 from webhook.options import Options
 from webhook.settings import SidecarImage
 
@@ -51,8 +52,8 @@ def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Pa
     options = Options.from_annotations(pod["metadata"].get("annotations") or {})
     return [
         *_marks(pod["metadata"], database, role),
-        *_without_api_access(spec),
-        *_pod_settings(spec),
+        *_without_api_access(pod),
+        *_pod_settings(pod),
         *_volumes(spec),
         *_probes(database, options),
         *_pre_stop(database),
@@ -81,9 +82,15 @@ def _marks(metadata: Json, database: Database, role: Role) -> Iterator[Json]:
 # ── The service account token ─────────────────────────────────────────────────────────────
 
 
-def _without_api_access(spec: Json) -> Iterator[Json]:
+def _leaves_tokens(pod: Json) -> bool:
+    asked = pod["spec"].get("automountServiceAccountToken")
+    return bool(asked or (asked is None and needs_token(pod["metadata"])))
+
+
+def _without_api_access(pod: Json) -> Iterator[Json]:
     """Remove what the ServiceAccount plugin added before the webhooks were called."""
-    if spec.get("automountServiceAccountToken"):
+    spec = pod["spec"]
+    if _leaves_tokens(pod):
         return
     for kind in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(kind) or []):
@@ -99,8 +106,9 @@ def _remove_api_access(path: Path, items: list[Json] | None) -> Iterator[Json]:
             yield remove((*path, index))
 
 
-def _pod_settings(spec: Json) -> Iterator[Json]:
-    if not spec.get("automountServiceAccountToken"):
+def _pod_settings(pod: Json) -> Iterator[Json]:
+    spec = pod["spec"]
+    if not _leaves_tokens(pod):
         # Without this the plugin puts the token back when it is called again.
         yield from set_member((*SPEC, "automountServiceAccountToken"), spec, value=False)
     yield from set_member((*SPEC, "shareProcessNamespace"), spec, value=True)
@@ -210,6 +218,22 @@ def _init_containers(
     if present is None:
         return append(path, None, [*first, *last])
     return [
-        *(add((*path, 0), container) for container in first),
+        *(add((*path, _place(spec, database)), container) for container in first),
         *append(path, present, last),
     ]
+
+
+def _place(spec: Json, database: Database) -> int:
+    """Return where among the init containers the sidecar comes: first, but for those that may write
+    a file with the password, without which it does not start."""
+    files = image_data.secret_files(database).values()
+    mounts = [mount for path in files if (mount := image_data.mount_of(database, path))]
+    made_by_the_pod = {v["name"] for v in spec.get("volumes") or [] if "emptyDir" in v}
+    shared = {mount["name"] for mount in mounts} & made_by_the_pod
+    writers = [
+        place
+        for place, container in enumerate(spec.get("initContainers") or [], 1)
+        if container["name"] != contract.BOOTSTRAP_CONTAINER
+        and any(mount["name"] in shared for mount in container.get("volumeMounts") or [])
+    ]
+    return max(writers, default=0)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, database, injection, opt_in, own_account, server_checks, shape
+from webhook import advice, injection, opt_in, own_account, server_checks, shape
+from webhook.database import Database, find
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
 from webhook.review import MAX_WARNING, Review, Verdict
-from webhook.server_checks import Fault, Server
+from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
 
 LeaseStates = Callable[[str, str], LeaseState]
@@ -74,7 +75,7 @@ def _refuse_what_keeps_all_down(spec: Json, settings: Settings) -> None:
 
     Not in a set that has led, which therefore works as it is.
     """
-    server = server_checks.server_of(database.find(spec, settings), replicas=1)
+    server = server_checks.server_of(find(spec, settings), replicas=1)
     for fault in server_checks.faults(server):
         if fault.keeps_all_down:
             raise DeniedError(fault.sentence)
@@ -83,9 +84,7 @@ def _refuse_what_keeps_all_down(spec: Json, settings: Settings) -> None:
 def _stamped(review: Review) -> Verdict:
     statefulset = review.object
     found = opt_in.check(statefulset)
-    server = opt_in.server_of(statefulset, found)
-    before = _member_before(review)
-    kept = _refuse_what_is_new(server, before)
+    kept = _refuse_what_is_new(statefulset, found, _set_before(review))
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
@@ -100,24 +99,28 @@ def _stamped(review: Review) -> Verdict:
     )
 
 
-def _refuse_what_is_new(server: Server, before: Server | None) -> list[Fault]:
+def _refuse_what_is_new(
+    statefulset: Json, found: Database, before: tuple[Json, Database] | None
+) -> list[Fault]:
     """Return the faults that the set was opted in with before; they are not refused any more.
 
     An update of a set that runs, by Helm for example, must not fail for what is as it was.
     """
-    accepted = {fault.sentence for fault in server_checks.faults(before)} if before else set()
+    accepted = {fault.sentence for fault in opt_in.faults(*before)} if before else set()
     kept = []
-    for fault in server_checks.faults(server):
+    for fault in opt_in.faults(statefulset, found):
         if fault.sentence not in accepted:
             raise DeniedError(fault.sentence)
         kept.append(fault)
-    for fault in server_checks.lowered(before, server) if before else ():
-        raise DeniedError(fault.sentence)
+    if before:
+        servers = (opt_in.server_of(*before), opt_in.server_of(statefulset, found))
+        for fault in server_checks.lowered(*servers):
+            raise DeniedError(fault.sentence)
     return kept
 
 
-def _member_before(review: Review) -> Server | None:
-    """Return the server of the set that is updated; None if it was not opted in."""
+def _set_before(review: Review) -> tuple[Json, Database] | None:
+    """Return the set that is updated; None if it was not opted in."""
     old = review.old_object
     if review.operation != "UPDATE" or old is None:
         return None
@@ -125,7 +128,7 @@ def _member_before(review: Review) -> Server | None:
         shape.check(old, shape.REVIEWED["StatefulSet"], "oldObject")
         if not (opt_in.is_stamped(old) and opt_in.opted_in(old)):
             return None
-        return opt_in.server_of(old, opt_in.find(old))
+        return old, opt_in.find(old)
     except (InvalidSettingError, DeniedError):
         return None
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings, parse_enabled, parse_paused
-from webhook import database, server_checks
+from webhook import database, neighbours, server_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
 from webhook.options import Options
@@ -65,6 +65,17 @@ def find(statefulset: Json) -> database.Database:
 def server_of(statefulset: Json, found: database.Database) -> server_checks.Server:
     """Return what is known of the server that the template starts."""
     return server_checks.server_of(found, statefulset["spec"].get("replicas", 1))
+
+
+def faults(statefulset: Json, found: database.Database) -> Iterator[server_checks.Fault]:
+    """Yield what has to be changed before an opted-in set can work; not all of it was always
+    looked at, so a set may have been accepted with it."""
+    metadata = statefulset["spec"]["template"].get("metadata") or {}
+    server = server_of(statefulset, found)
+    yield from server_checks.faults(server)
+    if not neighbours.needs_token(metadata):  # which may bring such files; see `advice`
+        yield from server_checks.unseen_files(server)
+    yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata))
 
 
 def stamp(statefulset: Json, found: database.Database) -> Patch:

@@ -63,9 +63,20 @@ def server_of(database: Database, replicas: int) -> Server:
     return Server(replicas, database, line, image_data.data_directory(database))
 
 
-def faults(server: Server) -> tuple[Fault, ...]:
-    """Return all that has to be changed before this server can be a member."""
-    return tuple(fault for check in _CHECKS for fault in check(server))
+def faults(server: Server) -> Iterator[Fault]:
+    """Yield all that has to be changed before this server can be a member."""
+    for check in _CHECKS:
+        yield from check(server)
+
+
+def unseen_files(server: Server) -> Iterator[Fault]:
+    """Yield the files with the superuser's name or password that the sidecar would not find."""
+    for name, path in image_data.secret_files(server.database).items():
+        if image_data.mount_of(server.database, path) is None:
+            yield Fault(
+                f'{server.name}: {name} is "{path}", which is on no volume of the template, so '
+                "that the sidecar cannot read it; allowed: a file under a volumeMount"
+            )
 
 
 def lowered(before: Server, after: Server) -> Iterator[Fault]:

@@ -49,3 +49,11 @@ def with_second_container(statefulset):
     statefulset["spec"]["template"]["spec"]["containers"].append(
         {"name": "exporter", "image": "exporter"}
     )
+
+
+def with_template_annotations(**annotations):
+    return lambda statefulset: (
+        statefulset["spec"]["template"]["metadata"]
+        .setdefault("annotations", {})
+        .update(annotations)
+    )

@@ -9,6 +9,7 @@ from tests.webhook.changes import (
     verdict_on,
     with_env,
     with_second_container,
+    with_template_annotations,
 )
 from webhook.advice import ADVICE
 from webhook.mutate import mutate_statefulset
@@ -99,6 +100,11 @@ def test_what_will_do_needs_no_warning(change):
             together(annotate(probes="keep"), in_database(readinessProbe={"periodSeconds": 5})),
             "the readinessProbe is kept",
         ),
+        (in_database(lifecycle={"postStart": {"exec": {"command": ["psql"]}}}), "must not write"),
+        (mounting("/docker-entrypoint-initdb.d"), "init scripts"),
+        (mounting("/docker-entrypoint-initdb.d/roles.sql"), "init scripts"),
+        (with_template_annotations(**{"dapr.io/enabled": "true"}), "logs in by the API token"),
+        (in_pod_spec(initContainers=[{"name": "fetch"}]), "only the sidecar gets"),
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),

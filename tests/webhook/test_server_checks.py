@@ -3,7 +3,14 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import annotate, in_database, together, verdict_on, with_env
+from tests.webhook.changes import (
+    annotate,
+    in_database,
+    together,
+    verdict_on,
+    with_env,
+    with_template_annotations,
+)
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -62,7 +69,14 @@ REFUSED = [
     (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
+REFUSED += [
+    (with_env(POSTGRES_PASSWORD_FILE="/secrets/pw"), "which is on no volume of the template"),
+    (with_env(POSTGRES_USER_FILE="/secrets/user"), "which is on no volume of the template"),
+    (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "the proxy of Linkerd"),
+]
+
 ACCEPTED = [
+    with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
     with_args("-p", "5432"),
     with_args("-p", "5432", "-c", "shared_buffers=1GB"),
     with_args("-p", "$(PORT_OF_A_SECRET)"),
