@@ -56,6 +56,9 @@ PAUSED: Final = f"{DOMAIN}/paused"
 """Annotation. "true": nobody takes over and nothing is handed over until it is "false" or gone. A
 state and no setting: sidecars read it from the StatefulSet, and it rolls no pod."""
 
+OPTED_IN_BY: Final = f"{DOMAIN}/opted-in-by"
+"""Annotation, by the webhook. "template": the others were copied from the pod template's."""
+
 # ── On the pods ───────────────────────────────────────────────────────────────────────────
 
 SET_LABEL: Final = f"{DOMAIN}/set"

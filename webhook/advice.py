@@ -52,6 +52,15 @@ def on_opting_in(database: Database) -> str:
     )
 
 
+def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
+    """Return the warning for an update that leaves a set of several with one member, as an upgrade
+    of a chart that pins `replicas: 1` does."""
+    members = before["spec"].get("replicas", 1)
+    if members <= 1 or after["spec"].get("replicas", 1) != 1:
+        return ()
+    return (f"the set shrinks from {members} members to 1, and then nobody can take over",)
+
+
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
     """Return the warnings for an opted-in StatefulSet."""
     return tuple(text for text, applies in ADVICE if applies(statefulset, database))

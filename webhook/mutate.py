@@ -2,10 +2,11 @@
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, injection, opt_in, own_account, server_checks, shape
+from webhook import advice, injection, opt_in, own_account, server_checks, shape, template_opt_in
 from webhook.database import Database, find
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
@@ -24,12 +25,21 @@ def mutate_statefulset(review: Review) -> Verdict:
     Raises DeniedError with the sentence for the user.
     """
     shape.check(review.object, shape.REVIEWED["StatefulSet"], "")
+    old = review.old_object if review.operation == "UPDATE" else None
+    if old is not None:
+        shape.check(old, shape.REVIEWED["StatefulSet"], "oldObject")
     try:
-        if not opt_in.opted_in(review.object):
-            return _plain(review.object)
-        return _stamped(review)
+        statefulset, copied = template_opt_in.taken_over(review.object, old)
+        verdict = (
+            _stamped(statefulset, review, old)
+            if opt_in.opted_in(statefulset)
+            else _plain(statefulset)
+        )
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error
+    if not copied:
+        return verdict
+    return replace(verdict, patch=[*copied, *verdict.patch])
 
 
 def mutate_pod(
@@ -81,10 +91,9 @@ def _refuse_what_keeps_all_down(spec: Json, settings: Settings) -> None:
             raise DeniedError(fault.sentence)
 
 
-def _stamped(review: Review) -> Verdict:
-    statefulset = review.object
+def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
     found = opt_in.check(statefulset)
-    kept = _refuse_what_is_new(statefulset, found, _set_before(review))
+    kept = _refuse_what_is_new(statefulset, found, _set_before(old))
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
@@ -92,6 +101,7 @@ def _stamped(review: Review) -> Verdict:
         patch=patch,
         warnings=(
             *([advice.on_opting_in(found)] if new else []),
+            *(advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in textwrap.wrap(fault.sentence, MAX_WARNING)),
             *advice.warnings(statefulset, found),
         ),
@@ -119,14 +129,10 @@ def _refuse_what_is_new(
     return kept
 
 
-def _set_before(review: Review) -> tuple[Json, Database] | None:
+def _set_before(old: Json | None) -> tuple[Json, Database] | None:
     """Return the set that is updated; None if it was not opted in."""
-    old = review.old_object
-    if review.operation != "UPDATE" or old is None:
-        return None
     try:
-        shape.check(old, shape.REVIEWED["StatefulSet"], "oldObject")
-        if not (opt_in.is_stamped(old) and opt_in.opted_in(old)):
+        if old is None or not (opt_in.is_stamped(old) and opt_in.opted_in(old)):
             return None
         return old, opt_in.find(old)
     except (InvalidSettingError, DeniedError):

@@ -157,7 +157,10 @@ def _stale(template: Json, keep: dict[str, str]) -> Patch:
 
 def _check_annotations(statefulset: Json) -> None:
     for name, value in annotations_of(statefulset).items():
-        if name.startswith(f"{contract.DOMAIN}/") and name not in contract.STATEFULSET_ANNOTATIONS:
+        if name.startswith(f"{contract.DOMAIN}/") and name not in (
+            *contract.STATEFULSET_ANNOTATIONS,
+            contract.OPTED_IN_BY,
+        ):
             raise DeniedError(
                 f'annotation {name}: "{value}" is unknown; '
                 f"allowed: {', '.join(contract.STATEFULSET_ANNOTATIONS)}",

@@ -103,6 +103,8 @@ def test_leases_are_never_matched():
 def test_the_conditions_name_the_opt_in_and_the_stamp():
     conditions = {c["name"]: c["expression"] for c in STATEFULSETS["matchConditions"]}
     assert f"'{contract.ENABLED}' in" in conditions["opted-in-or-stamped"]
+    in_template = f"'{contract.ENABLED}' in object.spec.template.?metadata.?annotations"
+    assert in_template in conditions["opted-in-or-stamped"]
     assert f"'{contract.SET_LABEL}' in" in conditions["opted-in-or-stamped"]
     assert conditions["not-being-deleted"] == "!has(object.metadata.deletionTimestamp)"
 

@@ -149,3 +149,16 @@ def test_a_set_that_is_new_or_has_opted_in_before_hears_nothing_of_it():
     plain = objects.article_statefulset()
     stamped = objects.patched(plain, mutate_statefulset(objects.review_of(plain, "UPDATE")))
     assert warned_on(plain, "CREATE") == warned_on(stamped, "UPDATE") == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"), [(3, 1, True), (2, 1, True), (3, 2, False), (1, 1, False)]
+)
+def test_a_set_that_an_update_shrinks_to_one_member_is_warned_of(before, after, said):
+    old, new = (
+        objects.changed(objects.article_statefulset(), lambda s, n=n: s["spec"].update(replicas=n))
+        for n in (before, after)
+    )
+    warnings = mutate_statefulset(objects.review_of(new, "UPDATE", old)).warnings
+    shrunk = f"the set shrinks from {before} members to 1, and then nobody can take over"
+    assert (shrunk in warnings) is said
