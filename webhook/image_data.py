@@ -1,24 +1,19 @@
 """Which files an image has its data and its passwords in, and which volumes these are on."""
 
 import posixpath
-import re
 from typing import Final
 
 from webhook.command_line import literal
 from webhook.database import Database
 from webhook.json_patch import Json
+from webhook.refused_images import major_version
 
 DATA_VARIABLE: Final = "PGDATA"
-
-OFFICIAL_IMAGES: Final = ("postgres", "postgis", "pgvector", "timescaledb")
-"""The last part of an image's name, of images that have the official one's PGDATA."""
 
 SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
 
 VERSIONED_SINCE: Final = 18
 """From this version on PGDATA has the version's number in it: docker-library/postgres#1259."""
-
-_MAJOR: Final = re.compile(r"(?:pg)?(\d{2})(?![0-9])")
 
 
 def data_directory(database: Database) -> str | None:
@@ -34,11 +29,9 @@ def data_directory(database: Database) -> str | None:
 
 
 def _of_image(image: str) -> str | None:
-    name, _, tag = posixpath.basename(image.partition("@")[0]).partition(":")
-    major = _MAJOR.match(tag)
-    if name not in OFFICIAL_IMAGES or major is None:
+    version = major_version(image)
+    if version is None:
         return None
-    version = int(major[1])
     if version < VERSIONED_SINCE:
         return "/var/lib/postgresql/data"
     return f"/var/lib/postgresql/{version}/docker"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data
+from webhook import image_data, refused_images
 from webhook.command_line import CommandLine, is_known, literal, read
 from webhook.database import Database, command_line
 
@@ -93,7 +93,17 @@ def lowered(before: Server, after: Server) -> Iterator[Fault]:
             )
 
 
-# ── The command ───────────────────────────────────────────────────────────────────────────
+# ── The image and the command ──────────────────────────────────────────────────────────────
+
+
+def _image(server: Server) -> Iterator[Fault]:
+    image = server.database.container.get("image", "")
+    why = refused_images.reason(image)
+    if why:
+        yield Fault(
+            f'{server.name}: image "{image}" {why}; allowed: an image with the entrypoint of the '
+            f"official one, PostgreSQL {refused_images.OLDEST} or newer"
+        )
 
 
 def _shell(server: Server) -> Iterator[Fault]:
@@ -252,6 +262,7 @@ def _number(parameters: Mapping[str, str], name: str) -> int | None:
 _Check = Callable[[Server], Iterator[Fault]]
 
 _CHECKS: Final[tuple[_Check, ...]] = (
+    _image,
     _shell,
     _port,
     _directory,

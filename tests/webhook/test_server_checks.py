@@ -75,7 +75,38 @@ REFUSED += [
     (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "the proxy of Linkerd"),
 ]
 
+REFUSED += [
+    (in_database(image=image), why)
+    for image, why in {
+        "ghcr.io/zalando/spilo-17:4.0-p2": "runs Patroni",
+        "registry.example.com/crunchydata/crunchy-postgres-ha:ubi8-14.2": "runs Patroni",
+        "bitnami/postgresql-repmgr:16": "runs repmgr",
+        "docker.io/bitnami/postgresql:16.1.0-debian-11-r9": "removes standby.signal",
+        "bitnamilegacy/postgresql@sha256:0123": "removes standby.signal",
+        "crunchydata/crunchy-postgres:centos8-13.5-4.7.4": "directory that PGDATA does not name",
+        "supabase/postgres:15.1.0.117": "directory that PGDATA does not name",
+        "quay.io/sclorg/postgresql-15-c9s": "changes passwords",
+        "postgres:13-alpine": "is PostgreSQL 13, and pgset needs 14 or newer",
+        "postgres:9.6": "is PostgreSQL 9,",
+        "timescale/timescaledb:2.11.0-pg13": "is PostgreSQL 13,",
+    }.items()
+]
+
 ACCEPTED = [
+    *(
+        in_database(image=image)
+        for image in (
+            "",
+            "postgres",
+            "postgres:latest",
+            "postgres:14.1@sha256:0123",
+            "localhost:5000/postgres",
+            "postgis/postgis:17-3.5",
+            "pgvector/pgvector:0.8.0-pg17",
+            "timescale/timescaledb:2.17.2-pg16",
+            "company/postgresql:12",
+        )
+    ),
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
     with_args("-p", "5432"),
     with_args("-p", "5432", "-c", "shared_buffers=1GB"),

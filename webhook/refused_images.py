@@ -1,0 +1,66 @@
+"""Images that cannot be members of a set, told by their names before a database is rolled.
+
+Any other image is taken for one with the official entrypoint until bootstrap has looked at it.
+"""
+
+import re
+from typing import Final
+
+OLDEST: Final = 14
+"""Older servers lack functions and parameters that pgset uses, and have no support any more."""
+
+OFFICIAL_IMAGES: Final = ("postgres", "postgis")
+"""The last part of the names of images whose tags begin with PostgreSQL's version."""
+EXTENSIONS_IMAGES: Final = ("pgvector", "timescaledb")
+"""Those whose tags have it after "pg"."""
+
+_ANOTHER_MANAGER: Final = "which would manage the same database beside pgset"
+
+REFUSED: Final = (
+    (r"spilo[^/]*", f"runs Patroni, {_ANOTHER_MANAGER}"),
+    (r"crunchy-postgres(-gis)?-ha", f"runs Patroni, {_ANOTHER_MANAGER}"),
+    (r"postgresql-repmgr", f"runs repmgr, {_ANOTHER_MANAGER}"),
+    (
+        r"bitnami[a-z]*/postgresql",
+        "removes standby.signal at each start, so that every member would be writable",
+    ),
+    (r"crunchy-postgres(-gis)?", "has its data in a directory that PGDATA does not name"),
+    (r"supabase/postgres", "has its data in a directory that PGDATA does not name"),
+    (
+        r"(sclorg|centos\d*|rhel\d+)/postgresql-\d+[^/]*",
+        "changes passwords at each start, which fails on every member that is read-only",
+    ),
+)
+"""The end of a repository's name, and what is in the way."""
+
+_PATTERNS: Final = tuple((re.compile(rf"(?:.*/)?(?:{name})"), why) for name, why in REFUSED)
+
+
+def reason(image: str) -> str | None:
+    """Return why an image cannot be a member, to follow its name; None if that is not known."""
+    repository = _repository(image)
+    for pattern, why in _PATTERNS:
+        if pattern.fullmatch(repository):
+            return why
+    version = major_version(image)
+    if version is not None and version < OLDEST:
+        return f"is PostgreSQL {version}, and pgset needs {OLDEST} or newer"
+    return None
+
+
+def major_version(image: str) -> int | None:
+    """Return PostgreSQL's major version by an image's tag; None if that does not tell it."""
+    name = _repository(image).rpartition("/")[2]
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    if name in OFFICIAL_IMAGES:
+        found = re.match(r"(\d{1,2})(?!\d)", tag)
+    elif name in EXTENSIONS_IMAGES:
+        found = re.search(r"(?:^|-)pg(\d{1,2})(?!\d)", tag)
+    else:
+        return None
+    return int(found[1]) if found else None
+
+
+def _repository(image: str) -> str:
+    path, slash, name = image.partition("@")[0].rpartition("/")
+    return f"{path}{slash}{name.partition(':')[0]}"
