@@ -9,7 +9,8 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data
-from webhook.database import Database
+from webhook.command_line import CommandLine, read
+from webhook.database import Database, command_line
 from webhook.injection import is_late
 from webhook.json_patch import Json
 from webhook.neighbours import needs_token
@@ -107,6 +108,23 @@ def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
 def _mount_in_the_data(_: Json, database: Database) -> bool:
     directory = image_data.data_directory(database)
     return directory is not None and bool(image_data.mounts_in(database, directory))
+
+
+def _other_hba_file(_: Json, database: Database) -> bool:
+    file = _command(database).parameters.get("hba_file")
+    directory = image_data.data_directory(database)
+    return file is not None and not (directory and image_data.is_under(file, directory))
+
+
+def _changes_owners(statefulset: Json, database: Database) -> bool:
+    pod = statefulset["spec"]["template"]["spec"].get("securityContext") or {}
+    own = database.container.get("securityContext") or {}
+    as_root = not own.get("runAsUser", pod.get("runAsUser"))
+    return as_root and _command(database).changes_owners
+
+
+def _command(database: Database) -> CommandLine:
+    return read(command_line(database.container), database.container.get("env") or [])
 
 
 def _wal_directory(_: Json, database: Database) -> bool:
@@ -225,6 +243,16 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "a volume is mounted inside PGDATA: a member that diverges can't be rewound or cloned anew "
         "by itself",
         _mount_in_the_data,
+    ),
+    (
+        "hba_file is in the arguments: that file needs the lines for pgset_replication, or "
+        "replicas are not let in",
+        _other_hba_file,
+    ),
+    (
+        "the shell's chown also runs in bootstrap, which is not root then: it must not end the "
+        "script",
+        _changes_owners,
     ),
     (
         "POSTGRES_INITDB_WALDIR: the first member has its WAL there, its clones have it in PGDATA",

@@ -4,6 +4,7 @@ Read as the kubelet, a shell, the image's entrypoint and PostgreSQL itself would
 go: a value that has a `$` or a backtick left in it is one that only the pod knows.
 """
 
+import dataclasses
 import itertools
 import posixpath
 import re
@@ -61,6 +62,8 @@ class CommandLine:
     """A shell's script gets words appended to it, and passes none on."""
     forks: bool = False
     """A shell's script starts the server as another process, which it waits for."""
+    changes_owners: bool = False
+    """A shell's script runs chown, for which it has to be root."""
 
 
 def read(words: Sequence[str], environment: Iterable[Json]) -> CommandLine:
@@ -99,13 +102,7 @@ def _read(words: Sequence[str]) -> CommandLine:
 
 def _with_variables(words: Iterable[str], line: CommandLine) -> CommandLine:
     found = {match[1]: match[2] for word in words if (match := _ASSIGNMENT.fullmatch(word))}
-    return CommandLine(
-        line.parameters,
-        line.config_directory,
-        {**found, **line.variables},
-        line.drops_arguments,
-        line.forks,
-    )
+    return dataclasses.replace(line, variables={**found, **line.variables})
 
 
 # ── A shell ───────────────────────────────────────────────────────────────────────────────
@@ -117,21 +114,20 @@ def _shell(words: Sequence[str]) -> CommandLine:
         return CommandLine()  # a file, which nobody can read here
     commands = list(_commands(script))
     started = CommandLine()
-    forks = False
+    forks = changes_owners = False
     for command in commands:
         program = list(itertools.dropwhile(_SETS_A_VARIABLE.match, command))
         executed = program[:1] == ["exec"]
         program = list(_filled_in(program[1:] if executed else program, positional))
+        changes_owners = changes_owners or program[:1] == ["chown"]
         if program and _starts_postgres(program):
             started = _read(program)
             forks = not executed
-    variables = [word for command in commands for word in command]
-    return CommandLine(
-        started.parameters,
-        started.config_directory,
-        _with_variables(variables, started).variables,
-        started.drops_arguments or not _PASSED_ON.search(script),
-        started.forks or forks,
+    return dataclasses.replace(
+        _with_variables(itertools.chain.from_iterable(commands), started),
+        drops_arguments=started.drops_arguments or not _PASSED_ON.search(script),
+        forks=started.forks or forks,
+        changes_owners=started.changes_owners or changes_owners,
     )
 
 

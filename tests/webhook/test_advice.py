@@ -61,6 +61,11 @@ def kept_by(replicas, durability):
         in_pod_spec(terminationGracePeriodSeconds=10),
         in_database(readinessProbe={"initialDelaySeconds": 1, "periodSeconds": 1}),
         mounting("/var/lib/postgresql/data-of-others"),
+        in_database(args=["-c", "hba_file=/var/lib/postgresql/data/pg_hba.conf"]),
+        in_database(
+            command=["sh", "-c", 'chown 999 /certs/*; exec "$0" "$@"', "docker-entrypoint.sh"],
+            securityContext={"runAsUser": 999},
+        ),
     ],
     ids=[
         "the article's",
@@ -71,6 +76,8 @@ def kept_by(replicas, durability):
         "10 s of grace",
         "readiness within 2 s",
         "a mount beside PGDATA",
+        "the hba_file that pgset writes",
+        "chown by who was no root before",
     ],
 )
 def test_what_will_do_needs_no_warning(change):
@@ -88,6 +95,13 @@ def test_what_will_do_needs_no_warning(change):
         (with_its_data_on_an_empty_dir, "no persistent volume"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
         (mounting("/var/lib/postgresql/data/conf/extra.conf"), "inside PGDATA"),
+        (in_database(args=["-c", "hba_file=/etc/postgresql/pg_hba.conf"]), "are not let in"),
+        (
+            in_database(
+                command=["sh", "-c", 'chown 999 /certs/*; exec "$0" "$@"', "docker-entrypoint.sh"]
+            ),
+            "chown also runs in bootstrap",
+        ),
         (with_env(POSTGRES_INITDB_WALDIR="/wal"), "POSTGRES_INITDB_WALDIR"),
         (in_database(livenessProbe={"tcpSocket": {"port": 5432}}), "livenessProbe"),
         (in_database(startupProbe={"exec": {"command": ["pg_isready"]}}), "startupProbe"),
