@@ -51,6 +51,12 @@ class Server:
     """PGDATA, if it is known."""
 
     @property
+    def directory_is_given(self) -> bool:
+        """By the user, so that an image of one's own with the official one's name has no other."""
+        environment = self.database.container.get("env") or []
+        return literal(environment, image_data.DATA_VARIABLE) is not None
+
+    @property
     def name(self) -> str:
         """How sentences begin."""
         return f'container "{self.database.settings.container}"'
@@ -156,7 +162,7 @@ def _directory(server: Server) -> Iterator[Fault]:
         yield Fault(
             f'{server.name}: {what} is "{directory}", but pgset makes and starts the database '
             "that variable PGDATA names; allowed: only env PGDATA says where the data is",
-            keeps_all_down=not same and server.directory is not None,
+            keeps_all_down=not same and server.directory_is_given,
         )
 
 
@@ -242,7 +248,7 @@ def _volume(server: Server) -> Iterator[Fault]:
             f"{server.name}: no volume is mounted at the data directory {directory} or above it, "
             "so that its data would be in the container and lost with it; allowed: a volumeMount "
             "there, or env PGDATA with a directory on a volume",
-            keeps_all_down=True,
+            keeps_all_down=server.directory_is_given or not server.database.mounts,
         )
 
 

@@ -192,9 +192,12 @@ def in_pod(**fields):
     return lambda pod: pod["spec"]["containers"][0].update(fields)
 
 
+GIVEN = [{"name": "PGDATA", "value": "/var/lib/postgresql/data"}]
+
 NO_MEMBER = [
     (in_pod(args=["postgres", "-p5433"]), "port"),
-    (in_pod(args=["postgres", "-D", "/other"]), "-D is"),
+    (in_pod(args=["postgres", "-D", "/other"], env=GIVEN), "-D is"),
+    (in_pod(volumeMounts=[{"name": "pgdata", "mountPath": "/else"}], env=GIVEN), "no volume"),
     (in_pod(volumeMounts=[]), "no volume is mounted"),
 ]
 
@@ -215,13 +218,17 @@ def test_no_set_that_works_loses_its_pods(change, _word):
 @pytest.mark.parametrize(
     "change",
     [
-        in_pod(args=["postgres", "-D", "/var/lib/postgresql/data/"]),
+        in_pod(args=["postgres", "-D", "/var/lib/postgresql/data/"], env=GIVEN),
+        in_pod(args=["postgres", "-D", "/data"], image="company/postgres:17"),
+        in_pod(
+            volumeMounts=[{"name": "pgdata", "mountPath": "/data"}], image="company/postgres:17"
+        ),
         in_pod(command=["sh", "-c", "exec docker-entrypoint.sh postgres"]),
         lambda pod: pod["spec"]["containers"][0]["env"].append({"name": "PGPORT", "value": "5433"}),
     ],
 )
 def test_a_pod_that_may_become_a_member_is_not_refused(change):
-    """While a running database is rolled in: a file may set the port, for one."""
+    """While a running database is rolled in: a file may set the port, an image another PGDATA."""
     pod = objects.changed(objects.article_pod(), change)
     assert mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led).patch
 
