@@ -33,6 +33,7 @@ from sidecar.action import (
     StartPostgres,
     StopPostgres,
     TakeLease,
+    TellSet,
 )
 from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.contract import slot_name
@@ -127,6 +128,13 @@ class Actor:
                 self._ask_to_stay(action)
             case Refuse():
                 self._events.record(action.reason, action.sentence, Attention.WARNING)
+            case TellSet():
+                self._events.record(
+                    action.reason,
+                    action.sentence,
+                    Attention.WARNING,
+                    about=adapters.pods.statefulset(),
+                )
             case SetRole():
                 adapters.pods.set_role(action)
             case DeleteOwnPod():

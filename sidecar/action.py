@@ -59,6 +59,15 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class TellSet:
+    """Record a warning on the StatefulSet as well, for who looks at no pod."""
+
+    reason: str
+    """CamelCase; the reason of the Event."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunInitdb:
     """Have bootstrap run initdb: the set's first data directory."""
 
@@ -196,6 +205,7 @@ Action = (
     | ReleaseLease
     | AskToStay
     | Refuse
+    | TellSet
     | RunInitdb
     | Clone
     | Rewind

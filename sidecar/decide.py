@@ -28,6 +28,8 @@ The rules (design §3), in the order of what they protect:
 6.  Who may take over: recorded as a member, of the recorded system identifier, not on an older
     timeline than the recorded one, with everything that can have been acknowledged (see
     `sidecar.synchronous`) or else within max-lag, and no member that could lead is further ahead.
+    Positions of different system identifiers are never compared: where no Lease says which is the
+    set's, and all have reported, it is that of the lowest ordinal.
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
     gone: a member's former life may still let the holder stay where nobody else hears of it.
 7.  Data is never thrown away silently: a directory of another set is refused, unless it is marked

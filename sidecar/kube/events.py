@@ -1,4 +1,4 @@
-"""Kubernetes Events on this pod, for `kubectl describe pod`."""
+"""Kubernetes Events on this pod, for `kubectl describe pod`, or on its StatefulSet."""
 
 import datetime
 import secrets
@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.action import Attention
 from sidecar.contract import SIDECAR_CONTAINER
-from sidecar.kube.client import ApiClient
+from sidecar.kube.client import ApiClient, Json
 from sidecar.observation import Identity
 
 _MAX_MESSAGE: Final = 1024
@@ -21,9 +21,18 @@ class Events:
         self._client = client
         self._namespace = namespace
         self._me = me
+        self._pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": namespace,
+            "name": me.name,
+            "uid": me.uid,
+        }
 
-    def record(self, reason: str, message: str, attention: Attention) -> None:
-        """Create one Event. Raises ApiError."""
+    def record(
+        self, reason: str, message: str, attention: Attention, about: Json | None = None
+    ) -> None:
+        """Create one Event. Raises ApiError. `about`: an involvedObject other than this pod."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         now = now.replace("+00:00", "Z")
         self._client.create(
@@ -35,13 +44,7 @@ class Events:
                     "name": f"{self._me.name}.{secrets.token_hex(8)}",
                     "namespace": self._namespace,
                 },
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "namespace": self._namespace,
-                    "name": self._me.name,
-                    "uid": self._me.uid,
-                },
+                "involvedObject": about or self._pod,
                 "type": attention.value,
                 "reason": reason,
                 "message": message[:_MAX_MESSAGE],

@@ -31,6 +31,18 @@ def is_opted_out(statefulset: Json | None) -> bool:
         return False
 
 
+def as_involved(statefulset: Json) -> Json:
+    """Return the involvedObject of an Event about it; kubectl looks for the UID as well."""
+    metadata = statefulset["metadata"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }
+
+
 def is_taken_out(pod: Json) -> bool:
     """Return whether the node lifecycle controller has made this pod unready.
 
@@ -128,6 +140,11 @@ class Pods:
         """Return how many replicas the StatefulSet has; None if that is not known."""
         statefulset = self._watched_statefulset()
         return None if statefulset is None else int(statefulset["spec"].get("replicas", 1))
+
+    def statefulset(self) -> Json | None:
+        """Return what an Event about the StatefulSet involves; None if it was not read."""
+        found = self._watched_statefulset()
+        return None if found is None else as_involved(found)
 
     def ordered(self) -> bool:
         """Return whether each pod is created only when those before it are ready."""

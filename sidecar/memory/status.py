@@ -129,5 +129,7 @@ def comparable_positions(observation: Observation, peers: Mapping[str, Peer]) ->
     return {
         name: peer.position
         for name, peer in peers.items()
-        if peer.timeline == record.timeline and peer.position is not None
+        if peer.timeline == record.timeline
+        and peer.position is not None
+        and peer.system_identifier == record.system_identifier
     }

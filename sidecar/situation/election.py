@@ -98,6 +98,7 @@ class ElectionFacts:
             for peer in self.set.peers_with_data
             if peer.running
             and peer.position is not None
+            and peer.system_identifier == self.set.system_identifier
             and peer.well
             and (peer.detached or not self.commits_may_go_on)
         }
@@ -181,7 +182,8 @@ class ElectionFacts:
                 continue
             if peer.writable:
                 return peer.name
-            if set_has_data and not self._can_take(peer):
+            unrelated = peer.system_identifier != self.set.system_identifier
+            if unrelated or (set_has_data and not self._can_take(peer)):
                 continue
             if not peer.running and self.server.in_this_state_for >= COLD_START_PATIENCE:
                 continue

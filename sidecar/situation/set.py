@@ -116,6 +116,34 @@ class SetFacts:
         """Peers that answered and have a data directory."""
         return tuple(peer for peer in self.peers.values() if peer.has_data)
 
+    @cached
+    def databases(self) -> Mapping[str, str]:
+        """The members' system identifiers by pod name, of those that have told one; the lowest
+        ordinal first."""
+        told = {peer.name: peer.system_identifier for peer in self.peers_with_data}
+        told[self.me] = self.data.system_identifier
+        return {name: told[name] or "" for name in sorted(told, key=ordinal) if told[name]}
+
+    @cached
+    def system_identifier(self) -> str | None:
+        """The set's: the recorded one or, where no Lease says so, that of the lowest ordinal."""
+        return self.lease.system_identifier or next(iter(self.databases.values()), None)
+
+    @property
+    def databases_are_unrelated(self) -> bool:
+        """No Lease says whose database is the set's, and there is more than one."""
+        return not self.lease.set_has_data and len(set(self.databases.values())) > 1
+
+    @property
+    def who_has_which_database(self) -> str:
+        """For messages."""
+        return ", ".join(f"{name} has {found}" for name, found in self.databases.items())
+
+    @property
+    def whose_database_counts(self) -> str:
+        """For messages: the pod whose database is the set's, where they are unrelated."""
+        return next(iter(self.databases), "nobody")
+
     @property
     def leader_is_writable(self) -> bool:
         """The holder says so itself, and so can be copied."""

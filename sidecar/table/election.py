@@ -3,9 +3,24 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, Detach
+from sidecar.action import Action, Attention, Detach, TellSet
 from sidecar.situation import Situation
 from sidecar.table.steps import Row, no_role, nothing, take
+
+_UNRELATED: Final = (
+    "the pods have unrelated databases, by their system identifiers ({s.set.who_has_which_database}"
+    "), and no Lease says which is the set's: it is that of the lowest ordinal, "
+    "{s.set.whose_database_counts}"
+)
+_CHOSEN: Final = (
+    f"{_UNRELATED}. Nothing was changed in the others, which stay out: dump what is needed of "
+    "their data, restore it in the primary, and give each of these pods an empty volume"
+)
+
+
+def _choose_database(s: Situation) -> Iterator[Action]:
+    yield from take(s)
+    yield TellSet("ChoosingDatabase", _CHOSEN.format(s=s))
 
 
 def _detach(_: Situation) -> Iterator[Action]:
@@ -29,6 +44,16 @@ ELECTION: Final = (
         lambda s: not s.lease.set_has_data and not s.set.all_have_reported,
         nothing,
         "no Lease says who leads: waiting {s.set.waits_for_reports}",
+    ),
+    Row(
+        "UnrelatedDatabase",
+        lambda s: (
+            s.set.databases_are_unrelated and s.data.system_identifier != s.set.system_identifier
+        ),
+        nothing,
+        f"{_UNRELATED}, and so this pod cannot be a member: nothing was changed. If the data here "
+        "is needed, dump it, and restore it in the primary; then give this pod an empty volume",
+        Attention.WARNING,
     ),
     Row(
         "NotStaying",
@@ -135,6 +160,13 @@ ELECTION: Final = (
         lambda s: s.lease.set_has_data and s.election.lags_too_much,
         nothing,
         "nobody leads: this member is further behind {s.lease.last_leader} than max-lag allows",
+        Attention.WARNING,
+    ),
+    Row(
+        "ChoosingDatabase",
+        lambda s: s.set.databases_are_unrelated and s.lease.is_free,
+        _choose_database,
+        _CHOSEN,
         Attention.WARNING,
     ),
     Row(

@@ -2,9 +2,12 @@
 
 import pytest
 
+from sidecar.action import Attention
 from sidecar.contract import ENABLED, INJECTED, PAUSED, SIGNS
-from sidecar.kube.client import Json
-from sidecar.kube.pods import backs_off, is_opted_out, is_paused, signs
+from sidecar.kube.client import ApiClient, Json
+from sidecar.kube.events import Events
+from sidecar.kube.pods import as_involved, backs_off, is_opted_out, is_paused, signs
+from sidecar.observation import Identity
 
 
 def statefulset(annotations: dict[str, str] | None) -> Json:
@@ -37,6 +40,29 @@ def test_only_a_clear_yes_is_a_pause(value: str, expected: bool) -> None:
 
 def test_a_statefulset_that_is_gone_or_not_yet_seen_says_neither() -> None:
     assert (is_opted_out(None), is_paused(None)) == (False, False)
+
+
+class Written(ApiClient):
+    """What is created by it."""
+
+    def __init__(self) -> None:
+        self.created: list[Json] = []
+
+    def create(self, path: str, body: Json) -> Json:
+        self.created.append({"path": path, **body})
+        return body
+
+
+def test_an_event_is_about_the_pod_or_about_the_statefulset() -> None:
+    client = Written()
+    events = Events(client, "shop", Identity("orders-0", "uid-0"))
+    orders = {"metadata": {"namespace": "shop", "name": "orders", "uid": "uid-of-the-set"}}
+    events.record("Fencing", "It stops.", Attention.WARNING)
+    events.record("Fencing", "It stops.", Attention.WARNING, about=as_involved(orders))
+    assert [tuple(it["involvedObject"].values()) for it in client.created] == [
+        ("v1", "Pod", "shop", "orders-0", "uid-0"),
+        ("apps/v1", "StatefulSet", "shop", "orders", "uid-of-the-set"),
+    ]
 
 
 def status(name: str, state: Json) -> Json:

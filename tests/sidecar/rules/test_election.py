@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.action import Attention, Promote, SetRole, TakeLease
+from sidecar.action import Attention, Promote, SetRole, TakeLease, TellSet
 from sidecar.decide import decide
-from sidecar.observation import Identity, Leadership, LeaseRecord, PostgresView
+from sidecar.observation import Identity, Leadership, LeaseRecord, Observation, PostgresView
 from tests.sidecar.rules.observations import (
     ADOPTED,
     FREE,
@@ -15,7 +15,9 @@ from tests.sidecar.rules.observations import (
     ME,
     NOW,
     OTHERS,
+    QUORUM,
     REPLICA,
+    RUNNING,
     SETTINGS,
     STREAMING,
     UNRECORDED,
@@ -47,6 +49,88 @@ def test_without_a_lease_and_without_the_statefulset_nobody_leads() -> None:
 def test_without_a_lease_the_one_furthest_ahead_leads() -> None:
     three = replace(ADOPTED, wanted=3, peers=peer(1, position=6000) | peer(2, has_data=False))
     assert decide(three, SETTINGS).situation == "YieldingToPeer"
+
+
+def adopted(ordinal: int, *databases: tuple[str, int] | None) -> Observation:
+    """Member `ordinal` of pods with these databases, by system identifier and position, that have
+    never led; None: a pod without data."""
+    peers = {
+        name: it
+        for n, found in enumerate(databases)
+        if n != ordinal
+        for name, it in (
+            peer(n, has_data=False)
+            if found is None
+            else peer(n, system_identifier=found[0], position=found[1])
+        ).items()
+    }
+    mine = databases[ordinal]
+    assert mine is not None
+    return replace(
+        ADOPTED,
+        me=Identity(f"orders-{ordinal}", f"uid-{ordinal}"),
+        pods=pods("primary", *["replica"] * (len(databases) - 1)),
+        wanted=len(databases),
+        peers=peers,
+        bootstrap=replace(RUNNING, system_identifier=mine[0]),
+        postgres=replace(ADOPTED.postgres, system_identifier=mine[0], position=mine[1]),
+    )
+
+
+def test_of_unrelated_databases_the_one_of_the_lowest_ordinal_is_the_sets() -> None:
+    """Nothing is said by the amount of WAL in databases that have none in common."""
+    unrelated = [("110", 5000), ("111", 5100), ("112", 5200)]
+    first, *others = (decide(adopted(n, *unrelated), SETTINGS) for n in range(3))
+    assert (first.situation, first.attention) == ("ChoosingDatabase", Attention.WARNING)
+    take, tell = first.actions
+    assert take == TakeLease(expired=False)
+    assert isinstance(tell, TellSet)
+    for sentence in (first.sentence, tell.sentence, *(it.sentence for it in others)):
+        assert "orders-0 has 110, orders-1 has 111, orders-2 has 112" in sentence
+        assert "it is that of the lowest ordinal, orders-0" in sentence
+    for decision in others:
+        assert (decision.situation, decision.attention) == ("UnrelatedDatabase", Attention.WARNING)
+        assert decision.actions == ()
+
+
+def test_unrelated_databases_are_not_told_apart_before_all_have_reported() -> None:
+    unrelated = adopted(0, ("110", 5000), ("111", 5100), ("112", 5200))
+    assert decide(replace(unrelated, wanted=4), SETTINGS).situation == "WaitingForReports"
+
+
+def test_copies_of_the_database_that_counts_are_compared_as_ever() -> None:
+    mixed = [None, ("111", 5000), ("112", 9000), ("111", 5100)]
+    assert [decide(adopted(n, *mixed), SETTINGS).situation for n in (1, 2, 3)] == [
+        "YieldingToPeer",
+        "UnrelatedDatabase",
+        "ChoosingDatabase",
+    ]
+
+
+def test_whoever_is_writable_is_waited_for_whatever_its_database() -> None:
+    unrelated = adopted(0, ("110", 5000), ("111", 5100))
+    writable = replace(
+        unrelated, peers=peer(1, system_identifier="111", position=5100, writable=True)
+    )
+    assert decide(writable, SETTINGS).situation == "YieldingToPeer"
+
+
+def test_where_the_lease_says_which_database_counts_the_lowest_ordinal_does_not() -> None:
+    known = replace(
+        adopted(1, ("110", 9000), ("111", 5000)),
+        lease=lease(replace(FREE, members=()), renewed_at=None),
+    )
+    assert decide(known, SETTINGS).situation == "TakingLease"
+
+
+def test_a_position_in_another_database_says_nothing_of_commits() -> None:
+    """The voter's own volume, with the commits, may only be away."""
+    promising_two = replace(FREE, voters=("orders-0", "orders-1", "orders-2"), copies=2)
+    quorum = replace(VACANT, lease=lease(promising_two, renewed_at=None))
+    behind = peer(1, position=4000) | peer(2, has_data=None)
+    assert decide(replace(quorum, peers=behind), QUORUM).situation == "TakingLease"
+    replaced = replace(quorum, peers=peer(1, system_identifier="999", position=4000))
+    assert decide(replaced, QUORUM).situation == "MissingCommits"
 
 
 def test_a_released_lease_is_taken() -> None:

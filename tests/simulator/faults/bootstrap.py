@@ -13,13 +13,16 @@ SOURCES = tuple(_WANTED)
 
 
 def find_data(strike: Strike) -> None:
-    """Of before pgset: what the volume holds when the pod is created for the first time."""
+    """Of before pgset: what the volume holds when the pod is created for the first time. The higher
+    its ordinal, the more WAL it has, which means nothing between databases that are unrelated."""
     cluster, standby = strike.cluster, strike.fault.detail == "of a standby"
     if strike.fault.target > 0 and not cluster.parallel:
         # A pod that is not there yet cannot say that it has data: the first one makes new data.
         return
     directory = cluster.directory(strike.fault.target)
     directory.make_database(str(next(cluster.identifiers)), standby=standby)
+    directory.position += 1000 * strike.fault.target
+    directory.checkpoint = (1, directory.position)
     strike.judge.data_was_found()
 
 

@@ -32,6 +32,7 @@ from sidecar.action import (
     StartPostgres,
     StopPostgres,
     TakeLease,
+    TellSet,
 )
 from sidecar.memory.lease import promotes_until
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
@@ -115,7 +116,7 @@ class Hands:
 
     # ── pods and Events ───────────────────────────────────────────────────────────────────
 
-    def refuse(self, _: Refuse) -> Steps[None]:
+    def refuse(self, _: Refuse | TellSet) -> Steps[None]:
         yield from self._api.request(self._pod.agent, lambda: None)
 
     def set_role(self, action: SetRole) -> Steps[None]:
@@ -279,6 +280,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     ReleaseLease: lambda hands, action: hands.lease.release(action.heir),
     AskToStay: lambda hands, action: hands.lease.ask_to_stay(action),
     Refuse: Hands.refuse,
+    TellSet: Hands.refuse,
     SetRole: Hands.set_role,
     DeleteOwnPod: Hands.delete_own_pod,
     RunInitdb: lambda hands, _: hands.order("initdb"),
