@@ -125,6 +125,8 @@ recover() {
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
     "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby=off \
         -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \
+        -c recovery_target= -c recovery_target_lsn= -c recovery_target_name= \
+        -c recovery_target_time= -c recovery_target_xid= \
         -c archive_cleanup_command= -c archive_mode=off -c wal_keep_size=1TB \
         -c restore_command="echo %f >> '$handshake/replayed'; false" \
         -c wal_retrieve_retry_interval=100ms &

@@ -27,6 +27,21 @@ MIN_WAL_KEEP_MB: Final = 128
 written since, and pg_rewind the segment before the divergence (with 0 it failed when tried)."""
 
 
+NO_RECOVERY_TARGET: Final = {
+    "recovery_target": "",
+    "recovery_target_lsn": "",
+    "recovery_target_name": "",
+    "recovery_target_time": "",
+    "recovery_target_xid": "",
+}
+"""A restore leaves its target behind, which counts for nothing until there is a standby.signal:
+then the server pauses, ends or promotes itself there, and a promotion before it ends the server."""
+
+_LEFT_BY_A_RESTORE: Final = ("restore_command", "archive_cleanup_command", "recovery_end_command")
+"""In postgresql.auto.conf, where the tools that restore write them, they would come to life as
+well. The archive may be another cluster's, with other WAL in files of the same names. In
+postgresql.conf they are somebody's wish."""
+
 PASSWORD_FILE: Final = ".pgset-password/pgsql_tmp.replication"  # noqa: S105 - a path
 """A standby's, in the data directory, which is its current directory. pg_basebackup and pg_rewind
 pass over names that begin with pgsql_tmp, and bootstrap removes .pgset-* from copies."""
@@ -104,6 +119,7 @@ def standby_settings(
         "primary_conninfo": primary_conninfo(settings, member, address),
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
+        **NO_RECOVERY_TARGET,
         "hot_standby": "on",
         # With PostgreSQL's own 10 s, a primary hears of what an idle standby has replayed too late
         # to know whom it can hand over to.
@@ -136,12 +152,20 @@ def parse_synchronous_standby_names(text: str) -> tuple[tuple[str, ...], int] | 
 
 
 def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
-    """Return postgresql.auto.conf with these parameters set, everything else as it was."""
+    """Return postgresql.auto.conf with these parameters set and without what a restore has left;
+    everything else as it was."""
     # Not splitlines, which would also split within a value at characters that PostgreSQL keeps.
     lines = auto_conf.removesuffix("\n").split("\n") if auto_conf else []
-    kept = [line for line in lines if line.partition("=")[0].strip().lower() not in settings]
+    dropped = {*settings, *_LEFT_BY_A_RESTORE}
+    kept = [line for line in lines if _parameter_of(line) not in dropped]
     ours = [f"{name} = {_quoted(value)}" for name, value in settings.items()]
     return "\n".join([*kept, *ours]) + "\n"
+
+
+def _parameter_of(line: str) -> str:
+    """Return the name before the equals sign, which PostgreSQL does without, too."""
+    words = line.replace("=", " ", 1).split(maxsplit=1)
+    return words[0].lower() if words else ""
 
 
 def with_hba_lines(pg_hba: str) -> str:

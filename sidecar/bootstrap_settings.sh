@@ -1,0 +1,97 @@
+# The settings with which the server would start: what a standby refuses, what has been raised for one
+# start. Part of bootstrap.sh, which reads this file.
+
+# What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
+# else writes a number like this; see `with_raised` in sidecar/postgres/refused.py.
+raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica')\$"
+
+has_raised_settings() {
+    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && grep -Eq "$raised" "$auto_conf" 2>/dev/null
+}
+
+lower_settings() {
+    new=$data/.pgset-auto.conf
+    sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
+}
+
+# With a target of a recovery no member can be promoted, or follow for ever, and nothing in a file
+# overrides one on the command line.
+refuse_recovery_target() {
+    case "$*" in *recovery_target*) ;; *) return 0 ;; esac
+    for name in recovery_target recovery_target_lsn recovery_target_name recovery_target_time \
+        recovery_target_xid recovery_target_timeline; do
+        other=
+        if [ "$name" = recovery_target_timeline ]; then other=latest; fi
+        value=$(configured "$name" -c "$name=$other" "$@" 2>/dev/null) || return 0
+        if [ "$value" != "$other" ]; then
+            refuse "$name is $value on PostgreSQL's command line, with which no member can follow or be promoted: remove it there, and delete this pod if it is not rolled"
+        fi
+    done
+}
+
+# Reports the settings with which a standby would refuse to start on this data, as words
+# NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
+# nothing is reported if a program fails. The postgres program itself is asked, with -C, with which
+# it starts no server whatever follows; never the user's command, which may ignore its arguments.
+look_at_settings() {
+    refused=
+    if [ "$(data_state)" != present ]; then return; fi
+    case ${1##*/} in
+        docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- ;; esac ;;
+        postgres) shift ;;
+        *) set -- ;;
+    esac
+    refuse_recovery_target "$@"
+    refused=$(refused_settings "$@" 2>/dev/null) || refused=
+}
+
+refused_settings() {
+    said=
+    known=$(control_data "$data") || return 1
+    written=$(control_field wal_level)
+    wanted=$(configured wal_level "$@") || return 1
+    if [ "$written" = minimal ]; then said="wal_level:minimal:replica:data"; fi
+    origin=
+    if [ "$wanted" = minimal ]; then
+        origin=$(origin_of wal_level replica "$@") || return 1
+        said="$said wal_level:minimal:replica:$origin"
+    fi
+    for pair in max_connections max_worker_processes max_wal_senders \
+        max_prepared_transactions:max_prepared_xacts max_locks_per_transaction:max_locks_per_xact; do
+        name=${pair%%:*}
+        needed=$(control_field "${pair#*:}")
+        value=$(configured "$name" "$@") || return 1
+        if [ "$value" -lt "$needed" ]; then
+            from=$(origin_of "$name" "$needed" "$@") || return 1
+            said="$said $name:$value:$needed:$from"
+        elif [ "$name $value $origin" = "max_wal_senders 0 file" ] &&
+            [ "$(origin_of "$name" 10 "$@")" = file ]; then
+            # wal_level=minimal needs 0; with any other level a standby needs some to stream.
+            said="$said $name:0:10:file"
+        fi
+    done
+    echo "$said"
+}
+
+control_field() {
+    printf '%s\n' "$known" | sed -n "s/^$1 setting: *//p"
+}
+
+# NAME ARGUMENTS...; a file of the configuration may be a pipe or on storage that hangs.
+configured() {
+    asked_for=$1
+    shift
+    timeout -s KILL 5 postgres -D "$data" -C "$asked_for" "$@" < /dev/null
+}
+
+# NAME OTHER ARGUMENTS...; of two on the command line the later one counts, and any beats a file.
+origin_of() {
+    setting=$1
+    other=$2
+    shift 2
+    case $(configured "$setting" -c "$setting=$other" "$@") in
+        "$other") echo file ;;
+        "") return 1 ;;
+        *) echo command-line ;;
+    esac
+}
