@@ -14,7 +14,7 @@ from sidecar.postgres.control_data import ControlData, parse_control_data
 _START: Final = "start"
 _START_WRITABLE: Final = "start-writable"
 _SCRIPTS: Final = ("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap.sh")
-"""The second one is started, and reads the first, which therefore comes first."""
+"""The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
 """session, done, refusal, failure, pgdata, data, rewind, refused; then pg_controldata's output."""
 
