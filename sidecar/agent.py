@@ -77,7 +77,11 @@ def run(listener: socket.socket) -> int:
         pods=pods,
         bootstrap=bootstrap,
         server=Server(
-            superuser, clock=clock, on_change=wake, data_directory=bootstrap.data_directory
+            superuser,
+            clock=clock,
+            on_change=wake,
+            data_directory=bootstrap.data_directory,
+            hba_file=bootstrap.hba_file,
         ),
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),

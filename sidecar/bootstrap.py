@@ -19,7 +19,12 @@ from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
 from sidecar.postgres.configuration import PASSWORD_FILE, with_settings
-from sidecar.postgres.control_data import ControlData, parse_system_identifier
+from sidecar.postgres.control_data import (
+    ControlData,
+    parse_system_identifier,
+    read_major_version,
+)
+from sidecar.postgres.hba_file import OWN_HBA_FILE, own_hba
 from sidecar.postgres.refused import read_refused, with_raised
 
 _UNSETTLED: Final = "unsettled"
@@ -200,11 +205,29 @@ class Bootstrap:
         def write(directory: Path) -> None:
             path = directory / "postgresql.auto.conf"
             present = path.read_text() if path.exists() else ""
+            for_this_start = {**(raised or {}), **self._use_own_hba(directory)}
             small_files.replace(
-                path, with_raised(with_settings(present, settings), raised or {}), mode=0o600
+                path, with_raised(with_settings(present, settings), for_this_start), mode=0o600
             )
 
         self._change(write)
+
+    def _use_own_hba(self, directory: Path) -> dict[str, str]:
+        """Put a pg_hba.conf with our lines beside one that cannot be written, and return the
+        setting that names it; none where the present one is as good, or can be written."""
+        own = directory / OWN_HBA_FILE
+        source, content = self.hba_file(), self._handshake.pg_hba()
+        text = source and own_hba(source, content, read_major_version(directory) or 0)
+        if not text:
+            own.unlink(missing_ok=True)
+            return {}
+        small_files.replace(own, text, mode=0o600)
+        return {"hba_file": str(own)}
+
+    def hba_file(self) -> str | None:
+        """Return the path of a pg_hba.conf that we cannot write, if a file can name another."""
+        report = self._handshake.report()
+        return (report.get("hba") or None) if report else None
 
     def has_standby_signal(self) -> bool:
         """Return whether the next start is read-only, by the last look; True if none can happen

@@ -8,6 +8,7 @@
 # /run/pgset/report   written here: the session, the number of the last order, what is found
 # /run/pgset/bootstrap_copy.sh   read below: what is copied from the primary
 # /run/pgset/bootstrap_settings.sh   read below: with which settings the server would start
+# /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
 #                     settle|initdb|clone|rewind|reclone|start|start-writable, and on a second line
 #                     the conninfo for clone, rewind and reclone
@@ -54,6 +55,7 @@ failure=
 rewind=
 database=postgres
 refused=
+hba=
 starting=
 
 report() {
@@ -66,6 +68,7 @@ report() {
         echo "data=$(data_state)"
         echo "rewind=$(rewind_state)"
         echo "refused=$refused"
+        echo "hba=$hba"
         for place in "$data" "$rewinding"; do
             if [ -s "$place/PG_VERSION" ]; then control_data "$place" 2>&1 || true; fi
         done

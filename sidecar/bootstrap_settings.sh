@@ -3,7 +3,7 @@
 
 # What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
 # else writes a number like this; see `with_raised` in sidecar/postgres/refused.py.
-raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica')\$"
+raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|hba_file = '.*pgset_hba\\.conf')\$"
 
 has_raised_settings() {
     [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && grep -Eq "$raised" "$auto_conf" 2>/dev/null
@@ -12,6 +12,17 @@ has_raised_settings() {
 lower_settings() {
     new=$data/.pgset-auto.conf
     sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
+}
+
+# Where pg_hba.conf is, and a copy of it, if the sidecar cannot write to it and a file can say that it
+# is elsewhere: the sidecar then makes one of its own (see `own_hba` in sidecar/postgres/hba_file.py).
+look_at_hba() {
+    path=$(configured hba_file "$@" 2>/dev/null) || return 0
+    case $path in "$data"/*) if [ ! -e "$path" ] || [ -w "$path" ]; then return 0; fi ;; esac
+    if [ "$(configured hba_file -c hba_file=/pgset "$@" 2>/dev/null)" = /pgset ] &&
+        timeout -s KILL 5 cat "$path" > "$handshake/pg_hba.new" < /dev/null; then
+        mv "$handshake/pg_hba.new" "$handshake/pg_hba.conf" && hba=$path
+    fi
 }
 
 # With a target of a recovery no member can be promoted, or follow for ever, and nothing in a file
@@ -35,6 +46,7 @@ refuse_recovery_target() {
 # it starts no server whatever follows; never the user's command, which may ignore its arguments.
 look_at_settings() {
     refused=
+    hba=
     if [ "$(data_state)" != present ]; then return; fi
     case ${1##*/} in
         docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- ;; esac ;;
@@ -42,6 +54,7 @@ look_at_settings() {
         *) set -- ;;
     esac
     refuse_recovery_target "$@"
+    look_at_hba "$@"
     refused=$(refused_settings "$@" 2>/dev/null) || refused=
 }
 

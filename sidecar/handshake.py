@@ -16,7 +16,7 @@ _START_WRITABLE: Final = "start-writable"
 _SCRIPTS: Final = ("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap.sh")
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, failure, pgdata, data, rewind, refused; then pg_controldata's output."""
+"""session, done, refusal, failure, pgdata, data, rewind, refused, hba; then pg_controldata's."""
 
 
 class Report(dict[str, str]):
@@ -54,6 +54,11 @@ class Handshake:
         """Put the scripts where the bootstrap container starts them."""
         for name in _SCRIPTS:
             small_files.replace(self._folder / name, Path(__file__).with_name(name).read_text())
+
+    def pg_hba(self) -> str:
+        """Return the copy of the pg_hba.conf that the report names."""
+        path = self._folder / "pg_hba.conf"
+        return path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
 
     def report(self) -> Report | None:
         """Return the report, None before the first; bootstrap replaces the file for a new one."""

@@ -19,7 +19,7 @@ def replace(path: Path, text: str, mode: int = 0o644) -> None:
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         os.fchmod(descriptor, mode)
-        content = text.encode()
+        content = text.encode(errors="surrogateescape")
         while content:
             content = content[os.write(descriptor, content) :]
     finally:

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.observation import Origin, RefusedSetting
+from sidecar.postgres.hba_file import OWN_HBA_FILE
 
-_RAISED: Final = re.compile(r"(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica')")
+_RAISED: Final = re.compile(
+    r"(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'"
+    rf"|hba_file = '.*{re.escape(OWN_HBA_FILE)}')"
+)
 """Ours in postgresql.auto.conf. PostgreSQL reads hexadecimal numbers and names in any case, and
-keeps them as they are written; a person writes neither. So they are known after ALTER SYSTEM has
-rewritten the file, and in a copy of it. `bootstrap.sh` takes them away before it looks at what is
-configured."""
+keeps them as they are written; a person writes neither, nor that name of a file. So they are known
+after ALTER SYSTEM has rewritten the file, and in a copy of it. `bootstrap.sh` takes them away
+before it looks at what is configured."""
 
 
 def read_refused(words: str) -> tuple[RefusedSetting, ...]:
@@ -39,4 +43,6 @@ def with_raised(auto_conf: str, raised: Mapping[str, str]) -> str:
 
 
 def _marked(value: str) -> str:
+    if value.startswith("/"):
+        return value.replace("\\", "\\\\").replace("'", "\\'")
     return f"0x{int(value):08x}" if value.isdecimal() else value.capitalize()

@@ -15,6 +15,7 @@ from sidecar.postgres.configuration import (
     without_hba_lines,
 )
 from sidecar.postgres.connection import Connection
+from sidecar.postgres.hba_file import OWN_HBA_FILE, copied_from, in_step
 
 WITHOUT_REPLICAS: Final = (
     "there is no superuser's password from which the members' replication password could be "
@@ -98,7 +99,8 @@ def admit(connection: Connection) -> None:
             return
         raise NeedsOperatorError(
             f"pg_hba.conf is at {path}, outside of the data directory: add these lines there, "
-            f"or replicas cannot connect: {'; '.join(HBA_LINES)}"
+            "or name it in a configuration file and not on the command line, or replicas cannot "
+            f"connect: {'; '.join(HBA_LINES)}"
         )
     _write(path, wanted)
 
@@ -112,6 +114,22 @@ def refuse(connection: Connection) -> None:
     wanted = without_hba_lines(present)
     if wanted != present:
         _write(path, wanted)
+
+
+def keep_in_step(connection: Connection) -> None:
+    """Bring a pg_hba.conf of ours, which is a copy, up to what it is a copy of."""
+    path = Path(setting(connection, "hba_file"))
+    if path != Path(setting(connection, "data_directory")) / OWN_HBA_FILE:
+        return
+    present = _read(path)
+    source = copied_from(present)
+    if source is None:
+        return
+    wanted = in_step(present, source, _read_through(connection, Path(source)))
+    if wanted != present:
+        _write(path, wanted)
+        # Whoever has asked for that may have done so before.
+        connection.execute("SELECT pg_catalog.pg_reload_conf()")
 
 
 def _mute(connection: Connection) -> None:

@@ -34,6 +34,8 @@ from sidecar.postgres.signals import Signals
 from sidecar.situation.timing import SILENCE
 
 _PROMOTING_SECONDS: Final = 5.0
+_HBA_SECONDS: Final = 10.0
+"""A kubelet takes a minute or two to bring a change of a ConfigMap."""
 
 BLIND: Final = (
     "PostgreSQL answers, but does not let the sidecar look: {problem}. It goes on as it is, but "
@@ -53,13 +55,17 @@ class Server:
         clock: Callable[[], float],
         on_change: Callable[[], None],
         data_directory: Callable[[], Path | None] = lambda: None,
+        hba_file: Callable[[], str | None] = lambda: None,
         host: str = "127.0.0.1",
         port: int = POSTGRES_PORT,
     ) -> None:
         """`clock`: monotonic seconds. `on_change`: called by the thread when something changes.
 
         `data_directory`: tells of a server that answers and lets us not look; None: unknown.
+        `hba_file`: the pg_hba.conf that one of ours may be a copy of.
         """
+        self._hba_file = hba_file
+        self._hba_looked_at = -math.inf
         self._data_directory = data_directory
         self._address = Address(credentials, host, port, major_version=self._major_version)
         self._signals = Signals(data_directory, self._address.answers, clock)
@@ -306,7 +312,13 @@ class Server:
                     # The one before may have come and gone between two looks.
                     self._lookout.was_set()
                     fields["waits_from"] = fields["ordered"] = None
+        self._keep_hba_in_step()
         return self._seen(state, **fields)
+
+    def _keep_hba_in_step(self) -> None:
+        if self._clock() - self._hba_looked_at >= _HBA_SECONDS and self._hba_file() is not None:
+            self._hba_looked_at = self._clock()
+            self._orders.order(("keep-hba",), replication_role.keep_in_step)
 
     def _ask(self) -> tuple[ServerState, dict[str, Any]]:
         if self._connection is not None:

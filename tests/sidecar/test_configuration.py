@@ -21,6 +21,7 @@ from sidecar.postgres.configuration import (
     with_settings,
     without_hba_lines,
 )
+from sidecar.postgres.hba_file import copied_from, in_step, own_hba
 from sidecar.settings import Settings
 
 SETTINGS = Settings(set_name="orders")
@@ -240,3 +241,42 @@ def test_our_lines_are_taken_out_without_a_trace(kept: list[str]) -> None:
     kept = [line for line in kept if "pgset" not in line]
     older = f"{FORMER_HBA_LINE}\n{file_of(kept)}"
     assert without_hba_lines(with_hba_lines(older)) == file_of(kept)
+
+
+def test_from_postgresql_16_on_the_operators_file_is_included() -> None:
+    own = own_hba("/etc/pg/pg_hba.conf", "local all all @admins\n", 17)
+    assert own is not None
+    assert own.split("\n")[1:] == [*HBA_LINES, 'include "/etc/pg/pg_hba.conf"', ""]
+    assert copied_from(own) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "is_copied"),
+    [
+        ("local all @admins trust", False),
+        ('local "@admins" all trust', False),
+        ("local all one,@admins trust", False),
+        ("local all @/etc/pg/admins trust", True),
+        ("# local all @admins trust", True),
+        ("local all me@there trust", True),
+    ],
+)
+def test_what_refers_to_files_beside_it_is_not_copied(line: str, is_copied: bool) -> None:
+    own = own_hba("/etc/pg/pg_hba.conf", f"local all all trust\n{line}\n", 15)
+    assert (own is not None) is is_copied
+
+
+def test_a_copy_has_our_lines_first_and_is_kept_in_step_with_or_without_them() -> None:
+    copy = own_hba("/etc/pg/pg_hba.conf", "local all all trust\n", 15) or ""
+    assert copied_from(copy) == "/etc/pg/pg_hba.conf"
+    assert copy.index(HBA_LINES[0]) < copy.index("local all all trust")
+    assert in_step(copy, "/etc/pg/pg_hba.conf", "local all all trust\n") == copy
+    refused = without_hba_lines(copy)
+    changed = in_step(refused, "/etc/pg/pg_hba.conf", "local all all reject\n")
+    assert "local all all reject" in changed
+    assert not set(HBA_LINES) & set(changed.split("\n"))
+
+
+@pytest.mark.parametrize("second", [HBA_LINES[1], FORMER_HBA_LINE])
+def test_who_has_our_lines_needs_no_file_of_ours(second: str) -> None:
+    assert own_hba("/etc/pg/pg_hba.conf", f"{HBA_LINES[0]}\n{second}\n", 15) is None
