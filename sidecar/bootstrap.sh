@@ -7,6 +7,7 @@
 #
 # /run/pgset/report   written here: the session, the number of the last order, what is found
 # /run/pgset/bootstrap_copy.sh   read below: what is copied from the primary
+# /run/pgset/bootstrap_wal.sh   read below: WAL on a volume of its own
 # /run/pgset/bootstrap_settings.sh   read below: with which settings the server would start
 # /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
@@ -126,6 +127,7 @@ become_postgres() {
     fi
     mkdir -p "$data"
     find "$data" \! -user postgres -exec chown postgres {} +
+    own_wal_volume
     for tool in gosu su-exec; do
         if command -v "$tool" > /dev/null; then exec "$tool" postgres /bin/sh "$0" "$@"; fi
     done
@@ -182,7 +184,7 @@ set_aside() {
     fi
     sync || return 1
     if ! rmdir "$kept_next" 2>/dev/null; then
-        rm -rf "$kept" && rename "$kept_next" "$kept" || return 1
+        drop "$kept" && rename "$kept_next" "$kept" || return 1
     fi
     rm -f "$unusable" "$promoting" "$found" && sync
 }
@@ -201,7 +203,7 @@ settle_or_refuse() {
 }
 
 clear_staging() {
-    rm -rf "$staging" && mkdir -m 0700 "$staging"
+    drop "$staging" && mkdir -m 0700 "$staging"
 }
 
 move_up() {
@@ -248,7 +250,7 @@ start() {
         broken) failure="this data cannot be started until it has been cloned again"; return 1 ;;
         *) failure="there is no database to start"; return 1 ;;
     esac
-    rm -f "$data/postmaster.pid" && rm -rf "$staging" && note_what_was_found || return 1
+    rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found || return 1
     if [ "$1" = start-writable ]; then
         rm -f "$data/standby.signal" && sync
     else
@@ -264,6 +266,7 @@ note_what_was_found() {
 
 . "${0%/*}/bootstrap_settings.sh"
 . "${0%/*}/bootstrap_copy.sh"
+. "${0%/*}/bootstrap_wal.sh"
 
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
 check_owner

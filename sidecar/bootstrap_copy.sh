@@ -65,9 +65,11 @@ ask_primary() {
 # commits may be waiting for, long before there is one.
 copy_primary() {
     find_database "$1"
-    has_no_tablespaces "$1" && clear_staging &&
-        as_member pg_basebackup --pgdata="$staging" --dbname="$1 application_name=pgset-clone" \
-            --wal-method=stream --checkpoint=fast --no-password || return 1
+    has_no_tablespaces "$1" && clear_staging || return 1
+    volume=$(wal_volume)
+    as_member pg_basebackup --pgdata="$staging" --dbname="$1 application_name=pgset-clone" \
+        ${volume:+--waldir="$volume/$wal_folder-$session-$number"} \
+        --wal-method=stream --checkpoint=fast --no-password || return 1
     if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
         return 1
@@ -173,7 +175,7 @@ rewind() {
     find_database "$primary"
     has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
         is_rewindable "$@" || return 1
-    rm -rf "$staging" "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
+    drop "$staging" && rm -rf "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
         rename "$up" "$rewinding" && sync &&
         run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&
         rename "$rewinding" "$up" && bring_up && rewind=done

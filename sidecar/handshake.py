@@ -13,7 +13,10 @@ from sidecar.postgres.control_data import ControlData, parse_control_data
 
 _START: Final = "start"
 _START_WRITABLE: Final = "start-writable"
-_SCRIPTS: Final = ("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap.sh")
+_SCRIPTS: Final = (
+    *("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap_wal.sh"),
+    "bootstrap.sh",
+)
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
 """session, done, refusal, failure, pgdata, data, rewind, refused, hba; then pg_controldata's."""

@@ -45,8 +45,8 @@ def test_a_wheel_has_every_file_of_the_tree_and_no_other(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert built == there
-    scripts = {"bootstrap.sh", "bootstrap_copy.sh", "bootstrap_settings.sh"}
-    assert {f"sidecar/{name}" for name in scripts} <= built
+    parts = {f"sidecar/bootstrap_{part}.sh" for part in ("copy", "settings", "wal")}
+    assert {"sidecar/bootstrap.sh", *parts} <= built
 
 
 def test_what_is_installed_from_a_wheel_can_be_imported(wheel, tmp_path):

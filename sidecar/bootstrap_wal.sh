@@ -1,0 +1,59 @@
+# WAL on a volume of its own: pg_wal is a symbolic link. Part of bootstrap.sh, which reads this file.
+#
+# initdb puts WAL into the directory that it is given. A clone needs an empty one, and there the WAL of
+# the data that it replaces may be: so each clone has a folder of its own in there. It is deleted with
+# the data directory whose pg_wal leads to it, and so never another pod's.
+
+wal_folder=pgset-wal
+
+# Prints the directory that initdb is given or, if somebody has set pg_wal up by hand, where that is.
+wal_volume() {
+    given=${POSTGRES_INITDB_WALDIR:-}
+    previous=
+    for word in ${POSTGRES_INITDB_ARGS:-}; do
+        case $previous$word in
+            --waldir=* | --xlogdir=*) given=${given:-${word#*=}} ;;
+            -X?* | --waldir?*) given=${given:-${word#-X}} ;;
+        esac
+        previous=
+        case $word in -X | --waldir) previous=$word ;; esac
+    done
+    for place in "$data" "$rewinding"; do
+        linked=$(leads_to "$place")
+        given=${given:-${linked%/"$wal_folder"-*}}
+    done
+    if [ -n "$given" ]; then printf '%s\n' "${given%/}"; fi
+}
+
+# FOLDER; prints nothing where pg_wal is in the data directory itself.
+leads_to() {
+    if [ -L "$1/pg_wal" ]; then readlink -f "$1/pg_wal"; fi
+}
+
+# As the official image does, before it stops to be root.
+own_wal_volume() {
+    volume=$(wal_volume)
+    if [ -z "$volume" ]; then return; fi
+    mkdir -p "$volume"
+    find "$volume" \! -user postgres -exec chown postgres {} +
+}
+
+# FOLDER: deletes a data directory that nobody needs any more, its WAL first, as nothing else says
+# where that is.
+drop() {
+    linked=$(leads_to "$1")
+    for place in "$data" "$rewinding" "$whole" "$up" "$kept" "$kept_next"; do
+        if [ "$place" != "$1" ] && [ "$(leads_to "$place")" = "$linked" ]; then linked=; fi
+    done
+    case $linked in
+        "") ;;
+        */"$wal_folder"-*) rm -rf "$linked" || return 1 ;;
+        *)
+            # What PostgreSQL has made there, and no other clone's folder.
+            find "$linked" -mindepth 1 -maxdepth 1 \
+                \( -name '[0-9A-F]*' -o -name archive_status -o -name summaries -o -name 'xlogtemp.*' \) \
+                -exec rm -rf {} + 2>/dev/null || true
+            ;;
+    esac
+    rm -rf "$1"
+}

@@ -1,0 +1,76 @@
+"""WAL on a volume of its own, as POSTGRES_INITDB_WALDIR has it: for clones as well."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.observation import DataState
+from tests.postgres.test_bootstrap import from_primary, pod, primary
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database
+
+__all__ = ["pod", "primary"]
+
+pytestmark = pytest.mark.postgres
+
+
+def wal_of(data: Path) -> Path:
+    assert (data / "pg_wal").is_symlink()
+    return (data / "pg_wal").readlink()
+
+
+@pytest.mark.parametrize("variable", ["POSTGRES_INITDB_WALDIR", "POSTGRES_INITDB_ARGS"])
+def test_a_clone_has_its_wal_on_the_wal_volume_and_so_has_the_next_one(
+    pod: Pod, primary: Database, variable: str
+) -> None:
+    volume = pod.host.make_folder("wal")
+    conninfo = from_primary(pod, primary)
+    value = f"-X {volume}" if variable == "POSTGRES_INITDB_ARGS" else str(volume)
+    pod.boot(**{variable: value})
+    pod.wait_for(lambda view: view.data is DataState.EMPTY)
+    done = pod.obey("clone", conninfo)
+    assert (done.data, done.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    first = wal_of(pod.data)
+    assert first.parent == volume
+    assert list(first.glob("0000*"))
+
+    assert pod.obey("reclone", conninfo).failure is None
+    second = wal_of(pod.data)
+    kept = pod.data / ".pgset-old/pgsql_tmp.data"
+    assert wal_of(kept) == first, "what is kept can still be started"
+    assert second != first
+    assert list(first.glob("0000*"))
+
+    assert pod.obey("reclone", conninfo).failure is None
+    assert wal_of(kept) == second
+    assert set(volume.iterdir()) == {wal_of(pod.data), second}
+    assert pod.obey("start").failure is None
+    Database(pod.host, pod.data, pod.port).start()
+
+
+def test_the_first_member_is_cloned_anew_onto_the_wal_volume_of_its_initdb(
+    pod: Pod, primary: Database
+) -> None:
+    volume = pod.host.make_folder("wal")
+    conninfo = from_primary(pod, primary)
+    pod.boot(POSTGRES_INITDB_WALDIR=str(volume))
+    pod.wait_for(lambda view: view.data is DataState.EMPTY)
+    assert pod.obey("initdb").failure is None
+    assert wal_of(pod.data) == volume
+    for _ in range(2):
+        assert pod.obey("reclone", conninfo).failure is None
+    present, kept = wal_of(pod.data), wal_of(pod.data / ".pgset-old/pgsql_tmp.data")
+    assert set(volume.iterdir()) == {present, kept}, "the first one's WAL went with its data"
+
+
+def test_pg_wal_that_somebody_has_moved_by_hand_stays_where_it_is(
+    pod: Pod, primary: Database
+) -> None:
+    volume = pod.host.make_folder("wal")
+    conninfo = from_primary(pod, primary)
+    pod.boot_with(DataState.EMPTY)
+    assert pod.obey("clone", conninfo).failure is None
+    pod.host.run("mv", pod.data / "pg_wal", volume / "moved")
+    pod.host.run("ln", "-s", volume / "moved", pod.data / "pg_wal")
+    assert pod.obey("reclone", conninfo).failure is None
+    assert wal_of(pod.data).parent == volume / "moved"
