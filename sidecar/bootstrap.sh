@@ -34,6 +34,11 @@
 #   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
 #   .pgset-found      whether this data was "writable" or a "standby" before pgset first started it
 set -eu
+# Of this volume alone: one of another pod's on the same node may hang.
+sync() {
+    command sync -f "$data" 2>/dev/null || command sync
+}
+
 # No locale is set here: initdb takes the new databases' encoding and collation from the image's.
 
 handshake=${PGSET_HANDSHAKE:-/run/pgset}

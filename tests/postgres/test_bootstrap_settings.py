@@ -218,3 +218,12 @@ def test_opting_out_leaves_the_operators_own_settings(pod: Pod) -> None:
     pod.sidecar.remove_standby_signal()
     assert "max_connections" not in (pod.data / "postgresql.auto.conf").read_text()
     assert not os.path.lexists(pod.data / "standby.signal")
+
+
+def test_a_start_waits_for_no_other_volume_of_its_node(pod: Pod) -> None:
+    said = pod.host.folder / "synced"
+    pod.stand_in("sync", f'#!/bin/sh\necho "$@" >> {said}\n')
+    find(pod)
+    start(pod)
+    end_bootstrap(pod)
+    assert set(said.read_text().splitlines()) == {f"-f {pod.data}"}
