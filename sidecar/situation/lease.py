@@ -1,5 +1,6 @@
 """Whose the Lease is, until when it counts, and who can be reached to ask."""
 
+from sidecar.contract import lease_name
 from sidecar.observation import LeaseRecord, Observation
 from sidecar.settings import Settings
 from sidecar.situation.cached import cached
@@ -183,6 +184,11 @@ class LeaseFacts:
             return self.observation.now - self.observation.started_at
         ended = self.view.changed_at + (self.ttl if self.record.holder else 0)
         return self.observation.now - ended
+
+    @property
+    def name(self) -> str:
+        """For messages: the object's."""
+        return lease_name(self.settings.set_name)
 
     @cached
     def holder_name(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar import contract
 from sidecar.action import Action, Attention, Detach, TellSet
 from sidecar.situation import Situation
 from sidecar.table.steps import Row, no_role, nothing, take
@@ -152,14 +153,18 @@ ELECTION: Final = (
         "MissingCommits",
         lambda s: s.lease.set_has_data and not s.election.i_have_every_commit,
         nothing,
-        "nobody leads: members that do not answer may have commits that this one does not have",
+        "nobody leads: members that do not answer may have commits that this one does not have; if "
+        f"their data is gone for good, remove the annotations {contract.IN_SYNC} and "
+        f"{contract.COPIES} from the Lease {{s.lease.name}}: those commits are lost then",
         Attention.WARNING,
     ),
     Row(
         "TooFarBehind",
         lambda s: s.lease.set_has_data and s.election.lags_too_much,
         nothing,
-        "nobody leads: this member is further behind {s.lease.last_leader} than max-lag allows",
+        "nobody leads: this member is further behind {s.lease.last_leader} than max-lag allows; if "
+        f"that pod's data is gone for good, remove the annotation {contract.POSITION} from the "
+        "Lease {s.lease.name}: what was written since is lost then",
         Attention.WARNING,
     ),
     Row(

@@ -186,7 +186,11 @@ def test_a_paused_set_detaches_too_so_that_its_last_primary_can_count_the_others
 def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> None:
     record = replace(FREE, position=2**30)
     free = replace(REPLICA, lease=lease(record, renewed_at=None))
-    assert decide(free, SETTINGS).situation == "TooFarBehind"
+    decision = decide(free, SETTINGS)
+    assert decision.situation == "TooFarBehind"
+    assert "remove the annotation pgset.dev/position from the Lease pgset-orders" in (
+        decision.sentence
+    )
 
 
 def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
