@@ -1,4 +1,4 @@
-"""Requests to the API server with the pod's own token, each with a deadline."""
+"""Requests to the API server with the pod's own token, each with one deadline for all of it."""
 
 import json
 import socket
@@ -13,6 +13,7 @@ import urllib3
 
 from sidecar import clock
 from sidecar.contract import TOKEN_DIRECTORY
+from sidecar.kube.deadline import keep_deadlines
 
 Json = dict[str, Any]
 
@@ -88,18 +89,14 @@ class ApiClient:
         """Take the address of the API server, the CA that it is verified by, and our token."""
         self._base_url = base_url
         self._token_file = token_file
-        self._deadline = float("inf")
+        self._hurry = threading.local()
         self._counted = dict.fromkeys((*_READING_VERBS, *_VERBS.values()), 0)
         self._counting = threading.Lock()
         self._token = ""
         self._token_read_at = float("-inf")
-        self._pool = urllib3.PoolManager(
-            ca_certs=str(ca_file),
-            retries=False,
-            maxsize=6,
-            num_pools=2,
-            socket_options=_SOCKET_OPTIONS,
-        )
+        self._pool, self._watches = _pool(ca_file), _pool(ca_file)
+        # A watch is read for minutes; it is only never to be silent for long.
+        keep_deadlines(self._pool)
 
     @classmethod
     def in_cluster(cls, environment: dict[str, str]) -> "ApiClient":
@@ -111,11 +108,12 @@ class ApiClient:
         return cls(f"https://{address}:{port}", directory / "ca.crt", directory / "token")
 
     def hurry(self, deadline: float) -> None:
-        """Let no request wait for more than 0.2 s beyond this moment of `sidecar.clock`.
+        """Let no request of this thread wait for over 0.2 s beyond this moment of `sidecar.clock`.
 
-        The loop that renews also fences, so it must be back in time however the network hangs.
+        The loop that renews also fences, so it must be back in time however the network hangs. A
+        list that a slow API server answers for a watch has no such hurry.
         """
-        self._deadline = deadline
+        self._hurry.deadline = deadline
 
     def requests(self) -> Mapping[str, int]:
         """Return how many requests were sent, answered or not, by the API's verb."""
@@ -210,7 +208,7 @@ class ApiClient:
             headers["Content-Type"] = content
         self._count(_verb(method, query, stream=stream))
         try:
-            response = self._pool.request(
+            response = (self._watches if stream else self._pool).request(
                 method,
                 url,
                 headers=headers,
@@ -233,7 +231,8 @@ class ApiClient:
             self._counted[verb] += 1
 
     def _timeout(self, seconds: float | None) -> urllib3.Timeout:
-        left = max(_LEAST_SECONDS, self._deadline - clock.now())
+        deadline: float = getattr(self._hurry, "deadline", float("inf"))
+        left = max(_LEAST_SECONDS, deadline - clock.now())
         total = min(CONNECT_SECONDS + READ_SECONDS, left, seconds or float("inf"))
         return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=READ_SECONDS)
 
@@ -246,6 +245,16 @@ class ApiClient:
                 raise RetryLaterError(f"cannot read the service account token: {error}") from error
             self._token_read_at = now
         return self._token
+
+
+def _pool(ca_file: Path) -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        ca_certs=str(ca_file),
+        retries=False,
+        maxsize=6,
+        num_pools=2,
+        socket_options=_SOCKET_OPTIONS,
+    )
 
 
 def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:

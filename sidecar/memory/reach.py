@@ -12,6 +12,10 @@ _FIRST_TRY_SECONDS: Final = 0.6
 """What a request gets while the API server answers: that takes milliseconds, and a cut-off is
 noticed the sooner."""
 
+_TURN_SECONDS: Final = 3.0
+"""What all requests of a turn get together where nothing is to be fenced: what happens meanwhile
+is not seen."""
+
 _TO_ASK_AGAIN: Final = REFUSED_TICK + LAST_QUESTION
 """Seconds from the end of such a request to the members' answers."""
 
@@ -72,12 +76,12 @@ class Reach:
         server has not answered, it gets all the time that there is until this holder has to be
         excused again by the members, so that the kubelet's probe does not fail meanwhile.
         """
-        ends = []
+        ends = [now + _TURN_SECONDS]
         if fence_in is not None:
-            ends += [now + fence_in, now + seconds_to_be_excused(settings) - _TO_ASK_AGAIN]
+            ends = [now + fence_in, now + seconds_to_be_excused(settings) - _TO_ASK_AGAIN]
         if self._renewal_failed_at is None:
             ends.append(now + _FIRST_TRY_SECONDS)
-        return min(ends, default=float("inf"))
+        return min(ends)
 
     def should_look(
         self, lease: LeaseView | None, me: Identity, settings: Settings, now: float

@@ -1,5 +1,6 @@
 """What the API server says in the middle of a watch becomes an error by what to do."""
 
+import concurrent.futures
 import http.server
 import json
 import socket
@@ -74,6 +75,67 @@ def test_who_is_in_a_hurry_says_so_for_one_request(tmp_path: Path) -> None:
         with pytest.raises(RetryLaterError):
             client.get("/api/v1/pods", seconds=0.3)
         assert time.monotonic() - began < 0.8
+
+
+class _Trickle(loopback.QuietHandler):
+    """Sends a byte of its answer now and then: in time for each read, and never for all of it."""
+
+    def do_GET(self) -> None:
+        part, every = self.server.trickles  # type: ignore[attr-defined]
+        whole = json.dumps({"kind": "Lease"}).encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(whole), whole)
+        at_once = answer.index(whole) if part == "body" else 0
+        try:
+            self.wfile.write(answer[:at_once])
+            for byte in answer[at_once:]:
+                time.sleep(every)
+                self.wfile.write(bytes((byte,)))
+        except OSError:
+            self.close_connection = True
+
+    do_PUT = do_GET
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+@pytest.mark.parametrize(("left", "at_most"), [(float("inf"), 3.5), (0.5, 1.0), (-5.0, 0.7)])
+def test_a_server_that_trickles_has_one_deadline_for_all_of_its_answer(
+    tmp_path: Path, part: str, left: float, at_most: float
+) -> None:
+    (tmp_path / "token").write_text("token")
+    with loopback.serving(_Trickle) as server:
+        server.trickles = part, 0.15 if part == "head" else 0.4  # type: ignore[attr-defined]
+        client = ApiClient(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
+        client.hurry(clock.now() + left)
+        began = time.monotonic()
+        with pytest.raises(RetryLaterError):
+            client.replace("/leases/pgset-orders", {})
+        assert time.monotonic() - began < at_most
+
+
+def test_who_was_given_up_in_the_middle_is_no_harm_to_the_next_request(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    with loopback.serving(_Trickle) as server:
+        client = ApiClient(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
+        server.trickles = "body", 0.4  # type: ignore[attr-defined]
+        with pytest.raises(RetryLaterError):
+            client.get("/leases/pgset-orders", seconds=0.5)
+        server.trickles = "body", 0.0  # type: ignore[attr-defined]
+        for _ in range(3):
+            assert client.get("/leases/pgset-orders") == {"kind": "Lease"}
+
+
+def test_the_hurry_is_that_of_the_thread_that_fences(tmp_path: Path) -> None:
+    """A list for a watch may take longer: without it the sidecar would never hear again."""
+    (tmp_path / "token").write_text("token")
+    with loopback.serving(_Trickle) as server:
+        server.trickles = "body", 0.04  # type: ignore[attr-defined]
+        client = ApiClient(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
+        client.hurry(clock.now() - 5.0)
+        with pytest.raises(RetryLaterError):
+            client.get("/leases/pgset-orders")
+        with concurrent.futures.ThreadPoolExecutor() as other:
+            answer = other.submit(client.get, "/leases/pgset-orders")
+            assert answer.result() == {"kind": "Lease"}
 
 
 def test_the_operating_system_looks_after_a_watch_that_says_nothing(

@@ -46,7 +46,10 @@ def test_once_it_has_not_answered_they_get_the_time_until_the_members_are_asked_
     assert failed().requests_end_at(NOW, 5.0, SETTINGS) == NOW + 3.0 - 0.5 - 0.7
     assert failed().requests_end_at(NOW, 5.0, slow) == NOW + 6.0 - 0.5 - 0.7
     assert failed().requests_end_at(NOW, 1.0, SETTINGS) == NOW + 1.0
-    assert failed().requests_end_at(NOW, None, SETTINGS) == float("inf")
+
+
+def test_all_requests_of_one_turn_together_get_as_much_as_one() -> None:
+    assert failed().requests_end_at(NOW, None, SETTINGS) == NOW + 3.0
 
 
 def test_a_lease_that_has_fallen_silent_is_asked_for_once_a_second() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from sidecar.action import (
+    AskToStay,
     Clone,
     Promote,
     ReleaseLease,
@@ -187,3 +188,12 @@ def test_every_row_has_a_name_of_its_own_and_a_sentence() -> None:
     rows = [row for part in TABLE for row in part.rows]
     assert len({row.name for row in rows}) == len(rows)
     assert all(row.sentence for row in rows)
+
+
+@given(observations, settings)
+def test_only_a_writable_server_is_a_reason_to_ask_the_members_to_leave_the_lease(
+    observation: Observation, settings: Settings
+) -> None:
+    """A stopped one's pledges would keep those from leading that could."""
+    asks = any(isinstance(action, AskToStay) for action in decide(observation, settings).actions)
+    assert not asks or observation.postgres.state is ServerState.WRITABLE
