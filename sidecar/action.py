@@ -101,7 +101,8 @@ class DeleteOwnPod:
     """Only a new clone helps; bootstrap is told so by a mark in the data directory."""
     returns: int | None = None
     """How many times in a row the reason was that PostgreSQL did not come up, this time included;
-    noted in the data directory. None: the reason is another."""
+    noted in the data directory. 0: it may well come up, and is only to come back sooner. None: the
+    reason is another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class _Found:
     other_writer: str | None = None
     write_failure: str | None = None
     reached_data: bool = False
-    returns: int = 0
+    returns: int | None = None
     promoting_from: int | None = None
     found_standby: bool = False
     vanished: bool = False
@@ -152,7 +152,7 @@ class Bootstrap:
             other_writer=other,
             write_failure=self._heartbeat.beat(directory) if alone else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
-            returns=_read_number(directory / _RETURNS) or 0,
+            returns=_read_number(directory / _RETURNS),
             promoting_from=_read_number(directory / _PROMOTING),
             found_standby=_first_line(directory / _FOUND) == "standby",
             vanished=self._vanished.look(sight, now, stalled=stalled),

@@ -59,7 +59,7 @@ class PodFacts:
         """Its kubelet is known to wait before it starts PostgreSQL again, for 10 s and more, and no
         new pod was made for that already, in vain."""
         backs_off = self.shown is not None and self.shown.backs_off
-        return backs_off and not self.observation.bootstrap.returns
+        return backs_off and self.observation.bootstrap.returns is None
 
     @property
     def may_be_replaced(self) -> bool:

@@ -105,7 +105,7 @@ class ServerFacts:
         return (
             self.is_silent
             and not self.bootstrap.is_running
-            and self.in_this_state_for > seconds_before_return(bootstrap.returns)
+            and self.in_this_state_for > seconds_before_return(bootstrap.returns or 0)
             and not self.recovery_makes_progress
             and (bootstrap.reached_data or not bootstrap.returns)
             and bootstrap.write_failure is None

@@ -53,14 +53,14 @@ def _let_nobody_read(s: Situation) -> Iterator[Action]:
 
 def _come_back(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    yield DeleteOwnPod(reclone=False, returns=1)
+    yield DeleteOwnPod(reclone=False, returns=0)
 
 
 def _go_back(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
     yield DeleteOwnPod(
         reclone=s.bootstrap.next_return_is_for_a_clone,
-        returns=s.observation.bootstrap.returns + 1,
+        returns=(s.observation.bootstrap.returns or 0) + 1,
     )
 
 

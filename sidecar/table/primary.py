@@ -97,7 +97,8 @@ def _lead(s: Situation) -> Iterator[Action]:
     if s.observation.bootstrap.promoting_from is not None and s.data.timeline_is_mine_on_record:
         yield ForgetPromotion()
     # What ends again and again comes up in between.
-    if s.observation.bootstrap.returns and s.server.in_this_state_for > FIRST_RETURN:
+    returned = s.observation.bootstrap.returns is not None
+    if returned and s.server.in_this_state_for > FIRST_RETURN:
         yield ForgetReturns()
     yield from synchronous(s)
     if not label_first:

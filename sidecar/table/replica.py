@@ -36,7 +36,7 @@ def _follow(s: Situation) -> Iterator[Action]:
         yield Attach(leads_at)
     if s.replica.promotion_note_is_obsolete:
         yield ForgetPromotion()
-    if s.observation.bootstrap.returns and s.observation.postgres.streaming:
+    if s.observation.bootstrap.returns is not None and s.observation.postgres.streaming:
         yield ForgetReturns()
     if s.observation.postgres.slots:
         yield KeepSlots(())

@@ -28,6 +28,7 @@ from tests.sidecar.rules.observations import (
     FREE,
     NOW,
     OTHERS,
+    RECORD,
     REPLICA,
     RUNNING,
     SETTINGS,
@@ -65,6 +66,19 @@ def test_a_member_that_does_not_come_up_is_deleted_to_be_rewound_and_next_to_be_
     decision = decide(OUT, SETTINGS)
     assert decision.attention is Attention.WARNING
     assert "PostgreSQL does not come up, while orders-1 leads" in decision.sentence
+
+
+def test_who_was_only_to_come_back_sooner_has_its_rewind_before_it() -> None:
+    """A primary whose kubelet had backed off: nothing was wrong with its data then."""
+    backs_off = tuple(replace(pod, backs_off=True) for pod in pods("primary", "replica"))
+    crashed = replace(down_for(4), pods=backs_off, lease=lease(RECORD), peers={})
+    crashed = replace(crashed, bootstrap=replace(RUNNING, returns=None))
+    situation, (*_, sooner) = situation_and_actions(crashed)
+    assert (situation, sooner) == ("Returning", DeleteOwnPod(reclone=False, returns=0))
+    again = replace(crashed, bootstrap=replace(RUNNING, returns=0))
+    assert situation_and_actions(again)[0] != "Returning"
+    _, (*_, first) = situation_and_actions(down_for(61, returns=0))
+    assert first == DeleteOwnPod(reclone=False, returns=1)
 
 
 def test_what_a_first_clone_has_kept_aside_is_not_replaced_by_a_second() -> None:
@@ -131,8 +145,9 @@ def test_the_leader_is_asked_before_and_not_ten_times_a_second() -> None:
 
 
 def test_who_streams_has_no_returns_behind_it_any_more() -> None:
-    followed = replace(REPLICA, bootstrap=replace(RUNNING, returns=2))
-    assert situation_and_actions(followed) == ("Following", (ForgetReturns(),))
+    for returns in (0, 2):
+        followed = replace(REPLICA, bootstrap=replace(RUNNING, returns=returns))
+        assert situation_and_actions(followed) == ("Following", (ForgetReturns(),))
     silent = replace(STREAMING, streaming=False)
     assert ForgetReturns() not in decide(replace(followed, postgres=silent), SETTINGS).actions
 
@@ -144,13 +159,13 @@ def test_the_note_outlives_the_pod_and_is_gone_when_it_is_forgotten(tmp_path: Pa
     (handshake / "report").write_text(
         f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\nrewind=\n"
     )
-    for uid, before in (("uid-0", 0), ("uid-1", 3)):
+    for uid, before in (("uid-0", None), ("uid-1", 3)):
         bootstrap = Bootstrap(handshake, Identity("orders-0", uid), ttl=0)
         assert bootstrap.observe(NOW).returns == before
         bootstrap.note_returns(3)
     bootstrap.forget_returns()
     bootstrap.forget_returns()
-    assert bootstrap.observe(NOW).returns == 0
+    assert bootstrap.observe(NOW).returns is None
     assert not list(data.glob(".pgset-returns*"))
 
 

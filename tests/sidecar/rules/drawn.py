@@ -156,7 +156,7 @@ _bootstraps = drawn(
     other_writer=st.sampled_from([None, None, "uid-old"]),
     can_rewind=st.none() | st.booleans(),
     promoting_from=timelines,
-    returns=st.sampled_from([0, 1, 2]),
+    returns=st.sampled_from([None, 0, 1, 2]),
     refused=_refused,
     vanished=st.sampled_from([False, False, False, True]),
 )

@@ -128,7 +128,7 @@ class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
     def test_it_gets_a_new_pod(self) -> None:
         decision = decide(self.GONE, SETTINGS)
         assert decision.situation == "Returning"
-        assert decision.actions[-1] == DeleteOwnPod(reclone=False, returns=1)
+        assert decision.actions[-1] == DeleteOwnPod(reclone=False, returns=0)
 
     def test_the_lease_is_left_to_its_new_pod(self) -> None:
         leaving = replace(LEADER_PODS[0], deleting=True)

@@ -184,7 +184,7 @@ class Hands:
 
     def forget_returns(self, _: ForgetReturns) -> Steps[None]:
         yield from self._change_volume()
-        self._pod.directory.returns = 0
+        self._pod.directory.returns = None
         yield 0.001
 
     # ── PostgreSQL ────────────────────────────────────────────────────────────────────────

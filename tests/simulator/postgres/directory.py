@@ -111,7 +111,7 @@ class Directory:
     """No server comes up on it, until it is rewound or cloned anew."""
     unseen: bool = False
     """Storage stumbles: each file is said not to be there."""
-    returns: int = 0
+    returns: int | None = None
     """The note of how often PostgreSQL did not come up."""
     slow: bool = False
     """Writes to the volume take so long that its member says so."""
