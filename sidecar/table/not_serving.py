@@ -51,6 +51,12 @@ def _let_nobody_read(s: Situation) -> Iterator[Action]:
         yield from own_role(s, None)
 
 
+def _resume(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    if s.server.is_in_recovery:
+        yield from _let_nobody_read(s)
+
+
 def _come_back(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield DeleteOwnPod(reclone=False, returns=0)
@@ -187,7 +193,7 @@ NOT_SERVING: Final = (
     Row(
         "SwitchoverFailed",
         lambda s: s.server.is_in_recovery and s.lease.is_mine and s.handover.heir is not None,
-        renew,
+        _resume,
         "the switchover to {s.lease.heir_name} failed (it did not receive all WAL, or did not "
         "answer): this member goes on leading",
         Attention.WARNING,
@@ -240,7 +246,7 @@ NOT_SERVING: Final = (
     Row(
         "Resuming",
         lambda _: True,
-        renew,
+        _resume,
         "the Lease names this pod and PostgreSQL is read-only: renewing the Lease first",
     ),
 )

@@ -118,6 +118,15 @@ def _label_at_once(observation: Observation, settings: Settings) -> Decision:
     return decision
 
 
+def _keep_the_label(observation: Observation, settings: Settings) -> Decision:
+    """A primary that starts again shows at once all that it comes up with."""
+    decision = decide(observation, settings)
+    if observation.postgres.state is ServerState.WRITABLE:
+        return decision
+    bare = SetRole(observation.me.name, observation.me.uid, None)
+    return decision._replace(actions=tuple(a for a in decision.actions if a != bare))
+
+
 def _only_fast_stops(action: Action, _: Observation) -> Action:
     return replace(action, signal=signal.SIGINT) if isinstance(action, StopPostgres) else action
 
@@ -191,6 +200,15 @@ _ONE_HAS_LESS: Final = (
     Fault(60.0, "freeze_node", 1, 6.0),
     Fault(61.0, "cut_node", -1, 40.0),
 )
+_ALONE_WITH_MORE: Final = (
+    Fault(60.0, "cut_from_peers", 0, 30.0),
+    Fault(61.0, "kill_postmaster", 0),
+    Fault(64.5, "cut_node", 0, 60.0),
+)
+_ONE_HAS_SHOWN_MORE: Final = (
+    Fault(60.0, "freeze_node", 1, 6.0),
+    Fault(62.0, "cut_node", 0, 60.0),
+)
 _DEAF: Final = (
     Fault(59.0, "stop_kubelet", -1, 60.0),
     Fault(60.0, "cut_node", -1, 60.0),
@@ -238,5 +256,9 @@ MUTANTS: Final = (
            _each(lambda a, _: None if isinstance(a, TakeLease) and a.expired else a)),
     Mutant("no question whether to stay", "I6", _never(AskToStay)),
     Mutant("a late renewal is given up", "I6", _release_when_slow),
+    Mutant("who starts again keeps its label", "I9", _keep_the_label, _ALONE_WITH_MORE, SYNC,
+           {"members": 3, "parallel": True, "commit_every": 0.5, "length": 120.0}),
+    Mutant("who has shown more is not waited for", "I9", _without_rows("YieldingToPeer"),
+           _ONE_HAS_SHOWN_MORE, SYNC, {"members": 3, "parallel": True, "length": 120.0}),
     Mutant("who cannot start is waited for", "I7", _forget_that_the_start_fails, FULL_AND_REBOOTED),
 )  # fmt: skip

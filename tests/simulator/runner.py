@@ -10,6 +10,7 @@ from tests.simulator.judge.violation import ViolationError
 from tests.simulator.kubernetes.api_server import LeaseChanged
 from tests.simulator.member.agent import Agent
 from tests.simulator.member.parts import Parts
+from tests.simulator.reader import Reader
 from tests.simulator.schedule import Schedule
 from tests.simulator.simulation import Simulation
 from tests.simulator.world import CLIENT, World
@@ -62,6 +63,8 @@ def _start_clients(simulation: Simulation) -> None:
     Client(cluster, CLIENT, every, size)
     if schedule.second_writer is not None:
         Client(cluster, schedule.second_writer, 2.1 * every, size)
+    if schedule.durability != "async":
+        Reader(cluster, schedule.seed)
 
 
 def _note_holders(world: World) -> None:

@@ -114,6 +114,25 @@ def test_a_stopped_primary_keeps_its_label_until_the_next_one_takes_it() -> None
     assert situation_and_actions(starting) == ("Down", (SetRole("orders-0", "uid-0", None),))
 
 
+@pytest.mark.parametrize("heir", [None, "orders-1"], ids=["Resuming", "SwitchoverFailed"])
+def test_a_primary_that_came_up_again_shows_nobody_what_others_may_lead_without(
+    heir: str | None,
+) -> None:
+    """What was waiting for standbys when it ended is seen by all after the restart."""
+    record = replace(RECORD, voters=("orders-0", "orders-1"), copies=2, heir=heir)
+    failed = {"renewal_failed_at": NOW - 0.1} if heir is None else {}
+    recovering = replace(STREAMING, streaming=False)
+    came_up = replace(LEADER, lease=lease(record), postgres=recovering, **failed)
+    bare = SetRole("orders-0", "uid-0", None)
+    situation, actions = situation_and_actions(came_up)
+    assert situation == ("Resuming" if heir is None else "SwitchoverFailed")
+    assert bare in actions
+    alone = replace(record, copies=1)
+    assert bare not in decide(replace(came_up, lease=lease(alone)), SETTINGS).actions
+    writable = replace(came_up, postgres=WRITABLE)
+    assert bare not in decide(writable, SETTINGS).actions
+
+
 def test_a_replica_whose_server_is_down_takes_no_reads() -> None:
     down = replace(REPLICA, postgres=DOWN)
     assert situation_and_actions(down) == ("Down", (SetRole("orders-0", "uid-0", None),))

@@ -19,7 +19,8 @@ I3  No commit that a client was told of is missing on a server that becomes writ
     on record, less max-lag: nobody leads who is further behind what the primary last told.
 I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory, but
     for `KILL_SECONDS` where the kubelet of a pod that was deleted by force starts one.
-I5  Once faults have stopped: one writable server, which has the Lease and the label, takes
+I5  (I8 of issue 11, return, is this one.) Once faults have stopped, and without anybody's help,
+    within a bound: one writable server, which has the Lease and the label, takes
     commits, and every other wanted member streams from it; in the time that settling.py gives.
     Unless, by the record, volumes that were destroyed or scaled away may have been all that had
     some commit, or that had followed the last primary.
@@ -28,6 +29,10 @@ I6  A primary to which nothing happened stays: no fault on its pod, machine or s
 I7  While most members are well, reach each other and the API server, and one of them may lead by
     the record and has everything, somebody is writable through the Service again within the ttl
     and `ELECTION_SECONDS`.
+I9  What a new session was shown, with a promise (`sync`, `sync-strict`, `quorum`), is there on each
+    server that becomes writable later. Through the primary's Service always, unless every volume
+    that had it was destroyed. Through the replicas' as long as the standby that has shown it is
+    there and in reach: it may have had what no other had yet.
 """
 
 from typing import Final
@@ -38,6 +43,7 @@ from tests.simulator.client import CommitAcknowledged
 from tests.simulator.judge.commits import Commits
 from tests.simulator.judge.excuses import Excuses
 from tests.simulator.judge.labels import Labels
+from tests.simulator.judge.reads import Reads
 from tests.simulator.judge.service import Service
 from tests.simulator.judge.settling import Settling
 from tests.simulator.judge.violation import fail
@@ -69,6 +75,7 @@ class Judge:
         self.excuses = Excuses()
         self.commits = Commits(simulation, only_wishes=only_wishes)
         self.labels = Labels(simulation)
+        self.reads = Reads(simulation)
         self.service = Service(simulation, self.commits)
         self.settling = Settling(simulation, self.commits)
         self.newest: Server | None = None
@@ -125,6 +132,7 @@ class Judge:
             before, self.newest, self._newest_life = self.newest, server, life
             self.check_writers()
             self.commits.check(server)
+            self.reads.check(server)
             if before is not None and before is not server and before.phase is Phase.WRITABLE:
                 self._check_need(before)
         elif server is self.newest and server.phase in (Phase.STOPPING, Phase.DEAD):

@@ -65,6 +65,8 @@ class Cluster:
         self._reconciling = False
         self._endpoints: tuple[str, ...] = ()
         self._endpoints_at: dict[int, tuple[str, ...]] = {}
+        self._replicas: tuple[str, ...] = ()
+        """What `<set>-replica` leads clients to."""
         self._endpoints_pending = False
         self._surroundings = Surroundings(
             world, settings, self.api, new_agent, self.upstream, self.identifiers
@@ -230,25 +232,36 @@ class Cluster:
         if self.api.outage:
             self.endpoints_changed()
             return
-        labelled = [
-            life
-            for life in self.pods.values()
-            if life.ready
-            and self.api.pods[life.name][1].role == self.settings.primary_value
-            and self.api.pods[life.name][1].taken_out_since is None
-        ]
-        serving = [life for life in labelled if not life.deleting] or labelled
-        self._endpoints = tuple(life.name for life in serving)
+        self._endpoints = self._labelled(self.settings.primary_value)
         network = self.world.network
+        if network.passes(API, CLIENT):
+            self._replicas = self._labelled(self.settings.replica_value)
         for place in (*self.nodes, CLIENT):
             if network.passes(API, place):
                 self._endpoints_at[place] = self._endpoints
             else:
                 self.endpoints_changed()
 
+    def _labelled(self, role: str) -> tuple[str, ...]:
+        """The pods that a Service with this role in its selector leads to."""
+        labelled = [
+            life
+            for life in self.pods.values()
+            if life.ready
+            and self.api.pods[life.name][1].role == role
+            and self.api.pods[life.name][1].taken_out_since is None
+        ]
+        serving = [life for life in labelled if not life.deleting] or labelled
+        return tuple(life.name for life in serving)
+
     def primary_endpoints(self, place: int) -> tuple[str, ...]:
         """The pods that `<set>-primary` leads to from there."""
         return self._endpoints_at.get(place, self._endpoints)
+
+    @property
+    def replica_endpoints(self) -> tuple[str, ...]:
+        """The pods that `<set>-replica` leads clients to."""
+        return self._replicas
 
     def primary_for(self, place: int) -> Server | None:
         """The server that a new connection to `<set>-primary` from there reaches."""
@@ -256,6 +269,10 @@ class Cluster:
         if not names:
             return None
         name = names[0] if len(names) == 1 else self.world.chance.choice(names)
+        return self.connect(name, place)
+
+    def connect(self, name: str, place: int) -> Server | None:
+        """The server of this pod, where it answers who is at this place."""
         life = self.pods.get(name)
         if life is None or life.server is None or not life.server.accepts:
             return None

@@ -107,6 +107,13 @@ class Server:
         )
 
     @property
+    def shown(self) -> int:
+        """Up to which position of its branch a new session sees what was committed."""
+        if self.phase is Phase.WRITABLE:
+            return self.sender.shown
+        return max(0, self.directory.position - self.to_replay)
+
+    @property
     def comes_up_never(self) -> bool:
         """It ends as soon as it has looked at its data."""
         return self.directory.spoiled or self.directory.refuses_standby(self.pod.configured)
@@ -160,6 +167,8 @@ class Server:
         self.phase = phase
         if phase is Phase.WRITABLE:
             self.directory.written_with = self.directory.max_connections(self.pod.configured)
+            # Nothing that was there before waits for anybody any more.
+            self.sender.shown = self.directory.position
         self.on_phase(self)
 
     def promote(self) -> None:
@@ -338,6 +347,7 @@ class Server:
             primary.sender.ship_soon()
         else:
             # A cascade: what its upstream has now, and nothing more before that is promoted.
+            self.world.after(max(0.05, self.slow_flush), self._cascaded, link)
             self.world.after(2.0, self._end_cascade, link)
         self.pod.streaming_changed()
 
@@ -350,6 +360,12 @@ class Server:
         self._disconnect()
         self.pod.streaming_changed()
         self._retry()
+
+    def _cascaded(self, link: Link) -> None:
+        """The WAL that the upstream had is on disk."""
+        mine, theirs = self.directory, link.primary.directory
+        if self.upstream is link and link.open and not self.stuck and mine.branch is theirs.branch:
+            mine.position = max(mine.position, theirs.position)
 
     def _end_cascade(self, link: Link) -> None:
         if self.upstream is link:

@@ -71,6 +71,8 @@ class WalSender:
     waited_for_none: bool = False
     """By the setting before the present one."""
     shipping: bool = False
+    shown: int = 0
+    """As a primary: others see what was committed up to here, and nothing that waits for standbys."""
 
     # ── commits ───────────────────────────────────────────────────────────────────────────
 
@@ -79,6 +81,7 @@ class WalSender:
         if self._waits(self.world.chance.random() < 0.5):
             self.waiting.append(Commit(position, done))
         else:
+            self.shown = position
             done(position)
         self.ship_soon()
 
@@ -114,6 +117,7 @@ class WalSender:
             done = [commit for commit in self.waiting if commit.position <= upto]
             self.waiting = [commit for commit in self.waiting if commit.position > upto]
             for commit in done:
+                self.shown = max(self.shown, commit.position)
                 commit.done(commit.position)
 
     # ── WAL ───────────────────────────────────────────────────────────────────────────────

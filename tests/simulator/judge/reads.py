@@ -1,0 +1,76 @@
+"""I9: what readers were shown is kept."""
+
+from dataclasses import dataclass
+
+from tests.simulator.judge.violation import fail
+from tests.simulator.postgres.directory import Branch
+from tests.simulator.postgres.phase import Phase
+from tests.simulator.postgres.server import Server
+from tests.simulator.reader import RowsSeen
+from tests.simulator.simulation import Simulation
+
+_PRIMARYS = "the Service of the primary"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    position: int
+    shown_by: Server
+    at: float
+
+
+class Reads:
+    """Remembers the last row of each branch that was shown, by the primary's Service or by each
+    replica."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._world = simulation.world
+        self._cluster = simulation.cluster
+        self._seen: dict[tuple[Branch, str], _Row] = {}
+        self._world.subscribe(RowsSeen, self._rows_seen)
+
+    def _rows_seen(self, event: RowsSeen) -> None:
+        where = _PRIMARYS if event.through_the_primarys else event.server.pod.name
+        before = self._seen.get((event.branch, where))
+        if before is None or event.position > before.position:
+            row = _Row(event.position, event.server, self._world.now)
+            self._seen[event.branch, where] = row
+
+    def check(self, server: Server) -> None:
+        """A server that has become writable has all that was shown."""
+        directory = server.directory
+        lost = [
+            (branch, where, row)
+            for (branch, where), row in self._seen.items()
+            if not directory.has(branch, row.position)
+        ]
+        for branch, where, row in lost:
+            del self._seen[branch, where]
+            if self._has_to_be_kept(branch, where, row, server):
+                shower = row.shown_by.pod.name
+                fail(
+                    self._world,
+                    "I9",
+                    f"{server.pod.name} leads without {branch.number}/{row.position}, which "
+                    f"{shower} ({row.shown_by.phase.value}) showed through {where} at {row.at:.1f}",
+                )
+
+    def _has_to_be_kept(self, branch: Branch, where: str, row: _Row, server: Server) -> bool:
+        """Unless it was destroyed everywhere. A standby shows what others may not have yet: that is
+        lost with the standby."""
+        directories = self._cluster.directories.values()
+        if not any(each.has(branch, row.position) for each in directories):
+            return False
+        if where == _PRIMARYS:
+            return True
+        life = self._cluster.pods.get(where)
+        return (
+            life is not None
+            and life.server is row.shown_by
+            and row.shown_by.phase is Phase.RECOVERY
+            and row.shown_by.accepts
+            and life.agent is not None
+            and not life.agent.stands_still
+            and not life.deleting
+            and self._world.network.both_ways(life.node.place, server.pod.node.place)
+        )
