@@ -40,6 +40,8 @@ class Client:
             if world.now - self._asked_at < _TIME_OUT:
                 world.after(self._every, self._write)
                 return
+            if self._cluster.waits_are_cancelled and self._server is not None:
+                self._server.sender.cancel(self._done)
             self._asked_at = self._server = None
         server = self._server
         if server is None:

@@ -17,6 +17,8 @@ class Node:
     """When it last went on after that."""
     down: bool = False
     kubelet_stopped: bool = False
+    takes_no_pods: bool = False
+    """A pod that is created for it stays Pending."""
     copies_fail: bool = False
     """No initdb, clone or rewind ends well here."""
 

@@ -11,6 +11,10 @@ FAULTS_END: Final = 190.0
 """Seconds: nothing is wrong any more after that."""
 
 
+_OF_ONE: Final = 0.04
+"""How many of the sets have one member."""
+
+
 def from_seed(seed: int, *, world: bool = False) -> Schedule:
     """Make the schedule of a seed; with `world`, the same with one or two of its faults more."""
     chance = random.Random(f"pgset {seed}")  # noqa: S311 - a simulation
@@ -77,6 +81,9 @@ def _in_the_world(schedule: Schedule) -> Schedule:
         )
         for kind in chance.choices(kinds, weights, k=chance.randint(1, 2))
     ]
+    if chance.random() < _OF_ONE:
+        # What is aimed at another member happens to nobody.
+        schedule = replace(schedule, members=1, second_writer=None)
     return replace(
         schedule,
         faults=tuple(sorted((*schedule.faults, *more), key=lambda fault: fault.at)),

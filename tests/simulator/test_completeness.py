@@ -31,7 +31,7 @@ NEVER_DONE: dict[str, str] = {}
 """Actions that no transcript shows, each with a reason."""
 
 NEVER_DRAWN = {
-    "BootstrapView.started_writable": "only a set of one may start so, and seeds have more members",
+    "BootstrapView.started_writable": "only a set of one starts so, if its settings are lowered",
 }
 """Fields that the first seeds with `world` do not set, each with a reason."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar import memory
 from tests.simulator import golden
+from tests.simulator.faults.wishes import SHORTER
 from tests.simulator.member.parts import Parts
 from tests.simulator.memory_mutants import MEMORY_MUTANTS
 from tests.simulator.mutants import MUTANTS, Mutant
@@ -125,6 +126,47 @@ def test_a_primary_that_does_not_hear_that_it_should_go_is_asked_to_give_way() -
     faults = (Fault(55.0, "cut_from_api", 0, 90.0), Fault(60.0, "take_out", 0, 80.0))
     result = run(replace(QUIET, faults=faults, length=200.0))
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
+
+
+def test_a_primary_whose_node_is_evicted_has_handed_over() -> None:
+    result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "evict", 0, 60.0),)))
+    assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
+
+
+def test_a_pod_that_stays_pending_keeps_nobody_from_leading() -> None:
+    result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "keep_pending", 0, 60.0),)))
+    assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
+
+
+def test_a_primary_whose_sidecar_may_not_read_the_set_goes_on() -> None:
+    result = run(replace(QUIET, faults=(Fault(60.0, "hide_set", 0, 60.0),)))
+    assert (result.violation, result.promotions, result.leader) == (None, 1, "pg-0")
+
+
+@pytest.mark.parametrize("becomes", ["quorum", "async", SHORTER])
+def test_settings_that_a_roll_changes_take_two_failovers_at_the_most(becomes: str) -> None:
+    changed = (Fault(60.0, "change_settings", detail=becomes),)
+    schedule = replace(QUIET, durability="sync", ttl=20, renew_interval=5, length=300.0)
+    result = run(replace(schedule, faults=changed))
+    assert result.violation is None
+    assert result.promotions <= 1 + 2
+
+
+def test_clients_that_cancel_their_wait_were_told_of_no_commit() -> None:
+    """The row is there, on one disk, and is gone with it: nobody was told otherwise."""
+    apart = (Fault(60.0, "cut_from_peers", 0, 40.0), Fault(66.0, "cut_node", 0, 40.0))
+    schedule = replace(QUIET, durability="sync-strict", commit_every=0.5)
+    waiting = run(replace(schedule, faults=apart))
+    cancelling = run(replace(schedule, faults=(Fault(59.0, "cancel_waits", 0, 50.0), *apart)))
+    assert (waiting.violation, cancelling.violation) == (None, None)
+    assert cancelling.commits <= waiting.commits
+
+
+@pytest.mark.parametrize("durability", ["async", "sync", "sync-strict", "quorum"])
+def test_a_set_of_one_comes_back_from_each_crash(durability: str) -> None:
+    crashes = (Fault(60.0, "kill_postmaster", 0), Fault(90.0, "reboot_node", 0, 5.0))
+    result = run(replace(QUIET, members=1, durability=durability, faults=crashes))
+    assert (result.violation, result.leader) == (None, "pg-0")
 
 
 @pytest.mark.thorough

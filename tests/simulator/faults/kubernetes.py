@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+from tests.simulator.faults.node import kill_sidecar
 from tests.simulator.faults.strike import Strike
 from tests.simulator.world import API, CLIENT
 
@@ -118,6 +119,71 @@ def delete_all_pods(strike: Strike) -> None:
     strike.excuse_all(60.0)
     for name in list(strike.cluster.pods):
         strike.cluster.delete_pod(name)
+
+
+def evict(strike: Strike) -> None:
+    """A node is not heard: after a while its pods are out of their Services, and then evicted,
+    which no kubelet carries out before it is back."""
+    life, cluster, world = strike.hit(), strike.cluster, strike.world
+    if life is None or life.node.kubelet_stopped:
+        return
+    node, seconds = life.node, strike.fault.seconds
+    node.kubelet_stopped = True
+
+    def evict() -> None:
+        for other in list(cluster.pods.values()):
+            if other.node is node:
+                cluster.delete_pod(other.name)
+
+    def end() -> None:
+        node.kubelet_stopped = False
+        cluster.take_out(node, taken_out=False)
+        for other in cluster.lives:
+            if other.node is node and (other.agent is None or other.agent.stands_still):
+                strike.judge.was_helpless(other)
+
+    world.after(0.4 * seconds, lambda: cluster.take_out(node, taken_out=True))
+    world.after(0.8 * seconds, evict)
+    strike.at_its_end(end)
+
+
+def keep_pending(strike: Strike) -> None:
+    """A pod is deleted, and its node has no room for the next one."""
+    life, cluster = strike.hit(), strike.cluster
+    if life is None:
+        return
+    node = life.node
+    node.takes_no_pods = True
+    cluster.delete_pod(life.name)
+
+    def end() -> None:
+        node.takes_no_pods = False
+
+    strike.at_its_end(end)
+
+
+def hide_set(strike: Strike) -> None:
+    """A sidecar starts that may not read the StatefulSet."""
+    cluster = strike.cluster
+    cluster.hidden = True
+    kill_sidecar(strike)
+
+    def end() -> None:
+        cluster.hidden = False
+        cluster.set_changed()
+
+    strike.at_its_end(end)
+
+
+def cancel_waits(strike: Strike) -> None:
+    """Clients that have waited for too long cancel that: the commit stays, on one disk perhaps."""
+    cluster = strike.cluster
+    cluster.waits_are_cancelled = True
+
+    def end() -> None:
+        cluster.waits_are_cancelled = False
+
+    strike.at_its_end(end)
 
 
 def replace_cut_off(strike: Strike) -> None:

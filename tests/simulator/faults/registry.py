@@ -337,6 +337,39 @@ ALL: Final[dict[str, Kind]] = {
             kubernetes.replace_cut_off,
             world=True,
         ),
+        Kind(
+            "evict",
+            "a node is not heard: its pods leave their Services, and are evicted",
+            kubernetes.evict,
+            world=True,
+        ),
+        Kind(
+            "keep_pending",
+            "a pod is deleted, and the next one stays Pending",
+            kubernetes.keep_pending,
+            world=True,
+        ),
+        Kind(
+            "hide_set",
+            "a sidecar is killed, and none that starts may read the StatefulSet",
+            kubernetes.hide_set,
+            world=True,
+        ),
+        Kind(
+            "cancel_waits",
+            "clients cancel a commit that waits for standbys for too long",
+            kubernetes.cancel_waits,
+            world=True,
+            aimed=False,
+        ),
+        Kind(
+            "change_settings",
+            "the durability or the ttl is changed, and the pods are rolled",
+            wishes.change_settings,
+            world=True,
+            aimed=False,
+            details=("sync", "quorum", "sync-strict", "async", wishes.SHORTER),
+        ),
     )
 }
 

@@ -1,8 +1,11 @@
 """What an operator does: nothing is broken by it."""
 
 from dataclasses import replace
+from typing import Final
 
 from tests.simulator.faults.strike import Strike
+
+SHORTER: Final = "a ttl of 10 s"
 
 
 def switchover(strike: Strike) -> None:
@@ -35,6 +38,21 @@ def roll(strike: Strike) -> None:
     strike.excuse_all(150.0)
     strike.cluster.revision = f"{strike.fault.at}"
     strike.cluster.reconcile_soon()
+
+
+def change_settings(strike: Strike) -> None:
+    """The template's annotation is another, and the pods are rolled: for a while members of one
+    set go by different ones."""
+    cluster, what = strike.cluster, strike.fault.detail
+    strike.excuse_all(150.0)
+    if what == SHORTER:
+        cluster.settings = replace(cluster.settings, ttl=10, renew_interval=2)
+    else:
+        cluster.settings = replace(cluster.settings, durability=what)
+        if what == "async":
+            strike.judge.promise_is_taken_back()
+    cluster.revision = f"{what} since {strike.fault.at}"
+    cluster.reconcile_soon()
 
 
 def delete_pod(strike: Strike) -> None:

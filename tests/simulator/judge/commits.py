@@ -34,6 +34,10 @@ class Commits:
         self._taken: dict[str, Taking] = {}
         self._world.subscribe(LeaseChanged, self._lease_changed)
 
+    def promises_nothing(self) -> None:
+        """From here on a commit may be on one disk alone."""
+        self._asynchronous = True
+
     def was_acknowledged(self, commit: CommitAcknowledged, newest: Server | None) -> None:
         """Take note; the newest primary has to have it."""
         branch, position = commit.branch, commit.position

@@ -204,6 +204,11 @@ class Judge:
         """There is a database from before pgset: none may be made."""
         self._initdbs = 1
 
+    def promise_is_taken_back(self) -> None:
+        """The operator wants `async` from here on."""
+        self.commits.promises_nothing()
+        self.reads.promises_nothing()
+
     def plain_pods_have_run(self) -> None:
         """I2 and I3: of an opted-out set, one database at the most was left writable, and whatever
         its plain pod has written is kept."""

@@ -26,10 +26,18 @@ class Reads:
     def __init__(self, simulation: Simulation) -> None:
         self._world = simulation.world
         self._cluster = simulation.cluster
+        self._promised = True
         self._seen: dict[tuple[Branch, str], _Row] = {}
         self._world.subscribe(RowsSeen, self._rows_seen)
 
+    def promises_nothing(self) -> None:
+        """From here on what is shown may be on one disk alone."""
+        self._promised = False
+        self._seen.clear()
+
     def _rows_seen(self, event: RowsSeen) -> None:
+        if not self._promised:
+            return
         where = _PRIMARYS if event.through_the_primarys else event.server.pod.name
         before = self._seen.get((event.branch, where))
         if before is None or event.position > before.position:

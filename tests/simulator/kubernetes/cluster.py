@@ -49,6 +49,10 @@ class Cluster:
         self.wanted = members
         self.paused = False
         self.opted_out = False
+        self.hidden = False
+        """Nobody may read the StatefulSet."""
+        self.waits_are_cancelled = False
+        """Clients that have waited for too long cancel that, and take it for no answer."""
         self.revision = "1"
         self.configured = Configured()
         self.identifiers = itertools.count(1000)
@@ -69,7 +73,7 @@ class Cluster:
         """What `<set>-replica` leads clients to."""
         self._endpoints_pending = False
         self._surroundings = Surroundings(
-            world, settings, self.api, new_agent, self.upstream, self.identifiers
+            world, self.api, new_agent, self.upstream, self.identifiers
         )
         world.subscribe(PodsChanged, lambda _: self.endpoints_changed())
         world.subscribe(ReadinessChanged, self._readiness_changed)
@@ -152,6 +156,7 @@ class Cluster:
             node,
             self.directory(ordinal),
             revision=self.revision,
+            settings=self.settings,
             configured=self.configured,
         )
         self.pods[life.name] = life
@@ -163,7 +168,15 @@ class Cluster:
         self.api.put_pod(Pod(life.name, life.uid, life.ip, role, revision=life.revision))
         self.world.publish(PodCreated(life, role))
         self.world.note("kubernetes", f"pod {life.name} is created as {life.uid}, {role}")
-        life.start()
+        self._schedule(life)
+
+    def _schedule(self, life: PodLife) -> None:
+        if life.gone:
+            return
+        if life.node.takes_no_pods:
+            self.world.after(1.0, self._schedule, life)
+        else:
+            life.start()
 
     def delete_pod(self, name: str) -> None:
         life = self.pods.get(name)

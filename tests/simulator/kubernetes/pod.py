@@ -27,7 +27,6 @@ class Surroundings:
     """What all pods of a set share."""
 
     world: World
-    settings: Settings
     api: ApiServer
     new_agent: "Callable[[PodLife], SidecarProcess]"
     upstream: Callable[[str | None, int], Server | None]
@@ -83,12 +82,15 @@ class PodLife:
         directory: Directory,
         *,
         revision: str,
+        settings: Settings,
         configured: Configured,
     ) -> None:
         self.surroundings = surroundings
         self.world = surroundings.world
         self.ordinal = ordinal
-        self.name = f"{surroundings.settings.set_name}-{ordinal}"
+        self.settings = settings
+        """As its sidecar got them when the pod was created."""
+        self.name = f"{settings.set_name}-{ordinal}"
         self.uid = uid
         self.ip = f"10.0.0.{uid[1:]}"
         self.node = node
@@ -115,7 +117,7 @@ class PodLife:
         self._servers = 0
         self._watchdog_ticket = 0
         self._probe_fails = False
-        self._watchdog = watchdog(surroundings.settings)
+        self._watchdog = watchdog(settings)
         self.hang_at_stop = False
         self.slow_promotion = 0.0
         self.to_replay = 0

@@ -47,7 +47,7 @@ class Member:
         self.api = cluster.api
         self.pod = pod
         self.parts = parts
-        self.settings: Settings = cluster.settings
+        self.settings: Settings = pod.settings
         self.me = Identity(pod.name, pod.uid)
         self.identity = str(self.me)
         self.seal = Seal(self.settings.set_name, NAMESPACE, b"of the set")

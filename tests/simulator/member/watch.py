@@ -149,6 +149,8 @@ class Watch:
             self.missed = True
             return
         cluster = self._member.cluster
+        if cluster.hidden:
+            return
         self.wanted, self.paused = cluster.wanted, cluster.paused
         self.opted_out, self.ordered = cluster.opted_out, not cluster.parallel
         self._wake()

@@ -72,7 +72,7 @@ class WalSender:
     """By the setting before the present one."""
     shipping: bool = False
     shown: int = 0
-    """As a primary: others see what was committed up to here, and nothing that waits for standbys."""
+    """As a primary: others see what was committed up to here; what waits for standbys is unseen."""
 
     # ── commits ───────────────────────────────────────────────────────────────────────────
 
@@ -84,6 +84,10 @@ class WalSender:
             self.shown = position
             done(position)
         self.ship_soon()
+
+    def cancel(self, done: Callable[[int], None]) -> None:
+        """Who has asked waits no more: the commit is here, and nobody was told that it is safe."""
+        self.waiting = [commit for commit in self.waiting if commit.done != done]
 
     def _waits(self, late: bool) -> bool:
         """Whether commits wait at all is told to the backends by another process, a bit late."""
