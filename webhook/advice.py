@@ -127,11 +127,6 @@ def _command(database: Database) -> CommandLine:
     return read(command_line(database.container), database.container.get("env") or [])
 
 
-def _wal_directory(_: Json, database: Database) -> bool:
-    environment = database.container.get("env") or []
-    return any(variable["name"] == "POSTGRES_INITDB_WALDIR" for variable in environment)
-
-
 def _liveness_probe(_: Json, database: Database) -> bool:
     return "livenessProbe" in database.container
 
@@ -202,7 +197,7 @@ def _secret_for_later(statefulset: Json, database: Database) -> bool:
     return asks and any(image_data.mount_of(database, path) is None for path in files)
 
 
-def _post_start(_: Json, database: Database) -> bool:
+def _post_start_of_database(_: Json, database: Database) -> bool:
     return "postStart" in (database.container.get("lifecycle") or {})
 
 
@@ -253,10 +248,6 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "the shell's chown also runs in bootstrap, which is not root then: it must not end the "
         "script",
         _changes_owners,
-    ),
-    (
-        "POSTGRES_INITDB_WALDIR: the first member has its WAL there, its clones have it in PGDATA",
-        _wal_directory,
     ),
     (
         "the database container's livenessProbe is replaced by the sidecar's watchdog",
@@ -316,7 +307,7 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     ),
     (
         "the database container's postStart runs on read-only members too: it must not write",
-        _post_start,
+        _post_start_of_database,
     ),
     (
         "init scripts run with another PGDATA: let them use $PGDATA and no path of their own",

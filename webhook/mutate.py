@@ -55,13 +55,18 @@ def mutate_pod(
     if set_name is None:
         return Verdict()
     try:
-        return _injected(review, set_name, image, lease_state)
+        return _injected(review, set_name, image, lease_state, own_accounts=own_accounts)
     except InvalidSettingError as error:
         raise DeniedError(str(error), "annotation") from error
 
 
 def _injected(
-    review: Review, set_name: str, image: SidecarImage, lease_state: LeaseStates
+    review: Review,
+    set_name: str,
+    image: SidecarImage,
+    lease_state: LeaseStates,
+    *,
+    own_accounts: bool,
 ) -> Verdict:
     settings = Settings.from_annotations(
         set_name, review.object["metadata"].get("annotations") or {}

@@ -39,7 +39,7 @@ from tests.sidecar.rules.observations import (
 )
 from tests.sidecar.test_http import LEADING
 from tests.sidecar.test_hung_volume import answer, hang, server
-from tests.sidecar.test_loop import ME, SUPERUSER, adapters, data
+from tests.sidecar.test_loop import ME, adapters, data
 from tests.support.clock import Clock
 
 __all__ = ["adapters", "data", "server"]

@@ -7,7 +7,6 @@ from tests.webhook.changes import (
     in_pod_spec,
     together,
     verdict_on,
-    with_env,
     with_second_container,
     with_template_annotations,
 )
@@ -102,7 +101,6 @@ def test_what_will_do_needs_no_warning(change):
             ),
             "chown also runs in bootstrap",
         ),
-        (with_env(POSTGRES_INITDB_WALDIR="/wal"), "POSTGRES_INITDB_WALDIR"),
         (in_database(livenessProbe={"tcpSocket": {"port": 5432}}), "livenessProbe"),
         (in_database(startupProbe={"exec": {"command": ["pg_isready"]}}), "startupProbe"),
         (in_database(restartPolicy="OnFailure"), "restartPolicy"),
