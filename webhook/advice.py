@@ -197,10 +197,6 @@ def _secret_for_later(statefulset: Json, database: Database) -> bool:
     return asks and any(image_data.mount_of(database, path) is None for path in files)
 
 
-def _post_start_of_database(_: Json, database: Database) -> bool:
-    return "postStart" in (database.container.get("lifecycle") or {})
-
-
 def _init_scripts(_: Json, database: Database) -> bool:
     return any(image_data.is_under(m["mountPath"], INIT_SCRIPTS) for m in database.mounts)
 
@@ -264,8 +260,8 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _restarts_otherwise,
     ),
     (
-        "a postStart hook holds up the watchdog and readiness until it ends: keep it within a "
-        "second, and never wait for SQL",
+        "a postStart hook holds up the watchdog and readiness, on read-only members too: keep it "
+        "within a second, without SQL",
         _post_start,
     ),
     (
@@ -304,10 +300,6 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "the injector has to bring the password's file before pgset's webhook is called and init "
         "containers start",
         _secret_for_later,
-    ),
-    (
-        "the database container's postStart runs on read-only members too: it must not write",
-        _post_start_of_database,
     ),
     (
         "init scripts run with another PGDATA: let them use $PGDATA and no path of their own",

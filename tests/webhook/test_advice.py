@@ -112,7 +112,6 @@ def test_what_will_do_needs_no_warning(change):
             together(annotate(probes="keep"), in_database(readinessProbe={"periodSeconds": 5})),
             "the readinessProbe is kept",
         ),
-        (in_database(lifecycle={"postStart": {"exec": {"command": ["psql"]}}}), "must not write"),
         (mounting("/docker-entrypoint-initdb.d"), "init scripts"),
         (mounting("/docker-entrypoint-initdb.d/roles.sql"), "init scripts"),
         (with_template_annotations(**{"dapr.io/enabled": "true"}), "logs in by the API token"),
