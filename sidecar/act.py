@@ -261,6 +261,8 @@ class Actor:
             dict(action.raised),
         )
         self._adapters.way_in.leave(self._adapters.pods.observe())
+        keys = self._adapters.keys
+        keys.learn(self._adapters.bootstrap.keep_secrets(keys.lines_to_keep))
         self._adapters.bootstrap.order("start-writable" if action.writable else "start")
 
     def _data_directory(self) -> Path:

@@ -18,7 +18,7 @@ from sidecar.memory.attempts import Attempts
 from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
-from sidecar.postgres.configuration import PASSWORD_FILE, with_settings
+from sidecar.postgres.configuration import PASSWORD_FILE, SECRETS_FILE, with_settings
 from sidecar.postgres.control_data import (
     ControlData,
     parse_system_identifier,
@@ -194,6 +194,27 @@ class Bootstrap:
 
         self._change(keep)
 
+    def kept_secrets(self) -> list[str] | None:
+        """Return the lines of `keep_secrets`; None while it is not known where. Raises OSError."""
+        directory = self.data_directory()
+        return None if directory is None else self.patiently.run(lambda: _read_secrets(directory))
+
+    def keep_secrets(self, choose: Callable[[list[str]], list[str]]) -> list[str]:
+        """Replace the lines that the next pod's sidecar finds, and return what they are now.
+
+        `choose`: is given those that have been there until now.
+        """
+        chosen: list[str] = []
+
+        def keep(directory: Path) -> None:
+            path = directory / SECRETS_FILE
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            chosen[:] = choose(_read_secrets(directory))
+            small_files.replace(path, "".join(f"{line}\n" for line in chosen), mode=0o600)
+
+        self._change(keep)
+        return chosen
+
     def write_settings(
         self, settings: dict[str, str], raised: Mapping[str, str] | None = None
     ) -> None:
@@ -347,6 +368,13 @@ def _read_number(path: Path) -> int | None:
         return int(small_files.read(path))
     except (OSError, ValueError):
         return None
+
+
+def _read_secrets(directory: Path) -> list[str]:
+    try:
+        return small_files.read(directory / SECRETS_FILE).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _first_line(path: Path) -> str | None:

@@ -25,7 +25,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
@@ -44,6 +44,9 @@ CHALLENGE_SECONDS: Final = 2.0
 TAKEN_OUT_PATIENCE: Final = 10.0
 """Seconds for which a holder whose node is not heard may stay: to stop it takes as long."""
 
+MAX_SIGNATURES: Final = 4
+"""More than a member makes: by its key and a former one."""
+
 Kind = Literal["question", "answer", "status question", "status answer"]
 """Part of what is signed, so that none can be sent back as the other."""
 
@@ -58,19 +61,27 @@ class Seal:
     """Empty where the set has no password, and then nothing is believed."""
     quick: bytes = b""
     """The key of members up to version 0.2.0, which gives the password away to who can guess it."""
+    former: list[bytes] = field(default_factory=list)
+    """Keys made of a password that was changed, which other members may still have. Found later."""
 
     def for_older_members(self) -> Self:
         """Return the seal that members up to version 0.2.0 have."""
-        return replace(self, key=self.quick, quick=b"")
+        return replace(self, key=self.quick, quick=b"", former=[])
 
     def sign(self, kind: Kind, body: bytes) -> str:
-        """Return the signature of a body of this kind, in hexadecimal digits."""
-        return hmac.new(self.key, kind.encode() + b"\n" + body, hashlib.sha256).hexdigest()
+        """Return the signatures of a body of this kind, one by each key, in hexadecimal digits."""
+        return " ".join(self._signatures(kind, body))
 
     def is_mine(self, kind: Kind, body: bytes, signature: str) -> bool:
-        """Tell whether a member of this set has signed that."""
-        given = signature.encode()
-        return bool(self.key) and hmac.compare_digest(self.sign(kind, body).encode(), given)
+        """Tell whether a member of this set has signed that, by one of these keys."""
+        mine = self._signatures(kind, body) if self.key else []
+        given = signature.encode().split(b" ")[:MAX_SIGNATURES]
+        return any(hmac.compare_digest(a.encode(), b) for a in mine for b in given)
+
+    def _signatures(self, kind: Kind, body: bytes) -> list[str]:
+        keys = (self.key, *self.former)
+        content = kind.encode() + b"\n" + body
+        return [hmac.new(key, content, hashlib.sha256).hexdigest() for key in keys]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,15 @@ does not matter who leads. When the last old pod is gone, only the slow secrets 
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.failsafe import Seal
 from sidecar.observation import Pod
+
+_LINE: Final = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{64})")
 
 _N: Final = 2**14
 _R: Final = 8
@@ -33,6 +36,16 @@ class Secret:
     replication: str
     """The replication role's password."""
     seal: bytes
+
+    def encode(self) -> str:
+        """Return the line that keeps it; `decode` reads it back."""
+        return f"{self.replication} {self.seal.hex()}"
+
+    @classmethod
+    def decode(cls, line: str) -> "Secret | None":
+        """Read a line; None where it is none of ours."""
+        match = _LINE.fullmatch(line)
+        return cls(match[1], bytes.fromhex(match[2])) if match else None
 
 
 def slow(password: str, namespace: str, set_name: str) -> Secret:
@@ -50,20 +63,48 @@ def quick(password: str, namespace: str, set_name: str) -> Secret:
 
 
 class Keys:
-    """The secrets of one set, as one member knows them."""
+    """The secrets of one set, as one member knows them.
+
+    While a changed password reaches the pods one by one, a member that has the new one goes on by
+    what its former pod had as well, which is on its volume: else it would neither stream nor be
+    heard until the others have been rolled.
+    """
 
     def __init__(self, password: str, namespace: str, set_name: str) -> None:
         """Derive them. Of no password nothing is made: anybody could."""
-        self._set = (set_name, namespace)
         made = (password, namespace, set_name)
         self._slow: Secret | None = slow(*made) if password else None
         self._quick: Secret | None = quick(*made) if password else None
+        self._former: list[Secret] = []
+        self.has_learned = False
+        """It is known what is kept on the volume."""
+        self._seal = Seal(set_name, namespace, key=b"")
+        if self._slow is not None and self._quick is not None:
+            self._seal = Seal(set_name, namespace, key=self._slow.seal, quick=self._quick.seal)
 
     def seal(self) -> Seal:
         """Return what signs, and knows who has signed; without a password, nobody has."""
-        if self._slow is None or self._quick is None:
-            return Seal(*self._set, key=b"")
-        return Seal(*self._set, key=self._slow.seal, quick=self._quick.seal)
+        return self._seal
+
+    def lines_to_keep(self, kept: Sequence[str]) -> list[str]:
+        """Return what to keep on the volume from now on, where `kept` was until now.
+
+        The present secrets, and what this pod's predecessor had if that was something else: so a
+        former password counts in the first pod that has the new one, and in no later one.
+        """
+        if self._slow is None:
+            return []
+        mine = self._slow.encode()
+        return [mine, *(line for line in kept[:1] if line != mine)]
+
+    def learn(self, kept: Sequence[str]) -> None:
+        """Take over the former secrets that are kept on the volume, and forget all others."""
+        self.has_learned = True
+        if self._slow is None:
+            return
+        found = (Secret.decode(line) for line in kept)
+        self._former = [it for it in found if it is not None and it != self._slow]
+        self._seal.former[:] = [secret.seal for secret in self._former]
 
     def replication_password(self, pods: Iterable[Pod] | None) -> str | None:
         """Return what the role's password has to be while the set has these pods.
@@ -80,9 +121,8 @@ class Keys:
         likeliest = self.replication_password(pods)
         if likeliest is None or self._slow is None or self._quick is None:
             return ()
-        return tuple(
-            dict.fromkeys((likeliest, self._slow.replication, self._quick.replication)),
-        )
+        others = (self._slow, *self._former, self._quick)
+        return tuple(dict.fromkeys((likeliest, *(secret.replication for secret in others))))
 
 
 def _hmac(key: bytes, label: str) -> bytes:

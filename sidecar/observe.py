@@ -32,6 +32,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
     leader = leader_address(adapters)
+    _learn_secrets(adapters)
     adapters.way_in.look(postgres, adapters.pods.observe(), leader)
     return Observation(
         now=adapters.clock(),
@@ -53,6 +54,15 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         question_failed_at=reach.question_failed_at,
         fork=adapters.forks.find(postgres, lease.record if lease else None, leader),
     )
+
+
+def _learn_secrets(adapters: Adapters) -> None:
+    """Find out once by which secrets others may know this member."""
+    if not adapters.keys.has_learned:
+        with contextlib.suppress(OSError):
+            kept = adapters.bootstrap.kept_secrets()
+            if kept is not None:
+                adapters.keys.learn(kept)
 
 
 def ask_peers(adapters: Adapters, observation: Observation) -> Observation:

@@ -47,6 +47,10 @@ PASSWORD_FILE: Final = ".pgset-password/pgsql_tmp.replication"  # noqa: S105 - a
 pass over names that begin with pgsql_tmp, and bootstrap removes .pgset-* from copies."""
 
 
+SECRETS_FILE: Final = ".pgset-password/pgsql_tmp.secrets"
+"""What this member's pod has made of the password, for its next one: see `sidecar.keys`."""
+
+
 _WHATEVER_THE_ENVIRONMENT_SAYS: Final = {
     "hostaddr": "",
     "sslmode": "prefer",

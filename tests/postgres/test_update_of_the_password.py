@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.keys import Keys
 from sidecar.observation import Pod, ServerState
 from sidecar.postgres.configuration import (
     PASSWORD_FILE,
@@ -39,7 +40,14 @@ class Standby:
     """A member, with the file by which its libpq logs in to the primary."""
 
     def __init__(
-        self, name: str, primary: Database, connect: Connect, password: str, known: str
+        self,
+        name: str,
+        primary: Database,
+        connect: Connect,
+        password: str,
+        *,
+        known: str,
+        keys: Keys = KEYS,
     ) -> None:
         """`known`: the primary's password by now; `password`: what this member begins with."""
         self.name = name
@@ -51,7 +59,7 @@ class Standby:
         path.write_text(with_settings(path.read_text(), settings))
         self.copy.start()
         self.server: Server = connect(self.copy.port)
-        self.way_in = WayIn(replication(primary.port), KEYS, keep=self.keep, clock=time.monotonic)
+        self.way_in = WayIn(replication(primary.port), keys, keep=self.keep, clock=time.monotonic)
 
     @property
     def file(self) -> Path:
@@ -174,3 +182,19 @@ def test_a_primary_that_does_not_answer_is_not_asked_again_with_another_password
     with suppress(UpstreamError):
         way_in.ask((NEW,), ask)
     assert tried == [SLOW]
+
+
+def test_a_changed_password_of_the_superuser_cuts_nobody_off_who_was_rolled_first(
+    database: Database, connect: Connect, primary: Server
+) -> None:
+    """And when the primary has it as well, those that were rolled stream by that."""
+    give(primary, database, SLOW)
+    rolled = Keys("changed", "shop", "orders")
+    rolled.learn(rolled.lines_to_keep(KEYS.lines_to_keep([])))
+    changed = rolled.replication_password((NEW,)) or ""
+    standby = Standby("orders-1", database, connect, changed, known=SLOW, keys=rolled)
+    standby.streams(NEW)
+    give(primary, database, changed)
+    end_streams(database)
+    standby.streams(NEW)
+    standby.keeps(changed, NEW)
