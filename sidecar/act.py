@@ -107,8 +107,10 @@ class Actor:
                 return f"the primary cannot be copied: {error}"
             except PledgedError as error:
                 return str(error)
-            except OSError as error:
-                failure = f"{type(action).__name__} did not succeed: {error}"
+            except Exception as error:
+                # Whatever it is, it must not end the loop, which would not renew, nor fence.
+                said = error if isinstance(error, OSError) else repr(error)
+                failure = f"{type(action).__name__} did not succeed: {said}"
                 # Neither may keep a signal, or the renewal, from being sent.
                 if not isinstance(action, StopPostgres | PutStandbySignal):
                     return failure

@@ -30,7 +30,8 @@ class Report(dict[str, str]):
     @classmethod
     def parse(cls, text: str) -> "Report":
         """Parse the file's text."""
-        lines = text.splitlines()
+        # Not splitlines, which also splits at characters that a name in `failure` may have.
+        lines = text.split("\n")
         head = list(itertools.takewhile(_HEAD_LINE.match, lines))
         report = cls(line.split("=", 1) for line in head)
         report.control = parse_control_data("\n".join(lines[len(head) :]))
@@ -70,7 +71,7 @@ class Handshake:
             state = path.stat()
             stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
             if self._read is None or self._read[0] != stamp:
-                self._read = (stamp, Report.parse(path.read_text()))
+                self._read = (stamp, Report.parse(_text(path)))
         except FileNotFoundError:
             return None
         return self._read[1]
@@ -105,8 +106,13 @@ class Handshake:
         """Return (verb, number); read from the file after a restart of the sidecar."""
         order = self._folder / "order"
         if self._ordered is None and order.exists():
-            session, number, verb = order.read_text().splitlines()[0].split()
+            session, number, verb = order.read_bytes().partition(b"\n")[0].decode().split()
             self._ordered = (session, int(number), verb)
         if self._ordered is None or self._ordered[0] != report["session"]:
             return None
         return self._ordered[2], self._ordered[1]
+
+
+def _text(path: Path) -> str:
+    """Return the text; names in it are in whatever encoding the database has."""
+    return path.read_bytes().decode(errors="replace")

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
+_FAULT_PAUSE: Final = 0.5
+"""Seconds until the next turn after one that has failed as none should."""
 
 
 class Loop:
@@ -49,6 +51,7 @@ class Loop:
         self._happened = threading.Event()
         self._departure = Departure()
         self._trusted_until: float | None = None
+        self._fault = ""
 
     def wake(self) -> None:
         """Look again soon: something has changed. Safe from any thread."""
@@ -61,22 +64,37 @@ class Loop:
 
     def run(self) -> None:
         """Work until `leave` was called and the Service has moved."""
-        started_at = self._adapters.clock()
+        clock = self._adapters.clock
+        started_at = clock()
         while True:
-            observation, decision = self._turn(started_at)
-            clock, settings = self._adapters.clock, self._adapters.settings
-            if self._departure.may_go(observation, settings, clock()):
-                break
-            lease = self._adapters.lease.peek()
-            learned = self._adapters.reach.after_acting(observation, lease, clock())
-            look_in = decision.look_in
-            if learned is not observation:
-                s = Situation(learned, settings)
-                look_in = seconds_to_look(s)
-                self._reporter.fail_probe_in(seconds_to_the_kubelet(s), learned.now)
+            try:
+                observation, decision = self._turn(started_at)
+                if self._departure.may_go(observation, self._adapters.settings, clock()):
+                    break
+                look_in = self._seconds_to_look(observation, decision)
+            except Exception as error:
+                # The times that the last turn gave the watchdog and the kubelet's probe stand.
+                self._note_fault(error)
+                look_in = _FAULT_PAUSE
             self._pause(look_in)
         self._watchdog.trust_until(None)
         self._hand_in(observation)
+
+    def _seconds_to_look(self, observation: Observation, decision: Decision) -> float:
+        """Return when to look again, by what acting has shown."""
+        lease, now = self._adapters.lease.peek(), self._adapters.clock()
+        learned = self._adapters.reach.after_acting(observation, lease, now)
+        if learned is observation:
+            return decision.look_in
+        s = Situation(learned, self._adapters.settings)
+        self._reporter.fail_probe_in(seconds_to_the_kubelet(s), learned.now)
+        return seconds_to_look(s)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Log it with its place, unless it is the one of the turn before."""
+        if repr(error) != self._fault:
+            _log.error("a turn of the loop failed: %r", error, exc_info=error)
+        self._fault = repr(error)
 
     def _turn(self, started_at: float) -> tuple[Observation, Decision]:
         settings = self._adapters.settings

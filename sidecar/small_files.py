@@ -14,7 +14,10 @@ def read(path: Path | str, size: int = 4096) -> bytes:
 
 
 def replace(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file at once: a reader sees the old content or the new. Raises OSError."""
+    """Replace a file at once: a reader sees the old content or the new. Raises OSError.
+
+    What was decoded with surrogateescape is written as the bytes that it was.
+    """
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:

@@ -78,5 +78,6 @@ class Teller:
                 if self._waiting.empty() and self._told is not None:
                     # Of several sentences in a row only the last is worth a look.
                     self._pods.tell(self._me, self._told[1])
-            except ApiError as error:
-                _log.warning("not written to the API server: %s", error)
+            except Exception as error:
+                said = error if isinstance(error, ApiError) else repr(error)
+                _log.warning("not written to the API server: %s", said)

@@ -99,8 +99,8 @@ class Mirror:
                 pause = _MIN_PAUSE
                 self._follow(version)
             # Without this thread the sidecar would believe the last news for ever.
-            except (ApiError, KeyError, TypeError, ValueError) as error:
-                _log.warning("watch: %s", error)
+            except Exception as error:
+                _log.warning("watch: %s", error if isinstance(error, ApiError) else repr(error))
                 pause = _wait(pause)
 
     def _list(self) -> str:

@@ -1,8 +1,10 @@
 """When to look at PostgreSQL again, and what in a look is news; pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from sidecar.memory.orders import Order, shows
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.control_data import RunningServer
 
@@ -84,3 +86,15 @@ def fields_from_outside(found: RunningServer, before: PostgresView) -> dict[str,
         "oldest_wal": told.oldest_wal,
         "upstream": told.upstream,
     }
+
+
+def is_shown(order: Order, state: ServerState, fields: Mapping[str, Any]) -> bool:
+    """Return whether these fields of a look show that the order has taken effect."""
+    return shows(
+        order,
+        state,
+        waits_for=fields["waits_for"],
+        waits_for_number=fields["waits_for_number"],
+        follows_somebody=bool(fields["upstream"]),
+        detached=fields["detached"],
+    )

@@ -1,5 +1,6 @@
 """Whether a client that comes now can write: asked on a new connection, again and again."""
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,8 @@ from psycopg import pq
 from sidecar.memory.probe import Verdict
 from sidecar.postgres import libpq
 from sidecar.postgres.connection import CONNECT_SECONDS, Address
+
+_log = logging.getLogger(__name__)
 
 _PROBE_SECONDS: Final = 3.0
 """A new session costs PostgreSQL 8 ms of CPU (measured on 15), 10 s in an hour."""
@@ -84,15 +87,24 @@ class WriteProbe:
     def _run(self) -> None:
         pause = self._period
         while not self._stopped.wait(pause):
-            began, before = self._clock(), self.unwell_since
-            if self._is_writable():
-                well = self._is_well(began + CONNECT_SECONDS)
-                self._verdict.note(well=well, began=began, ended=self._clock())
-            else:
-                self._verdict.leads_not()
-            pause = self._verdict.pause(self._period, self._clock() - began)
-            if (before is None) != (self.unwell_since is None):
-                self._on_change()
+            try:
+                pause = self._probe()
+            except Exception:
+                # A fault of ours says nothing of the server; and without this thread nothing would.
+                _log.exception("a probe could not be made")
+                pause = self._period
+
+    def _probe(self) -> float:
+        """Probe once, and return the seconds until the next time."""
+        began, before = self._clock(), self.unwell_since
+        if self._is_writable():
+            well = self._is_well(began + CONNECT_SECONDS)
+            self._verdict.note(well=well, began=began, ended=self._clock())
+        else:
+            self._verdict.leads_not()
+        if (before is None) != (self.unwell_since is None):
+            self._on_change()
+        return self._verdict.pause(self._period, self._clock() - began)
 
     def _is_well(self, deadline: float) -> bool:
         try:

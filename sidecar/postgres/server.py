@@ -5,11 +5,13 @@ server cannot keep the sidecar from renewing or fencing.
 """
 
 import contextlib
+import logging
 import math
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,7 @@ from typing import Any, Final
 import psycopg
 
 from sidecar.contract import POSTGRES_PORT
-from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, Order, shows, with_what_was_ordered
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, with_what_was_ordered
 from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
@@ -28,12 +30,16 @@ from sidecar.postgres.control_data import read_major_version, read_running_serve
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.libpq import NoAnswerError
 from sidecar.postgres.look import Lookout
-from sidecar.postgres.polling import fields_from_outside, news, seconds_to_poll
+from sidecar.postgres.polling import fields_from_outside, is_shown, news, seconds_to_poll
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
 from sidecar.situation.timing import SILENCE
 
+_log = logging.getLogger(__name__)
+
 _PROMOTING_SECONDS: Final = 5.0
+_FAULT_PAUSE: Final = 0.5
+
 _HBA_SECONDS: Final = 10.0
 """A kubelet takes a minute or two to bring a change of a ConfigMap."""
 
@@ -260,26 +266,34 @@ class Server:
     def _run(self) -> None:
         self._begun_looking.wait()
         # Left over from a sidecar that was ended meanwhile, it would promote a later server.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._signals.withdraw()
         while not self._stopping:
-            with self._looks:
-                self._begun += 1
-                number = self._begun
-            view = self._look()
-            changed = (
-                news(view) != news(self._view)
-                or self._have_fallen_silent(view)
-                or self._orders_were_seen
-            )
-            self._wal_grows = view.position != self._view.position
-            with self._looks:
-                self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
-                self._looks.notify_all()
-            if changed:
-                self._on_change()
-            self._wait()
+            try:
+                self._look_and_tell()
+                self._wait()
+            except Exception:
+                # Without this thread a healthy server would count as down.
+                _log.exception("PostgreSQL could not be looked at")
+                time.sleep(_FAULT_PAUSE)
         self._disconnect()
+
+    def _look_and_tell(self) -> None:
+        with self._looks:
+            self._begun += 1
+            number = self._begun
+        view = self._look()
+        changed = (
+            news(view) != news(self._view)
+            or self._have_fallen_silent(view)
+            or self._orders_were_seen
+        )
+        self._wal_grows = view.position != self._view.position
+        with self._looks:
+            self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
+            self._looks.notify_all()
+        if changed:
+            self._on_change()
 
     def _have_fallen_silent(self, view: PostgresView) -> bool:
         """Tell once that the followers have said nothing for too long."""
@@ -306,7 +320,7 @@ class Server:
             self.checkpoint()
         self._last_answering_state = state
         for order in carried_out:
-            if _shows(order, state, fields) and self._orders.was_seen(order):
+            if is_shown(order, state, fields) and self._orders.was_seen(order):
                 self._orders_were_seen = True
                 if order[0] == SET_SYNCHRONOUS:
                     # The one before may have come and gone between two looks.
@@ -395,17 +409,6 @@ class Server:
         readable, _, _ = select.select(watched, [], [], self._pause())
         if self._wake_read in readable:
             os.read(self._wake_read, 4096)
-
-
-def _shows(order: Order, state: ServerState, fields: Mapping[str, Any]) -> bool:
-    return shows(
-        order,
-        state,
-        waits_for=fields["waits_for"],
-        waits_for_number=fields["waits_for_number"],
-        follows_somebody=bool(fields["upstream"]),
-        detached=fields["detached"],
-    )
 
 
 def _need_password(_: Connection) -> None:

@@ -120,16 +120,24 @@ class HttpServer:
 
     def _run(self) -> None:
         while not self._stopping:
-            ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
-            # A new connection is usually a probe, and those that are held are slow.
-            if self._listener.fileno() in ready:
-                self._accept_all()
-            for descriptor in ready:
-                if descriptor in self._held:
-                    self._read(self._held[descriptor])
-            self._end_late_ones()
+            try:
+                self._turn()
+            except Exception:
+                # Without this thread the kubelet would stop PostgreSQL.
+                _log.exception("a turn of the HTTP server failed")
+                time.sleep(_PAUSE)
         for connection in list(self._held.values()):
             self._end(connection)
+
+    def _turn(self) -> None:
+        ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
+        # A new connection is usually a probe, and those that are held are slow.
+        if self._listener.fileno() in ready:
+            self._accept_all()
+        for descriptor in ready:
+            if descriptor in self._held:
+                self._read(self._held[descriptor])
+        self._end_late_ones()
 
     def _seconds_left(self) -> float | None:
         oldest = next(iter(self._held.values()), None)
@@ -183,6 +191,16 @@ class HttpServer:
             self._end(oldest)
 
     def _read(self, connection: _Connection) -> None:
+        try:
+            self._read_what_is_there(connection)
+        except Exception:
+            # It would be ready again at once, and with it the fault.
+            _log.exception("a connection is ended")
+            if self._held.get(connection.client.fileno()) is connection:
+                self._end(connection)
+            connection.client.close()
+
+    def _read_what_is_there(self, connection: _Connection) -> None:
         try:
             received = connection.client.recv(_CHUNK)
         except BlockingIOError:
