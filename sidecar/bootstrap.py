@@ -225,7 +225,7 @@ class Bootstrap:
 
         def write(directory: Path) -> None:
             path = directory / "postgresql.auto.conf"
-            present = _read(path)
+            present = small_files.read_text(path)
             for_this_start = {**(raised or {}), **self._use_own_hba(directory)}
             small_files.replace(
                 path, with_raised(with_settings(present, settings), for_this_start), mode=0o600
@@ -265,7 +265,7 @@ class Bootstrap:
         def remove(directory: Path) -> None:
             (directory / "standby.signal").unlink(missing_ok=True)
             path = directory / "postgresql.auto.conf"
-            present = _read(path)
+            present = small_files.read_text(path)
             if present != (own := with_raised(present, {})):
                 small_files.replace(path, own, mode=0o600)
 
@@ -319,17 +319,6 @@ class Bootstrap:
         directory = self.data_directory()
         if directory is not None:
             self.patiently.run(lambda: change(directory), WRITE_SECONDS)
-
-
-def _read(path: Path) -> str:
-    """Return what an operator may have written in whatever encoding; nothing where it is not there.
-
-    `small_files.replace` writes it back byte for byte.
-    """
-    try:
-        return path.read_bytes().decode(errors="surrogateescape")
-    except FileNotFoundError:
-        return ""
 
 
 def _sight(directory: Path, started_on: ControlData | None) -> Sight:

@@ -68,9 +68,9 @@ report() {
     {
         echo "session=$session"
         echo "done=$done"
-        echo "refusal=$refusal"
-        echo "failure=$failure"
-        echo "pgdata=$data"
+        line refusal "$refusal"
+        line failure "$failure"
+        line pgdata "$data"
         echo "data=$(data_state)"
         echo "rewind=$(rewind_state)"
         echo "refused=$refused"
@@ -80,6 +80,14 @@ report() {
         done
     } > "$handshake/report.new"
     mv "$handshake/report.new" "$handshake/report"
+}
+
+# NAME VALUE, in one line whatever it holds, such as a tablespace's name; not by echo, which may take
+# a backslash for the beginning of something else.
+line() {
+    printf '%s=' "$1"
+    printf '%s' "$2" | tr '\n' ' '
+    echo
 }
 
 # Untranslated, because it is parsed.
@@ -147,7 +155,11 @@ check_owner() {
         # to own its data directory, so that has to be a folder of its own.
         refuse "the data directory $data belongs to uid $owner, but PostgreSQL runs as uid $(id -u): set PGDATA to a sub-directory of the volume, or fix its owner"
     fi
-    chmod 0700 "$data"
+    # As initdb --allow-group-access has made it, a group's backup tool may read it.
+    case $(stat -c %a "$data") in
+        *7[05]0) ;;
+        *) chmod 0700 "$data" ;;
+    esac
 }
 
 # (set -e does not hold inside a function whose failure is handled: hence the chains of &&.)
@@ -222,10 +234,24 @@ has_no_data() {
     esac
 }
 
+# What an interrupted initdb has left in a WAL directory elsewhere, which must be empty for the next
+# one. It is that one's if the staging folder leads to it: initdb has found it empty, or made it.
+clear_wal() {
+    wal=${POSTGRES_INITDB_WALDIR:-}
+    if [ -z "$wal" ] || [ ! -d "$wal" ]; then return; fi
+    if [ "$(readlink "$staging/pg_wal")" = "$wal" ]; then
+        find "$wal" -mindepth 1 -maxdepth 1 -exec rm -rf {} + || return 1
+    fi
+    if [ -n "$(find "$wal" -mindepth 1 -maxdepth 1)" ]; then
+        failure="the WAL directory $wal (POSTGRES_INITDB_WALDIR) has files of something else, and initdb needs it empty: empty it, or name a sub-directory"
+        return 1
+    fi
+}
+
 # The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
 # starts in the end listens on no TCP address, and is stopped as soon as it is up.
 run_initdb() {
-    has_no_data && clear_staging || return 1
+    has_no_data && clear_wal && clear_staging || return 1
     arguments=${POSTGRES_INITDB_ARGS:-}
     case " $arguments " in
         *-data-checksums*) ;;

@@ -4,6 +4,8 @@
 # A volume that is mounted inside the data directory cannot be renamed with the rest.
 has_no_mounts() {
     while read -r _ _ _ _ place _; do
+        # Blanks and the like stand there as octal numbers.
+        place=$(printf '%b' "$place")
         case $place in
             "$data"/*)
                 failure="a volume is mounted at $place, inside the data directory, which therefore cannot be re-created: mount it elsewhere, or fix this member by hand"

@@ -4,6 +4,7 @@ It is memory of the pod's own (an emptyDir of that medium): nothing here hangs, 
 """
 
 import itertools
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -28,12 +29,13 @@ class Report(dict[str, str]):
     control: ControlData | None
 
     @classmethod
-    def parse(cls, text: str) -> "Report":
-        """Parse the file's text."""
-        # Not splitlines, which also splits at characters that a name in `failure` may have.
-        lines = text.split("\n")
+    def parse(cls, content: bytes) -> "Report":
+        """Parse the file. A path in it need not be UTF-8; what is told of it is."""
+        lines = content.decode(errors="surrogateescape").split("\n")
         head = list(itertools.takewhile(_HEAD_LINE.match, lines))
         report = cls(line.split("=", 1) for line in head)
+        for name in ("refusal", "failure"):
+            report[name] = os.fsencode(report[name]).decode(errors="replace")
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report
 
@@ -61,8 +63,7 @@ class Handshake:
 
     def pg_hba(self) -> str:
         """Return the copy of the pg_hba.conf that the report names."""
-        path = self._folder / "pg_hba.conf"
-        return path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+        return small_files.read_text(self._folder / "pg_hba.conf")
 
     def report(self) -> Report | None:
         """Return the report, None before the first; bootstrap replaces the file for a new one."""
@@ -71,7 +72,7 @@ class Handshake:
             state = path.stat()
             stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
             if self._read is None or self._read[0] != stamp:
-                self._read = (stamp, Report.parse(_text(path)))
+                self._read = (stamp, Report.parse(path.read_bytes()))
         except FileNotFoundError:
             return None
         return self._read[1]
@@ -111,8 +112,3 @@ class Handshake:
         if self._ordered is None or self._ordered[0] != report["session"]:
             return None
         return self._ordered[2], self._ordered[1]
-
-
-def _text(path: Path) -> str:
-    """Return the text; names in it are in whatever encoding the database has."""
-    return path.read_bytes().decode(errors="replace")

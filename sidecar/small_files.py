@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Final
+
+_KEPT: Final = "surrogateescape"
+"""How bytes that are no UTF-8 are read, so that they can be written again."""
 
 
 def read(path: Path | str, size: int = 4096) -> bytes:
@@ -13,16 +17,25 @@ def read(path: Path | str, size: int = 4096) -> bytes:
         os.close(descriptor)
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file that others write too, in whatever encoding; none if there is no
+    such file. Raises OSError."""
+    try:
+        return path.read_bytes().decode(errors=_KEPT)
+    except FileNotFoundError:
+        return ""
+
+
 def replace(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file at once: a reader sees the old content or the new. Raises OSError.
 
-    What was decoded with surrogateescape is written as the bytes that it was.
+    What `read_text` has kept is written as it was.
     """
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         os.fchmod(descriptor, mode)
-        content = text.encode(errors="surrogateescape")
+        content = text.encode(errors=_KEPT)
         while content:
             content = content[os.write(descriptor, content) :]
     finally:

@@ -82,4 +82,5 @@ def _wait(
 
 
 def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
+    # A database of encoding SQL_ASCII gives whatever bytes there are.
+    return None if value is None else value.decode(errors="replace")

@@ -53,7 +53,7 @@ def history(
         return ()
     result = _ask(parameters, password, f"TIMELINE_HISTORY {timeline:d}")
     try:
-        return parse_history(_value(result, _HISTORY_COLUMN).decode())
+        return parse_history(_value(result, _HISTORY_COLUMN).decode(errors="replace"))
     except ValueError as error:
         raise UpstreamError(f"the history of timeline {timeline} cannot be read") from error
 

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from psycopg import sql
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import DataState, Identity
@@ -11,6 +12,7 @@ from sidecar.postgres.configuration import conninfo, password_file_line
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import session
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -243,3 +245,60 @@ def test_settings_stand_in_the_stopped_servers_auto_conf(pod: Pod, database: Dat
     )
     shown = (database.host.folder / "shown").read_text().strip()
     assert shown == "host='db' password='it\\'s'"
+
+
+# ── what is odd in what it finds ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("mode", "left"), [(0o750, 0o750), (0o700, 0o700), (0o770, 0o700)])
+def test_a_directory_that_a_group_may_read_stays_one(
+    pod: Pod, database: Database, mode: int, left: int
+) -> None:
+    """initdb --allow-group-access, for a backup tool of that group."""
+    pod.data = database.directory
+    pod.data.chmod(mode)
+    pod.boot_with(DataState.PRESENT)
+    assert pod.data.stat().st_mode & 0o777 == left
+
+
+def test_initdb_with_a_wal_directory_elsewhere_is_redone_after_it_was_cut_short(pod: Pod) -> None:
+    wal = pod.host.make_folder("wal")
+    pod.boot(POSTGRES_INITDB_WALDIR=str(wal))
+    pod.wait_for(lambda view: view.data is DataState.EMPTY)
+    pod.sidecar.order("initdb")
+    wait_until((wal / "archive_status").is_dir, "initdb to be at work")
+    pod.kill()
+    assert pod.data.joinpath(".pgset-new/pg_wal").is_symlink()
+    pod.boot(POSTGRES_INITDB_WALDIR=str(wal))
+    pod.wait_for(lambda view: view.data is DataState.INTERRUPTED)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None)
+    assert (pod.data / "pg_wal").readlink() == wal
+
+
+def test_files_of_somebody_else_in_a_wal_directory_are_left_and_told(pod: Pod) -> None:
+    wal = pod.host.make_folder("wal")
+    (wal / "precious").write_text("x")
+    pod.boot(POSTGRES_INITDB_WALDIR=str(wal))
+    pod.wait_for(lambda view: view.data is DataState.EMPTY)
+    told = pod.obey("initdb").failure
+    assert told is not None
+    assert told.startswith(f"the WAL directory {wal} (POSTGRES_INITDB_WALDIR) has files")
+    assert (wal / "precious").exists()
+
+
+ODD_NAMES = ("a\nb", "c\r\nd=e", "back\\nslash\\c", 'it\'s "odd" $HOME `id` *', "\u2028\x85\x0b")
+
+
+def test_the_names_of_tablespaces_are_told_whatever_they_are(pod: Pod, primary: Database) -> None:
+    for number, name in enumerate(ODD_NAMES):
+        folder = pod.host.make_folder(f"space-{number}")
+        with session(primary) as connection:
+            place = sql.SQL("CREATE TABLESPACE {} LOCATION {}")
+            connection.execute(place.format(sql.Identifier(name), str(folder)))
+    pod.boot_with(DataState.EMPTY)
+    told = pod.obey("clone", from_primary(pod, primary)).failure
+    assert told is not None
+    for name in ODD_NAMES:
+        assert name.replace("\n", " ") in told
+    assert told.endswith("and drop them")
