@@ -14,6 +14,7 @@ from sidecar import contract
 from sidecar.environment import keep_only_what_is_ours
 from sidecar.report.log import configure_logging
 from sidecar.report.server import listen
+from sidecar.restart import keep_running
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -34,6 +35,11 @@ def main() -> int:
     """Run until SIGTERM; return the exit code."""
     hide_from_other_processes()
     keep_only_what_is_ours(os.environ)
+    return keep_running(work)
+
+
+def work() -> int:
+    """Listen, load the rest and run until SIGTERM; return the exit code."""
     configure_logging()
     # On every address of the pod: probes come from the node, peers from other pods.
     listener = listen(contract.SIDECAR_PORT)
