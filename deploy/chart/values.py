@@ -30,6 +30,10 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
         Option((*_POD, "securityContext"), "priorityClassName", ".Values.priorityClassName"),
         *_of_container((*_POD, "containers", "webhook")),
         Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
+        Value(
+            (*_POD, "containers", "webhook", "env", "PGSET_SIDECAR_RESOURCES", "value"),
+            ".Values.sidecarResources | quote",
+        ),
     ),
     "base/pod-disruption-budget.yaml": (
         Value(("spec", "minAvailable"), ".Values.podDisruptionBudget.minAvailable"),

@@ -202,6 +202,7 @@ def test_values_arrive():
                 "failurePolicy": "Ignore",
                 "excludedNamespaces": ["kube-public"],
                 "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
+                "sidecarResources": "limits.cpu=500m",
                 "caretaker": {"grants": False},
                 "podDisruptionBudget": {"enabled": False},
                 "networkPolicy": {"enabled": False},
@@ -213,6 +214,8 @@ def test_values_arrive():
     assert deployment["replicas"] == 3
     assert {it["image"] for it in pod["containers"]} == {"registry.example.com/pgset:1"}
     assert pod["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+    chosen = {"name": "PGSET_SIDECAR_RESOURCES", "value": "limits.cpu=500m"}
+    assert chosen in pod["containers"][0]["env"]
     for webhook in rendered["MutatingWebhookConfiguration", "pgset"]["webhooks"]:
         assert webhook["failurePolicy"] == "Ignore"
         (expression,) = webhook["namespaceSelector"]["matchExpressions"]
