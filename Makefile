@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos storm bench-agent bench-admission bench-pods diagram \
+.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram \
 	chart images cluster-up cluster-down clean
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
+	@echo "make bench-hostile            clients that mean no good, at each server of ours: SECONDS=4"
 	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make cluster-up cluster-down  the local cluster alone"
@@ -100,6 +101,9 @@ bench-admission:
 
 bench-pods:
 	@$(VENV) python -m tests.bench.pods
+
+bench-hostile:
+	@$(VENV) python -m tests.bench.hostile
 
 diagram:
 	@$(VENV) python -m tests.support.diagram

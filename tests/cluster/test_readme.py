@@ -30,6 +30,7 @@ NOT_RUN_HERE = {
     "make bench-agent": "test_bench runs it for a shorter time",
     "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
     "make bench-pods": "test_bench runs it with fewer pods",
+    "make bench-hostile": "tests/bench/test_hostile.py runs it for a shorter time",
     "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
     "make cluster-down": "likewise",
 }

@@ -59,6 +59,8 @@ def serving(directory: Path, *options: str) -> Iterator[Server]:
     trust, _ = renewed(None, NAMES, NOW)
     mounted.write(directory, trust)
     port = free_port()
+    # Not a pipe: nobody reads it meanwhile, and a full one would stop the server.
+    log = (directory / "log").open("w")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_config"),
@@ -66,7 +68,7 @@ def serving(directory: Path, *options: str) -> Iterator[Server]:
         ],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PGSET_TLS_DIRECTORY": str(directory)},
-        stdout=subprocess.PIPE,
+        stdout=log,
         text=True,
     )
     server = Server(process, port, directory, trust)
@@ -75,8 +77,10 @@ def serving(directory: Path, *options: str) -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        output, _ = process.communicate(timeout=ENDED_WITHIN)
-    assert [json.loads(line)["time"] for line in output.splitlines()]
+        process.wait(timeout=ENDED_WITHIN)
+        log.close()
+    said = (directory / "log").read_text()
+    assert [json.loads(line)["time"] for line in said.splitlines()]
 
 
 def _wait_until_it_answers(server: Server) -> None:
