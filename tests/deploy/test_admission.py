@@ -192,6 +192,23 @@ def test_bad_input_is_denied_with_what_is_allowed(kubectl, annotations, sentence
     assert sentence in str(refusal.value)
 
 
+def test_a_dry_run_of_the_opt_in_tells_what_no_member_can_run_with(kubectl):
+    manifest = statefulset()
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["postgres", "-p5433"]
+    with pytest.raises(RefusedError) as refusal:
+        kubectl.dry_run(manifest)
+    assert 'container "postgres": the arguments set port to "5433"' in str(refusal.value)
+
+
+def test_annotations_of_the_template_alone_reach_the_webhook(kubectl):
+    manifest = statefulset()
+    manifest["spec"]["template"]["metadata"]["annotations"] = manifest["metadata"].pop(
+        "annotations"
+    )
+    metadata = kubectl.dry_run(manifest)["metadata"]
+    assert metadata["annotations"]["pgset.dev/opted-in-by"] == "template"
+
+
 def test_a_pod_without_ordinal_is_denied(kubectl):
     with pytest.raises(RefusedError) as refusal:
         kubectl.dry_run(plain_pod(labels={contract.SET_LABEL: "pgset"}))
