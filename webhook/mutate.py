@@ -121,10 +121,10 @@ def _refuse_what_is_new(
 
     An update of a set that runs, by Helm for example, must not fail for what is as it was.
     """
-    accepted = {fault.sentence for fault in opt_in.faults(*before)} if before else set()
+    accepted = {fault.identity for fault in opt_in.faults(*before)} if before else set()
     kept = []
     for fault in opt_in.faults(statefulset, found):
-        if fault.sentence not in accepted:
+        if fault.identity not in accepted:
             raise DeniedError(fault.sentence)
         kept.append(fault)
     if before:

@@ -38,6 +38,13 @@ class Fault:
     """What, where, what is allowed."""
     keeps_all_down: bool = False
     """No member can ever come up with it."""
+    reason: str = ""
+    """What has to be the same for a fault to be that of before; empty: the sentence."""
+
+    @property
+    def identity(self) -> str:
+        """By which an update's faults are compared with those before it."""
+        return self.reason or self.sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,8 @@ def _image(server: Server) -> Iterator[Fault]:
     if why:
         yield Fault(
             f'{server.name}: image "{image}" {why}; allowed: an image with the entrypoint of the '
-            f"official one, PostgreSQL {refused_images.OLDEST} or newer"
+            f"official one, PostgreSQL {refused_images.OLDEST} or newer",
+            reason=why,
         )
 
 

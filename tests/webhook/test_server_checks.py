@@ -174,6 +174,13 @@ def test_an_update_that_brings_a_fault_is_refused_in_a_set_that_has_another():
         mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
 
 
+def test_another_tag_of_an_image_that_was_accepted_is_no_new_fault():
+    before = stamped(in_database(image="postgres:13.4"))
+    after = objects.changed(before, in_database(image="postgres:13.5"))
+    verdict = mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+    assert "PostgreSQL 13" in " ".join(verdict.warnings)
+
+
 def test_a_stamp_alone_makes_no_set_of_a_plain_statefulset():
     before = stamped(together(with_args("-p", "5433"), lambda s: s["metadata"].pop("annotations")))
     after = objects.changed(before, annotate_anew)
