@@ -248,7 +248,8 @@ class Actor:
             adapters.bootstrap.note_refusal(verb, holder, str(error), adapters.clock())
             raise
         adapters.bootstrap.write_password_file(password_file_line(password))
-        adapters.bootstrap.order(verb, conninfo(target), holder)
+        slot = slot_name(adapters.me.name)
+        adapters.bootstrap.order(verb, conninfo(target), holder, slot)
 
     def _start(self, action: StartPostgres) -> None:
         settings, me = self._adapters.settings, self._adapters.me

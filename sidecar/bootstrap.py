@@ -160,16 +160,17 @@ class Bootstrap:
             standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),
         )
 
-    def order(self, verb: str, conninfo: str = "", holder: str = "") -> None:
+    def order(self, verb: str, conninfo: str = "", holder: str = "", slot: str = "") -> None:
         """Give the next order; the caller has observed that none is being carried out.
 
         `holder`: of the Lease, to whose pod `conninfo` leads; failures are counted for each.
+        `slot`: the replication slot that a copy may use there.
         """
         report = self._handshake.report()
         if report is None:
             return
         self._attempts.begun(report["session"], report.done + 1, verb, holder)
-        self._handshake.order(report, verb, conninfo)
+        self._handshake.order(report, verb, conninfo, slot)
 
     def note_refusal(self, verb: str, holder: str, why: str, now: float) -> None:
         """Note that an order was not given, because the Lease holder cannot be copied now."""

@@ -12,7 +12,7 @@
 # /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
 #                     settle|initdb|clone|rewind|reclone|start|start-writable, and on a second line
-#                     the conninfo for clone, rewind and reclone
+#                     the conninfo for clone, rewind and reclone, on a third this member's slot
 #
 # The folder outlives a restart of this script, the session does not: no old order is obeyed.
 #
@@ -315,8 +315,13 @@ failed() {
 
 while :; do
     conninfo=
+    slot=
     if [ -f "$handshake/order" ]; then
-        { read -r for_session number verb; read -r conninfo || true; } < "$handshake/order"
+        {
+            read -r for_session number verb
+            read -r conninfo || true
+            read -r slot || true
+        } < "$handshake/order"
     fi
     if [ "${for_session:-}" != "$session" ] || [ "$number" -le "$done" ]; then
         sleep 0.1

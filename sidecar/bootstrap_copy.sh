@@ -63,14 +63,34 @@ ask_primary() {
         --dbname="dbname=$database $1" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
+# A copy that fills the volume takes down what else is on it, and ends no better. A role that may not
+# ask for the sizes copies without.
+has_room() {
+    needed=$(ask_primary "$1" "SELECT (sum(pg_database_size(oid)) / 1048576)::bigint FROM pg_database WHERE datallowconn") || return 0
+    free=$(df -Pk "$data" | { read -r _ && read -r _ _ _ free _ && echo "$((free / 1024))"; }) || return 0
+    case $needed in "" | *[!0-9]*) return 0 ;; esac
+    if [ "$needed" -lt "$free" ]; then return; fi
+    kept_too=
+    if [ -d "$kept" ]; then kept_too=", or delete ${kept%/*}, which the last re-clone has kept"; fi
+    failure="there is no room for a copy of the primary, which has $needed MB: $data has $free MB left; enlarge the volume$kept_too"
+    return 1
+}
+
+# By its slot the primary keeps the WAL that is written while a copy is made, and the copy moves the
+# slot on. Where it is not there yet, or was lost, the copy goes without.
+slot_option() {
+    found=$(ask_primary "$1" "SELECT slot_name FROM pg_replication_slots WHERE slot_name = '$slot' AND NOT active AND wal_status <> 'lost'") || return 0
+    if [ -n "$slot" ] && [ "$found" = "$slot" ]; then echo "--slot=$slot"; fi
+}
+
 # Not under the member's name: the WAL that a copy fetches would count as received by a standby that
 # commits may be waiting for, long before there is one.
 copy_primary() {
     find_database "$1"
-    has_no_tablespaces "$1" && clear_staging || return 1
+    has_no_tablespaces "$1" && clear_staging && has_room "$1" || return 1
     volume=$(wal_volume)
     as_member pg_basebackup --pgdata="$staging" --dbname="$1 application_name=pgset-clone" \
-        ${volume:+--waldir="$volume/$wal_folder-$session-$number"} \
+        ${volume:+--waldir="$volume/$wal_folder-$session-$number"} $(slot_option "$1") \
         --wal-method=stream --checkpoint=fast --no-password || return 1
     if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"

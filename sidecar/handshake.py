@@ -77,11 +77,13 @@ class Handshake:
             return None
         return self._read[1]
 
-    def order(self, report: Report, verb: str, conninfo: str) -> None:
+    def order(self, report: Report, verb: str, conninfo: str, slot: str) -> None:
         """Give the order that comes after this report."""
         session, number = report["session"], report.done + 1
         self._ordered = (session, number, verb)
-        small_files.replace(self._folder / "order", f"{session} {number} {verb}\n{conninfo}\n")
+        small_files.replace(
+            self._folder / "order", f"{session} {number} {verb}\n{conninfo}\n{slot}\n"
+        )
 
     def write_password_file(self, line: str) -> None:
         """Leave the password for clone, rewind and reclone where bootstrap's libpq looks for it."""

@@ -38,7 +38,8 @@ def keep_wal(connection: Connection) -> None:
             )
     if int(setting(connection, "wal_keep_size")) < MIN_WAL_KEEP_MB:
         _set(connection, "wal_keep_size", f"{MIN_WAL_KEEP_MB}MB")
-    if int(setting(connection, "max_slot_wal_keep_size")) < 0:
+    # Whoever has set -1 has room for it.
+    if _parameter(connection, "max_slot_wal_keep_size")["source"] == "default":
         _set(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")
 
 

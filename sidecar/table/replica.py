@@ -69,7 +69,7 @@ REPLICA: Final = (
         lambda s: s.server.is_in_recovery and s.replica.needs_removed_wal and not s.pod.is_leaving,
         _clone_again,
         "{s.lease.holder_name} no longer has the WAL that this member needs: deleting this pod so "
-        "that bootstrap can clone it again",
+        "that bootstrap can clone it again; if that repeats itself, raise max_slot_wal_keep_size",
         Attention.WARNING,
     ),
     Row(

@@ -311,3 +311,28 @@ def test_the_names_of_tablespaces_are_told_whatever_they_are(pod: Pod, primary: 
     for name in ODD_NAMES:
         assert name.replace("\n", " ") in told
     assert told.endswith("and drop them")
+
+
+def test_a_clone_uses_the_slot_that_the_primary_keeps_for_it(pod: Pod, primary: Database) -> None:
+    with session(primary) as connection:
+        connection.execute("SELECT pg_create_physical_replication_slot('pgset_orders_1', true)")
+        before = connection.execute("SELECT restart_lsn FROM pg_replication_slots").fetchone()
+    conninfo_ = from_primary(pod, primary)
+    pod.boot_with(DataState.EMPTY)
+    with session(primary) as connection:
+        connection.execute("CREATE TABLE filled AS SELECT generate_series(1, 10000)")
+    pod.sidecar.order("clone", conninfo_, slot="pgset_orders_1")
+    assert pod.wait_for(lambda view: view.busy is None).failure is None
+    with session(primary) as connection:
+        after = connection.execute("SELECT restart_lsn FROM pg_replication_slots").fetchone()
+    assert after != before
+
+
+def test_a_copy_that_has_no_room_is_not_begun(pod: Pod, primary: Database) -> None:
+    conninfo_ = from_primary(pod, primary)
+    pod.stand_in("df", "#!/bin/sh\necho Filesystem\necho /dev/sda1 100 95 5000 95% /\n")
+    pod.boot_with(DataState.EMPTY)
+    failure = pod.obey("clone", conninfo_).failure or ""
+    assert failure.startswith("there is no room for a copy of the primary, which has ")
+    assert failure.endswith(f"{pod.data} has 4 MB left; enlarge the volume")
+    assert not list((pod.data / ".pgset-new").iterdir())

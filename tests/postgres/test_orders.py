@@ -127,6 +127,15 @@ def test_preparing_bounds_the_wal_that_slots_keep(primary: Server, database: Dat
     assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
 
 
+def test_who_has_set_no_bound_keeps_none(primary: Server, database: Database) -> None:
+    with session(database) as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = -1")
+        connection.execute("SELECT pg_reload_conf()")
+    primary.prepare("derived")
+    wait_until(lambda: primary.view().prepared, "preparation")
+    assert ask(database, "SHOW max_slot_wal_keep_size") == "-1"
+
+
 def test_a_long_checkpoint_delays_no_look(primary: Server, database: Database) -> None:
     """It waits behind another one that takes its time, as it may on a slow disk."""
     with session(database) as connection:
