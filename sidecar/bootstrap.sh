@@ -32,6 +32,7 @@
 #   .pgset-password   written by the sidecar before each start: a standby's replication password
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 #   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
+#   .pgset-initdb     an initdb was begun where there was nothing: what is there is of init scripts
 #   .pgset-found      whether this data was "writable" or a "standby" before pgset first started it
 set -eu
 # Of this volume alone: one of another pod's on the same node may hang.
@@ -53,6 +54,9 @@ kept_next=$data/.pgset-old/pgsql_tmp.next
 unusable=$data/.pgset-reclone
 promoting=$data/.pgset-promoting
 found=$data/.pgset-found
+initdb=$data/.pgset-initdb
+script_files="postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf"
+from_scripts=$data/.pgset-old/pgsql_tmp.initdb
 auto_conf=$data/postgresql.auto.conf
 session=$(cat /proc/sys/kernel/random/uuid)
 done=0
@@ -103,7 +107,13 @@ data_state() {
     elif [ -s "$data/PG_VERSION" ]; then
         if [ -e "$unusable" ]; then echo broken; else echo present; fi
     elif [ -n "$(user_files "$data")" ]; then
-        if [ -e "$unusable" ]; then echo broken; else echo not-ours; fi
+        if [ -e "$unusable" ]; then
+            echo broken
+        elif [ -e "$initdb" ]; then
+            echo interrupted
+        else
+            echo not-ours
+        fi
     elif [ -d "$staging" ]; then
         echo interrupted
     else
@@ -180,7 +190,7 @@ rename() {
 }
 
 bring_up() {
-    move_all_but_version "$up" "$data" && sync || return 1
+    move_all_but_version "$up" "$data" && rm -f "$initdb" && sync || return 1
     if [ -e "$up/PG_VERSION" ]; then mv "$up/PG_VERSION" "$data/" || return 1; fi
     sync && rm -rf "$up"
 }
@@ -251,7 +261,7 @@ clear_wal() {
 # The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
 # starts in the end listens on no TCP address, and is stopped as soon as it is up.
 run_initdb() {
-    has_no_data && clear_wal && clear_staging || return 1
+    has_no_data && clear_wal && clear_staging && lead_to_new_files || return 1
     arguments=${POSTGRES_INITDB_ARGS:-}
     case " $arguments " in
         *-data-checksums*) ;;
@@ -263,7 +273,28 @@ run_initdb() {
         kill -0 "$server" 2>/dev/null || return 1
         sleep 0.1
     done
-    kill -INT "$server" && wait "$server" && move_up && echo writable > "$found"
+    kill -INT "$server" && wait "$server" && take_script_files && move_up &&
+        echo writable > "$found"
+}
+
+# Init scripts may name the data directory where they should say $PGDATA, most often to append to one
+# of these, which then is there, or to edit it in place, which puts a file there instead.
+lead_to_new_files() {
+    if [ -e "$initdb" ]; then
+        rm -rf "$from_scripts" && mkdir -p "$from_scripts" && move_all_but_version "$data" "$from_scripts" || return 1
+    fi
+    touch "$initdb" || return 1
+    for name in $script_files; do ln -s ".pgset-new/$name" "$data/$name" || return 1; done
+}
+
+take_script_files() {
+    for name in $script_files; do
+        if [ -L "$data/$name" ]; then
+            rm -f "$data/$name" || return 1
+        elif [ -f "$data/$name" ]; then
+            mv "$data/$name" "$staging/$name" || return 1
+        fi
+    done
 }
 
 # The entrypoint's temporary server is another process; the final one replaces the entrypoint.

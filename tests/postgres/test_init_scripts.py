@@ -1,0 +1,71 @@
+"""Init scripts that name the data directory where they should say $PGDATA."""
+
+import pytest
+
+from sidecar.observation import DataState
+from tests.postgres.test_bootstrap import pod
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database
+
+__all__ = ["pod"]
+
+pytestmark = pytest.mark.postgres
+
+
+def script(pod: Pod, text: str) -> None:
+    """What the image's entrypoint would run, at the end of its own work."""
+    entrypoint = pod.command[0]
+    pod.command = (
+        pod.stand_in(
+            "docker-entrypoint.sh",
+            f"""#!/bin/sh
+run_script() {{
+{text}
+}}
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    initdb -D "$PGDATA" --username=postgres $POSTGRES_INITDB_ARGS && run_script || exit 1
+fi
+exec /bin/bash {entrypoint} "$@"
+""",
+        ),
+        *pod.command[1:],
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo work_mem=64MB >> {data}/postgresql.conf",
+        "sed -i 's/^max_wal_size.*/work_mem=64MB/' {data}/postgresql.conf",
+        "echo work_mem=64MB >> $PGDATA/postgresql.conf",
+    ],
+)
+def test_a_setting_that_is_written_to_the_data_directory_counts(pod: Pod, text: str) -> None:
+    script(pod, text.format(data=pod.data))
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    lines = (pod.data / "postgresql.conf").read_text().splitlines()
+    assert "work_mem=64MB" in lines
+    assert len(lines) > 100, "and all else is as initdb has made it"
+    assert not (pod.data / "postgresql.conf").is_symlink()
+    assert pod.obey("start").failure is None
+    Database(pod.host, pod.data, pod.port).start()
+
+
+def test_a_script_that_fails_can_be_tried_again(pod: Pod) -> None:
+    once = pod.host.make_folder("once")
+    script(
+        pod,
+        f"echo of-a-script > {pod.data}/made && [ -e {once}/more ] || {{ > {once}/more; false; }}",
+    )
+    pod.boot_with(DataState.EMPTY)
+    assert pod.obey("initdb").failure is not None
+    assert pod.look().data is DataState.INTERRUPTED
+    pod.kill()
+    (pod.handshake / "report").unlink()
+    pod.boot_with(DataState.INTERRUPTED)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    assert (pod.data / "made").read_text() == "of-a-script\n"
+    assert not (pod.data / ".pgset-initdb").exists()
