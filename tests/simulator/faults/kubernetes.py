@@ -213,6 +213,8 @@ def replace_cut_off(strike: Strike) -> None:
             volume = copy.copy(replica.directory)
             volume.running = volume.owner = None
             volume.beat, volume.clean = None, False
+            # Whatever is wrong with the volume itself ends where that is.
+            volume.full = volume.slow = volume.unseen = False
             cluster.directories[replica.ordinal] = volume
             cluster.force_delete_pod(replica.name)
 

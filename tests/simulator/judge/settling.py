@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sidecar.situation.timing import FIRST_RETURN
 from tests.simulator.judge.commits import Commits
 from tests.simulator.judge.violation import ViolationError
 from tests.simulator.kubernetes.pod import PodLife
@@ -19,6 +20,11 @@ class Settling:
         self._settings = simulation.settings
         self._commits = commits
         faults = simulation.schedule.faults
+        spoiled = sum(fault.kind == "spoil_data" for fault in faults)
+        # Pods that are made in order come back one after the other, and so do their servers.
+        self._returns = (
+            3 * FIRST_RETURN * (min(1, spoiled) if simulation.schedule.parallel else spoiled)
+        )
         self._faults_end = max((fault.at + fault.seconds for fault in faults), default=0.0)
 
     def wait(self) -> None:
@@ -37,13 +43,16 @@ class Settling:
         """When the set has to be well again.
 
         The kubelet's last back-off at the most, then one failover (ttl, and a cold start's
-        patience), then one after the other a rewind that fails and a clone, for each member.
+        patience), then one after the other a rewind that fails and a clone, for each member. Where
+        no server comes up, the pod goes back through bootstrap after a minute, and after two more.
         """
         back_off = max(
             (min(300.0, 10.0 * 2 ** max(0, life.restarts - 1)) for life in self._cluster.lives),
             default=0.0,
         )
-        return self._faults_end + back_off + 2 * self._settings.ttl + 60.0 + 30.0 * 5
+        return (
+            self._faults_end + back_off + 2 * self._settings.ttl + 60.0 + 30.0 * 5 + self._returns
+        )
 
     def _unsettled(self) -> str | None:
         """I5: what is not yet as it should be; None: the set is well, or blocked by right."""
