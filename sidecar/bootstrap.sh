@@ -244,16 +244,11 @@ has_no_data() {
     esac
 }
 
-# What an interrupted initdb has left in a WAL directory elsewhere, which must be empty for the next
-# one. It is that one's if the staging folder leads to it: initdb has found it empty, or made it.
-clear_wal() {
-    wal=${POSTGRES_INITDB_WALDIR:-}
-    if [ -z "$wal" ] || [ ! -d "$wal" ]; then return; fi
-    if [ "$(readlink "$staging/pg_wal")" = "$wal" ]; then
-        find "$wal" -mindepth 1 -maxdepth 1 -exec rm -rf {} + || return 1
-    fi
-    if [ -n "$(find "$wal" -mindepth 1 -maxdepth 1)" ]; then
-        failure="the WAL directory $wal (POSTGRES_INITDB_WALDIR) has files of something else, and initdb needs it empty: empty it, or name a sub-directory"
+# What an interrupted initdb has left there went with the staging folder.
+wal_volume_is_empty() {
+    wal=$(wal_volume)
+    if [ -n "$wal" ] && [ -d "$wal" ] && [ -n "$(find "$wal" -mindepth 1 -maxdepth 1)" ]; then
+        failure="the WAL directory $wal has files of something else, and initdb needs it empty: empty it, or name a sub-directory"
         return 1
     fi
 }
@@ -261,7 +256,7 @@ clear_wal() {
 # The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
 # starts in the end listens on no TCP address, and is stopped as soon as it is up.
 run_initdb() {
-    has_no_data && clear_wal && clear_staging && lead_to_new_files || return 1
+    has_no_data && clear_staging && wal_volume_is_empty && lead_to_new_files || return 1
     arguments=${POSTGRES_INITDB_ARGS:-}
     case " $arguments " in
         *-data-checksums*) ;;

@@ -51,7 +51,7 @@ drop() {
         *)
             # What PostgreSQL has made there, and no other clone's folder.
             find "$linked" -mindepth 1 -maxdepth 1 \
-                \( -name '[0-9A-F]*' -o -name archive_status -o -name summaries -o -name 'xlogtemp.*' \) \
+                \( -name '[0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F]*' -o -name archive_status -o -name summaries -o -name 'xlogtemp.*' \) \
                 -exec rm -rf {} + 2>/dev/null || true
             ;;
     esac
