@@ -173,10 +173,10 @@ def sidecar_of(host: Host, copy: Database) -> Bootstrap:
     return Bootstrap(handshake, Identity("orders-1", "uid-1"), ttl=1)
 
 
-def follow(host: Host, copy: Database, primary: Database) -> None:
+def follow(host: Host, copy: Database, primary: Database, secret: str = SECRET) -> None:
     """As the sidecar does it before a start; a test's primary has a port of its own."""
     sidecar = sidecar_of(host, copy)
-    sidecar.keep_password(password_file_line(SECRET))
+    sidecar.keep_password(password_file_line(secret))
     text = primary_conninfo(Settings(set_name="orders"), "orders-1", "127.0.0.1")
     sidecar.write_settings(
         {
@@ -275,9 +275,9 @@ def copies_with_the_secret(host: Host, source: Database) -> list[Path]:
     return files_with_the_secret(folder)
 
 
-def files_with_the_secret(folder: Path) -> list[Path]:
+def files_with_the_secret(folder: Path, secret: str = SECRET) -> list[Path]:
     return [
         path
         for path in folder.rglob("*")
-        if path.is_file() and SECRET.encode() in path.read_bytes()
+        if path.is_file() and secret.encode() in path.read_bytes()
     ]
