@@ -20,7 +20,7 @@ help:
 	@echo "make test                     everything that CI runs"
 	@echo "make test-all                 that, and what is long and rarely fails"
 	@echo "make check                    lint, types, import contracts, unit tests"
-	@echo "make fuzz                     made-up requests into the webhook: INPUTS=1000000 SEED=1"
+	@echo "make fuzz                     made-up requests and files, webhook and sidecar: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make storm                    a bank under faults that come faster than the set heals: MINUTES=10 SEED=1"

@@ -1,12 +1,14 @@
-"""python -m tests.fuzz: made-up requests into the webhook, and the ones that break a claim."""
+"""python -m tests.fuzz: made-up requests and texts, and the ones that break a claim."""
 
 import argparse
 import contextlib
 import logging
+import random
 import sys
 import time
 from collections import Counter
 
+from tests.fuzz import texts
 from tests.fuzz.claims import check
 from tests.fuzz.mutation import request
 
@@ -20,6 +22,8 @@ def main() -> int:
         made = request(seed, number)
         print(f"POST {made.path} ({made.lease_state})\n{made.body.decode(errors='replace')}")
         print(check(made))
+        for read in texts.CHECKS.values():
+            read(random.Random(arguments.replay))  # noqa: S311 - likewise
         return 0
     began = time.monotonic()
     outcomes: Counter[str] = Counter()
@@ -36,6 +40,8 @@ def _run(arguments: argparse.Namespace, outcomes: Counter[str]) -> None:
     for number in range(arguments.inputs):
         try:
             outcomes[check(request(arguments.seed, number))] += 1
+            for read in texts.CHECKS.values():
+                read(random.Random(f"{arguments.seed}:{number}"))  # noqa: S311 - to be made again
         except Exception as error:  # a fault of the webhook or of the claims: both are told
             outcomes["failed"] += 1
             print(

@@ -1,10 +1,11 @@
 """A few of the requests that `make fuzz` makes; what it found is a test where it was mended."""
 
+import random
 from collections import Counter
 
 import pytest
 
-from tests.fuzz import claims
+from tests.fuzz import claims, texts
 from tests.fuzz.mutation import Request, request
 
 
@@ -28,3 +29,9 @@ def test_a_broken_claim_is_noticed(monkeypatch, status, answer):
     monkeypatch.setitem(claims.HANDLERS, "never_led", lambda *_: (status, answer))
     with pytest.raises(claims.BrokenClaimError):
         claims.check(Request("/mutate/pods", b'{"request": {"uid": "1"}}', "never_led"))
+
+
+@pytest.mark.parametrize("kind", texts.CHECKS)
+def test_what_the_sidecar_reads_from_others_harms_no_parser(kind):
+    for number in range(200):
+        texts.CHECKS[kind](random.Random(f"0:{number}"))  # noqa: S311 - to be made again
