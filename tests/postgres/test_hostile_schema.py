@@ -1,10 +1,13 @@
 """What a user plants in a database never runs with the rights of the sidecar or of bootstrap."""
 
+import contextlib
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from sidecar import contract
 from sidecar.observation import ServerState
 from sidecar.postgres.configuration import conninfo, password_file_line
 from sidecar.postgres.server import Server
@@ -56,6 +59,7 @@ VIEWS = (
     "pg_tablespace",
     "pg_database",
 )
+SWAPS = (("text", "name"), ("name", "text"), ("text", "character varying"), ("anyelement", "text"))
 OPERATORS = (
     ("=", "name", "text"),
     ("<>", "name", "text"),
@@ -111,6 +115,41 @@ def plant(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         )
 
 
+def functions_that_we_call() -> list[str]:
+    """Whatever in our sources looks like a call: a new query is covered without a word here."""
+    sidecar = Path(contract.__file__).parent
+    sources = [*(sidecar / "postgres").glob("*.py"), *sidecar.glob("bootstrap*.sh")]
+    found = {
+        it for path in sources for it in re.findall(r"\b([a-z][a-z0-9_]*)\(", path.read_text())
+    }
+    return sorted(found)
+
+
+def shadow_all(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Plant every function of ours by its own arguments, and by those that fit a name better."""
+    known = connection.execute(
+        "SELECT proname::text, oidvectortypes(proargtypes) FROM pg_catalog.pg_proc "
+        "WHERE pronamespace = 'pg_catalog'::regnamespace "
+        "AND proname::text OPERATOR(pg_catalog.=) ANY(%s)",
+        [functions_that_we_call()],
+    ).fetchall()
+    signatures = {
+        (name, variant)
+        for name, arguments in known
+        for variant in (arguments, *(str(arguments).replace(*it) for it in SWAPS))
+    }
+    planted = 0
+    for name, arguments in sorted(signatures, key=str):
+        # Some cannot be: of pseudo-types, or planted already.
+        with contextlib.suppress(psycopg.Error):
+            connection.execute(
+                f'CREATE FUNCTION public."{name}"({arguments}) RETURNS text LANGUAGE plpgsql AS '
+                f"$$ BEGIN RAISE LOG 'CAUGHT {name}({arguments})'; RETURN NULL; END $$".encode()
+            )
+            planted += 1
+    return planted
+
+
 def as_superuser(database: Database, *statements: str) -> None:
     with session(database) as connection:
         for statement in statements:
@@ -130,13 +169,15 @@ def make_hostile(database: Database) -> None:
         user="mallory",
         password="mallory",
         dbname="postgres",
+        client_encoding="utf8",
         autocommit=True,
     ) as connection:
         plant(connection)
+        assert shadow_all(connection) > len(TRAPS)
 
 
 def caught(database: Database) -> list[str]:
-    return [line for line in database.host.log().splitlines() if "CAUGHT" in line]
+    return [line for line in database.host.log().splitlines() if "LOG:  CAUGHT" in line]
 
 
 def worst(database: Database) -> None:
