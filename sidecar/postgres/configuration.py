@@ -79,7 +79,9 @@ def primary_conninfo(settings: Settings, member: str, address: str | None = None
     # The empty password is none, and keeps a PGPASSWORD of the container's from being used; the
     # empty options do so with PGOPTIONS. (bootstrap needs its own.)
     secret = {"password": "", "passfile": PASSWORD_FILE, "options": ""}
-    return conninfo(primary_parameters(settings, member, address) | secret)
+    # Streaming needs no database; from PostgreSQL 17 on, what copies failover slots does.
+    database = {"dbname": "postgres"}
+    return conninfo(primary_parameters(settings, member, address) | database | secret)
 
 
 def primary_parameters(

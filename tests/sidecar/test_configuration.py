@@ -117,6 +117,7 @@ def test_libpq_reads_each_parameter_as_it_was_given(given: dict[str, str]) -> No
 def test_a_member_follows_the_primarys_service_under_its_own_name() -> None:
     """The primary tells its followers apart by application_name."""
     parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1"))
+    assert parameters["dbname"] == "postgres", "for what copies failover slots"
     names = ("host", "port", "user", "application_name", "password", "passfile")
     told = {name: parameters[name] for name in names}
     assert told == {
