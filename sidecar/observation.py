@@ -194,9 +194,8 @@ class BootstrapView:
     """Since it was told to start, PostgreSQL has got as far as its data: neither its settings nor a
     library are what keeps it from coming up."""
     returns: int | None = None
-    """How often this member's pod was deleted since it streamed last, because its PostgreSQL did
-    not come up; noted in the data directory. 0: only so that it came back sooner than the kubelet
-    would have started it, so that bootstrap has tried nothing yet. None: never."""
+    """How often its pod was deleted since it streamed last, for not coming up. 0: only to come back
+    sooner than by the kubelet, so that bootstrap has tried nothing yet. None: never."""
     refused: tuple[RefusedSetting, ...] = ()
     """Settings that a standby's start on this data would refuse; found before it is tried."""
     started_writable: bool = False

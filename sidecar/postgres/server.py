@@ -11,7 +11,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.libpq import NoAnswerError
 from sidecar.postgres.look import Lookout
 from sidecar.postgres.polling import fields_from_outside, is_shown, news, seconds_to_poll
+from sidecar.postgres.preparation import Preparation
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.signals import Signals
 from sidecar.situation.timing import SILENCE
@@ -97,10 +98,7 @@ class Server:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._database: str | None = None
-        self._role_made: tuple[float, str] | None = None
-        """The leadership, by when it began, in which the replication role got which password."""
-        self.prepared_with: str | None = None
-        """The replication password for which everything was made last."""
+        self._preparation = Preparation()
         self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
         self._wal_grows = False
@@ -188,38 +186,20 @@ class Server:
         since = self._memory.since
 
         def prepare(connection: Connection) -> None:
-            problems = []
-            first = self._role_made != (since, replication_password)
-            for step in self._preparations(replication_password, since):
-                try:
-                    step(connection)
-                except NeedsOperatorError as error:
-                    problems.append(str(error))
-            if first or not problems:
-                connection.execute("SELECT pg_catalog.pg_reload_conf()")
-            # Another password, or one at all, comes with another life of this pod.
-            if not problems or replication_password is None:
-                self.prepared_with = replication_password
-                self._memory.was_prepared(since)
-            if problems:
-                raise NeedsOperatorError("; ".join(problems))
+            try:
+                self._preparation.make(connection, replication_password, since)
+            except NeedsOperatorError:
+                if replication_password is None:
+                    self._memory.was_prepared(since)
+                raise
+            self._memory.was_prepared(since)
 
         self._orders.order(("prepare", replication_password), prepare)
 
-    def _preparations(
-        self, password: str | None, since: float
-    ) -> Iterator[Callable[[Connection], None]]:
-        """Yield what is to be done; one that fails keeps none of the others from it."""
-        if password is None:
-            self._role_made = None
-            yield from (replication_role.refuse, replication_role.take_back, _need_password)
-        else:
-            # Asked again while something is left to the operator, it writes nothing again.
-            if self._role_made != (since, password):
-                yield lambda connection: replication_role.make(connection, password)
-                self._role_made = (since, password)
-            yield replication_role.admit
-        yield commands.keep_wal
+    @property
+    def prepared_with(self) -> str | None:
+        """Return the replication password for which everything was made last."""
+        return self._preparation.done_with
 
     def set_synchronous(self, members: Sequence[str], number: int) -> None:
         """Let each commit wait for `number` of these members; `waits_from` shows when it does."""
@@ -409,7 +389,3 @@ class Server:
         readable, _, _ = select.select(watched, [], [], self._pause())
         if self._wake_read in readable:
             os.read(self._wake_read, 4096)
-
-
-def _need_password(_: Connection) -> None:
-    raise NeedsOperatorError(replication_role.WITHOUT_REPLICAS)

@@ -1,0 +1,55 @@
+"""What a primary makes for its replicas: their role, its way in, and a bound on the WAL it keeps."""
+
+from collections.abc import Callable, Iterator
+
+from sidecar.postgres import commands, replication_role
+from sidecar.postgres.commands import NeedsOperatorError
+from sidecar.postgres.connection import Connection
+
+
+class Preparation:
+    """Made once for each leadership, and again for another password."""
+
+    def __init__(self) -> None:
+        self.done_with: str | None = None
+        """The replication password for which everything was made last."""
+        self._role_made: tuple[float, str] | None = None
+        """The leadership, by when it began, in which the role got which password."""
+
+    def make(self, connection: Connection, password: str | None, since: float) -> None:
+        """Make all of it, as far as it can be made, in the leadership that began at `since`.
+
+        `password` None: there is none to give, and nobody gets in by that role. Raises
+        NeedsOperatorError with what is left to the operator, and psycopg.Error.
+        """
+        problems = []
+        first = self._role_made != (since, password)
+        for step in self._steps(password, since):
+            try:
+                step(connection)
+            except NeedsOperatorError as error:
+                problems.append(str(error))
+        if first or not problems:
+            connection.execute("SELECT pg_catalog.pg_reload_conf()")
+        # Another password, or one at all, comes with another life of this pod.
+        if not problems or password is None:
+            self.done_with = password
+        if problems:
+            raise NeedsOperatorError("; ".join(problems))
+
+    def _steps(self, password: str | None, since: float) -> Iterator[Callable[[Connection], None]]:
+        """Yield what is to be done; one that fails keeps none of the others from it."""
+        if password is None:
+            self._role_made = None
+            yield from (replication_role.refuse, replication_role.take_back, _need_password)
+        else:
+            # Asked again while something is left to the operator, it writes nothing again.
+            if self._role_made != (since, password):
+                yield lambda connection: replication_role.make(connection, password)
+                self._role_made = (since, password)
+            yield replication_role.admit
+        yield commands.keep_wal
+
+
+def _need_password(_: Connection) -> None:
+    raise NeedsOperatorError(replication_role.WITHOUT_REPLICAS)
