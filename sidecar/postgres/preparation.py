@@ -1,4 +1,4 @@
-"""What a primary makes for its replicas: their role, its way in, and a bound on the WAL it keeps."""
+"""What a primary makes for its replicas: a role, its way in, and a bound on the WAL it keeps."""
 
 from collections.abc import Callable, Iterator
 
