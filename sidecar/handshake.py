@@ -34,7 +34,7 @@ class Report(dict[str, str]):
         lines = content.decode(errors="surrogateescape").split("\n")
         head = list(itertools.takewhile(_HEAD_LINE.match, lines))
         report = cls(line.split("=", 1) for line in head)
-        for name in ("refusal", "failure"):
+        for name in report.keys() & {"refusal", "failure"}:
             report[name] = os.fsencode(report[name]).decode(errors="replace")
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report

@@ -80,6 +80,8 @@ def test_who_is_in_a_hurry_says_so_for_one_request(tmp_path: Path) -> None:
 class _Trickle(loopback.QuietHandler):
     """Sends a byte of its answer now and then: in time for each read, and never for all of it."""
 
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self) -> None:
         part, every = self.server.trickles  # type: ignore[attr-defined]
         whole = json.dumps({"kind": "Lease"}).encode()

@@ -67,4 +67,4 @@ def test_a_note_that_cannot_be_read_says_nothing(tmp_path: Path, name: str) -> N
     bootstrap = made(tmp_path)
     (tmp_path / "data" / name).write_bytes(NOT_UTF_8)
     view = bootstrap.observe(1.0)
-    assert (view.found_standby, view.returns, view.promoting_from) == (False, 0, None)
+    assert (view.found_standby, view.returns, view.promoting_from) == (False, None, None)
