@@ -200,7 +200,7 @@ class Actor:
         reach.renewal_is_sent(adapters.clock())
         try:
             adapters.lease.renew(action)
-        except ApiError as error:
+        except Exception as error:
             conflict = isinstance(error, ConflictError)
             lease, now = adapters.lease.peek(), adapters.clock()
             reach.renewal_failed(lease, adapters.me, now, conflict=conflict)

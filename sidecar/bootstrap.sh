@@ -33,6 +33,7 @@
 #   .pgset-promoting  written by the sidecar: this data may have begun a timeline of its own
 #   .pgset-returns    written by the sidecar: how often PostgreSQL did not come up since it streamed
 #   .pgset-initdb     an initdb was begun where there was nothing: what is there is of init scripts
+#   .pgset-no-room    a copy has filled the volume
 #   .pgset-found      whether this data was "writable" or a "standby" before pgset first started it
 set -eu
 # Of this volume alone: one of another pod's on the same node may hang.
@@ -54,6 +55,7 @@ kept_next=$data/.pgset-old/pgsql_tmp.next
 unusable=$data/.pgset-reclone
 promoting=$data/.pgset-promoting
 found=$data/.pgset-found
+no_room=$data/.pgset-no-room
 initdb=$data/.pgset-initdb
 script_files="postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf"
 from_scripts=$data/.pgset-old/pgsql_tmp.initdb
@@ -213,7 +215,7 @@ set_aside() {
     if ! rmdir "$kept_next" 2>/dev/null; then
         drop "$kept" && rename "$kept_next" "$kept" || return 1
     fi
-    rm -f "$unusable" "$promoting" "$found" && sync
+    rm -f "$unusable" "$promoting" "$no_room" "$found" && sync
 }
 
 # Goes on where an earlier run of this script was interrupted.
@@ -234,7 +236,7 @@ clear_staging() {
 }
 
 move_up() {
-    seal "$staging" && rm -f "$unusable" "$promoting" "$found" && rename "$staging" "$up" && bring_up
+    seal "$staging" && rm -f "$unusable" "$promoting" "$no_room" "$found" && rename "$staging" "$up" && bring_up
 }
 
 has_no_data() {

@@ -63,17 +63,32 @@ ask_primary() {
         --dbname="dbname=$database $1" --command="SET statement_timeout = '5s'" --command="$2"
 }
 
-# A copy that fills the volume takes down what else is on it, and ends no better. A role that may not
-# ask for the sizes copies without.
+# A copy that fills the volume takes down what else is on it, and ends no better the second time. The
+# first is tried: a file system that compresses may have room for it. A role that may not ask for the
+# sizes copies without.
 has_room() {
+    if [ ! -e "$no_room" ]; then return; fi
     needed=$(ask_primary "$1" "SELECT (sum(pg_database_size(oid)) / 1048576)::bigint FROM pg_database WHERE datallowconn") || return 0
-    free=$(df -Pk "$data" | { read -r _ && read -r _ _ _ free _ && echo "$((free / 1024))"; }) || return 0
+    free=$(free_megabytes) || return 0
     case $needed in "" | *[!0-9]*) return 0 ;; esac
-    if [ "$needed" -lt "$free" ]; then return; fi
+    if [ "$needed" -lt "$free" ]; then
+        rm -f "$no_room"
+        return
+    fi
     kept_too=
     if [ -d "$kept" ]; then kept_too=", or delete ${kept%/*}, which the last re-clone has kept"; fi
     failure="there is no room for a copy of the primary, which has $needed MB: $data has $free MB left; enlarge the volume$kept_too"
     return 1
+}
+
+# WAL comes in files of 16 MB; who misses less than two of them had no room for one.
+note_lack_of_room() {
+    free=$(free_megabytes) || return 0
+    if [ "$free" -lt 32 ]; then touch "$no_room" || true; fi
+}
+
+free_megabytes() {
+    df -Pk "$data" | { read -r _ && read -r _ _ _ free _ && echo "$((free / 1024))"; }
 }
 
 # By its slot the primary keeps the WAL that is written while a copy is made, and the copy moves the
@@ -91,7 +106,11 @@ copy_primary() {
     volume=$(wal_volume)
     as_member pg_basebackup --pgdata="$staging" --dbname="$1 application_name=pgset-clone" \
         ${volume:+--waldir="$volume/$wal_folder-$session-$number"} $(slot_option "$1") \
-        --wal-method=stream --checkpoint=fast --no-password || return 1
+        --wal-method=stream --checkpoint=fast --no-password --no-clean || {
+        note_lack_of_room
+        clear_staging
+        return 1
+    }
     if [ -n "$(find "$staging/pg_tblspc" -mindepth 1)" ]; then
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
         return 1

@@ -29,6 +29,8 @@ _MIN_PAUSE: Final = 0.01
 """Seconds between two looks, however much happens."""
 _FAULT_PAUSE: Final = 0.5
 """Seconds until the next turn after one that has failed as none should."""
+_MOST_FAULTY_SECONDS: Final = 5.0
+"""So long turns may fail in a row; then the sidecar ends, and is started anew."""
 
 
 class Loop:
@@ -65,16 +67,22 @@ class Loop:
     def run(self) -> None:
         """Work until `leave` was called and the Service has moved."""
         clock = self._adapters.clock
-        started_at = clock()
+        started_at = succeeded_at = clock()
         while True:
             try:
                 observation, decision = self._turn(started_at)
+                succeeded_at = clock()
                 if self._departure.may_go(observation, self._adapters.settings, clock()):
                     break
                 look_in = self._seconds_to_look(observation, decision)
             except Exception as error:
-                # The times that the last turn gave the watchdog and the kubelet's probe stand.
+                # What it has in memory may be the cause.
+                if clock() - succeeded_at > _MOST_FAULTY_SECONDS:
+                    raise
                 self._note_fault(error)
+                # The times that the last turn gave the watchdog and the kubelet's probe stand.
+                if self._reporter.newest() is None:
+                    self._reporter.fail_probe_in(0.0, clock())
                 look_in = _FAULT_PAUSE
             self._pause(look_in)
         self._watchdog.trust_until(None)
@@ -98,6 +106,9 @@ class Loop:
 
     def _turn(self, started_at: float) -> tuple[Observation, Decision]:
         settings = self._adapters.settings
+        if self._trusted_until is None:
+            # What the last turn left for requests was for what it did.
+            self._adapters.client.hurry(math.inf)
         observation = observe(self._adapters, started_at)
         decision = decide(observation, settings)
         if decision.asks_peers:
@@ -137,6 +148,7 @@ class Loop:
 
     def _hand_in(self, observation: Observation) -> None:
         """Leave the Lease to the others at once; PostgreSQL here is known to be stopped."""
+        self._adapters.client.hurry(math.inf)
         bootstrap = self._adapters.bootstrap
         directory = bootstrap.data_directory()
         try:

@@ -30,6 +30,7 @@ from sidecar.failsafe import (
 )
 from sidecar.memory.status import read_peer
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
+from sidecar.request_deadline import keep_deadlines
 from sidecar.workers import Workers
 
 SECONDS: Final = 0.6
@@ -74,6 +75,7 @@ class Peers:
         self._pool = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(total=SECONDS), num_pools=16
         )
+        keep_deadlines(self._pool)
         self._workers = Workers("peer", _AT_ONCE, most_waiting=_AT_ONCE)
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ import urllib3
 
 from sidecar import clock
 from sidecar.contract import TOKEN_DIRECTORY
-from sidecar.kube.deadline import keep_deadlines
+from sidecar.request_deadline import keep_deadlines
 
 Json = dict[str, Any]
 

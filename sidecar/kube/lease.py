@@ -97,9 +97,10 @@ class LeaseKeeper:
             record = self._memory.to_take(action, self._clock())
         try:
             self._write(record)
-        except RetryLaterError:
-            with self._lock:
-                self._memory.take_unanswered(record)
+        except Exception as error:
+            if _may_have_landed(error):
+                with self._lock:
+                    self._memory.take_unanswered(record)
             raise
 
     def renew(self, known: RenewLease) -> None:
@@ -110,9 +111,10 @@ class LeaseKeeper:
             return
         try:
             self._write(record)
-        except RetryLaterError:
-            with self._lock:
-                self._memory.renewal_unanswered(record, known)
+        except Exception as error:
+            if _may_have_landed(error):
+                with self._lock:
+                    self._memory.renewal_unanswered(record, known)
             raise
 
     def release(self, heir: str | None = None) -> None:
@@ -191,6 +193,11 @@ class LeaseKeeper:
                 "labels": {contract.SET_LABEL: self._settings.set_name},
             },
         }
+
+
+def _may_have_landed(error: Exception) -> bool:
+    """Tell whether a write that ended so is none that the API server has refused."""
+    return isinstance(error, RetryLaterError) or not isinstance(error, ApiError)
 
 
 def _renew_time(lease: Json | None) -> str | None:

@@ -16,6 +16,10 @@ class Preparation:
         self._role_made: tuple[float, str] | None = None
         """The leadership, by when it began, in which the role got which password."""
 
+    def forget(self) -> None:
+        """Make all of it again: the server's database is another, in which rights are given."""
+        self._role_made = None
+
     def make(self, connection: Connection, password: str | None, since: float) -> None:
         """Make all of it, as far as it can be made, in the leadership that began at `since`.
 

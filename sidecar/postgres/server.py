@@ -327,7 +327,8 @@ class Server:
         self._connection = self._address.connect(seconds=ANSWER_SECONDS)
         if (database := self._connection.info.dbname) != self._database:
             # What the replication role may call, it may in one database.
-            self._database, self._role_made = database, None
+            self._database = database
+            self._preparation.forget()
             self._memory.was_prepared_elsewhere()
         return self._lookout.look(self._connection, ANSWER_SECONDS)
 

@@ -150,6 +150,8 @@ def test_without_the_database_postgres_another_one_is_used(primary: Database, wa
     wait_until(lambda: not server.view().prepared, "what it is to be prepared for anew")
     server.prepare("derived")
     wait_until(lambda: server.view().prepared, "preparation, in this database")
+    may = "has_function_privilege('pgset_replication', 'pg_read_binary_file(text)', 'execute')"
+    run(primary, f"SELECT 1 / {may}::int", dbname="app")
     server.keep_slots(["pgset_orders_1"])
     wait_until(lambda: server.view().slots == ("pgset_orders_1",), "an order")
     run(primary, "CREATE DATABASE another", dbname="app")

@@ -311,6 +311,20 @@ def test_a_refused_renewal_counts_as_one_without_an_answer_and_the_server_as_hea
     assert hands.failed_at() is None
 
 
+def test_a_renewal_that_ends_as_none_should_may_have_landed(
+    keeper: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Hands(keeper)
+    observe(keeper)
+
+    def write(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(keeper, "_write", write)
+    assert hands.renew() is not None
+    assert hands.failed_at() is not None
+
+
 def test_that_another_holds_the_lease_is_no_failed_renewal(
     keeper: LeaseKeeper, server: LeaseServer
 ) -> None:

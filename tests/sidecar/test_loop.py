@@ -3,12 +3,13 @@
 With the real adapters on a folder. The API server's address is a port where nobody listens.
 """
 
+import contextlib
 import math
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,42 @@ def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Repor
     thread.join(timeout=10)
     assert first is not None
     assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
+
+
+def fail(loop: Loop) -> None:
+    def observed(_: float) -> Any:
+        raise ValueError("what nobody thought of")
+
+    loop._adapters.bootstrap.observe = observed  # type: ignore[method-assign]
+
+
+def test_a_sidecar_that_has_not_decided_yet_lets_the_kubelet_stop_postgresql(
+    loop: Loop, reporter: Reporter
+) -> None:
+    """Restarted, it may hold a Lease that runs out, and has given its watchdog no time."""
+    fail(loop)
+    thread = threading.Thread(target=lambda: suppressed(loop.run))
+    thread.start()
+    wait_until(reporter.probe_fails, "the probe to fail", seconds=10)
+    loop.leave()
+    thread.join(timeout=10)
+    assert (reporter.newest(), thread.is_alive()) == (None, False)
+
+
+def test_a_sidecar_whose_turns_fail_again_and_again_ends_and_is_started_anew(
+    loop: Loop, reporter: Reporter
+) -> None:
+    thread = threading.Thread(target=lambda: suppressed(loop.run))
+    thread.start()
+    wait_until(lambda: reporter.newest() is not None, "the first turn", seconds=10)
+    fail(loop)
+    thread.join(timeout=15)
+    assert not thread.is_alive()
+
+
+def suppressed(work: Callable[[], None]) -> None:
+    with contextlib.suppress(ValueError):
+        work()
 
 
 @pytest.mark.usefixtures("postmaster")

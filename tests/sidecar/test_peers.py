@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar import peers as peers_module
 from sidecar.decide import decide
 from sidecar.memory.status import describe, hears_the_api, read_peer
 from sidecar.observation import (
@@ -413,6 +414,21 @@ def test_who_speaks_too_slowly_is_left_out_within_the_deadline(peers: Peers, por
         seconds, answers = ask_in(peers, (pod(1, "127.0.0.2"), pod(2, "127.0.0.3")))
     assert answers == {"orders-2": member(2)}
     assert seconds < DEADLINE + ROOM
+
+
+def test_who_speaks_too_slowly_holds_no_thread(
+    monkeypatch: pytest.MonkeyPatch, port: int, clock: Clock
+) -> None:
+    monkeypatch.setattr(peers_module, "_AT_ONCE", 1)
+    peers = Peers(Identity("orders-0", "uid-0"), clock=clock, port=port)
+    with (
+        raw("127.0.0.2", port, http_answer(b" " * 100), drip=True),
+        sidecar("127.0.0.3", port, 2),
+    ):
+        peers.ask((pod(1, "127.0.0.2"),))
+        time.sleep(DEADLINE)
+        answers = peers.ask((pod(2, "127.0.0.3"),))
+    assert answers == {"orders-2": member(2)}
 
 
 def test_who_recovers_is_heard_again(peers: Peers, port: int) -> None:
