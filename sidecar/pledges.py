@@ -125,9 +125,11 @@ class Respondent:
     def _seal_of(self, kind: Kind, body: bytes, signature: str) -> Seal | None:
         """Return the seal by which a member has signed that, None if nobody has.
 
-        The quick key counts, and is used, only as long as there is a pod that has no other.
+        The quick key counts, and is used, only as long as there is a pod that has no other, or may
+        be: while the pods are not known, a holder of version 0.2.0 would have to stop without need.
         """
-        older = any(not pod.signs for pod in self._pods() or ())
+        pods = self._pods()
+        older = pods is None or any(not pod.signs for pod in pods)
         seals = (self._seal, *((self._seal.for_older_members(),) if older else ()))
         return next((it for it in seals if it.is_mine(kind, body, signature)), None)
 

@@ -45,6 +45,15 @@ def test_the_quick_key_is_no_good_once_the_last_pod_that_has_no_other_is_gone(
     assert one.left() is None
 
 
+def test_a_holder_of_version_0_2_0_is_answered_by_who_does_not_know_the_pods_yet(
+    port: int, one: Member
+) -> None:
+    """Its sidecar has been restarted while the API server is away: a 403 would stop the holder."""
+    older = Peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
+    one.pods = None
+    assert older.ask_to_stay((one.pod,), ("orders-0", "orders-1"), RECORD)
+
+
 @pytest.mark.parametrize("signs", [True, False])
 def test_what_gives_a_weak_password_away_is_said_only_to_who_knows_no_other_key(
     holder: Peers, port: int, *, signs: bool

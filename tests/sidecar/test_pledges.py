@@ -40,7 +40,7 @@ class Member:
     seal: Seal = SEAL
     lease: LeaseView | None = field(default_factory=lambda: LeaseView(RECORD, changed_at=0.0))
     clock: Clock = field(default_factory=Clock)
-    pods: tuple[Pod, ...] = ()
+    pods: tuple[Pod, ...] | None = ()
     paused: bool = False
 
     def __post_init__(self) -> None:
