@@ -63,7 +63,7 @@ def run(listener: socket.socket) -> int:
         loop.wake()
 
     handshake = Path(contract.HANDSHAKE_DIRECTORY)
-    keys = Keys(superuser.password, namespace, settings.set_name)
+    keys = Keys(superuser.password, namespace, settings.set_name, pod_uid=me.uid)
     seal = keys.seal()
     bootstrap = Bootstrap(handshake, me, settings.ttl)
     pods = Pods(client, namespace, settings, clock=clock, on_change=wake)

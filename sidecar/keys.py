@@ -70,8 +70,9 @@ class Keys:
     heard until the others have been rolled.
     """
 
-    def __init__(self, password: str, namespace: str, set_name: str) -> None:
-        """Derive them. Of no password nothing is made: anybody could."""
+    def __init__(self, password: str, namespace: str, set_name: str, *, pod_uid: str) -> None:
+        """Derive them. Of no password nothing is made: anybody could. `pod_uid`: this member's."""
+        self._pod_uid = pod_uid
         made = (password, namespace, set_name)
         self._slow: Secret | None = slow(*made) if password else None
         self._quick: Secret | None = quick(*made) if password else None
@@ -89,20 +90,25 @@ class Keys:
     def lines_to_keep(self, kept: Sequence[str]) -> list[str]:
         """Return what to keep on the volume from now on, where `kept` was until now.
 
-        The present secrets, and what this pod's predecessor had if that was something else: so a
-        former password counts in the first pod that has the new one, and in no later one.
+        The pod's UID, the present secrets, and what this pod's predecessor had if that was
+        something else: so a former password counts in the first pod that has the new one, however
+        often PostgreSQL is started in it, and in no later one.
         """
         if self._slow is None:
             return []
-        mine = self._slow.encode()
-        return [mine, *(line for line in kept[:1] if line != mine)]
+        mine = [self._pod_uid, self._slow.encode()]
+        former = kept[2:] if list(kept[:2]) == mine else [it for it in kept[1:2] if it not in mine]
+        return [*mine, *former]
 
     def learn(self, kept: Sequence[str]) -> None:
-        """Take over the former secrets that are kept on the volume, and forget all others."""
+        """Take over the former secrets that are kept on the volume, and forget all others.
+
+        `kept`: as the predecessor left it, or as this pod has written it.
+        """
         self.has_learned = True
         if self._slow is None:
             return
-        found = (Secret.decode(line) for line in kept)
+        found = (Secret.decode(line) for line in self.lines_to_keep(kept))
         self._former = [it for it in found if it is not None and it != self._slow]
         self._seal.former[:] = [secret.seal for secret in self._former]
 

@@ -189,7 +189,7 @@ def test_a_changed_password_of_the_superuser_cuts_nobody_off_who_was_rolled_firs
 ) -> None:
     """And when the primary has it as well, those that were rolled stream by that."""
     give(primary, database, SLOW)
-    rolled = Keys("changed", "shop", "orders")
+    rolled = Keys("changed", "shop", "orders", pod_uid="next")
     rolled.learn(rolled.lines_to_keep(KEYS.lines_to_keep([])))
     changed = rolled.replication_password((NEW,)) or ""
     standby = Standby("orders-1", database, connect, changed, known=SLOW, keys=rolled)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sidecar.keys import Keys, quick, slow
+from sidecar.keys import quick, slow
 from sidecar.observation import Pod
 from tests.support.keys import keys_of, seal_of
 
@@ -30,8 +30,8 @@ def made(word: str, secret: str) -> object:
 
 
 SEEN = {
-    "seal": Keys("hunter2", "shop", "orders").seal().key,
-    "replication": Keys("hunter2", "shop", "orders").replication_password((NEW,)),
+    "seal": keys_of("hunter2").seal().key,
+    "replication": keys_of("hunter2").replication_password((NEW,)),
 }
 
 

@@ -9,7 +9,7 @@ from sidecar.keys import Keys
 @functools.cache
 def keys_of(password: str, namespace: str = "shop", set_name: str = "orders") -> Keys:
     """Return what each member of that set makes of that password."""
-    return Keys(password, namespace, set_name)
+    return Keys(password, namespace, set_name, pod_uid="uid")
 
 
 def seal_of(password: str, namespace: str = "shop", set_name: str = "orders") -> Seal:
