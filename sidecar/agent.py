@@ -140,6 +140,7 @@ def _start_threads(adapters: Adapters) -> None:
     adapters.server.start_threads()
     adapters.peers.start()
     adapters.forks.start()
+    adapters.way_in.start()
 
 
 def _kill(adapters: Adapters) -> None:

@@ -5,14 +5,15 @@ is asked with each in turn; by SCRAM, which tells nobody what was tried.
 """
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, TypeVar
 
 from sidecar.keys import Keys
 from sidecar.observation import Pod, PostgresView, ServerState
 from sidecar.postgres.configuration import password_file_line
 from sidecar.postgres.primary_queries import PasswordRefusedError, UpstreamError, identify
+from sidecar.workers import Workers
 
 _SECONDS_BETWEEN: Final = 1.0
 _SECONDS_BETWEEN_WHILE_STREAMING: Final = 10.0
@@ -50,8 +51,13 @@ class WayIn:
         self._keep = keep
         self._clock = clock
         self._asked_at = float("-inf")
-        self._thread: threading.Thread | None = None
+        self._busy = False
+        self._worker = Workers("way-in", 1, most_waiting=1)
         self._kept: str | None = None
+
+    def start(self) -> None:
+        """Start the thread that asks, once: with the process."""
+        self._worker.start()
 
     def leave(self, pods: Iterable[Pod] | None) -> None:
         """Let libpq begin with the likeliest one. Raises OSError."""
@@ -75,21 +81,20 @@ class WayIn:
             return
         passwords = (usual,) if streaming else self._keys.replication_passwords(pods)
         self._asked_at = self._clock()
-        self._thread = threading.Thread(
-            target=self._find, args=(passwords, address), name="way-in", daemon=True
-        )
-        with contextlib.suppress(RuntimeError):  # the pod has as many threads as it may have
-            self._thread.start()
+        self._busy = True
+        self._worker.take(partial(self._find, passwords, address))
 
     def _is_busy(self, *, streaming: bool) -> bool:
         pause = _SECONDS_BETWEEN_WHILE_STREAMING if streaming else _SECONDS_BETWEEN
-        busy = self._thread is not None and self._thread.is_alive()
-        return busy or self._clock() - self._asked_at < pause
+        return self._busy or self._clock() - self._asked_at < pause
 
     def _find(self, passwords: tuple[str, ...], address: str) -> None:
         target = self._parameters | {"host": address}
-        with contextlib.suppress(UpstreamError, OSError):
-            _, found = with_any(passwords, lambda password: identify(target, password))
-            if found != self._kept:
-                self._keep(password_file_line(found))
-                self._kept = found
+        try:
+            with contextlib.suppress(UpstreamError, OSError):
+                _, found = with_any(passwords, lambda password: identify(target, password))
+                if found != self._kept:
+                    self._keep(password_file_line(found))
+                    self._kept = found
+        finally:
+            self._busy = False

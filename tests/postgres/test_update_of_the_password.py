@@ -60,6 +60,7 @@ class Standby:
         self.copy.start()
         self.server: Server = connect(self.copy.port)
         self.way_in = WayIn(replication(primary.port), keys, keep=self.keep, clock=time.monotonic)
+        self.way_in.start()
 
     @property
     def file(self) -> Path:
