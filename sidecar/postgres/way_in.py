@@ -54,6 +54,7 @@ class WayIn:
         self._busy = False
         self._worker = Workers("way-in", 1, most_waiting=1)
         self._kept: str | None = None
+        """What was put last, if that is known to have been done."""
 
     def start(self) -> None:
         """Start the thread that asks, once: with the process."""
@@ -61,9 +62,7 @@ class WayIn:
 
     def leave(self, pods: Iterable[Pod] | None) -> None:
         """Let libpq begin with the likeliest one. Raises OSError."""
-        password = self._keys.replication_password(pods)
-        self._keep(None if password is None else password_file_line(password))
-        self._kept = password
+        self._put(self._keys.replication_password(pods))
 
     def ask(
         self, pods: Iterable[Pod] | None, question: Callable[[str], _Answer]
@@ -93,8 +92,13 @@ class WayIn:
         try:
             with contextlib.suppress(UpstreamError, OSError):
                 _, found = with_any(passwords, lambda password: identify(target, password))
-                if found != self._kept:
-                    self._keep(password_file_line(found))
-                    self._kept = found
+                # Even if it should be there: a write that was given up may have come later.
+                self._put(found)
         finally:
             self._busy = False
+
+    def _put(self, password: str | None) -> None:
+        # What fails, or takes too long, may be done later all the same.
+        self._kept = None
+        self._keep(None if password is None else password_file_line(password))
+        self._kept = password

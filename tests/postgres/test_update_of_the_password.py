@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.keys import Keys
-from sidecar.observation import Pod, ServerState
+from sidecar.observation import Pod, PostgresView, ServerState
 from sidecar.postgres.configuration import (
     PASSWORD_FILE,
     password_file_line,
@@ -183,6 +183,36 @@ def test_a_primary_that_does_not_answer_is_not_asked_again_with_another_password
     with suppress(UpstreamError):
         way_in.ask((NEW,), ask)
     assert tried == [SLOW]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_write_that_was_given_up_and_comes_late_is_made_good(
+    database: Database, primary: Server, *, streaming: bool
+) -> None:
+    """On a slow volume: it is taken for failed, or comes after one that was begun later."""
+    give(primary, database, SLOW)
+    file: list[str | None] = []
+
+    def keep(line: str | None) -> None:
+        file.append(line)
+        if line == password_file_line(QUICK):
+            raise TimeoutError
+
+    way_in = WayIn(replication(database.port), KEYS, keep=keep, clock=time.monotonic)
+    way_in.start()
+    way_in.leave((NEW,))
+    if streaming:
+        with suppress(TimeoutError):
+            way_in.leave((OLD,))
+    else:
+        file.append(password_file_line(QUICK))
+    view = PostgresView(ServerState.RECOVERY, since=0.0, streaming=streaming)
+
+    def is_made_good() -> bool:
+        way_in.look(view, (NEW,), ADDRESS)
+        return file[-1] == password_file_line(SLOW)
+
+    wait_until(is_made_good, "the right password")
 
 
 def test_a_changed_password_of_the_superuser_cuts_nobody_off_who_was_rolled_first(
