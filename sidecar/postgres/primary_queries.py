@@ -29,7 +29,11 @@ class UpstreamError(Exception):
 
 
 class PasswordRefusedError(UpstreamError):
-    """The primary answers, and has another password than this."""
+    """The primary asked for a password and did not let this one in.
+
+    Mostly since it has another; but what it refuses after that, such as a role that may not log in,
+    looks the same by libpq.
+    """
 
 
 def identify(parameters: dict[str, str], password: str) -> str:

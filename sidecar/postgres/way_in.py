@@ -23,14 +23,18 @@ _Answer = TypeVar("_Answer")
 
 
 def with_any(passwords: Iterable[str], ask: Callable[[str], _Answer]) -> tuple[_Answer, str]:
-    """Return the answer to who has one of these passwords, and which. Raises UpstreamError."""
-    refused = UpstreamError("there is no password to try")
+    """Return the answer to who has one of these passwords, and which. Raises UpstreamError.
+
+    Where none is let in, it is the first refusal: that one may have been about something else than
+    the likeliest password, which libpq does not tell apart, and the others' would hide it.
+    """
+    refused: UpstreamError | None = None
     for password in passwords:
         try:
             return ask(password), password
         except PasswordRefusedError as error:
-            refused = error
-    raise refused
+            refused = refused or error
+    raise refused or UpstreamError("there is no password to try")
 
 
 class WayIn:
