@@ -9,7 +9,8 @@ it was one HMAC. It is paid once, when the sidecar starts.
 server shows a pod of theirs, the primary gives the role the quick password, and they are asked and
 answered by the quick key; a member of this version never uses that key for a pod of this version.
 A standby finds out by itself which password the primary takes (`sidecar.postgres.way_in`), so it
-does not matter who leads. When the last old pod is gone, only the slow secrets are used.
+does not matter who leads. When the last old pod is gone, only the slow secrets are used: a standby
+that has to log in then waits until the primary has given the role the slow password.
 """
 
 import hashlib
@@ -123,11 +124,14 @@ class Keys:
         return (self._slow if updated else self._quick).replication
 
     def replication_passwords(self, pods: Iterable[Pod] | None) -> tuple[str, ...]:
-        """Return all that a primary may ask for, the likeliest first."""
+        """Return all that a primary may ask for, the likeliest first.
+
+        The quick one only while a pod is known that has no other: whom it is given can guess.
+        """
         likeliest = self.replication_password(pods)
-        if likeliest is None or self._slow is None or self._quick is None:
+        if likeliest is None or self._slow is None:
             return ()
-        others = (self._slow, *self._former, self._quick)
+        others = (self._slow, *self._former)
         return tuple(dict.fromkeys((likeliest, *(secret.replication for secret in others))))
 
 

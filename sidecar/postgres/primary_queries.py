@@ -20,6 +20,10 @@ _SYSTEM_IDENTIFIER_COLUMN: Final = 0
 _HISTORY_COLUMN: Final = 1
 _FIRST_TIMELINE: Final = 1
 
+_NEVER_IN_CLEAR: Final = {"require_auth": "scram-sha-256,none"}
+"""Whoever answers for the primary is not told the password. "none" is for a pg_hba.conf that trusts
+the members' addresses: then none is sent."""
+
 _ANSWER_SECONDS: Final = 3.0
 """As long as a connection may take. A walsender ignores statement_timeout."""
 
@@ -83,7 +87,8 @@ def fork_point(history: tuple[tuple[int, int], ...], timeline: int) -> int | Non
 
 
 def _ask(parameters: dict[str, str], password: str, command: str) -> PGresult:
-    target = conninfo(parameters | {"password": password, "replication": "true"})
+    own = {"password": password, "replication": "true"}
+    target = conninfo(parameters | own | _NEVER_IN_CLEAR)
     try:
         with closing(psycopg.connect(target, autocommit=True)) as connection:
             result = _answer(connection.pgconn, command)

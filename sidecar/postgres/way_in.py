@@ -1,7 +1,9 @@
 """By which of the set's replication passwords the primary lets this member in.
 
-During an update of pgset a primary may know one that is made in another way than the usual one. It
-is asked with each in turn; by SCRAM, which tells nobody what was tried.
+During an update of pgset, or of the superuser's password, a primary may know another than the usual
+one. It is asked with each in turn; by SCRAM, so that none is sent. But who answers in its place can
+then test guesses at what was tried: hence nothing is tried that is cheap to guess, once the last
+member is gone that knows no other (`sidecar.keys`).
 """
 
 import contextlib
@@ -85,16 +87,19 @@ class WayIn:
         passwords = (usual,) if streaming else self._keys.replication_passwords(pods)
         self._asked_at = self._clock()
         self._busy = True
-        self._worker.take(partial(self._find, passwords, address))
+        self._worker.take(partial(self._find, passwords, address, streaming=streaming))
 
     def _is_busy(self, *, streaming: bool) -> bool:
         pause = _SECONDS_BETWEEN_WHILE_STREAMING if streaming else _SECONDS_BETWEEN
         return self._busy or self._clock() - self._asked_at < pause
 
-    def _find(self, passwords: tuple[str, ...], address: str) -> None:
+    def _find(self, passwords: tuple[str, ...], address: str, *, streaming: bool) -> None:
         target = self._parameters | {"host": address}
         try:
             with contextlib.suppress(UpstreamError, OSError):
+                if not streaming and self._kept not in passwords:
+                    # libpq would go on giving away one that may be used no more.
+                    self._put(passwords[0])
                 _, found = with_any(passwords, lambda password: identify(target, password))
                 # Even if it should be there: a write that was given up may have come later.
                 self._put(found)
