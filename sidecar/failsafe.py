@@ -163,11 +163,16 @@ def status_signature(
 
     `headers`: of the question, by names in lower case. A stranger gets nothing to try guesses on.
     """
-    nonce = headers.get(NONCE_HEADER.lower(), "")
-    asked = f"{nonce} {uid} {query}".encode()
-    if not seal.is_mine("status question", asked, headers.get(SIGNATURE_HEADER.lower(), "")):
+    if not is_status_question(seal, headers, uid, query):
         return None
+    nonce = headers.get(NONCE_HEADER.lower(), "")
     return seal.sign("status answer", _status_answer(nonce, uid, body))
+
+
+def is_status_question(seal: Seal, headers: Mapping[str, str], uid: str, query: str) -> bool:
+    """Tell whether a member has asked the pod of that uid so; `headers`: by lower-case names."""
+    asked = f"{headers.get(NONCE_HEADER.lower(), '')} {uid} {query}".encode()
+    return seal.is_mine("status question", asked, headers.get(SIGNATURE_HEADER.lower(), ""))
 
 
 def is_status_answer(seal: Seal, nonce: str, uid: str, body: bytes, signature: str) -> bool:

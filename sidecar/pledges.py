@@ -15,6 +15,7 @@ from sidecar.failsafe import (
     Question,
     Reply,
     Seal,
+    is_status_question,
     reason_to_refuse,
     status_signature,
 )
@@ -117,6 +118,14 @@ class Respondent:
         )
         reply = Reply(question.nonce, self._me.name, reason or "").encode()
         return Response(409 if reason else 200, reply, seal.sign("answer", reply))
+
+    def is_signed(self, body: bytes, signature: str) -> bool:
+        """Tell whether a member of the set has signed that question."""
+        return self._seal_of("question", body, signature) is not None
+
+    def is_asked_by_a_member(self, headers: Mapping[str, str], query: str) -> bool:
+        """Tell whether a member has signed its question for the status."""
+        return is_status_question(self._seal, headers, self._me.uid, query)
 
     def sign_status(self, headers: Mapping[str, str], query: str, body: bytes) -> str | None:
         """Return the signature of this member's status; None for who is no member of the set."""

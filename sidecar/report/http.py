@@ -16,6 +16,7 @@ from sidecar.observation import PostgresView, ServerState
 from sidecar.pledges import Respondent
 from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
+from sidecar.report.server import Waiting
 from sidecar.report.snapshot import Reporter, Snapshot
 from sidecar.report.status import (
     is_alive,
@@ -78,9 +79,23 @@ class Application:
             return answer
         return replace(answer, headers=((failsafe.SIGNATURE_HEADER, signature),))
 
-    def waits(self, request: Request) -> bool:
-        """Return whether the answer waits for PostgreSQL or a lock; a probe's never does."""
-        return request.path in (failsafe.PATH, "/status")
+    def waits(self, request: Request) -> Waiting | None:
+        """Return as what a request waits for PostgreSQL or a lock; None: a probe never does."""
+        if request.path == failsafe.PATH:
+            # What nobody has signed is refused at once, and keeps nobody from asking.
+            return Waiting.FAILSAFE if self._asks_to_stay(request) else None
+        if request.path != "/status":
+            return None
+        asks = self._respondent and self._respondent.is_asked_by_a_member(
+            request.headers, request.query
+        )
+        return Waiting.MEMBER if asks else Waiting.STRANGER
+
+    def _asks_to_stay(self, request: Request) -> bool:
+        if self._respondent is None or len(request.body) > failsafe.MAX_BODY:
+            return False
+        signature = request.headers.get(failsafe.SIGNATURE_HEADER.lower(), "")
+        return self._respondent.is_signed(request.body, signature)
 
     def answer(self, method: str, path: str, query: str) -> Answer:
         """Return the answer to a request, `query` being the text after the question mark."""

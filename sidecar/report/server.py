@@ -20,6 +20,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Final
 
@@ -33,10 +34,20 @@ CONNECTIONS: Final = 256
 """Open at once: below the 1024 file descriptors that a process has at least, and more than come
 while a probe's request is on its way. The oldest gives way to a new one."""
 
-THREADS: Final = 16
-"""Requests at once that wait for something: more than a set has members that ask."""
+
+class Waiting(Enum):
+    """What requests that wait for something wait as. Each has threads of its own: no number of
+    strangers keeps a member from its answer."""
+
+    FAILSAFE = "failsafe"
+    MEMBER = "member"
+    STRANGER = "stranger"
+
+
+THREADS: Final = {Waiting.FAILSAFE: 4, Waiting.MEMBER: 8, Waiting.STRANGER: 4}
+"""Requests of a kind at once. Of the members only one asks to stay, and all may ask what it has."""
 WAITING: Final = 64
-"""More of them, until one of those has its answer. Who asks gives up after 0.6 s."""
+"""More of a kind, until one of those has its answer. Who asks gives up after 0.6 s."""
 
 _BACKLOG: Final = 1024
 """Connections in the kernel's queue. If it is full, a client tries again after a second, which is
@@ -84,11 +95,12 @@ class HttpServer:
         answer: Callable[[Request], Answer],
         listener: socket.socket,
         *,
-        waits: Callable[[Request], bool],
+        waits: Callable[[Request], Waiting | None],
     ) -> None:
         """Take over a socket that `listen` has made.
 
-        `waits` says whether `answer` may take longer than a few milliseconds for a request.
+        `waits` says as what a request waits for whose answer may take longer than a few
+        milliseconds; None for any other.
         """
         self._answer = answer
         self._waits = waits
@@ -99,13 +111,17 @@ class HttpServer:
         self._poll.register(self._listener, select.EPOLLIN)
         self._held: dict[int, _Connection] = {}
         """By file descriptor; the oldest first."""
-        self._workers = Workers("http-worker", THREADS, most_waiting=WAITING)
+        self._workers = {
+            it: Workers(f"http-{it.value}", number, most_waiting=WAITING)
+            for it, number in THREADS.items()
+        }
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
-        self._workers.start()
+        for workers in self._workers.values():
+            workers.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -114,7 +130,8 @@ class HttpServer:
         # On Linux this wakes a thread that waits for a connection; closing alone does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        self._workers.stop()
+        for workers in self._workers.values():
+            workers.stop()
         self._listener.close()
         self._poll.close()
 
@@ -224,9 +241,10 @@ class HttpServer:
                 connection.client.shutdown(socket.SHUT_WR)
 
     def _serve(self, request: Request, client: socket.socket) -> None:
-        if not self._waits(request):
+        waiting = self._waits(request)
+        if waiting is None:
             self._respond(request, client)
-        elif not self._workers.take(partial(self._respond, request, client)):
+        elif not self._workers[waiting].take(partial(self._respond, request, client)):
             with client:
                 _send(client, _BUSY.encode(request.method))
 

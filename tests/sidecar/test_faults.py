@@ -23,7 +23,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.server import Server
 from sidecar.report.message import Answer, Request
-from sidecar.report.server import HttpServer, listen
+from sidecar.report.server import HttpServer, Waiting, listen
 from sidecar.report.snapshot import Reporter
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
@@ -82,7 +82,9 @@ def test_a_worker(error: Exception) -> None:
 def served() -> Iterator[Callable[..., HttpServer]]:
     servers: list[HttpServer] = []
 
-    def serve(answer: Callable[[Request], Answer], waits: Callable[[Request], bool]) -> HttpServer:
+    def serve(
+        answer: Callable[[Request], Answer], waits: Callable[[Request], Waiting | None]
+    ) -> HttpServer:
         servers.append(HttpServer(answer, listen(0, "127.0.0.1"), waits=waits))
         servers[0].start()
         return servers[0]
@@ -97,9 +99,9 @@ def ask(server: HttpServer, path: str) -> bytes:
         return b"".join(iter(lambda: client.recv(4096), b""))
 
 
-@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("waits", [*Waiting, None])
 def test_the_http_server_and_its_workers(
-    error: Exception, served: Callable[..., HttpServer], *, waits: bool
+    error: Exception, served: Callable[..., HttpServer], waits: Waiting | None
 ) -> None:
     server = served(Failing(error, Answer(200, b"")), lambda _: waits)
     assert [ask(server, "/status")[9:12] for _ in range(3)] == [b"500", b"500", b"200"]
@@ -108,7 +110,7 @@ def test_the_http_server_and_its_workers(
 def test_the_http_server_before_it_answers(
     error: Exception, served: Callable[..., HttpServer]
 ) -> None:
-    server = served(lambda _: Answer(200, b""), Failing(error, result=False))
+    server = served(lambda _: Answer(200, b""), Failing(error, result=None))
     assert [ask(server, "/liveness")[9:12] for _ in range(3)] == [b"", b"", b"200"]
 
 

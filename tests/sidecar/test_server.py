@@ -15,16 +15,29 @@ import pytest
 import urllib3
 
 from sidecar.report.message import MAX_BODY, MAX_HEAD, Answer, Request
-from sidecar.report.server import CONNECTIONS, SECONDS, THREADS, WAITING, HttpServer, listen
+from sidecar.report.server import (
+    CONNECTIONS,
+    SECONDS,
+    THREADS,
+    WAITING,
+    HttpServer,
+    Waiting,
+    listen,
+)
+from tests.support.waiting import wait_until
 
 PROBE = b"GET /liveness HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\n\r\n"
+
+WAITS = {"/slow": Waiting.STRANGER, "/member": Waiting.MEMBER, "/failsafe": Waiting.FAILSAFE}
 
 PROBE_SECONDS = 1.0
 """What the kubelet waits for its answer."""
 
 LONG = 20_000
 """Bytes, more than any answer has."""
+
+AT_ONCE = THREADS[Waiting.STRANGER]
 
 ROOM = 1.0
 """Seconds, for this shared machine: a deadline twice as long would still be noticed."""
@@ -39,7 +52,7 @@ class Served:
         """How many requests for /slow are being answered."""
         self._lock = threading.Lock()
         self.server = HttpServer(
-            self.answer, listen(0, "127.0.0.1"), waits=lambda request: request.path == "/slow"
+            self.answer, listen(0, "127.0.0.1"), waits=lambda request: WAITS.get(request.path)
         )
 
     def answer(self, request: Request) -> Answer:
@@ -137,7 +150,7 @@ def test_head_has_no_body(served: Served) -> None:
 
 
 def test_it_is_found_on_every_address_of_either_family() -> None:
-    server = HttpServer(lambda _: Answer(200, b"here"), listen(0), waits=lambda _: False)
+    server = HttpServer(lambda _: Answer(200, b"here"), listen(0), waits=lambda _: None)
     server.start()
     addresses = ["127.0.0.1", "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])]
     for address in addresses:
@@ -230,15 +243,20 @@ def test_an_answer_that_takes_long_keeps_no_other_waiting(served: Served) -> Non
 def test_only_so_many_answers_may_take_long_at_once_and_probes_are_none_of_them(
     served: Served, open_clients: contextlib.ExitStack
 ) -> None:
-    clients = [open_clients.enter_context(served.connect()) for _ in range(THREADS + WAITING)]
-    for client in clients[:THREADS]:
+    clients = [open_clients.enter_context(served.connect()) for _ in range(AT_ONCE + WAITING)]
+    for client in clients[:AT_ONCE]:
         client.sendall(SLOW)
-    served.eventually(THREADS)
-    for client in clients[THREADS:]:
+    served.eventually(AT_ONCE)
+    for client in clients[AT_ONCE:]:
         client.sendall(SLOW)
+    waiting = served.server._workers[Waiting.STRANGER]._waiting
+    wait_until(waiting.full, "all of them to wait", seconds=5)
     served.probe()
     assert refusal(served.ask(SLOW))[0] == 503
     served.probe()
+    for path in ("/member", "/failsafe"):
+        asked = f"GET {path} HTTP/1.1\r\n\r\n".encode()
+        assert served.ask(asked).startswith(b"HTTP/1.1 200 "), "strangers keep no member waiting"
     served.go_on.set()
     assert {rest(client)[:12] for client in clients} == {b"HTTP/1.1 200"}
     served.eventually(0)

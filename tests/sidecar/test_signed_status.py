@@ -9,13 +9,21 @@ from dataclasses import replace
 import pytest
 
 from sidecar.decide import decide
-from sidecar.failsafe import NONCE_HEADER, SIGNATURE_HEADER, Seal
+from sidecar.failsafe import (
+    MAX_BODY,
+    NONCE_HEADER,
+    PATH,
+    SIGNATURE_HEADER,
+    Seal,
+    status_question,
+)
 from sidecar.observation import Identity, Peer, Pod
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges, Respondent
 from sidecar.report.http import Application
 from sidecar.report.message import Answer, Request
 from sidecar.report.metrics import Metrics
+from sidecar.report.server import Waiting
 from sidecar.report.snapshot import Reporter, Snapshot
 from tests.sidecar.test_peers import RUNNING, SETTINGS, STREAMING, observation
 from tests.support.clock import Clock
@@ -184,3 +192,30 @@ def test_without_a_password_members_believe_who_answers_as_before(port: int) -> 
     """There is no key. Such a set has no replicas, and a set of one asks nobody."""
     with serving(member(NO_PASSWORD), ADDRESS, port):
         assert ask(port, seal=NO_PASSWORD) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("seal", "waits_as"), [(SEAL, Waiting.MEMBER), (seal_of("guessed"), Waiting.STRANGER)]
+)
+def test_who_asks_what_a_member_has_waits_with_members_only_as_one(
+    seal: Seal, waits_as: Waiting
+) -> None:
+    fields = status_question(seal, "a nonce", "uid-1", "fresh=1")
+    headers = {name.lower(): value for name, value in fields.items()}
+    assert member().waits(Request("GET", "/status", "fresh=1", headers)) is waits_as
+
+
+@pytest.mark.parametrize(
+    ("body", "seal", "waits_as"),
+    [
+        (b"{}", SEAL, Waiting.FAILSAFE),
+        (b"{}", seal_of("guessed"), None),
+        (b"x" * (MAX_BODY + 1), SEAL, None),
+    ],
+    ids=["signed", "by nobody of the set", "too long"],
+)
+def test_a_question_that_is_refused_takes_no_members_place(
+    body: bytes, seal: Seal, waits_as: Waiting | None
+) -> None:
+    headers = {SIGNATURE_HEADER.lower(): seal.sign("question", body)}
+    assert member().waits(Request("POST", PATH, "", headers, body)) is waits_as

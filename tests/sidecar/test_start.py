@@ -24,7 +24,7 @@ def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
     probing.start()
     probing.join(0.3)
     assert (probing.is_alive(), codes) == (True, [])
-    server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: False)
+    server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: None)
     server.start()
     probing.join(5)
     server.stop()
