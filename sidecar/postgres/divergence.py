@@ -60,7 +60,6 @@ class ForkFinder:
         if self._busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
-        self.start()
         self._busy = True
         self._worker.take(partial(self._look, question, address, passwords))
 

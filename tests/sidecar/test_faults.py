@@ -1,11 +1,13 @@
 """Whatever goes wrong in a thread of the sidecar, it is told, and the thread goes on."""
 
 import errno
+import itertools
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ from sidecar.act import Actor
 from sidecar.action import Attention, RunInitdb
 from sidecar.kube.mirror import Mirror
 from sidecar.loop import Loop
-from sidecar.observation import Identity, Pod
+from sidecar.observation import Identity, LeaseRecord, Pod, PostgresView, ServerState
 from sidecar.patiently import Patiently
 from sidecar.peers import Peers
+from sidecar.postgres import divergence, way_in
 from sidecar.postgres.background import Background
 from sidecar.postgres.connection import Address
 from sidecar.postgres.credentials import Credentials
@@ -30,6 +33,7 @@ from sidecar.watchdog import Watchdog
 from sidecar.workers import Workers
 from tests.sidecar import test_loop
 from tests.support.database import free_port
+from tests.support.keys import keys_of
 from tests.support.waiting import wait_until
 
 # What a loop is made of, as test_loop has it.
@@ -205,6 +209,41 @@ def test_a_question_to_a_peer(error: Exception) -> None:
     peers._ask_one = Failing(error)  # type: ignore[method-assign]
     pod = Pod("orders-1", "uid-1", "127.0.0.1", None)
     assert peers.ask([pod]) == {}
+
+
+def test_what_asks_a_primary_where_its_history_left_ours(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, told, clock = Failing(error, ()), Failing(error, times=1), itertools.count(step=2.0)
+    monkeypatch.setattr(divergence, "history", history)
+    finder = divergence.ForkFinder(
+        {}, lambda: ("secret",), clock=lambda: next(clock), on_change=told
+    )
+    finder.start()
+    record = LeaseRecord(holder="orders-1_uid-1", resource_version="7", ttl=10, timeline=2)
+    stands = PostgresView(ServerState.RECOVERY, since=0.0, timeline=1)
+    wait_until(
+        lambda: finder.find(stands, record, "127.0.0.1") is not None, "an answer", seconds=10
+    )
+    assert (history.calls, told.calls) == (3, 1)
+    later = replace(record, timeline=3)
+    wait_until(lambda: finder.find(stands, later, "127.0.0.1") is not None, "another", seconds=10)
+
+
+def test_what_finds_the_password_that_the_primary_takes(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identify, keep, clock = Failing(error, "7"), Failing(error), itertools.count(step=20.0)
+    monkeypatch.setattr(way_in, "identify", identify)
+    finds = way_in.WayIn({}, keys_of("secret"), keep=keep, clock=lambda: next(clock))
+    finds.start()
+    stands = PostgresView(ServerState.RECOVERY, since=0.0)
+
+    def has_kept() -> bool:
+        finds.look(stands, (), "127.0.0.1")
+        return keep.has_recovered()
+
+    wait_until(has_kept, "another try", seconds=10)
 
 
 def test_what_waits_for_the_volume(error: Exception) -> None:

@@ -1,10 +1,12 @@
 """A sidecar that starts keeps the kubelet's probe waiting, and does not refuse it."""
 
+import ast
 import http.client
 import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 from sidecar.report.message import Answer
 from sidecar.report.server import HttpServer, listen
@@ -37,3 +39,24 @@ def test_nothing_that_takes_long_to_load_comes_before_that() -> None:
     assert {"psycopg", "urllib3", "prometheus_client", "sidecar.agent"}.isdisjoint(
         run.stdout.split()
     )
+
+
+def test_no_thread_is_left_to_be_started_when_the_loop_begins(tmp_path: Path) -> None:
+    """Where memory is short, `Thread.start` may wait for ever, and with it who calls it."""
+    command = [sys.executable, "-m", "tests.support.idle_threads", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split("\n") == [""], run.stderr
+
+
+def test_threads_are_made_where_what_has_them_is_made() -> None:
+    """So that the test before this one sees them, and none is made, and started, with some work."""
+    made = [
+        (path.name, function.name)
+        for path in (Path(__file__).parents[2] / "sidecar").rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("threading.Thread", "Thread", "Workers", "threading.Timer")
+    ]
+    assert {name for _, name in made} == {"__init__"}, made
