@@ -4,8 +4,11 @@ A new release fails here first, by name. That the worker works with it is for te
 test_slow_clients.
 """
 
+import ast
 import inspect
+import selectors
 import tomllib
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,9 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 from packaging.requirements import Requirement
 
+from webhook import patient_worker
+from webhook.patient_worker import PatientWorker
+
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 CALLED = [
@@ -25,6 +31,8 @@ CALLED = [
     (gthread.ThreadWorker.handle, ("self", "conn")),
     (gthread.ThreadWorker.finish_request, ("self", "conn", "fs")),
     (gthread.ThreadWorker.murder_pending, ("self",)),
+    (gthread.ThreadWorker.accept, ("self", "listener")),
+    (gthread.ThreadWorker.wait_for_and_dispatch_events, ("self", "timeout")),
     (gthread.TConn.__init__, ("self", "cfg", "sock", "client", "server")),
     (gthread.TConn.set_timeout, ("self",)),
     (gthread.ThreadWorker.load_wsgi, ("self",)),
@@ -58,7 +66,13 @@ def test_connections_wait_in_a_deque_of_the_workers(worker, name):
     getattr(worker, name).append("a connection")
 
 
-@pytest.mark.parametrize("name", ["poller", "max_keepalived", "alive", "cfg", "log"])
+KEPT = [
+    *("poller", "max_keepalived", "alive", "cfg", "log"),
+    *("nr_conns", "worker_connections", "sockets"),
+]
+
+
+@pytest.mark.parametrize("name", KEPT)
 def test_a_worker_keeps_under_a_name_what_ours_looks_at(worker, name):
     assert hasattr(worker, name)
 
@@ -67,6 +81,42 @@ def test_a_worker_keeps_the_application_under_a_name_that_ours_calls(worker):
     worker.app = SimpleNamespace(wsgi=lambda: "the application")
     worker.load_wsgi()
     assert worker.wsgi == "the application"
+
+
+def test_nothing_of_the_worker_is_used_that_is_not_named_here():
+    (ours,) = (
+        it
+        for it in ast.walk(ast.parse(inspect.getsource(patient_worker)))
+        if isinstance(it, ast.ClassDef) and it.name == "PatientWorker"
+    )
+    used = {
+        it.attr
+        for it in ast.walk(ours)
+        if isinstance(it, ast.Attribute) and ast.unparse(it.value) in ("self", "super()")
+    }
+    named = {*KEPT, "pending_conns", "keepalived_conns", "wsgi"}
+    named |= {function.__name__ for function, _ in CALLED}
+    assert used - set(vars(PatientWorker)) - named == set()
+    overridden = {it for it in vars(PatientWorker) if it in dir(gthread.ThreadWorker)}
+    assert {it for it in overridden if not it.startswith("__")} <= named
+
+
+def test_the_poller_tells_a_client_by_its_connection_and_a_listener_by_none(worker):
+    """Our worker serves by that who has had no turn for longest."""
+    with (
+        selectors.DefaultSelector() as worker.poller,
+        sock.socket.create_server(("127.0.0.1", 0)) as listener,
+        sock.socket.create_connection(listener.getsockname()) as client,
+    ):
+        worker.sockets = [listener]
+        worker.set_accept_enabled(True)
+        assert worker.poller.get_key(listener).data == worker.accept
+        conn = gthread.TConn(worker.cfg, client, ("", 0), ("", 0))
+        waiting = Future()
+        waiting.set_result(gthread._DEFER)
+        worker.finish_request(conn, waiting)
+        assert worker.poller.get_key(client).data.args == (conn,)
+        assert (list(worker.pending_conns), worker.nr_conns) == ([conn], 0)
 
 
 @pytest.mark.parametrize("name", ["initialized", "parser", "timeout", "sock", "client"])
