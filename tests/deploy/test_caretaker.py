@@ -283,11 +283,6 @@ def test_the_caretaker_may_grant_nothing_but_to_the_namespaces_own_service_accou
         as_caretaker_bind(home, "pgset-caretaker", "pgset-sidecar", own, subject)
 
 
-def test_the_caretaker_is_no_sidecar_itself(home: Kubectl) -> None:
-    with pytest.raises(RefusedError):
-        home("auth", "can-i", "be", "sidecars.pgset.dev", "--quiet", as_caretaker())
-
-
 def as_caretaker() -> str:
     return f"--as={CARETAKER}"
 
