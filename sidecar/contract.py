@@ -56,6 +56,10 @@ PAUSED: Final = f"{DOMAIN}/paused"
 """Annotation. "true": nobody takes over and nothing is handed over until it is "false" or gone. A
 state and no setting: sidecars read it from the StatefulSet, and it rolls no pod."""
 
+NETWORK_POLICY: Final = f"{DOMAIN}/network-policy"
+"""Annotation. "true": the caretaker makes a NetworkPolicy that closes the sidecars' port to all but
+the set's own pods and what is labelled `pgset.dev/scrapes`. A state, too: it rolls no pod."""
+
 OPTED_IN_BY: Final = f"{DOMAIN}/opted-in-by"
 """Annotation, by the webhook. "template": the others were copied from the pod template's."""
 
@@ -96,11 +100,16 @@ STATEFULSET_ANNOTATIONS: Final = (
     PROBES,
     SIDECAR_RESOURCES,
     PAUSED,
+    NETWORK_POLICY,
 )
 """Every annotation of ours that a user may put on a StatefulSet."""
 
-STATES: Final = (PAUSED,)
+STATES: Final = (PAUSED, NETWORK_POLICY)
 """Those of them that say how things stand and not how the pods are made."""
+
+SCRAPES: Final = f"{DOMAIN}/scrapes"
+"""Label on a namespace, or on pods of the set's own one. "true": they reach the sidecars' port in
+spite of the set's NetworkPolicy."""
 
 # ── On the Lease ──────────────────────────────────────────────────────────────────────────
 
@@ -166,6 +175,11 @@ def replica_service(set_name: str) -> str:
 
 def service_account(set_name: str) -> str:
     """Return the service account of pods whose template names none."""
+    return f"{set_name}-pgset"
+
+
+def network_policy(set_name: str) -> str:
+    """Return the NetworkPolicy of a set that asks for one."""
     return f"{set_name}-pgset"
 
 

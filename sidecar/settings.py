@@ -171,6 +171,11 @@ def parse_paused(annotations: Mapping[str, str]) -> bool:
     return _boolean(contract.PAUSED, annotations.get(contract.PAUSED, "false"))
 
 
+def parse_network_policy(annotations: Mapping[str, str]) -> bool:
+    """Return whether a StatefulSet with these annotations asks for a NetworkPolicy."""
+    return _boolean(contract.NETWORK_POLICY, annotations.get(contract.NETWORK_POLICY, "false"))
+
+
 def _boolean(annotation: str, value: str) -> bool:
     if value not in ("true", "false"):
         raise InvalidSettingError(annotation, value, 'allowed: "true", "false"')

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sidecar import contract
-from sidecar.settings import Settings, parse_enabled, parse_paused
+from sidecar.settings import Settings, parse_enabled, parse_network_policy, parse_paused
 from webhook import database, neighbours, server_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
@@ -45,6 +45,7 @@ def check(statefulset: Json) -> database.Database:
     """
     _check_annotations(statefulset)
     parse_paused(annotations_of(statefulset))
+    parse_network_policy(annotations_of(statefulset))
     Options.from_annotations(annotations_of(statefulset))
     found = find(statefulset)
     for refusals in _CHECKS:

@@ -241,6 +241,87 @@ def test_the_caretaker_may_make_and_delete_no_account_of_the_users(
         home("delete", "serviceaccount", name, as_caretaker())
 
 
+def asks_for_network_policy(kubectl: Kubectl, value: str) -> None:
+    change = f"pgset.dev/network-policy{value}"
+    kubectl("annotate", "statefulset", "shop", "--overwrite", change)
+
+
+def policy_of(name: str, set_name: str, **metadata: Any) -> Json:
+    labels = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": labels} | metadata,
+        "spec": {
+            "podSelector": {"matchLabels": {"pgset.dev/set": set_name}},
+            "policyTypes": ["Ingress"],
+        },
+    }
+
+
+def test_a_network_policy_comes_and_goes_with_its_annotation_and_rolls_no_pod(
+    home: Kubectl,
+) -> None:
+    create(home, statefulset("shop"))
+    wait_until(lambda: "shop-0" in listed(home, "pods"), SEEN_WITHIN)
+    before = listed(home, "pods")["shop-0"]["metadata"]["uid"]
+    template = listed(home, "statefulsets")["shop"]["spec"]["template"]
+    asks_for_network_policy(home, "=true")
+    wait_until(lambda: "shop-pgset" in listed(home, "networkpolicies"), SEEN_WITHIN)
+    made = listed(home, "networkpolicies")["shop-pgset"]
+    assert made["spec"]["podSelector"] == {"matchLabels": {"pgset.dev/set": "shop"}}
+    everybody, few = made["spec"]["ingress"]
+    assert everybody == {"ports": [{"protocol": "TCP", "port": 5432}]}
+    assert few["ports"] == [{"protocol": "TCP", "port": 8008}]
+    other = json.dumps({"spec": {"ingress": []}})
+    home("patch", "networkpolicy", "shop-pgset", "--type=merge", "-p", other)
+    as_made = made["spec"]
+
+    def is_put_back() -> bool:
+        return bool(listed(home, "networkpolicies")["shop-pgset"]["spec"] == as_made)
+
+    wait_until(is_put_back, NEXT_ROUND_WITHIN)
+    # What is stored compares as equal to what is wanted, or it would be written again and again.
+    version = listed(home, "networkpolicies")["shop-pgset"]["metadata"]["resourceVersion"]
+    # Once the second has its Services, all that was due at the first is done.
+    for other in ("other", "another"):
+        create(home, statefulset(other))
+        wait_until(lambda name=other: has_services(home, name), SEEN_WITHIN)
+    present = listed(home, "networkpolicies")["shop-pgset"]["metadata"]
+    assert present["resourceVersion"] == version
+    asks_for_network_policy(home, "-")
+    wait_until(lambda: "shop-pgset" not in listed(home, "networkpolicies"), SEEN_WITHIN)
+    assert listed(home, "pods")["shop-0"]["metadata"]["uid"] == before
+    assert listed(home, "statefulsets")["shop"]["spec"]["template"] == template
+
+
+def test_the_caretaker_may_write_and_delete_no_network_policy_of_the_users(home: Kubectl) -> None:
+    unlabelled = policy_of("shop-pgset", "shop", labels={})
+    for refused in (policy_of("mine", "shop"), unlabelled):
+        with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
+            home("create", "-f", "-", as_caretaker(), manifest=refused)
+    create(home, unlabelled)
+    taken_over = listed(home, "networkpolicies")["shop-pgset"]
+    taken_over["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
+    with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
+        home("replace", "-f", "-", as_caretaker(), manifest=taken_over)
+    with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
+        home("delete", "networkpolicy", "shop-pgset", as_caretaker())
+
+
+def test_the_caretakers_network_policies_are_for_one_sets_pods_and_for_ingress(
+    home: Kubectl,
+) -> None:
+    others = policy_of("shop-pgset", "other")
+    everybodys = policy_of("shop-pgset", "shop")
+    everybodys["spec"]["podSelector"] = {}
+    both_ways = policy_of("shop-pgset", "shop")
+    both_ways["spec"]["policyTypes"].append("Egress")
+    for refused in (others, everybodys, both_ways):
+        with pytest.raises(RefusedError, match="may select no pods but its set's"):
+            home("create", "-f", "-", as_caretaker(), manifest=refused)
+
+
 def test_a_pod_of_before_that_nobody_replaces_is_named(home: Kubectl) -> None:
     plain = statefulset("shop", updateStrategy={"type": "OnDelete"})
     del plain["metadata"]["annotations"]

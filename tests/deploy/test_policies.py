@@ -86,6 +86,31 @@ def test_the_caretaker_has_its_mark_and_writes_what_its_policy_lets_through():
     accounts = str(GRANTS["pgset-caretaker-accounts"]["validations"])
     assert f"endsWith('{contract.service_account('')}')" in accounts
     assert f"[?'{MADE_BY}'].orValue('') == '{CARETAKER}'" in accounts
+    policies = str(GRANTS["pgset-caretaker-network-policies"]["validations"])
+    assert f"endsWith('{contract.network_policy('')}')" in policies
+    assert policies.count(f"[?'{MADE_BY}'].orValue('') == '{CARETAKER}'") == 2
+    assert f"[?'{contract.SET_LABEL}'].orValue('') + '{contract.network_policy('')}'" in policies
+
+
+def test_whatever_the_caretaker_writes_of_sets_networking_or_accounts_is_judged():
+    granted = {
+        (resource, OPERATIONS[verb])
+        for rule in document("caretaker-cluster-role.yaml")["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb in OPERATIONS
+    }
+    judged = {
+        (resource, operation)
+        for spec in GRANTS.values()
+        for rule in spec["matchConstraints"]["resourceRules"]
+        for resource in rule["resources"]
+        for operation in rule["operations"]
+    }
+    # RBAC itself keeps the deletion of bindings to the one name.
+    by_rbac = {("rolebindings", "DELETE")}
+    harmless = {(it, "CREATE") for it in ("services", "events", "subjectaccessreviews")}
+    assert granted - judged == by_rbac | harmless
 
 
 def test_every_name_of_ours_is_the_contracts():

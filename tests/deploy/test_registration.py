@@ -267,6 +267,10 @@ def test_the_caretaker_has_these_rights_in_the_cluster_and_no_other():
         ("", "serviceaccounts", "", "list"),
         ("", "serviceaccounts", "", "create"),
         ("", "serviceaccounts", "", "delete"),
+        *(
+            ("networking.k8s.io", "networkpolicies", "", verb)
+            for verb in ("list", "create", "update", "delete")
+        ),
         ("authorization.k8s.io", "subjectaccessreviews", "", "create"),
         (rbac, "rolebindings", "", "list"),
         (rbac, "rolebindings", "", "create"),

@@ -14,6 +14,7 @@ from sidecar.settings import (
     InvalidSettingError,
     Settings,
     parse_enabled,
+    parse_network_policy,
     parse_paused,
     watchdog,
 )
@@ -117,12 +118,29 @@ def test_pausing(value: str, paused: bool) -> None:
     assert parse_paused({contract.PAUSED: value}) is paused
 
 
+@pytest.mark.parametrize(
+    ("annotations", "wanted"),
+    [
+        ({}, False),
+        ({contract.NETWORK_POLICY: "false"}, False),
+        ({contract.NETWORK_POLICY: "true"}, True),
+    ],
+)
+def test_a_network_policy_is_made_for_who_asks(annotations: dict[str, str], wanted: bool) -> None:
+    assert parse_network_policy(annotations) is wanted
+
+
 def test_without_the_annotation_nothing_is_paused() -> None:
     assert parse_paused({}) is False
 
 
 @pytest.mark.parametrize(
-    ("parse", "annotation"), [(parse_enabled, contract.ENABLED), (parse_paused, contract.PAUSED)]
+    ("parse", "annotation"),
+    [
+        (parse_enabled, contract.ENABLED),
+        (parse_paused, contract.PAUSED),
+        (parse_network_policy, contract.NETWORK_POLICY),
+    ],
 )
 def test_half_a_yes_is_refused(parse: Callable[[dict[str, str]], bool], annotation: str) -> None:
     with pytest.raises(InvalidSettingError, match='"yes" is not allowed; allowed: "true", "false"'):

@@ -23,7 +23,7 @@ DENIALS = [
         "pgset.dev/container, pgset.dev/role-label, pgset.dev/primary-value, "
         "pgset.dev/replica-value, pgset.dev/durability, pgset.dev/ttl, "
         "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/probes, "
-        "pgset.dev/sidecar-resources, pgset.dev/paused",
+        "pgset.dev/sidecar-resources, pgset.dev/paused, pgset.dev/network-policy",
         id="an annotation of ours that does not exist",
     ),
     pytest.param(
@@ -42,6 +42,11 @@ DENIALS = [
         annotate(paused="yes"),
         'annotation pgset.dev/paused: "yes" is not allowed; allowed: "true", "false"',
         id="paused is neither true nor false",
+    ),
+    pytest.param(
+        annotate(**{"network-policy": "strict"}),
+        'annotation pgset.dev/network-policy: "strict" is not allowed; allowed: "true", "false"',
+        id="network-policy is neither true nor false",
     ),
     pytest.param(
         annotate(probes="off"),
@@ -194,10 +199,11 @@ def test_a_template_without_metadata_is_stamped_too(change):
     assert template["labels"] == {"pgset.dev/set": "pgset"}
 
 
-@pytest.mark.parametrize("paused", ["true", "false"])
-def test_pausing_leaves_the_template_alone_and_so_rolls_no_pod(paused):
+@pytest.mark.parametrize("state", ["paused", "network-policy"])
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_state_leaves_the_template_alone_and_so_rolls_no_pod(state, value):
     stamped = objects.golden("article", "statefulset.admitted")["object"]
-    annotate(paused=paused)(stamped)
+    annotate(**{state: value})(stamped)
     assert mutate_statefulset(objects.review_of(stamped)).patch == []
 
 

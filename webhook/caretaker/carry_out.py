@@ -1,4 +1,4 @@
-"""Carries out steps: Services, ServiceAccounts, and the one RoleBinding of a namespace."""
+"""Carries out steps: Services, accounts, NetworkPolicies, and a namespace's one RoleBinding."""
 
 import json
 import logging
@@ -13,8 +13,15 @@ from kubernetes.client.exceptions import ApiException
 from sidecar import contract
 from webhook import logs
 from webhook.caretaker.errors import LookAgainError, RefusedError
-from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY, Binding
-from webhook.caretaker.step import Grant, MakeAccount, MakeService, RemoveAccount
+from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY, Binding, Workload
+from webhook.caretaker.step import (
+    Grant,
+    MakeAccount,
+    MakePolicy,
+    MakeService,
+    RemoveAccount,
+    RemovePolicy,
+)
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
@@ -31,6 +38,7 @@ class Writer:
         """Take the API client."""
         self._core = client.CoreV1Api(api)
         self._rbac = client.RbacAuthorizationV1Api(api)
+        self._networking = client.NetworkingV1Api(api)
 
     def make_service(self, step: MakeService) -> None:
         """Create a Service. Raises LookAgainError if there is one of that name by now."""
@@ -68,6 +76,35 @@ class Writer:
             )
         gone = f"removed ServiceAccount {step.account.name}: no set needs it any more"
         _log_done(namespace, gone)
+
+    def make_policy(self, step: MakePolicy) -> None:
+        """Create the NetworkPolicy, or overwrite the one that was decided on."""
+        namespace, body = step.owner.namespace, _policy(step)
+        with named_errors():
+            if step.present is None:
+                self._networking.create_namespaced_network_policy(
+                    namespace, body, _request_timeout=TIMEOUT
+                )
+            else:
+                self._networking.replace_namespaced_network_policy(
+                    step.name, namespace, body, _request_timeout=TIMEOUT
+                )
+        verb = "replaced" if step.present else "created"
+        _log_done(namespace, f"{verb} NetworkPolicy {step.name}")
+
+    def remove_policy(self, namespace: str, step: RemovePolicy) -> None:
+        """Delete the NetworkPolicy that was decided on."""
+        preconditions = client.V1Preconditions(
+            uid=step.policy.uid, resource_version=step.policy.resource_version
+        )
+        with named_errors():
+            self._networking.delete_namespaced_network_policy(
+                step.policy.name,
+                namespace,
+                body=client.V1DeleteOptions(preconditions=preconditions),
+                _request_timeout=TIMEOUT,
+            )
+        _log_done(namespace, f"removed NetworkPolicy {step.policy.name}: no set asks for it")
 
     def grant(self, namespace: str, step: Grant) -> None:
         """Create the RoleBinding, or overwrite or remove the one that was decided on."""
@@ -130,25 +167,36 @@ def _said(error: ApiException) -> str:
         return f"{error.reason}: {error.body}"
 
 
-def _service(step: MakeService) -> dict[str, Any]:
-    owner = {
+def _owned(name: str, owner: Workload) -> dict[str, Any]:
+    """Return the metadata of what goes with its StatefulSet."""
+    reference = {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "name": step.owner.name,
-        "uid": step.owner.uid,
+        "name": owner.name,
+        "uid": owner.uid,
     }
     return {
-        "metadata": {
-            "name": step.name,
-            "labels": _LABELS | {contract.SET_LABEL: step.owner.name},
-            "ownerReferences": [owner],
-        },
+        "name": name,
+        "labels": _LABELS | {contract.SET_LABEL: owner.name},
+        "ownerReferences": [reference],
+    }
+
+
+def _service(step: MakeService) -> dict[str, Any]:
+    return {
+        "metadata": _owned(step.name, step.owner),
         "spec": {
             "selector": dict(step.selector),
             "ports": [{"name": "postgresql", "port": contract.POSTGRES_PORT}],
             **({"publishNotReadyAddresses": True} if step.also_unready else {}),
         },
     }
+
+
+def _policy(step: MakePolicy) -> dict[str, Any]:
+    version = step.present.resource_version if step.present else None
+    metadata = _owned(step.name, step.owner) | {"resourceVersion": version}
+    return {"metadata": metadata, "spec": step.spec}
 
 
 def _binding(

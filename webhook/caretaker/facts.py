@@ -5,10 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from sidecar import contract
-from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
+from sidecar.settings import (
+    InvalidSettingError,
+    Settings,
+    parse_enabled,
+    parse_network_policy,
+    parse_paused,
+)
 from webhook.own_account import DEFAULT_ACCOUNT
 
 Json = dict[str, Any]
+
+Port = tuple[str, int]
+"""Protocol, such as "TCP", and number."""
 
 MADE_BY: Final = "app.kubernetes.io/managed-by"
 CARETAKER: Final = "pgset-caretaker"
@@ -39,6 +48,10 @@ class Workload:
     """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
     """PostgreSQL's port, by its number and its names in the present template."""
+    network_policy: bool = False
+    """Whether it asks for a NetworkPolicy."""
+    ports: frozenset[Port] = frozenset()
+    """That containers declare in the present template."""
     governing_service: str = ""
     """The Service that names its pods (spec.serviceName)."""
     selector: str = ""
@@ -65,11 +78,12 @@ class Workload:
         """
         metadata, spec = statefulset["metadata"], statefulset["spec"]
         annotations = metadata.get("annotations") or {}
-        settings, fault = None, ""
+        settings, fault, network_policy = None, "", False
         try:
             if not parse_enabled(annotations):
                 return None
             parse_paused(annotations)
+            network_policy = parse_network_policy(annotations)
             settings = Settings.from_annotations(metadata["name"], annotations)
         except InvalidSettingError as error:
             fault = str(error)
@@ -83,6 +97,8 @@ class Workload:
             service_account=_account_of_pods(statefulset, own=own_accounts),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
             database_ports=_database_ports(template.get("spec") or {}),
+            network_policy=network_policy,
+            ports=_declared_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
             selector=selector_text(spec["selector"]),
             held_back=_held_back(spec.get("updateStrategy") or {}),
@@ -102,6 +118,8 @@ class Member:
     stamped: bool = True
     """Whether the webhook had seen its template."""
     has_sidecar: bool = True
+    ports: frozenset[Port] = frozenset()
+    """That its containers declare."""
     leaving: bool = False
 
     @classmethod
@@ -116,6 +134,7 @@ class Member:
             service_account=_service_account(spec),
             stamped=contract.SET_LABEL in (metadata.get("labels") or {}),
             has_sidecar=contract.SIDECAR_CONTAINER in containers,
+            ports=_declared_ports(spec),
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -199,6 +218,34 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A NetworkPolicy, whoever made it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    ours: bool
+    """Whether the caretaker made it."""
+    owner: str
+    """UID of the StatefulSet that owns it; "" if none does."""
+    spec: Json
+
+    @classmethod
+    def from_json(cls, policy: Json) -> Self:
+        """Read a NetworkPolicy."""
+        metadata = policy["metadata"]
+        owners = metadata.get("ownerReferences") or []
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            ours=_is_ours(metadata),
+            owner=next((it["uid"] for it in owners if it["kind"] == "StatefulSet"), ""),
+            spec=policy["spec"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
     """All that is looked at before anything is done in one namespace."""
 
@@ -208,6 +255,7 @@ class Namespace:
     """Every stamped pod, and those that a held-back set made before it was stamped."""
     services: tuple[Service, ...] = ()
     accounts: tuple[Account, ...] = ()
+    policies: tuple[Policy, ...] = ()
     binding: Binding | None = None
     granted: frozenset[str] = frozenset()
     """Of the service accounts that `grants.needing` names, those that have the sidecars' rights
@@ -254,6 +302,15 @@ def _database_ports(pod_spec: Json) -> frozenset[int | str]:
         if it["containerPort"] == contract.POSTGRES_PORT and it.get("name")
     }
     return frozenset({contract.POSTGRES_PORT, *named})
+
+
+def _declared_ports(pod_spec: Json) -> frozenset[Port]:
+    containers = (pod_spec.get("containers") or []) + (pod_spec.get("initContainers") or [])
+    return frozenset(
+        (it.get("protocol") or "TCP", it["containerPort"])
+        for container in containers
+        for it in container.get("ports") or []
+    )
 
 
 def _held_back(strategy: Json) -> bool:

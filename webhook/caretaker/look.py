@@ -22,6 +22,7 @@ from webhook.caretaker.facts import (
     Json,
     Member,
     Namespace,
+    Policy,
     Service,
     Workload,
 )
@@ -41,6 +42,7 @@ class Look:
         self._apps = client.AppsV1Api(api)
         self._core = client.CoreV1Api(api)
         self._rbac = client.RbacAuthorizationV1Api(api)
+        self._networking = client.NetworkingV1Api(api)
         self._authorization = client.AuthorizationV1Api(api)
 
     def statefulsets(self) -> tuple[list[Json], str]:
@@ -64,6 +66,7 @@ class Look:
         requests = (
             self._rbac.list_role_binding_for_all_namespaces,
             self._core.list_service_account_for_all_namespaces,
+            self._networking.list_network_policy_for_all_namespaces,
         )
         return {
             it["metadata"]["namespace"]
@@ -75,12 +78,14 @@ class Look:
         """Return what there is in a namespace with these opted-in StatefulSets."""
         listed = _pages(self._core.list_namespaced_service, namespace=name)
         accounts = _pages(self._core.list_namespaced_service_account, namespace=name)
+        policies = _pages(self._networking.list_namespaced_network_policy, namespace=name)
         there = Namespace(
             name=name,
             workloads=workloads,
             members=tuple(self._members(name, workloads)),
             services=tuple(Service.from_json(it) for it in _items(listed)),
             accounts=tuple(Account.from_json(it) for it in _items(accounts)),
+            policies=tuple(Policy.from_json(it) for it in _items(policies)),
             binding=self._binding(name),
         )
         return self._with_grants(there)

@@ -2,9 +2,18 @@
 
 from typing import Final
 
-from webhook.caretaker import grants, services, sidecars
+from webhook.caretaker import grants, policies, services, sidecars
 from webhook.caretaker.facts import Namespace
-from webhook.caretaker.step import Grant, MakeAccount, MakeService, Step, Tell, Write, tell
+from webhook.caretaker.step import (
+    Grant,
+    MakeAccount,
+    MakePolicy,
+    MakeService,
+    Step,
+    Tell,
+    Write,
+    tell,
+)
 
 REFUSED: Final = "Refused"
 """The Event's reason."""
@@ -19,6 +28,7 @@ def plan(there: Namespace, *, grant: bool) -> list[Step]:
     return [
         *grants.steps(there, allowed=grant),
         *services.steps(there),
+        *policies.steps(there),
         *sidecars.steps(there),
     ]
 
@@ -29,6 +39,8 @@ def refused(there: Namespace, step: Write, why: str) -> list[Tell]:
         return [tell(step.owner, REFUSED, f'cannot create Service "{step.name}": {why}')]
     if isinstance(step, MakeAccount):
         return [tell(step.owner, REFUSED, f'cannot create service account "{step.name}": {why}')]
+    if isinstance(step, MakePolicy):
+        return [tell(step.owner, REFUSED, f'cannot write NetworkPolicy "{step.name}": {why}')]
     if not isinstance(step, Grant):
         return []  # What is left over harms no set.
     return [

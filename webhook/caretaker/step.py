@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webhook.caretaker.facts import Account, Binding, Workload
+from webhook.caretaker.facts import Account, Binding, Json, Policy, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,24 @@ class RemoveAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakePolicy:
+    """Create a NetworkPolicy that its StatefulSet owns, or make it what it should be."""
+
+    name: str
+    spec: Json
+    owner: Workload
+    present: Policy | None
+    """The one that this was decided on, and the only one that may be replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePolicy:
+    """Delete a NetworkPolicy that the caretaker made."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """Warn the user by an Event, once until it has passed."""
 
@@ -54,7 +72,7 @@ class Tell:
     sentence: str
 
 
-Write = MakeService | MakeAccount | RemoveAccount | Grant
+Write = MakeService | MakeAccount | RemoveAccount | MakePolicy | RemovePolicy | Grant
 
 Step = Write | Tell
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.webhook import objects
 from tests.webhook.caretaker.made import statefulset
-from webhook.caretaker.facts import Binding, Member, Service, Workload, selector_text
+from webhook.caretaker.facts import Binding, Member, Policy, Service, Workload, selector_text
 
 
 def test_a_statefulset_that_does_not_opt_in_is_none_of_ours():
@@ -25,6 +25,7 @@ def test_the_service_account_is_the_one_that_the_pods_use():
         ({"enabled": "yes"}, 'pgset.dev/enabled: "yes" is not allowed'),
         ({"enabled": "true", "ttl": "1"}, 'pgset.dev/ttl: "1" is not allowed'),
         ({"enabled": "true", "paused": "no"}, 'pgset.dev/paused: "no" is not allowed'),
+        ({"enabled": "true", "network-policy": "no"}, 'network-policy: "no" is not allowed'),
     ],
 )
 def test_annotations_that_cannot_be_accepted_leave_the_set_without_settings(annotations, named):
@@ -47,6 +48,29 @@ def test_on_delete_and_a_partition_hold_pods_back(strategy, held_back):
     manifest = statefulset(enabled="true")
     manifest["spec"]["updateStrategy"] = strategy
     assert Workload.from_json(manifest).held_back is held_back
+
+
+@pytest.mark.parametrize(("value", "asks"), [("true", True), ("false", False)])
+def test_a_network_policy_is_asked_for_by_an_annotation(value, asks):
+    annotations = {"enabled": "true", "network-policy": value}
+    assert Workload.from_json(statefulset(**annotations)).network_policy is asks
+
+
+def test_the_ports_are_those_of_all_containers():
+    containers = {
+        "containers": [
+            {"name": "postgres", "ports": [{"containerPort": 5432}]},
+            {"name": "x", "ports": [{"containerPort": 53, "protocol": "UDP"}]},
+            {"name": "y"},
+        ],
+        "initContainers": [{"name": "z", "ports": [{"containerPort": 9187}]}],
+    }
+    wanted = {("TCP", 5432), ("UDP", 53), ("TCP", 9187)}
+    manifest = statefulset(enabled="true")
+    manifest["spec"]["template"]["spec"] = containers
+    assert Workload.from_json(manifest).ports == wanted
+    pod = {"metadata": {"name": "p", "uid": "u"}, "spec": containers}
+    assert Member.from_json(pod).ports == wanted
 
 
 def test_a_change_of_the_status_alone_is_none():
@@ -86,6 +110,18 @@ def test_a_service_goes_with_its_owner_only_where_the_caretaker_has_made_it():
     assert not Service.from_json({"metadata": metadata, "spec": {}}).made_for
     metadata["labels"] = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
     assert Service.from_json({"metadata": metadata, "spec": {}}).made_for == "u"
+
+
+def test_a_policy_is_the_caretakers_by_its_label_and_a_sets_by_its_owner():
+    metadata = {"name": "p", "uid": "u", "resourceVersion": "7"}
+    plain = Policy.from_json({"metadata": metadata, "spec": {}})
+    assert (plain.ours, plain.owner) == (False, "")
+    metadata |= {
+        "labels": {"app.kubernetes.io/managed-by": "pgset-caretaker"},
+        "ownerReferences": [{"kind": "X", "uid": "x"}, {"kind": "StatefulSet", "uid": "s"}],
+    }
+    own = Policy.from_json({"metadata": metadata, "spec": {}})
+    assert (own.ours, own.owner) == (True, "s")
 
 
 def role_binding(**changed):

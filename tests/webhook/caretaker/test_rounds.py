@@ -17,6 +17,7 @@ from webhook.caretaker.settings import CaretakerSettings
 BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/pgset-caretaker"
 SERVICES = "/api/v1/namespaces/shop/services"
 PODS = "/api/v1/namespaces/shop/pods"
+POLICY = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/orders-pgset"
 ACCOUNTS = "/api/v1/namespaces/shop/serviceaccounts"
 
 
@@ -199,6 +200,74 @@ def test_pods_of_before_are_looked_for_only_where_they_are_held_back(api):
         assert len(api.names("events")) == told
 
 
+# ── A NetworkPolicy ───────────────────────────────────────────────────────────────────────
+
+
+def asking():
+    return opted_in(**{"network-policy": "true"})
+
+
+def test_a_set_that_asks_for_a_network_policy_gets_one_that_goes_with_it(api):
+    api.put_statefulset(asking())
+    one_round(api)
+    policy = api.objects[POLICY]
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"pgset.dev/set": "orders"}}
+    assert policy["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "pgset",
+        "app.kubernetes.io/managed-by": "pgset-caretaker",
+        "pgset.dev/set": "orders",
+    }
+    (owner,) = policy["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("StatefulSet", "orders", "uid-orders")
+    done = list(api.writes)
+    one_round(api)
+    assert api.writes == done
+
+
+def test_what_is_changed_in_it_by_hand_is_put_back_after_a_conflict_too(api):
+    api.put_statefulset(asking())
+    one_round(api)
+    spec = api.objects[POLICY]["spec"]
+    api.put(POLICY, api.objects[POLICY] | {"spec": spec | {"ingress": []}})
+    api.refused["/networkpolicies"] = 409
+    one_round(api)
+    assert api.watches[-1] == SOON_SECONDS
+    api.refused.clear()
+    one_round(api)
+    assert api.objects[POLICY]["spec"] == spec
+
+
+@pytest.mark.parametrize(
+    "after", [opted_in(), statefulset()], ids=["the annotation goes", "the set opts out"]
+)
+@pytest.mark.parametrize("grants", [True, False])
+def test_it_goes_when(api, after, grants):
+    api.put_statefulset(asking())
+    one_round(api, grants=grants)
+    api.put_statefulset(after)
+    one_round(api, grants=grants)
+    assert api.names("networkpolicies") == set()
+
+
+def test_it_comes_and_goes_at_once_with_the_annotation(api):
+    api.put_statefulset(opted_in())
+    api.events = [event("MODIFIED", asking()), event("MODIFIED", opted_in())]
+    one_round(api)
+    assert [it for it in api.writes if it.endswith(POLICY)] == [POLICY, f"delete {POLICY}"]
+
+
+def test_the_users_own_of_that_name_is_told_and_left_alone(api):
+    theirs = {"metadata": {"name": "orders-pgset"}, "spec": {"podSelector": {}}}
+    api.put(POLICY, theirs)
+    api.put_statefulset(asking())
+    one_round(api)
+    api.put_statefulset(statefulset())
+    one_round(api)
+    assert api.objects[POLICY]["spec"] == theirs["spec"]
+    (told,) = [api.objects[path] for path in api.writes if "/events/" in path]
+    assert told["reason"] == "NetworkPolicyInTheWay"
+
+
 # ── What goes wrong ───────────────────────────────────────────────────────────────────────
 
 
@@ -215,6 +284,7 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
     ("refused", "sentence"),
     [
         ("/services", 'cannot create Service "orders-primary": exceeded quota'),
+        ("/networkpolicies", 'cannot write NetworkPolicy "orders-pgset": exceeded quota'),
         ("/rolebindings", 'cannot grant rights to service account "orders-pgset": exceeded quota'),
     ],
 )
@@ -223,7 +293,7 @@ def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(
 ):
     api.refused[refused] = 403
     api.message = "exceeded quota"
-    api.put_statefulset(opted_in())
+    api.put_statefulset(asking())
     with caretaker(api) as rounds:
         for _ in range(3):
             rounds.follow()
