@@ -9,8 +9,7 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data
-from webhook.command_line import CommandLine, read
-from webhook.database import Database, command_line
+from webhook.database import Database
 from webhook.injection import is_late
 from webhook.json_patch import Json
 from webhook.neighbours import needs_token
@@ -111,7 +110,7 @@ def _mount_in_the_data(_: Json, database: Database) -> bool:
 
 
 def _other_hba_file(_: Json, database: Database) -> bool:
-    file = _command(database).parameters.get("hba_file")
+    file = database.line.parameters.get("hba_file")
     directory = image_data.data_directory(database)
     return file is not None and not (directory and image_data.is_under(file, directory))
 
@@ -120,11 +119,7 @@ def _changes_owners(statefulset: Json, database: Database) -> bool:
     pod = statefulset["spec"]["template"]["spec"].get("securityContext") or {}
     own = database.container.get("securityContext") or {}
     as_root = not own.get("runAsUser", pod.get("runAsUser"))
-    return as_root and _command(database).changes_owners
-
-
-def _command(database: Database) -> CommandLine:
-    return read(command_line(database.container), database.container.get("env") or [])
+    return as_root and database.line.changes_owners
 
 
 def _liveness_probe(_: Json, database: Database) -> bool:

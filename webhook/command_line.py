@@ -2,6 +2,9 @@
 
 Read as the kubelet, a shell, the image's entrypoint and PostgreSQL itself would, as far as texts
 go: a value that has a `$` or a backtick left in it is one that only the pod knows.
+
+Whoever may make a pod chooses these texts, so the work is bounded: what is longer than anybody
+writes it is not read at all, and nothing is said of it.
 """
 
 import dataclasses
@@ -40,12 +43,21 @@ SHORT: Final = {
 
 FLAG_VALUES: Final = {"F": ("fsync", "off"), "i": ("listen_addresses", "*"), "l": ("ssl", "on")}
 
+MAX_WORDS: Final = 64 * 1024
+"""Characters of a command line, and what references in it and in the environment may add."""
+MAX_SCRIPT: Final = 16 * 1024
+"""Characters of a shell's script: shlex takes time by the square of a word's length."""
+MAX_FILLED_IN: Final = 4096
+"""Words of a script's commands, with what stands for "$@"."""
+MAX_LAYERS: Final = 10
+"""Programs that start the next one: a shell, gosu, the entrypoint, and so on."""
+
 _OPERATOR: Final = re.compile(r"[();<>|&]+")
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _ASSIGNMENT: Final = re.compile(rf"({'|'.join(VARIABLES)})=(.*)", re.DOTALL)
 _SETS_A_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_PASSED_ON: Final = re.compile(r"\$[@*]|\$\{[@*]\}|\$\{1\+.*\}")
-_COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
+_PASSED_ON: Final = re.compile(r"\$[@*]|\$\{[@*]\}")
+_COMMENT: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +78,39 @@ class CommandLine:
     """A shell's script runs chown, for which it has to be root."""
 
 
-def read(words: Sequence[str], environment: Iterable[Json]) -> CommandLine:
+class Environment:
+    """A container's variables, as far as their values are texts."""
+
+    def __init__(self, variables: Iterable[Json]) -> None:
+        self._known: dict[str, str] = {}
+        self._left = MAX_WORDS
+        for variable in variables:  # later ones may speak of earlier ones
+            self._known.pop(variable["name"], None)
+            if not variable.get("valueFrom"):
+                self._known[variable["name"]] = self.expanded(variable.get("value", ""))
+
+    def literal(self, name: str) -> str | None:
+        """Return a variable's value; None if it has none, or one that only the pod knows."""
+        value = self._known.get(name)
+        return value if value is not None and is_known(value) else None
+
+    def expanded(self, text: str) -> str:
+        """Return the text with the kubelet's $(NAME) replaced where its value is known."""
+        return _REFERENCE.sub(self._value, text) if "$" in text else text
+
+    def _value(self, match: re.Match[str]) -> str:
+        value = "$" if match[1] is None else self._known.get(match[1], match[0])
+        if len(value) > self._left:
+            return match[0]  # variables that double one another would take all the memory
+        self._left -= len(value)
+        return value
+
+
+def read(words: Sequence[str], environment: Environment) -> CommandLine:
     """Read a command line: `words` are the container's `command` and `args`, or the image's."""
-    known = _literals(environment)
-    return _read([_expanded(word, known) for word in words])
+    if sum(len(word) + 1 for word in words) > MAX_WORDS:
+        return CommandLine()
+    return _read([environment.expanded(word) for word in words], MAX_LAYERS)
 
 
 def is_known(text: str) -> bool:
@@ -77,26 +118,20 @@ def is_known(text: str) -> bool:
     return "$" not in text and "`" not in text
 
 
-def literal(environment: Iterable[Json], name: str) -> str | None:
-    """Return a variable's value; None if it has none, or one that only the pod knows."""
-    value = _literals(environment).get(name)
-    return value if value is not None and is_known(value) else None
-
-
-def _read(words: Sequence[str]) -> CommandLine:
-    if not words:
+def _read(words: Sequence[str], layers: int) -> CommandLine:
+    if not words or not layers:
         return CommandLine()
     program, rest = posixpath.basename(words[0]), words[1:]
     if program in SHELLS:
-        return _shell(rest)
+        return _shell(rest, layers - 1)
     if program in TO_ANOTHER_USER:
-        return _read(rest[1:])
+        return _read(rest[1:], layers - 1)
     entry = next((i for i, it in enumerate(words) if posixpath.basename(it) in ENTRYPOINTS), None)
     if entry is not None:
         arguments = words[entry + 1 :]
         if arguments and arguments[0].startswith("-"):  # as the entrypoint itself does
             arguments = [SERVER, *arguments]
-        return _with_variables(words[:entry], _read(arguments))
+        return _with_variables(words[:entry], _read(arguments, layers - 1))
     return _server(rest) if program == SERVER else CommandLine()
 
 
@@ -108,21 +143,27 @@ def _with_variables(words: Iterable[str], line: CommandLine) -> CommandLine:
 # ── A shell ───────────────────────────────────────────────────────────────────────────────
 
 
-def _shell(words: Sequence[str]) -> CommandLine:
+def _shell(words: Sequence[str], layers: int) -> CommandLine:
     script, positional = _script(words)
-    if script is None:
-        return CommandLine()  # a file, which nobody can read here
+    if script is None or len(script) > MAX_SCRIPT:
+        return CommandLine()  # a file, which nobody can read here, or too long
     commands = list(_commands(script))
-    started = CommandLine()
+    server: list[str] = []
     forks = changes_owners = False
+    left = MAX_FILLED_IN
     for command in commands:
         program = list(itertools.dropwhile(_SETS_A_VARIABLE.match, command))
         executed = program[:1] == ["exec"]
-        program = list(_filled_in(program[1:] if executed else program, positional))
+        filled_in = _filled_in(program[1:] if executed else program, positional)
+        program = list(itertools.islice(filled_in, left + 1))
+        left -= len(program)
+        if left < 0:
+            return CommandLine()
         changes_owners = changes_owners or program[:1] == ["chown"]
-        if program and _starts_postgres(program):
-            started = _read(program)
+        if _starts_postgres(program):
+            server = program
             forks = not executed
+    started = _read(server, layers)
     return dataclasses.replace(
         _with_variables(itertools.chain.from_iterable(commands), started),
         drops_arguments=started.drops_arguments or not _PASSED_ON.search(script),
@@ -166,9 +207,12 @@ def _commands(script: str) -> Iterator[list[str]]:
 
 def _starts_postgres(program: Sequence[str]) -> bool:
     names = [posixpath.basename(word) for word in program]
-    if names[0] in TO_ANOTHER_USER:
-        return len(program) > 2 and _starts_postgres(program[2:])  # noqa: PLR2004 - the user's name
-    return names[0] in (SERVER, *SHELLS) or any(name in ENTRYPOINTS for name in names)
+    first = 0
+    while first < len(names) and names[first] in TO_ANOTHER_USER:
+        first += 2  # and the user's name
+    if first >= len(names):
+        return False
+    return names[first] in (SERVER, *SHELLS) or any(it in ENTRYPOINTS for it in names[first:])
 
 
 def _filled_in(command: Iterable[str], positional: Sequence[str]) -> Iterator[str]:
@@ -209,33 +253,8 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             return
         if not word.startswith("-"):
             continue
-        letters = word[1:]
-        while letters:
-            letter, letters = letters[0], letters[1:]
-            if letter in FLAGS:
-                yield letter, ""
-                continue
-            yield letter, letters or next(rest, "")
-            break
-
-
-# ── Variables ─────────────────────────────────────────────────────────────────────────────
-
-
-def _literals(environment: Iterable[Json]) -> dict[str, str]:
-    """Return the variables whose values are texts. Later ones may speak of earlier ones."""
-    known: dict[str, str] = {}
-    for variable in environment:
-        known.pop(variable["name"], None)
-        if not variable.get("valueFrom"):
-            known[variable["name"]] = _expanded(variable.get("value", ""), known)
-    return known
-
-
-def _expanded(text: str, known: Mapping[str, str]) -> str:
-    """Return the text with the kubelet's $(NAME) replaced where its value is known."""
-
-    def value(match: re.Match[str]) -> str:
-        return "$" if match[1] is None else known.get(match[1], match[0])
-
-    return _REFERENCE.sub(value, text) if "$" in text else text
+        for after, letter in enumerate(word[1:], 2):
+            if letter not in FLAGS:
+                yield letter, word[after:] or next(rest, "")
+                break
+            yield letter, ""

@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings
+from webhook.command_line import CommandLine, Environment, read
 from webhook.errors import DeniedError
 from webhook.json_patch import Json
 from webhook.profile import OFFICIAL, Profile
@@ -15,7 +17,7 @@ API_ACCESS_VOLUME: Final = "kube-api-access-"
 """The beginning of the name of the volume that the ServiceAccount plugin adds to every pod."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Database:
     """The database container in a pod's spec, with what follows from it."""
 
@@ -34,6 +36,16 @@ class Database:
             for mount in self.container.get("volumeMounts") or []
             if not mount["name"].startswith(API_ACCESS_VOLUME)
         ]
+
+    @cached_property
+    def environment(self) -> Environment:
+        """Its variables."""
+        return Environment(self.container.get("env") or [])
+
+    @cached_property
+    def line(self) -> CommandLine:
+        """What starts PostgreSQL in it."""
+        return read(command_line(self.container), self.environment)
 
 
 def find(spec: Json, settings: Settings) -> Database:

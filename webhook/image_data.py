@@ -3,7 +3,6 @@
 import posixpath
 from typing import Final
 
-from webhook.command_line import literal
 from webhook.database import Database
 from webhook.json_patch import Json
 from webhook.refused_images import major_version
@@ -21,7 +20,7 @@ def data_directory(database: Database) -> str | None:
     container = database.container
     environment = container.get("env") or []
     if any(variable["name"] == DATA_VARIABLE for variable in environment):
-        given = literal(environment, DATA_VARIABLE)
+        given = database.environment.literal(DATA_VARIABLE)
         return posixpath.normpath(given) if given and given.startswith("/") else None
     if container.get("envFrom"):
         return None
@@ -39,8 +38,7 @@ def _of_image(image: str) -> str | None:
 
 def secret_files(database: Database) -> dict[str, str]:
     """Return the files from which the sidecar, too, learns who the superuser is, by variable."""
-    environment = database.container.get("env") or []
-    paths = {name: literal(environment, name) for name in SECRET_FILES}
+    paths = {name: database.environment.literal(name) for name in SECRET_FILES}
     return {
         name: posixpath.normpath(path)
         for name, path in paths.items()

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
@@ -14,6 +15,9 @@ from webhook.json_patch import Json, Patch
 from webhook.review import MAX_WARNING, Review, Verdict
 from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
+
+MAX_SENTENCE: Final = 1000
+"""Characters of one that becomes warnings: a path of megabytes takes long to be split."""
 
 LeaseStates = Callable[[str, str], LeaseState]
 """What is known of the Lease of (namespace, set) right now."""
@@ -107,11 +111,15 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
         warnings=(
             *([advice.on_opting_in(found)] if new else []),
             *(advice.on_shrinking(old, statefulset) if old else ()),
-            *(line for fault in kept for line in textwrap.wrap(fault.sentence, MAX_WARNING)),
+            *(line for fault in kept for line in _lines(fault.sentence)),
             *advice.warnings(statefulset, found),
         ),
         audit={"stamp": _counted(patch)},
     )
+
+
+def _lines(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence[:MAX_SENTENCE], MAX_WARNING)
 
 
 def _refuse_what_is_new(

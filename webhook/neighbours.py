@@ -3,6 +3,7 @@
 Only the template is looked at: what a whole namespace or cluster injects is not known here.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,9 @@ whose containers has it: hashicorp/vault-k8s, agent-inject/agent/agent.go, servi
 MEMBERS_PORTS: Final = (contract.POSTGRES_PORT, contract.SIDECAR_PORT)
 API_PORT: Final = 443
 """Of Service `kubernetes`, which the sidecar asks before a proxy of the usual kind runs."""
+
+
+_RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,6 @@ def _asks(mesh: Mesh, marks: Mapping[str, str]) -> bool:
 
 def _has(text: str, ports: tuple[int, ...]) -> bool:
     """Return whether a list of ports and of ranges such as 5000-6000 has all of these."""
-    ranges = [item.strip().partition("-") for item in text.split(",")]
-    known = [
-        (int(low), int(high or low))
-        for low, _, high in ranges
-        if low.isdecimal() and (high or low).isdecimal()
-    ]
+    ranges = [_RANGE.fullmatch(item.strip()) for item in text.split(",")]
+    known = [(int(it[1]), int(it[2] or it[1])) for it in ranges if it]
     return all(any(low <= port <= high for low, high in known) for port in ports)

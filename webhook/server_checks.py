@@ -10,14 +10,17 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data, refused_images
-from webhook.command_line import CommandLine, is_known, literal, read
-from webhook.database import Database, command_line
+from webhook.command_line import CommandLine, is_known
+from webhook.database import Database
 
 EVERYWHERE: Final = ("*", "0.0.0.0")  # noqa: S104 - PostgreSQL's own words
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
 """Parameters that say whom a standby follows, and when it stops to."""
+
+MAX_DIGITS: Final = 20
+"""Of a number that PostgreSQL takes; Python writes none of thousands of digits."""
 
 COMPARED_BY_STANDBYS: Final = (
     "max_connections",
@@ -60,8 +63,7 @@ class Server:
     @property
     def directory_is_given(self) -> bool:
         """By the user, so that an image of one's own with the official one's name has no other."""
-        environment = self.database.container.get("env") or []
-        return literal(environment, image_data.DATA_VARIABLE) is not None
+        return self.database.environment.literal(image_data.DATA_VARIABLE) is not None
 
     @property
     def name(self) -> str:
@@ -71,9 +73,7 @@ class Server:
 
 def server_of(database: Database, replicas: int) -> Server:
     """Look at the database container of a pod, or of a StatefulSet's template."""
-    environment = database.container.get("env") or []
-    line = read(command_line(database.container), environment)
-    return Server(replicas, database, line, image_data.data_directory(database))
+    return Server(replicas, database, database.line, image_data.data_directory(database))
 
 
 def faults(server: Server) -> Iterator[Fault]:
@@ -140,9 +140,8 @@ def _port(server: Server) -> Iterator[Fault]:
     if given is None:
         given = server.line.variables.get("PGPORT")
         where = "PGPORT is"
-    environment = server.database.container.get("env") or []
     if given is None:
-        given = literal(environment, "PGPORT")
+        given = server.database.environment.literal("PGPORT")
     elif not is_known(given):
         return
     if given is not None and _integer(given) != contract.POSTGRES_PORT:
@@ -263,6 +262,8 @@ def _volume(server: Server) -> Iterator[Fault]:
 def _integer(text: str) -> int | None:
     """Return a number as PostgreSQL reads it; None if it is none."""
     text = text.strip().strip("'")
+    if len(text) > MAX_DIGITS:
+        return None
     try:
         return int(text, 8 if text[:1] == "0" and text.isdecimal() else 0)
     except ValueError:

@@ -107,13 +107,18 @@ def _needed(database: Database) -> list[Json]:
     """Return the variables that the sidecar reads, those that paths of its mounts are made of, and
     whatever these are made of, in their order: a variable may refer to those before it."""
     mounts = [str(mount.get("subPathExpr") or "") for mount in database.mounts]
-    names = {name for path in mounts for name in _REFERENCE.findall(path)}
+    names = {name for path in mounts for name in _references(path)}
     chosen: list[Json] = []
     for variable in reversed(database.container.get("env") or []):
         if variable["name"].startswith(contract.CREDENTIALS) or variable["name"] in names:
-            names.update(_REFERENCE.findall(str(variable.get("value") or "")))
+            names.update(_references(str(variable.get("value") or "")))
             chosen.append(variable)
     return chosen[::-1]
+
+
+def _references(text: str) -> list[str]:
+    # Without the rest, in which each beginning would be followed to the end of the text.
+    return _REFERENCE.findall(text[: text.rfind(")") + 1])
 
 
 def _downward(name: str, field: str) -> Json:

@@ -13,7 +13,7 @@ from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import session
 from tests.support.waiting import wait_until
-from webhook.command_line import read
+from webhook.command_line import Environment, read
 
 pytestmark = pytest.mark.postgres
 
@@ -61,7 +61,7 @@ def test_initdb_by_the_stock_entrypoint_with_checksums_and_then_a_read_only_star
 def test_a_shell_that_the_webhook_accepts_makes_a_first_database(pod: Pod) -> None:
     """As its refusal of other shells says it: exec, and arguments that are passed on."""
     pod.command = ("/bin/sh", "-c", 'true; exec "$0" "$@"', *pod.command)
-    assert not read([str(word) for word in pod.command], []).drops_arguments
+    assert not read([str(word) for word in pod.command], Environment([])).drops_arguments
     pod.boot_with(DataState.EMPTY)
     assert pod.obey("initdb").data is DataState.PRESENT
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.command_line import CommandLine, read
+from webhook.command_line import CommandLine, Environment, read
 
 ENVIRONMENT = [
     {"name": "PORT", "value": "5433"},
@@ -12,7 +12,7 @@ ENVIRONMENT = [
 
 
 def line(*words):
-    return read(words, ENVIRONMENT)
+    return read(words, Environment(ENVIRONMENT))
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_unfinished_bodies_hold_only_so_much_memory(server, opened):
 def large_review():
     """The answer is larger than what sockets hold: both of our containers get the variable too."""
     pod = objects.article_pod()
-    variable = {"name": "LARGE", "value": "x" * 3 * 2**20}
+    variable = {"name": "POSTGRES_LARGE", "value": "x" * 3 * 2**20}
     pod["spec"]["containers"][0].setdefault("env", []).append(variable)
     body = json.dumps(objects.admission_review(pod)).encode()
     return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
