@@ -206,7 +206,7 @@ def _init_containers(
     path: Path = (*SPEC, "initContainers")
     present = spec.get("initContainers")
     names = {container["name"] for container in present or []}
-    wanted = resources.fitted(spec, {**image.resources, **options.resources})
+    wanted = resources.fitted(spec, resources.combined(image.resources, options.resources))
     first = (
         [sidecar_container.build(database, image, wanted)]
         if contract.SIDECAR_CONTAINER not in names

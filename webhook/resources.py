@@ -59,10 +59,26 @@ def parse(text: str) -> Chosen:
         if key in chosen and _amount(chosen[key]) < _amount(least):
             raise ValueError(key)
     for name in NAMES:
-        request, limit = chosen.get(f"requests.{name}"), chosen.get(f"limits.{name}")
-        if request and limit and _amount(request) > _amount(limit):
+        if _is_above(chosen, name):
             raise ValueError(name)
     return chosen
+
+
+def combined(installation: Chosen, own: Chosen) -> Chosen:
+    """Return what a set chooses, filled up with the installation's, which gives way to it."""
+    chosen = {**installation, **own}
+    for name in NAMES:
+        if _is_above(chosen, name):
+            request, limit = f"requests.{name}", f"limits.{name}"
+            kept, follows = (request, limit) if request in own else (limit, request)
+            chosen[follows] = chosen[kept]
+    return chosen
+
+
+def _is_above(chosen: Chosen, name: str) -> bool:
+    """Return whether a request is above its limit."""
+    request, limit = chosen.get(f"requests.{name}"), chosen.get(f"limits.{name}")
+    return bool(request and limit and _amount(request) > _amount(limit))
 
 
 def fitted(spec: Json, chosen: Chosen) -> Json:

@@ -10,7 +10,7 @@ from tests.webhook import objects
 from tests.webhook.changes import annotate, verdict_on
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod
-from webhook.resources import KEYS, fitted, parse
+from webhook.resources import KEYS, combined, fitted, parse
 
 DEFAULT = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
 LIMITED = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
@@ -76,6 +76,21 @@ def test_an_annotation_chooses_and_the_installation_fills_in():
 
 
 @pytest.mark.parametrize(
+    ("installation", "own", "both"),
+    [
+        ("limits.memory=128Mi", "requests.memory=256Mi", "256Mi"),
+        ("requests.memory=256Mi", "limits.memory=128Mi", "128Mi"),
+    ],
+)
+def test_the_installations_side_follows_where_it_contradicts_the_sets(installation, own, both):
+    pod = objects.article_pod()
+    pod["metadata"]["annotations"]["pgset.dev/sidecar-resources"] = own
+    image = dataclasses.replace(objects.IMAGE, resources=parse(installation))
+    found = chosen_in(pod, image)
+    assert found["requests"]["memory"] == found["limits"]["memory"] == both
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "cpu=1",
@@ -104,12 +119,16 @@ CHOICES = {key: st.sampled_from(QUANTITIES[key.split(".")[1]]) for key in KEYS i
 @given(
     st.lists(st.sampled_from([LIMITED, FIXED, {}]), min_size=1, max_size=2),
     st.fixed_dictionaries({}, optional=CHOICES),
+    st.fixed_dictionaries({}, optional=CHOICES),
 )
-def test_whatever_is_chosen_no_request_is_above_its_limit(others, chosen):
+def test_whatever_is_chosen_no_request_is_above_its_limit(others, installation, own):
     try:
-        parse(_text(chosen))
+        parse(_text(installation))
+        parse(_text(own))
     except ValueError:
         return
+    chosen = combined(installation, own)
+    assert own.items() <= chosen.items()
     found = fitted(pod_of(*others), chosen)
     both = {f"{side}.{name}": it for side, named in found.items() for name, it in named.items()}
     assert parse(_text(both)) == both
