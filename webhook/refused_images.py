@@ -9,8 +9,16 @@ from typing import Final
 OLDEST: Final = 14
 """Older servers lack functions and parameters that pgset uses, and have no support any more."""
 
-OFFICIAL_IMAGES: Final = ("postgres", "postgis")
-"""The last part of the names of images whose tags begin with PostgreSQL's version."""
+POSTGRES_IMAGES: Final = ("postgres", "postgis")
+"""The last part of the names of images whose tags begin with PostgreSQL's version; or, where
+somebody made them for themselves, with a version of their own."""
+OFFICIAL: Final = re.compile(r"(docker\.io/)?postgres|(.*/)?(library/postgres|postgis/postgis)")
+"""Those, on whatever mirror, that have PostgreSQL's for certain."""
+OFFICIAL_TAG: Final = re.compile(r"(\d{1,2})(?!\d)")
+LIKELY_TAG: Final = re.compile(
+    r"(?:(9)\.[0-6](?:\.\d\d?)?|(1\d|20)(?:\.(?:0|[1-9]\d?))?)(?=$|[-_]|alpha|beta|rc|devel)"
+)
+"""9.6, 9.6.24, 16, 16.4-alpine; and no 1.2.3, 5, 3.4, 24.04 or beginning of a commit's name."""
 EXTENSIONS_IMAGES: Final = ("pgvector", "timescaledb")
 """Those whose tags have it after "pg"."""
 
@@ -52,13 +60,15 @@ def major_version(image: str) -> int | None:
     """Return PostgreSQL's major version by an image's tag; None if that does not tell it."""
     name = _repository(image).rpartition("/")[2]
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    if name in OFFICIAL_IMAGES:
-        found = re.match(r"(\d{1,2})(?!\d)", tag)
+    if OFFICIAL.fullmatch(_repository(image)):
+        found = OFFICIAL_TAG.match(tag)
+    elif name in POSTGRES_IMAGES:
+        found = LIKELY_TAG.match(tag)
     elif name in EXTENSIONS_IMAGES:
         found = re.search(r"(?:^|-)pg(\d{1,2})(?!\d)", tag)
     else:
         return None
-    return int(found[1]) if found else None
+    return int(found[found.lastindex or 0]) if found else None
 
 
 def _repository(image: str) -> str:
