@@ -56,7 +56,9 @@ _OPERATOR: Final = re.compile(r"[();<>|&]+")
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _ASSIGNMENT: Final = re.compile(rf"({'|'.join(VARIABLES)})=(.*)", re.DOTALL)
 _SETS_A_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_PASSED_ON: Final = re.compile(r"\$[@*]|\$\{[@*]\}")
+_PASSED_ON: Final = re.compile(r"\$[@*]|\$\{[@*](?::\d\d?)?\}")
+_NAME: Final = re.compile(r"\$0|\$\{0|\$\{[@*]:0")
+"""A script that looks at what it is called may do without."""
 _COMMENT: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
@@ -72,6 +74,8 @@ class CommandLine:
     """Those of `VARIABLES` that a script sets."""
     drops_arguments: bool = False
     """A shell's script gets words appended to it, and passes none on."""
+    lacks_a_name: bool = False
+    """A shell's script passes words on, but the first that is appended to it becomes its $0."""
     forks: bool = False
     """A shell's script starts the server as another process, which it waits for."""
     changes_owners: bool = False
@@ -164,9 +168,11 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
             server = program
             forks = not executed
     started = _read(server, layers)
+    passed_on, named = bool(_PASSED_ON.search(script)), bool(_NAME.search(script))
     return dataclasses.replace(
         _with_variables(itertools.chain.from_iterable(commands), started),
-        drops_arguments=started.drops_arguments or not _PASSED_ON.search(script),
+        drops_arguments=started.drops_arguments or not passed_on,
+        lacks_a_name=started.lacks_a_name or (passed_on and not positional and not named),
         forks=started.forks or forks,
         changes_owners=started.changes_owners or changes_owners,
     )
@@ -217,8 +223,9 @@ def _starts_postgres(program: Sequence[str]) -> bool:
 
 def _filled_in(command: Iterable[str], positional: Sequence[str]) -> Iterator[str]:
     for word in command:
-        if word in ("$@", "$*", "${@}", "${*}"):
-            yield from positional[1:]
+        if _PASSED_ON.fullmatch(word):
+            first = re.search(r"\d+", word)
+            yield from positional[int(first[0]) if first else 1 :]
         elif word in ("$0", "${0}"):
             yield from positional[:1]
         else:

@@ -127,6 +127,12 @@ def _shell(server: Server) -> Iterator[Fault]:
             'PostgreSQL with more of them; allowed: a script that ends with exec "$0" "$@", and '
             "args: [docker-entrypoint.sh, postgres, …], or no shell"
         )
+    elif server.line.lacks_a_name:
+        yield Fault(
+            f"{server.name}: no word after the shell's script is its $0, and the first argument "
+            "that pgset adds would be lost as such; allowed: another word after the script, such "
+            "as args: ['exec docker-entrypoint.sh postgres \"$@\"', postgres]"
+        )
     elif server.line.forks:
         yield Fault(
             f"{server.name}: the shell's script starts PostgreSQL without exec, so that signals "

@@ -106,13 +106,18 @@ def test_what_only_the_pod_knows_stays_as_it_is_written(value):
         ["sh", "-c", 'cp /tls/* /certs; exec "$0" "$@"', "docker-entrypoint.sh", "postgres", "-p5"],
         ["bash", "-euo", "pipefail", "-c", 'exec docker-entrypoint.sh "$@"', "-", "-p", "5"],
         ["/bin/sh", "-ec", 'umask 077\nexec gosu postgres postgres "$@"\n', "x", "--port=5"],
-        ["sh", "-c", "exec docker-entrypoint.sh postgres -p '5' \"${@}\""],
-        ["docker-entrypoint.sh", "bash", "-c", "exec postgres -p5 $*"],
+        ["sh", "-c", "exec docker-entrypoint.sh postgres -p '5' \"${@}\"", "x"],
+        ["docker-entrypoint.sh", "bash", "-c", "exec postgres -p5 $*", "x"],
+        ["bash", "-c", 'exec docker-entrypoint.sh "${@:1}"', "x", "-p5"],
+        ["bash", "-c", "exec docker-entrypoint.sh ${@:2}", "x", "y", "-p5"],
+        ["bash", "-c", 'exec "${@:0}"', "postgres", "-p5"],
+        ["sh", "-c", '[ "$0" = sh ] || set -- "$0" "$@"; exec postgres -p5 "$@"'],
     ],
 )
 def test_a_shell_that_passes_its_arguments_on_is_as_good_as_none(words):
     found = line(*words)
     assert not found.drops_arguments
+    assert not found.lacks_a_name
     assert not found.forks
     assert found.parameters == {"port": "5"}
 
@@ -129,6 +134,18 @@ def test_a_shell_that_passes_nothing_on_is_known_and_read(script):
     found = line("sh", "-c", script)
     assert found.drops_arguments
     assert found.parameters == {"port": "5"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'exec docker-entrypoint.sh postgres "$@"',
+        'exec docker-entrypoint.sh postgres "${@:1}"',
+        """exec sh -c 'exec postgres "$@"' "$@" """,
+    ],
+)
+def test_a_script_whose_first_argument_would_be_its_name_is_known(script):
+    assert line("sh", "-c", script).lacks_a_name
 
 
 @pytest.mark.parametrize(
