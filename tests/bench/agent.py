@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +90,7 @@ def _look(stage: Stage) -> Mapping[str, Look]:
     return {pod["metadata"]["name"]: _look_at(stage, pod, running) for pod in pods}
 
 
-def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, int]) -> Look:
+def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, list[int]]) -> Look:
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     if uid not in running:
         raise NotMeasuredError(f"the sidecar of {name} is not among this machine's processes")
@@ -97,26 +98,27 @@ def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, int]) -> L
     requests = parse_requests(stage.ask("get", "--raw", f"{proxy}/metrics"))
     if not requests:
         raise NotMeasuredError(f"the sidecar of {name} does not count its API requests")
-    folder = _PROC / str(running[uid])
+    folders = [_PROC / str(pid) for pid in running[uid]]
     try:
-        pss, rss = parse_memory((folder / "smaps_rollup").read_text())
-        stat = (folder / "stat").read_text()
+        memory = [parse_memory((folder / "smaps_rollup").read_text()) for folder in folders]
+        stats = [(folder / "stat").read_text() for folder in folders]
     except OSError as error:
         raise NotMeasuredError(f"the sidecar of {name} has just ended") from error
     return Look(
         role=pod["metadata"]["labels"].get(contract.DEFAULT_ROLE_LABEL, ""),
-        pid=running[uid],
+        pid=max(running[uid]),
         looked_at=time.monotonic(),
-        cpu=parse_cpu(stat, os.sysconf("SC_CLK_TCK")),
-        pss=pss,
-        rss=rss,
+        cpu=sum(parse_cpu(stat, os.sysconf("SC_CLK_TCK")) for stat in stats),
+        pss=sum(pss for pss, _ in memory),
+        rss=sum(rss for _, rss in memory),
         requests=requests,
     )
 
 
-def _sidecars() -> dict[str, int]:
-    """Return the pids of the sidecars in the nodes' cgroups, by their pods' UIDs."""
-    found = {}
+def _sidecars() -> dict[str, list[int]]:
+    """Return the pids in the sidecars' containers on the nodes, by their pods' UIDs: of what starts
+    the sidecar anew, and of the sidecar."""
+    found = defaultdict(list)
     for pid in cgroups.pids():
         try:
             words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
@@ -125,7 +127,7 @@ def _sidecars() -> dict[str, int]:
             continue
         environment = dict(entry.partition("=")[::2] for entry in variables.split("\0"))
         if b"sidecar" in words and contract.ENV_POD_UID in environment:
-            found[environment[contract.ENV_POD_UID]] = pid
+            found[environment[contract.ENV_POD_UID]].append(pid)
     return found
 
 

@@ -18,8 +18,9 @@ from deploy.local.processes import start_time
 from sidecar.contract import ENV_POD_NAMESPACE
 
 _PROC: Final = Path("/proc")
-_MARK: Final = "PGSET_CHAOS"
-"""A variable of the database container and so of every container that sees what it sees."""
+_MARK: Final = "POSTGRES_CHAOS"
+"""A variable of the database container and, since it begins like those that the sidecar reads, of
+that as well."""
 
 _BACKEND: Final = re.compile(r"postgres: .*(\[local\]|\(\d+\))")
 """The title of a process that serves a connection, with whom it talks to."""
