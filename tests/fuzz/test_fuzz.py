@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from sidecar.report import message
 from tests.fuzz import claims, texts
 from tests.fuzz.mutation import Request, request
 
@@ -35,3 +36,19 @@ def test_a_broken_claim_is_noticed(monkeypatch, status, answer):
 def test_what_the_sidecar_reads_from_others_harms_no_parser(kind):
     for number in range(200):
         texts.CHECKS[kind](random.Random(f"0:{number}"))  # noqa: S311 - to be made again
+
+
+def test_requests_to_the_sidecar_are_read_as_deep_as_h11_reads_them():
+    outcomes = Counter(
+        texts.CHECKS["http"](random.Random(f"1:{number}"))  # noqa: S311 - to be made again
+        for number in range(1000)
+    )
+    assert {"read alike", "refused", "more has to come", "taken by ours alone"} == set(outcomes)
+
+
+def test_a_request_that_the_two_read_differently_is_noticed(monkeypatch):
+    """As a parser would that takes the first of two lengths."""
+    monkeypatch.setattr(message, "_length", lambda _: 1)
+    with pytest.raises(AssertionError):
+        for number in range(1000):
+            texts.CHECKS["http"](random.Random(f"0:{number}"))  # noqa: S311 - to be made again

@@ -20,7 +20,7 @@ from sidecar.postgres.configuration import (
     without_hba_lines,
 )
 from sidecar.postgres.control_data import ControlData, parse_control_data
-from sidecar.report.message import Answer, Reading, Request, parse
+from tests.fuzz.http import check_http
 from tests.sidecar.rules.observations import LEADER, SETTINGS, lease
 
 WORDS: Final = [
@@ -75,17 +75,6 @@ def made(rng: random.Random) -> bytes:
     )
 
 
-def check_http(rng: random.Random) -> None:
-    received = made(rng) + rng.choice([b"", b"\r\n\r\nabc"])
-    whole, reading = parse(received), Reading()
-    in_pieces: Request | Answer | None = None
-    for start in range(len(received)):
-        in_pieces = reading.take(received[start : start + 1])
-        if in_pieces is not None:
-            break
-    assert in_pieces == whole, (received, in_pieces, whole)
-
-
 def check_lease(rng: random.Random) -> None:
     notes = {name: made(rng).decode(errors="replace") for name in _NOTES if rng.random() < 0.5}
     holder = rng.choice(["orders-0/uid-0", "", "/", "orders-1/uid-1"])
@@ -122,7 +111,7 @@ def check_files(rng: random.Random) -> None:
     assert [line for line in kept if line and line not in settings.split("\n")] == []
 
 
-CHECKS: Final[dict[str, Callable[[random.Random], None]]] = {
+CHECKS: Final[dict[str, Callable[[random.Random], object]]] = {
     it.__name__.removeprefix("check_"): it
     for it in (check_http, check_lease, check_report, check_control_data, check_files)
 }
