@@ -50,5 +50,4 @@ def test_a_request_that_the_two_read_differently_is_noticed(monkeypatch):
     """As a parser would that takes the first of two lengths."""
     monkeypatch.setattr(message, "_length", lambda _: 1)
     with pytest.raises(AssertionError):
-        for number in range(1000):
-            texts.CHECKS["http"](random.Random(f"0:{number}"))  # noqa: S311 - to be made again
+        [texts.CHECKS["http"](random.Random(f"0:{n}")) for n in range(1000)]  # noqa: S311

@@ -89,7 +89,7 @@ def check_lease(rng: random.Random) -> None:
 
 
 def check_report(rng: random.Random) -> None:
-    report = Report.parse(made(rng))
+    report = Report.parse(rng.choice([b"", b"refusal=\xe9\nfailure=\n"]) + made(rng))
     assert report.control is None or isinstance(report.control, ControlData)
 
 
