@@ -12,7 +12,7 @@ from webhook import image_data
 from webhook.database import Database
 from webhook.injection import is_late
 from webhook.json_patch import Json
-from webhook.neighbours import needs_token
+from webhook.neighbours import a_mesh_may_be_in_the_way, may_bring_files, needs_token
 from webhook.options import Options
 from webhook.profile import OFFICIAL
 
@@ -188,8 +188,12 @@ def _token_for_injector(statefulset: Json, _: Database) -> bool:
 
 def _secret_for_later(statefulset: Json, database: Database) -> bool:
     files = image_data.secret_files(database).values()
-    asks = needs_token(statefulset["spec"]["template"].get("metadata") or {})
-    return asks and any(image_data.mount_of(database, path) is None for path in files)
+    brought = may_bring_files(statefulset["spec"]["template"].get("metadata") or {})
+    return brought and any(image_data.mount_of(database, path) is None for path in files)
+
+
+def _mesh(statefulset: Json, _: Database) -> bool:
+    return a_mesh_may_be_in_the_way(statefulset["spec"]["template"].get("metadata") or {})
 
 
 def _init_scripts(_: Json, database: Database) -> bool:
@@ -292,9 +296,14 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _token_for_injector,
     ),
     (
-        "the injector has to bring the password's file before pgset's webhook is called and init "
-        "containers start",
+        "the password's file is on no volume: an injector must bring it before pgset's webhook and "
+        "init containers",
         _secret_for_later,
+    ),
+    (
+        "a mesh's proxy is asked for: ports 5432 and 8008 both ways, and 443 outbound, must not go "
+        "by it",
+        _mesh,
     ),
     (
         "init scripts run with another PGDATA: let them use $PGDATA and no path of their own",

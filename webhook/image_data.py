@@ -50,7 +50,7 @@ def mount_of(database: Database, directory: str) -> Json | None:
     """Return the volumeMount that the directory is on; None if it is in the image's own layer."""
     covering = [m for m in database.mounts if is_under(directory, m["mountPath"])]
     return max(
-        covering, key=lambda mount: len(posixpath.normpath(mount["mountPath"])), default=None
+        covering, key=lambda mount: len(_resolved(posixpath.normpath(mount["mountPath"]))), default=None
     )
 
 
@@ -65,9 +65,10 @@ def mounts_in(database: Database, directory: str) -> list[Json]:
 
 def is_under(directory: str, mount_path: str) -> bool:
     """Return whether a directory is the mount's or below it."""
-    path = posixpath.normpath(mount_path).rstrip("/")
-    return f"{directory}/".startswith(f"{path}/")
+    path = _resolved(posixpath.normpath(mount_path).rstrip("/"))
+    return f"{_resolved(directory)}/".startswith(f"{path}/")
 
 
-def _depth(mount: Json) -> int:
-    return len(posixpath.normpath(mount["mountPath"]))
+def _resolved(path: str) -> str:
+    # A link in all images: https://wiki.debian.org/ReleaseGoals/RunDirectory
+    return path.removeprefix("/var") if f"{path}/".startswith("/var/run/") else path

@@ -5,7 +5,7 @@ Only the template is looked at: what a whole namespace or cluster injects is not
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sidecar import contract
@@ -19,6 +19,15 @@ NEED_THE_TOKEN: Final = (
 )
 """Annotations by which injectors come that log in by the pod's token. Vault's refuses a pod none of
 whose containers has it: hashicorp/vault-k8s, agent-inject/agent/agent.go, serviceaccount()."""
+
+BRING_NOTHING: Final = (
+    f"{contract.DOMAIN}/",
+    "checksum/",
+    "cluster-autoscaler.kubernetes.io/",
+    "kubectl.kubernetes.io/",
+    "prometheus.io/",
+)
+"""How annotations begin by which nothing is injected."""
 
 MEMBERS_PORTS: Final = (contract.POSTGRES_PORT, contract.SIDECAR_PORT)
 API_PORT: Final = 443
@@ -38,6 +47,12 @@ class Mesh:
     inbound: str
     """The annotation with the ports that go by the proxy, separated by commas."""
     outbound: str
+    off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Labels or annotations by whose values nothing goes by the proxy, though it may be there."""
+    inbound_only: str = ""
+    """The annotation with the only ports that go by it; unset: all but the excluded."""
+    unsure: tuple[str, ...] = ()
+    """Annotations that may also let the members pass: of what they say, nothing is known here."""
 
 
 MESHES: Final = (
@@ -46,24 +61,42 @@ MESHES: Final = (
         {"sidecar.istio.io/inject": ("true",), "istio.io/rev": ()},
         "traffic.sidecar.istio.io/excludeInboundPorts",
         "traffic.sidecar.istio.io/excludeOutboundPorts",
+        off={
+            "sidecar.istio.io/inject": ("false",),
+            "sidecar.istio.io/interceptionMode": ("NONE",),
+        },
+        inbound_only="traffic.sidecar.istio.io/includeInboundPorts",
+        unsure=(
+            "inject.istio.io/templates",
+            "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+            "traffic.sidecar.istio.io/includeOutboundIPRanges",
+        ),
     ),
     Mesh(
         "Linkerd",
         {"linkerd.io/inject": ("enabled", "ingress")},
         "config.linkerd.io/skip-inbound-ports",
         "config.linkerd.io/skip-outbound-ports",
+        unsure=("config.linkerd.io/skip-subnets",),
     ),
     Mesh(
         "Kuma",
         {"kuma.io/sidecar-injection": ("enabled", "true")},
         "traffic.kuma.io/exclude-inbound-ports",
         "traffic.kuma.io/exclude-outbound-ports",
+        off={"kuma.io/transparent-proxying": ("disabled", "false")},
+        unsure=(
+            "traffic.kuma.io/exclude-inbound-ips",
+            "traffic.kuma.io/exclude-outbound-ips",
+        ),
     ),
     Mesh(
         "Consul",
         {"consul.hashicorp.com/connect-inject": ("true",)},
         "consul.hashicorp.com/transparent-proxy-exclude-inbound-ports",
         "consul.hashicorp.com/transparent-proxy-exclude-outbound-ports",
+        off={"consul.hashicorp.com/transparent-proxy": ("false",)},
+        unsure=("consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs",),
     ),
 )
 
@@ -74,6 +107,13 @@ def needs_token(metadata: Json) -> bool:
     return any(annotations.get(name, "false") not in ("", "false") for name in NEED_THE_TOKEN)
 
 
+def may_bring_files(metadata: Json) -> bool:
+    """Return whether an injector may come and mount what the template does not: any annotation that
+    is of nobody known may ask for one."""
+    annotations = metadata.get("annotations") or {}
+    return any(not name.startswith(BRING_NOTHING) for name in annotations)
+
+
 def meshes_in_the_way(metadata: Json) -> Iterator[str]:
     """Yield a sentence for a mesh whose proxy would stand between the members.
 
@@ -81,15 +121,11 @@ def meshes_in_the_way(metadata: Json) -> Iterator[str]:
     be no proxy yet, but no way around it either.
     """
     annotations = metadata.get("annotations") or {}
-    marks = {**annotations, **(metadata.get("labels") or {})}
-    for mesh in MESHES:
-        if not _asks(mesh, marks):
-            continue
-        wanted = {mesh.inbound: MEMBERS_PORTS, mesh.outbound: (API_PORT, *MEMBERS_PORTS)}
-        if all(_has(annotations.get(name, ""), ports) for name, ports in wanted.items()):
+    for mesh in _proxies(metadata):
+        if not annotations.keys().isdisjoint(mesh.unsure):
             continue
         allowed = " and ".join(
-            f'{name}: "{",".join(map(str, ports))}"' for name, ports in wanted.items()
+            f'{name}: "{",".join(map(str, ports))}"' for name, ports in _passing(mesh).items()
         )
         yield (
             f"spec.template asks for the proxy of {mesh.name}, which would keep the kubelet from "
@@ -98,17 +134,56 @@ def meshes_in_the_way(metadata: Json) -> Iterator[str]:
         )
 
 
+def a_mesh_may_be_in_the_way(metadata: Json) -> bool:
+    """Return whether a template asks for a proxy in a way of which it is not known what passes."""
+    annotations = metadata.get("annotations") or {}
+    return any(not annotations.keys().isdisjoint(mesh.unsure) for mesh in _proxies(metadata))
+
+
+def _proxies(metadata: Json) -> Iterator[Mesh]:
+    """Yield the meshes that are asked for, as far as they are not known to let members pass."""
+    annotations = metadata.get("annotations") or {}
+    marks = {**annotations, **(metadata.get("labels") or {})}
+    for mesh in MESHES:
+        if not _asks(mesh, marks):
+            continue
+        only = annotations.get(mesh.inbound_only)
+        passes = {
+            name: _has(annotations.get(name, ""), ports) for name, ports in _passing(mesh).items()
+        }
+        if only is not None and not any(_has(only, (port,)) for port in MEMBERS_PORTS):
+            passes[mesh.inbound] = True
+        if mesh.name == "Istio" and _captures_no_outbound(annotations):
+            passes[mesh.outbound] = True
+        if not all(passes.values()):
+            yield mesh
+
+
+def _passing(mesh: Mesh) -> dict[str, tuple[int, ...]]:
+    """Return the ports that must not go by the proxy, by the annotation that excludes them."""
+    return {mesh.inbound: MEMBERS_PORTS, mesh.outbound: (API_PORT, *MEMBERS_PORTS)}
+
+
+def _captures_no_outbound(annotations: Mapping[str, str]) -> bool:
+    prefix = "traffic.sidecar.istio.io/includeOutbound"
+    return annotations.get(f"{prefix}IPRanges") == "" and not annotations.get(f"{prefix}Ports")
+
+
 def _asks(mesh: Mesh, marks: Mapping[str, str]) -> bool:
-    if mesh.name == "Istio" and marks.get("sidecar.istio.io/inject") == "false":
+    if any(marks.get(name) in values for name, values in mesh.off.items()):
         return False
+    ambient = marks.get("istio.io/dataplane-mode") == "ambient"  # by the node, without a sidecar
     return any(
         name in marks and (not values or marks[name] in values)
         for name, values in mesh.asked_by.items()
+        if not (ambient and name == "istio.io/rev")
     )
 
 
 def _has(text: str, ports: tuple[int, ...]) -> bool:
     """Return whether a list of ports and of ranges such as 5000-6000 has all of these."""
+    if text.strip() == "*":
+        return True
     ranges = [_RANGE.fullmatch(item.strip()) for item in text.split(",")]
     known = [(int(it[1]), int(it[2] or it[1])) for it in ranges if it]
     return all(any(low <= port <= high for low, high in known) for port in ports)

@@ -74,7 +74,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     metadata = statefulset["spec"]["template"].get("metadata") or {}
     server = server_of(statefulset, found)
     yield from server_checks.faults(server)
-    if not neighbours.needs_token(metadata):  # which may bring such files; see `advice`
+    if not neighbours.may_bring_files(metadata):  # or else `advice` warns
         yield from server_checks.unseen_files(server)
     yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata))
 

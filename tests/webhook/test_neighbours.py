@@ -13,6 +13,7 @@ TOKEN = {
 }
 VAULT = {"vault.hashicorp.com/agent-inject": "true"}
 
+ISTIO = "traffic.sidecar.istio.io"
 ISTIO_PORTS = {
     "traffic.sidecar.istio.io/excludeInboundPorts": "5432,8008",
     "traffic.sidecar.istio.io/excludeOutboundPorts": "443,5432,8008",
@@ -62,10 +63,48 @@ def test_a_template_that_asks_for_a_proxy_is_refused_with_what_to_annotate(asks,
             "config.linkerd.io/skip-inbound-ports": "4000-6000, 8008",
             "config.linkerd.io/skip-outbound-ports": "443,5432,8000-9000",
         },
+        {
+            "sidecar.istio.io/inject": "true",
+            f"{ISTIO}/includeInboundPorts": "",
+            f"{ISTIO}/includeOutboundIPRanges": "",
+        },
+        {
+            "sidecar.istio.io/inject": "true",
+            **ISTIO_PORTS,
+            f"{ISTIO}/excludeInboundPorts": "*",
+        },
+        {
+            "sidecar.istio.io/inject": "true",
+            **ISTIO_PORTS,
+            f"{ISTIO}/excludeInboundPorts": "",
+            f"{ISTIO}/includeInboundPorts": "9187",
+        },
+        {"sidecar.istio.io/inject": "true", "sidecar.istio.io/interceptionMode": "NONE"},
+        {"istio.io/rev": "default", "istio.io/dataplane-mode": "ambient"},
+        {
+            "consul.hashicorp.com/connect-inject": "true",
+            "consul.hashicorp.com/transparent-proxy": "false",
+        },
+        {"kuma.io/sidecar-injection": "enabled", "kuma.io/transparent-proxying": "disabled"},
     ],
 )
 def test_no_proxy_or_one_that_lets_the_members_pass_is_accepted(annotations):
-    assert verdict_on(with_template_annotations(**annotations)).patch
+    verdict = verdict_on(with_template_annotations(**annotations))
+    assert verdict.patch
+    assert "a mesh's proxy" not in " ".join(verdict.warnings)
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {"sidecar.istio.io/inject": "true", f"{ISTIO}/includeOutboundIPRanges": "10.96.0.0/12"},
+        {"sidecar.istio.io/inject": "true", "inject.istio.io/templates": "grpc-agent"},
+        {"linkerd.io/inject": "enabled", "config.linkerd.io/skip-subnets": "10.0.0.0/8"},
+    ],
+)
+def test_a_proxy_of_which_it_is_not_known_what_passes_is_warned_of(annotations):
+    verdict = verdict_on(with_template_annotations(**annotations))
+    assert "a mesh's proxy is asked for" in " ".join(verdict.warnings)
 
 
 @pytest.mark.parametrize("name", ISTIO_PORTS)
@@ -161,3 +200,30 @@ def test_a_password_that_an_injector_brings_is_not_refused():
     token, order_of_webhooks = verdict_on(change).warnings
     assert "logs in by the API token" in token
     assert "before pgset's webhook" in order_of_webhooks
+
+
+def test_a_password_that_an_unknown_injector_may_bring_is_warned_of():
+    def change(statefulset):
+        with_template_annotations(**{"org.infisical.com/inject": "true"})(statefulset)
+        with_env(POSTGRES_PASSWORD_FILE="/shared/pw")(statefulset)
+
+    assert "is on no volume" in " ".join(verdict_on(change).warnings)
+
+
+def test_a_password_that_nobody_brings_is_refused():
+    def change(statefulset):
+        with_template_annotations(**{"checksum/config": "0123"})(statefulset)
+        with_env(POSTGRES_PASSWORD_FILE="/shared/pw")(statefulset)
+
+    with pytest.raises(DeniedError, match="is on no volume of the template"):
+        verdict_on(change)
+
+
+@pytest.mark.parametrize(("mount", "file"), [("/run", "/var/run"), ("/var/run", "/run")])
+def test_var_run_is_run(mount, file):
+    def change(statefulset):
+        container = statefulset["spec"]["template"]["spec"]["containers"][0]
+        container["volumeMounts"].append({"name": "pw", "mountPath": f"{mount}/secrets/pg"})
+        with_env(POSTGRES_PASSWORD_FILE=f"{file}/secrets/pg/pw")(statefulset)
+
+    assert verdict_on(change).patch
