@@ -24,10 +24,14 @@ def _of_container(path: tuple[str, ...]) -> tuple[Change, ...]:
     )
 
 
+_PRIORITY: Final = Option(
+    (*_POD, "securityContext"), "priorityClassName", ".Values.priorityClassName"
+)
+
 CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
         Value(("spec", "replicas"), ".Values.replicas"),
-        Option((*_POD, "securityContext"), "priorityClassName", ".Values.priorityClassName"),
+        _PRIORITY,
         *_of_container((*_POD, "containers", "webhook")),
         Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
         Value(
@@ -51,8 +55,9 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             f"{_EXCLUDED} | toJson",
         ),
     ),
-    "base/certs-deployment.yaml": _of_container((*_POD, "containers", "certs")),
+    "base/certs-deployment.yaml": (_PRIORITY, *_of_container((*_POD, "containers", "certs"))),
     "base/caretaker-deployment.yaml": (
+        _PRIORITY,
         *_of_container(_CARETAKER),
         Value((*_CARETAKER, "env", "PGSET_GRANTS", "value"), ".Values.caretaker.grants | quote"),
         Value(

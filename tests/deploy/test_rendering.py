@@ -50,11 +50,6 @@ def test_all_of_the_installation_is_in_its_namespace():
     assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {"pgset-system"}
 
 
-def deployment(manifests, name="pgset-webhook"):
-    (only,) = [it for it in of_kind(manifests, "Deployment") if it["metadata"]["name"] == name]
-    return only
-
-
 def test_an_overlays_image_reaches_all_containers(tmp_path):
     base = os.path.relpath(DEPLOY, tmp_path.resolve())
     overlay = {
@@ -72,13 +67,15 @@ def test_an_overlays_image_reaches_all_containers(tmp_path):
 
 
 def test_a_priority_class_is_all_that_cluster_critical_adds():
+    """To each: nobody renews the certificate, or makes a new set's accounts, in pods that wait."""
+
     def without_class(folder):
         manifests = rendered(DEPLOY / folder)
-        pod = deployment(manifests)["spec"]["template"]["spec"]
-        return pod.pop("priorityClassName", None), manifests
+        pods = [it["spec"]["template"]["spec"] for it in of_kind(manifests, "Deployment")]
+        return [pod.pop("priorityClassName", None) for pod in pods], manifests
 
     (none, base), (critical, overlay) = map(without_class, (".", "overlays/cluster-critical"))
-    assert (none, critical) == (None, "system-cluster-critical")
+    assert (none, critical) == ([None] * 3, ["system-cluster-critical"] * 3)
     assert base == overlay
 
 
