@@ -50,7 +50,9 @@ def mount_of(database: Database, directory: str) -> Json | None:
     """Return the volumeMount that the directory is on; None if it is in the image's own layer."""
     covering = [m for m in database.mounts if is_under(directory, m["mountPath"])]
     return max(
-        covering, key=lambda mount: len(_resolved(posixpath.normpath(mount["mountPath"]))), default=None
+        covering,
+        key=lambda mount: len(_resolved(posixpath.normpath(mount["mountPath"]))),
+        default=None,
     )
 
 
