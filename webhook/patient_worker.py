@@ -65,7 +65,7 @@ class _Client:
         self.answered = False
         """It has its last answer, and only has to close."""
         self.has_asked = False
-        """A whole request has come."""
+        """It had a review answered, as only an API server has."""
         self.held = 0
         """What was counted of its bytes."""
         self.turn = 0.0
@@ -215,7 +215,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         client.held = held
 
     def _end_one(self) -> None:
-        """Make room: end the oldest that has never asked anything, else who has been idle longest.
+        """Make room: end the oldest that has never asked for a review, else who has been idle longest.
 
         An API server asks on the connections that it has, and so keeps them.
         """
@@ -261,6 +261,8 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             kept = True
         else:
             kept = self._answer_by_gunicorn(conn, client, request)
+        if request.startswith(b"POST /mutate/") and client.unsent.startswith(b"HTTP/1.1 200"):
+            client.has_asked = True
         # Requests that were sent without waiting for an answer have to be sent again.
         client.may_ask_again = kept and not client.received
         client.waits_for(PATIENCE)
@@ -316,7 +318,6 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         request = bytes(client.received[:length])
         del client.received[:length]
         client.framing = Framing()
-        client.has_asked = True
         return request
 
     def _check_memory(self) -> None:

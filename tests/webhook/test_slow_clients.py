@@ -240,7 +240,7 @@ def opened_there(small):
 def test_who_never_asks_gives_way_where_there_are_too_many(small, opened_there):
     """Else it would accept nobody for 100 s: neither a review nor a probe."""
     api_server = opened_there(in_reserve)
-    assert_asks(api_server)
+    assert_has_a_review_answered(api_server)
     silent_ones = [opened_there(silent) for _ in range(FEW)]
     idle = [opened_there(in_reserve) for _ in range(FEW)]
     assert_a_review_is_answered(small)
@@ -263,6 +263,27 @@ def assert_asks(client):
     client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
     received = b""
     while not received.endswith(b"}\n"):
+        piece = client.recv(4096)
+        if not piece:
+            raise ConnectionError("closed before it answered")
+        received += piece
+    assert received.startswith(b"HTTP/1.1 200")
+
+
+def test_who_only_asks_whether_it_lives_pushes_no_api_server_out(small, opened_there):
+    api_server = opened_there(in_reserve)
+    assert_has_a_review_answered(api_server)
+    for _ in range(2 * FEW):
+        with contextlib.suppress(OSError, ssl.SSLError):
+            assert_asks(opened_there(in_reserve))
+    assert_has_a_review_answered(api_server)
+
+
+def assert_has_a_review_answered(client):
+    body = json.dumps(objects.admission_review(objects.article_pod())).encode()
+    client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    received = b""
+    while b"\r\n\r\n" not in received or len(received) < length_of(received):
         piece = client.recv(4096)
         if not piece:
             raise ConnectionError("closed before it answered")
