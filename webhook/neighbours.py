@@ -34,6 +34,8 @@ API_PORT: Final = 443
 """Of Service `kubernetes`, which the sidecar asks before a proxy of the usual kind runs."""
 
 
+MAX_PORTS: Final = 4096
+"""Characters of a list of ports that are read: nobody needs more."""
 _RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 
@@ -184,6 +186,6 @@ def _has(text: str, ports: tuple[int, ...]) -> bool:
     """Return whether a list of ports and of ranges such as 5000-6000 has all of these."""
     if text.strip() == "*":
         return True
-    ranges = [_RANGE.fullmatch(item.strip()) for item in text.split(",")]
+    ranges = [_RANGE.fullmatch(item.strip()) for item in text[:MAX_PORTS].split(",")]
     known = [(int(it[1]), int(it[2] or it[1])) for it in ranges if it]
     return all(any(low <= port <= high for low, high in known) for port in ports)
