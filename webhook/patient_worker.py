@@ -215,7 +215,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         client.held = held
 
     def _end_one(self) -> None:
-        """Make room: end the oldest that has never asked for a review, else who has been idle longest.
+        """Make room: end the oldest that never had a review answered, else the longest idle.
 
         An API server asks on the connections that it has, and so keeps them.
         """

@@ -270,7 +270,7 @@ def assert_asks(client):
     assert received.startswith(b"HTTP/1.1 200")
 
 
-def test_who_only_asks_whether_it_lives_pushes_no_api_server_out(small, opened_there):
+def test_who_only_asks_whether_it_lives_pushes_no_api_server_out(opened_there):
     api_server = opened_there(in_reserve)
     assert_has_a_review_answered(api_server)
     for _ in range(2 * FEW):
