@@ -98,15 +98,19 @@ def test_a_sidecar_that_hangs_dies_with_its_container(runs: list[Run], tmp_path:
     run = start(runs, tmp_path, STEADY)
     child = run.wait_for_child(1)
     os.kill(child, signal.SIGSTOP)
+    # Of two signals that have not been seen to, the lower number comes first, which is the end.
+    wait_until(lambda: state(child) == "T", "the child to hang")
     run.process.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         run.process.wait(1)
     run.process.kill()
 
-    def is_gone() -> bool:
-        try:
-            return "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
+    wait_until(lambda: state(child) in ("Z", ""), "the child's end")
 
-    wait_until(is_gone, "the child's end")
+
+def state(pid: int) -> str:
+    """Return the letter of proc(5): T stopped, Z a zombie; nothing where there is no process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

@@ -80,7 +80,7 @@ def test_each_fact_is_set_in_some_transcript() -> None:
 def test_seeds_set_each_fact_as_well() -> None:
     """What a fact needs is drawn, and not only written down for a transcript."""
     spy = Spy()
-    for seed in range(60):
+    for seed in range(120):
         run(from_seed(seed, world=True), Parts(decide=spy.decide))
     assert _complaints(spy.unset, NEVER_SET | NEVER_DRAWN, _NOT_DRAWN) == []
 
