@@ -8,6 +8,7 @@ from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
 from tests.simulator.reader import RowsSeen
 from tests.simulator.simulation import Simulation
+from tests.simulator.world import API
 
 _PRIMARYS = "the Service of the primary"
 
@@ -36,13 +37,21 @@ class Reads:
         self._seen.clear()
 
     def _rows_seen(self, event: RowsSeen) -> None:
-        if not self._promised:
+        if not self._promised or self._is_on_its_own(event.server):
             return
         where = _PRIMARYS if event.through_the_primarys else event.server.pod.name
         before = self._seen.get((event.branch, where))
         if before is None or event.position > before.position:
             row = _Row(event.position, event.server, self._world.now)
             self._seen[event.branch, where] = row
+
+    def _is_on_its_own(self, server: Server) -> bool:
+        """It shows what it has, commits that nobody has acknowledged as well. Its label cannot be
+        taken away, and who takes over waits for no member that the API server does not hear."""
+        if server.phase is not Phase.RECOVERY:
+            return False
+        network, api = self._world.network, self._cluster.api
+        return bool(api.outage) or not network.both_ways(server.pod.node.place, API)
 
     def check(self, server: Server) -> None:
         """A server that has become writable has all that was shown."""
