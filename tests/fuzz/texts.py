@@ -4,22 +4,35 @@ The claims: nothing but the named error leaves a parser, what comes in pieces re
 whole, and what is not ours in a user's file stays byte for byte.
 """
 
+import os
 import random
+import re
+import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from sidecar import contract
 from sidecar.decide import decide
 from sidecar.handshake import Report
 from sidecar.kube.lease_record import read_record
+from sidecar.observation import ServerState
 from sidecar.postgres.configuration import (
     HBA_LINES,
     with_hba_lines,
     with_settings,
     without_hba_lines,
 )
-from sidecar.postgres.control_data import ControlData, parse_control_data
+from sidecar.postgres.control_data import (
+    ControlData,
+    parse_control_data,
+    parse_system_identifier,
+    read_running_server,
+)
+from sidecar.postgres.hba_file import OWN_HBA_FILE
+from sidecar.postgres.refused import with_raised
 from tests.fuzz.http import check_http
 from tests.sidecar.rules.observations import LEADER, SETTINGS, lease
 
@@ -99,6 +112,85 @@ def check_control_data(rng: random.Random) -> None:
     assert found is None or found.timeline >= 0, (output, found)
 
 
+_WAL_NAMES: Final = [
+    *(b"00000003000000160000003B", b"FFFFFFFF0000000000000001", b"0000000300000016000000"),
+    *(b"00000009000000160000003B.partial", b"00000009.history", b"00000009000000160000003b"),
+    *(b"archive_status", b"\xe9", b"00000009000000160000003B\n", b"+0000009000000160000003B"),
+]
+
+
+def _control_file(rng: random.Random) -> bytes:
+    """As PostgreSQL writes it, of any state, or anything else; often only its beginning."""
+    identifier, checkpoint = rng.getrandbits(64), rng.choice([0, rng.getrandbits(64)])
+    head = struct.pack(
+        *("=QIIi4xqQQI", identifier, 1300, 202209061, rng.randrange(-1, 8)),
+        *(rng.getrandbits(40), checkpoint, checkpoint, rng.choice([0, 1, 2**32 - 1])),
+    )
+    content = rng.choice([head, head + made(rng), made(rng), rng.randbytes(rng.randrange(100))])
+    return content[: rng.choice([len(content), rng.randrange(60)])]
+
+
+def check_running_server(rng: random.Random) -> None:
+    content, names = _control_file(rng), rng.sample(_WAL_NAMES, rng.randrange(4))
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        (directory / "global").mkdir()
+        (directory / "pg_wal").mkdir()
+        (directory / "global/pg_control").write_bytes(content)
+        for name in names:
+            (directory / "pg_wal" / os.fsdecode(name)).touch()
+        found = read_running_server(directory)
+    if found is None:
+        return
+    assert found.state in (ServerState.RECOVERY, ServerState.WRITABLE)
+    assert found.system_identifier == parse_system_identifier(content)
+    assert 0 <= found.position < 2**64
+    begun = [int(name[:8], 16) for name in names if re.fullmatch(rb"[0-9A-F]{24}", name)]
+    assert found.timeline == max([*begun, *struct.unpack("=I", content[48:52])])
+
+
+_OURS: Final = [
+    *(b"max_connections = '0x000000c8'", b"wal_level = 'Replica'"),
+    b"hba_file = '/\xe9/pgset_hba.conf'",
+]
+_THEIRS: Final = [
+    *(b"max_connections = 200", b"wal_level = replica", b"max_connections = '0x000000c8' # theirs"),
+    *(b"# wal_level = 'Replica'", b"hba_file = '/pgset_hba.conf.old'"),
+]
+_QUOTED: Final = re.compile(rb"hba_file = '((?:[^'\\]|\\['\\])*)'")
+
+
+def check_raised(rng: random.Random) -> None:
+    """What was raised for a start goes again, and all else in the file stays as it was."""
+    theirs = b"\n".join(rng.choice([made(rng), *_OURS, *_THEIRS]) for _ in range(rng.randrange(5)))
+    folder = (
+        b"".join(rng.choice(WORDS) for _ in range(3)).replace(b"\n", b"'").replace(b"\0", b"\\")
+    )
+    settings = {
+        "max_connections": str(rng.choice([0, 200, 2**31 - 1])),
+        "wal_level": "replica",
+        "hba_file": f"/{os.fsdecode(folder)}/{OWN_HBA_FILE}",
+    }
+    raised = dict(rng.sample(sorted(settings.items()), rng.randrange(4)))
+
+    def write(content: bytes, settings: dict[str, str]) -> bytes:
+        text = with_raised(content.decode(errors="surrogateescape"), settings)
+        return text.encode(errors="surrogateescape")
+
+    own, there = write(theirs, {}), write(theirs, raised)
+    assert write(there, raised) == there
+    assert write(there, {}) == own
+    assert there.startswith(own)
+    added = there.removeprefix(own).split(b"\n")[:-1]
+    assert len(added) == len(raised)
+    for line in (line for line in added if line.startswith(b"hba_file")):
+        quoted = _QUOTED.fullmatch(line)
+        assert quoted
+        assert os.fsdecode(re.sub(rb"\\(.)", rb"\1", quoted[1])) == raised["hba_file"]
+    lines = [line for line in theirs.split(b"\n") if line not in _OURS]
+    assert own.rstrip(b"\n") == b"\n".join(lines).rstrip(b"\n")
+
+
 def check_files(rng: random.Random) -> None:
     text = made(rng).decode(errors="surrogateescape")
     admitted = with_hba_lines(text)
@@ -113,5 +205,8 @@ def check_files(rng: random.Random) -> None:
 
 CHECKS: Final[dict[str, Callable[[random.Random], object]]] = {
     it.__name__.removeprefix("check_"): it
-    for it in (check_http, check_lease, check_report, check_control_data, check_files)
+    for it in (
+        *(check_http, check_lease, check_report, check_control_data),
+        *(check_running_server, check_raised, check_files),
+    )
 }
