@@ -41,7 +41,13 @@ SELECT system.system_identifier,
             ELSE pg_current_wal_lsn()
        END AS position,
        pg_is_in_recovery() AS recovery,
-       receiver.status = 'streaming' AS streaming,
+       -- It says so from its start on, also where the primary then refuses: its slot is gone, say.
+       -- Until the first word from there both times are that of its start.
+       receiver.status = 'streaming'
+           AND (receiver.last_msg_send_time <> receiver.last_msg_receipt_time
+                OR EXISTS (SELECT FROM pg_stat_activity
+                           WHERE pid = receiver.pid AND wait_event = 'WalReceiverMain'))
+           AS streaming,
        receiver.latest_end_lsn AS told,
        pg_last_wal_replay_lsn() AS replayed,
        current_setting('synchronous_standby_names') AS synchronous,

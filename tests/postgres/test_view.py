@@ -233,3 +233,43 @@ def test_a_lost_connection_of_the_sidecar_only_is_made_again(
         )
     time.sleep(0.5)
     assert wait_for(primary, ServerState.WRITABLE).problem is None
+
+
+@pytest.mark.usefixtures("primary")
+def test_a_standby_that_the_primary_refuses_never_streams(
+    database: Database, connect: Connect
+) -> None:
+    """Its receiver says that it does while it asks."""
+    copy = clone(database, "orders-1", REPLICATION_ROLE, "derived", start=False)
+    with (copy.directory / "postgresql.auto.conf").open("a") as file:
+        file.write("primary_slot_name = 'gone'\n")
+    copy.start()
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    wait_until(lambda: '"gone" does not exist' in database.host.log(), "a refusal")
+    until = time.monotonic() + 6.0
+    while time.monotonic() < until:
+        assert not standby.refresh(2.0).streaming
+
+
+@pytest.mark.usefixtures("primary")
+def test_a_standby_that_waits_for_the_first_word_streams(
+    database: Database, connect: Connect
+) -> None:
+    copy = follow(database, "orders-1")
+    standby = connect(copy.port)
+    wait_until(lambda: standby.view().streaming, "streaming")
+    with session(database) as connection:
+        connection.execute(b"CHECKPOINT")
+        # The next segment's beginning: there is nothing to send.
+        connection.execute(b"SELECT pg_switch_wal()")
+        caught_up = b"SELECT replay_lsn = pg_current_wal_lsn() FROM pg_stat_replication"
+        wait_until(lambda: connection.execute(caught_up).fetchone() == (True,), "all of it")
+    copy.stop()
+    copy.start()
+    wait_until(lambda: standby.view().streaming, "streaming again")
+    with session(copy) as connection:
+        row = connection.execute(
+            b"SELECT last_msg_send_time = last_msg_receipt_time FROM pg_stat_wal_receiver"
+        ).fetchone()
+    assert row == (True,)
