@@ -173,15 +173,17 @@ def sidecar_of(host: Host, copy: Database) -> Bootstrap:
     return Bootstrap(handshake, Identity("orders-1", "uid-1"), ttl=1)
 
 
-def follow(host: Host, copy: Database, primary: Database, secret: str = SECRET) -> None:
-    """As the sidecar does it before a start; a test's primary has a port of its own."""
+def follow(
+    host: Host, copy: Database, primary: Database, secret: str = SECRET, name: str = "orders-1"
+) -> None:
+    """As the sidecar of that member does it before a start; a test's primary has its own port."""
     sidecar = sidecar_of(host, copy)
     sidecar.keep_password(password_file_line(secret))
-    text = primary_conninfo(Settings(set_name="orders"), "orders-1", "127.0.0.1")
+    text = primary_conninfo(Settings(set_name="orders"), name, "127.0.0.1")
     sidecar.write_settings(
         {
             "primary_conninfo": text.replace("port='5432'", f"port='{primary.port}'"),
-            "primary_slot_name": slot_name("orders-1"),
+            "primary_slot_name": slot_name(name),
             "wal_retrieve_retry_interval": "200ms",
         }
     )
