@@ -6,11 +6,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.rows import TupleRow
 
 from sidecar import contract
 from sidecar.observation import ServerState
 from sidecar.postgres.configuration import conninfo, password_file_line
+from sidecar.postgres.connection import PINNED_PATH
 from sidecar.postgres.server import Server
+from tests.support import our_sql
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
 from tests.support.standby import Connect, clone, replication, session, wait_for
@@ -60,12 +64,79 @@ VIEWS = (
     "pg_database",
 )
 SWAPS = (("text", "name"), ("name", "text"), ("text", "character varying"), ("anyelement", "text"))
-OPERATORS = (
-    ("=", "name", "text"),
-    ("<>", "name", "text"),
-    ("~", "text", "text"),
-    ("=", "text", "text"),
-)
+STATEMENTS = our_sql.statements()
+SIGNS = set().union(*map(our_sql.operators, STATEMENTS))
+TYPES = set().union(*map(our_sql.types, STATEMENTS))
+
+SEEN_TYPES = b"""
+SELECT DISTINCT atttypid::regtype::text FROM pg_attribute
+WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace
+                   AND relname::text = ANY(%(names)s)) AND attnum > 0
+UNION SELECT prorettype::regtype::text FROM pg_proc JOIN pg_type ON pg_type.oid = prorettype
+WHERE proname::text = ANY(%(names)s) AND starts_with(proname::text, 'pg_') AND typtype = 'b'
+UNION SELECT oid::regtype::text FROM pg_type WHERE typname::text = ANY(%(types)s)
+UNION VALUES ('text'), ('integer'), ('bigint'), ('numeric'), ('anyelement')
+"""
+"""The types that an operator of ours can see: of the columns and functions that we name, of our
+casts, of literals and of a sum. What fits two of them exactly is preferred to pg_catalog's own."""
+
+PLANT_OPERATORS = """
+DO $plant$
+DECLARE
+    l text; r text; sign text; result text; body text;
+BEGIN
+    FOR sign, l, r IN
+        SELECT * FROM unnest({signs}::text[]) AS signs,
+                      unnest({types}::text[]) AS ls, unnest({types}::text[]) AS rs
+    LOOP
+        result := coalesce(
+            (SELECT oprresult::regtype::text FROM pg_operator
+             WHERE oprname::text = sign AND oprleft = l::regtype AND oprright = r::regtype),
+            (SELECT CASE WHEN bool_or(oprresult = 'boolean'::regtype) THEN 'boolean' ELSE 'text' END
+             FROM pg_operator WHERE oprname::text = sign));
+        body := format('BEGIN RAISE LOG %L; RETURN $1 OPERATOR(pg_catalog.%s) $2; END',
+                       format('CAUGHT operator %s of %s, %s', sign, l, r), sign);
+        BEGIN
+            EXECUTE format('CREATE FUNCTION public.%I(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L',
+                           'operator ' || sign, l, r, result, body);
+            EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.%I, LEFTARG = %s, '
+                           'RIGHTARG = %s)', sign, 'operator ' || sign, l, r);
+        EXCEPTION WHEN OTHERS THEN NULL;  -- of pseudo-types, say
+        END;
+    END LOOP;
+END $plant$
+"""
+"""Each gives what PostgreSQL's own gives: who falls into one goes on to the next."""
+
+PLANT_TEXT = """
+CREATE FUNCTION public.caught_type(value text) RETURNS boolean LANGUAGE plpgsql AS
+$$ BEGIN RAISE LOG 'CAUGHT type text'; RETURN true; END $$;
+CREATE DOMAIN public.text AS text CHECK (public.caught_type(VALUE))
+"""
+"""Its check runs as whoever casts to it."""
+
+PLANT_CAST = """
+CREATE TYPE public."{0}" AS (value text);
+CREATE FUNCTION public."cast to {0}"(value text) RETURNS public."{0}" LANGUAGE plpgsql AS
+$$ BEGIN RAISE LOG 'CAUGHT cast to {0}'; RETURN ROW(value); END $$;
+CREATE CAST (text AS public."{0}") WITH FUNCTION public."cast to {0}"(text) AS IMPLICIT
+"""
+"""A cast needs a type of one's own: of a name that we cast to."""
+
+
+def plant_operators(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Every operator of our SQL, for every pair of the types that it can see."""
+    named = {"names": sorted(set().union(*map(our_sql.names, STATEMENTS))), "types": sorted(TYPES)}
+    types = [row[0] for row in connection.execute(SEEN_TYPES, named)]
+    arrays = {"signs": sorted(SIGNS), "types": types}
+    quoted = {name: sql.Literal(it) for name, it in arrays.items()}
+    connection.execute(sql.SQL(PLANT_OPERATORS).format(**quoted))
+
+
+def plant_types(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    connection.execute(PLANT_TEXT.encode())
+    for name in sorted(TYPES - {"text"}):
+        connection.execute(PLANT_CAST.format(name).encode())
 
 
 def plant(connection: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -96,15 +167,6 @@ def plant(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         "CREATE AGGREGATE public.string_agg(name, text) "
         "(SFUNC = public.keep, STYPE = text, FINALFUNC = public.steal)"
     )
-    for number, (sign, left, right) in enumerate(OPERATORS):
-        run(
-            f"CREATE FUNCTION public.sign_{number}({left}, {right}) RETURNS boolean "
-            "LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'CAUGHT an operator'; RETURN true; END $$"
-        )
-        run(
-            f"CREATE OPERATOR public.{sign} (FUNCTION = public.sign_{number}, "
-            f"LEFTARG = {left}, RIGHTARG = {right})"
-        )
     run(
         "CREATE FUNCTION public.in_a_view() RETURNS boolean LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE LOG 'CAUGHT a view'; RETURN true; END $$"
@@ -156,14 +218,8 @@ def as_superuser(database: Database, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def make_hostile(database: Database) -> None:
-    as_superuser(
-        database,
-        # As PostgreSQL 14 has it, and whatever was upgraded from there.
-        "GRANT CREATE ON SCHEMA public TO PUBLIC",
-        "CREATE ROLE mallory LOGIN PASSWORD 'mallory'",
-    )
-    with psycopg.connect(
+def as_mallory(database: Database) -> psycopg.Connection[TupleRow]:
+    return psycopg.connect(
         host="127.0.0.1",
         port=database.port,
         user="mallory",
@@ -171,13 +227,12 @@ def make_hostile(database: Database) -> None:
         dbname="postgres",
         client_encoding="utf8",
         autocommit=True,
-    ) as connection:
-        plant(connection)
-        assert shadow_all(connection) > len(TRAPS)
+    )
 
 
-def caught(database: Database) -> list[str]:
-    return [line for line in database.host.log().splitlines() if "LOG:  CAUGHT" in line]
+def caught(database: Database, what: str = "") -> list[str]:
+    lines = database.host.log().splitlines()
+    return [line for line in lines if f"LOG:  CAUGHT {what}" in line]
 
 
 def worst(database: Database) -> None:
@@ -191,8 +246,8 @@ def worst(database: Database) -> None:
 
 
 @pytest.fixture
-def hostile(database: Database, connect: Connect) -> Database:
-    """A prepared primary whose public schema is full of traps."""
+def prepared(database: Database, connect: Connect) -> Database:
+    """A prepared primary where a user may create what he likes in public."""
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
@@ -200,8 +255,24 @@ def hostile(database: Database, connect: Connect) -> Database:
     wait_until(lambda: server.view().prepared, "preparation")
     own(database.directory / "pg_hba.conf")
     server.stop()
-    make_hostile(database)
+    as_superuser(
+        database,
+        # As PostgreSQL 14 has it, and whatever was upgraded from there.
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "CREATE ROLE mallory LOGIN PASSWORD 'mallory'",
+    )
     return database
+
+
+@pytest.fixture
+def hostile(prepared: Database) -> Database:
+    """One whose public schema is full of traps."""
+    with as_mallory(prepared) as connection:
+        plant(connection)
+        assert shadow_all(connection) > len(TRAPS)
+        plant_operators(connection)
+        plant_types(connection)
+    return prepared
 
 
 def drive(server: Server) -> None:
@@ -278,6 +349,33 @@ def test_the_traps_are_ones(hostile: Database) -> None:
         connection.execute("SELECT string_agg(spcname, ', ') FROM pg_tablespace")
     assert any("starts_with" in line for line in caught(hostile))
     assert any("string_agg" in line for line in caught(hostile))
+
+
+@pytest.mark.usefixtures("connect")
+def test_the_operators_types_and_casts_are_traps(prepared: Database) -> None:
+    """Whoever looks in public first falls into those that our SQL has, and with our path nobody
+    does: else nothing here could fail."""
+    with as_mallory(prepared) as connection:
+        plant_operators(connection)
+        plant_types(connection)
+    as_superuser(prepared, "ALTER ROLE mallory SET synchronous_commit = off")
+    ask_all(prepared, PINNED_PATH.removeprefix("-c search_path="))
+    assert caught(prepared) == []
+    ask_all(prepared, "public, pg_catalog")
+    assert [sign for sign in SIGNS if not caught(prepared, f"operator {sign} of")] == []
+    assert caught(prepared, "type text")
+    as_superuser(prepared, "SELECT ('x'::pg_catalog.text)::public.name")
+    assert caught(prepared, "cast to name")
+
+
+def ask_all(database: Database, path: str) -> None:
+    """Ask whatever the sidecar and bootstrap ask; what then fails does not matter."""
+    with session(database) as connection:
+        connection.execute(f"SET search_path = {path}".encode())
+        for statement in (it for it in STATEMENTS if "{}" not in it):
+            filled = statement.replace("%s", "'{a}'").replace("$1", "'a'")
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(filled.encode())
 
 
 def test_bootstrap_asks_by_no_setting_of_the_containers(hostile: Database) -> None:
