@@ -2,16 +2,17 @@
 # start. Part of bootstrap.sh, which reads this file.
 
 # What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
-# else writes a number like this; see `with_raised` in sidecar/postgres/refused.py.
+# else writes a number like this; see `with_raised` in sidecar/postgres/refused.py. By bytes: a path may
+# be in any encoding.
 raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|hba_file = '.*pgset_hba\\.conf')\$"
 
 has_raised_settings() {
-    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && grep -Eq "$raised" "$auto_conf" 2>/dev/null
+    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && LC_ALL=C grep -Eq "$raised" "$auto_conf" 2>/dev/null
 }
 
 lower_settings() {
     new=$data/.pgset-auto.conf
-    sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
+    LC_ALL=C sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
 }
 
 # Where pg_hba.conf is, and a copy of it, if the sidecar cannot write to it and a file can say that it

@@ -220,6 +220,16 @@ def test_opting_out_leaves_the_operators_own_settings(pod: Pod) -> None:
     assert not os.path.lexists(pod.data / "standby.signal")
 
 
+def test_what_was_raised_goes_in_any_encoding(pod: Pod) -> None:
+    """The locale is the image's: in one of UTF-8 no pattern matches a byte that is not."""
+    path = pod.data / "postgresql.auto.conf"
+    theirs = path.read_bytes() + b"# caf\xe9\n"
+    path.write_bytes(theirs + b"hba_file = '/caf\xe9/pgset_hba.conf'\n")
+    pod.boot(LC_ALL="C.UTF-8")
+    pod.wait_for(lambda view: view.data is DataState.PRESENT)
+    assert path.read_bytes() == theirs
+
+
 def test_a_start_waits_for_no_other_volume_of_its_node(pod: Pod) -> None:
     said = pod.host.folder / "synced"
     pod.stand_in("sync", f'#!/bin/sh\necho "$@" >> {said}\n')
