@@ -1,46 +1,62 @@
 """`make bench-hostile`: what clients that mean no good do to the servers of ours.
 
-Each attack has a server of its own, and a process of its own to come from. Meanwhile liveness is
-asked ten times a second. SECONDS=4: how long each goes on.
+Each attack has a server of its own, and a process of its own to come from; with "nobody" the
+machine is alone. Meanwhile liveness is asked ten times a second, and beside it what the server is
+there for: a review of the webhook, a member's signed question of the sidecar. SECONDS=4: how long
+each goes on.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tests.bench.columns import aligned
 from tests.bench.options import number, tell
-from tests.support.hostile import ATTACKS, Target, ask
+from tests.support.honest import Target, liveness, seconds, work
+from tests.support.hostile import ATTACKS
 from tests.webhook.gunicorn_server import serving
 
-PROBE: Final = {"sidecar": "/liveness", "webhook": "/livez"}
 LIMIT: Final = {"sidecar": 128, "webhook": 256}
 """MiB, as in `webhook.sidecar_container` and in `deploy/base/deployment.yaml`."""
-LATE: Final = 5.0
-"""Seconds after which an answer counts as missing."""
 _PAUSE: Final = 0.1
+
+
+@dataclass
+class Answers:
+    """How long those who asked the same thing have waited."""
+
+    took: list[float] = field(default_factory=list)
+    """Seconds; inf where an answer did not come."""
+
+    @property
+    def missing(self) -> int:
+        return self.took.count(float("inf"))
+
+    def __str__(self) -> str:
+        in_time = [it for it in self.took if it != float("inf")]
+        slowest = f"{max(in_time) * 1000:.0f} ms" if in_time else "none"
+        return f"{slowest}, {self.missing} of {len(self.took)} missing"
 
 
 @dataclass(frozen=True)
 class Outcome:
     server: str
     attack: str
-    slowest: float
-    """Seconds; inf where an answer did not come."""
-    missing: int
-    asked: int
+    liveness: Answers
+    work: Answers
+    """While the attack goes on."""
+    next: Answers
+    """After it."""
     memory: float
-    """MiB at the most, as seen at each probe."""
-    next_served: bool
+    """MiB at the most, of all processes together; inf where one of them has ended."""
 
 
 def main() -> int:
@@ -51,44 +67,50 @@ def main() -> int:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--seconds", default=os.environ.get("SECONDS") or "4")
-    seconds = number("SECONDS", parser.parse_args().seconds, 1, 600)
+    goes_on = number("SECONDS", parser.parse_args().seconds, 1, 600)
     outcomes = []
-    for server in PROBE:
-        for attack in ATTACKS:
+    for server, attacks in ATTACKS.items():
+        for attack in attacks:
             tell(f"{server}: {attack}")
-            outcomes.append(measure(server, attack, seconds))
+            outcomes.append(measure(server, attack, goes_on))
     print(table(outcomes))  # noqa: T201 - what the program is for
     return 0
 
 
-def measure(server: str, attack: str, seconds: float) -> Outcome:
-    """Let the attack go on for so long, and ask meanwhile."""
-    with started(server) as (target, pid):
+def measure(server: str, attack: str, goes_on: float) -> Outcome:
+    """Let the attack go on for so many seconds, and ask meanwhile."""
+    asked: dict[Callable[[Target], None], Answers] = {liveness: Answers(), work: Answers()}
+    with started(server) as (target, pids):
+        work(target)
+        forget_peaks(pids)
         command = [sys.executable, "-m", "tests.support.hostile", attack, target.encode()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
             assert attacker.stdout is not None
             attacker.stdout.readline()
-            took, memory = [], 0.0
-            end = time.monotonic() + seconds
+            end = time.monotonic() + goes_on
             while time.monotonic() < end:
-                took.append(ask(target, PROBE[server], LATE))
-                memory = max(memory, memory_of(pid))
+                for ask, answers in asked.items():
+                    answers.took.append(seconds(ask, target))
                 time.sleep(_PAUSE)
+            if attacker.poll() is not None:
+                raise RuntimeError(f"the attack {attack} ended by itself")
             attacker.kill()
-        served = ask(target, PROBE[server], LATE) < LATE
-    missing = sum(it == float("inf") for it in took)
-    return Outcome(server, attack, max(took), missing, len(took), memory, served)
+        after = Answers([seconds(work, target)])
+        memory = peak(pids)
+    return Outcome(server, attack, asked[liveness], asked[work], after, memory)
 
 
 @contextmanager
-def started(server: str) -> Iterator[tuple[Target, int]]:
-    """Start one of ours; give where it is, and the process whose memory counts."""
+def started(server: str) -> Iterator[tuple[Target, Sequence[int]]]:
+    """Start one of ours; give where it is, and the processes whose memory counts."""
     if server == "sidecar":
         command = [sys.executable, "-m", "tests.support.strain", "serve"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            yield Target(int(process.stdout.readline()), tls=False), process.pid
-            process.kill()
+            try:
+                yield Target(int(process.stdout.readline()), tls=False), [process.pid]
+            finally:
+                process.kill()
     else:
         with (
             tempfile.TemporaryDirectory(prefix="pgset-bench-") as folder,
@@ -96,27 +118,45 @@ def started(server: str) -> Iterator[tuple[Target, int]]:
         ):
             pid = webhook.process.pid
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            yield Target(webhook.port, tls=True), int(children[0])
+            yield Target(webhook.port, tls=True), [pid, *map(int, children)]
 
 
-def memory_of(pid: int) -> float:
-    """Return what it holds, in MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def forget_peaks(pids: Sequence[int]) -> None:
+    """Let `peak` count from now (proc_pid_clear_refs(5)): to start takes more than to serve."""
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak(pids: Sequence[int]) -> float:
+    """Return what they held at the most, in MiB; inf where one has ended.
+
+    A webhook's master goes on as it has started: of it counts what its worker does not share.
+    """
+    first, *parents = reversed(pids)
+    try:
+        held = _kilobytes(Path(f"/proc/{first}/status").read_text(), "VmHWM")
+        for pid in parents:
+            shared = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            held += _kilobytes(shared, "Private_Clean") + _kilobytes(shared, "Private_Dirty")
+    except (OSError, IndexError):
+        return float("inf")
+    return held / 1024
+
+
+def _kilobytes(said: str, name: str) -> int:
+    return int(said.partition(f"{name}:")[2].split()[0])
 
 
 def table(outcomes: list[Outcome]) -> str:
     """Return one line for each."""
-    rows = [["server", "attack", "slowest liveness", "no answer", "memory", "limit", "next served"]]
+    rows = [
+        ["server", "attack", "slowest liveness", "slowest work", "memory, half the limit", "next"]
+    ]
     for it in outcomes:
-        slowest = "none" if it.slowest == float("inf") else f"{it.slowest * 1000:.0f} ms"
-        rows.append(
-            [
-                *(it.server, it.attack, slowest, f"{it.missing} of {it.asked}"),
-                *(f"{it.memory:.0f} MiB", f"{LIMIT[it.server]} MiB"),
-                "yes" if it.next_served else "NO",
-            ]
-        )
+        half = LIMIT[it.server] / 2
+        memory = "has ended" if it.memory == float("inf") else f"{it.memory:.0f} of {half:.0f} MiB"
+        served = "NOT SERVED" if it.next.missing else f"{max(it.next.took) * 1000:.0f} ms"
+        rows.append([it.server, it.attack, str(it.liveness), str(it.work), memory, served])
     return aligned(rows, words=(0, 1))
 
 

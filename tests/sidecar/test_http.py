@@ -21,6 +21,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
+from sidecar.pledges import Respondent
 from sidecar.report.http import Application
 from sidecar.report.message import Request
 from sidecar.report.metrics import Metrics
@@ -86,11 +87,18 @@ def lagging(lag: int) -> Snapshot:
     return turn("Following", replace(STREAMING, lag=lag))
 
 
-def application(snapshot: Snapshot | None, clock: Callable[[], float] | None = None) -> Application:
+def application(
+    snapshot: Snapshot | None,
+    clock: Callable[[], float] | None = None,
+    *,
+    refresh: Callable[[], PostgresView] | None = None,
+    respondent: Respondent | None = None,
+) -> Application:
     reporter = Reporter(clock or Clock(NOW))
     if snapshot is not None:
         reporter.publish(snapshot)
-    return Application(reporter, Metrics(reporter, SETTINGS.set_name), SETTINGS)
+    metrics = Metrics(reporter, SETTINGS.set_name)
+    return Application(reporter, metrics, SETTINGS, refresh=refresh, respondent=respondent)
 
 
 def code(snapshot: Snapshot | None, path: str, query: str = "") -> int:

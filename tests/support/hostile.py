@@ -1,211 +1,283 @@
 """Clients that mean no good, for any server of ours.
 
 `python -m tests.support.hostile ATTACK TARGET` prints a line once it has begun, and goes on until
-it is ended.
+it is ended. One thread keeps all clients: each does what can be done without waiting, as a server
+does, so that 1,200 of them are there at once.
 """
 
 import contextlib
+import itertools
 import json
+import resource
 import select
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from sidecar.failsafe import MAX_BODY, NONCE_HEADER, PATH, SIGNATURE_HEADER
+from tests.support.honest import Target, get, post, unverified
 from tests.webhook import objects
 
-_PAUSE: Final = 0.02
+_TURN: Final = 0.02
+_CHUNK: Final = 65536
+_COMES_AGAIN: Final = 10.0
+"""Seconds after which a client gives up and another takes its place: not all are told their end."""
+_BEGUN_WITHIN: Final = 3.0
+_ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_FILES: Final = 4096
 
 
 @dataclass(frozen=True)
-class Target:
-    """A server on this machine."""
+class Manner:
+    """How a client behaves once it has connected."""
 
-    port: int
-    tls: bool
-    """It is the webhook; else the sidecar."""
-
-    def encode(self) -> str:
-        return f"{self.port}:{int(self.tls)}"
-
-    @classmethod
-    def decode(cls, text: str) -> "Target":
-        port, tls = text.split(":")
-        return cls(int(port), bool(int(tls)))
-
-    def tcp(self, receive_buffer: int = 0) -> socket.socket:
-        client = socket.socket()
-        if receive_buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.settimeout(5)
-        client.connect(("127.0.0.1", self.port))
-        return client
-
-    def connect(self, receive_buffer: int = 0) -> socket.socket:
-        """Connect, and shake hands where that is asked for."""
-        client = self.tcp(receive_buffer)
-        if not self.tls:
-            return client
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context.wrap_socket(client)
-
-    def dearest(self) -> bytes:
-        """Return the request whose answer costs most for its size."""
-        return post(_review(64 * 1024)) if self.tls else get("/metrics")
+    requests: Iterator[bytes]
+    """What one sends first."""
+    reads: bool = True
+    drips: bool = False
+    """A byte a second, after the request."""
+    shakes: bool = True
+    """It goes on with TLS where the server does."""
 
 
-def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+class _Client:
+    """One of them."""
 
+    def __init__(self, target: Target, manner: Manner) -> None:
+        self.target, self.manner = target, manner
+        self.began = time.monotonic()
+        self.request = next(manner.requests)
+        self.unsent = memoryview(self.request)
+        self.sent_all = False
+        self.sock = socket.socket()
+        self.descriptor = self.sock.fileno()
+        if not manner.reads:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.setblocking(False)
+        self.shaken = not (target.tls and manner.shakes)
+        with contextlib.suppress(BlockingIOError):
+            self.sock.connect(("127.0.0.1", target.port))
 
-def post(body: bytes, path: str = "/mutate/pods") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    def step(self, seen: int = 0) -> int:
+        """Go on; return the events of epoll to wait for. OSError where it has ended."""
+        if seen & _ENDED and not self.manner.reads:
+            raise ConnectionResetError
+        try:
+            if not self.shaken:
+                self._shake_hands()
+            if self.unsent:
+                self.unsent = self.unsent[self.sock.send(self.unsent[:_CHUNK]) :]
+            if self.unsent:
+                return select.EPOLLIN | select.EPOLLOUT
+            self.sent_all = True
+            if self.manner.reads:
+                self._read()
+        except ssl.SSLWantWriteError:
+            return select.EPOLLOUT
+        except ssl.SSLWantReadError:
+            return select.EPOLLIN
+        except BlockingIOError:
+            return select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0)
+        return select.EPOLLIN if self.manner.reads else _ENDED
 
+    def _shake_hands(self) -> None:
+        if not isinstance(self.sock, ssl.SSLSocket):
+            if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise ConnectionRefusedError
+            try:
+                self.sock.getpeername()
+            except OSError:  # it is not connected yet
+                raise ssl.SSLWantWriteError from None
+            self.sock = unverified().wrap_socket(self.sock, do_handshake_on_connect=False)
+        self.sock.do_handshake()
+        self.shaken = True
 
-def _review(size: int, *, key: str = "") -> bytes:
-    """Return the review of a pod with a variable of that size, and a label of that key."""
-    pod = objects.article_pod()
-    container = pod["spec"]["containers"][0]
-    container.setdefault("env", []).append({"name": "LARGE", "value": "x" * size})
-    if key:
-        pod["metadata"].setdefault("annotations", {})["pgset.dev/role-label"] = key
-    return json.dumps(objects.admission_review(pod)).encode()
+    def _read(self) -> None:
+        if not self.sock.recv(_CHUNK):
+            raise ConnectionResetError
+        if self.target.tls and not self.manner.drips:
+            # The connection is kept for another: so all that this costs us is what it costs them.
+            self.unsent = memoryview(self.request)
 
-
-def ask(target: Target, path: str, seconds: float) -> float:
-    """Return the seconds until the answer was there; inf where it was not in time, or no 200."""
-    began = time.monotonic()
-    try:
-        with target.tcp() as plain:
-            plain.settimeout(seconds)
-            client = plain
-            if target.tls:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-                client = context.wrap_socket(plain)
-            with client:
-                client.sendall(get(path))
-                if client.recv(12) != b"HTTP/1.1 200":
-                    return float("inf")
-    except OSError:
-        return float("inf")
-    took = time.monotonic() - began
-    return took if took < seconds else float("inf")
-
-
-def _hold(
-    number: int, connect: Callable[[], socket.socket], act: Callable[[socket.socket], object]
-) -> None:
-    """Keep so many; act on each once a second; who is cut off comes again."""
-    held: list[socket.socket] = []
-    while True:
-        ended, _, _ = select.select(held, [], [], 0) if held else ([], [], [])
-        for client in ended:
+    def drip(self) -> None:
+        if self.sent_all:
             with contextlib.suppress(OSError):
-                if client.recv(65536):
-                    continue
-            held.remove(client)
-            client.close()
+                self.sock.send(b"x")
+
+
+class _Crowd:
+    """So many of them, for ever: who is cut off comes again."""
+
+    def __init__(self, target: Target, number: int, manner: Manner) -> None:
+        self.target, self.number, self.manner = target, number, manner
+        self.poll = select.epoll()
+        self.held: dict[int, _Client] = {}
+        self.come = 0
+        self.dripped = time.monotonic()
+
+    def turn(self) -> None:
+        """Do for each what can be done now."""
         began = time.monotonic()
-        while len(held) < number and time.monotonic() - began < 1:
-            with contextlib.suppress(OSError):
-                held.append(connect())
-        for client in held:
-            with contextlib.suppress(OSError):
-                act(client)
-        _begun()
-        time.sleep(max(_PAUSE, 1 - (time.monotonic() - began)))
+        while len(self.held) < self.number and time.monotonic() - began < _TURN:
+            self.add()
+        for descriptor, seen in self.poll.poll(_TURN):
+            if descriptor in self.held:
+                self.step(self.held[descriptor], seen)
+        now = time.monotonic()
+        for client in [it for it in self.held.values() if now - it.began > _COMES_AGAIN]:
+            self.end(client)
+        if self.manner.drips and now - self.dripped > 1:
+            self.dripped = now
+            for client in self.held.values():
+                client.drip()
+
+    def add(self) -> None:
+        client = _Client(self.target, self.manner)
+        self.held[client.descriptor] = client
+        self.come += 1
+        self.poll.register(client.descriptor, 0)
+        self.step(client, 0)
+
+    def step(self, client: _Client, seen: int) -> None:
+        try:
+            self.poll.modify(client.descriptor, client.step(seen))
+        except OSError:
+            self.end(client)
+
+    def end(self, client: _Client) -> None:
+        del self.held[client.descriptor]
+        client.sock.close()
+
+
+def _keep(target: Target, number: int, manner: Manner) -> None:
+    began, crowd = time.monotonic(), _Crowd(target, number, manner)
+    while True:
+        crowd.turn()
+        if crowd.come >= number or time.monotonic() - began > _BEGUN_WITHIN:
+            _begun()
+
+
+def nobody(_target: Target) -> None:
+    """For comparison: what the machine itself does to the answers."""
+    _begun()
+    time.sleep(3600)
 
 
 def idle(target: Target) -> None:
-    _hold(1000, target.connect, lambda _: None)
+    _keep(target, 1000, _manner([b""]))
 
 
 def drip(target: Target) -> None:
-    head = b"POST /mutate/pods HTTP/1.1\r\nContent-Length: 5000\r\n" + b"a: b\r\n" * 50 + b"\r\n"
-
-    def connect() -> socket.socket:
-        client = target.connect()
-        client.sendall(head)
-        return client
-
-    _hold(400, connect, lambda client: client.send(b"x"))
+    """Half of them in the head, half in the body."""
+    head = b"POST /mutate/pods HTTP/1.1\r\nContent-Length: 5000\r\n" + b"a: b\r\n" * 50
+    _keep(target, 400, _manner([head + b"a: ", head + b"\r\n"], drips=True))
 
 
 def dearest(target: Target) -> None:
-    """1,200 of them, as fast as they come."""
-    request = target.dearest()
-    while True:
-        clients = []
-        for _ in range(100 if target.tls else 400):
-            with contextlib.suppress(OSError):
-                client = target.connect()
-                client.send(request)
-                clients.append(client)
-        _begun()
-        for client in clients:
-            with contextlib.suppress(OSError):
-                client.recv(65536)
-            client.close()
+    """1,200 at once that ask for the dearest answer."""
+    if target.tls:
+        requests = [_review(_large_variable), _review(_many_volumes)]
+    else:
+        requests = [get("/metrics"), get("/status?fresh=1")]
+    _keep(target, 1200, _manner(requests))
 
 
 def unread(target: Target) -> None:
-    request = post(_review(2**20)) if target.tls else get("/metrics")
-
-    def connect() -> socket.socket:
-        client = target.connect(4096)
-        client.sendall(request)
-        return client
-
-    _hold(100, connect, lambda _: None)
+    """100 that ask for the longest answer and leave it there."""
+    _keep(
+        target,
+        100,
+        _manner([_review(_large_variable) if target.tls else get("/metrics")], reads=False),
+    )
 
 
 def half_handshakes(target: Target) -> None:
-    _hold(400, target.tcp, lambda client: client.send(b"\x16\x03\x01\x02\x00\x01"))
+    """Half of them in the middle of their first message, half after the server's answer to it."""
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        unverified().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    hello = outgoing.read()
+    _keep(target, 400, _manner([hello, hello[: len(hello) // 2]], reads=False, shakes=False))
 
 
 def long_heads(target: Target) -> None:
-    """Of 10 MB."""
-    while True:
-        with contextlib.suppress(OSError), target.connect() as client:
-            client.sendall(b"GET /livez HTTP/1.1\r\n" + b"A: " + b"a" * 10_000_000 + b"\r\n\r\n")
-        _begun()
+    """20 at once, of 10 MB each."""
+    line = b"GET /livez HTTP/1.1\r\n"
+    _keep(
+        target,
+        20,
+        _manner([line + b"A: " + b"a" * 10_000_000, line + b"a: b\r\n" * 1_700_000]),
+    )
 
 
 def large_keys(target: Target) -> None:
-    """Keys and values far over Kubernetes' limits, and long queries."""
-    if target.tls:
-        request = post(_review(1000, key="example.org/" + "k" * 2_000_000))
-    else:
-        request = get("/replica?" + "lag=%01&" * 900)
-    while True:
-        with contextlib.suppress(OSError), target.connect() as client:
-            client.sendall(request)
-            client.recv(65536)
-        _begun()
+    """20 at once, of keys and values far over Kubernetes' limits."""
+    changes = (_large_annotation, _large_label, _large_name, _large_image)
+    _keep(target, 20, _manner([_review(it) for it in changes]))
 
 
 def unsigned(target: Target) -> None:
-    """Questions that should be signed, and are not."""
-    request = post(b'{"set": "orders"}', "/failsafe")
-    while True:
-        with contextlib.suppress(OSError), target.connect() as client:
-            client.sendall(request)
-            client.recv(65536)
-        _begun()
+    """400 at once that ask as a member does, by no signature, or by one of nobody of the set."""
+    fields = {NONCE_HEADER: "1" * 32, SIGNATURE_HEADER: " ".join(["0" * 64] * 4)}
+    body = b"x" * MAX_BODY
+    requests = [
+        post(b'{"set": "orders"}', PATH),
+        post(body, PATH, fields),
+        get("/status?fresh=1", fields),
+    ]
+    _keep(target, 400, _manner(requests))
 
 
-ATTACKS: Final[Mapping[str, Callable[[Target], None]]] = {
-    it.__name__: it
-    for it in (idle, drip, dearest, unread, half_handshakes, long_heads, large_keys, unsigned)
+def _manner(requests: Iterable[bytes], **more: bool) -> Manner:
+    return Manner(itertools.cycle(requests), **more)
+
+
+def _review(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """Return the review of a pod that was changed so."""
+    pod = objects.article_pod()
+    pod["metadata"].setdefault("annotations", {})
+    change(pod)
+    return post(json.dumps(objects.admission_review(pod)).encode())
+
+
+def _large_variable(pod: dict[str, Any]) -> None:
+    pod["spec"]["containers"][0].setdefault("env", []).append(
+        {"name": "LARGE", "value": "x" * 2**20}
+    )
+
+
+def _many_volumes(pod: dict[str, Any]) -> None:
+    pod["spec"]["volumes"] += [{"name": f"v{it}"} for it in range(20_000)]
+
+
+def _large_annotation(pod: dict[str, Any]) -> None:
+    pod["metadata"]["annotations"]["pgset.dev/role-label"] = "example.org/" + "k" * 2_000_000
+
+
+def _large_label(pod: dict[str, Any]) -> None:
+    pod["metadata"]["labels"]["k" * 2_000_000] = "v" * 1_000_000
+
+
+def _large_name(pod: dict[str, Any]) -> None:
+    pod["metadata"]["name"] = "n" * 2_000_000
+
+
+def _large_image(pod: dict[str, Any]) -> None:
+    pod["spec"]["containers"][0]["image"] = "a/" * 1_000_000 + "postgres:16"
+
+
+SIDECARS: Final = (nobody, idle, drip, dearest, unread, long_heads, unsigned)
+WEBHOOKS: Final = (nobody, idle, drip, dearest, unread, half_handshakes, long_heads, large_keys)
+
+ATTACKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sidecar": tuple(it.__name__ for it in SIDECARS),
+    "webhook": tuple(it.__name__ for it in WEBHOOKS),
 }
+"""By server. The sidecar has no TLS; what it is asked signed, the webhook is not asked."""
 
 _said: Final[list[bool]] = []
 
@@ -218,4 +290,7 @@ def _begun() -> None:
 
 
 if __name__ == "__main__":
-    ATTACKS[sys.argv[1]](Target.decode(sys.argv[2]))
+    _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, _hard), _hard))
+    _BY_NAME = {it.__name__: it for it in (*SIDECARS, *WEBHOOKS)}
+    _BY_NAME[sys.argv[1]](Target.decode(sys.argv[2]))

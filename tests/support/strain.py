@@ -12,21 +12,42 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sidecar.clock import now
+from sidecar.observation import Identity, Pod, PostgresView
+from sidecar.pledges import Pledges, Respondent
 from sidecar.report.message import MAX_BODY
 from sidecar.report.server import HttpServer, listen
-from tests.sidecar.test_http import LEADING, application
+from tests.sidecar.test_http import LEADING, WRITABLE, application
+from tests.support.honest import ASKED, ASKING, PASSWORD
+from tests.support.keys import seal_of
 
 PAUSE: Final = 0.05
+REFRESH: Final = 0.3
+"""Seconds for which `sidecar.agent` waits for a look at PostgreSQL."""
 
 
 def serve() -> None:
-    """Answer as a primary's sidecar does."""
-    answers = application(LEADING, clock=lambda: 1000.0)
+    """Answer as a primary's sidecar does whose PostgreSQL says nothing, and whose loop goes on."""
+    me = Identity(ASKED, "uid-0")
+    pods = tuple(
+        Pod(name, uid, "127.0.0.1", None) for name, uid in ((ASKED, "uid-0"), (ASKING, "uid-1"))
+    )
+    respondent = Respondent(
+        me, seal_of(PASSWORD), Pledges(now), lease=lambda: None, pods=lambda: pods, clock=now
+    )
+    answers = application(
+        LEADING, clock=lambda: 1000.0, refresh=_waits_in_vain, respondent=respondent
+    )
     server = HttpServer(answers, listen(0, "127.0.0.1"), waits=answers.waits)
     server.start()
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
     time.sleep(600)
+
+
+def _waits_in_vain() -> PostgresView:
+    time.sleep(REFRESH)
+    return WRITABLE
 
 
 def connect(port: int) -> socket.socket:
