@@ -43,6 +43,13 @@ TURN: Final = 0.02
 CHUNK: Final = 64 * 2**10
 """More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
 
+LARGE: Final = 256 * 2**10
+"""Bytes of a request that are read in one turn. A pod's review has under 64 KiB."""
+
+LARGE_WAITS: Final = PATIENCE / 2
+"""Seconds for which those who have had their turn, and send less, come before who sends more: a
+probe has a turn for each step of its handshake. Not for ever, as large reviews are reviews too."""
+
 
 _TOO_MANY: Final = RefusedError(
     "503 Service Unavailable",
@@ -119,14 +126,17 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what can be done for who is ready, and for a `TURN` at most.
 
-        New connections come first, and then who has had no turn for longest.
+        New connections come first, for a `TURN` of their own, and then who has had no turn for
+        longest. Large requests come later.
         """
         ready = [key for key, _ in self.poller.select(timeout)]
-        ready.sort(key=_last_turn)
+        ready.sort(key=_rank)
         end = time.monotonic() + TURN
         for key in ready:
             key.data(key.fileobj)
-            if time.monotonic() > end:
+            if not getattr(key.data, "args", ()):
+                end = time.monotonic() + TURN
+            elif time.monotonic() > end:
                 break
 
     def accept(self, listener: socket.socket) -> None:
@@ -302,11 +312,14 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     def _whole_request(self, conn: Any, client: _Client) -> bytes | None:
         """Read what has come, and return the request; None if the client has closed.
 
-        Raises SSLWantReadError while the request isn't whole.
+        Raises SSLWantReadError while the request isn't whole, BlockingIOError after `LARGE`.
         """
+        seen = len(client.received)
         while (length := client.framing.length(client.received)) is None or (
             len(client.received) < length
         ):
+            if len(client.received) - seen >= LARGE:
+                raise BlockingIOError
             received = conn.sock.recv(CHUNK)
             if not received:
                 return None
@@ -343,10 +356,13 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return _drained(conn)
 
 
-def _last_turn(key: selectors.SelectorKey) -> float:
-    """Return when something was last done for what is ready; what is no client comes first."""
+def _rank(key: selectors.SelectorKey) -> float:
+    """Return when it became the turn of what is ready; what is no client comes first."""
     arguments = getattr(key.data, "args", ())
-    return arguments[0].pgset_client.turn if arguments else 0.0
+    if not arguments:
+        return 0.0
+    client = arguments[0].pgset_client
+    return float(client.turn + (LARGE_WAITS if len(client.received) >= LARGE else 0.0))
 
 
 def _drained(conn: Any) -> bool:
