@@ -22,6 +22,10 @@ LIKELY_TAG: Final = re.compile(
 EXTENSIONS_IMAGES: Final = ("pgvector", "timescaledb")
 """Those whose tags have it after "pg"."""
 
+_LONGEST: Final = 1024
+"""Characters of an image with tag and digest. No registry takes a longer one, and each slash takes
+time."""
+
 _ANOTHER_MANAGER: Final = "which would manage the same database beside pgset"
 
 REFUSED: Final = (
@@ -72,5 +76,8 @@ def major_version(image: str) -> int | None:
 
 
 def _repository(image: str) -> str:
+    """Return the image's name without tag and digest; empty where no image has such a name."""
+    if len(image) > _LONGEST:
+        return ""
     path, slash, name = image.partition("@")[0].rpartition("/")
     return f"{path}{slash}{name.partition(':')[0]}"

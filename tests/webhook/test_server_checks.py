@@ -123,6 +123,8 @@ ACCEPTED = [
             "company/postgres:2024.1",
             "registry.example.com:5000/postgres:3",
             "company/postgis:3.4",
+            # Longer than any that exists, and than what is looked through for each such name.
+            "a/" * 500_000 + "spilo-17",
         )
     ),
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
