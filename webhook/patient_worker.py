@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
 from gunicorn import http as gunicorn_http
@@ -43,13 +44,9 @@ TURN: Final = 0.02
 CHUNK: Final = 64 * 2**10
 """More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
 
-LARGE: Final = 256 * 2**10
-"""Bytes of a request that are read in one turn. A pod's review has under 64 KiB."""
-
-LARGE_WAITS: Final = PATIENCE / 2
-"""Seconds for which those who have had their turn, and send less, come before who sends more: a
-probe has a turn for each step of its handshake. Not for ever, as large reviews are reviews too."""
-
+LARGE: Final = 128 * 2**10
+"""Bytes. A request that has more waits in another line, and no more of it is read in one turn. A
+pod's review has under 64 KiB."""
 
 _TOO_MANY: Final = RefusedError(
     "503 Service Unavailable",
@@ -77,6 +74,8 @@ class _Client:
         """What was counted of its bytes."""
         self.turn = 0.0
         """When something was last done for it."""
+        self.large = False
+        """Its request is."""
         self.ended = False
         """It was closed to make room."""
 
@@ -124,20 +123,18 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     """Bytes of all unfinished requests and unread answers."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Do what can be done for who is ready, and for a `TURN` at most.
+        """Do what can be done for who is ready, and for a `TURN` of each kind at most.
 
-        New connections come first, for a `TURN` of their own, and then who has had no turn for
-        longest. Large requests come later.
+        New connections come first, then who has had no turn for longest, and then large requests,
+        as they have come: none of the three keeps the others waiting.
         """
         ready = [key for key, _ in self.poller.select(timeout)]
-        ready.sort(key=_rank)
-        end = time.monotonic() + TURN
-        for key in ready:
-            key.data(key.fileobj)
-            if not getattr(key.data, "args", ()):
-                end = time.monotonic() + TURN
-            elif time.monotonic() > end:
-                break
+        for kind in _kinds(ready):
+            end = time.monotonic() + TURN
+            for key in kind:
+                key.data(key.fileobj)
+                if time.monotonic() > end:
+                    break
 
     def accept(self, listener: socket.socket) -> None:
         """Accept all that wait: one a turn, a probe would wait for as many turns as there are."""
@@ -312,13 +309,15 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     def _whole_request(self, conn: Any, client: _Client) -> bytes | None:
         """Read what has come, and return the request; None if the client has closed.
 
-        Raises SSLWantReadError while the request isn't whole, BlockingIOError after `LARGE`.
+        Raises SSLWantReadError while the request isn't whole, BlockingIOError after as much
+        of a large one as may be read in a turn.
         """
-        seen = len(client.received)
+        seen, most = len(client.received), LARGE if client.large else 1
         while (length := client.framing.length(client.received)) is None or (
             len(client.received) < length
         ):
-            if len(client.received) - seen >= LARGE:
+            client.large = length is not None and length > LARGE
+            if client.large and len(client.received) - seen >= most:
                 raise BlockingIOError
             received = conn.sock.recv(CHUNK)
             if not received:
@@ -330,7 +329,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             self._check_memory()
         request = bytes(client.received[:length])
         del client.received[:length]
-        client.framing = Framing()
+        client.framing, client.large = Framing(), False
         return request
 
     def _check_memory(self) -> None:
@@ -356,13 +355,20 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return _drained(conn)
 
 
-def _rank(key: selectors.SelectorKey) -> float:
-    """Return when it became the turn of what is ready; what is no client comes first."""
-    arguments = getattr(key.data, "args", ())
-    if not arguments:
-        return 0.0
-    client = arguments[0].pgset_client
-    return float(client.turn + (LARGE_WAITS if len(client.received) >= LARGE else 0.0))
+def _kinds(ready: Iterable[selectors.SelectorKey]) -> Iterable[list[selectors.SelectorKey]]:
+    """Return what is no client, those with small requests, and those with large ones, in order."""
+    others, small, large = [], [], []
+    for key in ready:
+        arguments = getattr(key.data, "args", ())
+        if not arguments:
+            others.append(key)
+        elif arguments[0].pgset_client.large:
+            large.append(key)
+        else:
+            small.append(key)
+    small.sort(key=lambda key: key.data.args[0].pgset_client.turn)
+    large.sort(key=lambda key: key.data.args[0].pgset_client.deadline)
+    return others, small, large
 
 
 def _drained(conn: Any) -> bool:

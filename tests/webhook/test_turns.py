@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from webhook.patient_worker import LARGE, TURN, PatientWorker, _Client
+from webhook.patient_worker import TURN, PatientWorker, _Client
 
 
 class Ready:
     """A worker, and some that are ready: each notes its name, in the order of the turns."""
+
+    seconds = 0.0
+    """For which one has its turn."""
 
     def __init__(self) -> None:
         self.worker: Any = PatientWorker.__new__(PatientWorker)
@@ -22,12 +25,17 @@ class Ready:
         self.turns: list[str] = []
         self._sockets: list[socket.socket] = []
 
-    def client(self, name: str, *, last_turn: float, received: int = 0) -> None:
+    def client(self, name: str, *, last_turn: float, large: bool = False) -> None:
         client = _Client()
-        client.turn = last_turn
-        client.received += b"x" * received
+        client.turn = client.deadline = last_turn
+        client.large = large
         conn = SimpleNamespace(pgset_client=client)
-        self._register(partial(lambda _conn, _socket: self.turns.append(name), conn))
+
+        def go_on(_conn: object, _socket: object) -> None:
+            time.sleep(self.seconds)
+            self.turns.append(name)
+
+        self._register(partial(go_on, conn))
 
     def newcomers(self, seconds: float) -> None:
         """Let so many wait at the listener that it takes so long to accept them."""
@@ -64,9 +72,10 @@ def test_no_number_of_newcomers_keeps_those_from_their_turn_who_are_there(ready:
     assert ready.turns == ["newcomers", "there"]
 
 
-def test_who_sends_much_waits_for_who_sends_little_but_not_for_ever(ready: Ready) -> None:
-    ready.client("large", last_turn=10.0, received=LARGE)
+def test_who_sends_much_waits_for_who_sends_little_and_has_a_turn_too(ready: Ready) -> None:
+    ready.seconds = TURN * 1.5
+    ready.client("large", last_turn=10.0, large=True)
     ready.client("probe", last_turn=11.0)
-    ready.client("late", last_turn=15.0)
+    ready.client("another", last_turn=12.0)
     ready.worker.wait_for_and_dispatch_events(1.0)
-    assert ready.turns == ["probe", "large", "late"]
+    assert ready.turns == ["probe", "large"]
