@@ -14,7 +14,7 @@ from tests.support.hostile import ATTACKS
     ("server", "attack"), [(server, it) for server, attacks in ATTACKS.items() for it in attacks]
 )
 def test_no_attack_takes_a_server_of_ours_down(server: str, attack: str) -> None:
-    outcome = measure(server, attack, 1.5)
+    outcome = measure(server, attack, 1)
     # A kubelet acts on three in a row.
     assert outcome.liveness.missing < 3, outcome
     # Before 1,200 handshakes of 2 ms are done, a review may have to be sent again.
