@@ -60,7 +60,14 @@ def home(installed: Kubectl) -> Iterator[Kubectl]:
 def statefulset(name: str, **spec: Any) -> Json:
     pod = {
         "schedulerName": "nobody",
-        "containers": [{"name": "postgres", "image": "postgres:15"}],
+        "containers": [
+            {
+                "name": "postgres",
+                "image": "postgres:15",
+                "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+            }
+        ],
+        "volumes": [{"name": "data", "emptyDir": {}}],
         **spec.pop("pod", {}),
     }
     return {
