@@ -22,6 +22,9 @@ _HBA_COMMENT: Final = "# pgset: the members of this set replicate by this role"
 
 _SYNCHRONOUS: Final = re.compile(r'ANY ([1-9][0-9]*) \(("[a-z0-9.-]+"(?:,"[a-z0-9.-]+")*)\)')
 
+_NAME: Final = re.compile(r"\s*([^\s=]+)")
+"""A parameter's, at the beginning of a line of postgresql.auto.conf."""
+
 MIN_WAL_KEEP_MB: Final = 128
 """What a primary keeps beyond its last checkpoint, so that a clone that just ended finds the WAL
 written since, and pg_rewind the segment before the divergence (with 0 it failed when tried)."""
@@ -170,8 +173,8 @@ def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
 
 def _parameter_of(line: str) -> str:
     """Return the name before the equals sign, which PostgreSQL does without, too."""
-    words = line.replace("=", " ", 1).split(maxsplit=1)
-    return words[0].lower() if words else ""
+    found = _NAME.match(line)
+    return found[1].lower() if found else ""
 
 
 def with_hba_lines(pg_hba: str) -> str:
