@@ -14,13 +14,13 @@ from sidecar.postgres.configuration import (
     with_settings,
 )
 from sidecar.settings import Settings
-from tests.postgres.test_hostile_schema import drive, hostile
+from tests.postgres.test_hostile_schema import drive, hostile, prepared
 from tests.support.database import Database, own
 from tests.support.former_primary import Set
 from tests.support.standby import Connect, clone, session, wait_for
 from tests.support.waiting import wait_until
 
-__all__ = ["hostile"]
+__all__ = ["hostile", "prepared"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.thorough]
 
