@@ -75,6 +75,7 @@ $(LANES): beside-%:
 test-all: test
 	$(VENV) $(ALONE) -m "rarely and not beside"
 	$(VENV) $(ALONE) -m "beside and rarely"
+	$(VENV) pytest -q -n 4 --dist worksteal --hypothesis-profile=anew -m hypothesis
 	$(VENV) python -m tests.simulator --schedules 5000 --seed 2000
 	$(VENV) python -m tests.simulator --schedules 2000 --world
 
