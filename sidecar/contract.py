@@ -183,6 +183,11 @@ def network_policy(set_name: str) -> str:
     return f"{set_name}-pgset"
 
 
+def disruption_budget(set_name: str) -> str:
+    """Return the PodDisruptionBudget of a set of several members."""
+    return f"{set_name}-pgset"
+
+
 # ── Inside the pod ────────────────────────────────────────────────────────────────────────
 
 SIDECAR_CONTAINER: Final = "pgset-sidecar"

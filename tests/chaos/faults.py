@@ -155,6 +155,13 @@ ALL: Final[dict[str, Fault]] = {
         ),
         Fault("rolled", "kubectl rollout restart", strikes.roll, lossless=True, takeovers=2),
         Fault(
+            "drained",
+            "kubectl drain of each node in turn",
+            strikes.drain_each_node,
+            lossless=True,
+            takeovers=3,
+        ),
+        Fault(
             "switchover",
             "a switchover is asked for",
             strikes.switch_over,

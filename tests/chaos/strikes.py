@@ -17,6 +17,7 @@ from sidecar import contract
 from tests.chaos import api, cut, pod_processes, volumes
 from tests.chaos.sampler import Sampler
 from tests.chaos.subject import (
+    BUDGETS,
     EVENTS,
     LEASE,
     NAMESPACE,
@@ -28,6 +29,7 @@ from tests.chaos.subject import (
 )
 
 _STEP_SECONDS: Final = 0.02
+_DRAIN: Final = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
 _NOTICED_SECONDS: Final = 2.0
 """After so long everybody has seen what was written to the API server, and has settled."""
 
@@ -173,6 +175,30 @@ def roll(strike: Strike) -> None:
     ask = strike.subject.stage.ask
     ask("-n", NAMESPACE, "rollout", "restart", f"statefulset/{SET}")
     ask("-n", NAMESPACE, "rollout", "status", f"statefulset/{SET}", "--timeout=180s")
+
+
+def drain_each_node(strike: Strike) -> None:
+    """Drain and give back each node in turn, as an upgrade of them does, the primary's first.
+
+    Nobody waits for the set in between but the drain itself: its PodDisruptionBudget keeps a member
+    until the one before is back. Of other sets' pods none is evicted.
+    """
+    strike.wait(_has_budget, "a PodDisruptionBudget:", 90)
+    strike.moments.append(time.monotonic())
+    ask, members = strike.subject.stage.ask, strike.subject.members
+    first = members.index(strike.primary)
+    for member in (*members[first:], *members[:first]):
+        node = pod_processes.node_of(member).name
+        with ExitStack() as undo:
+            undo.callback(ask, "uncordon", node)
+            ask("drain", node, f"--pod-selector=app={SET}", *_DRAIN)
+        ready = {it for it in members if (pod := strike.sampler.pod(it)) and pod.ready}
+        if lacking := {*members} - ready - {member}:
+            raise FaultError(f"{member} was evicted while {', '.join(lacking)} was not ready")
+
+
+def _has_budget() -> bool:
+    return bool(api.request("GET", BUDGETS)["items"])
 
 
 def switch_over(strike: Strike) -> None:

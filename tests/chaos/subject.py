@@ -24,6 +24,7 @@ LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 LEASE: Final = f"{LEASES}/{contract.lease_name(SET)}"
 STATEFULSET: Final = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{SET}"
 EVENTS: Final = f"/api/v1/namespaces/{NAMESPACE}/events"
+BUDGETS: Final = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
 SLICES: Final = (
     f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
     f"?labelSelector=kubernetes.io/service-name={contract.primary_service(SET)}"

@@ -408,3 +408,50 @@ def test_a_plain_statefulset_becomes_a_set_that_one_can_write_to(stage: Stage) -
         lambda: stage.query("shop-replica", "select id, pg_is_in_recovery() from foo") == "42|t",
         "the row on the replica",
     )
+
+
+def budget_of(name: str, set_name: str, **spec: Any) -> Json:
+    labels = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": {"pgset.dev/set": set_name}},
+        }
+        | spec,
+    }
+
+
+def test_a_set_of_two_gets_a_disruption_budget_until_the_user_makes_one(home: Kubectl) -> None:
+    create(home, statefulset("shop"))
+    wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
+    assert listed(home, "poddisruptionbudgets") == {}
+    home("scale", "statefulset", "shop", "--replicas=2")
+    wait_until(lambda: "shop-pgset" in listed(home, "poddisruptionbudgets"), SEEN_WITHIN)
+    made = listed(home, "poddisruptionbudgets")["shop-pgset"]
+    # Once another has its Services, all that was due at the first is done: it is written once.
+    create(home, statefulset("other"))
+    wait_until(lambda: has_services(home, "other"), SEEN_WITHIN)
+    present = listed(home, "poddisruptionbudgets")["shop-pgset"]
+    assert (present["metadata"]["generation"], present["spec"]) == (1, made["spec"])
+    theirs = budget_of("theirs", "shop", maxUnavailable=0)
+    theirs["metadata"]["labels"] = {}
+    create(home, theirs)
+    home("annotate", "statefulset", "shop", "pgset.dev/ttl=20s")
+    wait_until(lambda: {*listed(home, "poddisruptionbudgets")} == {"theirs"}, SEEN_WITHIN)
+
+
+def test_the_caretakers_disruption_budgets_are_for_one_sets_pods_and_let_one_go(
+    home: Kubectl,
+) -> None:
+    with pytest.raises(RefusedError, match="no PodDisruptionBudget but those of sets"):
+        home("create", "-f", "-", as_caretaker(), manifest=budget_of("mine", "shop"))
+    for refused in (
+        budget_of("shop-pgset", "other"),
+        budget_of("shop-pgset", "shop", selector={}),
+        budget_of("shop-pgset", "shop", maxUnavailable=0),
+    ):
+        with pytest.raises(RefusedError, match="may select no pods but its set's, and let one go"):
+            home("create", "-f", "-", as_caretaker(), manifest=refused)

@@ -90,6 +90,10 @@ def test_the_caretaker_has_its_mark_and_writes_what_its_policy_lets_through():
     assert f"endsWith('{contract.network_policy('')}')" in policies
     assert policies.count(f"[?'{MADE_BY}'].orValue('') == '{CARETAKER}'") == 2
     assert f"[?'{contract.SET_LABEL}'].orValue('') + '{contract.network_policy('')}'" in policies
+    budgets = str(GRANTS["pgset-caretaker-disruption-budgets"]["validations"])
+    assert f"endsWith('{contract.disruption_budget('')}')" in budgets
+    assert budgets.count(f"[?'{MADE_BY}'].orValue('') == '{CARETAKER}'") == 2
+    assert f"[?'{contract.SET_LABEL}'].orValue('') + '{contract.disruption_budget('')}'" in budgets
 
 
 def test_whatever_the_caretaker_writes_of_sets_networking_or_accounts_is_judged():

@@ -271,6 +271,10 @@ def test_the_caretaker_has_these_rights_in_the_cluster_and_no_other():
             ("networking.k8s.io", "networkpolicies", "", verb)
             for verb in ("list", "create", "update", "delete")
         ),
+        *(
+            ("policy", "poddisruptionbudgets", "", verb)
+            for verb in ("list", "create", "update", "delete")
+        ),
         ("authorization.k8s.io", "subjectaccessreviews", "", "create"),
         (rbac, "rolebindings", "", "list"),
         (rbac, "rolebindings", "", "create"),

@@ -74,6 +74,7 @@ _LONGEST: Final = dict.fromkeys(_CUTS, 60.0)
 _EVERYBODY: Final = {
     *_CONTROL_PLANE,
     "all-pods-deleted",
+    "drained",
     "lease-deleted",
     "paused",
     "rolled",

@@ -1,4 +1,4 @@
-"""Carries out steps: Services, accounts, NetworkPolicies, and a namespace's one RoleBinding."""
+"""Carries out steps: Services, accounts, policies, budgets, and a namespace's one RoleBinding."""
 
 import json
 import logging
@@ -13,13 +13,23 @@ from kubernetes.client.exceptions import ApiException
 from sidecar import contract
 from webhook import logs
 from webhook.caretaker.errors import LookAgainError, RefusedError
-from webhook.caretaker.facts import BINDING, CARETAKER, GRANT_ROLE, MADE_BY, Binding, Workload
+from webhook.caretaker.facts import (
+    BINDING,
+    CARETAKER,
+    GRANT_ROLE,
+    MADE_BY,
+    Binding,
+    Policy,
+    Workload,
+)
 from webhook.caretaker.step import (
     Grant,
     MakeAccount,
+    MakeBudget,
     MakePolicy,
     MakeService,
     RemoveAccount,
+    RemoveBudget,
     RemovePolicy,
 )
 
@@ -39,6 +49,7 @@ class Writer:
         self._core = client.CoreV1Api(api)
         self._rbac = client.RbacAuthorizationV1Api(api)
         self._networking = client.NetworkingV1Api(api)
+        self._policy = client.PolicyV1Api(api)
 
     def make_service(self, step: MakeService) -> None:
         """Create a Service. Raises LookAgainError if there is one of that name by now."""
@@ -94,17 +105,35 @@ class Writer:
 
     def remove_policy(self, namespace: str, step: RemovePolicy) -> None:
         """Delete the NetworkPolicy that was decided on."""
-        preconditions = client.V1Preconditions(
-            uid=step.policy.uid, resource_version=step.policy.resource_version
-        )
         with named_errors():
             self._networking.delete_namespaced_network_policy(
-                step.policy.name,
-                namespace,
-                body=client.V1DeleteOptions(preconditions=preconditions),
-                _request_timeout=TIMEOUT,
+                step.policy.name, namespace, body=_this(step.policy), _request_timeout=TIMEOUT
             )
         _log_done(namespace, f"removed NetworkPolicy {step.policy.name}: no set asks for it")
+
+    def make_budget(self, step: MakeBudget) -> None:
+        """Create the PodDisruptionBudget, or overwrite the one that was decided on."""
+        namespace, body = step.owner.namespace, _policy(step)
+        with named_errors():
+            if step.present is None:
+                self._policy.create_namespaced_pod_disruption_budget(
+                    namespace, body, _request_timeout=TIMEOUT
+                )
+            else:
+                self._policy.replace_namespaced_pod_disruption_budget(
+                    step.name, namespace, body, _request_timeout=TIMEOUT
+                )
+        verb = "replaced" if step.present else "created"
+        _log_done(namespace, f"{verb} PodDisruptionBudget {step.name}")
+
+    def remove_budget(self, namespace: str, step: RemoveBudget) -> None:
+        """Delete the PodDisruptionBudget that was decided on."""
+        with named_errors():
+            self._policy.delete_namespaced_pod_disruption_budget(
+                step.budget.name, namespace, body=_this(step.budget), _request_timeout=TIMEOUT
+            )
+        gone = f"removed PodDisruptionBudget {step.budget.name}: no set of several needs it"
+        _log_done(namespace, gone)
 
     def grant(self, namespace: str, step: Grant) -> None:
         """Create the RoleBinding, or overwrite or remove the one that was decided on."""
@@ -193,7 +222,13 @@ def _service(step: MakeService) -> dict[str, Any]:
     }
 
 
-def _policy(step: MakePolicy) -> dict[str, Any]:
+def _this(policy: Policy) -> client.V1DeleteOptions:
+    """Return what has the API server delete nothing but the one that was decided on."""
+    preconditions = client.V1Preconditions(uid=policy.uid, resource_version=policy.resource_version)
+    return client.V1DeleteOptions(preconditions=preconditions)
+
+
+def _policy(step: MakePolicy | MakeBudget) -> dict[str, Any]:
     version = step.present.resource_version if step.present else None
     metadata = _owned(step.name, step.owner) | {"resourceVersion": version}
     return {"metadata": metadata, "spec": step.spec}

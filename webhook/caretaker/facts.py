@@ -44,6 +44,8 @@ class Workload:
     """Why they are not, as one sentence for the user."""
     service_account: str = DEFAULT_ACCOUNT
     """Of the pods that the present template makes."""
+    replicas: int = 1
+    """How many members it is to have."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
@@ -70,6 +72,16 @@ class Workload:
         """Whether the service account is one that is made for this set."""
         return self.service_account == contract.service_account(self.name)
 
+    @property
+    def labels_by_role(self) -> list[Mapping[str, str]]:
+        """The labels of its pods, without a role and in each."""
+        labels = {**self.pod_labels, contract.SET_LABEL: self.name}
+        if self.settings is None:
+            return [labels]
+        key = self.settings.role_label
+        values = (self.settings.primary_value, self.settings.replica_value)
+        return [labels, *(labels | {key: value} for value in values)]
+
     @classmethod
     def from_json(cls, statefulset: Json, *, own_accounts: bool = False) -> Self | None:
         """Read a StatefulSet; None if it has not opted in.
@@ -95,6 +107,7 @@ class Workload:
             settings=settings,
             fault=fault,
             service_account=_account_of_pods(statefulset, own=own_accounts),
+            replicas=spec.get("replicas", 1),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
             database_ports=_database_ports(template.get("spec") or {}),
             network_policy=network_policy,
@@ -120,6 +133,7 @@ class Member:
     has_sidecar: bool = True
     ports: frozenset[Port] = frozenset()
     """That its containers declare."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     leaving: bool = False
 
     @classmethod
@@ -135,6 +149,7 @@ class Member:
             stamped=contract.SET_LABEL in (metadata.get("labels") or {}),
             has_sidecar=contract.SIDECAR_CONTAINER in containers,
             ports=_declared_ports(spec),
+            labels=metadata.get("labels") or {},
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -219,7 +234,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A NetworkPolicy, whoever made it."""
+    """A NetworkPolicy or a PodDisruptionBudget, whoever made it."""
 
     name: str
     uid: str
@@ -232,7 +247,7 @@ class Policy:
 
     @classmethod
     def from_json(cls, policy: Json) -> Self:
-        """Read a NetworkPolicy."""
+        """Read a NetworkPolicy or a PodDisruptionBudget."""
         metadata = policy["metadata"]
         owners = metadata.get("ownerReferences") or []
         return cls(
@@ -256,6 +271,9 @@ class Namespace:
     services: tuple[Service, ...] = ()
     accounts: tuple[Account, ...] = ()
     policies: tuple[Policy, ...] = ()
+    """NetworkPolicies."""
+    budgets: tuple[Policy, ...] = ()
+    """PodDisruptionBudgets."""
     binding: Binding | None = None
     granted: frozenset[str] = frozenset()
     """Of the service accounts that `grants.needing` names, those that have the sidecars' rights
@@ -267,6 +285,23 @@ def selector_text(selector: Json) -> str:
     equal = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     rules = [_rule_text(rule) for rule in selector.get("matchExpressions") or []]
     return ",".join(equal + rules)
+
+
+def selects(selector: Json, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector selects what has these labels; an empty one selects all."""
+    equal = (selector.get("matchLabels") or {}).items() <= labels.items()
+    return equal and all(_obeys(labels, it) for it in selector.get("matchExpressions") or [])
+
+
+def _obeys(labels: Mapping[str, str], rule: Json) -> bool:
+    present = rule["key"] in labels
+    among = labels.get(rule["key"]) in (rule.get("values") or [])
+    return {
+        "In": among,
+        "NotIn": not among,
+        "Exists": present,
+        "DoesNotExist": not present,
+    }[rule["operator"]]
 
 
 def _rule_text(rule: Json) -> str:

@@ -43,6 +43,7 @@ class Look:
         self._core = client.CoreV1Api(api)
         self._rbac = client.RbacAuthorizationV1Api(api)
         self._networking = client.NetworkingV1Api(api)
+        self._policy = client.PolicyV1Api(api)
         self._authorization = client.AuthorizationV1Api(api)
 
     def statefulsets(self) -> tuple[list[Json], str]:
@@ -67,6 +68,7 @@ class Look:
             self._rbac.list_role_binding_for_all_namespaces,
             self._core.list_service_account_for_all_namespaces,
             self._networking.list_network_policy_for_all_namespaces,
+            self._policy.list_pod_disruption_budget_for_all_namespaces,
         )
         return {
             it["metadata"]["namespace"]
@@ -79,6 +81,7 @@ class Look:
         listed = _pages(self._core.list_namespaced_service, namespace=name)
         accounts = _pages(self._core.list_namespaced_service_account, namespace=name)
         policies = _pages(self._networking.list_namespaced_network_policy, namespace=name)
+        budgets = _pages(self._policy.list_namespaced_pod_disruption_budget, namespace=name)
         there = Namespace(
             name=name,
             workloads=workloads,
@@ -86,6 +89,7 @@ class Look:
             services=tuple(Service.from_json(it) for it in _items(listed)),
             accounts=tuple(Account.from_json(it) for it in _items(accounts)),
             policies=tuple(Policy.from_json(it) for it in _items(policies)),
+            budgets=tuple(Policy.from_json(it) for it in _items(budgets)),
             binding=self._binding(name),
         )
         return self._with_grants(there)

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from webhook.caretaker import grants, policies, services, sidecars
+from webhook.caretaker import budgets, grants, policies, services, sidecars
 from webhook.caretaker.facts import Namespace
 from webhook.caretaker.step import (
     Grant,
     MakeAccount,
+    MakeBudget,
     MakePolicy,
     MakeService,
     Step,
@@ -29,6 +30,7 @@ def plan(there: Namespace, *, grant: bool) -> list[Step]:
         *grants.steps(there, allowed=grant),
         *services.steps(there),
         *policies.steps(there),
+        *budgets.steps(there),
         *sidecars.steps(there),
     ]
 
@@ -41,6 +43,8 @@ def refused(there: Namespace, step: Write, why: str) -> list[Tell]:
         return [tell(step.owner, REFUSED, f'cannot create service account "{step.name}": {why}')]
     if isinstance(step, MakePolicy):
         return [tell(step.owner, REFUSED, f'cannot write NetworkPolicy "{step.name}": {why}')]
+    if isinstance(step, MakeBudget):
+        return [tell(step.owner, REFUSED, f'cannot write PodDisruptionBudget "{step.name}": {why}')]
     if not isinstance(step, Grant):
         return []  # What is left over harms no set.
     return [

@@ -9,11 +9,11 @@ What somebody changes by hand is put back, since it can't be told from what an e
 asked for. A policy that the caretaker has not made is left alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Json, Namespace, Policy, Port, Workload
+from webhook.caretaker.facts import Json, Namespace, Policy, Port, Workload, selects
 from webhook.caretaker.step import MakePolicy, RemovePolicy, Step, tell
 
 IN_THE_WAY: Final = "NetworkPolicyInTheWay"
@@ -86,31 +86,9 @@ def _port(port: Port) -> Json:
 
 def _closes(policy: Policy, workload: Workload) -> bool:
     """Whether it says who reaches pods of the set, in any role."""
-    labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
-    roles = [labels]
-    if workload.settings is not None:
-        key = workload.settings.role_label
-        values = (workload.settings.primary_value, workload.settings.replica_value)
-        roles += [labels | {key: value} for value in values]
     of_ingress = "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
     selector = policy.spec.get("podSelector") or {}
-    return of_ingress and any(_selects(selector, it) for it in roles)
-
-
-def _selects(selector: Json, labels: Mapping[str, str]) -> bool:
-    equal = (selector.get("matchLabels") or {}).items() <= labels.items()
-    return equal and all(_obeys(labels, it) for it in selector.get("matchExpressions") or [])
-
-
-def _obeys(labels: Mapping[str, str], rule: Json) -> bool:
-    present = rule["key"] in labels
-    among = labels.get(rule["key"]) in (rule.get("values") or [])
-    return {
-        "In": among,
-        "NotIn": not among,
-        "Exists": present,
-        "DoesNotExist": not present,
-    }[rule["operator"]]
+    return of_ingress and any(selects(selector, it) for it in workload.labels_by_role)
 
 
 def _not_ours(workload: Workload, name: str) -> str:

@@ -61,6 +61,24 @@ class RemovePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeBudget:
+    """Create a PodDisruptionBudget that its StatefulSet owns, or make it what it should be."""
+
+    name: str
+    spec: Json
+    owner: Workload
+    present: Policy | None
+    """The one that this was decided on, and the only one that may be replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBudget:
+    """Delete a PodDisruptionBudget that the caretaker made."""
+
+    budget: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """Warn the user by an Event, once until it has passed."""
 
@@ -72,7 +90,16 @@ class Tell:
     sentence: str
 
 
-Write = MakeService | MakeAccount | RemoveAccount | MakePolicy | RemovePolicy | Grant
+Write = (
+    MakeService
+    | MakeAccount
+    | RemoveAccount
+    | MakePolicy
+    | RemovePolicy
+    | MakeBudget
+    | RemoveBudget
+    | Grant
+)
 
 Step = Write | Tell
 

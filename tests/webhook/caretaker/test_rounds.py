@@ -18,6 +18,7 @@ BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/pgset
 SERVICES = "/api/v1/namespaces/shop/services"
 PODS = "/api/v1/namespaces/shop/pods"
 POLICY = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/orders-pgset"
+BUDGET = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/orders-pgset"
 ACCOUNTS = "/api/v1/namespaces/shop/serviceaccounts"
 
 
@@ -268,6 +269,56 @@ def test_the_users_own_of_that_name_is_told_and_left_alone(api):
     assert told["reason"] == "NetworkPolicyInTheWay"
 
 
+# ── A PodDisruptionBudget ─────────────────────────────────────────────────────────────────
+
+
+def of_size(replicas, **annotations):
+    manifest = statefulset(**annotations)
+    manifest["spec"]["replicas"] = replicas
+    return manifest
+
+
+def test_a_set_of_several_gets_a_disruption_budget_that_goes_with_it(api):
+    api.put_statefulset(of_size(3, enabled="true"))
+    one_round(api)
+    budget = api.objects[BUDGET]
+    assert budget["spec"] == {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": {"pgset.dev/set": "orders"}},
+    }
+    assert budget["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "pgset",
+        "app.kubernetes.io/managed-by": "pgset-caretaker",
+        "pgset.dev/set": "orders",
+    }
+    (owner,) = budget["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("StatefulSet", "orders", "uid-orders")
+    done = list(api.writes)
+    one_round(api)
+    assert api.writes == done
+
+
+@pytest.mark.parametrize(
+    "after",
+    [of_size(1, enabled="true"), of_size(3)],
+    ids=["the set shrinks to one", "the set opts out"],
+)
+def test_the_disruption_budget_goes_at_once_when(api, after):
+    api.put_statefulset(of_size(3, enabled="true"))
+    gone = {"type": "MODIFIED", "object": after}
+    api.events = [gone]
+    one_round(api)
+    assert [it for it in api.writes if it.endswith(BUDGET)] == [BUDGET, f"delete {BUDGET}"]
+
+
+def test_a_disruption_budget_of_a_set_that_opted_out_while_nobody_looked_is_found(api):
+    api.put_statefulset(of_size(3, enabled="true"))
+    one_round(api)
+    api.put_statefulset(of_size(3))
+    one_round(api)
+    assert api.names("poddisruptionbudgets") == set()
+
+
 # ── What goes wrong ───────────────────────────────────────────────────────────────────────
 
 
@@ -285,6 +336,10 @@ def test_one_namespace_that_refuses_does_not_keep_others_waiting(api):
     [
         ("/services", 'cannot create Service "orders-primary": exceeded quota'),
         ("/networkpolicies", 'cannot write NetworkPolicy "orders-pgset": exceeded quota'),
+        (
+            "/poddisruptionbudgets",
+            'cannot write PodDisruptionBudget "orders-pgset": exceeded quota',
+        ),
         ("/rolebindings", 'cannot grant rights to service account "orders-pgset": exceeded quota'),
     ],
 )
@@ -293,7 +348,9 @@ def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(
 ):
     api.refused[refused] = 403
     api.message = "exceeded quota"
-    api.put_statefulset(asking())
+    of_several = asking()
+    of_several["spec"]["replicas"] = 2
+    api.put_statefulset(of_several)
     with caretaker(api) as rounds:
         for _ in range(3):
             rounds.follow()

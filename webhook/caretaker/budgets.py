@@ -1,0 +1,70 @@
+"""The PodDisruptionBudget of a set: of several members one at a time is evicted.
+
+Without it, draining two nodes at once takes a primary and those that could follow it. A set of one
+gets none: a budget would either allow its only member or keep its node from ever being drained.
+
+Two budgets for one pod let nobody evict it. So where one of the user's selects any pod of the set,
+in any role, none is made, and the caretaker's goes. One that the caretaker has not made is never
+changed, and what somebody changes in the caretaker's own is put back.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar import contract
+from webhook.caretaker.facts import Namespace, Policy, Workload, selects
+from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
+
+IN_THE_WAY: Final = "DisruptionBudgetInTheWay"
+"""The Event's reason."""
+
+
+def steps(there: Namespace) -> Iterator[Step]:
+    """Yield the budgets to write and to delete, and a warning about one that is in the way."""
+    kept = {contract.disruption_budget(it.name) for it in there.workloads if _keeps(it, there)}
+    for workload in there.workloads:
+        if not workload.leaving and workload.settings is not None and _keeps(workload, there):
+            yield from _of_set(workload, there)
+    for budget in there.budgets:
+        if budget.ours and budget.name not in kept:
+            yield RemoveBudget(budget=budget)
+
+
+def _keeps(workload: Workload, there: Namespace) -> bool:
+    """Whether the budget of a set stays if it is there."""
+    if workload.settings is None:
+        return True  # What has opted in by annotations that can't be read is not known.
+    users = (it for it in there.budgets if not it.ours)
+    return workload.replicas > 1 and not any(_is_for(it, workload, there) for it in users)
+
+
+def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
+    name = contract.disruption_budget(workload.name)
+    present = next((it for it in there.budgets if it.name == name), None)
+    if present is not None and not present.ours:
+        yield tell(workload, IN_THE_WAY, _not_ours(workload, name))
+        return
+    # As the API server stores it, so that it compares as equal.
+    spec = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": {contract.SET_LABEL: workload.name}},
+    }
+    if present is None or (present.owner, present.spec) != (workload.uid, spec):
+        yield MakeBudget(name=name, spec=spec, owner=workload, present=present)
+
+
+def _is_for(budget: Policy, workload: Workload, there: Namespace) -> bool:
+    """Whether it selects pods of the set: those that it makes, or one that there is."""
+    selector = budget.spec.get("selector")
+    if selector is None:
+        return False
+    of_pods = (it.labels for it in there.members if it.owner == workload.name)
+    return any(selects(selector, it) for it in (*workload.labels_by_role, *of_pods))
+
+
+def _not_ours(workload: Workload, name: str) -> str:
+    return (
+        f'PodDisruptionBudget "{name}" is not one that the caretaker has made and does not select '
+        f"this set's pods, so a drain may evict them all at once; delete it, and the caretaker "
+        f"makes its own: kubectl -n {workload.namespace} delete poddisruptionbudget {name}"
+    )
