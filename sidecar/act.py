@@ -1,5 +1,5 @@
 """Carries a decision out, action by action, in its order; the first that fails ends it, but for a
-signal: where that is refused, the rest is all that is left to be done."""
+signal and a label: where those are refused, the rest is all that is left to be done."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +61,16 @@ _IN_WORDS: Final[dict[type, str]] = {
 }
 """For operators, who read it in the status and in the log."""
 
+_NEEDS_NO_ANSWER: Final = (Promote, Attach)
+"""What is done although the API server has not answered to a label."""
+
+
+def _is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
+    """Whether it must not be done after a signal that was refused, or a label without an answer."""
+    if refused and isinstance(action, ReleaseLease | Promote):
+        return True
+    return unheard and not isinstance(action, _NEEDS_NO_ANSWER)
+
 
 class Actor:
     """Carries out decisions for one member."""
@@ -87,13 +97,19 @@ class Actor:
         Where PostgreSQL could not be signalled, or standby.signal not be put, it is: a renewal
         keeps the Lease from whoever would write beside it, and the pod's deletion lets the kubelet
         stop it. But the Lease is kept, and nothing is promoted.
+
+        A label is for clients, and gives no right: where a policy of the cluster's refuses it, the
+        rest is done. Where nobody answers, that is only what needs no answer either: a webhook
+        that judges pods may be gone with the node that the takeover is about.
         What failed is decided again at the next look, so nothing is retried here. After
         `deadline` (on the adapters' clock) the right to lead may be another's: this process may
         have been frozen since it looked. What the API server does not check itself isn't done then.
         """
         refused: str | None = None
+        unlabelled: str | None = None
+        unheard = False
         for action in actions:
-            if refused is not None and isinstance(action, ReleaseLease | Promote):
+            if _is_left_undone(action, refused=refused is not None, unheard=unheard):
                 continue
             if self._adapters.clock() > deadline and isinstance(action, NEED_AUTHORITY):
                 return f"too late for {type(action).__name__}: looking again first"
@@ -102,11 +118,13 @@ class Actor:
             except ApiError as error:
                 doing = _IN_WORDS.get(type(action), type(action).__name__)
                 failure = f"{doing} failed: the API server refused it, or did not answer: {error}"
+                if isinstance(action, SetRole):
+                    unlabelled, unheard = unlabelled or failure, not error.answered
+                    continue
                 return failure if refused is None else f"{refused}; {failure}"
-            except UpstreamError as error:
-                return f"the primary cannot be copied: {error}"
-            except PledgedError as error:
-                return str(error)
+            except (UpstreamError, PledgedError) as error:
+                copying = isinstance(error, UpstreamError)
+                return f"the primary cannot be copied: {error}" if copying else str(error)
             except Exception as error:
                 # Whatever it is, it must not end the loop, which would not renew, nor fence.
                 said = error if isinstance(error, OSError) else repr(error)
@@ -115,7 +133,7 @@ class Actor:
                 if not isinstance(action, StopPostgres | PutStandbySignal):
                     return failure
                 refused = failure
-        return refused
+        return refused or unlabelled
 
     def _carry_out(self, action: Action, deadline: float) -> None:  # noqa: C901, PLR0912, PLR0915 - flat
         adapters = self._adapters

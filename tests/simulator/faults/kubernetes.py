@@ -50,6 +50,17 @@ def refuse_writes(strike: Strike) -> None:
     strike.at_its_end(end)
 
 
+def refuse_labels(strike: Strike) -> None:
+    """No excuse for anything but wrong labels: nobody's data or Lease depends on them."""
+    api = strike.cluster.api
+    api.refuses_labels = strike.fault.detail
+
+    def end() -> None:
+        api.refuses_labels = ""
+
+    strike.at_its_end(end)
+
+
 def break_watch(strike: Strike) -> None:
     life, seconds = strike.life(), strike.fault.seconds
     if life is not None and life.agent is not None:

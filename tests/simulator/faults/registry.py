@@ -370,6 +370,14 @@ ALL: Final[dict[str, Kind]] = {
             aimed=False,
             details=("sync", "quorum", "sync-strict", "async", wishes.SHORTER),
         ),
+        Kind(
+            "refuse_labels",
+            "a policy for changes of pods refuses them, or the webhook that judges them is gone",
+            kubernetes.refuse_labels,
+            world=True,
+            aimed=False,
+            details=("refuse", "hang"),
+        ),
     )
 }
 

@@ -141,5 +141,6 @@ class Labels:
             and not agent.watch.lag
             and not api.loss
             and not api.latency
+            and not api.refuses_labels
             and api.reaches(life.node.place)
         )

@@ -42,7 +42,10 @@ class Service:
 
     def _serves(self) -> bool:
         pods = self._cluster.pods
-        lives = [pods.get(name) for name in self._cluster.primary_endpoints(CLIENT)]
+        # Where no label can be changed, a primary is still to be had by its own address.
+        by_label = not self._cluster.api.refuses_labels
+        names = self._cluster.primary_endpoints(CLIENT) if by_label else list(pods)
+        lives = [pods.get(name) for name in names]
         servers = [life.server for life in lives if life is not None]
         return any(s is not None and s.phase is Phase.WRITABLE and s.accepts for s in servers)
 

@@ -81,6 +81,8 @@ class ApiServer:
         """Seconds that a request takes, from and to; it is carried out after part of them."""
         self.refuses_writes = False
         """401, 403 or 429 for each write of the Lease."""
+        self.refuses_labels = ""
+        """`refuse`: a policy refuses each change of a pod; `hang`: its webhook does not answer."""
         self.proofs: dict[int, object] = {}
         """What the writer of each version of the Lease can know its own write by."""
         self.loss = 0.0
@@ -96,6 +98,16 @@ class ApiServer:
         if self.refuses_writes and not self.outage:
             yield 0.01
             raise RefusedError("the API server refuses it")
+        return (yield from self.request(agent, operation))
+
+    def label(self, agent: SidecarProcess, operation: Callable[[], T]) -> Steps[T]:
+        """Carry out what changes a pod, unless a policy for that is in the way."""
+        if self.refuses_labels and not self.outage:
+            if self.refuses_labels == "hang":
+                yield agent.time_out()
+                raise UnansweredError("no answer in time")
+            yield 0.01
+            raise RefusedError("a policy refuses it")
         return (yield from self.request(agent, operation))
 
     def request(self, agent: SidecarProcess, operation: Callable[[], T]) -> Steps[T]:

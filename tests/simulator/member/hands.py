@@ -40,6 +40,7 @@ from sidecar.patiently import WRITE_SECONDS
 from tests.simulator.kubernetes.api_server import (
     ApiError,
     Steps,
+    UnansweredError,
 )
 from tests.simulator.member.lease_hands import LeaseHands
 from tests.simulator.member.member import Member
@@ -75,11 +76,14 @@ class Hands:
         """One line of the transcript about what is done."""
 
     def carry_out(self, actions: tuple[Action, ...]) -> Steps[None]:
-        """As `sidecar.act`: one after another; the first that fails ends it, but for a signal."""
+        """As `sidecar.act`: one after another; the first that fails ends it, but for a signal and
+        a label."""
         member, recording = self._member, self._world.transcript is not None
-        refused = False
+        refused = unheard = False
         for action in actions:
-            if refused and isinstance(action, ReleaseLease | Promote):
+            if (refused and isinstance(action, ReleaseLease | Promote)) or (
+                unheard and not isinstance(action, Promote | Attach)
+            ):
                 continue
             if self.freezes_before(type(action).__name__):
                 yield 0.001
@@ -93,8 +97,10 @@ class Hands:
                 yield from _HANDS[type(action)](self, action)
             except (ApiError, OSError) as error:
                 self.note(f"{type(action).__name__} failed: {error}")
-                refused = isinstance(error, OSError) and isinstance(action, _MAY_BE_REFUSED)
-                if not refused:
+                unheard = isinstance(error, UnansweredError)
+                goes_on = isinstance(error, OSError) and isinstance(action, _MAY_BE_REFUSED)
+                refused = refused or goes_on
+                if not (goes_on or isinstance(action, SetRole)):
                     return
 
     def _change_volume(self) -> Steps[None]:
@@ -121,7 +127,7 @@ class Hands:
 
     def set_role(self, action: SetRole) -> Steps[None]:
         api = self._api
-        version, pod = yield from api.request(
+        version, pod = yield from api.label(
             self._pod.agent, lambda: api.set_role(action.pod, action.uid, action.value)
         )
         self._watch.hear_pod(version, pod.name, pod)
