@@ -164,6 +164,13 @@ class SetFacts:
         return (self.wanted_members | set(self.other_pods)) - said - {self.me}
 
     @property
+    def nobody_has_data(self) -> bool:
+        """Every pod that exists or is wanted has said that it has none."""
+        others = (self.wanted_members | set(self.other_pods)) - {self.me}
+        known = self.observation.wanted is not None
+        return known and self.data.is_missing and self.have_no_data(others)
+
+    @property
     def all_have_reported(self) -> bool:
         """Every pod that exists or is wanted has said what data it has."""
         return not self.silent and self.observation.wanted is not None

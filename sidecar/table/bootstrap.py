@@ -176,7 +176,8 @@ BOOTSTRAP: Final = (
         no_role,
         "this pod waits for a primary to copy, and the StatefulSet creates the other pods, which "
         "may have the data, only when this one is ready: delete the StatefulSet with "
-        "--cascade=orphan, and create it again with podManagementPolicy: Parallel",
+        "--cascade=orphan, and create it again with podManagementPolicy: Parallel; if no volume "
+        "has the data that Lease {s.lease.name} remembers, and it is to be gone, delete that Lease",
         Attention.WARNING,
     ),
     Row(
@@ -300,6 +301,15 @@ BOOTSTRAP: Final = (
         _clone,
         "cloning from {s.lease.holder_name}",
         Attention.NORMAL,
+    ),
+    Row(
+        "NobodyHasData",
+        lambda s: s.lease.set_has_data and s.lease.is_free and s.set.nobody_has_data,
+        no_role,
+        "Lease {s.lease.name} remembers a database of this set (system identifier "
+        "{s.lease.system_identifier}), and no member has its data: give the pods its volumes back; "
+        "or, if it is meant to be gone, delete Lease {s.lease.name}, and a new one is made",
+        Attention.WARNING,
     ),
     Row(
         "WaitingForLeader",

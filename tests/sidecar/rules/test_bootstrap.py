@@ -29,6 +29,7 @@ from tests.sidecar.rules.observations import (
     LEADER,
     ME,
     NEWER,
+    NOW,
     OTHERS,
     RECORD,
     REPLICA,
@@ -126,6 +127,52 @@ def test_a_pod_without_data_waits_while_nobody_leads() -> None:
     assert situation_and_actions(new) == ("WaitingForLeader", ())
 
 
+class TestASetThatIsMadeAnewUnderTheNameOfOneWhoseLeaseIsThere:
+    """Deleted with its volumes, and applied again: the Lease outlives both."""
+
+    BEFORE = replace(RECORD, holder="orders-0_uid-before")
+    NOBODY = peer(1, has_data=False) | peer(2, has_data=False)
+    NEW = replace(
+        LEADER,
+        lease=lease(BEFORE, renewed_at=None, changed_at=NOW - 600),
+        bootstrap=EMPTY,
+        postgres=DOWN,
+        pods=pods(None, None, None),
+        peers=NOBODY,
+    )
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{}, {"wanted": 1, "pods": pods(None), "peers": {}}],
+        ids=["three", "one"],
+    )
+    def test_the_operator_is_told_which_lease_it_waits_for_and_no_initdb_runs(
+        self, changes: dict[str, Any]
+    ) -> None:
+        decision = decide(replace(self.NEW, **changes), SETTINGS)
+        assert (decision.situation, decision.actions) == ("NobodyHasData", ())
+        assert decision.attention is Attention.WARNING
+        assert "Lease pgset-orders remembers a database" in decision.sentence
+        assert "system identifier 111" in decision.sentence
+        assert "delete Lease pgset-orders" in decision.sentence
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"peers": NOBODY | peer(2)},
+            {"peers": peer(1, has_data=False)},
+            {"peers": NOBODY | peer(2, has_data=None)},
+            {"wanted": None},
+            {"wanted": 4},
+        ],
+        ids=["somebody has", "one is silent", "one does not know", "unknown", "more to come"],
+    )
+    def test_nobody_is_told_so_before_each_that_is_wanted_has_said_that_it_has_none(
+        self, changes: dict[str, Any]
+    ) -> None:
+        assert decide(replace(self.NEW, **changes), SETTINGS).situation == "WaitingForLeader"
+
+
 def test_data_of_another_set_is_refused() -> None:
     foreign = BootstrapView(data=DataState.PRESENT, running=True, system_identifier="999")
     decision = decide(replace(REPLICA, bootstrap=foreign, postgres=DOWN), SETTINGS)
@@ -219,8 +266,8 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"ordered": False}, {"pods": pods(None, "replica", "replica")}, {"wanted": 1}],
-        ids=["parallel", "all-are-there", "no-others"],
+        [{"ordered": False}, {"pods": pods(None, "replica", "replica")}],
+        ids=["parallel", "all-are-there"],
     )
     def test_it_is_not_where_nobody_waits_for_this_pod(self, changes: dict[str, Any]) -> None:
         seen = replace(self.FIRST, bootstrap=EMPTY, **changes)
