@@ -58,3 +58,21 @@ def test_each_pod_of_the_article_uses_the_folder_of_its_host_name():
     ]
     (mount,) = container["volumeMounts"]
     assert mount["subPathExpr"] == "$(POD_NAME)"
+
+
+def test_the_network_policy_lets_through_what_a_set_needs():
+    spec = document("examples/network-policy.yaml")["spec"]
+    members = {"podSelector": {"matchLabels": {contract.SET_LABEL: "orders"}}}
+    assert spec["podSelector"] == members["podSelector"]
+
+    def ports(rule):
+        return {(it["protocol"], it["port"]) for it in rule["ports"]}
+
+    of_members = {("TCP", contract.POSTGRES_PORT), ("TCP", contract.SIDECAR_PORT)}
+    clients, peers = spec["ingress"]
+    assert ports(clients) == {("TCP", contract.POSTGRES_PORT)}
+    assert (peers["from"], ports(peers)) == ([members], of_members)
+    to_peers, to_api_servers, to_dns = spec["egress"]
+    assert (to_peers["to"], ports(to_peers)) == ([members], of_members)
+    assert to_api_servers == document("base/network-policy.yaml")["spec"]["egress"][0]
+    assert ports(to_dns) == {("UDP", 53), ("TCP", 53)}

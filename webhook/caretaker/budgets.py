@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Namespace, Policy, Workload, selects
+from webhook.caretaker.facts import Namespace, Policy, Workload
+from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
 
 IN_THE_WAY: Final = "DisruptionBudgetInTheWay"

@@ -12,6 +12,8 @@ from sidecar.settings import (
     parse_network_policy,
     parse_paused,
 )
+from webhook.caretaker import pod_status
+from webhook.caretaker.selectors import selector_text
 from webhook.own_account import DEFAULT_ACCOUNT
 
 Json = dict[str, Any]
@@ -56,6 +58,10 @@ class Workload:
     """That containers declare in the present template."""
     governing_service: str = ""
     """The Service that names its pods (spec.serviceName)."""
+    revision: str = ""
+    """Of the present template; "" if the controller has not told."""
+    ordered: bool = False
+    """Whether each pod waits for those before it to be ready (OrderedReady)."""
     selector: str = ""
     """Of its pods, as a list request takes it."""
     held_back: bool = False
@@ -113,6 +119,8 @@ class Workload:
             network_policy=network_policy,
             ports=_declared_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
+            revision=(statefulset.get("status") or {}).get("updateRevision") or "",
+            ordered=spec.get("podManagementPolicy") != "Parallel",
             selector=selector_text(spec["selector"]),
             held_back=_held_back(spec.get("updateStrategy") or {}),
             leaving="deletionTimestamp" in metadata,
@@ -134,6 +142,12 @@ class Member:
     ports: frozenset[Port] = frozenset()
     """That its containers declare."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    image_refused: str = ""
+    """The sidecar's image, if the kubelet can't pull it."""
+    unready_since: float | None = None
+    """In seconds since the epoch; None if it is ready."""
+    unheard_since: float | None = None
+    """Since when its sidecar has run without a word to the API server; None if it has said any."""
     leaving: bool = False
 
     @classmethod
@@ -150,6 +164,9 @@ class Member:
             has_sidecar=contract.SIDECAR_CONTAINER in containers,
             ports=_declared_ports(spec),
             labels=metadata.get("labels") or {},
+            image_refused=pod_status.image_refused(pod),
+            unready_since=pod_status.unready_since(pod),
+            unheard_since=pod_status.unheard_since(pod),
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -265,6 +282,8 @@ class Namespace:
     """All that is looked at before anything is done in one namespace."""
 
     name: str
+    now: float = 0.0
+    """Of the caretaker's clock, in seconds since the epoch."""
     workloads: tuple[Workload, ...] = ()
     members: tuple[Member, ...] = ()
     """Every stamped pod, and those that a held-back set made before it was stamped."""
@@ -278,40 +297,6 @@ class Namespace:
     granted: frozenset[str] = frozenset()
     """Of the service accounts that `grants.needing` names, those that have the sidecars' rights
     already, from whatever binding; not looked up for those in `binding`."""
-
-
-def selector_text(selector: Json) -> str:
-    """Return a LabelSelector in the form of the query parameter `labelSelector`."""
-    equal = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    rules = [_rule_text(rule) for rule in selector.get("matchExpressions") or []]
-    return ",".join(equal + rules)
-
-
-def selects(selector: Json, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector selects what has these labels; an empty one selects all."""
-    equal = (selector.get("matchLabels") or {}).items() <= labels.items()
-    return equal and all(_obeys(labels, it) for it in selector.get("matchExpressions") or [])
-
-
-def _obeys(labels: Mapping[str, str], rule: Json) -> bool:
-    present = rule["key"] in labels
-    among = labels.get(rule["key"]) in (rule.get("values") or [])
-    return {
-        "In": among,
-        "NotIn": not among,
-        "Exists": present,
-        "DoesNotExist": not present,
-    }[rule["operator"]]
-
-
-def _rule_text(rule: Json) -> str:
-    values = ",".join(rule.get("values") or [])
-    return {
-        "In": f"{rule['key']} in ({values})",
-        "NotIn": f"{rule['key']} notin ({values})",
-        "Exists": f"{rule['key']}",
-        "DoesNotExist": f"!{rule['key']}",
-    }[rule["operator"]]
 
 
 def _is_ours(metadata: Json) -> bool:

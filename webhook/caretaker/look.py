@@ -5,6 +5,7 @@ many times their memory, for some ten fields.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -84,6 +85,7 @@ class Look:
         budgets = _pages(self._policy.list_namespaced_pod_disruption_budget, namespace=name)
         there = Namespace(
             name=name,
+            now=time.time(),
             workloads=workloads,
             members=tuple(self._members(name, workloads)),
             services=tuple(Service.from_json(it) for it in _items(listed)),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from webhook.caretaker import budgets, grants, policies, services, sidecars
+from webhook.caretaker import budgets, grants, policies, services, sidecars, stuck
 from webhook.caretaker.facts import Namespace
 from webhook.caretaker.step import (
     Grant,
@@ -32,6 +32,7 @@ def plan(there: Namespace, *, grant: bool) -> list[Step]:
         *policies.steps(there),
         *budgets.steps(there),
         *sidecars.steps(there),
+        *stuck.steps(there),
     ]
 
 

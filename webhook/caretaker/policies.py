@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Json, Namespace, Policy, Port, Workload, selects
+from webhook.caretaker.facts import Json, Namespace, Policy, Port, Workload
+from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakePolicy, RemovePolicy, Step, tell
 
 IN_THE_WAY: Final = "NetworkPolicyInTheWay"

@@ -4,7 +4,8 @@ import pytest
 
 from tests.webhook import objects
 from tests.webhook.caretaker.made import statefulset
-from webhook.caretaker.facts import Binding, Member, Policy, Service, Workload, selector_text
+from webhook.caretaker.facts import Binding, Member, Policy, Service, Workload
+from webhook.caretaker.selectors import selector_text
 
 
 def test_a_statefulset_that_does_not_opt_in_is_none_of_ours():

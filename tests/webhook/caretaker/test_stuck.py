@@ -1,0 +1,126 @@
+"""Which pods are told of that get no further."""
+
+import pytest
+
+from tests.webhook.caretaker.made import member, there, workload
+from webhook.caretaker import stuck
+from webhook.caretaker.facts import Member
+
+NOW = 1_800_000_000.0
+AT = "2027-01-15T08:00:00Z"
+"""The same."""
+
+
+def told(*workloads, **said):
+    return list(stuck.steps(there(*workloads, now=NOW, **said)))
+
+
+def reasons(*workloads, **said):
+    return [(it.kind, it.name, it.reason) for it in told(*workloads, **said)]
+
+
+def pod(*, waiting=None, running=None, ready=None, annotations=None):
+    """As the API server has it."""
+    state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": running}}
+    sidecar = {"name": "pgset-sidecar", "image": "registry.example/pgset:1", "state": state}
+    conditions = [{"type": "Ready", "status": ready, "lastTransitionTime": AT}] if ready else []
+    return {
+        "metadata": {"name": "orders-0", "uid": "u", "annotations": annotations},
+        "spec": {"initContainers": [{"name": "pgset-sidecar"}]},
+        "status": {
+            "initContainerStatuses": [{"name": "wait", "state": {}}, sidecar],
+            "conditions": conditions,
+        },
+    }
+
+
+# ── the image ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_an_image_that_cannot_be_pulled_is_read_of_the_status(reason):
+    assert Member.from_json(pod(waiting=reason)).image_refused == "registry.example/pgset:1"
+    for other in (pod(waiting="PodInitializing"), pod(running=AT), {**pod(), "status": {}}):
+        assert Member.from_json(other).image_refused == ""
+
+
+@pytest.mark.parametrize(
+    ("account", "named"), [("pg", "pg"), ("default", "default"), ("orders-pgset", "default")]
+)
+def test_it_is_told_with_the_service_account_whose_secrets_the_pods_get(account, named):
+    pods = (member(image_refused="registry.example/pgset:1", service_account=account),)
+    (it,) = told(workload(service_account=account), members=pods)
+    assert (it.kind, it.name, it.reason) == ("StatefulSet", "orders", "SidecarImageNotPulled")
+    assert 'of pod "orders-0", registry.example/pgset:1, cannot be pulled' in it.sentence
+    assert f"kubectl -n shop patch serviceaccount {named} -p" in it.sentence
+
+
+# ── the network ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_sidecar_is_unheard_as_long_as_it_has_written_no_status():
+    assert Member.from_json(pod(running=AT)).unheard_since == NOW
+    spoke = pod(running=AT, annotations={"pgset.dev/status": "primary"})
+    for other in (spoke, pod(waiting="PodInitializing"), {**pod(), "status": {}}):
+        assert Member.from_json(other).unheard_since is None
+
+
+def test_a_sidecar_that_runs_for_a_minute_and_says_nothing_is_told():
+    (it,) = told(workload(), members=(member(unheard_since=NOW - 61),))
+    assert (it.kind, it.name, it.reason) == ("StatefulSet", "orders", "SidecarNotHeard")
+    assert "a NetworkPolicy or a firewall keeps it from the API server" in it.sentence
+    assert it.sentence.endswith("kubectl -n shop logs orders-0 -c pgset-sidecar")
+    assert told(workload(), members=(member(unheard_since=NOW - 59),)) == []
+
+
+# ── the template ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pod_is_unready_since_its_condition_says_so():
+    assert Member.from_json(pod(ready="False")).unready_since == NOW
+    for other in (pod(ready="True"), pod(), {**pod(), "status": {}}):
+        assert Member.from_json(other).unready_since is None
+
+
+LONG, SHORT = NOW - 61, NOW - 59
+OLD = {"controller-revision-hash": "orders-1"}
+
+
+def test_a_pod_that_never_got_ready_keeps_its_template_after_an_opt_out_and_is_told():
+    (it,) = told(members=(member(unready_since=LONG),))
+    assert (it.kind, it.name, it.reason) == ("Pod", "orders-0", "NotReplaced")
+    assert it.sentence.endswith("delete it: kubectl -n shop delete pod orders-0")
+
+
+def test_so_is_one_of_an_earlier_template_in_a_set_whose_pods_are_made_in_order():
+    rolled = workload(ordered=True, revision="orders-2")
+    pods = (member(unready_since=LONG, labels=OLD),)
+    assert reasons(rolled, members=pods) == [("Pod", "orders-0", "NotReplaced")]
+
+
+@pytest.mark.parametrize(
+    ("said", "of_pod"),
+    [
+        ({"ordered": False}, {}),
+        ({"held_back": True}, {}),
+        ({"revision": "orders-1"}, {}),
+        ({"revision": ""}, {}),
+        ({}, {"unready_since": SHORT}),
+        ({}, {"unready_since": None}),
+        ({}, {"leaving": True}),
+        ({}, {"has_sidecar": False}),
+        ({}, {"labels": {}}),
+    ],
+)
+def test_none_is_told_that_will_be_replaced_or_need_not_be(said, of_pod):
+    rolled = workload(**{"ordered": True, "revision": "orders-2", **said})
+    pods = (member(**{"unready_since": LONG, "labels": OLD, **of_pod}),)
+    assert told(rolled, members=pods) == []
+
+
+@pytest.mark.parametrize(
+    "of_pod",
+    [{"unready_since": SHORT}, {"leaving": True}, {"has_sidecar": False}, {"owner": ""}],
+)
+def test_nor_after_an_opt_out(of_pod):
+    assert told(members=(member(**{"unready_since": LONG, **of_pod}),)) == []

@@ -1,0 +1,44 @@
+"""What a pod's status tells of its sidecar. All pure."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sidecar import contract
+
+Json = dict[str, Any]
+
+_NOT_PULLED: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+"""The kubelet's reasons for waiting."""
+
+
+def image_refused(pod: Json) -> str:
+    """Return the sidecar's image if the kubelet can't pull it, or ""."""
+    status = _sidecar(pod)
+    waits = ((status.get("state") or {}).get("waiting") or {}).get("reason")
+    return str(status.get("image", "")) if waits in _NOT_PULLED else ""
+
+
+def unready_since(pod: Json) -> float | None:
+    """Return since when the pod is not ready, in seconds since the epoch; None if it is."""
+    conditions = {it["type"]: it for it in (pod.get("status") or {}).get("conditions") or []}
+    ready = conditions.get("Ready")
+    if ready is None or ready["status"] == "True":
+        return None
+    return _seconds(ready.get("lastTransitionTime"))
+
+
+def unheard_since(pod: Json) -> float | None:
+    """Return since when the sidecar runs, if it has written nothing yet."""
+    if contract.STATUS in (pod["metadata"].get("annotations") or {}):
+        return None
+    running = (_sidecar(pod).get("state") or {}).get("running") or {}
+    return _seconds(running.get("startedAt"))
+
+
+def _sidecar(pod: Json) -> Json:
+    statuses = (pod.get("status") or {}).get("initContainerStatuses") or []
+    return next((it for it in statuses if it["name"] == contract.SIDECAR_CONTAINER), {})
+
+
+def _seconds(time: str | None) -> float | None:
+    return datetime.fromisoformat(time).timestamp() if time else None
