@@ -80,13 +80,13 @@ def _of_range(node: MatrixSelector, series: Sequence[Series]) -> Labels | None:
 def _of_selector(node: VectorSelector, series: Sequence[Series]) -> Labels:
     if node.matchers.or_matchers:
         raise FindsNothingError(f"{node}: Prometheus knows no `or` between matchers")
-    selected = [it for it in series if _is_selected(node, it)]
+    selected = [it for it in series if is_selected(node, it)]
     if not selected:
         raise FindsNothingError(f"nothing that is told is selected by {node}")
     return Labels().union(*selected) - {NAME}
 
 
-def _is_selected(node: VectorSelector, series: Series) -> bool:
+def is_selected(node: VectorSelector, series: Series) -> bool:
     return node.name in (None, series[NAME]) and all(
         _matches(matcher, series) for matcher in node.matchers.matchers
     )

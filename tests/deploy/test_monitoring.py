@@ -10,6 +10,7 @@ import pytest
 from promql_parser import display_duration, parse_duration
 
 from sidecar import contract
+from tests.deploy.firing import Seen, fires
 from tests.deploy.manifests import DEPLOY, document
 from tests.deploy.promql import result_labels
 from tests.deploy.scraped import SCRAPED, TARGETS
@@ -110,3 +111,63 @@ def test_every_sidecar_is_scraped_at_the_port_that_it_names():
     (expression,) = spec["selector"]["matchExpressions"]
     assert expression == {"key": contract.SET_LABEL, "operator": "Exists"}
     assert spec["namespaceSelector"] == {"any": True}
+
+
+# ── Alerts that fire ──────────────────────────────────────────────────────────────────────
+
+HOUR = 3600.0
+LOST = 10 * HOUR
+"""When the last members were scraped."""
+
+
+def member_of(name, ends, *, up=1.0, writable=0.0):
+    """What a Prometheus has of a member; None: it is scraped to this day."""
+    target = TARGETS[1][1] | {"pod": name}
+    until = ends if ends is not None else float("inf")
+    of_set = target | {"set": name.rpartition("-")[0]}
+    told = [
+        Seen(of_set | {"__name__": "pgset_postgres_up"}, up, 0.0, until),
+        Seen(of_set | {"__name__": "pgset_postgres_writable"}, writable, 0.0, until),
+        Seen(target | {"__name__": "up"}, 1.0, 0.0, until),
+    ]
+    unreachable = Seen(target | {"__name__": "up"}, 0.0, until + 15.0, float("inf"))
+    return told if ends is None else [*told, unreachable]
+
+
+def firing(alert, series, now):
+    (rule,) = [rule for rule in RULES if rule["alert"] == alert]
+    return fires(rule, series, now)
+
+
+def test_an_alert_tells_of_a_set_of_which_nobody_can_be_asked_when_no_other_can():
+    lost = [*member_of("orders-0", LOST, writable=1.0), *member_of("orders-1", LOST)]
+    well = member_of("shop-0", None, writable=1.0)
+    expected = {"namespace": "shop", "set": "orders"}
+    assert firing("PgsetSetUnreachable", [*lost, *well], LOST + 200) == [expected]
+    assert firing("PgsetSetUnreachable", [*lost, *well], LOST + 5 * HOUR) == [expected]
+    assert firing("PgsetNoPrimary", [*lost, *well], LOST + 200) == []
+
+
+@pytest.mark.parametrize(
+    ("of_other", "after"),
+    [(None, 200.0), (LOST, 60.0), (LOST, 7 * HOUR)],
+    ids=["one is left", "a moment", "long ago"],
+)
+def test_it_is_silent_where(of_other, after):
+    series = [*member_of("orders-0", LOST), *member_of("orders-1", of_other)]
+    assert firing("PgsetSetUnreachable", series, LOST + after) == []
+
+
+def test_an_alert_tells_of_each_member_that_cannot_be_asked():
+    series = [*member_of("orders-0", LOST), *member_of("orders-1", None)]
+    (labels,) = firing("PgsetMemberUnreachable", series, LOST + 400)
+    assert (labels["namespace"], labels["pod"]) == ("shop", "orders-0")
+    assert firing("PgsetMemberUnreachable", series, LOST + 200) == []
+
+
+def test_a_set_without_a_primary_is_told_of():
+    series = [*member_of("orders-0", None), *member_of("orders-1", None)]
+    assert firing("PgsetNoPrimary", series, LOST) == [{"namespace": "shop", "set": "orders"}]
+    assert (
+        firing("PgsetNoPrimary", [*series, *member_of("orders-2", None, writable=1.0)], LOST) == []
+    )
