@@ -11,10 +11,10 @@ from collections.abc import Callable
 from gunicorn import glogging
 
 from webhook import logs, tls
-from webhook.settings import tls_directory
+from webhook.settings import DEFAULT_PORT, address, tls_directory
 
 wsgi_app = "webhook.serve:application()"
-bind = "0.0.0.0:8443"
+bind = address(DEFAULT_PORT)
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 

@@ -1,5 +1,6 @@
 """The settings of the webhook's own process, from its environment."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ and an Event names what is missing. The same for webhook and caretaker."""
 
 SIDECAR_RESOURCES: Final = "PGSET_SIDECAR_RESOURCES"
 """As annotation `pgset.dev/sidecar-resources`, for all sets without one."""
+
+
+DEFAULT_PORT: Final = 8443
 
 
 class InvalidEnvironmentError(Exception):
@@ -82,6 +86,11 @@ def _sidecar_resources(environment: Mapping[str, str]) -> Chosen:
         raise InvalidEnvironmentError(
             f'env {SIDECAR_RESOURCES}: "{text}" is not allowed; {ALLOWED}'
         ) from error
+
+
+def address(port: int) -> str:
+    """Return what to listen on: the addresses of both families, if there is IPv6."""
+    return f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"
 
 
 def tls_directory(environment: Mapping[str, str]) -> Path:

@@ -7,6 +7,7 @@ test_slow_clients.
 import ast
 import inspect
 import selectors
+import socket
 import tomllib
 from concurrent.futures import Future
 from pathlib import Path
@@ -21,6 +22,7 @@ from packaging.requirements import Requirement
 
 from webhook import patient_worker
 from webhook.patient_worker import PatientWorker
+from webhook.settings import address
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -136,3 +138,21 @@ def test_only_releases_are_allowed_that_the_worker_runs_on():
     (allowed,) = (it.specifier for it in map(Requirement, listed) if it.name == "gunicorn")
     assert "27.0.1" in allowed
     assert not {*allowed.filter(["25.1.0", "25.3.0", "26.2.0", "27.0.0", "28.0.0"])}
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_it_listens_on_the_addresses_of_both_families():
+    config = Config()
+    config.set("bind", [address(0)])
+    (listener,) = sock.create_sockets(config, Logger(config))
+    try:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), 5.0).close()
+    finally:
+        listener.close()
+
+
+def test_without_ipv6_it_listens_on_the_addresses_of_ipv4(monkeypatch):
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    assert address(8443) == "0.0.0.0:8443"
