@@ -169,6 +169,16 @@ def test_every_container_is_restricted_with_a_read_only_root(container):
     assert POD["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+def test_no_pod_of_ours_names_a_uid_since_some_clusters_give_each_namespace_a_range_of_them():
+    """The image's has to be a number: a name can't be checked against runAsNonRoot."""
+    test = (BASE.parent / "chart/pgset/templates/tests/ready.yaml").read_text()
+    pods = (POD, CERTS["spec"], CARETAKER["spec"])
+    contexts = [it["securityContext"] for it in pods]
+    assert not {"runAsUser", "runAsGroup"} & set().union(*contexts)
+    assert "runAsUser" not in test
+    assert "\nUSER 10001:10001\n" in (BASE.parent / "Dockerfile").read_text()
+
+
 def test_what_parses_http_holds_no_key_but_the_leafs_and_waits_until_that_is_there():
     assert "initContainers" not in POD
     (volume,) = [it for it in POD["volumes"] if it["name"] == "tls"]
