@@ -24,14 +24,16 @@ def _of_container(path: tuple[str, ...]) -> tuple[Change, ...]:
     )
 
 
-_PRIORITY: Final = Option(
-    (*_POD, "securityContext"), "priorityClassName", ".Values.priorityClassName"
-)
+def _of_pod(field: str) -> Option:
+    return Option((*_POD, "securityContext"), field, f".Values.{field}")
+
+
+_PLACING: Final = (_of_pod("imagePullSecrets"), _of_pod("priorityClassName"))
 
 CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
         Value(("spec", "replicas"), ".Values.replicas"),
-        _PRIORITY,
+        *_PLACING,
         *_of_container((*_POD, "containers", "webhook")),
         Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
         Value(
@@ -55,9 +57,9 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             f"{_EXCLUDED} | toJson",
         ),
     ),
-    "base/certs-deployment.yaml": (_PRIORITY, *_of_container((*_POD, "containers", "certs"))),
+    "base/certs-deployment.yaml": (*_PLACING, *_of_container((*_POD, "containers", "certs"))),
     "base/caretaker-deployment.yaml": (
-        _PRIORITY,
+        *_PLACING,
         *_of_container(_CARETAKER),
         Value((*_CARETAKER, "env", "PGSET_GRANTS", "value"), ".Values.caretaker.grants | quote"),
         Value(

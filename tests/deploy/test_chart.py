@@ -203,12 +203,17 @@ def test_values_arrive():
                 "excludedNamespaces": ["kube-public"],
                 "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
                 "sidecarResources": "limits.cpu=500m",
+                "imagePullSecrets": [{"name": "registry"}],
                 "caretaker": {"grants": False},
                 "podDisruptionBudget": {"enabled": False},
                 "networkPolicy": {"enabled": False},
             }
         )
     )
+    pods = [
+        it["spec"]["template"]["spec"] for (kind, _), it in rendered.items() if kind == "Deployment"
+    ]
+    assert [it["imagePullSecrets"] for it in pods] == [[{"name": "registry"}]] * 3
     deployment = rendered["Deployment", "pgset-webhook"]["spec"]
     pod = deployment["template"]["spec"]
     assert deployment["replicas"] == 3
@@ -256,6 +261,7 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         ({"failurePolicy": "Perhaps"}, "failurePolicy"),
         ({"replicas": 0}, "replicas"),
         ({"replica": 2}, "replica"),
+        ({"imagePullSecrets": ["registry"]}, "imagePullSecrets"),
         ({"excludedNamespaces": ["Not A Name"]}, "excludedNamespaces"),
         ({"podDisruptionBudget": {"minAvailable": "half"}}, "minAvailable"),
         ({"caretaker": {"grants": "no"}}, "grants"),
