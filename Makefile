@@ -13,7 +13,7 @@ LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
 .PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram \
-	chart images cluster-up cluster-down clean
+	chart plugin images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-hostile            clients that mean no good, at each server of ours: SECONDS=4"
 	@echo "make diagram                  the README's diagram, from the table"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
+	@echo "make plugin                   kubectl pgset, one file: build/kubectl-pgset"
 	@echo "make cluster-up cluster-down  the local cluster alone"
 	@echo "make images                   build what changed, load it into the running cluster"
 	@echo "make clean                    the cluster and everything in the cache"
@@ -111,6 +112,10 @@ diagram:
 
 chart:
 	@$(VENV) python -m deploy.chart
+
+# Needs nothing that has to be installed.
+plugin:
+	@$(PYTHON) -m deploy.plugin
 
 images:
 	@$(LOCAL) images

@@ -1,0 +1,73 @@
+"""Runs the command that was asked for; errors are one sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from cli import arguments, change, completion, look, report
+from cli.arguments import PASSED_ON
+from cli.kubectl import CannotError, Kubectl
+from cli.text import Paint
+from cli.view import FAILED
+
+INTERRUPTED: Final = 130
+
+COMMANDS: Final[dict[str, Callable[..., int]]] = {
+    "status": look.status,
+    "history": look.history,
+    "events": look.events,
+    "logs": look.logs,
+    "psql": look.psql,
+    "doctor": look.doctor,
+    "report": report.report,
+    "switchover": change.switchover,
+    "pause": change.pause,
+    "resume": change.resume,
+    "restart": change.restart,
+    "optin": change.optin,
+    "completion": completion.script,
+}
+
+
+def main() -> None:
+    """Run, and end the process with the exit code."""
+    words = sys.argv[1:]
+    if words[:1] == ["__complete"]:
+        sys.exit(completion.complete(words[1:]))
+    ours, theirs = split(words)
+    chosen = arguments.parser().parse_args(ours)
+    chosen.words = theirs
+    if theirs and chosen.command != "psql":
+        print("kubectl pgset: only psql takes words after --", file=sys.stderr)
+        sys.exit(FAILED)
+    options = [
+        f"--{name}={value}"
+        for name in PASSED_ON
+        if (value := getattr(chosen, name.replace("-", "_"))) is not None
+    ]
+    kubectl = Kubectl(options, chosen.namespace)
+    paint = Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if hasattr(signal, "SIGPIPE"):
+        # As other tools do in `kubectl pgset status | head`.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        sys.exit(COMMANDS[chosen.command](kubectl, chosen, paint))
+    except CannotError as error:
+        print(f"kubectl pgset: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words before the first "--" and those after it."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What may be said after `kubectl pgset`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, NoReturn
+
+from cli.view import FAILED
+from sidecar import contract
+
+PASSED_ON = ("context", "kubeconfig", "cluster", "user", "as", "request-timeout")
+"""Options of kubectl's own, which it gets as they are."""
+
+EXIT_CODES = """exit codes: 0 all is well, 1 a set has no primary, 2 a member is missing (of
+several sets, the first of these that holds), 3 the question could not be answered"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, with one sentence and our exit code for what can't be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program."""
+        print(f"kubectl pgset: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def commands() -> list[str]:
+    """Return the commands' names."""
+    choices: Any = next(
+        it.choices for it in parser()._actions if isinstance(it, argparse._SubParsersAction)
+    )
+    return list(choices)
+
+
+def parser() -> Parser:
+    """Return the parser; `command` in its result says what is wanted."""
+    main = Parser(prog="kubectl pgset", description="Sets of PostgreSQL made by pgset.")
+    main.add_argument("--version", action="version", version=f"pgset {contract.VERSION}")
+    commands: Any = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, says: str, *, of_set: str = "SET", **more: Any) -> Parser:
+        """Add a command. `of_set`: how the set is named; "" for none, "[SET]" if it may be left."""
+        command: Parser = commands.add_parser(
+            name,
+            help=says,
+            description=says[0].upper() + says[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,
+        )
+        if of_set:
+            optional = of_set.startswith("[")
+            command.add_argument(
+                "set", metavar=of_set.strip("[]"), nargs="?" if optional else None, default=None
+            )
+        command.add_argument("-n", "--namespace", help="kubectl's own choice by default")
+        for option in PASSED_ON:
+            command.add_argument(f"--{option}", help=argparse.SUPPRESS)
+        return command
+
+    status = add("status", "members, roles, the Lease, Services", of_set="[SET]", epilog=EXIT_CODES)
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="one line for each set")
+    status.add_argument("-w", "--watch", action="store_true", help="again every two seconds")
+    status.add_argument("-o", "--output", choices=("wide", "json"))
+
+    switchover = add("switchover", "let another member lead, without losing a row")
+    switchover.add_argument("--to", metavar="POD", help="else a replica that is ready and in sync")
+    switchover.add_argument("--wait", action="store_true", help="until it has led, or is refused")
+    switchover.add_argument("--timeout", type=int, default=60, metavar="SECONDS")
+
+    add("pause", "nobody takes over, nothing is handed over")
+    add("resume", "end a pause")
+    restart = add("restart", "make one pod anew, or all, one after the other")
+    restart.add_argument("pod", metavar="POD", nargs="?")
+    add("history", "the changes of the primary that are on record")
+    add("events", "what was said of a set and its pods, by time")
+    logs = add("logs", "the logs of all members, merged by time")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    logs.add_argument("--since", metavar="DURATION", help="such as 10m")
+    logs.add_argument("--sidecars", action="store_true", help="without PostgreSQL's")
+    psql = add("psql", "a session on the primary, by psql in its pod")
+    psql.add_argument("--replica", action="store_true", help="on a replica")
+    psql.epilog = "What comes after -- is psql's own: kubectl pgset psql orders -- -c 'select 1'"
+    add(
+        "doctor",
+        "what is wrong, and for each cause one command that cures it",
+        of_set="[SET]",
+        epilog="exit codes: 0 nothing was found, 1 something was, 3 it could not be looked at",
+    )
+    report = add("report", "one archive for a bug report, with no secret in it")
+    report.add_argument("-o", "--output", metavar="FILE", help="else pgset-report-SET.tar.gz")
+    optin = add("optin", "opt a StatefulSet in, with every warning first", of_set="STATEFULSET")
+    optin.add_argument("--dry-run", action="store_true", help="change nothing")
+    completion = add("completion", "the file that kubectl asks for completions", of_set="")
+    completion.epilog = (
+        "kubectl pgset completion > ~/bin/kubectl_complete-pgset; chmod +x it there, in PATH"
+    )
+    return main

@@ -1,0 +1,69 @@
+"""Completion: kubectl runs a file `kubectl_complete-pgset` with the words so far."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Final
+
+from cli import arguments, read
+from cli.kubectl import CannotError, Kubectl
+from cli.text import Paint
+from cli.view import pods_of
+
+SCRIPT: Final = '#!/bin/sh\nexec kubectl pgset __complete "$@"'
+NO_FILES: Final = ":4"
+"""What cobra's shells take for: these, and no names of files."""
+
+VALUED: Final = (
+    *("-n", "--namespace", "-o", "--output", "--to", "--since", "--timeout"),
+    *(f"--{name}" for name in arguments.PASSED_ON),
+)
+
+
+def script(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+    """Print the file."""
+    print(SCRIPT)
+    return 0
+
+
+def complete(words: Sequence[str]) -> int:
+    """Print what the last word may become."""
+    *before, last = words or [""]
+    for each in sorted(it for it in _choices(before) if it.startswith(last)):
+        print(each)
+    print(NO_FILES)
+    return 0
+
+
+def _choices(before: Sequence[str]) -> set[str]:
+    plain, options = split(before)
+    if not plain:
+        return set(arguments.commands())
+    try:
+        there = read.namespace(Kubectl((), options.get("-n") or options.get("--namespace")))
+    except CannotError:
+        return set()
+    if len(plain) == 1 and before[-1] != "--to":
+        return {it.name for it in there.workloads}
+    of = [it for it in there.workloads if it.name in plain[1:2]]
+    return {pod.name for it in of for pod in pods_of(it, there)}
+
+
+def split(before: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the words that are no options, and the options that have a value."""
+    plain: list[str] = []
+    options: dict[str, str] = {}
+    expected = ""
+    for word in before:
+        name, has_value, value = word.partition("=")
+        if expected:
+            options[expected] = word
+            expected = ""
+        elif word in VALUED:
+            expected = word
+        elif has_value and name in VALUED:
+            options[name] = value
+        elif not word.startswith("-"):
+            plain.append(word)
+    return plain, options

@@ -1,0 +1,374 @@
+"""What there is of sets, as values: parsed from the JSON that `kubectl get` prints, no I/O."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cli import defaults
+from sidecar import contract
+
+Json = dict[str, Any]
+
+PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A container that the kubelet can't start."""
+
+    container: str
+    image: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod, of a set or not."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+    owner: str = ""
+    """Name of the StatefulSet that made it; "" if none did."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    says: str = ""
+    """The sidecar's sentence."""
+    says_since: datetime.datetime | None = None
+    """The API server's time of the last change of that sentence, or of the role with it."""
+    version: str = ""
+    """Of the webhook that injected the sidecar; "" if it has none."""
+    phase: str = ""
+    ready: bool = False
+    answers: bool = False
+    """All of its containers are ready, and so PostgreSQL accepts connections, whatever is known of
+    the node."""
+    leaving: bool = False
+    node: str = ""
+    image: str = ""
+    """Of the first container: PostgreSQL's, where the set does not name another."""
+    claims: tuple[str, ...] = ()
+    """Names of the PersistentVolumeClaims that it mounts."""
+    restarts: int = 0
+    waiting: tuple[Waiting, ...] = ()
+    containers: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, pod: Json) -> Pod:
+        """Read a Pod."""
+        metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+        annotations = metadata.get("annotations") or {}
+        conditions = {it["type"]: it["status"] for it in status.get("conditions") or []}
+        statuses = (status.get("initContainerStatuses") or []) + (
+            status.get("containerStatuses") or []
+        )
+        containers = spec.get("containers") or []
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            owner=next(
+                (
+                    it["name"]
+                    for it in metadata.get("ownerReferences") or []
+                    if it["kind"] == "StatefulSet" and it.get("controller")
+                ),
+                "",
+            ),
+            labels=metadata.get("labels") or {},
+            says=annotations.get(contract.STATUS, ""),
+            says_since=_written(metadata, contract.STATUS),
+            version=annotations.get(contract.INJECTED, ""),
+            phase=status.get("phase", ""),
+            ready=conditions.get("Ready") == "True",
+            answers=conditions.get("ContainersReady") == "True",
+            leaving="deletionTimestamp" in metadata,
+            node=spec.get("nodeName", ""),
+            image=containers[0].get("image", "") if containers else "",
+            claims=tuple(
+                it["persistentVolumeClaim"]["claimName"]
+                for it in spec.get("volumes") or []
+                if "persistentVolumeClaim" in it
+            ),
+            restarts=sum(it.get("restartCount", 0) for it in statuses),
+            waiting=tuple(_waiting(statuses)),
+            containers=tuple(it["name"] for it in containers),
+            images=tuple(it.get("image", "") for it in containers),
+        )
+
+
+def _waiting(statuses: Sequence[Json]) -> list[Waiting]:
+    return [
+        Waiting(it["name"], it.get("image", ""), why.get("reason", ""), why.get("message", ""))
+        for it in statuses
+        if (why := (it.get("state") or {}).get("waiting"))
+    ]
+
+
+def _written(metadata: Json, annotation: str) -> datetime.datetime | None:
+    """Return when who writes this annotation has last changed something of the object."""
+    for entry in metadata.get("managedFields") or []:
+        fields = entry.get("fieldsV1") or {}
+        if f"f:{annotation}" in ((fields.get("f:metadata") or {}).get("f:annotations") or {}):
+            return parse_time(entry.get("time", ""))
+    return None
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """One change of the primary."""
+
+    timeline: int
+    pod: str
+    since: str
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A set's Lease. What somebody has damaged counts as absent, as sidecars take it."""
+
+    namespace: str
+    set_name: str
+    holder: str = ""
+    """Name of the pod."""
+    holder_uid: str = ""
+    ttl: int = 0
+    """Seconds."""
+    renewed: datetime.datetime | None = None
+    timeline: int | None = None
+    position: int | None = None
+    members: tuple[str, ...] = ()
+    voters: tuple[str, ...] = ()
+    copies: int = 0
+    heir: str = ""
+    switchover_to: str = ""
+    history: tuple[Leadership, ...] = ()
+
+    @classmethod
+    def from_json(cls, lease: Json) -> Lease:
+        """Read a Lease; `set_name` is "" if it is not one of a set."""
+        metadata, spec = lease["metadata"], lease.get("spec") or {}
+        notes = metadata.get("annotations") or {}
+        name, prefix = metadata["name"], contract.lease_name("")
+        holder, _, uid = (spec.get("holderIdentity") or "").partition("_")
+        return cls(
+            namespace=metadata["namespace"],
+            set_name=name[len(prefix) :] if name.startswith(prefix) else "",
+            holder=holder,
+            holder_uid=uid,
+            ttl=spec.get("leaseDurationSeconds") or 0,
+            renewed=parse_time(spec.get("renewTime") or ""),
+            timeline=_number(notes.get(contract.TIMELINE, "")),
+            position=_number(notes.get(contract.POSITION, "")),
+            members=_names(notes.get(contract.MEMBERS, "")),
+            voters=_names(notes.get(contract.IN_SYNC, "")),
+            copies=_number(notes.get(contract.COPIES, "")) or 0,
+            heir=notes.get(contract.HEIR, "").strip(),
+            switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip(),
+            history=tuple(
+                Leadership(int(words[0]), words[1], words[2])
+                for text in notes.get(contract.HISTORY, "").split(",")
+                if len(words := text.split()) == 3 and words[0].isdigit()  # noqa: PLR2004
+            ),
+        )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A StatefulSet that has opted in."""
+
+    namespace: str
+    name: str
+    replicas: int = 1
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """In the present template."""
+    service_account: str = ""
+    governing_service: str = ""
+    """The Service that names its pods (spec.serviceName)."""
+    database_ports: frozenset[object] = frozenset({contract.POSTGRES_PORT})
+    """PostgreSQL's port, by its number and its names in the present template."""
+    first_ordinal: int = 0
+    template: Json = field(default_factory=dict)
+    paused_since: datetime.datetime | None = None
+    """The API server's time of the last change by who paused it."""
+
+    @property
+    def role_label(self) -> str:
+        """The label key that the role is in."""
+        return self.annotations.get(contract.ROLE_LABEL, defaults.ROLE_LABEL)
+
+    @property
+    def primary_value(self) -> str:
+        """The role label's value on the primary."""
+        return self.annotations.get(contract.PRIMARY_VALUE, defaults.PRIMARY_VALUE)
+
+    @property
+    def replica_value(self) -> str:
+        """The role label's value on a replica that follows."""
+        return self.annotations.get(contract.REPLICA_VALUE, defaults.REPLICA_VALUE)
+
+    @property
+    def durability(self) -> str:
+        """What is asked for."""
+        return self.annotations.get(contract.DURABILITY, defaults.DURABILITY)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nobody takes over."""
+        return self.annotations.get(contract.PAUSED) == "true"
+
+    @property
+    def container(self) -> str:
+        """The container that runs PostgreSQL."""
+        named = self.annotations.get(contract.CONTAINER)
+        containers = (self.template.get("spec") or {}).get("containers") or [{}]
+        return named or str(containers[0].get("name", ""))
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """Names of the pods that are wanted."""
+        first = self.first_ordinal
+        return tuple(f"{self.name}-{number}" for number in range(first, first + self.replicas))
+
+    @classmethod
+    def from_json(cls, statefulset: Json) -> Workload | None:
+        """Read a StatefulSet; None if it has not opted in."""
+        metadata, spec = statefulset["metadata"], statefulset.get("spec") or {}
+        annotations = metadata.get("annotations") or {}
+        if annotations.get(contract.ENABLED) != "true":
+            return None
+        template = spec.get("template") or {}
+        containers = (template.get("spec") or {}).get("containers") or []
+        ports = [port for it in containers for port in it.get("ports") or []]
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            replicas=spec.get("replicas", 1),
+            annotations=annotations,
+            pod_labels=(template.get("metadata") or {}).get("labels") or {},
+            service_account=(template.get("spec") or {}).get("serviceAccountName", ""),
+            governing_service=spec.get("serviceName") or "",
+            database_ports=frozenset(
+                {contract.POSTGRES_PORT}
+                | {
+                    it["name"]
+                    for it in ports
+                    if it.get("containerPort") == contract.POSTGRES_PORT and "name" in it
+                }
+            ),
+            first_ordinal=(spec.get("ordinals") or {}).get("start", 0),
+            template=template,
+            paused_since=_written(metadata, contract.PAUSED),
+        )
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Service, whoever made it."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str] = field(default_factory=dict)
+    headless: bool = False
+    target_ports: frozenset[object] = frozenset({contract.POSTGRES_PORT})
+    """Of the pods that it selects, by number or name; empty: all of them."""
+    also_unready: bool = False
+    """Whether it leads to unready pods too (publishNotReadyAddresses)."""
+
+    @classmethod
+    def from_json(cls, service: Json) -> Service:
+        """Read a Service."""
+        metadata, spec = service["metadata"], service.get("spec") or {}
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            selector=spec.get("selector") or {},
+            headless=spec.get("clusterIP") == "None",
+            target_ports=frozenset(
+                it.get("targetPort") or it["port"] for it in spec.get("ports") or []
+            ),
+            also_unready=bool(spec.get("publishNotReadyAddresses")),
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """An Event about one object."""
+
+    namespace: str
+    kind: str
+    name: str
+    uid: str
+    reason: str
+    message: str
+    warning: bool
+    component: str
+    time: datetime.datetime | None
+    id: str = ""
+    """The Event's own UID."""
+
+    @classmethod
+    def from_json(cls, event: Json) -> Event:
+        """Read an Event of either API group."""
+        about = event.get("involvedObject") or event.get("regarding") or {}
+        source = event.get("source") or {}
+        time = event.get("lastTimestamp") or event.get("eventTime")
+        return cls(
+            namespace=event["metadata"].get("namespace", ""),
+            kind=about.get("kind", ""),
+            name=about.get("name", ""),
+            uid=about.get("uid", ""),
+            reason=event.get("reason", ""),
+            message=event.get("message", ""),
+            warning=event.get("type") == "Warning",
+            component=source.get("component") or event.get("reportingComponent") or "",
+            time=parse_time(time or event["metadata"].get("creationTimestamp") or ""),
+            id=event["metadata"].get("uid", ""),
+        )
+
+
+@dataclass(frozen=True)
+class There:
+    """What was read, of one namespace or of all."""
+
+    workloads: tuple[Workload, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    services: tuple[Service, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @classmethod
+    def from_json(cls, items: Sequence[Json]) -> There:
+        """Read objects of these kinds, in any order; others are passed over."""
+        of: dict[str, list[Json]] = {}
+        for item in items:
+            of.setdefault(item["kind"], []).append(item)
+        workloads = [Workload.from_json(it) for it in of.get("StatefulSet", [])]
+        return cls(
+            workloads=tuple(it for it in workloads if it is not None),
+            pods=tuple(Pod.from_json(it) for it in of.get("Pod", [])),
+            leases=tuple(Lease.from_json(it) for it in of.get("Lease", [])),
+            services=tuple(Service.from_json(it) for it in of.get("Service", [])),
+            events=tuple(Event.from_json(it) for it in of.get("Event", [])),
+        )
+
+
+def parse_time(text: str) -> datetime.datetime | None:
+    """Return a time of the API server's; None if it is none. (3.9 does not know "Z".)"""
+    try:
+        return datetime.datetime.fromisoformat(text[:19]).replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return None

@@ -1,0 +1,180 @@
+"""The commands that change nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NoReturn
+
+from cli import as_json, cause, diagnosis, read, text
+from cli.facts import Pod, There, Workload
+from cli.kubectl import CannotError, Kubectl
+from cli.text import Paint
+from cli.view import SetView, exit_code, lease_of, pods_of, primary_of
+from sidecar import contract
+
+WATCH_SECONDS: Final = 2.0
+CLEAR: Final = "\033[H\033[2J"
+
+
+def status(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
+    """Show sets, once or again and again."""
+    while True:
+        views = _views(kubectl, chosen)
+        if chosen.output == "json":
+            shown = as_json.status(views)
+        elif chosen.all_namespaces and chosen.set is None:
+            shown = text.overview(views, paint)
+        else:
+            shown = text.status(views, paint, wide=chosen.output == "wide")
+        if not chosen.watch:
+            print(shown)
+            return exit_code(views)
+        print(f"{CLEAR if sys.stdout.isatty() else ''}{shown}", flush=True)
+        time.sleep(WATCH_SECONDS)
+
+
+def _views(kubectl: Kubectl, chosen: Namespace) -> tuple[SetView, ...]:
+    if chosen.all_namespaces:
+        there = read.all_sets(kubectl)
+        if chosen.set is not None:
+            raise CannotError("-A shows all sets: leave out the name, or -A")
+        return read.views(there)
+    there = read.namespace(kubectl)
+    if chosen.set is not None:
+        there = read.only(there, read.the_set(there, chosen.set, kubectl.namespace))
+    elif not there.workloads:
+        print(f'No set in namespace "{kubectl.namespace}".', file=sys.stderr)
+    return read.views(there)
+
+
+def _one(kubectl: Kubectl, chosen: Namespace, *, events: bool = False) -> tuple[There, Workload]:
+    there = read.namespace(kubectl, events=events)
+    return there, read.the_set(there, chosen.set, kubectl.namespace)
+
+
+def history(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
+    """Show who has led, the newest last."""
+    there, workload = _one(kubectl, chosen)
+    lease = lease_of(workload, there)
+    rows = [(str(it.timeline), it.pod, it.since) for it in lease.history] if lease else []
+    print("\n".join(text.table(("TIMELINE", "PRIMARY", "SINCE"), rows, [None] * len(rows), paint)))
+    return 0
+
+
+def events(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
+    """Show what was said of the set's StatefulSet, pods and Lease, the newest last."""
+    there, workload = _one(kubectl, chosen, events=True)
+    about = {("StatefulSet", workload.name), ("Lease", contract.lease_name(workload.name))}
+    about |= {("Pod", it) for it in (*workload.pods, *(p.name for p in pods_of(workload, there)))}
+    found = sorted(
+        (it for it in there.events if (it.kind, it.name) in about and it.time is not None),
+        key=lambda it: str(it.time),
+    )
+    for it in found:
+        line = f"{it.time:%Y-%m-%dT%H:%M:%SZ} {it.name} {it.reason}: {it.message}"
+        print(paint(text.YELLOW, line) if it.warning else line)
+    return 0
+
+
+def logs(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+    """Show the logs of all members."""
+    there, workload = _one(kubectl, chosen)
+    pods = [it for it in pods_of(workload, there) if it.version]
+    if not pods:
+        raise CannotError(f'set "{workload.name}" has no member')
+    names = [contract.SIDECAR_CONTAINER] + ([] if chosen.sidecars else [workload.container])
+    since = [f"--since={chosen.since}"] if chosen.since else []
+    if chosen.follow:
+        return _follow(kubectl, workload, pods, names, since)
+    for _, line in merged(kubectl, pods, names, since):
+        print(line)
+    return 0
+
+
+def merged(
+    kubectl: Kubectl, pods: list[Pod], containers: list[str], options: list[str]
+) -> list[tuple[str, str]]:
+    """Return the times and lines of these containers' logs, by time."""
+
+    def of(place: tuple[Pod, str]) -> list[tuple[str, str]]:
+        pod, container = place
+        where = ("-n", pod.namespace, pod.name, "-c", container)
+        # A container that has not been started has no log: its pod is no reason to show none.
+        said = kubectl.run("logs", *where, "--timestamps", *options, check=False)
+        lines = (line.partition(" ") for line in said.splitlines())
+        return [(at, f"{at} {pod.name} {container}: {rest}") for at, _, rest in lines]
+
+    places = [(pod, container) for pod in pods for container in containers]
+    with ThreadPoolExecutor(len(places)) as pool:
+        found = [it for lines in pool.map(of, places) for it in lines]
+    return sorted(found, key=lambda it: it[0])
+
+
+def _follow(
+    kubectl: Kubectl, workload: Workload, pods: list[Pod], names: list[str], since: list[str]
+) -> int:
+    """Have kubectl itself follow: what comes, comes by time. It does not see pods made later."""
+    container = ["-c", names[0]] if len(names) == 1 else ["--all-containers"]
+    streams = f"--max-log-requests={len(pods) * 8}"
+    selected = ("-l", f"{contract.SET_LABEL}={workload.name}", *container)
+    words = ("logs", "-n", workload.namespace, *selected, "-f", "--prefix", "--timestamps")
+    _become(kubectl.command(*words, streams, *since))
+
+
+def psql(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+    """Become a psql in a member's pod."""
+    there, workload = _one(kubectl, chosen)
+    pod = _replica(workload, there) if chosen.replica else primary_of(workload, there)
+    if pod is None:
+        raise CannotError(
+            f'set "{workload.name}" has no {"replica" if chosen.replica else "primary"} now: '
+            f"kubectl pgset doctor {workload.name} tells why"
+        )
+    tty = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    where = ("exec", "-n", pod.namespace, pod.name, "-c", workload.container, "-i", *tty)
+    as_user = 'exec psql -U "${POSTGRES_USER:-postgres}" "$@"'
+    words = chosen.words
+    if not any(it.startswith(("-d", "--dbname")) for it in words):
+        words = ["-d", "postgres", *words]
+    _become(kubectl.command(*where, "--", "sh", "-c", as_user, "psql", *words))
+
+
+def _replica(workload: Workload, there: There) -> Pod | None:
+    return next(
+        (
+            it
+            for it in pods_of(workload, there)
+            if it.ready and it.labels.get(workload.role_label) == workload.replica_value
+        ),
+        None,
+    )
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Have the process go on as kubectl. Raises CannotError."""
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - no shell is meant
+    except FileNotFoundError:
+        raise CannotError("kubectl is not in PATH: install it first") from None
+
+
+def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
+    """Say what is wrong with what is installed and with each set."""
+    there = read.namespace(kubectl, events=True)
+    workloads = there.workloads
+    if chosen.set is not None:
+        workloads = (read.the_set(there, chosen.set, kubectl.namespace),)
+    installed = read.installation(kubectl)
+    quotas, claims = read.quotas(kubectl), read.claims(kubectl)
+    causes = list(cause.of_installation(installed, read.now()))
+    for workload in workloads:
+        causes += diagnosis.of_set(workload, there, installed, quotas, claims)
+    for it in installed.unread:
+        print(f"not looked at: {it.what} ({it.why})", file=sys.stderr)
+    print(text.diagnosis(causes, len(workloads), paint))
+    return 1 if causes else 0

@@ -1,0 +1,65 @@
+"""Kubernetes' quantities, and what a ResourceQuota has to be raised to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from cli.facts import Json
+
+_UNITS: Final = {
+    "": Decimal(1),
+    "m": Decimal(1) / 1000,
+    **{unit: Decimal(1000) ** power for power, unit in enumerate(("k", "M", "G", "T"), 1)},
+    **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)},
+}
+_SAID: Final = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: (.+), limited: (.+)")
+"""What the API server says: "requested: pods=1, used: pods=2, limited: pods=2"."""
+
+
+def enough_for(
+    message: str, quotas: Sequence[Json], pods: int
+) -> tuple[str, dict[str, str]] | None:
+    """Return the quota that the message names, and what it has to be for so many pods more.
+
+    None if it names none. Several resources are separated by commas, as in the list before.
+    """
+    said = _SAID.search(message)
+    if said is None:
+        return None
+    requested, used = _amounts(said[2]), _amounts(said[3])
+    hard = next(
+        (it["spec"].get("hard") or {} for it in quotas if it["metadata"]["name"] == said[1]), {}
+    )
+    change = {}
+    for name, one in requested.items():
+        least = used.get(name, Decimal(0)) + one * pods
+        if least > (quantity(hard.get(name, "0")) or 0):
+            change[name] = written(least)
+    return said[1], change
+
+
+def _amounts(text: str) -> dict[str, Decimal]:
+    pairs = (it.partition("=") for it in text.split(","))
+    return {name.strip(): amount for name, _, value in pairs if (amount := quantity(value))}
+
+
+def quantity(text: str) -> Decimal | None:
+    """Return a quantity's amount; None if it is none that we know."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]{0,2})", text.strip())
+    if match is None or match[2] not in _UNITS:
+        return None
+    return Decimal(match[1]) * _UNITS[match[2]]
+
+
+def written(amount: Decimal) -> str:
+    """Return an amount as a quantity, in thousandths if it is not whole."""
+    return str(int(amount)) if amount == int(amount) else f"{int(amount * 1000)}m"
+
+
+def doubled(text: str) -> str | None:
+    """Return twice this quantity, in its unit; None if it is none that we know."""
+    match = re.fullmatch(r"(\d+)([A-Za-z]{0,2})", text.strip())
+    return f"{int(match[1]) * 2}{match[2]}" if match else None

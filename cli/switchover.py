@@ -1,0 +1,76 @@
+"""Who may be asked to lead, and what has come of it. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cli.facts import Pod, There, Workload
+from cli.view import holder_of, lease_of, pods_of
+
+REFUSED_EVENTS = ("SwitchoverRefused", "SwitchoverFailed")
+"""The reasons of the sidecar's Events."""
+
+
+def candidate(workload: Workload, there: There) -> str | None:
+    """Return the replica to prefer: ready, in sync where commits wait for some, the first."""
+    lease = lease_of(workload, there)
+    voters = lease.voters if lease else ()
+    ready = [
+        it
+        for it in pods_of(workload, there)
+        if it.ready
+        and not it.leaving
+        and it.labels.get(workload.role_label) == workload.replica_value
+    ]
+    best = sorted(ready, key=lambda it: (it.name not in voters, len(it.name), it.name))
+    return best[0].name if best else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: which primary, before it, is to hand over to whom."""
+
+    workload: Workload
+    primary: Pod
+    to: str
+    before: frozenset[str] = frozenset()
+    """The Events that were there before, by their UIDs."""
+
+
+class Outcome(Enum):
+    """What a look at a set shows."""
+
+    WAITING = auto()
+    NOBODY = auto()
+    """Nobody has the primary's role."""
+    DONE = auto()
+    REFUSED = auto()
+
+
+@dataclass(frozen=True)
+class Said:
+    """The same with a sentence, if there is one to tell."""
+
+    outcome: Outcome
+    sentence: str = ""
+
+
+def outcome(asked: Asked, there: There) -> Said:
+    """Return what has come of it."""
+    now = holder_of(asked.workload, there)
+    if now is not None and now.uid != asked.primary.uid:
+        return Said(Outcome.DONE, f"{now.name} is primary")
+    lease = lease_of(asked.workload, there)
+    if lease is not None and not lease.switchover_to and not lease.heir and now is not None:
+        refusals = [
+            it
+            for it in there.events
+            if it.reason in REFUSED_EVENTS
+            and it.name == asked.primary.name
+            and it.id not in asked.before
+        ]
+        if refusals:
+            newest = max(refusals, key=lambda it: str(it.time))
+            return Said(Outcome.REFUSED, newest.message)
+    return Said(Outcome.WAITING if now is not None else Outcome.NOBODY)

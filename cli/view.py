@@ -1,0 +1,301 @@
+"""What `status` shows of a set: from what there is to the view of it, without I/O or a clock."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cli.facts import Leadership, Lease, Pod, Service, There, Workload
+from sidecar import contract
+
+HEALTHY: Final = 0
+NO_PRIMARY: Final = 1
+MEMBER_MISSING: Final = 2
+FAILED: Final = 3
+"""Exit codes: the last where the question could not be answered."""
+
+TAKEOVERS: Final = 5
+"""So many of the last ones are shown."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One pod of a set, or one that is wanted and is not there."""
+
+    name: str
+    role: str
+    """"primary", "replica" or ""."""
+    state: str
+    """"ready", or why it is not, in a word."""
+    timeline: int | None
+    """Known of the primary alone: pods do not say it."""
+    position: int | None
+    """Likewise, in bytes."""
+    lag_bytes: int | None
+    lag_seconds: float | None
+    in_sync: bool
+    """An acknowledged commit may be there and on no other member but the primary."""
+    says: str
+    says_for: float | None
+    """Seconds."""
+    slot: str
+    """The name of its replication slot."""
+    version: str
+    node: str
+    image: str
+    restarts: int
+    missing: bool
+    """Wanted, and neither primary nor replica, or not ready."""
+
+
+@dataclass(frozen=True)
+class Leads:
+    """A Service that leads to members of the set."""
+
+    name: str
+    to: tuple[str, ...]
+    """Names of the members."""
+    what: str
+    """"the primary", "replicas" or "all members"."""
+
+
+@dataclass(frozen=True)
+class SetView:
+    """All that is shown of a set."""
+
+    namespace: str
+    name: str
+    wanted: int
+    primary: str
+    """"" if there is none."""
+    paused: bool
+    durability: str
+    """As it is set."""
+    recorded: str
+    """As the Lease has it: what an acknowledged commit survives now."""
+    members: tuple[Member, ...]
+    lease: Lease | None
+    renewed_ago: float | None
+    """Seconds, by this machine's clock."""
+    services: tuple[Leads, ...]
+    takeovers: tuple[Leadership, ...]
+    """The newest first."""
+    problems: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """What `status` ends with for this set."""
+        if self.wanted and not self.primary:
+            return NO_PRIMARY
+        return MEMBER_MISSING if any(it.missing for it in self.members) else HEALTHY
+
+
+def sets(there: There, now: datetime.datetime) -> tuple[SetView, ...]:
+    """Return the views of all sets, in the order of their names."""
+    ordered = sorted(there.workloads, key=lambda it: (it.namespace, it.name))
+    return tuple(_set(workload, there, now) for workload in ordered)
+
+
+def exit_code(views: tuple[SetView, ...]) -> int:
+    """Return what `status` ends with: a set without a primary is worse than a missing member."""
+    codes = {it.exit_code for it in views}
+    return next((it for it in (NO_PRIMARY, MEMBER_MISSING) if it in codes), HEALTHY)
+
+
+def pods_of(workload: Workload, there: There) -> tuple[Pod, ...]:
+    """Return the set's pods, with and without a sidecar."""
+    return tuple(
+        it
+        for it in there.pods
+        if it.namespace == workload.namespace
+        and (it.owner == workload.name or it.labels.get(contract.SET_LABEL) == workload.name)
+    )
+
+
+def lease_of(workload: Workload, there: There) -> Lease | None:
+    """Return the set's Lease."""
+    return next(
+        (
+            it
+            for it in there.leases
+            if (it.namespace, it.set_name) == (workload.namespace, workload.name)
+        ),
+        None,
+    )
+
+
+def primary_of(workload: Workload, there: There) -> Pod | None:
+    """Return the pod that has the role and the Lease, and answers. (A pod has a label from its
+    first moment on.)"""
+    found = holder_of(workload, there)
+    return found if found is not None and found.answers else None
+
+
+def holder_of(workload: Workload, there: There) -> Pod | None:
+    """Return the pod that has the primary's label and the Lease."""
+    lease = lease_of(workload, there)
+    return next(
+        (
+            it
+            for it in pods_of(workload, there)
+            if it.labels.get(workload.role_label) == workload.primary_value
+            and lease is not None
+            and (it.name, it.uid) == (lease.holder, lease.holder_uid)
+        ),
+        None,
+    )
+
+
+def _set(workload: Workload, there: There, now: datetime.datetime) -> SetView:
+    pods = pods_of(workload, there)
+    lease = lease_of(workload, there)
+    primary = primary_of(workload, there)
+    members = tuple(_members(workload, pods, lease, primary, now))
+    renewed = lease.renewed if lease else None
+    services = tuple(
+        leads
+        for service in sorted(there.services, key=lambda it: it.name)
+        if service.namespace == workload.namespace
+        and (leads := _leads(service, workload, pods)) is not None
+    )
+    return SetView(
+        namespace=workload.namespace,
+        name=workload.name,
+        wanted=workload.replicas,
+        primary=primary.name if primary else "",
+        paused=workload.paused,
+        durability=workload.durability,
+        recorded=_recorded(lease),
+        members=members,
+        lease=lease,
+        renewed_ago=None if renewed is None else max(0.0, (now - renewed).total_seconds()),
+        services=services,
+        takeovers=tuple(reversed(lease.history))[:TAKEOVERS] if lease else (),
+        problems=tuple(_problems(workload, pods, lease, primary, members)),
+    )
+
+
+def _recorded(lease: Lease | None) -> str:
+    if lease is None or not lease.voters:
+        return "on the primary alone" if lease else ""
+    return f"on {lease.copies} of {', '.join(lease.voters)}"
+
+
+def _members(
+    workload: Workload,
+    pods: tuple[Pod, ...],
+    lease: Lease | None,
+    primary: Pod | None,
+    now: datetime.datetime,
+) -> Iterator[Member]:
+    present = {it.name: it for it in pods}
+    for name in sorted({*present, *workload.pods}, key=_by_ordinal):
+        pod = present.get(name, Pod(namespace=workload.namespace, name=name))
+        leads = primary is not None and pod.uid == primary.uid and name in present
+        role = _role(workload, pod) if pod.answers else ""
+        since = pod.says_since
+        yield Member(
+            name=name,
+            role=role,
+            state=_state(pod) if name in present else "absent",
+            timeline=lease.timeline if lease and leads else None,
+            position=lease.position if lease and leads else None,
+            lag_bytes=None,
+            lag_seconds=None,
+            in_sync=lease is not None and name in lease.voters,
+            says=pod.says,
+            says_for=None if since is None else max(0.0, (now - since).total_seconds()),
+            slot=contract.slot_name(name),
+            version=pod.version,
+            node=pod.node,
+            image=_database_image(workload, pod),
+            restarts=pod.restarts,
+            missing=name in workload.pods and not (role and pod.ready),
+        )
+
+
+def _by_ordinal(name: str) -> tuple[int, str]:
+    """pgset-10 comes after pgset-9."""
+    ordinal = name.rpartition("-")[2]
+    return (int(ordinal) if ordinal.isdigit() else -1, name)
+
+
+def _role(workload: Workload, pod: Pod) -> str:
+    roles = {workload.primary_value: "primary", workload.replica_value: "replica"}
+    return roles.get(pod.labels.get(workload.role_label, ""), "")
+
+
+def _database_image(workload: Workload, pod: Pod) -> str:
+    return dict(zip(pod.containers, pod.images)).get(workload.container, pod.image)
+
+
+def _state(pod: Pod) -> str:
+    if pod.leaving:
+        return "leaving"
+    if pod.ready:
+        return "ready"
+    reasons = [it.reason for it in pod.waiting if it.reason != "PodInitializing"]
+    if reasons:
+        return reasons[0]
+    return "not ready" if pod.phase == "Running" else (pod.phase or "not ready").lower()
+
+
+def _leads(service: Service, workload: Workload, pods: tuple[Pod, ...]) -> Leads | None:
+    """Return where it leads, if that is to the set's database; None for others.
+
+    Judged by what it selects: a Service that selects by a role that nobody has leads to nobody.
+    """
+    labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
+    rest = {key: value for key, value in service.selector.items() if key != workload.role_label}
+    to_database = not service.target_ports or bool(service.target_ports & workload.database_ports)
+    names_the_pods = service.headless and service.name == workload.governing_service
+    if not service.selector or not rest.items() <= labels.items() or names_the_pods:
+        return None
+    if not to_database:
+        return None
+    role = service.selector.get(workload.role_label)
+    what = {
+        None: "all members",
+        workload.primary_value: "the primary",
+        workload.replica_value: "replicas",
+    }.get(role, "nobody")
+    to = tuple(
+        it.name
+        for it in sorted(pods, key=lambda it: _by_ordinal(it.name))
+        if service.selector.items() <= it.labels.items() and (it.ready or service.also_unready)
+    )
+    return Leads(service.name, to, what)
+
+
+def _problems(
+    workload: Workload,
+    pods: tuple[Pod, ...],
+    lease: Lease | None,
+    primary: Pod | None,
+    members: tuple[Member, ...],
+) -> Iterator[str]:
+    holder = lease.holder if lease else ""
+    if primary is None and workload.replicas:
+        held = f"; {holder} holds the Lease" if holder else ""
+        yield f"no member is primary{held}"
+    for pod in pods:
+        if _role(workload, pod) == "primary" and pod.answers and pod.name != holder:
+            yield f"{pod.name} has the primary's label and does not hold the Lease"
+        if not pod.version:
+            yield f"{pod.name} has no sidecar, and so is no member of its set"
+    yield from map(_missing, (it for it in members if it.missing))
+    if workload.paused:
+        yield "the set is paused: nobody takes over and nothing is handed over"
+    if lease and lease.switchover_to:
+        yield f"a switchover to {lease.switchover_to} is asked for"
+    versions = sorted({it.version for it in pods if it.version})
+    if len(versions) > 1:
+        yield f"its sidecars are of versions {' and '.join(versions)}"
+
+
+def _missing(member: Member) -> str:
+    because = f": {member.says}" if member.says else ""
+    word = member.state if member.state != "ready" else "ready, but neither primary nor replica"
+    return f"{member.name} is {word}{because}"
