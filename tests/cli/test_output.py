@@ -1,0 +1,113 @@
+"""Views as a terminal and as programs get them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import as_json, text, view
+from tests.cli.objects import NOW, healthy, lease, pod, statefulset, there
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "cli/status.schema.json").read_text())
+PLAIN, COLOURED = text.Paint(on=False), text.Paint(on=True)
+
+
+def views(*items) -> tuple[view.SetView, ...]:
+    return view.sets(there(*items), NOW)
+
+
+def test_status_as_text() -> None:
+    assert text.status(views(*healthy()), PLAIN).splitlines() == [
+        "shop/orders: primary orders-0, 2 of 2 members, timeline 3",
+        "MEMBER    ROLE     STATE  TL  LAG  SYNC  FOR  SAYS",
+        "orders-0  primary  ready  3   -    -     30s  primary",
+        "orders-1  replica  ready  -   -    -     30s  replica of orders-0",
+        "Durability: async; acknowledged commits are on the primary alone",
+        "Lease: held by orders-0, renewed 2s ago (by this machine's clock), valid for 10s",
+        "Service orders-primary: leads to the primary (orders-0)",
+        "Takeover: 2026-11-29T12:00:00Z orders-0 on timeline 3",
+        "Takeover: 2026-11-29T12:00:00Z orders-1 on timeline 2",
+    ]
+
+
+def test_wide_has_slots_versions_and_nodes() -> None:
+    shown = text.status(views(*healthy()), PLAIN, wide=True)
+    assert "pgset_orders_1  0.2.0    0         node-1  postgres:15" in shown
+
+
+def test_an_overview_has_a_line_for_each_set() -> None:
+    shown = text.overview(views(statefulset(), pod(0, "replica"), lease()), PLAIN).splitlines()
+    assert shown[1].split()[:6] == ["shop", "orders", "NONE", "1/2", "-", "async"]
+    assert "no member is primary; orders-0 holds the Lease" in shown[1]
+
+
+def test_colour_is_there_only_where_it_was_asked_for() -> None:
+    missing = views(statefulset(), pod(0, "primary"), lease())
+    for show in (text.status, text.overview):
+        assert "\033[" not in show(missing, PLAIN)
+        assert "\033[" in show(missing, COLOURED)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (200_000, "2d")]
+)
+def test_durations_are_as_kubectl_writes_them(seconds, words) -> None:
+    assert text.duration(seconds) == words
+
+
+def test_sizes_have_postgresqls_units() -> None:
+    assert [text.size(it) for it in (0, 2**10, 3 * 2**20)] == ["0 B", "1.0 kB", "3.0 MB"]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        healthy(),
+        [statefulset()],
+        [statefulset(durability="quorum"), pod(1, "replica"), lease(in_sync="a,b", copies="2")],
+        [],
+    ],
+)
+def test_status_as_json_keeps_to_the_schema(items) -> None:
+    check(json.loads(as_json.status(views(*items))), SCHEMA)
+
+
+def test_the_schema_refuses_what_it_does_not_know() -> None:
+    document = json.loads(as_json.status(views(*healthy())))
+    document["items"][0]["members"][0]["more"] = 1
+    with pytest.raises(AssertionError, match="more"):
+        check(document, SCHEMA)
+
+
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def check(value: Any, schema: dict[str, Any]) -> None:
+    """JSON Schema, as much of it as ours uses; AssertionError where the value does not keep it."""
+    known = {"$schema", "$defs", "$ref", "title", "description", "type", "properties", "required"}
+    assert set(schema) <= known | {"additionalProperties", "items", "enum", "const", "anyOf"}
+    if "$ref" in schema:
+        check(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
+    if "anyOf" in schema:
+        check(value, schema["anyOf"][0 if value is None else 1])
+    if "type" in schema:
+        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        assert any(isinstance(value, TYPES[it]) for it in names), (value, names)
+        assert not isinstance(value, bool) or "boolean" in names
+    assert value in schema.get("enum", [value])
+    assert value == schema.get("const", value)
+    if isinstance(value, dict) and "properties" in schema:
+        assert set(schema["required"]) <= set(value) <= set(schema["properties"])
+        for name, it in value.items():
+            check(it, schema["properties"][name])
+    for it in value if isinstance(value, list) and "items" in schema else ():
+        check(it, schema["items"])
