@@ -21,7 +21,7 @@ VALUED: Final = (
 )
 
 
-def script(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+def completion(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Print the file."""
     print(SCRIPT)
     return 0

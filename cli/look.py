@@ -9,7 +9,7 @@ from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn
 
-from cli import as_json, cause, diagnosis, read, text
+from cli import as_json, read, text
 from cli.facts import Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl
 from cli.text import Paint
@@ -161,20 +161,3 @@ def _become(command: list[str]) -> NoReturn:
         os.execvp(command[0], command)  # noqa: S606 - no shell is meant
     except FileNotFoundError:
         raise CannotError("kubectl is not in PATH: install it first") from None
-
-
-def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
-    """Say what is wrong with what is installed and with each set."""
-    there = read.namespace(kubectl, events=True)
-    workloads = there.workloads
-    if chosen.set is not None:
-        workloads = (read.the_set(there, chosen.set, kubectl.namespace),)
-    installed = read.installation(kubectl)
-    quotas, claims = read.quotas(kubectl), read.claims(kubectl)
-    causes = list(cause.of_installation(installed, read.now()))
-    for workload in workloads:
-        causes += diagnosis.of_set(workload, there, installed, quotas, claims)
-    for it in installed.unread:
-        print(f"not looked at: {it.what} ({it.why})", file=sys.stderr)
-    print(text.diagnosis(causes, len(workloads), paint))
-    return 1 if causes else 0

@@ -1,18 +1,13 @@
-"""What is asked of kubectl, for the values of `facts` and `installation`: gets and lists alone."""
+"""What is asked of kubectl, for the values of `facts`: gets and lists alone."""
 
 from __future__ import annotations
 
 import datetime
-from typing import Final
 
-from cli.facts import Json, There, Workload
-from cli.installation import Installation, Unread
+from cli.facts import There, Workload
 from cli.kubectl import CannotError, Kubectl
 from cli.view import SetView, sets
 from sidecar import contract
-
-SYSTEM: Final = "pgset-system"
-"""Where pgset is, as long as its registration does not say otherwise."""
 
 
 def now() -> datetime.datetime:
@@ -63,44 +58,6 @@ def only(there: There, workload: Workload) -> There:
         services=there.services,
         events=there.events,
     )
-
-
-def installation(kubectl: Kubectl) -> Installation:
-    """Read what is installed; what the user may not read is named in it, and not judged."""
-    unread: list[Unread] = []
-
-    def ask(what: str, *words: str) -> list[Json] | None:
-        try:
-            return kubectl.items(*words)
-        except CannotError as error:
-            unread.append(Unread(what, str(error)))
-            return None
-
-    registrations = ask(
-        "the webhook's registration",
-        *("mutatingwebhookconfigurations", "-l", "app.kubernetes.io/name=pgset"),
-    )
-    system = SYSTEM
-    for webhook in (registrations or [{}])[0].get("webhooks") or [] if registrations else []:
-        system = ((webhook.get("clientConfig") or {}).get("service") or {}).get("namespace", SYSTEM)
-    deployments = ask("pgset's Deployments", "deployments", "-n", system)
-    return Installation.from_json(system, registrations, deployments, tuple(unread))
-
-
-def quotas(kubectl: Kubectl) -> list[Json]:
-    """Return the namespace's ResourceQuotas; none if they may not be read."""
-    try:
-        return kubectl.items("resourcequotas", "-n", kubectl.namespace)
-    except CannotError:
-        return []
-
-
-def claims(kubectl: Kubectl) -> list[Json]:
-    """Return the namespace's PersistentVolumeClaims; none if they may not be read."""
-    try:
-        return kubectl.items("persistentvolumeclaims", "-n", kubectl.namespace)
-    except CannotError:
-        return []
 
 
 def views(there: There) -> tuple[SetView, ...]:

@@ -8,7 +8,8 @@ import tarfile
 import time
 from argparse import Namespace
 
-from cli import as_json, cause, diagnosis, look, read, text
+from cli import as_json, look, read, text
+from cli.doctor import causes_of, installation, told
 from cli.facts import There
 from cli.kubectl import CannotError, Kubectl
 from cli.secrecy import without_secrets
@@ -27,11 +28,7 @@ def report(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     there = There.from_json([it for items in objects.values() for it in items])
     workload = read.the_set(there, chosen.set, where)
     of_set = read.only(there, workload)
-    installed = read.installation(kubectl)
-    causes = [
-        *cause.of_installation(installed, read.now()),
-        *diagnosis.of_set(workload, there, installed, read.quotas(kubectl), read.claims(kubectl)),
-    ]
+    causes = causes_of(kubectl, [workload], there, installation(kubectl))
     pods = list(pods_of(workload, there))
     # PostgreSQL's own log has statements, and so what is in them: it stays where it is.
     lines = look.merged(kubectl, pods, [contract.SIDECAR_CONTAINER], [LINES]) if pods else []
@@ -39,7 +36,7 @@ def report(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     files = {
         "status.txt": text.status(read.views(of_set), plain, wide=True),
         "status.json": as_json.status(read.views(of_set)),
-        "doctor.txt": text.diagnosis(causes, 1, plain),
+        "doctor.txt": told(causes, 1, plain),
         "sidecars.log": "\n".join(line for _, line in lines),
         "versions.txt": f"pgset {contract.VERSION}\n" + kubectl.run("version", check=False),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from cli.cause import Cause
 from cli.view import Member, SetView
 
 RED, GREEN, YELLOW, BOLD = "31", "32", "33", "1"
@@ -141,13 +140,3 @@ def size(count: int) -> str:
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count} B"
-
-
-def diagnosis(causes: Sequence[Cause], sets: int, paint: Paint) -> str:
-    """Return what was found in so many sets."""
-    if not causes:
-        return f"Nothing is wrong with pgset and {sets} {'set' if sets == 1 else 'sets'}."
-    found = (
-        f"{paint(BOLD, it.where)}: {paint(YELLOW, it.sentence)}\n    {it.command}" for it in causes
-    )
-    return "\n".join(found)

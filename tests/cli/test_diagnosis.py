@@ -1,0 +1,301 @@
+"""Each fault has its cause, and each cause one command."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from cli import cause, diagnosis
+from cli.cause import Cause
+from cli.installation import Installation, Part, fault_of
+from tests.cli.objects import (
+    HEALTHY,
+    NOW,
+    event,
+    healthy,
+    lease,
+    pod,
+    service,
+    statefulset,
+    the_set,
+    there,
+)
+
+
+def causes(*items, installed=HEALTHY, quotas=(), claims=()) -> tuple[Cause, ...]:
+    found = there(*items)
+    return diagnosis.of_set(the_set(found), found, installed, quotas, claims)
+
+
+def command(*items, **more) -> str:
+    (only,) = causes(*items, **more)
+    return only.command.removeprefix("kubectl -n shop ")
+
+
+def waiting(pod, container: str, reason: str, image: str = "pgset:1"):
+    state = {"name": container, "image": image, "state": {"waiting": {"reason": reason}}}
+    pod["status"]["initContainerStatuses"] = [state]
+    return pod
+
+
+def test_nothing_is_wrong_with_a_healthy_set() -> None:
+    assert causes(*healthy()) == ()
+    assert list(cause.of_installation(HEALTHY, NOW)) == []
+
+
+# ── what all sets share ───────────────────────────────────────────────────────────────────
+
+
+def of_installation(**changes) -> list[str]:
+    return [it.command for it in cause.of_installation(replace(HEALTHY, **changes), NOW)]
+
+
+def test_a_webhook_that_is_not_registered() -> None:
+    assert of_installation(registered=False) == ["kubectl apply -k deploy"]
+
+
+def test_what_may_not_be_read_is_not_judged() -> None:
+    assert of_installation(registered=None, parts=None, bundles=()) == []
+
+
+@pytest.mark.parametrize("name", ["pgset-certs", "pgset-webhook", "pgset-caretaker"])
+def test_a_part_that_is_missing_scaled_away_or_not_available(name) -> None:
+    others = tuple(it for it in HEALTHY.parts if it.name != name)
+    assert of_installation(parts=others) == ["kubectl apply -k deploy"]
+    replicas = 1 if name == "pgset-caretaker" else 2
+    system = "kubectl -n pgset-system"
+    assert of_installation(parts=(*others, Part(name, 0, 0))) == [
+        f"{system} scale deployment {name} --replicas={replicas}"
+    ]
+    assert of_installation(parts=(*others, Part(name, 1, 0))) == [
+        f"{system} rollout restart deployment {name}"
+    ]
+
+
+@pytest.mark.parametrize(("bundle", "why"), [(b"", "is empty"), (b"no CA", "is not one")])
+def test_a_ca_bundle_that_is_none(bundle, why) -> None:
+    assert fault_of(bundle, NOW) == why
+    assert of_installation(bundles=(bundle, bundle)) == [
+        "kubectl -n pgset-system rollout restart deployment pgset-certs"
+    ]
+
+
+def test_an_installation_is_read_from_what_kubectl_prints() -> None:
+    registration = {"webhooks": [{"clientConfig": {"caBundle": "bm8gQ0E="}}, {}]}
+    found = Installation.from_json("a", [registration], [])
+    assert (found.registered, found.bundles, found.parts) == (True, (b"no CA", b""), ())
+    assert Installation.from_json("a", [], None) == Installation("a", registered=False)
+
+
+# ── the StatefulSet ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_pause() -> None:
+    paused = [statefulset(paused="true"), *healthy()[1:]]
+    assert command(*paused) == "annotate statefulset orders pgset.dev/paused-"
+
+
+def test_a_template_that_the_webhook_has_not_seen() -> None:
+    items = healthy()
+    items[0]["spec"]["template"]["metadata"]["labels"] = {"app": "orders"}
+    assert command(*items) == "rollout restart statefulset orders"
+
+
+def not_created(message: str):
+    told = event("StatefulSet", "orders", "FailedCreate", message, component=CONTROLLER)
+    return [statefulset(), pod(0, "primary"), lease(), told]
+
+
+CONTROLLER = "statefulset-controller"
+
+
+def test_a_quota_is_raised_for_the_pods_that_are_not_there() -> None:
+    message = (
+        'create Pod orders-1 in StatefulSet orders failed error: pods "orders-1" is forbidden: '
+        "exceeded quota: small, requested: pods=1,requests.cpu=25m, used: pods=1,requests.cpu=1, "
+        "limited: pods=1,requests.cpu=2"
+    )
+    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1", "requests.cpu": "2"}}}
+    assert command(*not_created(message), quotas=[quota]) == (
+        """patch resourcequota small --type merge -p '{"spec":{"hard":{"pods":"2"}}}'"""
+    )
+
+
+def test_a_service_account_that_is_missing() -> None:
+    message = 'error looking up service account shop/app: serviceaccount "app" not found'
+    assert command(*not_created(message)) == "create serviceaccount app"
+
+
+def test_another_reason_is_told_in_kubernetes_own_words() -> None:
+    (only,) = causes(*not_created("admission webhook denied it"))
+    assert "admission webhook denied it" in only.sentence
+
+
+def test_what_has_passed_is_no_cause() -> None:
+    assert causes(*healthy(), not_created("x")[-1]) == ()
+    later = event("StatefulSet", "orders", "SuccessfulCreate", component=CONTROLLER)
+    later["type"] = "Normal"
+    # In the same second.
+    assert causes(*not_created("x"), later) == ()
+
+
+def test_rights_that_are_missing() -> None:
+    told = event("StatefulSet", "orders", "GrantMissing", component="pgset-caretaker")
+    nobody = [statefulset(), pod(0, "replica"), pod(1, "replica"), lease()]
+    assert command(*nobody, told) == (
+        "create rolebinding pgset-sidecar-orders-pgset --clusterrole=pgset-sidecar "
+        "--serviceaccount=shop:orders-pgset"
+    )
+    assert causes(*healthy(), told) == ()
+
+
+# ── Services ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_service_that_leads_to_all() -> None:
+    patch = shlex.split(command(*healthy(), service("app", app="orders")))
+    assert patch[:-1] == ["patch", "service", "app", "--type", "merge", "-p"]
+    assert json.loads(patch[-1]) == {"spec": {"selector": {"pgset.dev/role": "primary"}}}
+
+
+def test_a_service_in_the_way() -> None:
+    items = healthy()[:-1]
+    wrong = service("orders-primary", app="orders")
+    assert command(*items, wrong) == "delete service orders-primary"
+
+
+@pytest.mark.parametrize("selector", [{"app": "mail"}, {"app": "orders", "role": "replica"}, {}])
+def test_other_services_are_left_alone(selector) -> None:
+    assert causes(*healthy(), service("app", **selector)) == ()
+
+
+def test_a_service_to_another_port_is_left_alone() -> None:
+    metrics = service("app", app="orders")
+    metrics["spec"]["ports"] = [{"port": 9187}]
+    assert causes(*healthy(), metrics) == ()
+
+
+# ── pods ──────────────────────────────────────────────────────────────────────────────────
+
+
+def with_replica(replica, *more):
+    return [statefulset(), pod(0, "primary"), replica, lease(), *more]
+
+
+def test_a_pod_without_a_sidecar() -> None:
+    plain = pod(1, "replica")
+    del plain["metadata"]["annotations"]["pgset.dev/injected"]
+    assert command(*with_replica(plain)) == "delete pod orders-1"
+
+
+def test_a_sidecar_whose_image_is_missing() -> None:
+    image = "ImagePullBackOff"
+    old = waiting(pod(1, "replica", ready=False), "pgset-sidecar", image, "pgset:typo")
+    assert command(*with_replica(old)) == "delete pod orders-1"
+    same = waiting(pod(1, "replica", ready=False), "pgset-sidecar", image, "pgset:1")
+    (only,) = causes(*with_replica(same))
+    assert "pgset:1" in only.sentence
+
+
+def said(reason: str, message: str = "", *, number: int = 1):
+    return event("Pod", f"orders-{number}", reason, message)
+
+
+def test_a_full_volume_grows() -> None:
+    replica = pod(1, "replica")
+    replica["spec"]["volumes"] = [{"persistentVolumeClaim": {"claimName": "data-orders-1"}}]
+    claim = {
+        "metadata": {"name": "data-orders-1"},
+        "spec": {"resources": {"requests": {"storage": "5Gi"}}},
+    }
+    full = said("FollowingProblem", "/data takes no writes: No space left on device")
+    patch = shlex.split(command(*with_replica(replica, full), claims=[claim]))
+    assert patch[:3] == ["patch", "pvc", "data-orders-1"]
+    assert json.loads(patch[-1]) == {"spec": {"resources": {"requests": {"storage": "10Gi"}}}}
+
+
+def test_a_password_that_differs_is_set_on_the_primary() -> None:
+    refused = said("LeadingProblem", "password authentication failed for user", number=0)
+    words = shlex.split(command(*healthy(), refused))
+    assert words[:6] == ["exec", "orders-0", "-c", "postgres", "--", "sh"]
+    assert "$POSTGRES_PASSWORD" in words[-1] or "${POSTGRES_PASSWORD" in words[-1]
+
+
+@pytest.mark.parametrize("reason", diagnosis.COPIED_AGAIN)
+def test_a_member_that_needs_to_be_cloned_again(reason) -> None:
+    ended = pod(1, "replica", ready=False)
+    assert command(*with_replica(ended, said(reason))) == (
+        """exec orders-1 -c postgres -- sh -c 'touch "$PGDATA/.pgset-reclone"' && """
+        "kubectl -n shop delete pod orders-1"
+    )
+
+
+def test_before_postgresql_runs_that_is_done_in_the_bootstrap_container() -> None:
+    early = pod(1, "replica", ready=False)
+    waiting(early, "postgres", "PodInitializing")
+    assert "-c pgset-bootstrap --" in command(*with_replica(early, said("RewindFailed")))
+
+
+def test_wal_level_minimal_on_the_command_line() -> None:
+    items = with_replica(pod(1, "", ready=False), said("SettingsRefused"))
+    container = items[0]["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = ["-c", "fsync=on", "-c", "wal_level=minimal"]
+    change = shlex.split(command(*items))
+    assert json.loads(change[-1]) == [
+        {
+            "op": "replace",
+            "path": "/spec/template/spec/containers/0/args/3",
+            "value": "wal_level=replica",
+        }
+    ]
+
+
+def test_what_a_member_warned_of_is_told_until_it_is_well() -> None:
+    warned = said("CannotBootstrap", "tablespaces are outside PGDATA")
+    (only,) = causes(*with_replica(pod(1, "", ready=False), warned))
+    assert "tablespaces are outside PGDATA" in only.sentence
+    assert causes(*with_replica(pod(1, "replica"), warned)) == ()
+
+
+def test_what_the_pod_before_had_said_is_no_cause() -> None:
+    before = said("RecloneFailed")
+    before["involvedObject"]["uid"] = "another"
+    assert "describe" in command(*with_replica(pod(1, "", ready=False), before))
+
+
+def test_a_member_that_is_not_ready_is_always_told() -> None:
+    late = pod(1, "", ready=False, says="cloning from orders-0")
+    (only,) = causes(*with_replica(late))
+    assert only.sentence == "orders-1 is not ready: cloning from orders-0"
+
+
+# ── nobody leads ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("reason", "removed"),
+    [
+        ("TooFarBehind", "pgset.dev/position-"),
+        ("MissingCommits", "pgset.dev/in-sync- pgset.dev/copies-"),
+        (
+            "NotEligible",
+            "pgset.dev/timeline- pgset.dev/in-sync- pgset.dev/copies- pgset.dev/members-",
+        ),
+    ],
+)
+def test_rows_that_are_gone_are_given_up_as_the_readme_says(reason, removed) -> None:
+    nobody = [statefulset(), pod(1, "", says="waits"), lease(holder=0), said(reason)]
+    (only,) = causes(*nobody)
+    assert only.command == f"kubectl -n shop annotate lease pgset-orders {removed}"
+    assert "only if that data is gone for good" in only.sentence
+
+
+def test_none_is_given_up_while_a_member_leads() -> None:
+    found = causes(*with_replica(pod(1, "", ready=False), said("TooFarBehind")))
+    assert not any("annotate lease" in it.command for it in found)
+
+
+def test_a_primary_that_nobody_hears_of() -> None:
+    nobody = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
+    assert command(*nobody) == "delete pod orders-0 --force --grace-period=0"

@@ -1,0 +1,154 @@
+"""The plugin as one file, on the machines of users, with whatever kubectl they have."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import arguments, completion
+from cli.__main__ import COMMANDS, carry_out, split
+from deploy import plugin
+
+ROOT = Path(__file__).parents[2]
+ON_3_9 = sorted((ROOT / "cli").rglob("*.py")) + [ROOT / it for it in plugin.SHARED]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("plugin") / "kubectl-pgset"
+    plugin.build(target)
+    return target
+
+
+def run(built: Path, *words: str, kubectl: str | None = None, **more: str):
+    """Run it, without what is installed here; `kubectl`: a shell script that stands in for it."""
+    folder = built.parent / "bin"
+    folder.mkdir(exist_ok=True)
+    stand_in = folder / "kubectl"
+    stand_in.unlink(missing_ok=True)
+    if kubectl is not None:
+        stand_in.write_text(f"#!/bin/sh\n{kubectl}\n")
+        stand_in.chmod(0o755)
+    return subprocess.run(
+        [sys.executable, "-I", "-S", built, *words],
+        env={"PATH": f"{folder}:/bin" if kubectl else str(folder), **more},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_defaults_are_those_of_the_settings() -> None:
+    assert plugin.DEFAULTS.read_text() == plugin.defaults(), "make plugin writes them anew"
+
+
+@pytest.mark.parametrize("path", ON_3_9, ids=lambda it: str(it.relative_to(ROOT)))
+def test_every_module_is_one_for_python_3_9(path: Path) -> None:
+    """What ruff does not see with target py39, and mypy, which knows 3.10 and newer only."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    newer = {"slots", "kw_only", "strict"}  # of dataclass and zip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            assert not newer & {it.arg for it in node.keywords}, ast.unparse(node)
+            asks_for_type = ast.unparse(node.func) in ("isinstance", "issubclass", "cast")
+            assert not (asks_for_type and any(map(_is_union, node.args))), ast.unparse(node)
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"UTC", "pairwise", "NoneType"}, ast.unparse(node)
+    made = [it.value for it in tree.body if isinstance(it, ast.Assign | ast.AnnAssign)]
+    assert not any(_is_union(it) for it in made if it is not None), "a type made at run time"
+    annotated = any(isinstance(it, ast.FunctionDef) for it in tree.body)
+    if annotated and path.is_relative_to(ROOT / "cli"):
+        assert "from __future__ import annotations" in path.read_text()
+
+
+def _is_union(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+
+
+def test_it_runs_with_nothing_but_the_standard_library(built: Path) -> None:
+    done = run(built, "--version")
+    assert (done.returncode, done.stdout) == (0, "pgset 0.2.0\n")
+
+
+def test_the_same_sources_make_the_same_file(built: Path, tmp_path: Path) -> None:
+    plugin.build(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == built.read_bytes()
+
+
+def test_every_command_is_carried_out_by_something() -> None:
+    assert set(arguments.commands()) == set(COMMANDS)
+    assert all(callable(carry_out(it)) for it in COMMANDS)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("words", "kubectl", "sentence"),
+    [
+        (["status"], None, "kubectl is not in PATH: install it first"),
+        (
+            ["status"],
+            "echo 'Error from server (Forbidden): no' >&2; exit 1",
+            "kubectl: (Forbidden): no",
+        ),
+        (["pause", "orders"], "echo '{\"items\": []}'", None),
+        (["dance"], "exit 0", None),
+        (["status", "a", "b"], "exit 0", None),
+        (["status", "--", "a"], "exit 0", "only psql takes words after --"),
+    ],
+)
+def test_an_error_is_one_sentence_and_exit_code_3(built: Path, words, kubectl, sentence) -> None:
+    done = run(built, *words, kubectl=kubectl)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("kubectl pgset: ")
+    assert done.stderr.count("\n") == 1
+    if sentence is not None:
+        assert done.stderr == f"kubectl pgset: {sentence}\n"
+
+
+@pytest.mark.thorough
+def test_kubectls_own_options_are_passed_on(built: Path) -> None:
+    done = run(
+        built, "status", "-n", "shop", "--context", "c", "--kubeconfig", "f",
+        kubectl="echo $* >&2; exit 1",
+    )  # fmt: skip
+    assert "--context=c --kubeconfig=f get" in done.stderr
+    assert "-n shop" in done.stderr
+
+
+@pytest.mark.thorough
+def test_status_reads_by_get_alone(built: Path, tmp_path: Path) -> None:
+    """No exec, no proxy: whoever may get and list sees it."""
+    asked = tmp_path / "asked"
+    script = f'echo "$*" >> {asked}; echo \'{{"items": []}}\''
+    for words in (["-n", "shop"], ["-A"], ["-n", "shop", "-o", "json"]):
+        assert run(built, "status", *words, kubectl=script).returncode == 0
+    assert {line.split()[0] for line in asked.read_text().splitlines()} == {"get"}
+
+
+@pytest.mark.thorough
+def test_there_is_no_colour_in_a_pipe(built: Path) -> None:
+    done = run(built, "status", "-A", kubectl="echo '{\"items\": []}'", TERM="xterm")
+    assert "\033" not in done.stdout
+
+
+def test_words_after_two_dashes_are_psqls() -> None:
+    assert split(["psql", "a", "--", "-c", "--"]) == (["psql", "a"], ["-c", "--"])
+    assert split(["psql"]) == (["psql"], [])
+
+
+@pytest.mark.thorough
+def test_completion(built: Path) -> None:
+    assert run(built, "__complete", "sw").stdout == "switchover\n:4\n"
+    assert completion.split(["switchover", "-n", "shop", "--to=x", "orders", "-A"]) == (
+        ["switchover", "orders"],
+        {"-n": "shop", "--to": "x"},
+    )
+    assert "kubectl pgset __complete" in run(built, "completion").stdout
+
+
+def test_it_can_be_started_as_a_program(built: Path) -> None:
+    assert os.access(built, os.X_OK)
+    assert built.read_bytes().startswith(b"#!/usr/bin/env python3\n")

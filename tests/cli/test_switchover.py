@@ -1,0 +1,49 @@
+"""Who is asked to lead, and what is told of it."""
+
+from cli.switchover import Asked, Outcome, candidate, outcome
+from tests.cli.objects import event, lease, pod, statefulset, the_set, there
+
+
+def asked(*before) -> Asked:
+    found = there(statefulset(), pod(0, "primary"), pod(1, "replica"), lease(), *before)
+    return Asked(the_set(found), found.pods[0], "orders-1", frozenset(it.id for it in found.events))
+
+
+def choice(*items) -> str | None:
+    found = there(statefulset(), *items)
+    return candidate(the_set(found), found)
+
+
+def test_a_replica_that_is_ready_is_preferred_and_one_in_sync_before_all() -> None:
+    pods = [pod(0, "primary"), pod(1, "replica"), pod(2, "replica"), pod(3, "replica", ready=False)]
+    assert choice(*pods, lease()) == "orders-1"
+    assert choice(*pods, lease(in_sync="orders-0,orders-2", copies="2")) == "orders-2"
+    assert choice(pods[0], pods[3], lease()) is None
+
+
+def test_it_is_done_when_another_pod_has_the_label_and_the_lease() -> None:
+    after = there(pod(0, "replica"), pod(1, "primary"), lease(holder=1))
+    said = outcome(asked(), after)
+    assert (said.outcome, said.sentence) == (Outcome.DONE, "orders-1 is primary")
+
+
+def test_in_between_nobody_has_both() -> None:
+    for items in ([pod(0, "primary"), lease(holder=1)], [pod(0, ""), lease()]):
+        assert outcome(asked(), there(*items)).outcome is Outcome.NOBODY
+
+
+def test_it_is_waited_for_while_the_wish_stands() -> None:
+    same = [pod(0, "primary"), lease(switchover_to="orders-1")]
+    assert outcome(asked(), there(*same)).outcome is Outcome.WAITING
+
+
+def test_a_refusal_is_the_primarys_own_sentence() -> None:
+    refused = event("Pod", "orders-0", "SwitchoverRefused", "it is paused", id="new")
+    said = outcome(asked(), there(pod(0, "primary"), lease(), refused))
+    assert (said.outcome, said.sentence) == (Outcome.REFUSED, "it is paused")
+
+
+def test_an_earlier_refusal_is_none_of_this_request() -> None:
+    earlier = event("Pod", "orders-0", "SwitchoverRefused", "it was paused", id="old")
+    now = there(pod(0, "primary"), lease(), earlier)
+    assert outcome(asked(earlier), now).outcome is Outcome.WAITING
