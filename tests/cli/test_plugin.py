@@ -11,6 +11,7 @@ import pytest
 from cli import arguments, completion
 from cli.__main__ import COMMANDS, carry_out, split
 from deploy import plugin
+from tests.deploy.manifests import cluster_role
 
 ROOT = Path(__file__).parents[2]
 ON_3_9 = sorted((ROOT / "cli").rglob("*.py")) + [ROOT / it for it in plugin.SHARED]
@@ -125,7 +126,11 @@ def test_status_reads_by_get_alone(built: Path, tmp_path: Path) -> None:
     script = f'echo "$*" >> {asked}; echo \'{{"items": []}}\''
     for words in (["-n", "shop"], ["-A"], ["-n", "shop", "-o", "json"]):
         assert run(built, "status", *words, kubectl=script).returncode == 0
-    assert {line.split()[0] for line in asked.read_text().splitlines()} == {"get"}
+    words = [line.split() for line in asked.read_text().splitlines()]
+    assert {it[0] for it in words} == {"get"}
+    rules = cluster_role("pgset-view")["rules"]
+    assert {it[1] for it in words} <= {kind for rule in rules for kind in rule["resources"]}
+    assert all(rule["verbs"] == ["get", "list"] for rule in rules)
 
 
 @pytest.mark.thorough

@@ -107,7 +107,8 @@ def test_every_command(shop: Stage) -> None:
     environment = {
         **os.environ,
         "KUBECONFIG": str(shop.kubeconfig),
-        "PATH": f"{shop.kubectl.parent}:{os.environ['PATH']}",
+        # The plugin is where `make plugin` leaves it.
+        "PATH": f"{CHECKOUT / 'build'}:{shop.kubectl.parent}:{os.environ['PATH']}",
     }
     for command in commands():
         if command in NOT_RUN_HERE:
