@@ -8,7 +8,7 @@
 # /run/pgset/report   written here: the session, the number of the last order, what is found
 # /run/pgset/bootstrap_copy.sh   read below: what is copied from the primary
 # /run/pgset/bootstrap_wal.sh   read below: WAL on a volume of its own
-# /run/pgset/bootstrap_settings.sh   read below: with which settings the server would start
+# /run/pgset/bootstrap_settings.sh   read below: the server's version, the settings it would start with
 # /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
 #                     settle|initdb|clone|rewind|reclone|start|start-writable, and on a second line
@@ -327,6 +327,7 @@ note_what_was_found() {
 . "${0%/*}/bootstrap_copy.sh"
 . "${0%/*}/bootstrap_wal.sh"
 
+check_version
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
 check_owner
 if [ "$(data_state)" = not-ours ]; then

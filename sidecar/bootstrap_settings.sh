@@ -1,10 +1,36 @@
-# The settings with which the server would start: what a standby refuses, what has been raised for one
-# start. Part of bootstrap.sh, which reads this file.
+# The server and its settings: whether it is of a version that can be a member, with what it would
+# start, what a standby refuses, what has been raised for one start. Part of bootstrap.sh, which reads
+# this file.
 
 # What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
 # else writes a number like this; see `with_raised` in sidecar/postgres/refused.py. By bytes: a path may
 # be in any encoding.
 raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|hba_file = '.*pgset_hba\\.conf')\$"
+
+# As in sidecar/contract.py.
+oldest_server=14
+newest_server=18
+
+server_version() {
+    timeout -s KILL 5 postgres --version 2>/dev/null | sed -n 's/^[^)]*) \([0-9]\{1,\}\).*/\1/p'
+}
+
+# Before anything is written: an older server does not know what we write, nobody has seen what a newer
+# one makes of it, and data is of one version alone.
+check_version() {
+    server=$(server_version)
+    if [ -z "$server" ]; then return; fi
+    if [ "$server" -lt "$oldest_server" ] || [ "$server" -gt "$newest_server" ]; then
+        refuse "this image has PostgreSQL $server, and pgset runs $oldest_server to $newest_server: nothing was changed; take an image of one of these"
+    fi
+    for place in "$data" "$rewinding" "$whole" "$up"; do
+        read -r written 2>/dev/null < "$place/PG_VERSION" || continue
+        case ${written%%.*} in
+            "$server" | "" | *[!0-9]*) ;;
+            *) refuse "the data in $data was made by PostgreSQL $written, and this image has PostgreSQL $server, which cannot start it: nothing was changed; take an image of PostgreSQL $written, or give this pod an empty volume and restore a dump" ;;
+        esac
+    done
+}
 
 has_raised_settings() {
     [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && LC_ALL=C grep -Eq "$raised" "$auto_conf" 2>/dev/null

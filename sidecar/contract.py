@@ -198,6 +198,11 @@ SIDECAR_PORT: Final = 8008
 
 POSTGRES_PORT: Final = 5432
 
+OLDEST_POSTGRES: Final = 14
+"""Older servers lack functions and parameters that pgset uses, and have no support any more."""
+NEWEST_POSTGRES: Final = 18
+"""Nobody has seen yet what a newer one makes of it."""
+
 HANDSHAKE_VOLUME: Final = "pgset-handshake"
 HANDSHAKE_DIRECTORY: Final = "/run/pgset"
 """Where sidecar and bootstrap leave each other messages (an emptyDir in memory)."""

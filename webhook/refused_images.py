@@ -6,8 +6,10 @@ Any other image is taken for one with the official entrypoint until bootstrap ha
 import re
 from typing import Final
 
-OLDEST: Final = 14
-"""Older servers lack functions and parameters that pgset uses, and have no support any more."""
+from sidecar.contract import NEWEST_POSTGRES, OLDEST_POSTGRES
+
+ALLOWED: Final = f"{OLDEST_POSTGRES} to {NEWEST_POSTGRES}"
+"""PostgreSQL's major versions."""
 
 POSTGRES_IMAGES: Final = ("postgres", "postgis")
 """The last part of the names of images whose tags begin with PostgreSQL's version; or, where
@@ -55,8 +57,8 @@ def reason(image: str) -> str | None:
         if pattern.fullmatch(repository):
             return why
     version = major_version(image)
-    if version is not None and version < OLDEST:
-        return f"is PostgreSQL {version}, and pgset needs {OLDEST} or newer"
+    if version is not None and not OLDEST_POSTGRES <= version <= NEWEST_POSTGRES:
+        return f"is PostgreSQL {version}, and pgset runs {ALLOWED}"
     return None
 
 

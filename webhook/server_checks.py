@@ -115,7 +115,7 @@ def _image(server: Server) -> Iterator[Fault]:
     if why:
         yield Fault(
             f'{server.name}: image "{image}" {why}; allowed: an image with the entrypoint of the '
-            f"official one, PostgreSQL {refused_images.OLDEST} or newer",
+            f"official one, PostgreSQL {refused_images.ALLOWED}",
             reason=why,
         )
 
