@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit thorough postgres fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram \
+.PHONY: help demo test test-all check lint unit thorough postgres versions fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram \
 	chart plugin images cluster-up cluster-down clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test                     everything that CI runs"
 	@echo "make test-all                 that, and what is long and rarely fails"
 	@echo "make check                    lint, types, import contracts, unit tests"
+	@echo "make postgres                 tests with a PostgreSQL on this machine: VERSION=17"
 	@echo "make fuzz                     made-up requests and files, webhook and sidecar: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
@@ -66,6 +67,7 @@ LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 test: lint
 	$(LOCAL) prepare
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate thorough SCHEDULES=2000
+	@$(MAKE) --no-print-directory versions
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
@@ -81,7 +83,12 @@ test-all: test
 	$(VENV) python -m tests.simulator --schedules 2000 --world
 
 postgres:
-	$(VENV) pytest -q -n 4 --dist worksteal -m postgres
+	POSTGRES_VERSION=$(VERSION) $(VENV) pytest -q -n 4 --dist worksteal -m postgres tests/postgres
+
+# What may differ from one version to another; `thorough` runs all with Debian's own.
+versions:
+	POSTGRES_VERSION=17 $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
+	POSTGRES_VERSION=18 $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from deploy.local import (
     cluster,
-    packages,
     paths,
+    postgresql,
     programs,
     prometheus_operator,
     virtual_environment,
@@ -35,7 +35,8 @@ def _prepare(_: list[str]) -> int:
     cluster.prepare()
     programs.build(programs.HELM)
     prometheus_operator.definitions()
-    packages.unpack(packages.POSTGRESQL)
+    for version in postgresql.SUITES:
+        postgresql.unpack(version)
     return 0
 
 
@@ -59,8 +60,9 @@ def _programs(_: list[str]) -> int:
     return 0
 
 
-def _postgresql(_: list[str]) -> int:
-    print(packages.unpack(packages.POSTGRESQL) / "usr/lib/postgresql/15/bin")
+def _postgresql(words: list[str]) -> int:
+    version = postgresql.check(words[0] if words else postgresql.DEFAULT)
+    print(postgresql.bin_folder(postgresql.unpack(version), version))
     return 0
 
 
@@ -110,7 +112,7 @@ _COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "clean": (_clean, "remove the cache"),
     "kubeconfig": (_kubeconfig, "print the path of the admin's kubeconfig"),
     "programs": (_programs, "build the Kubernetes programs, print their folder"),
-    "postgresql": (_postgresql, "unpack PostgreSQL for tests on loopback, print its bin folder"),
+    "postgresql": (_postgresql, "[VERSION]: unpack a PostgreSQL for tests, print its bin folder"),
     "enter": (_enter, "NODE [COMMAND...]: run a command in the node's namespaces"),
     "start": (_start, "NODE: start a node that was stopped"),
     "stop": (_stop, "NODE: stop a node at once, as a power cut does"),

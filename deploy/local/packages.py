@@ -61,6 +61,11 @@ POSTGRESQL = Unpacked(
         "libzstd1",
     ),
 )
+PATCHELF = Unpacked("patchelf", ("patchelf",), ("libstdc++6",))
+
+NEWER_SUITE = ("--aptopt=Acquire::Check-Valid-Until false",)
+"""For mmdebstrap: a mirror may keep the index of a suite that changes daily for longer than that
+index says that it is valid."""
 
 
 def install_tools() -> None:
@@ -106,6 +111,17 @@ def mirrors() -> list[str]:
             "/etc/apt/sources.list, then try again"
         )
     return list(dict.fromkeys(lines))
+
+
+def mirrors_of(suite: str) -> list[str]:
+    """The same for another suite of Debian, which need not be among the host's sources."""
+    lines = set()
+    for line in mirrors():
+        kind, uri, release, component = line.split()
+        # Updates and security fixes are in suites of their own, with a hyphen, and elsewhere.
+        if "-" not in release:
+            lines.add(f"{kind} {uri} {suite} {component}")
+    return sorted(lines)
 
 
 def _fetch_and_unpack(wanted: Unpacked, target: Path) -> None:

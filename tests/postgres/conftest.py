@@ -1,5 +1,6 @@
 """Fixtures: a folder for a real PostgreSQL, and a database in it."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import packages
+from deploy.local import postgresql
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, Host, free_port, own
@@ -20,11 +21,13 @@ from tests.support.standby import Connect
 
 @pytest.fixture(scope="session")
 def programs() -> Iterator[Path]:
-    """PostgreSQL's programs, where a user who is not root can reach them: root's cache is not."""
+    """PostgreSQL's programs, where a user who is not root can reach them: root's cache is not.
+
+    Of the version that the environment's POSTGRES_VERSION names.
+    """
     root = Path(tempfile.mkdtemp(prefix="pgset-programs-"))
     root.chmod(0o755)
-    shutil.copytree(packages.unpack(packages.POSTGRESQL), root, symlinks=True, dirs_exist_ok=True)
-    yield root / "usr/lib/postgresql/15/bin"
+    yield postgresql.copy(os.environ.get("POSTGRES_VERSION") or postgresql.DEFAULT, root)
     shutil.rmtree(root)
 
 

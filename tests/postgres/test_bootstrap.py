@@ -15,7 +15,7 @@ from tests.support.standby import session
 from tests.support.waiting import wait_until
 from webhook.command_line import Environment, read
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 
 @pytest.fixture

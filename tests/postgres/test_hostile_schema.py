@@ -20,7 +20,7 @@ from tests.support.database import Database, own
 from tests.support.standby import Connect, clone, replication, session, wait_for
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 TRAPS = (
     # Name, arguments, result: what fits our arguments better than pg_catalog does, or shadows it.

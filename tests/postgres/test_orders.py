@@ -12,7 +12,7 @@ from tests.support.database import Database
 from tests.support.standby import Connect, clone, session, wait_for
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.former_primary import caught_up, prepare, sql
 from tests.support.standby import Connect, clone, session, wait_for
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 SECONDS = 10.0
 """For this shared machine; without an end to the sessions none of these promotions comes about."""

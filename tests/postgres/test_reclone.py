@@ -10,7 +10,7 @@ from tests.support.database import Database, free_port, own
 from tests.support.former_primary import Set, crash, rows, sql, stop, write
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 
 @pytest.mark.parametrize("end", [crash, stop])

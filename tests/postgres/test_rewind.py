@@ -26,7 +26,7 @@ from tests.support.former_primary import (
 )
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 
 def crash_and_restart_read_only(database: Database) -> None:

@@ -16,7 +16,7 @@ from tests.support.database import Database, own
 from tests.support.standby import Connect, clone, replication, wait_for
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
 
 def test_a_server_that_is_not_there_is_down(connect: Connect, database: Database) -> None:
