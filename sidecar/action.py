@@ -32,6 +32,8 @@ class RenewLease:
     """What remains of the operator's request; None clears it."""
     lives: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """`str(Identity)` of each member's pod; pods change often, and a renewal for that can wait."""
+    logical_slots: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The primary's, which a copy of a table makes and drops; likewise."""
 
 
 @dataclass(frozen=True, slots=True)

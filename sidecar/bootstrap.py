@@ -18,7 +18,12 @@ from sidecar.memory.attempts import Attempts
 from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import BootstrapView, DataState, Identity
 from sidecar.patiently import WRITE_SECONDS, Patiently
-from sidecar.postgres.configuration import PASSWORD_FILE, SECRETS_FILE, with_settings
+from sidecar.postgres.configuration import (
+    COPY_SLOTS,
+    PASSWORD_FILE,
+    SECRETS_FILE,
+    with_settings,
+)
 from sidecar.postgres.control_data import (
     ControlData,
     parse_system_identifier,
@@ -227,7 +232,11 @@ class Bootstrap:
         def write(directory: Path) -> None:
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
-            for_this_start = {**(raised or {}), **self._use_own_hba(directory)}
+            for_this_start = {
+                **(raised or {}),
+                **self._use_own_hba(directory),
+                **(COPY_SLOTS if self._copies_slots() else {}),
+            }
             small_files.replace(
                 path, with_raised(with_settings(present, settings), for_this_start), mode=0o600
             )
@@ -250,6 +259,10 @@ class Bootstrap:
         """Return the path of a pg_hba.conf that we cannot write, if a file can name another."""
         report = self._handshake.report()
         return (report.get("hba") or None) if report else None
+
+    def _copies_slots(self) -> bool:
+        report = self._handshake.report()
+        return report is not None and report.get("logical") == "yes"
 
     def has_standby_signal(self) -> bool:
         """Return whether the next start is read-only, by the last look; True if none can happen

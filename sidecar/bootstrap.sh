@@ -68,6 +68,7 @@ rewind=
 database=postgres
 refused=
 hba=
+logical=
 starting=
 
 report() {
@@ -81,6 +82,7 @@ report() {
         echo "rewind=$(rewind_state)"
         echo "refused=$refused"
         echo "hba=$hba"
+        echo "logical=$logical"
         for place in "$data" "$rewinding"; do
             if [ -s "$place/PG_VERSION" ]; then control_data "$place" 2>&1 || true; fi
         done

@@ -5,7 +5,7 @@
 # What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
 # else writes a number like this; see `with_raised` in sidecar/postgres/refused.py. By bytes: a path may
 # be in any encoding.
-raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|hba_file = '.*pgset_hba\\.conf')\$"
+raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|(hot_standby_feedback|sync_replication_slots) = 'On'|hba_file = '.*pgset_hba\\.conf')\$"
 
 # As in sidecar/contract.py.
 oldest_server=14
@@ -18,16 +18,16 @@ server_version() {
 # Before anything is written: an older server does not know what we write, nobody has seen what a newer
 # one makes of it, and data is of one version alone.
 check_version() {
-    server=$(server_version)
-    if [ -z "$server" ]; then return; fi
-    if [ "$server" -lt "$oldest_server" ] || [ "$server" -gt "$newest_server" ]; then
-        refuse "this image has PostgreSQL $server, and pgset runs $oldest_server to $newest_server: nothing was changed; take an image of one of these"
+    major=$(server_version)
+    if [ -z "$major" ]; then return; fi
+    if [ "$major" -lt "$oldest_server" ] || [ "$major" -gt "$newest_server" ]; then
+        refuse "this image has PostgreSQL $major, and pgset runs $oldest_server to $newest_server: nothing was changed; take an image of one of these"
     fi
     for place in "$data" "$rewinding" "$whole" "$up"; do
         read -r written 2>/dev/null < "$place/PG_VERSION" || continue
         case ${written%%.*} in
-            "$server" | "" | *[!0-9]*) ;;
-            *) refuse "the data in $data was made by PostgreSQL $written, and this image has PostgreSQL $server, which cannot start it: nothing was changed; take an image of PostgreSQL $written, or give this pod an empty volume and restore a dump" ;;
+            "$major" | "" | *[!0-9]*) ;;
+            *) refuse "the data in $data was made by PostgreSQL $written, and this image has PostgreSQL $major, which cannot start it: nothing was changed; take an image of PostgreSQL $written, or give this pod an empty volume and restore a dump" ;;
         esac
     done
 }
@@ -49,6 +49,14 @@ look_at_hba() {
     if [ "$(configured hba_file -c hba_file=/pgset "$@" 2>/dev/null)" = /pgset ] &&
         timeout -s KILL 5 cat "$path" > "$handshake/pg_hba.new" < /dev/null; then
         mv "$handshake/pg_hba.new" "$handshake/pg_hba.conf" && hba=$path
+    fi
+}
+
+# From PostgreSQL 17 on, a standby copies its primary's failover slots if it is told to; with another
+# wal_level than logical, it would end by that.
+look_at_logical_slots() {
+    if [ "${major:-0}" -ge 17 ] && [ "$(configured wal_level "$@" 2>/dev/null)" = logical ]; then
+        logical=yes
     fi
 }
 
@@ -74,6 +82,7 @@ refuse_recovery_target() {
 look_at_settings() {
     refused=
     hba=
+    logical=
     if [ "$(data_state)" != present ]; then return; fi
     case ${1##*/} in
         docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- ;; esac ;;
@@ -82,6 +91,7 @@ look_at_settings() {
     esac
     refuse_recovery_target "$@"
     look_at_hba "$@"
+    look_at_logical_slots "$@"
     refused=$(refused_settings "$@" 2>/dev/null) || refused=
 }
 

@@ -140,6 +140,10 @@ least `pgset.dev/copies` of them. Absent with durability async."""
 COPIES: Final = f"{DOMAIN}/copies"
 """Annotation on the Lease: on how many of the voters an acknowledged commit is at least."""
 
+LOGICAL_SLOTS: Final = f"{DOMAIN}/logical-slots"
+"""Annotation on the Lease: the primary's logical replication slots, separated by commas. The next
+primary tells which of them it lacks."""
+
 HEIR: Final = f"{DOMAIN}/heir"
 """Annotation on the Lease: the pod that the holder hands over to, while it does."""
 

@@ -20,7 +20,8 @@ _SCRIPTS: Final = (
 )
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, failure, pgdata, data, rewind, refused, hba; then pg_controldata's."""
+"""session, done, refusal, failure, pgdata, data, rewind, refused, hba, logical; then what
+pg_controldata says."""
 
 
 class Report(dict[str, str]):

@@ -55,6 +55,8 @@ class LeaseRecord:
     """The pod that an operator wants to lead."""
     lives: tuple[str, ...] = ()
     """`str(Identity)` of each member's pod, as the holder knew them; empty: it told of none."""
+    logical_slots: tuple[str, ...] = ()
+    """The logical replication slots that the primary had when it renewed last."""
 
     @property
     def holder_pod(self) -> str:
@@ -76,8 +78,8 @@ class LeaseView:
     changed_at: float
     """When this sidecar saw the record change last; expiry counts from here."""
     renewed_at: float | None = None
-    """Just before this sidecar sent its last successful renewal; fencing counts from here. One
-    without an answer was successful once it is seen to have landed."""
+    """Just before this sidecar sent its last renewal that succeeded, or was seen to have landed
+    without an answer; fencing counts from here."""
     renewal_seen: bool = False
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
@@ -87,8 +89,7 @@ class LeaseView:
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
     excused_at: float | None = None
-    """Just before this sidecar last asked every member whether it may go on without the API
-    server, and all of them answered yes."""
+    """Just before all members last said yes, asked whether it may go on without the API server."""
     possible_members: tuple[str, ...] = ()
     """Members that an unanswered renewal may have added."""
     possible_promises: tuple[tuple[tuple[str, ...], int], ...] = ()
@@ -191,8 +192,7 @@ class BootstrapView:
     rewound: bool = False
     """A rewind has succeeded since this bootstrap container started."""
     reached_data: bool = False
-    """Since it was told to start, PostgreSQL has got as far as its data: neither its settings nor a
-    library are what keeps it from coming up."""
+    """Told to start, PostgreSQL has got to its data: no setting or library is amiss."""
     returns: int | None = None
     """How often its pod was deleted since it streamed last, for not coming up. 0: only to come back
     sooner than by the kubelet, so that bootstrap has tried nothing yet. None: never."""
@@ -204,8 +204,7 @@ class BootstrapView:
     """The data was a standby's before pgset had it started for the first time."""
     vanished: bool = False
     """PostgreSQL was told to start on this directory, and its files have been gone for several
-    looks, or are another database's: the image's entrypoint runs initdb in an empty directory at
-    the next restart."""
+    looks, or are another database's: at a restart the image's entrypoint would run initdb there."""
 
 
 class ServerState(enum.Enum):
@@ -246,13 +245,12 @@ class PostgresView:
     """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
     it says, where it answers nobody or the promotion takes its time."""
     promoting_since: float | None = None
-    """When this server, which is still read-only, was first asked to be promoted; None: it was not,
-    as far as this sidecar knows."""
+    """When this server, still read-only, was first asked to be promoted; None: not that we know."""
     progress_at: float | None = None
     """Only where the server answers nobody yet, since it is still in its recovery: when that was
     last seen to make progress."""
     problem: str | None = None
-    """Why there is no connection, or what an order met, in the server's or the driver's words."""
+    """Why there is no connection, or what an order met, in somebody else's words."""
     system_identifier: str | None = None
     timeline: int | None = None
     position: int | None = None
@@ -284,7 +282,9 @@ class PostgresView:
     upstream: str | None = None
     """The host that a standby is to follow; empty: none, also if none was ever set."""
     slots: tuple[str, ...] = ()
-    """Names of the replication slots that are ours."""
+    """Replication slots that are ours to drop: members', and a former primary's subscribers'."""
+    logical_slots: tuple[str, ...] = ()
+    """On a primary: its logical replication slots."""
     checkpointed_at: float | None = None
     """When the last checkpoint that was asked for had ended."""
     unwell_since: float | None = None
@@ -395,6 +395,6 @@ class Observation:
     api_failed_at: float = float("-inf")
     """When a renewal failed last, however long ago that is."""
     question_failed_at: float | None = None
-    """When the last question whether to stay was given up; None: some member answered it."""
+    """When the last question whether to stay was given up; None: a member answered."""
     fork: Fork | None = None
     """Known only where this member follows on an older timeline than its primary's."""

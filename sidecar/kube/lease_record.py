@@ -40,6 +40,7 @@ def read_record(lease: Json) -> LeaseRecord:
         heir=notes.get(contract.HEIR, "").strip()[:_MAX_NAME] or None,
         switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip()[:_MAX_NAME] or None,
         lives=_names(notes.get(contract.LIVES, "")),
+        logical_slots=_names(notes.get(contract.LOGICAL_SLOTS, "")),
     )
 
 
@@ -65,6 +66,7 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
         contract.HEIR: record.heir,
         contract.SWITCHOVER_TO: record.switchover_to,
         contract.LIVES: ",".join(record.lives) or None,
+        contract.LOGICAL_SLOTS: ",".join(record.logical_slots) or None,
     }
     notes = (lease["metadata"].get("annotations") or {}) | ours
     spec = lease.get("spec") or {}

@@ -237,6 +237,7 @@ class LeaseMemory:
             heir=known.heir,
             switchover_to=known.switchover_to,
             lives=known.lives,
+            logical_slots=known.logical_slots,
         )
 
     def to_release(self, heir: str | None) -> LeaseRecord | None:

@@ -85,7 +85,11 @@ def end_what_holds_up_replay(connection: Connection) -> None:
 
 
 def keep_slots(connection: Connection, names: Sequence[str]) -> None:
-    """Make these our physical slots; a surplus one that is in use stays until it is not."""
+    """Make these our physical slots; a surplus one that is in use stays until it is not.
+
+    On a standby that follows a primary, the failover slots go as well that subscribers had while it
+    was the primary itself: PostgreSQL copies no slot over one that has its name.
+    """
     connection.execute(
         # A slot that has lost WAL is of no use to anybody, not even to its own member.
         "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
@@ -93,6 +97,13 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
         "AND NOT active "
         "AND (slot_name::text <> ALL(%s::text[]) OR wal_status = 'lost')",
         [list(names)],
+    )
+    connection.execute(
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots AS slot "
+        "WHERE slot_type = 'logical' AND NOT active "
+        "AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') "
+        # Versions before 17 have no such columns.
+        """AND pg_catalog.to_jsonb(slot) @> '{"failover": true, "synced": false}'::jsonb"""
     )
     make_slots(connection, names)
 

@@ -45,6 +45,9 @@ _LEFT_BY_A_RESTORE: Final = ("restore_command", "archive_cleanup_command", "reco
 well. The archive may be another cluster's, with other WAL in files of the same names. In
 postgresql.conf they are somebody's wish."""
 
+COPY_SLOTS: Final = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
+"""By them a standby copies its primary's failover slots. Written so that they are known as ours."""
+
 PASSWORD_FILE: Final = ".pgset-password/pgsql_tmp.replication"  # noqa: S105 - a path
 """A standby's, in the data directory, which is its current directory. pg_basebackup and pg_rewind
 pass over names that begin with pgsql_tmp, and bootstrap removes .pgset-* from copies."""
@@ -105,6 +108,9 @@ def primary_parameters(
         "keepalives_idle": "2",
         "keepalives_interval": "1",
         "keepalives_count": "3",
+        # Keepalives do not count while something was sent and not acknowledged, a question about
+        # slots, say: the promotion of a standby that waits for its answer would wait as well.
+        "tcp_user_timeout": "5000",
     }
 
 

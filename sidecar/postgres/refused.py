@@ -14,6 +14,7 @@ from sidecar.postgres.hba_file import OWN_HBA_FILE
 
 _RAISED: Final = re.compile(
     r"(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'"
+    r"|(hot_standby_feedback|sync_replication_slots) = 'On'"
     rf"|hba_file = '.*{re.escape(OWN_HBA_FILE)}')"
 )
 """Ours in postgresql.auto.conf. PostgreSQL reads hexadecimal numbers and names in any case, and

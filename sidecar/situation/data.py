@@ -100,6 +100,15 @@ class DataFacts:
         return any((e.pod, e.timeline) == (self.observation.me.name, self.timeline) for e in last)
 
     @property
+    def lost_logical_slots(self) -> tuple[str, ...]:
+        """Those of the former primary that this one lacks, as long as its timeline is not on
+        record."""
+        record, postgres = self.lease.record, self.observation.postgres
+        if record is None or postgres.blind or (self.timeline or 0) <= (record.timeline or 0):
+            return ()
+        return tuple(name for name in record.logical_slots if name not in postgres.logical_slots)
+
+    @property
     def promotion_is_on_record(self) -> bool:
         """The history has a timeline that this member began by the promotion it noted."""
         before = self.observation.bootstrap.promoting_from or 0

@@ -14,6 +14,7 @@ from sidecar.action import (
     Refuse,
     Role,
     StopPostgres,
+    TellSet,
 )
 from sidecar.situation import Situation
 from sidecar.situation.timing import (
@@ -31,6 +32,13 @@ from sidecar.table.steps import (
     renewal,
     strip_other_primaries,
     synchronous,
+)
+
+_LOST_SLOTS: Final = (
+    "the new primary lacks logical replication slots that the former one had: {names}. Their "
+    "subscribers receive nothing any more and may have missed rows: set them up anew. The former "
+    "primary may still have these slots, and holds WAL back for them: drop them there. From "
+    "PostgreSQL 17 on, those made with failover are kept"
 )
 
 
@@ -107,6 +115,8 @@ def _lead(s: Situation) -> Iterator[Action]:
         yield PreparePrimary()
     if s.observation.wanted is not None and not s.set.slots_are_right:
         yield KeepSlots(s.set.wanted_slots)
+    if lost := s.data.lost_logical_slots:
+        yield TellSet("LogicalSlotsLost", _LOST_SLOTS.format(names=", ".join(lost)))
 
 
 PRIMARY: Final = (

@@ -78,6 +78,7 @@ _NOTES: Final = [
     *(contract.SYSTEM_IDENTIFIER, contract.TIMELINE, contract.MEMBERS, contract.HISTORY),
     *(contract.POSITION, contract.IN_SYNC, contract.COPIES, contract.HEIR, contract.SWITCHOVER_TO),
     contract.LIVES,
+    contract.LOGICAL_SLOTS,
 ]
 
 

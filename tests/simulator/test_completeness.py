@@ -20,6 +20,8 @@ NEVER_SET = {
     "RefusedSetting.name": "the fakes have one setting that a standby refuses, for all of them",
     "RefusedSetting.value": "likewise, lowered to one value",
     "RefusedSetting.needed": "likewise, from one value",
+    "PostgresView.logical_slots": "the fakes have none: nothing is decided by them but an Event",
+    "LeaseRecord.logical_slots": "likewise",
     "Pod.signs": "nobody decides by it: it is for who asks, and in the simulator nobody forges",
 }
 """Fields of views, as Kind.field, that no schedule sets, each with a reason."""

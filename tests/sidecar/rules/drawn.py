@@ -91,6 +91,7 @@ promises = name_lists.flatmap(
     lambda voters: st.tuples(st.just(voters), st.integers(min(1, len(voters)), len(voters)))
 )
 
+_slots = st.sampled_from([(), ("feed",), ("audit", "feed")])
 _records = st.builds(
     lambda record, promise: replace(record, voters=promise[0], copies=promise[1]),
     drawn(
@@ -111,6 +112,7 @@ _records = st.builds(
         heir=st.none() | names,
         switchover_to=st.none() | names | st.just("orders-7"),
         lives=st.sampled_from([(), (str(ME),), ("orders-0_old", "orders-1_uid-1")]),
+        logical_slots=_slots,
     ),
     promises,
 )
@@ -183,6 +185,7 @@ _servers = drawn(
     ordered=st.none() | st.tuples(other_lists, st.sampled_from([0, 1])),
     upstream=st.sampled_from([None, "", "10.0.0.1"]),
     slots=st.sampled_from([(), ("pgset_orders_1",)]),
+    logical_slots=_slots,
     checkpointed_at=maybe_past,
     unwell_since=maybe_past,
     oldest_wal=st.sampled_from([None, 150]),
