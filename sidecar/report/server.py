@@ -7,7 +7,8 @@ slow, silent or numerous clients cost some memory, but no threads. A request tha
 something else is left to other threads, which are there from the start; the kubelet's need none.
 
 The cost of each request is bounded, too: every byte is looked at once, and what is expensive to
-compute is computed once a second.
+compute is computed once a second. Of all that have come, the first of each address is answered
+before the second of any: whoever comes in hundreds waits for himself.
 
 An answer has a few kB at most, which the kernel takes for any new connection, whether or not the
 client reads it: so sending waits for no client either.
@@ -19,6 +20,7 @@ import select
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -49,6 +51,10 @@ THREADS: Final = {Waiting.FAILSAFE: 4, Waiting.MEMBER: 8, Waiting.STRANGER: 4}
 WAITING: Final = 64
 """More of a kind, until one of those has its answer. Who asks gives up after 0.6 s."""
 
+_AT_ONCE: Final = 384
+"""Accepted before any of them is read. With those that are held or wait for threads, below the file
+descriptors again."""
+
 _BACKLOG: Final = 1024
 """Connections in the kernel's queue. If it is full, a client tries again after a second, which is
 too late for a probe."""
@@ -71,6 +77,8 @@ class _Connection:
         self.deadline = time.monotonic() + SECONDS
         self.reading = Reading()
         self.refused = False
+        self.let_go = False
+        """It is closed, or has its whole request and is somebody else's."""
 
 
 def listen(port: int, host: str = "") -> socket.socket:
@@ -150,7 +158,8 @@ class HttpServer:
         ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
         # A new connection is usually a probe, and those that are held are slow.
         if self._listener.fileno() in ready:
-            self._accept_all()
+            for client in self._newcomers():
+                self._begin(client)
         for descriptor in ready:
             if descriptor in self._held:
                 self._read(self._held[descriptor])
@@ -171,34 +180,38 @@ class HttpServer:
                 _send(connection.client, late.encode())
             self._end(connection)
 
-    def _accept_all(self) -> None:
+    def _newcomers(self) -> list[socket.socket]:
         """Accept all that wait: one per turn would leave a probe waiting for as many turns as there
-        are others, and each turn also reads from those that are held."""
-        for _ in range(_BACKLOG):
-            if not self._accept():
+        are others. Return the first of each address, then the second of each, and so on."""
+        found: list[tuple[int, socket.socket]] = []
+        come: Counter[str] = Counter()
+        while len(found) < _AT_ONCE:
+            try:
+                client, (address, *_) = self._listener.accept()
+            except BlockingIOError:
                 break
+            except ConnectionError:
+                continue
+            except OSError as error:
+                if not found and not self._stopping:
+                    _log.warning("cannot accept a connection: %s", error.strerror)
+                    time.sleep(_PAUSE)
+                break
+            found.append((come[address], client))
+            come[address] += 1
+        return [client for _, client in sorted(found, key=lambda it: it[0])]
 
-    def _accept(self) -> bool:
-        """Accept one, and return whether there was one."""
-        try:
-            client, _ = self._listener.accept()
-            client.setblocking(False)
-            self._poll.register(client, select.EPOLLIN)
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            return True
-        except OSError as error:
-            if not self._stopping:
-                _log.warning("cannot accept a connection: %s", error.strerror)
-                time.sleep(_PAUSE)
-            return False
-        if len(self._held) >= CONNECTIONS:
-            self._make_room()
-        connection = self._held[client.fileno()] = _Connection(client)
+    def _begin(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        connection = _Connection(client)
         # A probe's request has usually come by now, and waiting for it would take another turn.
         self._read(connection)
-        return True
+        if connection.let_go:
+            return
+        if len(self._held) >= CONNECTIONS:
+            self._make_room()
+        self._poll.register(client, select.EPOLLIN)
+        self._held[client.fileno()] = connection
 
     def _make_room(self) -> None:
         """Close the oldest, unless its request has come since it was last looked at."""
@@ -213,9 +226,7 @@ class HttpServer:
         except Exception:
             # It would be ready again at once, and with it the fault.
             _log.exception("a connection is ended")
-            if self._held.get(connection.client.fileno()) is connection:
-                self._end(connection)
-            connection.client.close()
+            self._end(connection)
 
     def _read_what_is_there(self, connection: _Connection) -> None:
         try:
@@ -259,8 +270,10 @@ class HttpServer:
             _send(client, encoded)
 
     def _let_go(self, connection: _Connection) -> socket.socket:
-        del self._held[connection.client.fileno()]
-        self._poll.unregister(connection.client)
+        connection.let_go = True
+        if self._held.get(connection.client.fileno()) is connection:
+            del self._held[connection.client.fileno()]
+            self._poll.unregister(connection.client)
         return connection.client
 
     def _end(self, connection: _Connection) -> None:
