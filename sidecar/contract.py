@@ -111,6 +111,18 @@ SCRAPES: Final = f"{DOMAIN}/scrapes"
 """Label on a namespace, or on pods of the set's own one. "true": they reach the sidecars' port in
 spite of the set's NetworkPolicy."""
 
+# ── On a Service ──────────────────────────────────────────────────────────────────────────
+
+SELECTS: Final = f"{DOMAIN}/selects"
+"""Annotation. "primary" or "replica": the webhook adds the role to the Service's selector, by
+`ROLE_LABEL`, `PRIMARY_VALUE` and `REPLICA_VALUE` where the Service has these as well."""
+
+SELECTABLE: Final = ("primary", "replica")
+"""What it may be, whatever the role label's values are."""
+
+SELECTED_BY: Final = f"{DOMAIN}/selected-by"
+"""Annotation, by the webhook. The label key that it added, and takes away with `SELECTS`."""
+
 # ── On the Lease ──────────────────────────────────────────────────────────────────────────
 
 SYSTEM_IDENTIFIER: Final = f"{DOMAIN}/system-identifier"

@@ -38,14 +38,21 @@ AT_ONCE: Final = {"periodSeconds": 1}
 ON_OPTING_OUT: Final = (
     "the last primary's pod stays writable, the others stay read-only, and the role labels are "
     "removed",
+    "Services that select the role lead nowhere then; where it is added by annotation: kubectl "
+    f"annotate service NAME {contract.SELECTS}-",
 )
-"""They become plain pods: Services that select the role select none of them."""
+"""They become plain pods."""
 
 
 def on_opting_in(database: Database) -> str:
     """Return the warning for a StatefulSet that was a plain one until now. The caretaker names the
     Services that it concerns, since no review asks the API server."""
     settings = database.settings
+    if settings.role_label == contract.DEFAULT_ROLE_LABEL and settings.primary_value == "primary":
+        return (
+            "a Service that selects all pods now leads to replicas too: "
+            f"kubectl annotate service NAME {contract.SELECTS}=primary"
+        )
     return (
         f"a Service that does not select the role now leads to replicas too: add "
         f"{settings.role_label}: {settings.primary_value} to its selector"

@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from webhook import codec, logs, mutate, review
+from webhook import codec, logs, mutate, review, selects
 from webhook.errors import DeniedError, MalformedReviewError, Reason
 from webhook.framing import MAX_BODY
 from webhook.json_patch import Json
@@ -73,6 +73,7 @@ def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
     return {
         "/mutate/statefulsets": answering("StatefulSet", mutate.mutate_statefulset),
         "/mutate/pods": answering("Pod", mutate_pod),
+        "/mutate/services": answering("Service", selects.mutate_service),
     }
 
 

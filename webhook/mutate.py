@@ -1,9 +1,7 @@
 """One review in, one verdict out: the mutations, composed."""
 
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
@@ -12,12 +10,9 @@ from webhook.database import Database, find
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
-from webhook.review import MAX_WARNING, Review, Verdict
+from webhook.review import Review, Verdict, wrapped
 from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
-
-MAX_SENTENCE: Final = 1000
-"""Characters of one that becomes warnings: a path of megabytes takes long to be split."""
 
 LeaseStates = Callable[[str, str], LeaseState]
 """What is known of the Lease of (namespace, set) right now."""
@@ -111,15 +106,11 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
         warnings=(
             *([advice.on_opting_in(found)] if new else []),
             *(advice.on_shrinking(old, statefulset) if old else ()),
-            *(line for fault in kept for line in _lines(fault.sentence)),
+            *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),
         ),
         audit={"stamp": _counted(patch)},
     )
-
-
-def _lines(sentence: str) -> list[str]:
-    return textwrap.wrap(sentence[:MAX_SENTENCE], MAX_WARNING)
 
 
 def _refuse_what_is_new(

@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 """
 
 import base64
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -14,7 +15,11 @@ from webhook.json_patch import Json, Patch
 
 API_VERSION: Final = "admission.k8s.io/v1"
 
-GROUP_VERSIONS: Final = {"Pod": ("", "v1"), "StatefulSet": ("apps", "v1")}
+GROUP_VERSIONS: Final = {
+    "Pod": ("", "v1"),
+    "Service": ("", "v1"),
+    "StatefulSet": ("apps", "v1"),
+}
 """Group and version of the kinds that are reviewed."""
 
 MAX_VALUES: Final = 100_000
@@ -27,6 +32,9 @@ TOO_DEEP: Final = "the body's JSON is nested too deeply"
 
 MAX_WARNING: Final = 120
 """Characters; the API's documentation asks webhooks for no more, since clients cut longer ones."""
+
+MAX_SENTENCE: Final = 1000
+"""Characters of one that becomes warnings: a path of megabytes takes long to be split."""
 
 UNPROCESSABLE: Final = 422
 """The status of a denial: the request was understood, and the object is what has to change."""
@@ -100,6 +108,11 @@ def admitted(review: Review, verdict: Verdict) -> Json:
     if verdict.audit:
         response["auditAnnotations"] = dict(verdict.audit)
     return _answer(response)
+
+
+def wrapped(sentence: str) -> list[str]:
+    """Return a sentence of any length as warnings."""
+    return textwrap.wrap(sentence[:MAX_SENTENCE], MAX_WARNING)
 
 
 def denied(review: Review, message: str) -> Json:

@@ -111,6 +111,12 @@ REQUEST: Final = Fields(
 
 REVIEWED: Final[Mapping[str, Fields]] = {
     "Pod": Fields(required={"metadata": _MARKS, "spec": _POD_SPEC}),
+    "Service": Fields(
+        required={
+            "metadata": _MARKS,
+            "spec": Fields(optional={"selector": MapOf(str), "type": str, "clusterIP": str}),
+        }
+    ),
     "StatefulSet": Fields(required={"metadata": _MARKS, "spec": _STATEFULSET_SPEC}),
 }
 """The objects that are reviewed, by kind."""

@@ -154,6 +154,18 @@ def test_a_service_that_leads_to_every_member_is_told_and_mended_by_what_is_told
     home(*shlex.split(message[message.index("kubectl ") :])[1:])
     selector = listed(home, "services")["shop"]["spec"]["selector"]
     assert selector == {"app": "shop", "pgset.dev/role": "primary"}
+    # Neither of the two ways to apply the Service again takes the role away.
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "shop", "labels": {"again": "1"}},
+        "spec": {"selector": {"app": "shop"}, "ports": [{"port": 5432, "name": "5432"}]},
+    }
+    for server_side in (["--server-side=false"], ["--server-side", "--force-conflicts"]):
+        home("apply", *server_side, "-f", "-", manifest=manifest)
+        assert listed(home, "services")["shop"]["spec"]["selector"] == selector
+    home("annotate", "service", "shop", "pgset.dev/selects-")
+    assert listed(home, "services")["shop"]["spec"]["selector"] == {"app": "shop"}
 
 
 def test_a_service_that_does_something_else_is_told_and_not_changed(home: Kubectl) -> None:

@@ -10,10 +10,11 @@ CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
 STATEFULSETS = WEBHOOKS["statefulsets.pgset.dev"]
 PODS = WEBHOOKS["pods.pgset.dev"]
+SERVICES = WEBHOOKS["services.pgset.dev"]
 
 
-def test_there_are_two_mutations():
-    assert set(WEBHOOKS) == {"statefulsets.pgset.dev", "pods.pgset.dev"}
+def test_there_are_three_mutations():
+    assert set(WEBHOOKS) == {"statefulsets.pgset.dev", "pods.pgset.dev", "services.pgset.dev"}
 
 
 @pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
@@ -32,12 +33,17 @@ def test_both_behave_as_designed(webhook, field, value):
     assert value == webhook[field]
 
 
-@pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
+def test_nobodys_service_waits_for_the_webhook():
+    assert SERVICES["failurePolicy"] == "Ignore"
+    assert SERVICES["timeoutSeconds"] <= 2
+
+
+@pytest.mark.parametrize("webhook", WEBHOOKS.values(), ids=WEBHOOKS)
 def test_applying_again_does_not_blank_the_ca_bundle(webhook):
     assert "caBundle" not in webhook["clientConfig"]
 
 
-@pytest.mark.parametrize("webhook", [STATEFULSETS, PODS], ids=["statefulsets", "pods"])
+@pytest.mark.parametrize("webhook", WEBHOOKS.values(), ids=WEBHOOKS)
 def test_the_cluster_and_the_webhook_itself_never_wait_for_it(webhook):
     assert webhook["namespaceSelector"]["matchExpressions"] == [
         {
@@ -49,7 +55,12 @@ def test_the_cluster_and_the_webhook_itself_never_wait_for_it(webhook):
 
 
 @pytest.mark.parametrize(
-    ("webhook", "path"), [(STATEFULSETS, "/mutate/statefulsets"), (PODS, "/mutate/pods")]
+    ("webhook", "path"),
+    [
+        (STATEFULSETS, "/mutate/statefulsets"),
+        (PODS, "/mutate/pods"),
+        (SERVICES, "/mutate/services"),
+    ],
 )
 def test_each_goes_to_its_path_of_the_service(webhook, path):
     service = document("service.yaml")
@@ -97,7 +108,7 @@ def test_leases_are_never_matched():
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert asked == {("apps", "statefulsets"), ("", "pods")}
+    assert asked == {("apps", "statefulsets"), ("", "pods"), ("", "services")}
 
 
 def test_the_conditions_name_the_opt_in_and_the_stamp():
@@ -106,6 +117,24 @@ def test_the_conditions_name_the_opt_in_and_the_stamp():
     in_template = f"'{contract.ENABLED}' in object.spec.template.?metadata.?annotations"
     assert in_template in conditions["opted-in-or-stamped"]
     assert f"'{contract.SET_LABEL}' in" in conditions["opted-in-or-stamped"]
+    assert conditions["not-being-deleted"] == "!has(object.metadata.deletionTimestamp)"
+
+
+def test_only_services_that_ask_or_have_asked_are_matched():
+    assert SERVICES["rules"] == [
+        {
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["services"],
+            "operations": ["CREATE", "UPDATE"],
+            "scope": "Namespaced",
+        }
+    ]
+    conditions = {c["name"]: c["expression"] for c in SERVICES["matchConditions"]}
+    assert conditions["selects-or-selected"] == " || ".join(
+        f"'{name}' in object.metadata.?annotations.orValue({{}})"
+        for name in (contract.SELECTS, contract.SELECTED_BY)
+    )
     assert conditions["not-being-deleted"] == "!has(object.metadata.deletionTimestamp)"
 
 

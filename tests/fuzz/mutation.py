@@ -34,7 +34,21 @@ def _reviews() -> list[dict[str, Any]]:
     return [objects.admission_review(document.get("object", document)) for document in found]
 
 
-REVIEWS = [json.dumps(review) for review in _reviews()]
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {
+        "name": "orders",
+        "annotations": {contract.SELECTS: "primary", contract.SELECTED_BY: "a/role"},
+    },
+    "spec": {"selector": {"app": "orders", "a/role": "primary"}, "clusterIP": "10.96.0.7"},
+}
+REVIEWS = [json.dumps(it) for it in (*_reviews(), objects.admission_review(SERVICE))]
+PATHS = {
+    "Pod": "/mutate/pods",
+    "Service": "/mutate/services",
+    "StatefulSet": "/mutate/statefulsets",
+}
 
 DEEP = "@deep@"
 """Stands in a body for lists in lists; as Python lists, they would be too deep to be written."""
@@ -58,14 +72,13 @@ NUMBERS = [0, 1, -1, 8008, 2**31, 2**63, 10**400, -0.5, 1e308, True]
 def request(seed: int, number: int) -> Request:
     """Make one request."""
     rng = random.Random(f"{seed}:{number}")  # noqa: S311 - to be made again, not to be secret
-    path = rng.choice(["/mutate/pods", "/mutate/statefulsets"])
+    path = rng.choice(sorted(PATHS.values()))
     lease_state = rng.choice(["never_led", "has_led"])
     if rng.random() < 0.01:
         return Request(path, rng.randbytes(rng.randrange(200)), lease_state)
     review = json.loads(rng.choice(REVIEWS))
     if rng.random() < 0.95:
-        kind = review["request"]["kind"]["kind"]
-        path = "/mutate/pods" if kind == "Pod" else "/mutate/statefulsets"
+        path = PATHS[review["request"]["kind"]["kind"]]
     for _ in range(rng.choice([1, 1, 1, 2, 3, 5, 8])):
         rng.choice(MUTATIONS)(rng, review)
     body = json.dumps(review, ensure_ascii=rng.random() < 0.5).encode(errors="surrogatepass")

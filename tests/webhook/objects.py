@@ -39,7 +39,7 @@ def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]
         "request": {
             "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
             "kind": {
-                "group": "" if reviewed["kind"] == "Pod" else "apps",
+                "group": "apps" if reviewed["kind"] == "StatefulSet" else "",
                 "version": "v1",
                 "kind": reviewed["kind"],
             },

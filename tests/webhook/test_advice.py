@@ -142,8 +142,8 @@ def test_no_warning_is_longer_than_clients_show(text):
 
 
 ON_OPTING_IN = (
-    "a Service that does not select the role now leads to replicas too: add "
-    "pgset.dev/role: primary to its selector"
+    "a Service that selects all pods now leads to replicas too: "
+    "kubectl annotate service NAME pgset.dev/selects=primary"
 )
 
 

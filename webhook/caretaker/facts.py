@@ -182,6 +182,10 @@ class Service:
     """UID of the StatefulSet that owns it; "" if the caretaker did not make it."""
     target_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
     """Of the pods that it selects: by number or name."""
+    selects: str = ""
+    """What the user wants it to select: "primary", "replica" or ""."""
+    added: str = ""
+    """The label key that the webhook added to its selector for that."""
     headless: bool = False
     also_unready: bool = False
     """Whether it leads to unready pods too (publishNotReadyAddresses)."""
@@ -199,6 +203,8 @@ class Service:
             target_ports=frozenset(
                 it.get("targetPort") or it["port"] for it in spec.get("ports") or []
             ),
+            selects=(metadata.get("annotations") or {}).get(contract.SELECTS, ""),
+            added=(metadata.get("annotations") or {}).get(contract.SELECTED_BY, ""),
             headless=spec.get("clusterIP") == "None",
             also_unready=bool(spec.get("publishNotReadyAddresses")),
             leaving="deletionTimestamp" in metadata,

@@ -18,6 +18,7 @@ from webhook.caretaker.facts import Namespace, Service, Workload
 from webhook.caretaker.step import MakeService, Step, Tell, tell
 
 IN_THE_WAY: Final = "ServiceInTheWay"
+LEADS_NOWHERE: Final = "ServiceLeadsNowhere"
 LEADS_TO_REPLICAS: Final = "ServiceLeadsToReplicas"
 NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
 """The Events' reasons."""
@@ -77,13 +78,14 @@ def _named(
 
 def _warnings_about(service: Service, workload: Workload, settings: Settings) -> Iterator[Tell]:
     if _leads_to_all(service, workload, settings):
+        yield tell(workload, LEADS_TO_REPLICAS, _leads_to_replicas(service, workload, settings))
+    elif _has_another_role(service, workload, settings):
         sentence = (
-            f'Service "{service.name}" leads to the primary and to read-only replicas alike; '
-            f"if its clients write, make it select the primary alone, once all pods have the label "
-            f"{settings.role_label}: "
+            f'Service "{service.name}" leads nowhere, since the set has another role label or '
+            f"other values than its annotations say: "
         )
-        change: object = {"selector": {settings.role_label: settings.primary_value}}
-        yield tell(workload, LEADS_TO_REPLICAS, sentence + _patch(workload, service, change))
+        command = _annotate(workload, service, settings)
+        yield tell(workload, LEADS_NOWHERE, sentence + command)
     # Those that earlier versions made. What the user has made is as the user wants it.
     of_primary = service.name == primary_service(workload.name)
     if of_primary and service.made_for == workload.uid and not service.also_unready:
@@ -91,8 +93,8 @@ def _warnings_about(service: Service, workload: Workload, settings: Settings) ->
             f'Service "{service.name}" leads nowhere while the primary\'s node is NotReady; '
             f"let the role label alone decide: "
         )
-        change = {"publishNotReadyAddresses": True}
-        yield tell(workload, NOT_WHEN_UNREADY, sentence + _patch(workload, service, change))
+        command = _patch(workload, service, {"publishNotReadyAddresses": True})
+        yield tell(workload, NOT_WHEN_UNREADY, sentence + command)
 
 
 def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> bool:
@@ -109,6 +111,59 @@ def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> b
         and (to_the_database or not service.target_ports)
         # These have a warning of their own, that they are in the way.
         and service.name not in (primary_service(workload.name), replica_service(workload.name))
+    )
+
+
+def _leads_to_replicas(service: Service, workload: Workload, settings: Settings) -> str:
+    sentence = f'Service "{service.name}" leads to the primary and to read-only replicas alike'
+    if service.selects in contract.SELECTABLE:
+        sentence += f", since no webhook answered when {contract.SELECTS} was written; repeat that"
+    else:
+        sentence += (
+            "; if its clients write, make it select the primary alone, once all pods have the "
+            f"label {settings.role_label}"
+        )
+    command = (
+        # The webhook refuses these: it does not know whether one names the pods.
+        _patch(workload, service, {"selector": {settings.role_label: settings.primary_value}})
+        if service.headless
+        else _annotate(workload, service, settings)
+    )
+    return f"{sentence}: {command}"
+
+
+def _has_another_role(service: Service, workload: Workload, settings: Settings) -> bool:
+    """Whether the webhook has added a role to it that no pod of the set ever has."""
+    labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
+    own = {key: value for key, value in service.selector.items() if key != service.added}
+    return (
+        service.selects in contract.SELECTABLE
+        and service.added in service.selector
+        and own.items() <= labels.items()
+        and not any(
+            _leads_to(service, workload, settings, role)
+            for role in (settings.primary_value, settings.replica_value)
+        )
+    )
+
+
+def _annotate(workload: Workload, service: Service, settings: Settings) -> str:
+    """Return the command by which the webhook adds the role, however the set names it."""
+    wanted = service.selects if service.selects in contract.SELECTABLE else contract.SELECTABLE[0]
+    annotations = [f"{contract.SELECTS}={wanted}"]
+    usual = Settings(set_name=workload.name)
+    for annotation, value, default in (
+        (contract.ROLE_LABEL, settings.role_label, usual.role_label),
+        (contract.PRIMARY_VALUE, settings.primary_value, usual.primary_value),
+        (contract.REPLICA_VALUE, settings.replica_value, usual.replica_value),
+    ):
+        if value != default:
+            annotations.append(f"{annotation}={value}")
+        elif service.selects:
+            annotations.append(f"{annotation}-")
+    return (
+        f"kubectl -n {workload.namespace} annotate --overwrite service {service.name} "
+        f"{' '.join(annotations)}"
     )
 
 

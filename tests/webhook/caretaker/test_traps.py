@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from sidecar.settings import Settings
+from tests.webhook import objects
 from tests.webhook.caretaker.made import both_services, statefulset, there, workload
 from webhook.caretaker import services
 from webhook.caretaker.facts import Service, Workload
 from webhook.caretaker.step import Tell
+from webhook.selects import mutate_service
 
 
 def told_of(*found: Service, of: Workload | None = None) -> list[Tell]:
@@ -30,6 +32,8 @@ def service(name: str = "orders", **spec: Any) -> Service:
 def patched(found: Service, command: str) -> Service:
     """What is left of a Service after what a user was told to run."""
     words = shlex.split(command)
+    if words[3] == "annotate":
+        return annotated(found, words)
     assert words[:-1] == [
         *("kubectl", "-n", "shop", "patch", "service", found.name),
         *("--type", "merge", "-p"),
@@ -38,6 +42,19 @@ def patched(found: Service, command: str) -> Service:
     selector = {**found.selector, **spec.get("selector", {})}
     also_unready = spec.get("publishNotReadyAddresses", found.also_unready)
     return dataclasses.replace(found, selector=selector, also_unready=also_unready)
+
+
+def annotated(found: Service, words: list[str]) -> Service:
+    """The same, where the webhook answers the command."""
+    named = ["kubectl", "-n", "shop", "annotate", "--overwrite", "service", found.name]
+    assert words[: len(named)] == named
+    changes = dict(word.split("=") for word in words[len(named) :] if not word.endswith("-"))
+    asked = {
+        "kind": "Service",
+        "metadata": {"name": found.name, "annotations": changes},
+        "spec": {"selector": {k: v for k, v in found.selector.items() if k != found.added}},
+    }
+    return Service.from_json(objects.patched(asked, mutate_service(objects.review_of(asked))))
 
 
 def test_a_service_of_before_is_told_with_the_command_that_mends_it() -> None:
@@ -62,7 +79,44 @@ def test_the_command_names_the_sets_own_label_and_value() -> None:
         for it in services.steps(namespace)
         if isinstance(it, Tell) and it.reason == services.LEADS_TO_REPLICAS
     ]
-    assert it.sentence.endswith('\'{"spec":{"selector":{"team.example/role":"main"}}}\'')
+    command = it.sentence[it.sentence.index("kubectl") :]
+    assert patched(service(), command).selector == {"app": "orders", "team.example/role": "main"}
+
+
+def test_a_headless_one_which_the_webhook_would_refuse_is_patched() -> None:
+    (it,) = told_of(service("names", clusterIP="None"))
+    assert it.sentence.endswith('\'{"spec":{"selector":{"pgset.dev/role":"primary"}}}\'')
+
+
+def test_one_that_was_annotated_while_no_webhook_answered_is_told_to_be_annotated_again() -> None:
+    found = dataclasses.replace(service(), selects="replica")
+    (it,) = told_of(found)
+    assert it.reason == "ServiceLeadsToReplicas"
+    assert "since no webhook answered when pgset.dev/selects was written" in it.sentence
+    mended = patched(found, it.sentence[it.sentence.index("kubectl") :])
+    assert mended.selector == {"app": "orders", "pgset.dev/role": "replica"}
+
+
+def test_one_whose_role_no_pod_of_the_set_has_is_told_with_the_command_that_mends_it() -> None:
+    settings = Settings(set_name="orders", role_label="team.example/role", primary_value="main")
+    selector = {"app": "orders", "pgset.dev/role": "primary"}
+    found = dataclasses.replace(
+        service(selector=selector), selects="primary", added="pgset.dev/role"
+    )
+    others = dataclasses.replace(
+        service("others", selector={"app": "others", "pgset.dev/role": "primary"}),
+        selects="primary",
+        added="pgset.dev/role",
+    )
+    mine = workload(settings=settings)
+    (it,) = [
+        it
+        for it in services.steps(there(mine, services=(found, others)))
+        if isinstance(it, Tell) and it.reason == services.LEADS_NOWHERE
+    ]
+    assert 'Service "orders" leads nowhere' in it.sentence
+    mended = patched(found, it.sentence[it.sentence.index("kubectl") :])
+    assert mended.selector == {"app": "orders", "team.example/role": "main"}
 
 
 @pytest.mark.parametrize(
