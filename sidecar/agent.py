@@ -67,7 +67,8 @@ def run(listener: socket.socket) -> int:
     seal = keys.seal()
     bootstrap = Bootstrap(handshake, me, settings.ttl)
     pods = Pods(client, namespace, settings, clock=clock, on_change=wake)
-    upstream = primary_parameters(settings, me.name)
+    # With the address of a pod in place of the Service.
+    upstream = primary_parameters(settings, me.name) | {"port": str(settings.postgres_port)}
     adapters = Adapters(
         me=me,
         settings=settings,
@@ -82,6 +83,7 @@ def run(listener: socket.socket) -> int:
             on_change=wake,
             data_directory=bootstrap.data_directory,
             hba_file=bootstrap.hba_file,
+            port=settings.postgres_port,
         ),
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),

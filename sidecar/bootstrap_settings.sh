@@ -75,6 +75,15 @@ refuse_recovery_target() {
     done
 }
 
+# Where the other members would look for this server.
+refuse_another_port() {
+    expected=${PGSET_PORT:-5432}
+    port=$(configured port "$@" 2>/dev/null) || return 0
+    if [ "$port" != "$expected" ]; then
+        refuse "PostgreSQL would listen on port $port, but the other members and the Services expect $expected: set the annotation pgset.dev/port of the StatefulSet to \"$port\", or PostgreSQL's port to $expected"
+    fi
+}
+
 # Reports the settings with which a standby would refuse to start on this data, as words
 # NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
 # nothing is reported if a program fails. The postgres program itself is asked, with -C, with which
@@ -85,10 +94,12 @@ look_at_settings() {
     logical=
     if [ "$(data_state)" != present ]; then return; fi
     case ${1##*/} in
-        docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- ;; esac ;;
+        docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- wrapped ;; esac ;;
         postgres) shift ;;
-        *) set -- ;;
+        *) set -- wrapped ;;
     esac
+    # Of what another program makes of the command line, nothing is known.
+    if [ "${1:-}" = wrapped ]; then shift; else refuse_another_port "$@"; fi
     refuse_recovery_target "$@"
     look_at_hba "$@"
     look_at_logical_slots "$@"

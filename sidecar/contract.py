@@ -46,6 +46,9 @@ UID: Final = f"{DOMAIN}/uid"
 """Annotation. The uid PostgreSQL runs as, where the image is neither official nor told by
 runAsUser."""
 
+PORT: Final = f"{DOMAIN}/port"
+"""Annotation. PostgreSQL's port, where it is not 5432 and the template does not tell it."""
+
 PROBES: Final = f"{DOMAIN}/probes"
 """Annotation. "keep": the database container's own readinessProbe stays, however slow it is."""
 
@@ -97,6 +100,7 @@ STATEFULSET_ANNOTATIONS: Final = (
     RENEW_INTERVAL,
     MAX_LAG,
     UID,
+    PORT,
     PROBES,
     SIDECAR_RESOURCES,
     PAUSED,
@@ -213,6 +217,9 @@ SIDECAR_PORT: Final = 8008
 """The sidecar's HTTP port, Patroni's, whose paths and codes it shares."""
 
 POSTGRES_PORT: Final = 5432
+"""The Services' port, and PostgreSQL's own unless a set has another."""
+
+MAX_PORT: Final = 65535
 
 OLDEST_POSTGRES: Final = 14
 """Older servers lack functions and parameters that pgset uses, and have no support any more."""

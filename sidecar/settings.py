@@ -51,6 +51,8 @@ class Settings:
     at once; here the limit also decides who serves reads."""
     uid: int | None = None
     """PostgreSQL's uid where the user said so; else runAsUser, else `DEFAULT_UID`."""
+    port: int | None = None
+    """PostgreSQL's where the user said so; else what the template tells; else `POSTGRES_PORT`."""
     first_ordinal: int = 0
 
     @classmethod
@@ -99,6 +101,11 @@ class Settings:
                 "PostgreSQL of a frozen sidecar",
             )
 
+    @property
+    def postgres_port(self) -> int:
+        """Where PostgreSQL listens."""
+        return self.port or contract.POSTGRES_PORT
+
     def to_environment(self) -> dict[str, str]:
         """Return these settings as environment variables, absent ones left out."""
         return {
@@ -136,8 +143,8 @@ MIN_TTL, MAX_TTL = 9, 300
 DEFAULT_UID: Final = 999
 """User `postgres` of the official, Debian-based images."""
 
-_OPTIONAL_FIELDS: Final = ("container", "uid")
-_INTEGER_FIELDS: Final = ("ttl", "renew_interval", "max_lag", "uid", "first_ordinal")
+_OPTIONAL_FIELDS: Final = ("container", "uid", "port")
+_INTEGER_FIELDS: Final = ("ttl", "renew_interval", "max_lag", "uid", "port", "first_ordinal")
 
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -242,6 +249,13 @@ def _integer(low: int, high: int) -> Callable[[str, str], int]:
     return parse
 
 
+def _port(annotation: str, value: str) -> int:
+    port = _integer(1, contract.MAX_PORT)(annotation, value)
+    if port == contract.SIDECAR_PORT:
+        raise InvalidSettingError(annotation, value, "allowed: any port but the sidecar's")
+    return port
+
+
 _READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     contract.CONTAINER: ("container", _container_name),
     contract.ROLE_LABEL: ("role_label", _label_key),
@@ -253,6 +267,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     contract.MAX_LAG: ("max_lag", parse_size),
     # 0 is root, as whom PostgreSQL refuses to run.
     contract.UID: ("uid", _integer(1, 2**31 - 1)),
+    contract.PORT: ("port", _port),
     contract.FIRST_ORDINAL: ("first_ordinal", _integer(0, 2**31 - 1)),
 }
 

@@ -199,8 +199,9 @@ def _secret_for_later(statefulset: Json, database: Database) -> bool:
     return brought and any(image_data.mount_of(database, path) is None for path in files)
 
 
-def _mesh(statefulset: Json, _: Database) -> bool:
-    return a_mesh_may_be_in_the_way(statefulset["spec"]["template"].get("metadata") or {})
+def _mesh(statefulset: Json, database: Database) -> bool:
+    metadata = statefulset["spec"]["template"].get("metadata") or {}
+    return a_mesh_may_be_in_the_way(metadata, database.settings.postgres_port)
 
 
 def _init_scripts(_: Json, database: Database) -> bool:
@@ -308,8 +309,8 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _secret_for_later,
     ),
     (
-        "a mesh's proxy is asked for: ports 5432 and 8008 both ways, and 443 outbound, must not go "
-        "by it",
+        "a mesh's proxy is asked for: PostgreSQL's port and 8008 both ways, and 443 outbound, must "
+        "not go by it",
         _mesh,
     ),
     (

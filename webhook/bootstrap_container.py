@@ -14,6 +14,9 @@ from webhook.json_patch import Json
 UID_VARIABLE: Final = "PGSET_UID"
 """The script drops to this uid if the container starts as root."""
 
+PORT_VARIABLE: Final = "PGSET_PORT"
+"""Where the others expect PostgreSQL. (A Service named pgset brings a variable of this name.)"""
+
 SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources")
 """What bootstrap copies from the database container, if it is there."""
 
@@ -21,13 +24,17 @@ SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resour
 def build(database: Database) -> Json:
     """Build the init container that runs last."""
     container = database.container
-    environment = [v for v in container.get("env") or [] if v["name"] != UID_VARIABLE]
+    own = {
+        UID_VARIABLE: str(database.settings.uid),
+        PORT_VARIABLE: str(database.settings.postgres_port),
+    }
+    environment = [v for v in container.get("env") or [] if v["name"] not in own]
     return {
         "name": contract.BOOTSTRAP_CONTAINER,
         "image": container.get("image", ""),
         "command": ["/bin/sh", contract.BOOTSTRAP_SCRIPT],
         "args": command_line(container),
-        "env": [*environment, {"name": UID_VARIABLE, "value": str(database.settings.uid)}],
+        "env": [*environment, *({"name": name, "value": value} for name, value in own.items())],
         "volumeMounts": [
             *database.mounts,
             {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},

@@ -8,6 +8,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings
+from webhook import port
 from webhook.command_line import CommandLine, Environment, read
 from webhook.errors import DeniedError
 from webhook.json_patch import Json
@@ -25,7 +26,7 @@ class Database:
     """Its place in `spec.containers`."""
     container: Json
     settings: Settings
-    """The set's settings with container name and uid resolved."""
+    """The set's settings with container name, uid and port resolved."""
     gid: int
 
     @property
@@ -65,12 +66,14 @@ def find(spec: Json, settings: Settings) -> Database:
         )
     index = names.index(name)
     uid = _uid(spec, containers[index], settings, OFFICIAL)
-    return Database(
+    found = Database(
         index=index,
         container=containers[index],
         settings=dataclasses.replace(settings, container=name, uid=uid),
         gid=_gid(spec, containers[index], uid),
     )
+    resolved = port.resolved(settings.port, found.container, found.line, found.environment)
+    return dataclasses.replace(found, settings=dataclasses.replace(found.settings, port=resolved))
 
 
 def command_line(container: Json, profile: Profile = OFFICIAL) -> list[str]:

@@ -128,7 +128,7 @@ def _refuse_what_is_new(
         kept.append(fault)
     if before:
         servers = (opt_in.server_of(*before), opt_in.server_of(statefulset, found))
-        for fault in server_checks.lowered(*servers):
+        for fault in server_checks.not_by_a_roll(*servers):
             raise DeniedError(fault.sentence)
     return kept
 

@@ -29,7 +29,6 @@ BRING_NOTHING: Final = (
 )
 """How annotations begin by which nothing is injected."""
 
-MEMBERS_PORTS: Final = (contract.POSTGRES_PORT, contract.SIDECAR_PORT)
 API_PORT: Final = 443
 """Of Service `kubernetes`, which the sidecar asks before a proxy of the usual kind runs."""
 
@@ -116,18 +115,20 @@ def may_bring_files(metadata: Json) -> bool:
     return any(not name.startswith(BRING_NOTHING) for name in annotations)
 
 
-def meshes_in_the_way(metadata: Json) -> Iterator[str]:
+def meshes_in_the_way(metadata: Json, port: int) -> Iterator[str]:
     """Yield a sentence for a mesh whose proxy would stand between the members.
+
+    `port`: PostgreSQL's.
 
     The kubelet's probes have no certificate of the mesh's, and while init containers run there may
     be no proxy yet, but no way around it either.
     """
     annotations = metadata.get("annotations") or {}
-    for mesh in _proxies(metadata):
+    for mesh in _proxies(metadata, port):
         if not annotations.keys().isdisjoint(mesh.unsure):
             continue
         allowed = " and ".join(
-            f'{name}: "{",".join(map(str, ports))}"' for name, ports in _passing(mesh).items()
+            f'{name}: "{",".join(map(str, ports))}"' for name, ports in _passing(mesh, port).items()
         )
         yield (
             f"spec.template asks for the proxy of {mesh.name}, which would keep the kubelet from "
@@ -136,13 +137,13 @@ def meshes_in_the_way(metadata: Json) -> Iterator[str]:
         )
 
 
-def a_mesh_may_be_in_the_way(metadata: Json) -> bool:
+def a_mesh_may_be_in_the_way(metadata: Json, port: int) -> bool:
     """Return whether a template asks for a proxy in a way of which it is not known what passes."""
     annotations = metadata.get("annotations") or {}
-    return any(not annotations.keys().isdisjoint(mesh.unsure) for mesh in _proxies(metadata))
+    return any(not annotations.keys().isdisjoint(mesh.unsure) for mesh in _proxies(metadata, port))
 
 
-def _proxies(metadata: Json) -> Iterator[Mesh]:
+def _proxies(metadata: Json, port: int) -> Iterator[Mesh]:
     """Yield the meshes that are asked for, as far as they are not known to let members pass."""
     annotations = metadata.get("annotations") or {}
     marks = {**annotations, **(metadata.get("labels") or {})}
@@ -150,10 +151,9 @@ def _proxies(metadata: Json) -> Iterator[Mesh]:
         if not _asks(mesh, marks):
             continue
         only = annotations.get(mesh.inbound_only)
-        passes = {
-            name: _has(annotations.get(name, ""), ports) for name, ports in _passing(mesh).items()
-        }
-        if only is not None and not any(_has(only, (port,)) for port in MEMBERS_PORTS):
+        ports = _passing(mesh, port)
+        passes = {name: _has(annotations.get(name, ""), which) for name, which in ports.items()}
+        if only is not None and not any(_has(only, (it,)) for it in (port, contract.SIDECAR_PORT)):
             passes[mesh.inbound] = True
         if mesh.name == "Istio" and _captures_no_outbound(annotations):
             passes[mesh.outbound] = True
@@ -161,9 +161,10 @@ def _proxies(metadata: Json) -> Iterator[Mesh]:
             yield mesh
 
 
-def _passing(mesh: Mesh) -> dict[str, tuple[int, ...]]:
+def _passing(mesh: Mesh, port: int) -> dict[str, tuple[int, ...]]:
     """Return the ports that must not go by the proxy, by the annotation that excludes them."""
-    return {mesh.inbound: MEMBERS_PORTS, mesh.outbound: (API_PORT, *MEMBERS_PORTS)}
+    members = (port, contract.SIDECAR_PORT)
+    return {mesh.inbound: members, mesh.outbound: (API_PORT, *members)}
 
 
 def _captures_no_outbound(annotations: Mapping[str, str]) -> bool:

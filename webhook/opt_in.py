@@ -72,11 +72,11 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     """Yield what has to be changed before an opted-in set can work; not all of it was always
     looked at, so a set may have been accepted with it."""
     metadata = statefulset["spec"]["template"].get("metadata") or {}
-    server = server_of(statefulset, found)
+    server, port = server_of(statefulset, found), found.settings.postgres_port
     yield from server_checks.faults(server)
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
         yield from server_checks.unseen_files(server)
-    yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata))
+    yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
 
 
 def stamp(statefulset: Json, found: database.Database) -> Patch:

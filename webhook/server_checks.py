@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data, refused_images
+from webhook import image_data, port, refused_images
 from webhook.command_line import CommandLine, is_known
 from webhook.database import Database
 
@@ -18,9 +18,6 @@ LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
 """Parameters that say whom a standby follows, and when it stops to."""
-
-MAX_DIGITS: Final = 20
-"""Of a number that PostgreSQL takes; Python writes none of thousands of digits."""
 
 COMPARED_BY_STANDBYS: Final = (
     "max_connections",
@@ -92,10 +89,16 @@ def unseen_files(server: Server) -> Iterator[Fault]:
             )
 
 
-def lowered(before: Server, after: Server) -> Iterator[Fault]:
-    """Yield what an update lowers and standbys then refuse to start with."""
+def not_by_a_roll(before: Server, after: Server) -> Iterator[Fault]:
+    """Yield what an update changes so that members from before and after it can't be in one set."""
     if min(before.replicas, after.replicas) <= 1:
         return  # the only member starts with less
+    old_port, new_port = (it.database.settings.postgres_port for it in (before, after))
+    if old_port != new_port:
+        yield Fault(
+            f"{after.name}: PostgreSQL's port changes from {old_port} to {new_port}, and members "
+            "on different ports would not find each other; allowed: the same port, or one replica"
+        )
     for name in COMPARED_BY_STANDBYS:
         old, new = (_number(server.line.parameters, name) for server in (before, after))
         if old is not None and new is not None and new < old:
@@ -141,22 +144,19 @@ def _shell(server: Server) -> Iterator[Fault]:
 
 
 def _port(server: Server) -> Iterator[Fault]:
-    given = server.line.parameters.get("port")
-    where = "the arguments set port to"
-    if given is None:
-        given = server.line.variables.get("PGPORT")
-        where = "PGPORT is"
-    if given is None:
-        given = server.database.environment.literal("PGPORT")
-    elif not is_known(given):
+    found = port.told(server.line, server.database.environment)
+    if found is None:
         return
-    if given is not None and _integer(given) != contract.POSTGRES_PORT:
+    if found.number is None:
         yield Fault(
-            f'{server.name}: {where} "{given}", but the other members and the Services expect '
-            f"{contract.POSTGRES_PORT}; allowed: {contract.POSTGRES_PORT}, and a Service whose "
-            "port is another one with targetPort "
-            f"{contract.POSTGRES_PORT}",
+            f'{server.name}: {found.where} "{found.text}"; allowed: {port.ALLOWED}',
             # A file may say otherwise than a variable.
+            keeps_all_down="port" in server.line.parameters,
+        )
+    elif found.number != server.database.settings.postgres_port:
+        yield Fault(
+            f'{server.name}: {found.where} "{found.text}", but annotation {contract.PORT} says '
+            f'"{server.database.settings.port}"; allowed: the same in both, or no annotation',
             keeps_all_down="port" in server.line.parameters,
         )
 
@@ -265,19 +265,8 @@ def _volume(server: Server) -> Iterator[Fault]:
         )
 
 
-def _integer(text: str) -> int | None:
-    """Return a number as PostgreSQL reads it; None if it is none."""
-    text = text.strip().strip("'")
-    if len(text) > MAX_DIGITS:
-        return None
-    try:
-        return int(text, 8 if text[:1] == "0" and text.isdecimal() else 0)
-    except ValueError:
-        return None
-
-
 def _number(parameters: Mapping[str, str], name: str) -> int | None:
-    return _integer(parameters[name]) if name in parameters else None
+    return port.integer(parameters[name]) if name in parameters else None
 
 
 _Check = Callable[[Server], Iterator[Fault]]

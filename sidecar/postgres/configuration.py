@@ -100,7 +100,7 @@ def primary_parameters(
     """
     return {
         "host": address or contract.primary_service(settings.set_name),
-        "port": str(contract.POSTGRES_PORT),
+        "port": str(settings.postgres_port if address else contract.POSTGRES_PORT),
         "user": REPLICATION_ROLE,
         "application_name": member,
         **_WHATEVER_THE_ENVIRONMENT_SAYS,

@@ -237,3 +237,29 @@ def test_a_start_waits_for_no_other_volume_of_its_node(pod: Pod) -> None:
     start(pod)
     end_bootstrap(pod)
     assert set(said.read_text().splitlines()) == {f"-f {pod.data}"}
+
+
+def refusal(pod: Pod, **environment: str) -> str | None:
+    (pod.handshake / "report").unlink(missing_ok=True)
+    pod.boot(**environment)
+    return pod.wait_for(lambda view: view.data is not None).refusal
+
+
+def test_a_port_in_the_configuration_that_the_others_do_not_expect_is_refused(pod: Pod) -> None:
+    """Before anything is written: the set would not find its own member."""
+    configure(pod, f"port = {pod.port + 1}")
+    assert refusal(pod) == (
+        f"PostgreSQL would listen on port {pod.port + 1}, but the other members and the Services "
+        f"expect {pod.port}: set the annotation pgset.dev/port of the StatefulSet to "
+        f'"{pod.port + 1}", or PostgreSQL\'s port to {pod.port}'
+    )
+    assert not (pod.data / "standby.signal").exists()
+    pod.kill()
+    pod.command = (*pod.command, "-p", str(pod.port))
+    assert refusal(pod) is None
+
+
+def test_of_what_a_wrapper_makes_of_the_port_nothing_is_said(pod: Pod) -> None:
+    configure(pod, f"port = {pod.port + 1}")
+    pod.command = ("sh", "-c", 'exec "$0" "$@"', *pod.command)
+    assert refusal(pod) is None

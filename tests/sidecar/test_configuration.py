@@ -130,6 +130,14 @@ def test_a_member_follows_the_primarys_service_under_its_own_name() -> None:
     }
 
 
+def test_a_member_is_found_at_its_sets_own_port_and_the_service_at_the_usual_one():
+    settings = Settings(set_name="orders", port=5433)
+    at_pod = conninfo_to_dict(primary_conninfo(settings, "orders-1", "10.0.0.7"))
+    assert (at_pod["host"], at_pod["port"]) == ("10.0.0.7", "5433")
+    by_service = conninfo_to_dict(primary_conninfo(settings, "orders-1"))
+    assert (by_service["host"], by_service["port"]) == ("orders-primary", "5432")
+
+
 def test_a_silent_primary_is_given_up_after_five_seconds() -> None:
     """Idle 2 s, then three questions a second apart."""
     parameters = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1"))

@@ -39,6 +39,7 @@ class Pod:
             PGSET_HANDSHAKE=str(self.handshake),
             PGSET_UID=str(self.data.parent.stat().st_uid),
             PGPORT=str(self.port),
+            PGSET_PORT=str(self.port),
             POSTGRES_PASSWORD="secret",
             **environment,
         )

@@ -228,6 +228,7 @@ def test_settings_reach_the_sidecar_as_it_reads_them():
         replica_value="pgset-replica",
         container="postgres",
         uid=999,
+        port=5432,
     ) == Settings.from_environment(environment)
 
 

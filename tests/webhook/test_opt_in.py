@@ -22,8 +22,8 @@ DENIALS = [
         'annotation pgset.dev/tll: "10s" is unknown; allowed: pgset.dev/enabled, '
         "pgset.dev/container, pgset.dev/role-label, pgset.dev/primary-value, "
         "pgset.dev/replica-value, pgset.dev/durability, pgset.dev/ttl, "
-        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/probes, "
-        "pgset.dev/sidecar-resources, pgset.dev/paused, pgset.dev/network-policy",
+        "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/port, "
+        "pgset.dev/probes, pgset.dev/sidecar-resources, pgset.dev/paused, pgset.dev/network-policy",
         id="an annotation of ours that does not exist",
     ),
     pytest.param(

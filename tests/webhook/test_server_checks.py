@@ -14,10 +14,9 @@ from tests.webhook.changes import (
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod, mutate_statefulset
 
-OTHER_PORT = (
-    'container "postgres": the arguments set port to "5433", but the other members and the '
-    "Services expect 5432; allowed: 5432, and a Service whose port is another one with "
-    "targetPort 5432"
+ANOTHER_PORT = (
+    'container "postgres": the arguments set port to "5433", but annotation pgset.dev/port says '
+    '"5434"; allowed: the same in both, or no annotation'
 )
 
 
@@ -38,10 +37,15 @@ def shell(script, *arguments):
 
 
 REFUSED = [
-    (with_args("-p", "5433"), OTHER_PORT),
-    (with_args("--port=0x1539"), 'the arguments set port to "0x1539"'),
-    (with_env(PGPORT="5433"), 'PGPORT is "5433", but'),
-    (shell('PGPORT=5433 exec postgres "$@"', "x"), 'PGPORT is "5433", but'),
+    (together(annotate(port="5434"), with_args("-p", "5433")), ANOTHER_PORT),
+    (together(annotate(port="5432"), with_env(PGPORT="5433")), 'PGPORT is "5433", but annotation'),
+    (
+        together(annotate(port="5432"), shell('PGPORT=5433 exec postgres "$@"', "x")),
+        'PGPORT is "5433", but annotation',
+    ),
+    (with_args("-p", "8008"), 'the arguments set port to "8008"; allowed: a port from 1 to 65535'),
+    (with_args("-p", "65536"), 'the arguments set port to "65536"'),
+    (with_env(PGPORT="postgresql"), 'PGPORT is "postgresql"'),
     (with_args("-D", "/other"), '-D is "/other", but pgset'),
     (with_args("-D", "$(PGDATA)"), "-D is"),
     (with_args("--data-directory=/other"), 'data_directory is "/other"'),
@@ -133,6 +137,12 @@ ACCEPTED = [
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
     with_args("-p", "5432"),
     with_args("-p", "5432", "-c", "shared_buffers=1GB"),
+    with_args("-p", "5433"),
+    with_args("--port=0x1539"),
+    together(annotate(port="5433"), with_args("-p", "$(PORT_OF_A_SECRET)")),
+    together(
+        annotate(port="5433"), in_database(ports=[{"containerPort": 5434, "name": "postgres"}])
+    ),
     with_args("-p", "$(PORT_OF_A_SECRET)"),
     together(with_env(PGPORT="5433"), with_args("-p", "5432")),
     with_args("-c", "config_file=/etc/postgresql/postgresql.conf"),
@@ -170,8 +180,8 @@ def test_what_can_be_a_member_is_accepted(change):
 
 def test_the_sentence_says_what_where_and_what_is_allowed():
     with pytest.raises(DeniedError) as denial:
-        verdict_on(with_args("-p", "5433"))
-    assert str(denial.value) == OTHER_PORT
+        verdict_on(together(annotate(port="5434"), with_args("-p", "5433")))
+    assert str(denial.value) == ANOTHER_PORT
 
 
 def stamped(change):
@@ -191,7 +201,7 @@ def test_what_an_earlier_version_accepted_is_warned_of_and_goes_on(change, sente
 
 
 def test_an_update_that_brings_a_fault_is_refused_in_a_set_that_has_another():
-    before = stamped(with_env(PGPORT="5433"))
+    before = stamped(with_env(PGPORT="8008"))
     after = objects.changed(before, with_args("-D", "/other"))
     with pytest.raises(DeniedError, match="-D is"):
         mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
@@ -205,7 +215,7 @@ def test_another_tag_of_an_image_that_was_accepted_is_no_new_fault():
 
 
 def test_a_stamp_alone_makes_no_set_of_a_plain_statefulset():
-    before = stamped(together(with_args("-p", "5433"), lambda s: s["metadata"].pop("annotations")))
+    before = stamped(together(with_args("-p", "8008"), lambda s: s["metadata"].pop("annotations")))
     after = objects.changed(before, annotate_anew)
     with pytest.raises(DeniedError, match="port"):
         mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
@@ -225,7 +235,7 @@ def in_pod(**fields):
 GIVEN = [{"name": "PGDATA", "value": "/var/lib/postgresql/data"}]
 
 NO_MEMBER = [
-    (in_pod(args=["postgres", "-p5433"]), "port"),
+    (in_pod(args=["postgres", "-p8008"]), "port"),
     (in_pod(args=["postgres", "-D", "/other"], env=GIVEN), "-D is"),
     (in_pod(volumeMounts=[{"name": "pgdata", "mountPath": "/else"}], env=GIVEN), "no volume"),
     (in_pod(volumeMounts=[]), "no volume is mounted"),
@@ -254,7 +264,7 @@ def test_no_set_that_works_loses_its_pods(change, _word):
             volumeMounts=[{"name": "pgdata", "mountPath": "/data"}], image="company/postgres:17"
         ),
         in_pod(command=["sh", "-c", "exec docker-entrypoint.sh postgres"]),
-        lambda pod: pod["spec"]["containers"][0]["env"].append({"name": "PGPORT", "value": "5433"}),
+        lambda pod: pod["spec"]["containers"][0]["env"].append({"name": "PGPORT", "value": "8008"}),
     ],
 )
 def test_a_pod_that_may_become_a_member_is_not_refused(change):
@@ -288,15 +298,29 @@ def test_what_standbys_refuse_to_start_with_is_not_lowered_by_arguments(before, 
         updated(before, after)
 
 
+def test_members_do_not_move_to_another_port_one_by_one():
+    with pytest.raises(DeniedError, match="port changes from 5432 to 5433"):
+        updated(["-p", "5432"], ["-p", "5433"])
+
+
 @pytest.mark.parametrize(
     ("before", "after", "number"),
     [
+        (["-p", "5432"], ["-p", "5433"], 1),
+        (["-p", "5433"], ["--port=5433"], 3),
         (["-N", "100"], ["-N", "200"], 3),
         (["-N", "200"], [], 3),
         (["-N", "200"], ["-N", "100"], 1),
         (["-N", "$(MANY)"], ["-N", "100"], 3),
     ],
-    ids=["raised", "left to a file, where pgset lowers it", "the only member", "not known"],
+    ids=[
+        "a port",
+        "the same port",
+        "raised",
+        "left to a file, where pgset lowers it",
+        "the only member",
+        "not known",
+    ],
 )
 def test_what_members_start_with_is_accepted(before, after, number):
     assert updated(before, after, number).warnings is not None

@@ -31,6 +31,7 @@ from webhook.caretaker.step import (
     RemoveAccount,
     RemoveBudget,
     RemovePolicy,
+    service_port,
 )
 
 TIMEOUT: Final = (3.0, 10.0)
@@ -216,7 +217,7 @@ def _service(step: MakeService) -> dict[str, Any]:
         "metadata": _owned(step.name, step.owner),
         "spec": {
             "selector": dict(step.selector),
-            "ports": [{"name": "postgresql", "port": contract.POSTGRES_PORT}],
+            "ports": [service_port(step.owner)],
             **({"publishNotReadyAddresses": True} if step.also_unready else {}),
         },
     }

@@ -12,8 +12,10 @@ from sidecar.settings import (
     parse_network_policy,
     parse_paused,
 )
+from webhook import database
 from webhook.caretaker import pod_status
 from webhook.caretaker.selectors import selector_text
+from webhook.errors import DeniedError
 from webhook.own_account import DEFAULT_ACCOUNT
 
 Json = dict[str, Any]
@@ -52,6 +54,8 @@ class Workload:
     """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
     """PostgreSQL's port, by its number and its names in the present template."""
+    port: int = contract.POSTGRES_PORT
+    """Where PostgreSQL listens."""
     network_policy: bool = False
     """Whether it asks for a NetworkPolicy."""
     ports: frozenset[Port] = frozenset()
@@ -106,6 +110,7 @@ class Workload:
         except InvalidSettingError as error:
             fault = str(error)
         template = spec["template"]
+        port = _port(template.get("spec") or {}, settings)
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -115,7 +120,8 @@ class Workload:
             service_account=_account_of_pods(statefulset, own=own_accounts),
             replicas=spec.get("replicas", 1),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
-            database_ports=_database_ports(template.get("spec") or {}),
+            database_ports=_database_ports(template.get("spec") or {}, port),
+            port=port,
             network_policy=network_policy,
             ports=_declared_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
@@ -320,14 +326,19 @@ def _account_of_pods(statefulset: Json, *, own: bool) -> str:
     return named
 
 
-def _database_ports(pod_spec: Json) -> frozenset[int | str]:
+def _port(pod_spec: Json, settings: Settings | None) -> int:
+    if settings is None:
+        return contract.POSTGRES_PORT
+    try:
+        return database.find(pod_spec, settings).settings.postgres_port
+    except DeniedError:
+        return settings.postgres_port  # a template that no webhook has seen
+
+
+def _database_ports(pod_spec: Json, port: int) -> frozenset[int | str]:
     ports = [it for container in pod_spec["containers"] for it in container.get("ports") or []]
-    named = {
-        it["name"]
-        for it in ports
-        if it["containerPort"] == contract.POSTGRES_PORT and it.get("name")
-    }
-    return frozenset({contract.POSTGRES_PORT, *named})
+    named = {it["name"] for it in ports if it["containerPort"] == port and it.get("name")}
+    return frozenset({port, *named})
 
 
 def _declared_ports(pod_spec: Json) -> frozenset[Port]:

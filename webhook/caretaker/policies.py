@@ -62,7 +62,7 @@ def _spec(workload: Workload, declared: frozenset[Port]) -> Json:
     of_set = {"matchLabels": {contract.SET_LABEL: workload.name}}
     scrapes = {"matchLabels": {contract.SCRAPES: "true"}}
     for_all = {it for it in declared if it[1] != contract.SIDECAR_PORT}
-    for_all.add(("TCP", contract.POSTGRES_PORT))
+    for_all.add(("TCP", workload.port))
     return {
         "podSelector": of_set,
         "policyTypes": ["Ingress"],

@@ -15,12 +15,13 @@ from sidecar import contract
 from sidecar.contract import primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
-from webhook.caretaker.step import MakeService, Step, Tell, tell
+from webhook.caretaker.step import MakeService, Step, Tell, service_port, tell
 
 IN_THE_WAY: Final = "ServiceInTheWay"
 LEADS_NOWHERE: Final = "ServiceLeadsNowhere"
 LEADS_TO_REPLICAS: Final = "ServiceLeadsToReplicas"
 NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
+OTHER_PORT: Final = "ServiceLeadsToAnotherPort"
 """The Events' reasons."""
 
 
@@ -86,9 +87,17 @@ def _warnings_about(service: Service, workload: Workload, settings: Settings) ->
         )
         command = _annotate(workload, service, settings)
         yield tell(workload, LEADS_NOWHERE, sentence + command)
+    ours = service.made_for == workload.uid
+    if ours and service.target_ports.isdisjoint(workload.database_ports):
+        sentence = (
+            f'Service "{service.name}" leads to another port than {workload.port}, which is '
+            f"PostgreSQL's: "
+        )
+        command = _patch(workload, service, {"ports": [service_port(workload)]})
+        yield tell(workload, OTHER_PORT, sentence + command)
     # Those that earlier versions made. What the user has made is as the user wants it.
     of_primary = service.name == primary_service(workload.name)
-    if of_primary and service.made_for == workload.uid and not service.also_unready:
+    if of_primary and ours and not service.also_unready:
         sentence = (
             f'Service "{service.name}" leads nowhere while the primary\'s node is NotReady; '
             f"let the role label alone decide: "
