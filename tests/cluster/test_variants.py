@@ -81,6 +81,39 @@ def test_a_set_that_opts_out_keeps_one_writable_primary_and_may_come_back(
     assert [_ask(stage, f"plain-{n}", rows) for n in (0, 1)] == ["42 43"] * 2
 
 
+def test_a_set_on_another_port_clones_and_fails_over(namespace: Stage) -> None:
+    stage = namespace
+    stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
+    stage.ask("-n", NAMESPACE, "create", "serviceaccount", "pgset-sa")
+    *others, statefulset = manifests.legacy(stage, name="plain", replicas=2)
+    statefulset["metadata"]["annotations"] = {"pgset.dev/enabled": "true"}
+    statefulset["spec"]["template"]["spec"]["containers"][0]["args"] = ["postgres", "-p", "5433"]
+    # The caretaker makes the Services, which lead to that port.
+    stage.apply([*(it for it in others if it["kind"] != "Service"), statefulset])
+    led = {"plain-0": "primary", "plain-1": "replica"}
+    stage.wait(lambda: roles(stage, "plain") == led, "two members")
+    _ask(stage, "plain-0", "create table kept as select 42 as n", port=5433)
+
+    kill = 'kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")"'
+    stage.ask("-n", NAMESPACE, "exec", "plain-0", "-c", "postgres", "--", "sh", "-c", kill)
+
+    def everybody_has_it() -> bool:
+        rows = "select string_agg(n::text, ' ' order by n) from kept"
+        asked = [_ask(stage, f"plain-{n}", rows, port=5433, check=False) for n in (0, 1)]
+        return asked == ["42 43"] * 2
+
+    def writes() -> bool:
+        """By the Service, whose port is the usual one."""
+        return stage.query("plain-primary", "insert into kept values (43) returning n") == "43"
+
+    stage.apply(manifests.client(stage))
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    wait_for_service(stage, "plain-primary")
+    stage.wait(lambda: sorted(roles(stage, "plain").values()) == sorted(led.values()), "both again")
+    assert writes()
+    stage.wait(everybody_has_it, "the row that was written after the failover on both")
+
+
 def test_a_new_sets_databases_are_those_that_the_image_makes_by_itself(namespace: Stage) -> None:
     stage = namespace
     stage.ask("-n", NAMESPACE, "create", "secret", "generic", "pgset", "--from-literal=password=x")
@@ -123,8 +156,8 @@ def _in_recovery(stage: Stage, pod: str) -> str:
     return _ask(stage, pod, asked)
 
 
-def _ask(stage: Stage, pod: str, statement: str, *, check: bool = True) -> str:
-    psql = ("psql", "-U", "postgres", "-At", "-c", statement)
+def _ask(stage: Stage, pod: str, statement: str, *, port: int = 5432, check: bool = True) -> str:
+    psql = ("psql", "-U", "postgres", "-p", str(port), "-At", "-c", statement)
     answer = stage.ask("-n", NAMESPACE, "exec", pod, "-c", "postgres", "--", *psql, check=check)
     return answer.strip()
 

@@ -60,7 +60,7 @@ def test_a_set_whose_database_postgres_is_dropped_goes_on_and_fails_over(trio: S
     told = [event for event in events(trio, "trio") if "trio-app" in event["message"]]
     assert told
     command = told[0]["message"].partition("kubectl ")[2]
-    assert command.startswith(f"-n {NAMESPACE} patch service trio-app")
+    assert command.startswith(f"-n {NAMESPACE} annotate --overwrite service trio-app")
 
 
 @pytest.fixture
