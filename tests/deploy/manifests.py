@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support import documents as yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -15,7 +15,7 @@ Manifest = dict[str, Any]
 def documents(path: str) -> list[Manifest]:
     """Return what is in a file of the base, or else in one below deploy/."""
     file = BASE / path if (BASE / path).exists() else DEPLOY / path
-    return list(yaml.safe_load_all(file.read_text()))
+    return yaml.documents(file.read_text())
 
 
 def document(path: str) -> Manifest:

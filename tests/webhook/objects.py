@@ -1,13 +1,14 @@
 """Objects that the tests put through the webhook, and what carries them there."""
 
 import copy
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonpatch
-import yaml
 
+from tests.support import documents as yaml
 from webhook.initial_role import LeaseState
 from webhook.review import Review, Verdict
 from webhook.settings import SidecarImage
@@ -19,8 +20,14 @@ IMAGE = SidecarImage(name="pgset:0.2.0", pull_policy="IfNotPresent")
 
 
 def golden(case: str, name: str) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((GOLDEN / case / f"{name}.yaml").read_text())
+    """Return a copy of one's own."""
+    document: dict[str, Any] = copy.deepcopy(_read(GOLDEN / case / f"{name}.yaml"))
     return document
+
+
+@functools.cache
+def _read(path: Path) -> Any:
+    return yaml.document(path.read_text())
 
 
 def article_statefulset() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support import documents
 from tests.webhook import objects
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -57,7 +58,7 @@ def assert_golden(case: str, name: str, actual: dict[str, Any]) -> None:
     path = objects.GOLDEN / case / f"{name}.yaml"
     if os.environ.get("PGSET_UPDATE_GOLDEN") == "1":
         path.write_text(yaml.dump(actual, Dumper=PlainDumper, sort_keys=False, width=100))
-    expected = yaml.safe_load(path.read_text()) if path.exists() else None
+    expected = documents.document(path.read_text()) if path.exists() else None
     assert expected == actual, (
         f"{path.name} of case {case} is not what the webhook makes of it; if this is meant: "
         "PGSET_UPDATE_GOLDEN=1 pytest tests/webhook/test_golden.py, and review the difference"
