@@ -5,6 +5,7 @@ one module has to know the other.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -68,18 +69,16 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Yield every statement in it: an import is none of the expressions, which are most."""
-    for field in ("body", "handlers", "orelse", "finalbody", "cases"):
-        within = getattr(node, field, ())
-        for each in within if isinstance(within, list) else ():
-            if isinstance(each, ast.stmt):
-                yield each
-            yield from _statements(each)
+_OURS: Final = rf"(?:{'|'.join(MOST_LINES)})\b[\w.]*"
+_IMPORT: Final = re.compile(
+    rf"^[ \t]*(from {_OURS} import (?:\([^)]*\)|.+)|import {_OURS}(?: as \w+)?)$", re.MULTILINE
+)
+"""A statement that imports a module of ours. To parse whole files took seconds."""
 
 
 def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
-    for node in _statements(ast.parse(source)):
+    statements = "\n".join(found.group(1) for found in _IMPORT.finditer(source))
+    for node in ast.parse(statements).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
