@@ -1,8 +1,6 @@
 """A fact that a rule needs is measured by an adapter, and some test of the rules speaks of it."""
 
-import ast
 import re
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -20,6 +18,7 @@ from sidecar.observation import (
     Pod,
     PostgresView,
 )
+from tests.support.names_given import names_given
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -29,19 +28,6 @@ PURE: Final = ("observation", "action", "settings", "situation", "table", "decid
 VIEWS: Final = (
     Observation, LeaseView, LeaseRecord, BootstrapView, Failures, PostgresView, Pod, Peer, Fork,
 )  # fmt: skip
-
-
-def names_given(source: str) -> Iterator[str]:
-    """Yield the names under which this code gives values: keywords, keys, positional fields."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            yield from (it.arg for it in node.keywords if it.arg is not None)
-            called = node.func.id if isinstance(node.func, ast.Name) else ""
-            kind = next((view for view in VIEWS if view.__name__ == called), None)
-            if kind is not None:
-                yield from (it.name for it in fields(kind)[: len(node.args)])
-        elif isinstance(node, ast.Dict):
-            yield from (it.value for it in node.keys if isinstance(it, ast.Constant))  # type: ignore[misc]
 
 
 def files(folder: str) -> list[Path]:
@@ -55,7 +41,7 @@ def measured() -> set[str]:
         for path in files("sidecar")
         if path.relative_to(ROOT / "sidecar").parts[0].removesuffix(".py") not in PURE
     ]
-    return {name for path in adapters for name in names_given(path.read_text())}
+    return {name for path in adapters for name in names_given(path.read_text(), VIEWS)}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Transcripts as files: the schedule as one line of JSON, then what happened."""
 
-import functools
 from pathlib import Path
 from typing import Final
 
@@ -10,24 +9,14 @@ from tests.simulator.runner import Result, run
 from tests.simulator.schedule import Schedule
 
 PATHS: Final = tuple(sorted(Path(__file__).with_name("golden").glob("*.txt")))
-_spy: Final = Spy()
-
-
-@functools.cache
-def played(path: Path) -> tuple[Schedule, Result]:
-    """Return what a file says is to be done, and what comes of it now.
-
-    More than one test asks, and to play all of them takes seconds.
-    """
-    schedule = schedule_of(path.read_text())
-    return schedule, run(schedule, Parts(decide=_spy.decide), recording=True)
 
 
 def unset() -> frozenset[str]:
     """Return the facts, as Kind.field, that no transcript sets."""
+    spy = Spy()
     for path in PATHS:
-        played(path)
-    return _spy.unset
+        run(schedule_of(path.read_text()), Parts(decide=spy.decide))
+    return spy.unset
 
 
 def render(schedule: Schedule, result: Result) -> str:

@@ -1,5 +1,9 @@
 """Every fact, every row and every action is seen at work, or is named here with a reason."""
 
+import functools
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from tests.simulator import golden
@@ -14,6 +18,7 @@ from tests.simulator.completeness import (
 from tests.simulator.member.parts import Parts
 from tests.simulator.runner import run
 from tests.simulator.seeds import from_seed
+from tests.support.names_given import names_given
 
 NEVER_SET = {
     "Leadership.since": "it is for people, and memory is given no clock of the day",
@@ -59,6 +64,25 @@ _NOT_DRAWN = (
 )
 
 
+FACTS = [(kind, it.name) for kind in VIEWS for it in fields(kind)]
+
+_GIVERS = ("tests/simulator", "sidecar/memory", "sidecar/postgres")
+"""What makes the simulator's views: its own modules, and those of ours that it calls."""
+
+
+@functools.cache
+def given() -> frozenset[str]:
+    """Return the names that the simulator's modules give values to."""
+    root = Path(__file__).parents[2]
+    sources = (
+        path.read_text()
+        for folder in _GIVERS
+        for path in (root / folder).rglob("*.py")
+        if not path.name.startswith("test_")
+    )
+    return frozenset(name for source in sources for name in names_given(source, VIEWS))
+
+
 @pytest.fixture(scope="module")
 def transcripts() -> list[str]:
     return [path.read_text() for path in golden.PATHS]
@@ -74,6 +98,14 @@ def test_each_action_is_carried_out_in_some_transcript(transcripts: list[str]) -
     assert _complaints(ACTIONS - begun, NEVER_DONE, _ACTION_MISSING) == []
 
 
+@pytest.mark.parametrize(("kind", "field"), FACTS, ids=lambda it: getattr(it, "__name__", it))
+def test_each_fact_is_given_a_value_by_the_simulator(kind: type, field: str) -> None:
+    """The next test knows better, and takes seconds."""
+    if (name := f"{kind.__name__}.{field}") not in NEVER_SET:
+        assert field in given(), _FACT_MISSING.format(name=name)
+
+
+@pytest.mark.thorough
 def test_each_fact_is_set_in_some_transcript() -> None:
     assert _complaints(golden.unset(), NEVER_SET, _FACT_MISSING) == []
 
