@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.bench.machine import Look, look, others_share
 
 WORKS_AND_WAITS = """
@@ -18,6 +20,7 @@ def test_the_others_share_is_that_of_all_cores_in_the_times_between_the_looks() 
     assert others_share([one, another], cores=2) == 0.25
 
 
+@pytest.mark.thorough
 def test_the_work_of_a_process_of_ours_is_not_others() -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(

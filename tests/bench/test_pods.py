@@ -64,6 +64,7 @@ def test_the_interval_holds_the_added_time_and_is_the_same_each_time():
     assert (low, high) == interval(found)
 
 
+@pytest.mark.thorough
 def test_more_answers_make_the_interval_smaller():
     (low, high), (lower, higher) = (
         interval(answers(SPREAD * times, [it + 3 for it in SPREAD] * times)) for times in (9, 1)
@@ -125,6 +126,7 @@ def test_an_option_out_of_its_range_is_refused_with_what_is_allowed(text):
 # ── The pods ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.thorough
 def test_the_pods_are_of_each_kind_alike_and_the_seed_says_where():
     made = creations(100, seed=1)
     assert Counter(it.kind for it in made) == dict.fromkeys(Kind, 100)

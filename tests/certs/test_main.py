@@ -1,7 +1,6 @@
 """The command line: what it takes, and what it says of what it can't take."""
 
 import base64
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from certs.__main__ import (
     argument_parser,
     checked,
     lifetimes_of,
+    main,
     run,
     wall_clock,
 )
@@ -40,11 +40,12 @@ def test_without_times_the_defaults_hold():
         ("--leaf-life=1m", "--leaf-life 1m ends before its successor is in service; allowed: "),
     ],
 )
-def test_a_bad_time_ends_the_start_with_a_sentence(argument, sentence):
-    command = [sys.executable, "-m", "certs", "--namespace=pgset-system", argument]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert sentence in run.stderr.splitlines()[-1]
+def test_a_bad_time_ends_the_start_with_a_sentence(argument, sentence, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["certs", "--namespace=pgset-system", argument])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
 
 
 SELDOM = replace(DEFAULT, interval=timedelta(seconds=10 * WITHIN))

@@ -97,6 +97,7 @@ def seconds(path, review):
     return time.process_time() - start
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("container", "annotations"),
     [

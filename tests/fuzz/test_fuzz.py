@@ -10,6 +10,7 @@ from tests.fuzz import claims, texts
 from tests.fuzz.mutation import Request, request
 
 
+@pytest.mark.thorough
 def test_every_claim_holds_for_the_first_few_hundred():
     outcomes = Counter(claims.check(request(0, number)) for number in range(400))
     assert {"patched", "unchanged", "denied", "400"} <= set(outcomes)
@@ -38,6 +39,7 @@ def test_what_the_sidecar_reads_from_others_harms_no_parser(kind):
         texts.CHECKS[kind](random.Random(f"0:{number}"))  # noqa: S311 - to be made again
 
 
+@pytest.mark.thorough
 def test_requests_to_the_sidecar_are_read_as_deep_as_h11_reads_them():
     outcomes = Counter(
         texts.CHECKS["http"](random.Random(f"1:{number}"))  # noqa: S311 - to be made again
@@ -46,6 +48,7 @@ def test_requests_to_the_sidecar_are_read_as_deep_as_h11_reads_them():
     assert {"read alike", "refused", "more has to come", "taken by ours alone"} == set(outcomes)
 
 
+@pytest.mark.thorough
 def test_a_request_that_the_two_read_differently_is_noticed(monkeypatch):
     """As a parser would that takes the first of two lengths."""
     monkeypatch.setattr(message, "_length", lambda _: 1)

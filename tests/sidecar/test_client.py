@@ -99,7 +99,10 @@ class _Trickle(loopback.QuietHandler):
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-@pytest.mark.parametrize(("left", "at_most"), [(float("inf"), 5.0), (0.5, 2.5), (-5.0, 2.0)])
+@pytest.mark.parametrize(
+    ("left", "at_most"),
+    [pytest.param(float("inf"), 5.0, marks=pytest.mark.thorough), (0.5, 2.5), (-5.0, 2.0)],
+)
 def test_a_server_that_trickles_has_one_deadline_for_all_of_its_answer(
     tmp_path: Path, part: str, left: float, at_most: float
 ) -> None:

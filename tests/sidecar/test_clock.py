@@ -27,6 +27,7 @@ except RetryLaterError:
 """
 
 
+@pytest.mark.thorough
 def test_it_counts_what_a_suspension_took_and_requests_end_by_it(tmp_path: Path) -> None:
     """A time namespace has a boot-time clock of its own, as if the machine had been suspended."""
     enter = ["unshare", "--user", "--time", "--boottime", str(SUSPENDED), "--fork"]

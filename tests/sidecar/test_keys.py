@@ -46,6 +46,7 @@ def test_the_quick_guess_of_before_finds_nothing(word: str) -> None:
         assert key.hex() != keys_of("hunter2").replication_password((NEW,))
 
 
+@pytest.mark.thorough
 def test_every_member_comes_to_the_same_secrets_and_no_other_set_does() -> None:
     made = {
         (secret.replication, secret.seal)

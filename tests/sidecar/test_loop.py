@@ -162,6 +162,7 @@ def fail(loop: Loop) -> None:
     loop._adapters.bootstrap.observe = observed  # type: ignore[method-assign]
 
 
+@pytest.mark.thorough
 def test_a_sidecar_that_has_not_decided_yet_lets_the_kubelet_stop_postgresql(
     loop: Loop, reporter: Reporter
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_sidecar_that_has_not_decided_yet_lets_the_kubelet_stop_postgresql(
     assert (reporter.newest(), thread.is_alive()) == (None, False)
 
 
+@pytest.mark.thorough
 def test_a_sidecar_whose_turns_fail_again_and_again_ends_and_is_started_anew(
     loop: Loop, reporter: Reporter
 ) -> None:

@@ -71,6 +71,7 @@ def shows(mirror: Mirror) -> list[str]:
     return sorted(mirror.objects() or {})
 
 
+@pytest.mark.thorough
 def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
     server: Any, mirror: Mirror
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
     assert server.lists == 1
 
 
+@pytest.mark.thorough
 def test_a_bookmark_is_no_reason_to_ask_again_at_once(server: Any, mirror: Mirror) -> None:
     server.said = [line(BOOKMARK)] * 1000
     mirror.start()

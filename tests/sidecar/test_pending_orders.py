@@ -179,6 +179,7 @@ def test_the_last_word_counts_where_an_order_is_given_again_while_it_is_carried_
     assert orders.background.was_seen(("set", 1))
 
 
+@pytest.mark.thorough
 def test_nobody_who_asks_for_a_look_waits_for_a_thread_that_does_not_look() -> None:
     """It is not started while bootstrap runs, and may hang on the volume; peers ask on."""
     server = Server(Credentials("postgres", ""), clock=time.monotonic, on_change=lambda: None)

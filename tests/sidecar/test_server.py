@@ -188,6 +188,7 @@ def dripping(served: Served, number: int) -> Iterator[None]:
             thread.join()
 
 
+@pytest.mark.thorough
 def test_hundreds_of_silent_clients_and_a_dozen_slow_ones(
     served: Served, open_clients: contextlib.ExitStack
 ) -> None:
@@ -245,6 +246,7 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
     assert answered.index("/probe") <= 2
 
 
+@pytest.mark.thorough
 def test_who_does_not_end_is_left_at_the_deadline(served: Served) -> None:
     """It is for the whole request: each of the slow one's bytes is in time."""
     began = time.monotonic()

@@ -189,6 +189,7 @@ def test_the_watchdogs_sum_at_the_default() -> None:
     assert frozen_until_dead(Settings(set_name="orders")) == (2 + 1) + (3 * 1 + 1) + 1 + 2 == 10
 
 
+@pytest.mark.thorough
 def test_a_frozen_sidecars_postgresql_is_dead_before_the_lease_ends_with_all_that_is_allowed() -> (
     None
 ):

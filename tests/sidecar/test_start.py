@@ -2,11 +2,14 @@
 
 import ast
 import http.client
+import re
 import subprocess
 import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from sidecar.report.message import Answer
 from sidecar.report.server import HttpServer, listen
@@ -41,6 +44,7 @@ def test_nothing_that_takes_long_to_load_comes_before_that() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_no_thread_is_left_to_be_started_when_the_loop_begins(tmp_path: Path) -> None:
     """Where memory is short, `Thread.start` may wait for ever, and with it who calls it."""
     command = [sys.executable, "-m", "tests.support.idle_threads", str(tmp_path)]
@@ -53,7 +57,8 @@ def test_threads_are_made_where_what_has_them_is_made() -> None:
     made = [
         (path.name, function.name)
         for path in (Path(__file__).parents[2] / "sidecar").rglob("*.py")
-        for function in ast.walk(ast.parse(path.read_text()))
+        if re.search(r"\b(Thread|Workers|Timer)\(", source := path.read_text())
+        for function in ast.walk(ast.parse(source))
         if isinstance(function, ast.FunctionDef)
         for call in ast.walk(function)
         if isinstance(call, ast.Call)

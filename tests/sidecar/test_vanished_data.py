@@ -113,6 +113,7 @@ def test_before_the_start_nothing_can_have_vanished(
     assert not any(bootstrap.observe(float(at)).vanished for at in range(1, 10))
 
 
+@pytest.mark.thorough
 def test_a_directory_that_cannot_be_read_has_not_vanished(
     bootstrap: Bootstrap, control_file: Path
 ) -> None:

@@ -18,6 +18,7 @@ def test_a_path_is_escaped_as_rfc_6901_says(path, text):
     assert text == pointer(path)
 
 
+@pytest.mark.thorough
 def test_what_is_kept_of_paths_is_bounded_in_bytes():
     """A key may be a user's, of megabytes; the last 1,024 paths took 2.9 GB."""
     tracemalloc.start()

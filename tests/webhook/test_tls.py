@@ -87,6 +87,7 @@ def test_when_the_pair_ends_is_told_even_if_it_has_ended(tmp_path, age):
     assert certificate.expiry == read(trust.leaf)[0].not_valid_after_utc.timestamp()
 
 
+@pytest.mark.thorough
 def test_no_handshake_fails_while_pairs_are_replaced(tmp_path):
     """A client that trusts every CA there has been completes every handshake without a pause."""
     trusts = [renewed(None, [NAME], NOW)[0] for _ in range(20)]

@@ -82,6 +82,7 @@ def test_the_application_is_called_as_pep_3333_has_it():
     )
 
 
+@pytest.mark.thorough
 def test_both_ways_give_the_same_answer_and_keep_the_connection(tmp_path):
     unusual = LINE + FIELDS + b"Connection: keep-alive\r\n\r\n" + BODY
     unknown = USUAL.replace(b"/mutate/pods", b"/mutate/jobs")
