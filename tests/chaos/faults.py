@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.chaos import cut, strikes
+from tests.chaos import ailments, cut, strikes
 from tests.chaos.strikes import FaultError, Strike
 
 
@@ -144,6 +144,34 @@ ALL: Final[dict[str, Fault]] = {
             lossless=True,
             takeovers=0,
             alone=True,
+        ),
+        Fault(
+            "api-slow",
+            "the API server takes up to a second longer for each answer",
+            ailments.slow_api_server,
+            lasts=60,
+            lossless=True,
+            takeovers=0,
+            anew=True,
+            alone=True,
+        ),
+        Fault(
+            "api-refuses",
+            "the sidecars' rights are taken away: the API server refuses all that they ask (403)",
+            ailments.take_rights_away,
+            lasts=40,
+            lossless=True,
+            takeovers=0,
+            anew=True,
+        ),
+        Fault(
+            "storage-stalls",
+            "nothing can be written to any member's volume",
+            ailments.stall_storage,
+            lasts=20,
+            lossless=True,
+            takeovers=0,
+            anew=True,
         ),
         Fault("volume-full", "the primary's volume is full", strikes.fill_volume, lasts=25),
         Fault("lease-deleted", "the Lease is deleted", strikes.delete_lease, lossless=True),

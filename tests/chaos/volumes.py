@@ -74,6 +74,26 @@ def relieve(member: str) -> None:
     (folder(member) / _BALLAST).unlink(missing_ok=True)
 
 
+def stall(member: str) -> None:
+    """Let each write to the volume wait, whoever writes; what is there can be read.
+
+    Not even SIGKILL ends who waits, and so this process must not write there itself.
+    """
+    run(["fsfreeze", "--freeze", folder(member)])
+
+
+def let_go(member: str) -> None:
+    """Let the writes go on; nothing where they do."""
+    run(["fsfreeze", "--unfreeze", folder(member)], check=False)
+
+
+def let_all_go(put: str) -> None:
+    """Do that for all volumes of a set that there are."""
+    for image in sorted((paths.volumes() / "chaos").glob(f"{put}-*.img")):
+        if image.with_suffix("").is_mount():
+            let_go(image.stem)
+
+
 def _free(member: str) -> int:
     state = os.statvfs(folder(member))
     return state.f_bavail * state.f_frsize

@@ -27,7 +27,7 @@ UNPLANNED = ("postmaster-killed", "node-cut", "node-killed")
 LANES = ("chaos-0", "chaos-1")
 """Each is a process with a set of its own. A fault that strikes nothing but the set is in one."""
 
-SELDOM = ("node-cut-incoming", "node-cut-outgoing", "node-cut-during-clone")
+SELDOM = ("node-cut-incoming", "node-cut-outgoing", "node-cut-during-clone", "api-slow")
 """What takes more than a minute each, and others nearly show."""
 
 IN_ORDER = ("all-pods-deleted", "rolled")

@@ -29,7 +29,6 @@ _OWN: Final = (
         strikes.take_kubelet_away,
         lasts=90,
     ),
-    Fault("api-slow", "the API server is slow", strikes.slow_api_server, lasts=60),
 )
 
 FAULTS: Final[dict[str, Fault]] = {it.name: it for it in (*faults.named("all"), *_OWN)}
@@ -75,10 +74,12 @@ _EVERYBODY: Final = {
     *_CONTROL_PLANE,
     "all-pods-deleted",
     "drained",
+    "api-refuses",
     "lease-deleted",
     "paused",
     "rolled",
     "scaled-down",
+    "storage-stalls",
 }
 
 

@@ -1,19 +1,11 @@
 """What a storm does to the set, beside what `tests.chaos.strikes` has."""
 
 import signal
-import threading
-from typing import Final
 
 from deploy.local import cluster, processes
 from tests.chaos import api, pod_processes
-from tests.chaos.pod_processes import Process
 from tests.chaos.strikes import FaultError, Strike, recorded
 from tests.chaos.subject import PODS
-
-HELD: Final = 1.0
-LET_GO: Final = 0.2
-"""A slow API server answers nothing for the one and everything for the other, in turn; seconds. So
-every answer takes up to a second longer, also on connections that were there before."""
 
 
 def kill_backend(strike: Strike) -> None:
@@ -46,24 +38,3 @@ def take_kubelet_away(strike: Strike) -> None:
     strike.undo.callback(node.start_kubelet)
     process.send(signal.SIGKILL)
     processes.forget(name)
-
-
-def slow_api_server(strike: Strike) -> None:
-    """Make the API server slow, by stopping it and letting it go on in turn."""
-    process = recorded("api-server")
-    over = threading.Event()
-    thread = threading.Thread(target=_slow_down, args=(process, over), daemon=True)
-
-    def let_go() -> None:
-        over.set()
-        thread.join()
-
-    strike.undo.callback(let_go)
-    thread.start()
-
-
-def _slow_down(process: Process, over: threading.Event) -> None:
-    while not over.wait(LET_GO):
-        process.send(signal.SIGSTOP)
-        over.wait(HELD)
-        process.send(signal.SIGCONT)
