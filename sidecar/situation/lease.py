@@ -88,7 +88,13 @@ class LeaseFacts:
 
     @cached
     def lists_only_me(self) -> bool:
-        """This member is the only one on record: no other pod may take the Lease."""
+        """This member is the only one on record: no other pod may take the Lease.
+
+        Whoever streams without being recorded does not count. Nobody but the holder adds members,
+        and what its unanswered renewals may have added is among the others here. To fence because
+        of such a standby would stop the primary of a set whose first replica arrives while the API
+        server is away; because of one that has streamed before, that of a set scaled down to one.
+        """
         return (
             self.record is not None
             and not self.went_back
