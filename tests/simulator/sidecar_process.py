@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from sidecar.failsafe import Question
 from sidecar.observation import LeaseRecord, Peer, Pod
@@ -79,6 +79,14 @@ class SidecarProcess(Protocol):
         """No thread of it runs: it is frozen, or its node is."""
 
     @property
+    def cannot_act(self) -> bool:
+        """Nothing of it is left that stops PostgreSQL."""
+
+    @property
+    def is_impaired(self) -> bool:
+        """It stands still, or a thread of it hangs."""
+
+    @property
     def beats(self) -> bool:
         """Whether its heart beats on its volume."""
 
@@ -106,11 +114,21 @@ class SidecarProcess(Protocol):
 
     def thaw(self) -> None: ...
 
+    def hang(self, thread: str, seconds: float) -> None:
+        """Let one of its threads stand still for so long, and the others go on."""
+
     def leave(self) -> None:
         """SIGTERM."""
 
     def end(self) -> None:
         """SIGKILL."""
+
+
+LOOP: Final = "loop"
+WATCHDOG: Final = "watchdog"
+HTTP: Final = "HTTP server"
+PROBE: Final = "probe"
+"""Threads of a sidecar that may hang, each by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tests.simulator.runner import run
 from tests.simulator.schedule import Fault, Schedule
 from tests.simulator.seeds import from_seed
 from tests.simulator.shrink import shrink
+from tests.simulator.sidecar_process import HTTP, LOOP, PROBE, WATCHDOG
 
 
 def test_every_invariant_holds_over_random_schedules() -> None:
@@ -148,6 +149,25 @@ def test_settings_that_a_roll_changes_take_two_failovers_at_the_most(becomes: st
     result = run(replace(schedule, faults=changed))
     assert result.violation is None
     assert result.promotions <= 1 + 2
+
+
+_CUT_OFF = (Fault(59.0, "stop_kubelet", 0, 60.0), Fault(60.0, "cut_node", 0, 60.0))
+
+
+def test_a_loop_that_hangs_would_write_on_without_its_watchdog() -> None:
+    """Where there is a kubelet, it does what the watchdog should have done."""
+    schedule = replace(QUIET, faults=(*_CUT_OFF, Fault(60.5, "hang_thread", 0, 55.0, LOOP)))
+    assert run(schedule).violation is None
+    found = run(schedule, Parts(watches_its_loop=False)).violation
+    assert found is not None
+    assert found.invariant == "I2"
+
+
+@pytest.mark.parametrize("thread", [LOOP, WATCHDOG, HTTP, PROBE])
+@pytest.mark.parametrize("whom", [0, 1])
+def test_a_set_survives_a_thread_that_hangs_alone(thread: str, whom: int) -> None:
+    hangs = (Fault(60.0, "hang_thread", whom, 40.0, thread),)
+    assert run(replace(QUIET, durability="sync", faults=hangs)).violation is None
 
 
 def test_clients_that_cancel_their_wait_were_told_of_no_commit() -> None:

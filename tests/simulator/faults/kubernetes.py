@@ -150,7 +150,7 @@ def evict(strike: Strike) -> None:
         node.kubelet_stopped = False
         cluster.take_out(node, taken_out=False)
         for other in cluster.lives:
-            if other.node is node and (other.agent is None or other.agent.stands_still):
+            if other.node is node and (other.agent is None or other.agent.cannot_act):
                 strike.judge.was_helpless(other)
 
     world.after(0.4 * seconds, lambda: cluster.take_out(node, taken_out=True))

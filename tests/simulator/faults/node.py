@@ -38,6 +38,13 @@ def freeze_sidecar(strike: Strike) -> None:
         _wake_when_another_leads(strike, life)
 
 
+def hang_thread(strike: Strike) -> None:
+    """One of the sidecar's threads hangs by itself, and goes on."""
+    life = strike.hit()
+    if life is not None and life.agent is not None:
+        life.agent.hang(strike.fault.detail, strike.fault.seconds)
+
+
 def _wake_when_another_leads(strike: Strike, life: PodLife) -> None:
     """Then it would be worst to go on where it stopped."""
     agent, world, waits = life.agent, strike.world, True
@@ -83,7 +90,7 @@ def stop_kubelet(strike: Strike) -> None:
     def end() -> None:
         node.kubelet_stopped = False
         for other in strike.cluster.lives:
-            if other.node is node and (other.agent is None or other.agent.stands_still):
+            if other.node is node and (other.agent is None or other.agent.cannot_act):
                 # Only now can anybody stop what a dead or frozen sidecar has left running.
                 strike.judge.was_helpless(other)
 

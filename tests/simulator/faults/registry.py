@@ -18,6 +18,7 @@ from tests.simulator.faults import (
 )
 from tests.simulator.faults.strike import Kind
 from tests.simulator.schedule import Fault, Schedule
+from tests.simulator.sidecar_process import HTTP, LOOP, PROBE, WATCHDOG
 
 _DIRECTIONS: Final = ("", "", *network.ONE_WAY)
 
@@ -361,6 +362,14 @@ ALL: Final[dict[str, Kind]] = {
             kubernetes.cancel_waits,
             world=True,
             aimed=False,
+        ),
+        Kind(
+            "hang_thread",
+            "a thread of the sidecar hangs, while its others go on",
+            node.hang_thread,
+            2,
+            world=True,
+            details=(LOOP, LOOP, WATCHDOG, HTTP, PROBE),
         ),
         Kind(
             "change_settings",

@@ -164,7 +164,7 @@ class Judge:
     def _waking(self, life: PodLife) -> bool:
         node = life.node
         now = self._world.now
-        helpless = life.agent is None or life.agent.stands_still
+        helpless = life.agent is None or life.agent.cannot_act
         if now - node.woke_at < (self._settings.ttl if helpless else WAKING_SECONDS):
             return True
         if helpless and (node.kubelet_stopped or life.terminating):
@@ -245,7 +245,7 @@ class Judge:
 
     def _check_killed(self, life: PodLife) -> None:
         """I4, for a pod that was deleted by force, and whose directory another one has."""
-        if life.agent is None or life.agent.stands_still or life.volume_hangs:
+        if life.agent is None or life.agent.is_impaired or life.volume_hangs:
             self._world.after(KILL_SECONDS, self._check_killed, life)
         elif life.server is not None and life.server.phase is not Phase.DEAD:
             self._fail("I4", f"{life.name} ({life.uid}) runs on a directory that another pod has")

@@ -135,7 +135,7 @@ class Labels:
         return (
             agent is not None
             and agent.watch.listed
-            and not agent.stands_still
+            and not agent.is_impaired
             and not agent.watch.missed
             and not agent.watch.broken
             and not agent.watch.lag

@@ -87,7 +87,7 @@ class Reads:
             and row.shown_by.phase is Phase.RECOVERY
             and row.shown_by.accepts
             and life.agent is not None
-            and not life.agent.stands_still
+            and not life.agent.is_impaired
             and not life.deleting
             and self._world.network.both_ways(life.node.place, server.pod.node.place)
         )

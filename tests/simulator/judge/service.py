@@ -88,7 +88,7 @@ class Service:
         if self._cluster.api.pods[life.name][1].taken_out_since is not None:
             return False
         return not (
-            agent.stands_still
+            agent.is_impaired
             or not agent.watch.listed
             or agent.watch.missed
             or agent.watch.broken

@@ -189,7 +189,7 @@ class PodLife:
         self._tell_back_off(backs_off=False)
         # The probes of each start are counted anew.
         self._probe_fails = False
-        if self.agent is None or self.agent.stands_still:
+        if self.agent is None or not self.agent.answers.are_given:
             self.agent_is_silent()
 
     def _back_off(self) -> None:

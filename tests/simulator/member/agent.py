@@ -1,5 +1,6 @@
 """The sidecar's process: its loop around the real rules and memory; its freezing and its death."""
 
+import signal
 from dataclasses import replace
 from typing import Final
 
@@ -8,6 +9,7 @@ from sidecar.action import Decision
 from sidecar.observation import Observation, ServerState
 from sidecar.postgres.connection import CONNECT_SECONDS
 from sidecar.situation import Situation
+from sidecar.situation.timing import FENCING_SHARE
 from tests.simulator.kubernetes.api_server import ApiError, Steps
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.member.hands import Hands
@@ -17,11 +19,12 @@ from tests.simulator.member.peers import Answers, Peers
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
 from tests.simulator.postgres.phase import Phase
-from tests.simulator.sidecar_process import RulesFailed
+from tests.simulator.sidecar_process import HTTP, LOOP, PROBE, WATCHDOG, RulesFailed
 from tests.simulator.simulation import Simulation
 
 MIN_PAUSE: Final = 0.01
 PROBE_SECONDS: Final = 3.0
+WATCHDOG_SECONDS: Final = 0.25
 
 
 class Agent:
@@ -55,6 +58,8 @@ class Agent:
         self._slow_once = False
         self._stuck = False
         self._probe_fails_at = float("inf")
+        self._kill_at = float("inf")
+        """When the watchdog kills PostgreSQL, unless the loop says otherwise before."""
         self._happened = False
         self._ticket = 0
         self._pausing_since = -1.0
@@ -80,6 +85,16 @@ class Agent:
         return self._member.stands_still
 
     @property
+    def cannot_act(self) -> bool:
+        """Nothing of it is left that stops PostgreSQL."""
+        return self.stands_still or self._member.hung >= {LOOP, WATCHDOG}
+
+    @property
+    def is_impaired(self) -> bool:
+        """It stands still, or a thread of it hangs."""
+        return self.stands_still or bool(self._member.hung)
+
+    @property
     def beats(self) -> bool:
         """Whether its heart beats on its volume."""
         return self.running and not self.stands_still and not self.pod.volume_hangs
@@ -97,7 +112,7 @@ class Agent:
     def _step(self, ticket: int) -> None:
         if ticket != self._ticket or not self.running:
             return
-        if self.stands_still:
+        if self.stands_still or LOOP in self._member.hung:
             self._stuck = True
             return
         self._pausing_since = -1.0
@@ -136,6 +151,42 @@ class Agent:
         if self._stuck:
             self._stuck = False
             self._world.after(0.0, self._step, self._ticket)
+
+    def hang(self, thread: str, seconds: float) -> None:
+        """Let one of its threads stand still for so long, and the others go on."""
+        member = self._member
+        if thread in member.hung or not self.running:
+            return
+        member.hung.add(thread)
+        self._world.note(self.pod.title, f"the sidecar's {thread} hangs")
+        if thread == HTTP:
+            self.pod.agent_is_silent()
+        if thread == LOOP:
+            self._watch_the_loop()
+        self._world.after(seconds, self._goes_on, thread)
+
+    def _goes_on(self, thread: str) -> None:
+        if not self.running:
+            return
+        self._member.hung.remove(thread)
+        self._world.note(self.pod.title, f"the sidecar's {thread} goes on")
+        self._answer_the_probe()
+        if thread == LOOP and self._stuck and not self.stands_still:
+            self._stuck = False
+            self._world.after(0.0, self._step, self._ticket)
+
+    def _watch_the_loop(self) -> None:
+        """As `sidecar.watchdog`, for a loop that hangs: one that runs is there before it."""
+        member, server = self._member, self.pod.server
+        if LOOP not in member.hung or not self.running or not member.parts.watches_its_loop:
+            return
+        looks = not self.stands_still and WATCHDOG not in member.hung
+        runs = server is not None and server.phase is not Phase.DEAD
+        due = looks and runs and member.clock() >= self._kill_at
+        if due and server is not None and not self.pod.takes_no_signals:
+            self._world.note(self.pod.title, "the sidecar's watchdog kills PostgreSQL")
+            server.stop(signal.SIGKILL)
+        self._world.after(WATCHDOG_SECONDS, self._watch_the_loop)
 
     def end(self) -> None:
         """It is killed."""
@@ -183,6 +234,7 @@ class Agent:
             member.last = observation
             self._tell(decision)
             self._fail_the_probe_in(decision.probe_fails_in)
+            self._trust_the_loop(observation, decision)
             if decision.actions:
                 self._set_deadlines(observation, decision)
                 if self._freezes("decide"):
@@ -217,6 +269,16 @@ class Agent:
             self._world.publish(RulesFailed(self.pod.name, error))
             raise
 
+    def _trust_the_loop(self, observation: Observation, decision: Decision) -> None:
+        """As `sidecar.loop` tells its watchdog."""
+        before, seconds = self._kill_at, decision.fence_in
+        if seconds is None:
+            self._kill_at = float("inf")
+            return
+        escalation = self._member.settings.ttl * FENCING_SHARE * 2 / 3
+        until = observation.now + seconds + escalation
+        self._kill_at = until if seconds > 0 else min(until, before)
+
     def _fail_the_probe_in(self, seconds: float | None) -> None:
         """As `sidecar.report.snapshot`."""
         self._probe_fails_at = float("inf")
@@ -226,7 +288,7 @@ class Agent:
         self._answer_the_probe()
 
     def _answer_the_probe(self) -> None:
-        if not self.running or self.stands_still:
+        if not self.answers.are_given:
             return
         if self._member.clock() >= self._probe_fails_at:
             self.pod.probe_fails()
@@ -289,7 +351,7 @@ class Agent:
         """As `sidecar.postgres.probe`: a thread of its own."""
         if not self.running:
             return
-        if self.stands_still:
+        if self.stands_still or PROBE in self._member.hung:
             self._world.after(1.0, self._probe)
             return
         member, server = self._member, self.pod.server

@@ -55,6 +55,8 @@ class Member:
         self.started_at = now = self.clock()
         self.running = True
         self.frozen = False
+        self.hung: set[str] = set()
+        """The threads that hang, while the others go on."""
         self.deadlines = Deadlines()
         self.last: Observation | None = None
         """The loop's last look."""

@@ -45,5 +45,7 @@ class Parts:
     server: type[ServerMemory] = ServerMemory
     vanished: type[Vanished] = Vanished
     describe: Callable[..., dict[str, Any]] = describe
+    watches_its_loop: bool = True
+    """Whether there is a watchdog."""
     clock_stands_still: bool = False
     """While the machine does, as CLOCK_MONOTONIC; `sidecar.clock` goes on."""

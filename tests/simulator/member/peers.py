@@ -10,6 +10,7 @@ from tests.simulator.kubernetes.api_server import Steps
 from tests.simulator.member.member import NAMESPACE, Member
 from tests.simulator.member.views import Views
 from tests.simulator.member.watch import Watch
+from tests.simulator.sidecar_process import HTTP
 
 _WITHIN: Final = 0.0025
 """Seconds for a question and its answer within a pod network."""
@@ -28,7 +29,8 @@ class Answers:
     @property
     def are_given(self) -> bool:
         """Whether anybody is there to give them."""
-        return self.member.running and not self.member.stands_still
+        member = self.member
+        return member.running and not member.stands_still and HTTP not in member.hung
 
     def status(self, name: str) -> Peer | None:
         """`GET /status?fresh=1`; None before the first look."""
