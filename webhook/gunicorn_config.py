@@ -11,10 +11,10 @@ from collections.abc import Callable
 from gunicorn import glogging
 
 from webhook import logs, tls
-from webhook.settings import DEFAULT_PORT, address, tls_directory
+from webhook.settings import address, port, tls_directory
 
 wsgi_app = "webhook.serve:application()"
-bind = address(DEFAULT_PORT)
+bind = address(port(os.environ))
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 

@@ -24,7 +24,12 @@ SIDECAR_RESOURCES: Final = "PGSET_SIDECAR_RESOURCES"
 """As annotation `pgset.dev/sidecar-resources`, for all sets without one."""
 
 
+PORT: Final = "PGSET_PORT"
+"""The port that the webhook listens on; `DEFAULT_PORT` if it is not set."""
+
 DEFAULT_PORT: Final = 8443
+_PORTS: Final = range(1024, 65536)
+"""That a process may listen on which is not root."""
 
 
 class InvalidEnvironmentError(Exception):
@@ -86,6 +91,17 @@ def _sidecar_resources(environment: Mapping[str, str]) -> Chosen:
         raise InvalidEnvironmentError(
             f'env {SIDECAR_RESOURCES}: "{text}" is not allowed; {ALLOWED}'
         ) from error
+
+
+def port(environment: Mapping[str, str]) -> int:
+    """Return the port to listen on. Raises InvalidEnvironmentError if it is not valid."""
+    text = environment.get(PORT, str(DEFAULT_PORT))
+    found = int(text) if text.isdecimal() else 0
+    if found not in _PORTS:
+        raise InvalidEnvironmentError(
+            f'env {PORT}: "{text}" is not allowed; allowed: {_PORTS[0]} to {_PORTS[-1]}'
+        )
+    return found
 
 
 def address(port: int) -> str:

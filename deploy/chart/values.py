@@ -13,6 +13,7 @@ _IMAGE: Final = f'printf "%s:%s" .Values.image.repository ({_TAG}) | quote'
 _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
 _EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
 _CARETAKER: Final = (*_POD, "containers", "caretaker")
+_PORT: Final = ".Values.port | quote"
 _GRANTS: Final = "and .Values.caretaker.enabled .Values.caretaker.grants | quote"
 
 
@@ -33,6 +34,14 @@ _PLACING: Final = (_of_pod("imagePullSecrets"), _of_pod("priorityClassName"))
 CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
         Value(("spec", "replicas"), ".Values.replicas"),
+        # On the nodes' network two need two nodes, and a third one may have none.
+        Value(
+            ("spec", "strategy", "rollingUpdate", "maxUnavailable"),
+            "ternary 1 0 .Values.hostNetwork",
+        ),
+        _of_pod("hostNetwork"),
+        Value((*_POD, "containers", "webhook", "ports", "https", "containerPort"), ".Values.port"),
+        Value((*_POD, "containers", "webhook", "env", "PGSET_PORT", "value"), _PORT),
         *_PLACING,
         *_of_container((*_POD, "containers", "webhook")),
         Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),

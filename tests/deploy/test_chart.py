@@ -160,6 +160,7 @@ def without_namespace(objects):
         (["."], {}),
         ([".", "monitoring"], WITH_MONITORING),
         (["overlays/cluster-critical"], {"priorityClassName": "system-cluster-critical"}),
+        (["overlays/host-network"], {"hostNetwork": True, "port": 10260}),
     ],
 )
 def test_helm_and_kustomize_render_the_same_objects(folders, values):
@@ -261,6 +262,7 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         ({"failurePolicy": "Perhaps"}, "failurePolicy"),
         ({"replicas": 0}, "replicas"),
         ({"replica": 2}, "replica"),
+        ({"port": 443}, "port"),
         ({"imagePullSecrets": ["registry"]}, "imagePullSecrets"),
         ({"excludedNamespaces": ["Not A Name"]}, "excludedNamespaces"),
         ({"podDisruptionBudget": {"minAvailable": "half"}}, "minAvailable"),

@@ -90,6 +90,34 @@ def test_fail_open_changes_what_happens_without_the_webhook_and_nothing_else():
     assert closed == opened
 
 
+def test_on_the_nodes_network_the_webhook_is_at_another_port_and_nothing_else_is_changed():
+    def webhook_of(manifests):
+        (it,) = [
+            it
+            for it in of_kind(manifests, "Deployment")
+            if it["metadata"]["name"].endswith("webhook")
+        ]
+        return it["spec"]
+
+    base, overlay = rendered(DEPLOY), rendered(DEPLOY / "overlays/host-network")
+    (namespace,) = of_kind(overlay, "Namespace")
+    labels = namespace["metadata"]["labels"]
+    assert labels.pop("pod-security.kubernetes.io/enforce") == "privileged"
+    labels["pod-security.kubernetes.io/enforce"] = "restricted"
+    webhook = webhook_of(overlay)
+    pod = webhook["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod.pop("hostNetwork") is True
+    assert webhook["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 1}
+    assert container["ports"] == [{"name": "https", "containerPort": 10260}]
+    assert {"name": "PGSET_PORT", "value": "10260"} in container["env"]
+    former = webhook_of(base)
+    webhook["strategy"] = former["strategy"]
+    for field in ("ports", "env"):
+        container[field] = former["template"]["spec"]["containers"][0][field]
+    assert base == overlay
+
+
 def test_the_nfs_variant_differs_only_in_where_the_volumes_are():
     def other_than_volumes(folder):
         return [m for m in rendered(DEPLOY / folder) if m["kind"] != "PersistentVolume"]

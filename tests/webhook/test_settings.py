@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.settings import InvalidEnvironmentError, WebhookSettings
+from webhook.settings import InvalidEnvironmentError, WebhookSettings, port
 
 DEPLOYED = {"PGSET_POD_NAME": "pgset-webhook-0", "PGSET_POD_NAMESPACE": "pgset-system"}
 
@@ -25,6 +25,18 @@ def test_what_is_missing_is_named(name):
     with pytest.raises(InvalidEnvironmentError) as error:
         WebhookSettings.from_environment({**DEPLOYED, name: ""})
     assert f"env {name} is missing: the Deployment sets it by the downward API" == str(error.value)
+
+
+def test_the_port_can_be_another():
+    assert port({}) == 8443
+    assert port({"PGSET_PORT": "10260"}) == 10260
+
+
+@pytest.mark.parametrize("text", ["", "443", "65536", "https", "-1", "²"])
+def test_a_port_that_cannot_be_listened_on_is_named(text):
+    with pytest.raises(InvalidEnvironmentError) as error:
+        port({"PGSET_PORT": text})
+    assert str(error.value) == f'env PGSET_PORT: "{text}" is not allowed; allowed: 1024 to 65535'
 
 
 def test_the_sidecars_resources_can_be_chosen_for_the_whole_installation():
