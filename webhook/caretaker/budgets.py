@@ -17,15 +17,19 @@ from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
 
 IN_THE_WAY: Final = "DisruptionBudgetInTheWay"
-"""The Event's reason."""
+SHRUNK: Final = "ShrunkToOne"
+"""The Events' reasons."""
 
 
 def steps(there: Namespace) -> Iterator[Step]:
-    """Yield the budgets to write and to delete, and a warning about one that is in the way."""
+    """Yield the budgets to write and to delete, and warnings: about one that is in the way, and
+    about a set that shrinks to one member."""
     kept = {contract.disruption_budget(it.name) for it in there.workloads if _keeps(it, there)}
     for workload in there.workloads:
         if not workload.leaving and workload.settings is not None and _keeps(workload, there):
             yield from _of_set(workload, there)
+        if workload.replicas == 1 and not workload.leaving and workload.settings is not None:
+            yield from _on_shrinking(workload, there)
     for budget in there.budgets:
         if budget.ours and budget.name not in kept:
             yield RemoveBudget(budget=budget)
@@ -54,6 +58,14 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
         yield MakeBudget(name=name, spec=spec, owner=workload, present=present)
 
 
+def _on_shrinking(workload: Workload, there: Namespace) -> Iterator[Step]:
+    """While the others' pods are still there: an update of the scale is no update of the set that
+    the webhook sees."""
+    members = [it for it in there.members if it.owner == workload.name and it.has_sidecar]
+    if len(members) > 1:
+        yield tell(workload, SHRUNK, _shrunk(workload, len(members)))
+
+
 def _is_for(budget: Policy, workload: Workload, there: Namespace) -> bool:
     """Whether it selects pods of the set: those that it makes, or one that there is."""
     selector = budget.spec.get("selector")
@@ -61,6 +73,15 @@ def _is_for(budget: Policy, workload: Workload, there: Namespace) -> bool:
         return False
     of_pods = (it.labels for it in there.members if it.owner == workload.name)
     return any(selects(selector, it) for it in (*workload.labels_by_role, *of_pods))
+
+
+def _shrunk(workload: Workload, members: int) -> str:
+    return (
+        f"this set shrinks from {members} members to one, and then nobody can take over; if that "
+        f"is not meant (charts write replicas: 1), scale it back, and have the chart's values say "
+        f"so: kubectl -n {workload.namespace} scale statefulset {workload.name} "
+        f"--replicas={members}"
+    )
 
 
 def _not_ours(workload: Workload, name: str) -> str:

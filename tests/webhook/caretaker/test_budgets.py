@@ -119,3 +119,30 @@ def test_somebody_elses_of_our_name_for_other_pods_is_told_and_never_written():
     )
     assert told.sentence.endswith("kubectl -n shop delete poddisruptionbudget orders-pgset")
     assert steps(workload(), budgets=(theirs,)) == []
+
+
+# ── a set that shrinks to one ─────────────────────────────────────────────────────────────
+
+MEMBERS = tuple(member(f"orders-{ordinal}") for ordinal in range(3))
+
+
+def test_a_set_that_shrinks_to_one_is_told_so_as_long_as_its_others_are_there():
+    (told,) = steps(workload(replicas=1), members=MEMBERS)
+    assert (told.kind, told.name, told.reason) == ("StatefulSet", "orders", "ShrunkToOne")
+    assert told.sentence.startswith("this set shrinks from 3 members to one")
+    assert told.sentence.endswith("kubectl -n shop scale statefulset orders --replicas=3")
+
+
+@pytest.mark.parametrize(
+    ("one", "pods"),
+    [
+        (workload(replicas=1), MEMBERS[:1]),
+        (workload(replicas=1), (MEMBERS[0], member("other-1"))),
+        (workload(replicas=0), MEMBERS),
+        (workload(replicas=1, leaving=True), MEMBERS),
+        (workload(replicas=1, settings=None), MEMBERS),
+    ],
+    ids=["one", "another set's", "none", "being deleted", "not understood"],
+)
+def test_nobody_else_is(one, pods):
+    assert steps(one, members=pods) == []
