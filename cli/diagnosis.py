@@ -10,7 +10,7 @@ import datetime
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from cli import quota
@@ -27,9 +27,11 @@ def of_set(
     installation: Installation,
     quotas: Sequence[Json] = (),
     claims: Sequence[Json] = (),
+    *,
+    now: datetime.datetime,
 ) -> tuple[Cause, ...]:
     """Return what is wrong with one set, the likeliest root first."""
-    set_ = _Set(workload, there, installation, quotas, claims)
+    set_ = _Set(workload, there, installation, quotas=quotas, claims=claims, now=now)
     causes = list(dict.fromkeys(set_.causes()))
     told = " ".join(it.sentence for it in causes)
     return (*causes, *(cause for name, cause in set_.missing() if name not in told))
@@ -41,10 +43,13 @@ class _Set:
         workload: Workload,
         there: There,
         installation: Installation,
+        *,
         quotas: Sequence[Json],
         claims: Sequence[Json],
+        now: datetime.datetime,
     ) -> None:
         self._workload = workload
+        self._now = now
         self._there = there
         self._installation = installation
         self._quotas = quotas
@@ -55,21 +60,26 @@ class _Set:
         self._lease = contract.lease_name(workload.name)
 
     def causes(self) -> Iterator[Cause]:
-        yield from self._paused()
-        yield from self._not_created()
-        yield from self._grants()
+        roots = [*self._paused(), *self._not_created(), *self._grants()]
+        yield from roots
         yield from self._services()
         for pod in self._pods:
             yield from self._of_pod(pod)
-        yield from self._nobody_leads()
+        if not roots:
+            yield from self._nobody_leads()
 
     def missing(self) -> Iterator[tuple[str, Cause]]:
         """Yield the members that are not there, with what is known of each."""
         for pod in self._pods:
-            if pod.name in self._workload.pods and not (pod.ready or pod.leaving):
+            if pod.name in self._workload.pods and not (self._is_member(pod) or pod.leaving):
                 says = pod.says or "it has not said anything yet"
-                sentence = f"{pod.name} is not ready: {says}"
+                what = "neither primary nor replica" if pod.ready else "not ready"
+                sentence = f"{pod.name} is {what}: {says}"
                 yield pod.name, self._cause(sentence, f"describe pod {pod.name}")
+
+    def _is_member(self, pod: Pod) -> bool:
+        roles = (self._workload.primary_value, self._workload.replica_value)
+        return pod.ready and pod.labels.get(self._workload.role_label) in roles
 
     def _cause(self, sentence: str, command: str) -> Cause:
         return Cause(self._where, sentence, f"{self._kubectl} {command}")
@@ -227,7 +237,7 @@ class _Set:
         event = self._newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
         if event is None or not event.warning:
             return
-        member = self._workload.role_label in pod.labels and pod.ready
+        member = self._is_member(pod)
         if "password authentication failed" in event.message:
             # Who comes through the pod's own socket needs no password.
             statement = (
@@ -259,9 +269,8 @@ class _Set:
             yield self._cause(f"{pod.name}: {event.message}", f"describe pod {pod.name}")
 
     def _container(self, pod: Pod) -> str:
-        busy = {it.container for it in pod.waiting}
-        database = self._workload.container
-        return contract.BOOTSTRAP_CONTAINER if database in busy else database
+        early = self._has_no_database(pod)
+        return contract.BOOTSTRAP_CONTAINER if early else self._workload.container
 
     def _settings(self) -> str:
         """Return what takes wal_level=minimal out of the template; "" if it is not there."""
@@ -285,28 +294,59 @@ class _Set:
     # ── nobody leads ──────────────────────────────────────────────────────────────────────
 
     def _nobody_leads(self) -> Iterator[Cause]:
+        """Why, and who may decide that data is gone: a person, and only once all have spoken."""
         if primary_of(self._workload, self._there) is not None or not self._workload.replicas:
             return
         said = {
-            event.reason: event
+            pod.name: event
             for pod in self._pods
             if (event := self._newest("Pod", pod.name, contract.SIDECAR_CONTAINER)) is not None
         }
+        reasons = {it.reason for it in said.values()}
+        name = self._workload.name
+        speaking = {it.name for it in self._pods if it.says and not it.leaving}
+        silent = sorted(set(self._workload.pods) - speaking)
         lease = lease_of(self._workload, self._there)
-        for reason, names in GIVES_UP.items():
-            if reason in said:
-                yield self._cause(
-                    f"nobody leads ({said[reason].message}); only if that data is gone for good, "
-                    "give it up: THE ROWS ARE LOST THEN",
-                    f"annotate lease {self._lease} {' '.join(f'{it}-' for it in names)}",
-                )
-                return
-        if "UnknownToHolder" in said and lease and lease.holder:
+        if "UnknownToHolder" in reasons and lease and lease.holder:
             yield self._cause(
                 f"nobody leads, since {lease.holder} may still be writable where nobody hears "
                 "of it: make sure that it does not run any more",
                 f"delete pod {lease.holder} --force --grace-period=0",
             )
+        elif silent:
+            yield self._cause(
+                f"nobody leads, and {', '.join(silent)} may have data that no other has: bring it "
+                "back before anything else",
+                f"describe statefulset {name}",
+            )
+        elif (reason := self._gives_up(said)) is not None:
+            message = next(it.message for it in said.values() if it.reason == reason)
+            removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
+            yield self._cause(
+                f"nobody leads ({message}); only if that data is gone for good, give it up: WHAT "
+                "ONLY IT HAD IS LOST THEN",
+                f"annotate lease {self._lease} {removed}",
+            )
+        else:
+            sentences = "; ".join(f"{it.name}: {it.says}" for it in self._pods)
+            yield self._cause(f"nobody leads ({sentences})", f"describe lease {self._lease}")
+
+    def _gives_up(self, said: Mapping[str, Event]) -> str | None:
+        """Return what members have waited for, all that have data and for a while; else None."""
+        started = [it for it in self._pods if not self._has_no_database(it)]
+        last = [said.get(it.name) for it in started]
+        patient = all(
+            it is not None
+            and it.reason in GIVES_UP
+            and it.time is not None
+            and (self._now - it.time).total_seconds() >= PATIENCE
+            for it in last
+        )
+        reasons = {it.reason for it in last if it is not None}
+        return next((it for it in GIVES_UP if patient and it in reasons), None)
+
+    def _has_no_database(self, pod: Pod) -> bool:
+        return self._workload.container in {it.container for it in pod.waiting}
 
     def _newest(self, kind: str, name: str, component: str, reason: str = "") -> Event | None:
         """Return the newest Event about an object, of the pod's present life."""
@@ -334,6 +374,9 @@ GIVES_UP: Final = {
     "NotEligible": (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
 }
 """What the README says to take off the Lease, by the situation that waits for it."""
+
+PATIENCE: Final = 60.0
+"""Seconds: what members say while they fail over is not what they wait for."""
 
 OF_THE_SET: Final = (*GIVES_UP, "UnknownToHolder", "Paused")
 """Situations that are the set's, and are told once."""

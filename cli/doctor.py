@@ -38,9 +38,10 @@ def causes_of(
     """Return the causes, those of all sets first."""
     asked = ("resourcequotas", "persistentvolumeclaims")
     quotas, claims = (_if_allowed(kubectl, kind) for kind in asked)
-    found = list(cause.of_installation(installed, read.now()))
+    now = read.now()
+    found = list(cause.of_installation(installed, now))
     for workload in workloads:
-        found += diagnosis.of_set(workload, there, installed, quotas, claims)
+        found += diagnosis.of_set(workload, there, installed, quotas, claims, now=now)
     return found
 
 

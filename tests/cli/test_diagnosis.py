@@ -1,5 +1,6 @@
 """Each fault has its cause, and each cause one command."""
 
+import datetime
 import json
 import shlex
 from dataclasses import replace
@@ -22,10 +23,12 @@ from tests.cli.objects import (
     there,
 )
 
+LATER = NOW + datetime.timedelta(minutes=5)
+
 
 def causes(*items, installed=HEALTHY, quotas=(), claims=()) -> tuple[Cause, ...]:
     found = there(*items)
-    return diagnosis.of_set(the_set(found), found, installed, quotas, claims)
+    return diagnosis.of_set(the_set(found), found, installed, quotas, claims, now=LATER)
 
 
 def command(*items, **more) -> str:
@@ -285,10 +288,44 @@ def test_a_member_that_is_not_ready_is_always_told() -> None:
     ],
 )
 def test_rows_that_are_gone_are_given_up_as_the_readme_says(reason, removed) -> None:
-    nobody = [statefulset(), pod(1, "", says="waits"), lease(holder=0), said(reason)]
-    (only,) = causes(*nobody)
+    (only,) = causes(*nobody_leads(said(reason, number=0), said(reason)))
     assert only.command == f"kubectl -n shop annotate lease pgset-orders {removed}"
     assert "only if that data is gone for good" in only.sentence
+
+
+def nobody_leads(*more):
+    pods = [pod(0, "replica", says="waits"), pod(1, "replica", says="waits")]
+    return [statefulset(), *pods, lease(), *more]
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        ([said("MissingCommits", number=0)], "the other member has not said anything of the kind"),
+        ([said("MissingCommits", number=0), said("TakingLease")], "the other one takes over"),
+        (
+            [
+                said("MissingCommits", number=0),
+                said("MissingCommits") | {"lastTimestamp": "2026-11-29T12:05:00Z"},
+            ],
+            "it was said just now",
+        ),
+    ],
+)
+def test_nothing_is_given_up_before_all_have_waited_for_a_while(items, why) -> None:
+    assert "annotate" not in command(*nobody_leads(*items)), why
+
+
+def test_nothing_is_given_up_while_a_member_is_away() -> None:
+    (only,) = causes(statefulset(), pod(1, "replica"), lease(), said("MissingCommits"))
+    assert "orders-0 may have data that no other has" in only.sentence
+    assert only.command == "kubectl -n shop describe statefulset orders"
+
+
+def test_a_pod_that_has_lost_its_data_has_nothing_to_give_up() -> None:
+    items = nobody_leads(said("TooFarBehind"))
+    waiting(items[1], "postgres", "PodInitializing")
+    assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
 
 
 def test_none_is_given_up_while_a_member_leads() -> None:
@@ -298,4 +335,16 @@ def test_none_is_given_up_while_a_member_leads() -> None:
 
 def test_a_primary_that_nobody_hears_of() -> None:
     nobody = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
-    assert command(*nobody) == "delete pod orders-0 --force --grace-period=0"
+    assert "kubectl -n shop delete pod orders-0 --force --grace-period=0" in {
+        it.command for it in causes(*nobody)
+    }
+
+
+def test_a_set_without_a_primary_is_never_well() -> None:
+    (only,) = causes(*nobody_leads())
+    assert "orders-0: waits; orders-1: waits" in only.sentence
+
+
+def test_a_member_that_does_not_follow_is_told() -> None:
+    (only,) = causes(*with_replica(pod(1, "", says="does not stream")))
+    assert only.sentence == "orders-1 is neither primary nor replica: does not stream"
