@@ -35,6 +35,8 @@ class ServingCertificate:
         self._key = directory / KEY_FILE
         self._lock = threading.Lock()
         self._content: tuple[bytes, bytes] | None = None
+        self._stamps: list[tuple[int, int, int]] = []
+        """What distinguishes other files from those that were read last."""
         self._context: ssl.SSLContext | None = None
         self._fault = ""
         self.reload_errors = 0
@@ -57,14 +59,20 @@ class ServingCertificate:
             return self._context
 
     def _refresh(self) -> None:
+        states = [it.stat() for it in (self._certificate, self._key)]
+        stamps = [(it.st_ino, it.st_mtime_ns, it.st_size) for it in states]
+        if stamps == self._stamps:
+            return
         content = (self._certificate.read_bytes(), self._key.read_bytes())
         if content == self._content:
+            self._stamps = stamps
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificate, self._key)
         self.expiry = _expiry(context, content[0])
         self._content, self._context, self._fault = content, context, ""
+        self._stamps = stamps
 
     def _note_fault(self, fault: str) -> None:
         """Log and count each fault once, though every connection meets it."""
