@@ -4,17 +4,20 @@ https://docs.gunicorn.org/en/stable/settings.html; the obvious ones have no comm
 """
 
 import os
+import resource
 import ssl
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 from gunicorn import glogging
 
-from webhook import logs, tls
-from webhook.settings import address, port, tls_directory
+from webhook import logs, probes, tls
+from webhook.settings import address, port, probes_port, tls_directory
 
 wsgi_app = "webhook.serve:application()"
-bind = address(port(os.environ))
+# Reviews, and the kubelet's probes.
+bind = [address(port(os.environ)), address(probes_port(os.environ))]
 proc_name = "pgset-webhook"
 logconfig_dict = logs.CONFIGURATION
 
@@ -32,6 +35,12 @@ logger_class = Logger
 # One process also means one registry of metrics and one watch of the Leases.
 worker_class = "webhook.patient_worker.PatientWorker"
 workers = 1
+
+# More than come at once, as far as the process may have files (gunicorn's own: 1,000). They take
+# some 10 kB each.
+_, _files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, _files), _files))
+worker_connections = min(2000, _files // 2)
 
 # The API server keeps idle connections for 90 s; the side that closes first fails a request.
 keepalive = 100
@@ -57,3 +66,12 @@ keyfile = str(_directory / tls.KEY_FILE)
 def ssl_context(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """Return the context for one new connection; gunicorn asks at its handshake."""
     return _certificate.context()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have the probes answered, on all addresses but the first; the worker keeps that one."""
+    reviews, *others = worker.sockets
+    worker.sockets = [reviews]
+    answers = probes.Probes(lambda: worker.turned, _certificate.context)
+    for it in others:
+        probes.serve(it.sock, answers)

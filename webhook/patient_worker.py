@@ -11,19 +11,19 @@ review to a thread and back took about a seventh of its CPU time.
 """
 
 import contextlib
+import select
 import selectors
 import socket
 import ssl
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
 from typing import Any, Final
 
 from gunicorn import http as gunicorn_http
 from gunicorn import sock
 from gunicorn.workers import gthread
 
-from webhook import usual_request
+from webhook import stand_ins, turns, usual_request
 from webhook.framing import MAX_BODY, Framing, RefusedError
 from webhook.tls import NoCertificateError
 
@@ -34,12 +34,13 @@ server waits for us: a client slower than that has already been given up by the 
 LINGER: Final = 2.0
 """Seconds that a client has to take its answer before its connection is closed (RFC 9112, 9.6)."""
 
-MAX_WAITING: Final = 32 * 2**20
+MAX_WAITING: Final = 16 * 2**20
 """Bytes that all unfinished requests and unread answers may hold together, so that slow clients
-can't use up the memory of the pod: who has waited longest is cut off."""
+can't use up the memory of the pod: two of the largest. Who has waited longest is cut off."""
 
-TURN: Final = 0.02
-"""Seconds for those that are ready, before it is looked who has come meanwhile."""
+TURN: Final = 0.01
+"""Seconds of CPU for those of a kind that are ready, before the next kind has its turn. A busy
+machine makes turns last longer, and no fewer are served in each."""
 
 CHUNK: Final = 64 * 2**10
 """More than a TLS record holds: nothing stays behind in OpenSSL, where the poller can't see it."""
@@ -57,7 +58,8 @@ _TOO_MANY: Final = RefusedError(
 class _Client:
     """How far a connection's client has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        self.address = address
         self.received = bytearray()
         self.framing = Framing()
         self.since = time.monotonic()
@@ -72,8 +74,10 @@ class _Client:
         """It had a review answered, as only an API server has."""
         self.held = 0
         """What was counted of its bytes."""
-        self.turn = 0.0
+        self.turn = self.since
         """When something was last done for it."""
+        self.ready_since = 0.0
+        """Since when it waits for its turn, and we not for it; 0 where it does not."""
         self.large = False
         """Its request is."""
         self.ended = False
@@ -82,34 +86,15 @@ class _Client:
     def waits_for(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
 
+    def is_ready(self, now: float) -> None:
+        self.ready_since = self.ready_since or now
 
-class _Answer:
-    """Stands in for the socket and records what gunicorn writes."""
-
-    def __init__(self) -> None:
-        self.written = bytearray()
-
-    def sendall(self, data: bytes) -> None:
-        self.written += data
-
-    def setblocking(self, flag: bool) -> None:
-        """Nothing here blocks."""
-
-    def gettimeout(self) -> float:
-        return 0.0
-
-
-class _Done:
-    """A future as gunicorn expects from a thread, already with its result."""
-
-    def __init__(self, result: object) -> None:
-        self._result = result
-
-    def cancelled(self) -> bool:
-        return False
-
-    def result(self) -> object:
-        return self._result
+    def begins_turn(self) -> None:
+        """What it has waited for us is not held against it."""
+        self.turn = time.monotonic()
+        if self.ready_since:
+            self.deadline += self.turn - self.ready_since
+            self.ready_since = 0.0
 
 
 class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has no type information
@@ -121,25 +106,26 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
 
     held = 0
     """Bytes of all unfinished requests and unread answers."""
+    turned = 0.0
+    """When the loop did so last."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Do what can be done for who is ready, and for a `TURN` of each kind at most.
-
-        New connections come first, then who has had no turn for longest, and then large requests,
-        as they have come: none of the three keeps the others waiting.
-        """
+        """Do what can be done for who is ready, and for a `TURN` of each kind at most."""
         ready = [key for key, _ in self.poller.select(timeout)]
-        for kind in _kinds(ready):
-            end = time.monotonic() + TURN
+        self.turned = time.monotonic()
+        for conn in turns.clients(ready):
+            conn.pgset_client.is_ready(self.turned)
+        for kind in turns.kinds(ready):
+            end = time.thread_time() + TURN
             for key in kind:
                 key.data(key.fileobj)
-                if time.monotonic() > end:
+                if time.thread_time() > end:
                     break
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept all that wait: one a turn, a probe would wait for as many turns as there are."""
-        end = time.monotonic() + TURN
-        while time.monotonic() < end:
+        """Accept all that wait, and only that: who was first need not have the first turn."""
+        end = time.thread_time() + TURN
+        while time.thread_time() < end:
             try:
                 client, address = listener.accept()
             except BlockingIOError:
@@ -150,8 +136,10 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             self.nr_conns += 1
             # gunicorn accepts nobody while it has as many as it may have.
             if self.nr_conns >= self.worker_connections:
-                self._end_one()
-            self.enqueue_req(gthread.TConn(self.cfg, client, address, listener.getsockname()))
+                self._make_room()
+            conn = gthread.TConn(self.cfg, client, address, listener.getsockname())
+            conn.pgset_client = _Client(address[0])
+            self.finish_request(conn, stand_ins.Done(gthread._DEFER))
 
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
         """Go on with one that waited for more."""
@@ -160,7 +148,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
 
     def enqueue_req(self, conn: Any) -> None:
         """Do what can be done for a connection that is new or ready, where gunicorn has threads."""
-        self.finish_request(conn, _Done(self.handle(conn)))
+        self.finish_request(conn, stand_ins.Done(self.handle(conn)))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """Do the same for a kept-alive connection, which usually stays one, and in the poller."""
@@ -173,15 +161,15 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             self.keepalived_conns.append(conn)
         else:
             self.poller.unregister(client)
-            self.finish_request(conn, _Done(result))
+            self.finish_request(conn, stand_ins.Done(result))
 
     def handle(self, conn: Any) -> object:
         """Do what can be done for `conn` at once.
 
         Returns whether the connection is kept for another request, or that it waits for more.
         """
-        client = conn.__dict__.setdefault("pgset_client", _Client())
-        client.turn = time.monotonic()
+        client = conn.pgset_client
+        client.begins_turn()
         result = self._handle(conn, client)
         self._count(client, len(client.received) + len(client.unsent) if result else 0)
         return result
@@ -202,7 +190,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
             self.log.exception("cut off a client")
         return _cut_off(conn)
 
-    def finish_request(self, conn: Any, fs: _Done) -> None:
+    def finish_request(self, conn: Any, fs: stand_ins.Done) -> None:
         """Let gunicorn put the connection where it belongs, and keep to the client's deadline."""
         super().finish_request(conn, fs)
         if self.pending_conns and self.pending_conns[-1] is conn:
@@ -215,21 +203,28 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         """Close all whose time is up; gunicorn stops at the first one that has time left."""
         now = time.monotonic()
         for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
-            self._end(conn)
+            if not conn.pgset_client.ready_since:
+                self._end(conn)
 
     def _count(self, client: _Client, held: int) -> None:
         self.held += held - client.held
         client.held = held
 
-    def _end_one(self) -> None:
-        """Make room: end the oldest that never had a review answered, else the longest idle.
+    def _make_room(self) -> None:
+        """End some of the address that has most: the oldest that never had a review answered.
 
-        An API server asks on the connections that it has, and so keeps them.
+        Where all of them had, the longest idle. An API server asks on the connections that it has,
+        and so keeps them.
         """
         waiting = [*self.pending_conns, *self.keepalived_conns]
-        silent = [conn for conn in waiting if not conn.pgset_client.has_asked]
-        if waiting:
-            self._end(min(silent or waiting, key=lambda conn: conn.pgset_client.since))
+        have = Counter(conn.pgset_client.address for conn in waiting)
+        most = max(have, key=have.__getitem__, default=None)
+        theirs = [conn for conn in waiting if conn.pgset_client.address == most]
+        theirs.sort(key=lambda conn: conn.pgset_client.since)
+        silent = [conn for conn in theirs if not conn.pgset_client.has_asked]
+        # Several at once, as looking for them takes as long as a handshake.
+        for conn in silent[: self.worker_connections // 50 + 1] or theirs[:1]:
+            self._end(conn)
 
     def _end(self, conn: Any) -> None:
         """Close one that waits; the poller may have told already that it is ready."""
@@ -277,7 +272,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     def _answer_by_gunicorn(self, conn: Any, client: _Client, request: bytes) -> bool:
         # A parser of bytes, not of a socket: it can't wait for what has not come.
         conn.parser = gunicorn_http.get_parser(self.cfg, [request], conn.client)
-        tls, conn.sock = conn.sock, _Answer()
+        tls, conn.sock = conn.sock, stand_ins.Answer()
         try:
             kept = super().handle(conn)
             client.unsent = conn.sock.written
@@ -297,6 +292,8 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return True
 
     def _shake_hands(self, conn: Any, client: _Client) -> None:
+        if _has_gone(conn.sock):
+            raise ConnectionResetError("it has gone before its handshake")
         if not isinstance(conn.sock, ssl.SSLSocket):
             conn.sock = sock.ssl_wrap_socket(conn.sock, self.cfg)
         conn.sock.do_handshake()
@@ -355,20 +352,11 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         return _drained(conn)
 
 
-def _kinds(ready: Iterable[selectors.SelectorKey]) -> Iterable[list[selectors.SelectorKey]]:
-    """Return what is no client, those with small requests, and those with large ones, in order."""
-    others, small, large = [], [], []
-    for key in ready:
-        arguments = getattr(key.data, "args", ())
-        if not arguments:
-            others.append(key)
-        elif arguments[0].pgset_client.large:
-            large.append(key)
-        else:
-            small.append(key)
-    small.sort(key=lambda key: key.data.args[0].pgset_client.turn)
-    large.sort(key=lambda key: key.data.args[0].pgset_client.deadline)
-    return others, small, large
+def _has_gone(client: socket.socket) -> bool:
+    """Return whether nobody is there any more: what they had sent before can still be read."""
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _drained(conn: Any) -> bool:

@@ -28,6 +28,11 @@ PORT: Final = "PGSET_PORT"
 """The port that the webhook listens on; `DEFAULT_PORT` if it is not set."""
 
 DEFAULT_PORT: Final = 8443
+
+PROBES_PORT: Final = "PGSET_PROBES_PORT"
+"""The port that the webhook answers the kubelet on; `DEFAULT_PROBES_PORT` if it is not set."""
+
+DEFAULT_PROBES_PORT: Final = 8081
 _PORTS: Final = range(1024, 65536)
 """That a process may listen on which is not root."""
 
@@ -94,12 +99,26 @@ def _sidecar_resources(environment: Mapping[str, str]) -> Chosen:
 
 
 def port(environment: Mapping[str, str]) -> int:
-    """Return the port to listen on. Raises InvalidEnvironmentError if it is not valid."""
-    text = environment.get(PORT, str(DEFAULT_PORT))
+    """Return the port for reviews. Raises InvalidEnvironmentError if it is not valid."""
+    return _port(environment, PORT, DEFAULT_PORT)
+
+
+def probes_port(environment: Mapping[str, str]) -> int:
+    """Return the port for the kubelet. Raises InvalidEnvironmentError if it is not valid."""
+    found = _port(environment, PROBES_PORT, DEFAULT_PROBES_PORT)
+    if found == port(environment):
+        raise InvalidEnvironmentError(
+            f'env {PROBES_PORT}: "{found}" is not allowed: it is that of {PORT}'
+        )
+    return found
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
     found = int(text) if text.isdecimal() else 0
     if found not in _PORTS:
         raise InvalidEnvironmentError(
-            f'env {PORT}: "{text}" is not allowed; allowed: {_PORTS[0]} to {_PORTS[-1]}'
+            f'env {name}: "{text}" is not allowed; allowed: {_PORTS[0]} to {_PORTS[-1]}'
         )
     return found
 

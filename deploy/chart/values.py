@@ -14,6 +14,8 @@ _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
 _EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
 _CARETAKER: Final = (*_POD, "containers", "caretaker")
 _PORT: Final = ".Values.port | quote"
+_PROBES_PORT: Final = ".Values.probesPort | quote"
+_WEBHOOK: Final = (*_POD, "containers", "webhook")
 _GRANTS: Final = "and .Values.caretaker.enabled .Values.caretaker.grants | quote"
 
 
@@ -40,13 +42,15 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             "ternary 1 0 .Values.hostNetwork",
         ),
         _of_pod("hostNetwork"),
-        Value((*_POD, "containers", "webhook", "ports", "https", "containerPort"), ".Values.port"),
-        Value((*_POD, "containers", "webhook", "env", "PGSET_PORT", "value"), _PORT),
+        Value((*_WEBHOOK, "ports", "https", "containerPort"), ".Values.port"),
+        Value((*_WEBHOOK, "ports", "probes", "containerPort"), ".Values.probesPort"),
+        Value((*_WEBHOOK, "env", "PGSET_PORT", "value"), _PORT),
+        Value((*_WEBHOOK, "env", "PGSET_PROBES_PORT", "value"), _PROBES_PORT),
         *_PLACING,
-        *_of_container((*_POD, "containers", "webhook")),
-        Value((*_POD, "containers", "webhook", "env", "PGSET_GRANTS", "value"), _GRANTS),
+        *_of_container(_WEBHOOK),
+        Value((*_WEBHOOK, "env", "PGSET_GRANTS", "value"), _GRANTS),
         Value(
-            (*_POD, "containers", "webhook", "env", "PGSET_SIDECAR_RESOURCES", "value"),
+            (*_WEBHOOK, "env", "PGSET_SIDECAR_RESOURCES", "value"),
             ".Values.sidecarResources | quote",
         ),
     ),

@@ -21,7 +21,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Final
@@ -104,11 +104,12 @@ class HttpServer:
         listener: socket.socket,
         *,
         waits: Callable[[Request], Waiting | None],
+        threads: Mapping[Waiting, int] = THREADS,
     ) -> None:
         """Take over a socket that `listen` has made.
 
         `waits` says as what a request waits for whose answer may take longer than a few
-        milliseconds; None for any other.
+        milliseconds; None for any other. `threads`: for each of these.
         """
         self._answer = answer
         self._waits = waits
@@ -121,7 +122,7 @@ class HttpServer:
         """By file descriptor; the oldest first."""
         self._workers = {
             it: Workers(f"http-{it.value}", number, most_waiting=WAITING)
-            for it, number in THREADS.items()
+            for it, number in threads.items()
         }
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

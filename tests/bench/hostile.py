@@ -24,7 +24,7 @@ from tests.support.honest import Target, liveness, seconds, work
 from tests.support.hostile import ATTACKS
 from tests.webhook.gunicorn_server import serving
 
-LIMIT: Final = {"sidecar": 128, "webhook": 256}
+LIMIT: Final = {"sidecar": 128, "webhook": 256, "probes": 256}
 """MiB, as in `webhook.sidecar_container` and in `deploy/base/deployment.yaml`."""
 _PAUSE: Final = 0.1
 _TRIES: Final = 4
@@ -84,7 +84,9 @@ def measure(server: str, attack: str, goes_on: float) -> Outcome:
     with started(server) as (target, pids):
         work(target)
         forget_peaks(pids)
-        command = [sys.executable, "-m", "tests.support.hostile", attack, target.encode()]
+        # "probes" is the webhook's second port, where only its kubelet asks.
+        attacked = target.of_probes() if server == "probes" else target
+        command = [sys.executable, "-m", "tests.support.hostile", attack, attacked.encode()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
             assert attacker.stdout is not None
             attacker.stdout.readline()
@@ -118,7 +120,8 @@ def started(server: str) -> Iterator[tuple[Target, Sequence[int]]]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             try:
-                yield Target(int(process.stdout.readline()), tls=False), [process.pid]
+                port = int(process.stdout.readline())
+                yield Target(port, tls=False, probes=port), [process.pid]
             finally:
                 process.kill()
     else:
@@ -128,7 +131,8 @@ def started(server: str) -> Iterator[tuple[Target, Sequence[int]]]:
         ):
             pid = webhook.process.pid
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            yield Target(webhook.port, tls=True), [pid, *map(int, children)]
+            target = Target(webhook.port, tls=True, probes=webhook.probes)
+            yield target, [pid, *map(int, children)]
 
 
 def forget_peaks(pids: Sequence[int]) -> None:

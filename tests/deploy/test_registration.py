@@ -4,6 +4,7 @@ import pytest
 
 from sidecar import contract
 from tests.deploy.manifests import BASE, cluster_role, document, documents
+from webhook import gunicorn_config
 from webhook.caretaker import facts, lease
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
@@ -164,10 +165,16 @@ def test_replicas_are_spread_and_a_broken_one_holds_up_no_drain():
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_no_probe_succeeds_without_a_certificate():
+def test_no_pod_is_ready_without_a_certificate_and_no_crowd_keeps_the_kubelet_from_its_answer():
     (webhook,) = POD["containers"]
-    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert webhook[name]["httpGet"]["scheme"] == "HTTPS"
+    assert webhook["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    (reviews, probes) = webhook["ports"]
+    asked = {
+        webhook[f"{name}Probe"]["httpGet"]["port"] for name in ("startup", "liveness", "readiness")
+    }
+    assert asked == {probes["name"]}
+    # gunicorn gives the first address to the reviews.
+    assert gunicorn_config.bind == [f"0.0.0.0:{it['containerPort']}" for it in (reviews, probes)]
 
 
 def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
@@ -177,7 +184,8 @@ def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     (webhook,) = POD["containers"]
     ((incoming,),) = [rule["ports"] for rule in policy["ingress"]]
-    assert incoming["port"] in {port["name"] for port in webhook["ports"]}
+    reviews, _ = webhook["ports"]
+    assert incoming["port"] == reviews["name"]
     (outgoing,) = policy["egress"]
     assert {port["port"] for port in outgoing["ports"]} == {443, 6443, 8443, 16443}
 

@@ -29,14 +29,20 @@ class Target:
     port: int
     tls: bool
     """It is the webhook; else the sidecar."""
+    probes: int
+    """The port where the kubelet asks."""
 
     def encode(self) -> str:
-        return f"{self.port}:{int(self.tls)}"
+        return f"{self.port}:{int(self.tls)}:{self.probes}"
+
+    def of_probes(self) -> "Target":
+        """Return where the kubelet asks."""
+        return replace(self, port=self.probes, tls=False)
 
     @classmethod
     def decode(cls, text: str) -> "Target":
-        port, tls = text.split(":")
-        return cls(int(port), bool(int(tls)))
+        port, tls, probes = map(int, text.split(":"))
+        return cls(port, bool(tls), probes)
 
 
 @functools.cache
@@ -66,7 +72,8 @@ def _head(method: str, path: str, fields: Mapping[str, str]) -> bytes:
 
 def liveness(target: Target) -> None:
     """Ask as the kubelet does. OSError or ValueError where the answer is another, or late."""
-    _ok(_exchange(target, get("/livez" if target.tls else "/liveness")))
+    path = "/livez" if target.tls else "/liveness"
+    _ok(_exchange(target.of_probes(), get(path)))
 
 
 def work(target: Target) -> None:

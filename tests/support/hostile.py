@@ -186,6 +186,11 @@ def dearest(target: Target) -> None:
     _keep(target, 1200, _manner(requests))
 
 
+def readiness(target: Target) -> None:
+    """1,200 at once that ask what the webhook's kubelet asks."""
+    _keep(target, 1200, _manner([get("/readyz")]))
+
+
 def unread(target: Target) -> None:
     """100 that ask for the longest answer and leave it there."""
     _keep(
@@ -272,12 +277,14 @@ def _large_image(pod: dict[str, Any]) -> None:
 
 SIDECARS: Final = (nobody, idle, drip, dearest, unread, long_heads, unsigned)
 WEBHOOKS: Final = (nobody, idle, drip, dearest, unread, half_handshakes, long_heads, large_keys)
+PROBES: Final = (idle, drip, readiness, long_heads)
 
 ATTACKS: Final[Mapping[str, tuple[str, ...]]] = {
     "sidecar": tuple(it.__name__ for it in SIDECARS),
     "webhook": tuple(it.__name__ for it in WEBHOOKS),
+    "probes": tuple(it.__name__ for it in PROBES),
 }
-"""By server. The sidecar has no TLS; what it is asked signed, the webhook is not asked."""
+"""By server, or by port. The sidecar has no TLS; what it is asked signed, the webhook is not."""
 
 _said: Final[list[bool]] = []
 
@@ -292,5 +299,5 @@ def _begun() -> None:
 if __name__ == "__main__":
     _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, _hard), _hard))
-    _BY_NAME = {it.__name__: it for it in (*SIDECARS, *WEBHOOKS)}
+    _BY_NAME = {it.__name__: it for it in (*SIDECARS, *WEBHOOKS, *PROBES)}
     _BY_NAME[sys.argv[1]](Target.decode(sys.argv[2]))

@@ -26,9 +26,18 @@ ENDED_WITHIN = 40.0
 
 
 class Server:
-    def __init__(self, process: subprocess.Popen[str], port: int, directory: Path, trust: Trust):
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        port: int,
+        probes: int,
+        directory: Path,
+        trust: Trust,
+    ):
         self.process = process
         self.port = port
+        self.probes = probes
+        """The kubelet's port."""
         self.directory = directory
         self.trust = trust
 
@@ -58,20 +67,21 @@ def serving(directory: Path, *options: str) -> Iterator[Server]:
     """
     trust, _ = renewed(None, NAMES, NOW)
     mounted.write(directory, trust)
-    port = free_port()
+    port, probes = free_port(), free_port()
     # Not a pipe: nobody reads it meanwhile, and a full one would stop the server.
     log = (directory / "log").open("w")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_config"),
-            *("--bind", f"127.0.0.1:{port}", *options, "tests.webhook.served_app:application"),
+            *("--bind", f"127.0.0.1:{port}", "--bind", f"127.0.0.1:{probes}"),
+            *(*options, "tests.webhook.served_app:application"),
         ],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PGSET_TLS_DIRECTORY": str(directory)},
         stdout=log,
         text=True,
     )
-    server = Server(process, port, directory, trust)
+    server = Server(process, port, probes, directory, trust)
     try:
         _wait_until_it_answers(server)
         yield server

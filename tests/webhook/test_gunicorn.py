@@ -1,5 +1,6 @@
 """gunicorn with the configuration that the Deployment names, over real TLS."""
 
+import http.client
 import json
 import ssl
 import time
@@ -49,6 +50,13 @@ def test_a_review_is_answered_over_tls(server):
 def test_it_is_ready_while_it_has_a_certificate(server):
     with server.connect() as connection:
         assert answer_to(connection, "GET", "/readyz") == (200, {"status": "ok"})
+
+
+def test_the_kubelet_is_answered_on_a_port_of_its_own_in_plain_http(server):
+    for path in ("/livez", "/readyz"):
+        kubelet = http.client.HTTPConnection("127.0.0.1", server.probes, timeout=5)
+        assert answer_to(kubelet, "GET", path) == (200, {"status": "ok"})
+        kubelet.close()
 
 
 def test_a_connection_that_idles_is_kept(server):

@@ -20,7 +20,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 from packaging.requirements import Requirement
 
-from webhook import patient_worker
+from webhook import gunicorn_config, patient_worker, probes
 from webhook.patient_worker import PatientWorker
 from webhook.settings import address
 
@@ -125,6 +125,20 @@ def test_the_poller_tells_a_client_by_its_connection_and_a_listener_by_none(work
 def test_a_connection_keeps_under_a_name_what_our_worker_looks_at(name):
     with sock.socket.socket() as socket:
         assert hasattr(gthread.TConn(Config(), socket, ("", 0), ("", 0)), name)
+
+
+def test_a_worker_serves_the_first_address_and_leaves_the_others_to_the_probes(worker, monkeypatch):
+    served = []
+    monkeypatch.setattr(probes, "serve", lambda listener, _: served.append(listener))
+    config = Config()
+    config.set("bind", ["127.0.0.1:0", "127.0.0.1:0"])
+    first, second = sock.create_sockets(config, Logger(config))
+    worker.sockets = [first, second]
+    gunicorn_config.post_worker_init(worker)
+    assert worker.sockets == [first]
+    assert served == [second.sock]
+    for it in (first, second):
+        it.close()
 
 
 def test_a_parser_takes_a_whole_request_from_a_list_of_bytes():

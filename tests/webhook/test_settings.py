@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.settings import InvalidEnvironmentError, WebhookSettings, port
+from webhook.settings import InvalidEnvironmentError, WebhookSettings, port, probes_port
 
 DEPLOYED = {"PGSET_POD_NAME": "pgset-webhook-0", "PGSET_POD_NAMESPACE": "pgset-system"}
 
@@ -30,6 +30,16 @@ def test_what_is_missing_is_named(name):
 def test_the_port_can_be_another():
     assert port({}) == 8443
     assert port({"PGSET_PORT": "10260"}) == 10260
+    assert probes_port({}) == 8081
+    assert probes_port({"PGSET_PROBES_PORT": "10261"}) == 10261
+
+
+def test_the_kubelet_is_answered_on_another_port_than_the_api_servers():
+    with pytest.raises(InvalidEnvironmentError) as error:
+        probes_port({"PGSET_PORT": "8081"})
+    assert (
+        str(error.value) == 'env PGSET_PROBES_PORT: "8081" is not allowed: it is that of PGSET_PORT'
+    )
 
 
 @pytest.mark.parametrize("text", ["", "443", "65536", "https", "-1", "²"])
