@@ -18,6 +18,7 @@ from sidecar.action import (
     ForgetPromotion,
     ForgetReturns,
     KeepSlots,
+    LeaveAlone,
     PreparePrimary,
     Promote,
     PutStandbySignal,
@@ -167,6 +168,8 @@ class Actor:
                 self._copy("rewind", action.system_identifier)
             case Reclone():
                 self._copy("reclone", action.system_identifier)
+            case LeaveAlone():
+                self._adapters.bootstrap.order("leave")
             case StartPostgres():
                 self._start(action)
             case Promote():

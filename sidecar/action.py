@@ -124,6 +124,11 @@ class StartPostgres:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAlone:
+    """Have bootstrap exit without a change: PostgreSQL then starts as if there were no pgset."""
+
+
+@dataclass(frozen=True, slots=True)
 class Promote:
     """Make PostgreSQL writable; only ever decided for the holder of the Lease.
 
@@ -216,6 +221,7 @@ Action = (
     | DeleteOwnPod
     | ForgetReturns
     | StartPostgres
+    | LeaveAlone
     | Promote
     | ForgetPromotion
     | PutStandbySignal

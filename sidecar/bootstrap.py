@@ -97,6 +97,8 @@ class Bootstrap:
             running=not self._handshake.has_started(report),
             busy=self._handshake.busy(report),
             refusal=report["refusal"] or None,
+            objection=report.get("objection") or None,
+            left_alone=self._handshake.has_left(report),
             failure=report["failure"] or None,
             failures=self._attempts.look(
                 report["session"], report.done, report["failure"] or None, now

@@ -11,8 +11,8 @@
 # /run/pgset/bootstrap_settings.sh   read below: the server's version, the settings it would start with
 # /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
-#                     settle|initdb|clone|rewind|reclone|start|start-writable, and on a second line
-#                     the conninfo for clone, rewind and reclone, on a third this member's slot
+#                     settle|initdb|clone|rewind|reclone|start|start-writable|leave, and on a second
+#                     line the conninfo for clone, rewind and reclone, on a third this member's slot
 #
 # The folder outlives a restart of this script, the session does not: no old order is obeyed.
 #
@@ -63,6 +63,7 @@ auto_conf=$data/postgresql.auto.conf
 session=$(cat /proc/sys/kernel/random/uuid)
 done=0
 refusal=
+objection=
 failure=
 rewind=
 database=postgres
@@ -76,6 +77,7 @@ report() {
         echo "session=$session"
         echo "done=$done"
         line refusal "$refusal"
+        line objection "$(objection)"
         line failure "$failure"
         line pgdata "$data"
         echo "data=$(data_state)"
@@ -138,12 +140,47 @@ user_files() {
     find "$folder" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name '.pgset-*' "$@"
 }
 
-# A message on which the operator has to act; until then nothing is changed or started.
+# Why this data can't become a set's, if pgset has not had it started yet: it may then be left alone.
+objection() {
+    if [ "$(data_state)" != present ] || [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
+    echo "${refusal:-$objection}"
+}
+
+# A message on which the operator has to act; until then nothing is changed or started, unless the
+# sidecar has this data left alone.
 refuse() {
     refusal=$1
     report
     echo "pgset: $refusal" >&2
-    while :; do sleep 5; done
+    while :; do
+        read_order
+        if [ "$verb" = leave ]; then leave; fi
+        sleep 1
+    done
+}
+
+# Sets $verb, and with it $number, $conninfo and $slot; empty if there is no new order.
+read_order() {
+    for_session=
+    number=0
+    verb=
+    conninfo=
+    slot=
+    if [ -f "$handshake/order" ]; then
+        {
+            read -r for_session number verb
+            read -r conninfo || true
+            read -r slot || true
+        } < "$handshake/order"
+    fi
+    if [ "$for_session" != "$session" ] || [ "$number" -le "$done" ]; then verb=; fi
+}
+
+# PostgreSQL starts as it would without pgset.
+leave() {
+    done=$number
+    report
+    exit 0
 }
 
 # As the official image does: create the directory, own it, and stop being root.
@@ -345,21 +382,14 @@ failed() {
 }
 
 while :; do
-    conninfo=
-    slot=
-    if [ -f "$handshake/order" ]; then
-        {
-            read -r for_session number verb
-            read -r conninfo || true
-            read -r slot || true
-        } < "$handshake/order"
-    fi
-    if [ "${for_session:-}" != "$session" ] || [ "$number" -le "$done" ]; then
+    read_order
+    if [ -z "$verb" ]; then
         sleep 0.1
         continue
     fi
     failure=
     case $verb in
+        leave) leave ;;
         settle) ;; # as after every order
         initdb) run_initdb "$@" || failed "initdb" ;;
         clone) clone "$conninfo" || failed "the clone" ;;

@@ -75,6 +75,24 @@ refuse_recovery_target() {
     done
 }
 
+# What keeps this data from ever having a replica. A set that has led goes on with it.
+look_for_objections() {
+    objection=
+    IFS=. read -r version _ < "$data/PG_VERSION" || true
+    case $version in
+        "" | *[!0-9]*) ;;
+        ? | 10 | 11 | 12 | 13) objection="the database is PostgreSQL $version, and pgset needs 14 or newer: upgrade it, and opt in then" ;;
+    esac
+    if [ -n "$(find "$data/pg_tblspc" -mindepth 1 2>/dev/null)" ]; then
+        objection="the database has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
+    fi
+    for tool in pg_controldata pg_basebackup pg_rewind psql; do
+        if ! command -v "$tool" > /dev/null; then
+            objection="the image has no $tool, which its replicas need: use one that has PostgreSQL's own programs"
+        fi
+    done
+}
+
 # Where the other members would look for this server.
 refuse_another_port() {
     expected=${PGSET_PORT:-5432}
@@ -93,6 +111,7 @@ look_at_settings() {
     hba=
     logical=
     if [ "$(data_state)" != present ]; then return; fi
+    look_for_objections
     case ${1##*/} in
         docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- wrapped ;; esac ;;
         postgres) shift ;;

@@ -32,12 +32,17 @@ def seconds_to_stop(s: Situation) -> float | None:
     """
     if must_be_killed(s):
         return 0.0
-    return s.lease.fence_in if s.server.could_write else None
+    return s.lease.fence_in if _writes_by_the_lease(s) else None
+
+
+def _writes_by_the_lease(s: Situation) -> bool:
+    return s.server.could_write and not s.observation.bootstrap.left_alone
 
 
 def must_be_killed(s: Situation) -> bool:
     """Return whether whatever runs in the data directory is not to run for another moment."""
-    return s.data.must_not_run and not s.lease.is_paused
+    left_alone = s.observation.bootstrap.left_alone
+    return s.data.must_not_run and not (s.lease.is_paused or left_alone)
 
 
 def seconds_to_be_excused(settings: Settings) -> float:
@@ -56,7 +61,7 @@ def seconds_to_the_kubelet(s: Situation) -> float | None:
     postgres = s.observation.postgres
     if must_be_killed(s) and postgres.alive and not postgres.may_signal:
         return 0.0
-    if not s.server.could_write or s.lease.lists_only_me:
+    if not _writes_by_the_lease(s) or s.lease.lists_only_me:
         return None
     allowed = seconds_to_be_excused(s.settings)
     if s.lease.view is None or s.lease.view.renewed_at is None:

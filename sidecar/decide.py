@@ -8,9 +8,10 @@ The rules (design §3), in the order of what they protect:
     data that a standby refuses: under the Lease, and only if nobody else is a member and no other
     pod has data; afterwards the file is put back as ever. And the start in the next pod, which has
     no sidecar to promote it, of the last primary of a set that was opted out, if no other member
-    may lead, or of data as it was found where nobody ever led. With `wal_level=minimal` on the
-    command line of an only member the file stays away: nobody can follow that, and so nobody else
-    can lead.
+    may lead, or of data as it was found where nobody ever led. Data that pgset never had started,
+    and that cannot become a set's, is left alone: in a set of one that nobody ever led, so that no
+    other pod can have a copy of it. With `wal_level=minimal` on the command line of an only member
+    the file stays away: nobody can follow that, and so nobody else can lead.
 2.  Only the Lease holder promotes. Not by a record that has gone back to an older one (etcd was
     restored): it counts as lost, the primary claims the Lease again, and without one nobody leads
     before every member has reported.
@@ -86,6 +87,8 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
     has_run = s.server.is_writable or s.server.is_silent
     # If the data has vanished there is nothing to start, and the file would only be in the way; in
     # a directory that another pod has taken over nothing is written at all.
+    if s.observation.bootstrap.left_alone:
+        return
     stays_away = s.data.must_not_run or s.opt_out.next_pod_starts_writable or s.start.is_writable
     if has_run and not stays_away:
         yield PutStandbySignal()

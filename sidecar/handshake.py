@@ -14,13 +14,14 @@ from sidecar.postgres.control_data import ControlData, parse_control_data
 
 _START: Final = "start"
 _START_WRITABLE: Final = "start-writable"
+_LEAVE: Final = "leave"
 _SCRIPTS: Final = (
     *("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap_wal.sh"),
     "bootstrap.sh",
 )
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, failure, pgdata, data, rewind, refused, hba, logical; then what
+"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical; then what
 pg_controldata says."""
 
 
@@ -35,7 +36,7 @@ class Report(dict[str, str]):
         lines = content.decode(errors="surrogateescape").split("\n")
         head = list(itertools.takewhile(_HEAD_LINE.match, lines))
         report = cls(line.split("=", 1) for line in head)
-        for name in report.keys() & {"refusal", "failure"}:
+        for name in report.keys() & {"refusal", "objection", "failure"}:
             report[name] = os.fsencode(report[name]).decode(errors="replace")
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report
@@ -91,8 +92,12 @@ class Handshake:
         small_files.replace(self._folder / "pgpass", f"{line}\n", mode=0o600)
 
     def has_started(self, report: Report) -> bool:
-        """Return whether the last order was a start, and bootstrap has carried it out and ended."""
-        return self._has_done((_START, _START_WRITABLE), report) and not report["failure"]
+        """Return whether the last order let PostgreSQL start, and bootstrap has ended."""
+        return self._has_done((_START, _START_WRITABLE, _LEAVE), report) and not report["failure"]
+
+    def has_left(self, report: Report) -> bool:
+        """Return whether that was to start it as if there were no pgset."""
+        return self._has_done((_LEAVE,), report)
 
     def has_started_writable(self, report: Report) -> bool:
         """Return whether that was the start of a primary."""

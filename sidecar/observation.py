@@ -173,6 +173,10 @@ class BootstrapView:
     """The volume took longer than SLOW_WRITE for the last write to it."""
     refusal: str | None = None
     """Why it refuses every order until somebody fixes it, as a sentence."""
+    objection: str | None = None
+    """Why this data, which pgset has never had started, can't become a set's, as a sentence."""
+    left_alone: bool = False
+    """PostgreSQL was let start as if there were no pgset."""
     failure: str | None = None
     """How the last order failed, as a sentence; it may be given again."""
     failures: Failures | None = None
@@ -181,8 +185,7 @@ class BootstrapView:
     timeline: int | None = None
     position: int | None = None
     other_writer: str | None = None
-    """UID of another pod whose heartbeat in this data directory is not yet silent, or which has
-    taken it over from this pod."""
+    """UID of a pod whose heartbeat here is not silent yet, or which has taken the directory."""
     can_rewind: bool | None = None
     """The data has checksums or wal_log_hints, without which pg_rewind misses changed pages."""
     rewind_failed: bool = False
@@ -194,17 +197,16 @@ class BootstrapView:
     reached_data: bool = False
     """Told to start, PostgreSQL has got to its data: no setting or library is amiss."""
     returns: int | None = None
-    """How often its pod was deleted since it streamed last, for not coming up. 0: only to come back
-    sooner than by the kubelet, so that bootstrap has tried nothing yet. None: never."""
+    """How often its pod was deleted for not coming up; 0: only to be back sooner. None: never."""
     refused: tuple[RefusedSetting, ...] = ()
-    """Settings that a standby's start on this data would refuse; found before it is tried."""
+    """Settings that a standby's start on this data would refuse."""
     started_writable: bool = False
     """PostgreSQL was told to start without `standby.signal`, once."""
     found_standby: bool = False
     """The data was a standby's before pgset had it started for the first time."""
     vanished: bool = False
-    """PostgreSQL was told to start on this directory, and its files have been gone for several
-    looks, or are another database's: at a restart the image's entrypoint would run initdb there."""
+    """PostgreSQL was started on this directory, and its files are gone for several looks, or are
+    another database's: the image's entrypoint runs initdb in an empty one at the next restart."""
 
 
 class ServerState(enum.Enum):
@@ -234,8 +236,8 @@ class PostgresView:
     since: float
     """When this state was first seen."""
     blind: bool = False
-    """It answers, but does not let the sidecar in or look: the state comes from its control file,
-    all else is what was seen last, and the position is a lower bound. `problem` says why."""
+    """It answers, but the sidecar may not look: the state comes from its control file, all else is
+    what was seen last, and the position is a lower bound. `problem` says why."""
     alive: bool = True
     """A process of this server runs. One that shuts down refuses connections and still sends its
     last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
@@ -247,8 +249,7 @@ class PostgresView:
     promoting_since: float | None = None
     """When this server, still read-only, was first asked to be promoted; None: not that we know."""
     progress_at: float | None = None
-    """Only where the server answers nobody yet, since it is still in its recovery: when that was
-    last seen to make progress."""
+    """Only where it answers nobody yet, in its recovery: when that was last seen to get on."""
     problem: str | None = None
     """Why there is no connection, or what an order met, in somebody else's words."""
     system_identifier: str | None = None
@@ -274,9 +275,8 @@ class PostgresView:
     waits_from: int | None = None
     """A WAL position from which on every commit has waited so; None: not known yet."""
     ordered: tuple[tuple[str, ...], int] | None = None
-    """What PostgreSQL was ordered to wait for, as the two above, where it has not been seen to do
-    so since the order ended: it waits its turn, is being carried out, or failed half-way. It may
-    come into force at any moment. None: what it does now is what it was told last."""
+    """What PostgreSQL was ordered to wait for, as the two above, and has not been seen to do since:
+    it may come into force at any moment. None: what it does now is what it was told last."""
     detached: bool = False
     """A standby whose last order was to receive WAL from nobody."""
     upstream: str | None = None

@@ -118,6 +118,21 @@ class StartFacts:
         and no member can copy it or stream from it, so no other can become a member."""
         return any(r.name == "wal_level" and r.origin is Origin.COMMAND_LINE for r in self.refused)
 
+    @cached
+    def must_be_left_alone(self) -> bool:
+        """This data can't become a set's, and was a database of its own until now: nobody ever led,
+        and there is no other pod, nor to be one, that could lead on a copy of it."""
+        observation = self.observation
+        return (
+            observation.bootstrap.objection is not None
+            and self.lease.view is not None
+            and not (self.lease.set_has_data or self.lease.was_just_deleted)
+            and not self.lease.names_me
+            and observation.wanted is not None
+            and self.set.wanted_members <= {self.me}
+            and not self.set.other_pods
+        )
+
     @property
     def refused_settings(self) -> str:
         """For messages: each refused setting with both values."""

@@ -7,14 +7,17 @@ from sidecar.action import (
     Action,
     Attention,
     Clone,
+    LeaveAlone,
     Reclone,
     Rewind,
     RunInitdb,
     StartPostgres,
+    TellSet,
 )
 from sidecar.situation import Situation
 from sidecar.situation.timing import REJOIN_PATIENCE
 from sidecar.table.steps import (
+    LEFT_ALONE,
     Row,
     leave_writable,
     no_role,
@@ -56,6 +59,11 @@ def _start_writable(s: Situation) -> Iterator[Action]:
 def _refuse_settings(s: Situation) -> Iterator[Action]:
     # A member that took the Lease to start alone, and then heard of other data, must not lead.
     yield from (release(s) if s.lease.names_me else no_role(s))
+
+
+def _leave_alone(s: Situation) -> Iterator[Action]:
+    yield LeaveAlone()
+    yield TellSet("LeftAlone", LEFT_ALONE.format(s=s))
 
 
 def _initdb(s: Situation) -> Iterator[Action]:
@@ -110,6 +118,13 @@ BOOTSTRAP: Final = (
         "the data directory belongs to another set: its system identifier is "
         "{s.data.system_identifier}, this set's is {s.lease.system_identifier}; nothing was "
         "changed: give this pod an empty volume or the right one",
+        Attention.WARNING,
+    ),
+    Row(
+        "LeavingAlone",
+        lambda s: s.start.must_be_left_alone,
+        _leave_alone,
+        LEFT_ALONE,
         Attention.WARNING,
     ),
     Row(

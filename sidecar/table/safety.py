@@ -7,7 +7,16 @@ from typing import Final
 from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease, StopPostgres
 from sidecar.situation import Situation
 from sidecar.situation.timing import FENCING_SHARE
-from sidecar.table.steps import HARDER_AND_HARDER, Row, kill, nothing, own_role, renewal, take
+from sidecar.table.steps import (
+    HARDER_AND_HARDER,
+    LEFT_ALONE,
+    Row,
+    kill,
+    nothing,
+    own_role,
+    renewal,
+    take,
+)
 
 
 def _fence(s: Situation) -> Iterator[Action]:
@@ -41,7 +50,20 @@ def _abandon(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
 
 
+def _label_alone(s: Situation) -> Iterator[Action]:
+    """It is all that Services of the set can lead to. Beside a leader, it is none of the set's."""
+    serves = s.server.is_writable and not s.lease.set_has_data
+    yield from own_role(s, s.settings.primary_value if serves else None)
+
+
 SAFETY: Final = (
+    Row(
+        "LeftAlone",
+        lambda s: s.observation.bootstrap.left_alone,
+        _label_alone,
+        LEFT_ALONE,
+        Attention.WARNING,
+    ),
     Row(
         "DirectoryTaken",
         lambda s: s.data.is_taken_over,

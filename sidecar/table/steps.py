@@ -27,6 +27,12 @@ HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 """PostgreSQL's fast shutdown, its immediate one, and its end."""
 
 
+LEFT_ALONE: Final = (
+    "this database cannot become a set's, so PostgreSQL runs as if there were no pgset, and "
+    "nothing was changed: {s.observation.bootstrap.objection}; then delete this pod"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A situation, when it holds, what is done in it, and what the operator is told."""

@@ -62,6 +62,7 @@ class Found:
     timeline: int = 0
     position: int = 0
     refused: tuple[RefusedSetting, ...] = ()
+    objection: str | None = None
 
 
 class Bootstrap:
@@ -87,6 +88,7 @@ class Bootstrap:
         self.found = Found()
         self.refusal: str | None = None
         self.started_writable = False
+        self.left_alone = False
         self.changes = 0
         """Grows with every change, for who keeps a view of it."""
         self._ended = False
@@ -130,7 +132,11 @@ class Bootstrap:
             data = DataState.BROKEN
         timeline, position = directory.checkpoint
         refused = self._refused_settings() if data is DataState.PRESENT else ()
-        self.found = Found(data, directory.system_identifier, timeline, position, refused)
+        alone = data is DataState.PRESENT and not directory.found
+        objection = directory.objection if alone else None
+        self.found = Found(
+            data, directory.system_identifier, timeline, position, refused, objection
+        )
 
     def _refused_settings(self) -> tuple[RefusedSetting, ...]:
         value, origin = self._pod.configured.value, self._pod.configured.origin
@@ -160,6 +166,7 @@ class Bootstrap:
             "rewind": (self._begin_rewind, chance.uniform(0.5, 3.0)),
             "start": (self._begin_start, 0.1),
             "start-writable": (self._begin_start, 0.1),
+            "leave": (self._begin_start, 0.1),
         }[verb]
         begin()
         self._world.note(self._pod.title, f"bootstrap: {verb}")
@@ -177,6 +184,7 @@ class Bootstrap:
             "rewind": self._rewind,
             "start": self._start,
             "start-writable": self._start_writable,
+            "leave": self._leave,
         }[verb]
         self.failure = self._why_it_fails_here(verb) or finish()
         self._look()
@@ -255,6 +263,10 @@ class Bootstrap:
         self.done = True
         self._pod.bootstrap_done()
         return None
+
+    def _leave(self) -> None:
+        self.done = self.left_alone = True
+        self._pod.bootstrap_done()
 
     def _start_writable(self) -> str | None:
         failure = self._start()

@@ -9,6 +9,7 @@ from sidecar.action import (
     Action,
     Attention,
     Clone,
+    LeaveAlone,
     Reclone,
     ReleaseLease,
     RenewLease,
@@ -37,6 +38,7 @@ from tests.sidecar.rules.observations import (
     RUNNING,
     SETTINGS,
     VACANT,
+    WRITABLE,
     lease,
     peer,
     pods,
@@ -283,3 +285,84 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
         assert decide(lost, SETTINGS).situation == "TakingToInitialize"
         parallel = replace(lost, ordered=False, pods=pods(None, None), peers=peer(1))
         assert decide(parallel, SETTINGS).situation == "WaitingForInitialization"
+
+
+# ── Data that cannot become a set's ───────────────────────────────────────────────────────────
+
+OBJECTED = replace(RUNNING, running=True, objection="the database has tablespaces")
+ALONE = replace(
+    ADOPTED,
+    lease=lease(None, renewed_at=None, renewal_seen=False),
+    bootstrap=OBJECTED,
+    postgres=DOWN,
+    pods=pods(None),
+    wanted=1,
+)
+"""A set of one that has just been opted in."""
+
+
+def test_data_that_cannot_become_a_sets_is_left_alone_in_a_set_of_one() -> None:
+    decision = decide(ALONE, SETTINGS)
+    assert decision.situation == "LeavingAlone"
+    assert decision.actions[0] == LeaveAlone()
+    assert "runs as if there were no pgset" in decision.sentence
+    assert "the database has tablespaces" in decision.sentence
+
+
+def test_so_is_what_bootstrap_refuses_to_work_with() -> None:
+    refused = replace(OBJECTED, refusal="PostgreSQL would listen on port 5433")
+    assert decide(replace(ALONE, bootstrap=refused), SETTINGS).situation == "LeavingAlone"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"wanted": 2},
+        {"wanted": None},
+        {"pods": pods(None, None)},
+        {"lease": lease(RECORD, renewed_at=None)},
+        {"bootstrap": replace(OBJECTED, objection=None)},
+        {"bootstrap": replace(OBJECTED, other_writer="uid-old")},
+    ],
+    ids=[
+        "another is wanted",
+        "nobody knows how many are wanted",
+        "another pod is there",
+        "the set has led",
+        "pgset has had it started before",
+        "another pod writes there",
+    ],
+)
+def test_nothing_is_left_alone_of_which_another_pod_may_have_a_copy(changed: Any) -> None:
+    decision = decide(replace(ALONE, **changed), SETTINGS)
+    assert LeaveAlone() not in decision.actions
+
+
+LEFT = replace(
+    ALONE,
+    bootstrap=replace(OBJECTED, running=False, left_alone=True),
+    postgres=replace(WRITABLE, standby_signal=False),
+)
+
+
+def test_what_is_left_alone_is_served_and_nothing_is_done_to_it() -> None:
+    decision = decide(LEFT, SETTINGS)
+    assert decision.situation == "LeftAlone"
+    assert decision.actions == (SetRole("orders-0", "uid-0", "primary"),)
+    assert (decision.fence_in, decision.probe_fails_in) == (None, None)
+
+
+def test_it_stays_left_alone_whatever_becomes_of_the_set() -> None:
+    vanished = replace(LEFT, bootstrap=replace(LEFT.bootstrap, vanished=True))
+    led = replace(LEFT, lease=lease(replace(RECORD, holder="orders-1_uid-1")))
+    for observed in (vanished, led, replace(LEFT, wanted=3)):
+        decision = decide(observed, SETTINGS)
+        assert decision.situation == "LeftAlone"
+        assert all(isinstance(it, SetRole) for it in decision.actions)
+        assert (decision.fence_in, decision.probe_fails_in) == (None, None)
+
+
+def test_beside_a_leader_it_has_no_role() -> None:
+    led = lease(replace(RECORD, holder="orders-1_uid-1"))
+    labelled = replace(LEFT, lease=led, pods=pods("primary"))
+    assert decide(labelled, SETTINGS).actions == (SetRole("orders-0", "uid-0", None),)

@@ -8,6 +8,7 @@ _REFUSAL = (
     "the data directory /var/lib/postgresql/data belongs to uid 0, but PostgreSQL runs as uid 999: "
     "set PGDATA to a sub-directory of the volume, or mend its owner"
 )
+_OBJECTION = "the database has tablespaces, which cannot be copied to other members"
 _WANTED = {Origin.FILE.value: Origin.FILE, Origin.COMMAND_LINE.value: Origin.COMMAND_LINE}
 SOURCES = tuple(_WANTED)
 
@@ -24,6 +25,24 @@ def find_data(strike: Strike) -> None:
     directory.position += 1000 * strike.fault.target
     directory.checkpoint = (1, directory.position)
     strike.judge.data_was_found()
+
+
+def object_to_data(strike: Strike) -> None:
+    """What find_data finds cannot become a set's, until a person has changed that and deletes the
+    pod. (Of several pods, none is left alone: another may have a copy.)"""
+    cluster = strike.cluster
+    if cluster.wanted != 1:
+        return
+    find_data(strike)
+    strike.excuse_all(strike.fault.seconds + 60.0)
+    directory = cluster.directory(strike.fault.target)
+    directory.objection = _OBJECTION
+
+    def end() -> None:
+        directory.objection = None
+        cluster.delete_pod(f"{strike.settings.set_name}-{strike.fault.target}")
+
+    strike.at_its_end(end)
 
 
 def other_data(strike: Strike) -> None:

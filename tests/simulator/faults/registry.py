@@ -60,6 +60,10 @@ def _at_first(_: random.Random, fault: Fault, __: int) -> Fault:
     return replace(fault, at=0.0, target=max(0, fault.target), seconds=0.0)
 
 
+def _of_the_first(chance: random.Random, fault: Fault, _: int) -> Fault:
+    return replace(fault, at=0.0, target=0, seconds=round(chance.uniform(5.0, 40.0), 3))
+
+
 ALL: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
@@ -316,6 +320,14 @@ ALL: Final[dict[str, Kind]] = {
             world=True,
             details=("", "of a standby"),
             draw=_at_first,
+        ),
+        Kind(
+            "object_to_data",
+            "a volume has data from before pgset that cannot become a set's for so long",
+            bootstrap.object_to_data,
+            0.5,
+            world=True,
+            draw=_of_the_first,
         ),
         Kind(
             "opt_out",

@@ -77,6 +77,8 @@ class DirectoryView:
             returns=directory.returns,
             reached_data=bootstrap.done and not directory.full,
             refused=found.refused,
+            objection=found.objection,
+            left_alone=bootstrap.left_alone,
             started_writable=bootstrap.started_writable,
             found_standby=directory.found == "standby",
             vanished=self._vanished,

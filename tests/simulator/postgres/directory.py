@@ -120,6 +120,8 @@ class Directory:
     """The note of what the data was before the first start: `writable` or `standby`."""
     refusal: str | None = None
     """Why bootstrap does nothing here until somebody has mended the volume."""
+    objection: str | None = None
+    """Why this data can't become a set's, until somebody has changed that."""
     written_with: int = 100
     """The max_connections of the primary that wrote this data."""
     raised: int = 0

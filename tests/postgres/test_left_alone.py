@@ -1,0 +1,76 @@
+"""Data that cannot become a set's: told before anything is written, and then left as it is."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.observation import BootstrapView, DataState
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import Database, Host
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def pod(host: Host, database: Database) -> Pod:
+    pod = Pod(host)
+    pod.data = database.directory
+    return pod
+
+
+def files(pod: Pod) -> set[str]:
+    return {str(it.relative_to(pod.data)) for it in pod.data.rglob("*")}
+
+
+def boot(pod: Pod) -> BootstrapView:
+    (pod.handshake / "report").unlink(missing_ok=True)
+    pod.boot()
+    return pod.wait_for(lambda view: view.data is DataState.PRESENT)
+
+
+def with_tablespace(pod: Pod, place: Path) -> None:
+    """As a tablespace looks to who starts no server."""
+    (pod.data / "pg_tblspc" / "16384").symlink_to(place)
+
+
+def test_data_that_no_replica_can_be_made_of_is_left_as_it_is(pod: Pod, host: Host) -> None:
+    with_tablespace(pod, host.make_folder("elsewhere"))
+    before = files(pod)
+    view = boot(pod)
+    assert view.refusal is None
+    assert (view.objection or "").startswith("the database has tablespaces")
+    pod.sidecar.order("leave")
+    assert pod.process.wait(timeout=20) == 0
+    view = pod.look()
+    assert (view.left_alone, view.running, view.failure) == (True, False, None)
+    assert {it for it in files(pod) - before if not it.startswith(".pgset-heartbeat")} == set()
+    assert before - files(pod) == set()
+
+
+def test_it_is_left_alone_where_bootstrap_refuses_every_other_order(pod: Pod) -> None:
+    pod.command = (*pod.command, "-p", "1")
+    view = boot(pod)
+    assert view.refusal is not None
+    assert view.objection == view.refusal
+    pod.sidecar.order("leave")
+    assert pod.process.wait(timeout=20) == 0
+    assert pod.look().left_alone
+    assert not (pod.data / "standby.signal").exists()
+
+
+def test_what_pgset_has_had_started_before_is_not_objected_to(pod: Pod, host: Host) -> None:
+    """A set that has led goes on, with what it was accepted with."""
+    assert boot(pod).objection is None
+    assert pod.obey("start").failure is None
+    pod.process.wait(timeout=20)
+    with_tablespace(pod, host.make_folder("elsewhere"))
+    assert boot(pod).objection is None
+
+
+@pytest.mark.parametrize(("version", "objection"), [("9.6", True), ("13", True), ("14", False)])
+def test_a_server_that_is_too_old_is_objected_to(
+    pod: Pod, version: str, *, objection: bool
+) -> None:
+    (pod.data / "PG_VERSION").write_text(f"{version}\n")
+    said = boot(pod).objection or ""
+    assert ("needs 14 or newer" in said) is objection
