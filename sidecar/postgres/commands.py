@@ -103,7 +103,8 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
         "WHERE slot_type = 'logical' AND NOT active "
         "AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') "
         # Versions before 17 have no such columns.
-        """AND pg_catalog.to_jsonb(slot) @> '{"failover": true, "synced": false}'::jsonb"""
+        "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'failover') = 'true' "
+        "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'synced') = 'false'"
     )
     make_slots(connection, names)
 

@@ -79,7 +79,10 @@ SELECT system.system_identifier,
                                    AND wal_status <> 'lost'
               -- A former primary's: see commands.keep_slots.
               ELSE receiver.status = 'streaming'
-                   AND pg_catalog.to_jsonb(slot) @> '{"failover": true, "synced": false}'::jsonb
+                   AND pg_catalog.jsonb_extract_path_text(
+                           pg_catalog.to_jsonb(slot), 'failover') = 'true'
+                   AND pg_catalog.jsonb_extract_path_text(
+                           pg_catalog.to_jsonb(slot), 'synced') = 'false'
               END) AS slots,
        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
         FROM (SELECT * FROM pg_replication_slots
