@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy.local import packages, paths
 from deploy.local.shell import run, run_long
 
-_SUITE = "bookworm"
+_SUITE = packages.SUITE
 _ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
 _NOT_NEEDED = ("doc", "info", "lintian", "locale", "man")
 
@@ -20,6 +20,8 @@ class Base:
     packages: tuple[str, ...]
     hooks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    suite: str = field(default=_SUITE, repr=False)
+    """Of Debian. Where it differs, so do the packages, by which the base is known."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _make_root(base: Base, tarball: Path) -> None:
         + [f"--dpkgopt=path-exclude={pattern}" for pattern in left_out]
         + [f"--essential-hook={hook}" for hook in base.hooks]
         + ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/etc/apt/sources.list*']
-        + [_SUITE, tarball, *packages.mirrors()],
+        + [*packages.NEWER_SUITE, base.suite, tarball, *packages.mirrors_of(base.suite)],
         _log(),
     )
 

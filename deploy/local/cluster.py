@@ -95,6 +95,14 @@ def load_images() -> None:
             say("the images are built; no cluster runs: `make cluster-up` will load them")
 
 
+def load_image(image: images.Image) -> None:
+    """Build one that the nodes need not hold, and import it into them: the cluster is up."""
+    with _lock():
+        archives = {image.reference: image.archive()}
+        for plan in NODES:
+            _load(node(plan.name), archives)
+
+
 def check_machine() -> None:
     """Refuse with one sentence where the cluster can't run."""
     if sys.platform != "linux":

@@ -50,14 +50,19 @@ def copy(source: Path, target: Path) -> None:
 
 def missing(contents: Path, archives: Archives) -> dict[str, Path]:
     """Those of the archives that the containerd root does not hold yet."""
-    file = contents / _CONTENTS
-    held = json.loads(file.read_text()) if file.is_file() else {}
+    held = _held(contents)
     return {ref: path for ref, path in archives.items() if held.get(ref) != path.name}
+
+
+def _held(contents: Path) -> dict[str, str]:
+    file = contents / _CONTENTS
+    held: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    return held
 
 
 def note(contents: Path, archives: Archives) -> None:
     """Write down what the containerd root holds."""
-    names = {reference: file.name for reference, file in archives.items()}
+    names = _held(contents) | {reference: file.name for reference, file in archives.items()}
     # A new file each time: the old one may be a hard link that other roots share.
     fresh = contents / f"{_CONTENTS}.new"
     fresh.write_text(json.dumps(names, indent=2))

@@ -5,15 +5,15 @@ from: it is built anew when, and only when, one of these changes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.local import buildah, node_config, paths, programs, virtual_environment
+from deploy.local import buildah, node_config, paths, postgresql, programs, virtual_environment
 from deploy.local.digest import key_of, key_of_files
 from deploy.local.shell import run_long, say
 
 PGSET = "docker.io/library/pgset:0.2.0"
-POSTGRES = "docker.io/library/postgres:15"
+POSTGRES = f"docker.io/library/postgres:{postgresql.DEFAULT}"
 COREDNS = "localhost/pgset-coredns:1"
 
 _LOCK = paths.CHECKOUT / "requirements.txt"
@@ -22,6 +22,8 @@ _OUR_SOURCES = ("certs", "sidecar", "webhook")
 _POSTGRES_FOLDER = paths.HERE / "postgres-image"
 
 _PYTHON_BASE = buildah.Base("python-base", ("python3", "python3-venv"))
+_VERSIONED_DATA = 18
+"""From this version on the official image's PGDATA has the version in it."""
 _POSTGRES_BASE = buildah.Base(
     "postgres-base",
     ("gosu", "libnss-wrapper", "postgresql-15", "postgresql-client-15", "xz-utils"),
@@ -50,11 +52,13 @@ class Image:
     reference: str
     key: str
     prepare: Callable[[], buildah.Build]
+    variant: str = ""
+    """What its archive is told by from another's whose reference differs in the tag alone."""
 
     @property
     def short_name(self) -> str:
         """The name without registry and tag."""
-        return self.reference.rpartition("/")[2].partition(":")[0]
+        return self.reference.rpartition("/")[2].partition(":")[0] + self.variant
 
     def archive(self) -> Path:
         """The docker-archive in the cache, built now if there is none."""
@@ -71,11 +75,11 @@ class Image:
 
 
 def all_images() -> tuple[Image, ...]:
-    """Every image that the nodes hold."""
+    """Every image that the nodes hold from the beginning."""
     return (
         _program_image(node_config.PAUSE_IMAGE, programs.PAUSE),
         _program_image(COREDNS, programs.COREDNS),
-        _postgres_image(),
+        postgres_image(),
         _our_image(),
     )
 
@@ -94,12 +98,31 @@ def _program_image(reference: str, module: programs.GoModule) -> Image:
     )
 
 
-def _postgres_image() -> Image:
+def postgres_image(version: str = postgresql.DEFAULT) -> Image:
+    """PostgreSQL of that version; a newer one is built and loaded when a test asks for it."""
     dockerfile = _POSTGRES_FOLDER / "Dockerfile"
+    base = _postgres_base(postgresql.check(version))
+    arguments = {"VERSION": version}
+    if int(version) >= _VERSIONED_DATA:
+        arguments["VOLUME"] = "/var/lib/postgresql"
+        arguments["PGDATA"] = f"/var/lib/postgresql/{version}/docker"
     return Image(
-        POSTGRES,
-        key_of(key_of_files([_POSTGRES_FOLDER], _POSTGRES_FOLDER), repr(_POSTGRES_BASE)),
-        lambda: buildah.Build(dockerfile, _POSTGRES_FOLDER, {"BASE": _base(_POSTGRES_BASE)}),
+        f"{POSTGRES.rpartition(':')[0]}:{version}",
+        key_of(key_of_files([_POSTGRES_FOLDER], _POSTGRES_FOLDER), repr(base), repr(arguments)),
+        lambda: buildah.Build(dockerfile, _POSTGRES_FOLDER, {"BASE": _base(base), **arguments}),
+        variant="" if version == postgresql.DEFAULT else version,
+    )
+
+
+def _postgres_base(version: str) -> buildah.Base:
+    if version == postgresql.DEFAULT:
+        return _POSTGRES_BASE
+    names = (it.replace(postgresql.DEFAULT, version) for it in _POSTGRES_BASE.packages)
+    return replace(
+        _POSTGRES_BASE,
+        name=f"postgres{version}-base",
+        packages=tuple(names),
+        suite=postgresql.SUITES[version],
     )
 
 

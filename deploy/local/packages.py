@@ -63,6 +63,9 @@ POSTGRESQL = Unpacked(
 )
 PATCHELF = Unpacked("patchelf", ("patchelf",), ("libstdc++6",))
 
+SUITE = "bookworm"
+"""The one of the host's own sources."""
+
 NEWER_SUITE = ("--aptopt=Acquire::Check-Valid-Until false",)
 """For mmdebstrap: a mirror may keep the index of a suite that changes daily for longer than that
 index says that it is valid."""
@@ -114,7 +117,9 @@ def mirrors() -> list[str]:
 
 
 def mirrors_of(suite: str) -> list[str]:
-    """The same for another suite of Debian, which need not be among the host's sources."""
+    """The same for a suite of Debian that need not be among the host's sources."""
+    if suite == SUITE:
+        return mirrors()
     lines = set()
     for line in mirrors():
         kind, uri, release, component = line.split()

@@ -15,7 +15,7 @@ from deploy.local.errors import LocalClusterError
 from deploy.local.shell import run, run_long, say
 
 DEFAULT: Final = "15"
-SUITES: Final[Mapping[str, str]] = {DEFAULT: "bookworm", "17": "trixie", "18": "sid"}
+SUITES: Final[Mapping[str, str]] = {DEFAULT: packages.SUITE, "17": "trixie", "18": "sid"}
 """Major version → the suite of Debian that has it."""
 
 _KEPT: Final = ("usr/lib/postgresql", "usr/share/postgresql", "usr/lib/*-linux-gnu*/*.so*")
