@@ -21,8 +21,8 @@ _SCRIPTS: Final = (
 )
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical; then what
-pg_controldata says."""
+"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical; then
+what pg_controldata says."""
 
 
 class Report(dict[str, str]):

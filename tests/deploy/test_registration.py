@@ -6,6 +6,7 @@ from sidecar import contract
 from tests.deploy.manifests import BASE, cluster_role, document, documents
 from webhook import gunicorn_config
 from webhook.caretaker import facts, lease
+from webhook.settings import address
 
 CONFIGURATION = document("mutating-webhook-configuration.yaml")
 WEBHOOKS = {webhook["name"]: webhook for webhook in CONFIGURATION["webhooks"]}
@@ -174,7 +175,7 @@ def test_no_pod_is_ready_without_a_certificate_and_no_crowd_keeps_the_kubelet_fr
     }
     assert asked == {probes["name"]}
     # gunicorn gives the first address to the reviews.
-    assert gunicorn_config.bind == [f"0.0.0.0:{it['containerPort']}" for it in (reviews, probes)]
+    assert gunicorn_config.bind == [address(it["containerPort"]) for it in (reviews, probes)]
 
 
 def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
