@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 NAMESPACE = "shop"
 
 NOT_RUN_HERE = {
+    "make demo": "test_walk_through plays it step by step; as it stands there it is run below",
     "docker build -f deploy/Dockerfile -t pgset:0.2.0 .": (
         "there is no Docker engine here; deploy/local builds the same Dockerfile with buildah"
     ),
@@ -135,6 +136,15 @@ def test_every_command(shop: Stage) -> None:
             shop.wait(lambda: read_only(shop) == ["t", "f", "t"], "one writable primary, plain now")
 
 
+@pytest.mark.rarely
+def test_the_walk_through_by_its_command(stage: Stage) -> None:  # noqa: ARG001 - it is swept
+    assert "make demo" in commands()
+    done = subprocess.run(
+        ["make", "demo"], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
 def read_only(shop: Stage) -> list[str]:
     """What each PostgreSQL says of itself."""
     psql = ("-c", "postgres", "--", "psql", "-U", "postgres", "-Atc", "select pg_is_in_recovery()")
@@ -144,11 +154,13 @@ def read_only(shop: Stage) -> list[str]:
 
 @pytest.mark.parametrize(
     ("target", "runs"),
-    [("cluster-up", "deploy.local up"), ("cluster-down", "deploy.local down")],
+    [
+        ("cluster-up", "deploy.local up"),
+        ("cluster-down", "deploy.local down"),
+        ("demo", "deploy.demo"),
+    ],
 )
-def test_the_targets_that_the_local_clusters_own_tests_call_by_other_names(
-    target: str, runs: str
-) -> None:
+def test_the_targets_that_other_tests_call_by_other_names(target: str, runs: str) -> None:
     planned = subprocess.run(
         ["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )

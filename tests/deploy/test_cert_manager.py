@@ -6,7 +6,8 @@ from certs.authority import service_names
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.test_rendering import of_kind, rendered
 
-pytestmark = pytest.mark.cluster  # kubectl is built with the cluster's programs
+# kubectl is built with the cluster's programs; nothing else of it is needed.
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 ADDED = {
     ("Issuer", "pgset-webhook-self-signed"),

@@ -154,6 +154,7 @@ def without_namespace(objects):
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 @pytest.mark.parametrize(
     ("folders", "values"),
     [
@@ -174,6 +175,7 @@ def test_helm_and_kustomize_render_the_same_objects(folders, values):
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_another_namespace_is_meant_everywhere():
     text = helm(values=WITH_MONITORING, namespace="elsewhere")
     comments = re.compile(r"(?m)^\s*#.*$")
@@ -181,12 +183,14 @@ def test_another_namespace_is_meant_everywhere():
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_a_namespace_that_looks_like_a_number_is_a_name():
     service = by_name(helm(namespace="123"))["Service", "pgset-webhook"]
     assert service["metadata"]["namespace"] == "123"
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_no_ca_bundle_is_rendered():
     objects = by_name(helm(values=WITH_MONITORING))
     for webhook in objects["MutatingWebhookConfiguration", "pgset"]["webhooks"]:
@@ -194,6 +198,7 @@ def test_no_ca_bundle_is_rendered():
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_values_arrive():
     rendered = by_name(
         helm(
@@ -237,6 +242,7 @@ def test_values_arrive():
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
     with_it, without = by_name(helm()), by_name(helm(values={"caretaker": {"enabled": False}}))
     gone = set(with_it) - set(without)
@@ -256,6 +262,7 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 @pytest.mark.parametrize(
     ("values", "name"),
     [
@@ -276,11 +283,13 @@ def test_a_bad_value_is_refused_by_its_name(values, name):
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_helms_own_linter_finds_nothing():
     assert "0 chart(s) failed" in helm("lint", "--strict")
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_what_helm_test_runs_meets_pod_security_restricted_and_runs_the_same_image():
     objects = yaml.safe_load_all(helm())
     (test,) = [it for it in objects if it["kind"] == "Pod"]

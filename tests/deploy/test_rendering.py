@@ -11,7 +11,8 @@ from tests.deploy.manifests import DEPLOY
 from tests.webhook.objects import review_of
 from webhook.mutate import mutate_statefulset
 
-pytestmark = pytest.mark.cluster  # kubectl is built with the cluster's programs
+# kubectl is built with the cluster's programs; nothing else of it is needed.
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 FOLDERS = [
     ".",
