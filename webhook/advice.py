@@ -59,6 +59,12 @@ def on_opting_in(database: Database) -> str:
     )
 
 
+UNLOGGED: Final = (
+    "opting in empties unlogged tables, as a crash does, and so does each restart of a set"
+)
+"""Every start is a standby's, which begins with a recovery."""
+
+
 def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
     """Return the warning for an update that leaves a set of several with one member, as an upgrade
     of a chart that pins `replicas: 1` does."""

@@ -104,7 +104,7 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
     return Verdict(
         patch=patch,
         warnings=(
-            *([advice.on_opting_in(found)] if new else []),
+            *([advice.on_opting_in(found), advice.UNLOGGED] if new else []),
             *(advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),
