@@ -307,6 +307,11 @@ run_initdb() {
     server=$!
     until final_server_is_ready; do
         kill -0 "$server" 2>/dev/null || return 1
+        # The address that it listens on; the entrypoint's temporary server has none either.
+        if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
+            end_server_without_arguments "$staging"
+            return 1
+        fi
         sleep 0.1
     done
     kill -INT "$server" && wait "$server" && take_script_files && move_up &&
@@ -331,6 +336,13 @@ take_script_files() {
             mv "$data/$name" "$staging/$name" || return 1
         fi
     done
+}
+
+# A command of the user's own, such as a script in a file, may pass on nothing that is added to it.
+end_server_without_arguments() {
+    failure="the command that starts PostgreSQL passes on no arguments, and pgset adds some: let it end in exec docker-entrypoint.sh \"\$@\" or the like"
+    kill -INT "$(sed -n 1p "$1/postmaster.pid")" || kill -INT "$server" || true
+    wait "$server" || true
 }
 
 # The entrypoint's temporary server is another process; the final one replaces the entrypoint.

@@ -176,6 +176,11 @@ recover() {
     server=$!
     until has_replayed_all; do
         kill -0 "$server" 2>/dev/null || return 1
+        sockets=$(sed -n 5p "$data/postmaster.pid" 2>/dev/null) || sockets=
+        if [ -n "$sockets" ] && [ "$sockets" != "$handshake" ]; then
+            end_server_without_arguments "$data"
+            return 1
+        fi
         sleep 0.1
     done
     kill -INT "$(sed -n 1p "$data/postmaster.pid")" || kill -INT "$server" || true

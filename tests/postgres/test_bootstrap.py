@@ -58,6 +58,18 @@ def test_initdb_by_the_stock_entrypoint_with_checksums_and_then_a_read_only_star
     )
 
 
+def test_a_script_in_a_file_that_passes_no_arguments_on_fails_the_order_and_says_why(
+    pod: Pod,
+) -> None:
+    """What it does is seen by nobody before; and bootstrap must not wait for it for ever."""
+    words = " ".join(map(str, pod.command))
+    pod.command = (pod.stand_in("start.sh", f"#!/bin/sh\nexec /bin/bash {words}\n"),)
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("initdb")
+    assert made.data is DataState.INTERRUPTED
+    assert (made.failure or "").startswith("the command that starts PostgreSQL passes on no arg")
+
+
 def test_a_shell_that_the_webhook_accepts_makes_a_first_database(pod: Pod) -> None:
     """As its refusal of other shells says it: exec, and arguments that are passed on."""
     pod.command = ("/bin/sh", "-c", 'true; exec "$0" "$@"', *pod.command)
