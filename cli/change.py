@@ -10,7 +10,7 @@ from typing import Final
 
 from cli import read
 from cli.facts import There, Workload
-from cli.kubectl import CannotError, Kubectl
+from cli.kubectl import CannotError, Kubectl, cannot_start
 from cli.switchover import Asked, Outcome, candidate, outcome
 from cli.text import GREEN, RED, Paint
 from cli.view import FAILED, lease_of, pods_of, primary_of
@@ -48,7 +48,7 @@ def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 
 def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     began = time.monotonic()
-    gap_began = gap_ended = None
+    gap_began = None
     while time.monotonic() - began < limit:
         there = _look(kubectl, asked.workload)
         at = time.monotonic()
@@ -59,10 +59,9 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
         if said.outcome is Outcome.NOBODY:
             gap_began = gap_began or at
         if said.outcome is Outcome.DONE:
-            gap_ended = at
-            gap = "less than one look" if gap_began is None else f"{gap_ended - gap_began:.1f} s"
+            gap = "less than one look" if gap_began is None else f"{at - gap_began:.1f} s"
             print(
-                f"{paint(GREEN, said.sentence)} after {gap_ended - began:.1f} s; without a "
+                f"{paint(GREEN, said.sentence)} after {at - began:.1f} s; without a "
                 f"primary's label for {gap}, as seen every {POLL_SECONDS} s"
             )
             return 0
@@ -129,6 +128,6 @@ def optin(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: AR
     words = (*where, f"{contract.ENABLED}=true", "--overwrite", *dry)
     try:
         done = subprocess.run(kubectl.command(*words), check=False)
-    except FileNotFoundError:
-        raise CannotError("kubectl is not in PATH: install it first") from None
+    except OSError as error:
+        raise cannot_start(error) from None
     return REFUSED if done.returncode else 0

@@ -1,7 +1,8 @@
 """What is wrong, and for each cause the one command that cures it. No I/O.
 
-What a sidecar says is known by its Event's reason, which is the name of its situation; a cause that
-Kubernetes tells in words alone is known by its own words.
+Anybody in the namespace may write an Event, an annotation or a Lease: what of it comes into a
+command is quoted. What a sidecar says is known by its Event's reason, which is the name of its
+situation; a cause that Kubernetes tells in words alone is known by its own words.
 """
 
 from __future__ import annotations
@@ -108,14 +109,14 @@ class _Set:
         if not absent or event is None or event.reason != "FailedCreate":
             return
         change = quota.enough_for(event.message, self._quotas, len(absent))
-        account = re.search(r'serviceaccount "([^"]+)" not found', event.message)
+        account = re.search(r'serviceaccount "([a-z0-9.-]+)" not found', event.message)
         if change is not None:
             name, hard = change
             patch = json.dumps({"spec": {"hard": hard}}, separators=(",", ":"))
             yield self._cause(
                 f'the namespace\'s ResourceQuota "{name}" leaves no room for '
                 f"{', '.join(sorted(absent))}: raise it",
-                f"patch resourcequota {name} --type merge -p {shlex.quote(patch)}",
+                f"patch resourcequota {shlex.quote(name)} --type merge -p {shlex.quote(patch)}",
             )
         elif account:
             yield self._cause(
@@ -138,8 +139,8 @@ class _Set:
             subject = f"{self._workload.namespace}:{account}"
             yield self._cause(
                 f"service account {account} lacks the rights of the sidecars",
-                f"create rolebinding pgset-sidecar-{account} --clusterrole=pgset-sidecar "
-                f"--serviceaccount={subject}",
+                f"create rolebinding {shlex.quote(f'pgset-sidecar-{account}')} "
+                f"--clusterrole=pgset-sidecar --serviceaccount={shlex.quote(subject)}",
             )
 
     # ── Services ──────────────────────────────────────────────────────────────────────────
@@ -229,7 +230,7 @@ class _Set:
                 patch = json.dumps(change, separators=(",", ":"))
                 yield self._cause(
                     f"the volume of {pod.name} is full: let it grow, if its class allows that",
-                    f"patch pvc {name} --type merge -p {shlex.quote(patch)}",
+                    f"patch pvc {shlex.quote(name)} --type merge -p {shlex.quote(patch)}",
                 )
 
     def _situation(self, pod: Pod) -> Iterator[Cause]:
@@ -238,6 +239,7 @@ class _Set:
         if event is None or not event.warning:
             return
         member = self._is_member(pod)
+        container = shlex.quote(self._container(pod))
         if "password authentication failed" in event.message:
             # Who comes through the pod's own socket needs no password.
             statement = (
@@ -248,12 +250,11 @@ class _Set:
             yield self._cause(
                 f"the superuser's password in {pod.name} is not the one of POSTGRES_PASSWORD: give "
                 "it that one, on the primary",
-                f"exec {pod.name} -c {self._workload.container} -- sh -c {shlex.quote(statement)}",
+                f"exec {pod.name} -c {container} -- sh -c {shlex.quote(statement)}",
             )
         elif member or event.reason in OF_THE_SET:
             return
         elif event.reason in COPIED_AGAIN:
-            container = self._container(pod)
             mark = 'touch "$PGDATA/.pgset-reclone"'
             yield self._cause(
                 f"{pod.name} can't go on with its data ({event.message}): have it cloned again; "
@@ -311,7 +312,7 @@ class _Set:
             yield self._cause(
                 f"nobody leads, since {lease.holder} may still be writable where nobody hears "
                 "of it: make sure that it does not run any more",
-                f"delete pod {lease.holder} --force --grace-period=0",
+                f"delete pod {shlex.quote(lease.holder)} --force --grace-period=0",
             )
         elif silent:
             yield self._cause(

@@ -6,7 +6,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from cli.facts import Json
 
@@ -35,14 +35,18 @@ class Kubectl:
         """Return the command with these words, for whoever starts it."""
         return [*self._command, *words]
 
-    def run(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
+    def run(self, *words: str, check: bool = True) -> str:
         """Return what kubectl prints. Raises CannotError with what it says instead."""
         try:
             done = subprocess.run(
-                self.command(*words), input=stdin, capture_output=True, text=True, check=False
+                self.command(*words),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
             )
-        except FileNotFoundError:
-            raise CannotError("kubectl is not in PATH: install it first") from None
+        except OSError as error:
+            raise cannot_start(error) from None
         if done.returncode != 0 and check:
             raise CannotError(_sentence(done.stderr))
         return done.stdout
@@ -50,7 +54,10 @@ class Kubectl:
     def items(self, *words: str) -> list[Json]:
         """Return the objects of a `get`: one or several."""
         text = self.run("get", *words, "-o", "json", "--show-managed-fields")
-        answer: Any = json.loads(text) if text.strip() else {"items": []}
+        try:
+            answer: Any = printable(json.loads(text)) if text.strip() else {"items": []}
+        except ValueError:
+            raise CannotError("kubectl: what it printed is no JSON") from None
         found: list[Json] = answer.get("items", [answer])
         return found
 
@@ -61,6 +68,29 @@ class Kubectl:
         return [item for answer in answers for item in answer]
 
 
+def cannot_start(error: OSError) -> CannotError:
+    """Return what is said where there is no kubectl."""
+    if isinstance(error, FileNotFoundError):
+        return CannotError("kubectl is not in PATH: install it first")
+    return CannotError(f"kubectl can't be started: {error.strerror}")
+
+
+_CONTROL: Final = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd"),
+    **dict.fromkeys(map(ord, "\n\t"), " "),
+}
+
+
+def printable(value: Any) -> Any:
+    """Return it without control characters: who may annotate a pod may not write to the terminal of
+    who looks at it, nor make a line look like another one."""
+    if isinstance(value, dict):
+        return {printable(key): printable(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [printable(it) for it in value]
+    return value.translate(_CONTROL) if isinstance(value, str) else value
+
+
 def _sentence(stderr: str) -> str:
     """Return kubectl's last words as one sentence."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -68,4 +98,4 @@ def _sentence(stderr: str) -> str:
     for prefix in ("error: ", "Error from server "):
         if said.startswith(prefix):
             said = said[len(prefix) :]
-    return f"kubectl: {said}"
+    return f"kubectl: {printable(said)}"

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from cli import as_json, read, text
 from cli.facts import Pod, There, Workload
-from cli.kubectl import CannotError, Kubectl
+from cli.kubectl import CannotError, Kubectl, cannot_start
 from cli.text import Paint
 from cli.view import SetView, exit_code, lease_of, pods_of, primary_of
 from sidecar import contract
@@ -159,5 +159,5 @@ def _become(command: list[str]) -> NoReturn:
     sys.stdout.flush()
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is meant
-    except FileNotFoundError:
-        raise CannotError("kubectl is not in PATH: install it first") from None
+    except OSError as error:
+        raise cannot_start(error) from None

@@ -24,15 +24,15 @@ def enough_for(
 ) -> tuple[str, dict[str, str]] | None:
     """Return the quota that the message names, and what it has to be for so many pods more.
 
-    None if it names none. Several resources are separated by commas, as in the list before.
+    None if it names none that there is: anybody may write a message. Several resources are
+    separated by commas.
     """
     said = _SAID.search(message)
-    if said is None:
+    if said is None or said[1] not in {it["metadata"]["name"] for it in quotas}:
         return None
     requested, used = _amounts(said[2]), _amounts(said[3])
-    hard = next(
-        (it["spec"].get("hard") or {} for it in quotas if it["metadata"]["name"] == said[1]), {}
-    )
+    (quota,) = [it for it in quotas if it["metadata"]["name"] == said[1]]
+    hard = quota["spec"].get("hard") or {}
     change = {}
     for name, one in requested.items():
         least = used.get(name, Decimal(0)) + one * pods

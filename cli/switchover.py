@@ -60,7 +60,9 @@ def outcome(asked: Asked, there: There) -> Said:
     """Return what has come of it."""
     now = holder_of(asked.workload, there)
     if now is not None and now.uid != asked.primary.uid:
-        return Said(Outcome.DONE, f"{now.name} is primary")
+        if now.name == asked.to:
+            return Said(Outcome.DONE, f"{now.name} is primary")
+        return Said(Outcome.REFUSED, f"{now.name} is primary, and not {asked.to}")
     lease = lease_of(asked.workload, there)
     if lease is not None and not lease.switchover_to and not lease.heir and now is not None:
         refusals = [

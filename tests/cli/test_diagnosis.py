@@ -348,3 +348,22 @@ def test_a_set_without_a_primary_is_never_well() -> None:
 def test_a_member_that_does_not_follow_is_told() -> None:
     (only,) = causes(*with_replica(pod(1, "", says="does not stream")))
     assert only.sentence == "orders-1 is neither primary nor replica: does not stream"
+
+
+@pytest.mark.parametrize("hostile", ["x; rm -rf ~", "$(reboot)", "a' b"])
+def test_what_anybody_may_write_is_one_word_of_a_command(hostile) -> None:
+    held = lease()
+    held["spec"]["holderIdentity"] = f"{hostile}_uid"
+    nobody = [statefulset(), pod(1, "", says="waits"), held, said("UnknownToHolder")]
+    own = with_replica(pod(1, "", ready=False), said("RecloneFailed"))
+    own[0]["metadata"]["annotations"]["pgset.dev/container"] = hostile
+    for items in (nobody, own):
+        assert [it for it in causes(*items) if hostile in shlex.split(it.command)]
+
+
+def test_a_quota_or_an_account_that_only_a_message_names_is_in_no_command() -> None:
+    for message in (
+        "exceeded quota: x; reboot, requested: pods=1, used: pods=1, limited: pods=1",
+        'serviceaccount "x; reboot" not found',
+    ):
+        assert not [it for it in causes(*not_created(message)) if "reboot" in it.command]

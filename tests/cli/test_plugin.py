@@ -10,6 +10,7 @@ import pytest
 
 from cli import arguments, completion
 from cli.__main__ import COMMANDS, carry_out, split
+from cli.kubectl import printable
 from deploy import plugin
 from tests.deploy.manifests import cluster_role
 
@@ -94,6 +95,7 @@ def test_every_command_is_carried_out_by_something() -> None:
             "echo 'Error from server (Forbidden): no' >&2; exit 1",
             "kubectl: (Forbidden): no",
         ),
+        (["status"], "echo '{'", "kubectl: what it printed is no JSON"),
         (["pause", "orders"], "echo '{\"items\": []}'", None),
         (["dance"], "exit 0", None),
         (["status", "a", "b"], "exit 0", None),
@@ -137,6 +139,11 @@ def test_status_reads_by_get_alone(built: Path, tmp_path: Path) -> None:
 def test_there_is_no_colour_in_a_pipe(built: Path) -> None:
     done = run(built, "status", "-A", kubectl="echo '{\"items\": []}'", TERM="xterm")
     assert "\033" not in done.stdout
+
+
+def test_nobody_writes_to_the_terminal_of_who_looks() -> None:
+    hostile = {"says": ["\033]0;x\007\x9b31m a\nb\tc"]}
+    assert printable(hostile) == {"says": ["\ufffd]0;x\ufffd\ufffd31m a b c"]}
 
 
 def test_words_after_two_dashes_are_psqls() -> None:

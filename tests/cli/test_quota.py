@@ -31,9 +31,11 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_there_is_room_for_all_that_are_missing() -> None:
+    small = {"metadata": {"name": "q"}, "spec": {"hard": {"memory": "1Gi"}}}
     said = "exceeded quota: q, requested: memory=64Mi, used: memory=1Gi, limited: memory=1Gi"
-    assert quota.enough_for(said, [], 2) == ("q", {"memory": str((1024 + 128) * 2**20)})
-    assert quota.enough_for("no quota", [], 2) is None
+    assert quota.enough_for(said, [small], 2) == ("q", {"memory": str((1024 + 128) * 2**20)})
+    assert quota.enough_for("no quota", [small], 2) is None
+    assert quota.enough_for(said, [], 2) is None
 
 
 def test_a_volume_doubles_in_its_own_unit() -> None:

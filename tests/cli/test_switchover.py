@@ -27,6 +27,11 @@ def test_it_is_done_when_another_pod_has_the_label_and_the_lease() -> None:
     assert (said.outcome, said.sentence) == (Outcome.DONE, "orders-1 is primary")
 
 
+def test_it_is_not_done_when_a_third_one_leads() -> None:
+    after = there(pod(0, "replica"), pod(2, "primary"), lease(holder=2))
+    assert outcome(asked(), after).sentence == "orders-2 is primary, and not orders-1"
+
+
 def test_in_between_nobody_has_both() -> None:
     for items in ([pod(0, "primary"), lease(holder=1)], [pod(0, ""), lease()]):
         assert outcome(asked(), there(*items)).outcome is Outcome.NOBODY
