@@ -241,6 +241,9 @@ class _Set:
         member = self._is_member(pod)
         container = shlex.quote(self._container(pod))
         if "password authentication failed" in event.message:
+            # It is the same in all members, and only the primary can change it.
+            primary = primary_of(self._workload, self._there)
+            writer = (primary or pod).name
             # Who comes through the pod's own socket needs no password.
             statement = (
                 'user="${POSTGRES_USER:-postgres}"; echo "alter role :\\"who\\" password '
@@ -250,7 +253,7 @@ class _Set:
             yield self._cause(
                 f"the superuser's password in {pod.name} is not the one of POSTGRES_PASSWORD: give "
                 "it that one, on the primary",
-                f"exec {pod.name} -c {container} -- sh -c {shlex.quote(statement)}",
+                f"exec {writer} -c {container} -- sh -c {shlex.quote(statement)}",
             )
         elif member or event.reason in OF_THE_SET:
             return

@@ -219,7 +219,7 @@ def test_a_full_volume_grows() -> None:
 
 
 def test_a_password_that_differs_is_set_on_the_primary() -> None:
-    refused = said("LeadingProblem", "password authentication failed for user", number=0)
+    refused = said("FollowingProblem", "password authentication failed for user")
     words = shlex.split(command(*healthy(), refused))
     assert words[:6] == ["exec", "orders-0", "-c", "postgres", "--", "sh"]
     assert "$POSTGRES_PASSWORD" in words[-1] or "${POSTGRES_PASSWORD" in words[-1]
