@@ -73,7 +73,8 @@ class Labels:
 
     def _check_settled(self, name: str, server: Server) -> None:
         """By what is promised now, nobody may lead without what this server came up with; where
-        the Lease was released to it, the last primary's disk is enough."""
+        the Lease was released to it, the last primary's disk is enough. Who has no data does not
+        lead: its volume was lost, or is just being cloned to."""
         _, since, position = self._promoted
         lease, mine = self._cluster.api.lease, server.directory.branch
         if lease is None or mine is None or self._world.now - since > SETTLING_SECONDS:
@@ -81,13 +82,18 @@ class Labels:
         if self._cluster.pods[name].directory is not server.directory:
             return  # its files were deleted under it
         before = mine.parent if self._was_released else None
+        voters = [
+            directory
+            for ordinal, directory in self._cluster.directories.items()
+            if f"{self._settings.set_name}-{ordinal}" in lease.voters
+        ]
         have = sum(
             (directory.branch is mine and directory.position >= position)
             or (before is not None and directory.has(before, mine.fork))
-            for ordinal, directory in self._cluster.directories.items()
-            if f"{self._settings.set_name}-{ordinal}" in lease.voters
+            for directory in voters
         )
         needed = min(lease.copies, 2) if self._was_released else lease.copies
+        needed = min(needed, sum(directory.branch is not None for directory in voters))
         if server.could_write and have < needed:
             sentence = f"{name} gets the primary label, and {have} of {needed} have its rows"
             fail(self._world, "I1", sentence)
