@@ -113,6 +113,9 @@ class LeaseMemory:
         """
         if last is None or record is None or record.transitions > self._transitions:
             return None
+        if self._is_mine_alone(last) and self._is_mine_alone(record):
+            # Nobody can have taken it in between: the older record says all that there is to say.
+            return None
         before, since = _order(last), self._went_back_at
         if record.timeline is None:
             # Somebody has taken that from the record, which is the way out where it asks for what
@@ -122,6 +125,11 @@ class LeaseMemory:
             return now
         lasts = since is not None and now - since <= max(record.ttl, self._ttl)
         return since if lasts and _order(record)[1:] == before[1:] else None
+
+    def _is_mine_alone(self, record: LeaseRecord) -> bool:
+        """Tell whether this very pod holds it and is the only member, whatever has landed since."""
+        said = (record.members, *(known.members for _, known in self._unanswered_renewals))
+        return record.holder == self._me and {*said} == {(self._name,)}
 
     def answered(self, now: float) -> None:
         """The API server has answered, but told nothing newer of the Lease."""

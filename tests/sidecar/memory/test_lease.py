@@ -1,6 +1,7 @@
 """What a member remembers of the Lease; with an API server it is tested in tests/cluster."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,41 @@ LATER = replace(OTHERS, resource_version="20", timeline=2, transitions=3)
 def test_a_lease_that_goes_back_is_told_from_one_that_goes_on(older: LeaseRecord) -> None:
     remembers = memory(LATER)
     assert remembers.hear(older, "second", 1.0)
+    assert view(remembers).went_back
+
+
+ALONE = replace(LATER, holder=str(ME), members=(ME.name,))
+
+
+def test_who_is_alone_on_both_records_has_lost_nothing_by_it() -> None:
+    """Nobody but the holder adds members: none can have taken it in between."""
+    remembers = memory(ALONE)
+    remembers.hear(version(ALONE, 10), "second", 1.0)
+    assert not view(remembers).went_back
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (ALONE, {"members": ("orders-0", "orders-1")}),
+        (ALONE, {"holder": "orders-0_former"}),
+        (replace(ALONE, members=("orders-0", "orders-1")), {"members": ("orders-0",)}),
+    ],
+    ids=["the older one lists more", "the older one is another pod's", "the newer one lists more"],
+)
+def test_who_may_have_a_rival_by_either_record_is_not_alone(
+    newer: LeaseRecord, older: dict[str, Any]
+) -> None:
+    remembers = memory(newer)
+    remembers.hear(replace(newer, resource_version="10", **older), "second", 1.0)
+    assert view(remembers).went_back
+
+
+def test_nor_is_whoever_may_have_recorded_another_member() -> None:
+    remembers = memory(ALONE)
+    known = RenewLease(system_identifier="1", timeline=2, members=("orders-0", "orders-1"))
+    remembers.renewal_unanswered(ALONE, known)
+    remembers.hear(version(ALONE, 10), "second", 1.0)
     assert view(remembers).went_back
 
 
