@@ -144,7 +144,7 @@ class Actor:
             case RenewLease():
                 self._renew(action)
             case ReleaseLease():
-                adapters.lease.release(action.heir)
+                adapters.lease.release(action.heir, action.lives)
             case AskToStay():
                 self._ask_to_stay(action)
             case Refuse():

@@ -42,6 +42,8 @@ class ReleaseLease:
 
     heir: str | None = None
     """The member that is to take it, which has everything that was promised."""
+    lives: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """`str(Identity)` of each member's pod, where it has to be this pod of the heir's."""
 
 
 @dataclass(frozen=True, slots=True)

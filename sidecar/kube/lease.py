@@ -117,11 +117,14 @@ class LeaseKeeper:
                     self._memory.renewal_unanswered(record, known)
             raise
 
-    def release(self, heir: str | None = None) -> None:
-        """Give the Lease up, if this pod holds it, and say who is to take it."""
+    def release(self, heir: str | None = None, lives: tuple[str, ...] = ()) -> None:
+        """Give the Lease up, if this pod holds it, and say who is to take it.
+
+        `lives`: `str(Identity)` of the members' pods; empty where a new pod may be the heir.
+        """
         self.look()
         with self._lock:
-            record = self._memory.to_release(heir)
+            record = self._memory.to_release(heir, lives)
         if record is not None:
             self._write(record)
             with self._lock:

@@ -248,12 +248,16 @@ class LeaseMemory:
             logical_slots=known.logical_slots,
         )
 
-    def to_release(self, heir: str | None) -> LeaseRecord | None:
-        """Return the record that gives the Lease up; None where this member doesn't hold it."""
+    def to_release(self, heir: str | None, lives: tuple[str, ...] = ()) -> LeaseRecord | None:
+        """Return the record that gives the Lease up; None where this member doesn't hold it.
+
+        `lives`: which pods the members are, the heir among them; empty where any pod of the heir's
+        name is to take it.
+        """
         view = self._decided_on
         if view is None or view.record is None or view.record.holder != self._me:
             return None
-        return replace(view.record, holder="", heir=heir)
+        return replace(view.record, holder="", heir=heir, lives=lives)
 
     # ── what came of it ───────────────────────────────────────────────────────────────────
 

@@ -83,7 +83,8 @@ class ElectionFacts:
     def i_may_lead(self) -> bool:
         """Rule 6: of this set, recorded, and not on an older timeline."""
         return (
-            not self.data.is_of_another_set
+            not self.set.was_replaced
+            and not self.data.is_of_another_set
             and not self.data.has_its_own_timeline
             and self.may_lead(self.me)
             and not self.data.is_on_old_timeline
@@ -146,10 +147,10 @@ class ElectionFacts:
 
     @cached
     def i_am_heir(self) -> bool:
-        """The last holder handed the Lease to this member, knowing what it has."""
+        """The last holder handed the Lease to this member, and to this pod, knowing what it has."""
         record = self.lease.record
         handed_over = record is not None and not record.holder and record.heir == self.me
-        return handed_over and not self.record_is_outdated
+        return handed_over and not self.set.another_life_is_recorded and not self.record_is_outdated
 
     @cached
     def waits_for_heir(self) -> bool:
@@ -158,7 +159,8 @@ class ElectionFacts:
         return (
             record is not None
             and not record.holder
-            and record.heir not in (None, self.me)
+            and record.heir is not None
+            and (record.heir != self.me or self.set.another_life_is_recorded)
             and self.lease.free_for < self._patience_with_the_heir
         )
 

@@ -188,7 +188,9 @@ class HandoverFacts:
     @cached
     def own_replacement(self) -> str | None:
         """This pod's own name, if the StatefulSet will re-create it, or may: its volume has what no
-        other member has."""
+        other member has. A pod that was replaced does not know what the new one's volume has."""
+        if self.set.was_replaced:
+            return None
         return self.me if self.set.all_go or self.me in self.set.wanted_members else None
 
     @cached

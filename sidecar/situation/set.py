@@ -227,6 +227,27 @@ class SetFacts:
             if pod.name in members
         )
 
+    @property
+    def lives_that_stay(self) -> tuple[str, ...]:
+        """The same of the pods that nobody has deleted: the next pod of another's name may lead."""
+        gone = {str(Identity(it.name, it.uid)) for it in self.observation.pods or () if it.deleting}
+        return () if self.all_go else tuple(it for it in self.lives_of_members if it not in gone)
+
+    @cached
+    def was_replaced(self) -> bool:
+        """The API server shows another pod of this name: this one was deleted by force, and runs
+        on. It knows neither what the new one has nor who leads for whom."""
+        me, pods = self.observation.me, self.observation.pods or ()
+        uids = {pod.uid for pod in pods if pod.name == me.name}
+        return bool(uids) and me.uid not in uids
+
+    @cached
+    def another_life_is_recorded(self) -> bool:
+        """Whoever wrote the Lease last knew another pod under this name."""
+        me, record = self.observation.me, self.lease.record
+        lives = {live for live in record.lives if live.startswith(f"{me.name}_")} if record else ()
+        return bool(lives) and str(me) not in lives
+
     def may_be_spoken_for(self, name: str) -> bool:
         """Whether the Lease ran out under a holder that did not know this member's present pod.
 

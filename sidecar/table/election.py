@@ -112,7 +112,7 @@ ELECTION: Final = (
         lambda s: s.lease.set_has_data and not s.election.i_may_lead,
         no_role,
         "nobody leads, and this member may not: it is not recorded as a member on the newest "
-        "timeline, or not in sync",
+        "timeline, or not in sync, or its pod was replaced",
         Attention.WARNING,
     ),
     Row(

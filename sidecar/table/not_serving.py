@@ -22,7 +22,10 @@ from sidecar.table.steps import (
 
 def _hand_over(s: Situation) -> Iterator[Action]:
     """Keep the label: a stopped PostgreSQL refuses at once, and the next primary takes it away."""
-    yield ReleaseLease(s.handover.safe_successor or s.handover.own_replacement)
+    if s.handover.safe_successor is not None:
+        yield ReleaseLease(s.handover.safe_successor, s.set.lives_that_stay)
+    else:
+        yield ReleaseLease(s.handover.own_replacement)
 
 
 def _give_up(s: Situation) -> Iterator[Action]:

@@ -145,6 +145,14 @@ def test_a_released_lease_names_the_heir_and_no_holder() -> None:
     assert memory(OTHERS).to_release("orders-2") is None
 
 
+def test_a_released_lease_says_which_pod_the_heir_is_or_that_any_will_do() -> None:
+    knew = replace(RECORD, lives=("orders-2_former",))
+    for lives in ((), ("orders-2_later",)):
+        released = memory(knew).to_release("orders-2", lives)
+        assert released is not None
+        assert released.lives == lives
+
+
 LATER = replace(OTHERS, resource_version="20", timeline=2, transitions=3)
 
 

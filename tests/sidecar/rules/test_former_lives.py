@@ -6,7 +6,9 @@ import pytest
 
 from sidecar.action import RenewLease
 from sidecar.decide import decide
+from sidecar.memory.departure import Departure
 from sidecar.observation import Observation
+from sidecar.situation import Situation
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -74,3 +76,43 @@ def test_nobody_waits_for_a_member_that_the_holder_did_not_know() -> None:
     lives = ("orders-0_uid-0", "orders-1_uid-1", "orders-2_former")
     assert situation_and_actions(replace(with_lives(*lives), peers=ahead))[0] == "TakingLease"
     assert situation_and_actions(replace(with_lives(*KNOWN), peers=ahead))[0] == "YieldingToPeer"
+
+
+HANDED_OVER = replace(
+    RAN_OUT, lease=lease(replace(FREE, heir="orders-0"), renewed_at=None, changed_at=NOW - 1)
+)
+
+
+def handed_over_to(*lives: str) -> Observation:
+    record = replace(FREE, heir="orders-0", lives=lives)
+    return replace(HANDED_OVER, lease=lease(record, renewed_at=None, changed_at=NOW - 1))
+
+
+def test_the_heir_is_the_pod_that_the_last_holder_knew() -> None:
+    assert situation_and_actions(handed_over_to(*KNOWN))[0] == "Succeeding"
+    assert situation_and_actions(handed_over_to(*LIVES)) == ("WaitingForHeir", ())
+
+
+def test_where_it_told_of_none_any_pod_of_that_name_is() -> None:
+    """So a primary's next pod comes back with what nobody else has."""
+    assert situation_and_actions(handed_over_to())[0] == "Succeeding"
+
+
+def test_who_is_replaced_while_it_runs_on_takes_nothing() -> None:
+    pods = (replace((RAN_OUT.pods or ())[0], uid="later"), *(RAN_OUT.pods or ())[1:])
+    assert situation_and_actions(replace(handed_over_to(), pods=pods))[0] != "Succeeding"
+    assert situation_and_actions(replace(with_lives(), pods=pods)) == ("NotEligible", ())
+
+
+def test_nor_does_it_leave_the_lease_to_the_pod_that_has_replaced_it() -> None:
+    """Whose volume may be an older copy."""
+    assert Departure().heir(LEADER, SETTINGS) == "orders-0"
+    pods = (replace(LEADER_PODS[0], uid="later"), *LEADER_PODS[1:])
+    assert Departure().heir(replace(LEADER, pods=pods), SETTINGS) is None
+
+
+def test_the_next_pod_of_an_heir_that_is_being_deleted_may_take_it_as_well() -> None:
+    pods = (*LEADER_PODS[:1], replace(LEADER_PODS[1], deleting=True), *LEADER_PODS[2:])
+    s = Situation(replace(LEADER, pods=pods), SETTINGS)
+    assert s.set.lives_that_stay == ("orders-0_uid-0", "orders-2_uid-2")
+    assert Situation(replace(LEADER, wanted=0), SETTINGS).set.lives_that_stay == ()

@@ -284,7 +284,7 @@ class Hands:
 _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     TakeLease: lambda hands, action: hands.lease.take(action),
     RenewLease: lambda hands, action: hands.lease.renew(action),
-    ReleaseLease: lambda hands, action: hands.lease.release(action.heir),
+    ReleaseLease: lambda hands, action: hands.lease.release(action.heir, action.lives),
     AskToStay: lambda hands, action: hands.lease.ask_to_stay(action),
     Refuse: Hands.refuse,
     TellSet: Hands.refuse,

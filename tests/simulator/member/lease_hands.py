@@ -66,10 +66,10 @@ class LeaseHands:
             raise
         reach.renewal_succeeded()
 
-    def release(self, heir: str | None) -> Steps[None]:
+    def release(self, heir: str | None, lives: tuple[str, ...] = ()) -> Steps[None]:
         """Give the Lease up, if this member holds it."""
         self._watch.look()
-        record = self._member.lease.to_release(heir)
+        record = self._member.lease.to_release(heir, lives)
         if record is not None:
             yield from self._write(record)
             self._member.lease.released()
