@@ -50,6 +50,7 @@ from sidecar.postgres.configuration import (
     primary_parameters,
     standby_settings,
 )
+from sidecar.postgres.control_data import read_major_version
 from sidecar.postgres.primary_queries import UpstreamError, identify
 from sidecar.postgres.replication_role import WITHOUT_REPLICAS
 
@@ -187,7 +188,10 @@ class Actor:
             case Attach():
                 settings, me = adapters.settings, adapters.me.name
                 adapters.way_in.leave(adapters.pods.observe())
-                adapters.server.follow(primary_conninfo(settings, me, action.address))
+                version = self._major_version()
+                adapters.server.follow(
+                    primary_conninfo(settings, me, action.address, major_version=version)
+                )
             case KeepSlots():
                 adapters.server.keep_slots([slot_name(member) for member in action.members])
             case Checkpoint():
@@ -281,6 +285,7 @@ class Actor:
                 me.name,
                 log_hints=can_rewind is False,
                 address=leader_address(self._adapters),
+                major_version=self._major_version(),
             ),
             dict(action.raised),
         )
@@ -288,6 +293,10 @@ class Actor:
         keys = self._adapters.keys
         keys.learn(self._adapters.bootstrap.keep_secrets(keys.lines_to_keep))
         self._adapters.bootstrap.order("start-writable" if action.writable else "start")
+
+    def _major_version(self) -> int | None:
+        directory = self._adapters.bootstrap.data_directory()
+        return read_major_version(directory) if directory is not None else None
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()

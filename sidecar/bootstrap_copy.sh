@@ -35,6 +35,8 @@ as_member() {
             KRB5_CONFIG KRB5CCNAME
         export HOME=/nonexistent
         export PGPASSFILE="$handshake/pgpass"
+        # No password to whoever asks for it in clear. Before PostgreSQL 16 nobody knows the variable.
+        export PGREQUIREAUTH='!password'
         export PGOPTIONS="-c search_path=pg_catalog,pg_temp -c role=none -c idle_session_timeout=0 -c lock_timeout=0"
         exec "$@"
     )

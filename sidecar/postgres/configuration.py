@@ -70,12 +70,34 @@ _WHATEVER_THE_ENVIRONMENT_SAYS: Final = {
     "target_session_attrs": "any",
 }
 """libpq's own defaults, written out (but for GSSAPI, which only costs time here): PostgreSQL
-connects to the primary in its container's environment, which is meant for other clients. Only those
-that every version knows: PGREQUIREAUTH and PGSSLNEGOTIATION count, and so does PGSERVICE."""
+connects to the primary in its container's environment, which is meant for other clients. Those
+that every version knows; PGSERVICE counts, which no parameter takes back."""
+
+_KNOWN_SINCE: Final = {
+    16: {
+        # No password to whoever has taken the primary's address and asks for it in clear.
+        "require_auth": "!password",
+        "sslcertmode": "allow",
+        "load_balance_hosts": "disable",
+        "gssdelegation": "0",
+    },
+    17: {"sslnegotiation": "postgres"},
+    18: {"min_protocol_version": "3.0", "max_protocol_version": "3.0"},
+}
+"""More of them, by the major version whose libpq is the first to know them. Another one would not
+connect at all."""
 
 
-def primary_conninfo(settings: Settings, member: str, address: str | None = None) -> str:
+def primary_conninfo(
+    settings: Settings,
+    member: str,
+    address: str | None = None,
+    *,
+    major_version: int | None = None,
+) -> str:
     """Return the conninfo by which a member follows the primary at that address.
+
+    `major_version`: of the member's own server, as far as it is known.
 
     The password is in a file: a reload logs the conninfo, and who may monitor can read it.
 
@@ -87,7 +109,10 @@ def primary_conninfo(settings: Settings, member: str, address: str | None = None
     secret = {"password": "", "passfile": PASSWORD_FILE, "options": ""}
     # Streaming needs no database; from PostgreSQL 17 on, what copies failover slots does.
     database = {"dbname": "postgres"}
-    return conninfo(primary_parameters(settings, member, address) | database | secret)
+    parameters = primary_parameters(settings, member, address) | database | secret
+    for since, known in _KNOWN_SINCE.items():
+        parameters |= known if (major_version or 0) >= since else {}
+    return conninfo(parameters)
 
 
 def primary_parameters(
@@ -125,13 +150,16 @@ def standby_settings(
     *,
     log_hints: bool,
     address: str | None = None,
+    major_version: int | None = None,
 ) -> dict[str, str]:
     """Return what must stand in postgresql.auto.conf before PostgreSQL starts.
 
     `log_hints`: the data has no checksums. wal_log_hints then makes it one that can be rewound.
     """
     needed = {
-        "primary_conninfo": primary_conninfo(settings, member, address),
+        "primary_conninfo": primary_conninfo(
+            settings, member, address, major_version=major_version
+        ),
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
         **NO_RECOVERY_TARGET,

@@ -1,5 +1,8 @@
 """What is set for a role or a database, or in a container, changes nothing that we do there."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -142,6 +145,32 @@ def test_bootstraps_programs_connect_by_nothing_of_their_container(members: Set)
     done = members.obey("rewind")
     assert (done.failure, done.rewound) == (None, True)
     assert members.obey("reclone").failure is None
+
+
+CONNECT = """
+import sys
+from psycopg import pq
+connection = pq.PGconn.connect(sys.argv[1].encode())
+sys.exit(connection.get_error_message() if connection.status else None)
+"""
+
+
+def test_nor_does_one_of_a_later_version(hostile: Database, tmp_path: Path) -> None:
+    """Its walreceiver connects by libpq, and the one of this process is of PostgreSQL 18."""
+    password = tmp_path / PASSWORD_FILE
+    password.parent.mkdir()
+    password.write_text(password_file_line("derived") + "\n")
+    password.chmod(0o600)
+    version = psycopg.pq.version() // 10000
+    assert version >= 18
+    settings = Settings(set_name="orders")
+    port = primary_parameters(settings, "orders-1")["port"]
+    ours = primary_conninfo(settings, "orders-1", "127.0.0.1", major_version=version)
+    there = ours.replace(f"port='{port}'", f"port='{hostile.port}'") + " replication='true'"
+    environment = os.environ | of_other_clients(tmp_path / "home")
+    del environment["PGSERVICE"]
+    command = [sys.executable, "-c", CONNECT, there]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=30)
 
 
 def test_a_standby_connects_by_nothing_of_its_container(

@@ -1,11 +1,17 @@
 """The text that the sidecar puts into PostgreSQL's own files, and what it leaves as it was."""
 
 import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sidecar.contract import slot_name
 from sidecar.postgres.configuration import (
@@ -136,6 +142,51 @@ def test_a_member_is_found_at_its_sets_own_port_and_the_service_at_the_usual_one
     assert (at_pod["host"], at_pod["port"]) == ("10.0.0.7", "5433")
     by_service = conninfo_to_dict(primary_conninfo(settings, "orders-1"))
     assert (by_service["host"], by_service["port"]) == ("orders-primary", "5432")
+
+
+def ask_in_clear(listener: socket.socket, told: list[bytes]) -> None:
+    """Be a server that wants the password as it is, and note what the client sends then."""
+    client, _ = listener.accept()
+    with client:
+        client.settimeout(5)
+        client.recv(8)  # whether TLS is spoken
+        client.sendall(b"N")
+        client.recv(4096)  # who connects
+        client.sendall(b"R" + struct.pack("!ii", 8, 3))
+        told.append(client.recv(4096))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("major_version", "is_told"), [(15, True), (16, False)])
+def test_who_asks_for_the_password_in_clear_is_not_told_it(
+    tmp_path: Path, major_version: int, is_told: bool
+) -> None:
+    """As one could that has taken the primary's address. libpq of PostgreSQL 15 can't refuse."""
+    passwords = tmp_path / "passwords"
+    passwords.write_text(password_file_line("derived"))
+    passwords.chmod(0o600)
+    told: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=ask_in_clear, args=(listener, told))
+        server.start()
+        ours = conninfo_to_dict(
+            primary_conninfo(SETTINGS, "orders-1", "127.0.0.1", major_version=major_version)
+        )
+        port = str(listener.getsockname()[1])
+        there = make_conninfo(**ours | {"port": port, "passfile": str(passwords)})
+        # In a process of its own, as libpq keeps Python's lock while it connects.
+        connects = "import sys; from psycopg import pq; pq.PGconn.connect(sys.argv[1].encode())"
+        subprocess.run([sys.executable, "-c", connects, there], check=True, timeout=30)
+        server.join()
+    assert [b"derived" in it for it in told] == [is_told]
+
+
+@pytest.mark.parametrize("major_version", [None, 14, 15])
+def test_no_parameter_is_given_that_a_libpq_does_not_know(major_version: int | None) -> None:
+    """It would not connect at all."""
+    told = conninfo_to_dict(primary_conninfo(SETTINGS, "orders-1", major_version=major_version))
+    later = {"require_auth", "sslcertmode", "load_balance_hosts", "sslnegotiation"}
+    assert not told.keys() & later
 
 
 def test_a_silent_primary_is_given_up_after_five_seconds() -> None:
