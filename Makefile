@@ -61,7 +61,7 @@ thorough:
 		-m "not cluster and not busy and not rarely"
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
-ALONE := pytest -v --durations=20
+ALONE := pytest -v --durations=60
 LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 
 test: lint

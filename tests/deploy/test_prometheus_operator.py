@@ -9,7 +9,7 @@ from deploy.local import cluster, prometheus_operator
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
 from tests.deploy.manifests import BASE, DEPLOY, document
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 KINDS = {
     "podmonitor": "pgset-members",

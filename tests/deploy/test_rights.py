@@ -25,7 +25,7 @@ from tests.deploy.cluster_tools import SYSTEM, Kubectl, RefusedError, wait_until
 from tests.deploy.manifests import DEPLOY, cluster_role
 from tests.support.clock import Clock
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 HOME, ABROAD = "test-rights", "test-rights-abroad"
 SIDECAR, CONTROLLER, ADMIN, UNMARKED = "pgset-sa", "controller", "admin", "unmarked"

@@ -147,6 +147,7 @@ def promised(process: str, namespace: str) -> set[Right]:
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 @pytest.mark.parametrize("process", ["webhook", "certs", "caretaker", "sidecar"])
 @pytest.mark.parametrize("namespace", [SYSTEM, NAMESPACE, "default"])
 def test_rbac_gives_what_the_table_says_and_what_everybody_has(asking, process, namespace):
@@ -155,6 +156,7 @@ def test_rbac_gives_what_the_table_says_and_what_everybody_has(asking, process, 
 
 
 @pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_whatever_is_tried_is_allowed_by_the_table_or_refused(asking):
     resources = known(Kubectl(SYSTEM))
     assert {"pods", "pods/exec", "secrets", "serviceaccounts/token", "nodes"} < {*resources}
