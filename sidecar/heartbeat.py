@@ -6,12 +6,13 @@ was given up comes back. What was seen of the other's is in `sidecar.memory.hear
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from sidecar import small_files
 from sidecar.memory import heartbeat
-from sidecar.situation.timing import SLOW_WRITE
+from sidecar.situation.timing import SLOW_MEMORY, SLOW_WRITE
 
 _FILE: Final = ".pgset-heartbeat"
 
@@ -19,15 +20,20 @@ _FILE: Final = ".pgset-heartbeat"
 class Heartbeat:
     """This pod's heartbeat, and what was seen of another pod's."""
 
-    def __init__(self, uid: str, ttl: int) -> None:
+    def __init__(self, uid: str, ttl: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`uid`: of this pod. `ttl`: seconds after which another pod's heartbeat is dead, unless
         its own ttl is longer."""
         self._uid = uid
         self._ttl = ttl
         self._memory = heartbeat.Heartbeat(uid, ttl)
         self._beats = 0
-        self.slow = False
-        """Whether our last heartbeat took long to write."""
+        self._clock = clock
+        self._slow_at = float("-inf")
+
+    @property
+    def slow(self) -> bool:
+        """Whether a heartbeat of ours took long to write, a moment ago."""
+        return self._clock() - self._slow_at < SLOW_MEMORY
 
     @property
     def is_alone(self) -> bool:
@@ -48,7 +54,7 @@ class Heartbeat:
         """Write our heartbeat, if no other pod may write there; return why the volume takes no
         writes, if it does not."""
         self._beats += 1
-        began = time.monotonic()
+        began = self._clock()
         try:
             text = f"{self._uid} {self._beats} {self._memory.generation} {self._ttl}\n"
             small_files.replace(directory / _FILE, text)
@@ -56,7 +62,9 @@ class Heartbeat:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
             return f"{directory} takes no writes: {error.strerror}"
         finally:
-            self.slow = time.monotonic() - began > SLOW_WRITE
+            ended = self._clock()
+            if ended - began > SLOW_WRITE:
+                self._slow_at = ended
         return None
 
     def remove(self, directory: Path) -> None:

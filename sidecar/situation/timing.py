@@ -60,6 +60,11 @@ members is slow, the next one would fare no better, and each change costs client
 SLOW_WRITE: Final = 1.0
 """Seconds in which a volume that is well has written a small file, many times over."""
 
+SLOW_MEMORY: Final = 10.0
+"""Seconds for which a volume counts as slow after it was. Where the storage of all has stalled, it
+comes back for all at once, and a primary knows that it is well again one probe later than the
+others: until then none of them is taken for better."""
+
 UNWELL_STOP_PATIENCE: Final = 1.0
 """Seconds that a server which hangs anyway gets for each signal."""
 

@@ -13,7 +13,7 @@ from sidecar.decide import decide
 from sidecar.memory.probe import Verdict
 from sidecar.memory.status import describe, read_peer
 from sidecar.observation import Observation
-from sidecar.situation.timing import NEVER_WELL_PATIENCE, UNWELL_PATIENCE
+from sidecar.situation.timing import NEVER_WELL_PATIENCE, SLOW_MEMORY, UNWELL_PATIENCE
 from tests.sidecar.rules.observations import LEADER, ME, NOW, RUNNING, SETTINGS, WRITABLE, peer
 
 PERIOD = 3.0
@@ -89,6 +89,27 @@ def test_nobody_hands_over_for_its_health_to_a_member_whose_volume_is_as_slow() 
     slow = peer(1, slow=True)
     assert decide(replace(unwell, peers=slow), SETTINGS).situation == "Leading"
     assert decide(replace(unwell, peers=slow | peer(2)), SETTINGS).situation == "Stopping"
+
+
+def test_a_volume_that_was_slow_counts_as_slow_until_a_primary_has_probed_again(
+    tmp_path: Path,
+) -> None:
+    """What has stalled for all comes back for all at once, and that is no time to hand over."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += takes
+        return now
+
+    takes = 20.0
+    ours = heartbeat.Heartbeat("uid", 10, clock=clock)
+    ours.beat(tmp_path)
+    takes = 0.1
+    ours.beat(tmp_path)
+    assert ours.slow
+    now += SLOW_MEMORY
+    assert not ours.slow
 
 
 def test_a_pod_that_goes_hands_over_to_a_slow_member_too() -> None:
