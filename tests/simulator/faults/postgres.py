@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.simulator.faults.strike import Strike
+from tests.simulator.faults.strike import Strike, is_well_again
 
 MUCH_TO_REPLAY: Final = "much to replay"
 REPLAY_SIZE: Final = 2**30
@@ -28,7 +28,7 @@ def hang_postgres(strike: Strike) -> None:
 
     def end() -> None:
         server.hung = False
-        server.unwell_since = None
+        is_well_again(life, server)
         life.probe_soon()
         strike.judge.check_writers()
         if life.agent is not None:
@@ -48,7 +48,7 @@ def hang_postmaster(strike: Strike) -> None:
 
     def end() -> None:
         server.refuses = False
-        server.unwell_since = None
+        is_well_again(life, server)
         life.probe_soon()
 
     strike.at_its_end(end)

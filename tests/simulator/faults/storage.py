@@ -1,6 +1,6 @@
 """Faults of volumes and of what is on them."""
 
-from tests.simulator.faults.strike import Strike
+from tests.simulator.faults.strike import Strike, is_well_again
 from tests.simulator.postgres.directory import Directory
 from tests.simulator.postgres.phase import Phase
 
@@ -17,7 +17,7 @@ def disk_full(strike: Strike) -> None:
     def end() -> None:
         directory.full = False
         if directory.running is not None:
-            directory.running.unwell_since = None
+            is_well_again(life, directory.running)
 
     strike.at_its_end(end)
 
@@ -47,7 +47,7 @@ def stall_storage(strike: Strike) -> None:
             life.directory.slow = stalls
             server = life.server
             if server is not None and not stalls:
-                server.unwell_since = None
+                is_well_again(life, server)
             elif server is not None and server.unwell_since is None:
                 server.unwell_since = world.now if server.phase is Phase.WRITABLE else None
         if stalls:
@@ -112,7 +112,7 @@ def hang_volume(strike: Strike) -> None:
     def end() -> None:
         life.volume_answers()
         if life.server is not None:
-            life.server.unwell_since = None
+            is_well_again(life, life.server)
         if life.agent is not None:
             life.agent.wake()
         strike.cluster.network_changed()

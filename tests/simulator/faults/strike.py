@@ -17,6 +17,14 @@ from tests.simulator.world import World
 MOST_MEMBERS: Final = 6
 
 
+def is_well_again(life: PodLife, server: Server) -> None:
+    """What was wrong is over; something else may still be."""
+    directory = life.directory
+    still = server.refuses or server.hung or life.volume_hangs or directory.full or directory.slow
+    if not still:
+        server.unwell_since = None
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Something that can happen, or that an operator can wish."""
