@@ -189,6 +189,7 @@ ALL: Final[dict[str, Fault]] = {
             lossless=True,
             takeovers=3,
         ),
+        Fault("evicted", "the kubelet evicts the primary's pod, without grace", strikes.evict),
         Fault(
             "switchover",
             "a switchover is asked for",

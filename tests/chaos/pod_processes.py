@@ -45,6 +45,11 @@ class Process:
             os.kill(self.pid, number)
 
     @property
+    def root(self) -> Path:
+        """Its container's file system."""
+        return _PROC / str(self.pid) / "root"
+
+    @property
     def network(self) -> Path:
         """The file that stands for its network namespace."""
         return _PROC / str(self.pid) / "ns/net"

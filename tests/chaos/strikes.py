@@ -21,6 +21,7 @@ from tests.chaos.subject import (
     EVENTS,
     LEASE,
     NAMESPACE,
+    SCRATCH,
     SET,
     STATEFULSET,
     SWITCHOVER,
@@ -30,6 +31,7 @@ from tests.chaos.subject import (
 
 _STEP_SECONDS: Final = 0.02
 _DRAIN: Final = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+_TOO_MUCH: Final = 4 << 20
 _NOTICED_SECONDS: Final = 2.0
 """After so long everybody has seen what was written to the API server, and has settled."""
 
@@ -195,6 +197,17 @@ def drain_each_node(strike: Strike) -> None:
         ready = {it for it in members if (pod := strike.sampler.pod(it)) and pod.ready}
         if lacking := {*members} - ready - {member}:
             raise FaultError(f"{member} was evicted while {', '.join(lacking)} was not ready")
+
+
+def evict(strike: Strike) -> None:
+    """Have the kubelet evict the primary's pod, at once, as where its node is short of something.
+
+    It looks about once a minute. It kills what runs there without a grace period.
+    """
+    scratch = _of(pod_processes.postmaster, strike.primary).root / SCRATCH.lstrip("/")
+    (scratch / "full").write_bytes(bytes(_TOO_MUCH))
+    strike.wait(lambda: strike.primary not in strike.sampler.writable(), "an eviction:", 180)
+    strike.moments.append(time.monotonic())
 
 
 def _has_budget() -> bool:

@@ -31,6 +31,8 @@ SLICES: Final = (
 )
 SWITCHOVER: Final = f"{contract.DOMAIN}/switchover-to"
 
+SCRATCH: Final = "/scratch"
+
 _OURS: Final = {"app.kubernetes.io/part-of": NAMESPACE}
 _CLASS: Final = NAMESPACE
 _DATA: Final = "data"
@@ -161,8 +163,13 @@ def _statefulset(subject: Subject) -> Manifest:
             {"name": "PGDATA", "value": f"{_MOUNT}/pgdata"},
             MARK,
         ],
-        "volumeMounts": [{"name": _DATA, "mountPath": _MOUNT}],
+        "volumeMounts": [
+            {"name": _DATA, "mountPath": _MOUNT},
+            {"name": "scratch", "mountPath": SCRATCH},
+        ],
     }
+    # A kubelet evicts a pod that has more in it, as under pressure of its node.
+    scratch = {"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}
     claim = {
         "storageClassName": _CLASS,
         "accessModes": ["ReadWriteOnce"],
@@ -180,7 +187,11 @@ def _statefulset(subject: Subject) -> Manifest:
         "selector": {"matchLabels": {"app": SET}},
         "template": {
             "metadata": {"labels": {"app": SET}},
-            "spec": {"serviceAccountName": "pgset-sa", "containers": [container]},
+            "spec": {
+                "serviceAccountName": "pgset-sa",
+                "containers": [container],
+                "volumes": [scratch],
+            },
         },
         "volumeClaimTemplates": [{"metadata": {"name": _DATA}, "spec": claim}],
     }

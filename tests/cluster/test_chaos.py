@@ -29,6 +29,7 @@ LANES = ("chaos-0", "chaos-1")
 
 SELDOM = (
     "api-slow",
+    "evicted",
     "node-cut-incoming",
     "node-cut-outgoing",
     "node-cut-during-clone",
