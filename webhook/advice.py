@@ -65,6 +65,17 @@ UNLOGGED: Final = (
 """Every start is a standby's, which begins with a recovery."""
 
 
+SEVERAL: Final = (
+    "if the pods have databases of their own, that of the lowest ordinal becomes the set's, and "
+    "the others stay out"
+)
+
+
+def on_opting_in_several(statefulset: Json) -> tuple[str, ...]:
+    """Return the warning for plain pods that did not replicate until now, as far as is known."""
+    return (SEVERAL,) if statefulset["spec"].get("replicas", 1) > 1 else ()
+
+
 def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
     """Return the warning for an update that leaves a set of several with one member, as an upgrade
     of a chart that pins `replicas: 1` does."""

@@ -101,10 +101,11 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
+    several = advice.on_opting_in_several(statefulset)
     return Verdict(
         patch=patch,
         warnings=(
-            *([advice.on_opting_in(found), advice.UNLOGGED] if new else []),
+            *((advice.on_opting_in(found), advice.UNLOGGED, *several) if new else ()),
             *(advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),

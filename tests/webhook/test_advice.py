@@ -10,7 +10,7 @@ from tests.webhook.changes import (
     with_second_container,
     with_template_annotations,
 )
-from webhook.advice import ADVICE, UNLOGGED
+from webhook.advice import ADVICE, SEVERAL, UNLOGGED
 from webhook.mutate import mutate_statefulset
 from webhook.review import MAX_WARNING
 
@@ -152,8 +152,12 @@ def warned_on(statefulset, operation):
 
 
 def test_who_opts_a_set_in_that_is_there_hears_of_the_services_that_are_there():
-    assert warned_on(objects.article_statefulset(), "UPDATE") == (ON_OPTING_IN, UNLOGGED)
-    assert max(len(ON_OPTING_IN), len(UNLOGGED)) <= MAX_WARNING
+    several, one = objects.article_statefulset(), objects.article_statefulset()
+    one["spec"]["replicas"] = 1
+    assert warned_on(several, "UPDATE") == (ON_OPTING_IN, UNLOGGED, SEVERAL)
+    assert warned_on(one, "UPDATE")[:2] == (ON_OPTING_IN, UNLOGGED)
+    assert SEVERAL not in warned_on(one, "UPDATE")
+    assert max(map(len, (ON_OPTING_IN, UNLOGGED, SEVERAL))) <= MAX_WARNING
 
 
 def test_a_set_that_is_new_or_has_opted_in_before_hears_nothing_of_it():
