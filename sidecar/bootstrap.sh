@@ -8,6 +8,8 @@
 # /run/pgset/report   written here: the session, the number of the last order, what is found
 # /run/pgset/bootstrap_copy.sh   read below: what is copied from the primary
 # /run/pgset/bootstrap_wal.sh   read below: WAL on a volume of its own
+# /run/pgset/bootstrap_image.sh   read below: whether the image is one that can work
+# /run/pgset/bootstrap_initdb.sh   read below: a new database
 # /run/pgset/bootstrap_settings.sh   read below: the server's version, the settings it would start with
 # /run/pgset/pg_hba.conf   written here: a copy of the one that the report's "hba" names
 # /run/pgset/order    written by the sidecar: "<session> <number> VERB" with one of the verbs
@@ -192,6 +194,8 @@ become_postgres() {
     mkdir -p "$data"
     find "$data" \! -user postgres -exec chown postgres {} +
     own_wal_volume
+    # For the server that the entrypoint starts for initdb; the folder may be a volume of root's.
+    find /var/run/postgresql \! -user postgres -exec chown postgres {} + 2>/dev/null || true
     for tool in gosu su-exec; do
         if command -v "$tool" > /dev/null; then exec "$tool" postgres /bin/sh "$0" "$@"; fi
     done
@@ -285,72 +289,6 @@ has_no_data() {
     esac
 }
 
-# What an interrupted initdb has left there went with the staging folder.
-wal_volume_is_empty() {
-    wal=$(wal_volume)
-    if [ -n "$wal" ] && [ -d "$wal" ] && [ -n "$(find "$wal" -mindepth 1 -maxdepth 1)" ]; then
-        failure="the WAL directory $wal has files of something else, and initdb needs it empty: empty it, or name a sub-directory"
-        return 1
-    fi
-}
-
-# The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
-# starts in the end listens on no TCP address, and is stopped as soon as it is up.
-run_initdb() {
-    has_no_data && clear_staging && wal_volume_is_empty && lead_to_new_files || return 1
-    arguments=${POSTGRES_INITDB_ARGS:-}
-    case " $arguments " in
-        *-data-checksums*) ;;
-        *) arguments="$arguments --data-checksums" ;;
-    esac
-    PGDATA=$staging POSTGRES_INITDB_ARGS=$arguments "$@" -c listen_addresses= &
-    server=$!
-    until final_server_is_ready; do
-        kill -0 "$server" 2>/dev/null || return 1
-        # The address that it listens on; the entrypoint's temporary server has none either.
-        if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
-            end_server_without_arguments "$staging"
-            return 1
-        fi
-        sleep 0.1
-    done
-    kill -INT "$server" && wait "$server" && take_script_files && move_up &&
-        echo writable > "$found"
-}
-
-# Init scripts may name the data directory where they should say $PGDATA, most often to append to one
-# of these, which then is there, or to edit it in place, which puts a file there instead.
-lead_to_new_files() {
-    if [ -e "$initdb" ]; then
-        rm -rf "$from_scripts" && mkdir -p "$from_scripts" && move_all_but_version "$data" "$from_scripts" || return 1
-    fi
-    touch "$initdb" || return 1
-    for name in $script_files; do ln -s ".pgset-new/$name" "$data/$name" || return 1; done
-}
-
-take_script_files() {
-    for name in $script_files; do
-        if [ -L "$data/$name" ]; then
-            rm -f "$data/$name" || return 1
-        elif [ -f "$data/$name" ]; then
-            mv "$data/$name" "$staging/$name" || return 1
-        fi
-    done
-}
-
-# A command of the user's own, such as a script in a file, may pass on nothing that is added to it.
-end_server_without_arguments() {
-    failure="the command that starts PostgreSQL passes on no arguments, and pgset adds some: let it end in exec docker-entrypoint.sh \"\$@\" or the like"
-    kill -INT "$(sed -n 1p "$1/postmaster.pid")" || kill -INT "$server" || true
-    wait "$server" || true
-}
-
-# The entrypoint's temporary server is another process; the final one replaces the entrypoint.
-final_server_is_ready() {
-    [ "$(sed -n 1p "$staging/postmaster.pid" 2>/dev/null)" = "$server" ] &&
-        sed -n 8p "$staging/postmaster.pid" | grep -q ready
-}
-
 # A postmaster.pid can only be left over: no postmaster runs in this pod before the init containers
 # have ended, and the sidecar has seen that no other pod writes here.
 start() {
@@ -374,13 +312,18 @@ note_what_was_found() {
     if [ -e "$data/standby.signal" ]; then echo standby > "$found"; else echo writable > "$found"; fi
 }
 
+. "${0%/*}/bootstrap_image.sh"
+. "${0%/*}/bootstrap_initdb.sh"
 . "${0%/*}/bootstrap_settings.sh"
 . "${0%/*}/bootstrap_copy.sh"
 . "${0%/*}/bootstrap_wal.sh"
 
+need_programs "$@"
 check_version
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
+check_user
 check_owner
+look_at_image "$@"
 if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files, but not a PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi

@@ -86,11 +86,6 @@ look_for_objections() {
     if [ -n "$(find "$data/pg_tblspc" -mindepth 1 2>/dev/null)" ]; then
         objection="the database has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
     fi
-    for tool in pg_controldata pg_basebackup pg_rewind psql; do
-        if ! command -v "$tool" > /dev/null; then
-            objection="the image has no $tool, which its replicas need: use one that has PostgreSQL's own programs"
-        fi
-    done
 }
 
 # Where the other members would look for this server.
@@ -113,7 +108,7 @@ look_at_settings() {
     if [ "$(data_state)" != present ]; then return; fi
     look_for_objections
     case ${1##*/} in
-        docker-entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- wrapped ;; esac ;;
+        docker-entrypoint.sh | entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- wrapped ;; esac ;;
         postgres) shift ;;
         *) set -- wrapped ;;
     esac

@@ -16,7 +16,8 @@ _START: Final = "start"
 _START_WRITABLE: Final = "start-writable"
 _LEAVE: Final = "leave"
 _SCRIPTS: Final = (
-    *("bootstrap_copy.sh", "bootstrap_settings.sh", "bootstrap_wal.sh"),
+    *("bootstrap_copy.sh", "bootstrap_image.sh", "bootstrap_initdb.sh"),
+    *("bootstrap_settings.sh", "bootstrap_wal.sh"),
     "bootstrap.sh",
 )
 """The last one is started, and reads the others, which therefore come first."""

@@ -70,6 +70,9 @@ NEWER_SUITE = ("--aptopt=Acquire::Check-Valid-Until false",)
 """For mmdebstrap: a mirror may keep the index of a suite that changes daily for longer than that
 index says that it is valid."""
 
+BUSYBOX = Unpacked("busybox", ("busybox-static",), ())
+"""What Alpine's images have in place of GNU's programs."""
+
 
 def install_tools() -> None:
     """Install the command-line tools that are missing on this host."""

@@ -45,7 +45,9 @@ def test_a_wheel_has_every_file_of_the_tree_and_no_other(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert built == there
-    parts = {f"sidecar/bootstrap_{part}.sh" for part in ("copy", "settings", "wal")}
+    parts = {
+        f"sidecar/bootstrap_{part}.sh" for part in ("copy", "image", "initdb", "settings", "wal")
+    }
     assert {"sidecar/bootstrap.sh", *parts} <= built
 
 

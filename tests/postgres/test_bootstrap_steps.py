@@ -282,6 +282,17 @@ def test_stopped_before_any_step_it_is_gone_on_with_and_nothing_is_lost(
         assert list(pool.map(run, range(1, steps + 1))) == list(range(1, steps + 1))
 
 
+@pytest.mark.parametrize("order", [reclone_marked, reclone_broken, rewind, clone])
+def test_each_order_is_carried_out_under_busybox(
+    folder: Path, order: Callable[[Trial, int], int]
+) -> None:
+    trial = make_trial(folder / "busybox")
+    for name in ("mv", "rm", "rmdir", "mkdir", "touch", "sync", "sleep"):
+        (folder / "busybox/stand-ins" / name).unlink()
+    trial.pod.use_busybox()
+    order(trial, NEVER)
+
+
 def test_what_an_entrypoint_began_where_the_data_had_vanished_is_set_aside_and_cloned_anew(
     folder: Path,
 ) -> None:

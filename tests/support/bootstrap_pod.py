@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.local import packages
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import BootstrapView, DataState, Identity
 from tests.support.database import ENTRYPOINT, Host, free_port
@@ -26,23 +27,35 @@ class Pod:
         )
         self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), ttl=1)
         self.sidecar.provide_script()
+        self.shell: str | Path = "/bin/sh"
+        self.path = self.host.environment()["PATH"]
 
     def boot(self, **environment: str) -> None:
         self.process = self.host.start(
             # A process group of its own, to be ended as a container is.
             "setsid",
-            "/bin/sh",
+            self.shell,
             self.handshake / "bootstrap.sh",
             *self.command,
-            PATH=f"{self.host.folder}/stand-ins:{self.host.environment()['PATH']}",
-            PGDATA=str(self.data),
-            PGSET_HANDSHAKE=str(self.handshake),
-            PGSET_UID=str(self.data.parent.stat().st_uid),
-            PGPORT=str(self.port),
-            PGSET_PORT=str(self.port),
-            POSTGRES_PASSWORD="secret",
-            **environment,
+            **{
+                "PATH": f"{self.host.folder}/stand-ins:{self.path}",
+                "PGDATA": str(self.data),
+                "PGSET_HANDSHAKE": str(self.handshake),
+                "PGSET_UID": str(self.data.parent.stat().st_uid),
+                "PGPORT": str(self.port),
+                "PGSET_PORT": str(self.port),
+                "POSTGRES_PASSWORD": "secret",
+                **environment,
+            },
         )
+
+    def use_busybox(self) -> None:
+        """Have no programs but PostgreSQL's, those that stand in, and busybox's, as in Alpine."""
+        tools = self.host.make_folder("busybox")
+        shutil.copy(packages.unpack(packages.BUSYBOX) / "bin/busybox", tools)
+        self.host.run(tools / "busybox", "--install", "-s", tools)
+        self.shell = tools / "sh"
+        self.path = f"{self.host.programs}:{tools}"
 
     def look(self) -> BootstrapView:
         return self.sidecar.observe(time.monotonic())
@@ -55,8 +68,8 @@ class Pod:
         self.sidecar.order(verb, argument)
         return self.wait_for(lambda view: view.busy is None)
 
-    def boot_with(self, data: DataState) -> None:
-        self.boot()
+    def boot_with(self, data: DataState, **environment: str) -> None:
+        self.boot(**environment)
         self.wait_for(lambda view: view.data is data)
 
     def stand_in(self, program: str, text: str) -> Path:

@@ -1,0 +1,128 @@
+# A new database. Part of bootstrap.sh, which reads this file.
+
+# What an interrupted initdb has left there went with the staging folder.
+wal_volume_is_empty() {
+    wal=$(wal_volume)
+    if [ -n "$wal" ] && [ -d "$wal" ] && [ -n "$(find "$wal" -mindepth 1 -maxdepth 1)" ]; then
+        failure="the WAL directory $wal has files of something else, and initdb needs it empty: empty it, or name a sub-directory"
+        return 1
+    fi
+}
+
+# The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
+# starts in the end listens on no TCP address, and is stopped as soon as it is up. Where postgres
+# itself is started, nobody else makes any data.
+run_initdb() {
+    has_no_data && clear_staging && wal_volume_is_empty && keeps_contract "$@" || return 1
+    arguments=${POSTGRES_INITDB_ARGS:-}
+    case " $arguments " in
+        *-data-checksums*) ;;
+        *) arguments="$arguments --data-checksums" ;;
+    esac
+    case ${1##*/} in
+        postgres) own_initdb && set -- "$@" -c unix_socket_directories="$handshake" || return 1 ;;
+        *) lead_to_new_files || return 1 ;;
+    esac
+    PGDATA=$staging POSTGRES_INITDB_ARGS=$arguments "$@" -c listen_addresses= &
+    server=$!
+    until final_server_is_ready; do
+        kill -0 "$server" 2>/dev/null || return 1
+        # The address that it listens on; the entrypoint's temporary server has none either.
+        if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
+            end_server_without_arguments "$staging"
+            return 1
+        fi
+        sleep 0.1
+    done
+    case ${1##*/} in
+        postgres) make_database || { kill -INT "$server"; wait "$server"; return 1; } ;;
+    esac
+    kill -INT "$server" && wait "$server" && take_script_files && move_up &&
+        echo writable > "$found"
+}
+
+# As the official image's entrypoint does.
+own_initdb() {
+    superuser=$(value_of POSTGRES_USER) && password=$(value_of POSTGRES_PASSWORD) || return 1
+    superuser=${superuser:-postgres}
+    if [ -z "$password" ]; then
+        failure="a new database needs a password for its superuser: set POSTGRES_PASSWORD"
+        return 1
+    fi
+    # For the locale C initdb would choose SQL_ASCII, which knows no characters.
+    case ${LC_ALL:-${LC_CTYPE:-${LANG:-C}}} in
+        C | POSIX) case " $arguments " in *" -E"* | *--encoding*) ;; *) arguments="$arguments --encoding=UTF8" ;; esac ;;
+    esac
+    (umask 077 && printf '%s\n' "$password" > "$handshake/initdb-password")
+    waldir=${POSTGRES_INITDB_WALDIR:-}
+    # The arguments are words of a shell's command line, as they are for the official one.
+    eval 'initdb --pgdata="$staging" --username="$superuser" --pwfile="$handshake/initdb-password"' \
+        '--auth-local=trust --auth-host=scram-sha-256' '${waldir:+--waldir="$waldir"}' "$arguments" &&
+        echo "host all all all scram-sha-256" >> "$staging/pg_hba.conf" &&
+        echo "listen_addresses = '*'" >> "$staging/postgresql.conf" || made=failed
+    rm -f "$handshake/initdb-password"
+    [ -z "${made:-}" ]
+}
+
+# NAME: prints a variable, or what is in the file that NAME_FILE names.
+value_of() {
+    eval "file=\${$1_FILE:-} value=\${$1:-}"
+    if [ -n "$file" ]; then cat "$file"; else printf '%s' "$value"; fi
+}
+
+# The application's database and, in images that have one, the role that owns it.
+make_database() {
+    (
+        port=$(sed -n 4p "$staging/postmaster.pid")
+        APP_DATABASE=$(value_of POSTGRES_DB)
+        APP_OWNER=${PGSET_OWNER:-}
+        APP_PASSWORD=${PGSET_OWNER_PASSWORD:-}
+        unset $(env | sed -n 's/^\(PG[A-Z0-9_]*\)=.*/\1/p')
+        export APP_DATABASE APP_OWNER APP_PASSWORD
+        psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --host="$handshake" \
+            --port="$port" --username="$superuser" --dbname=postgres <<'SQL'
+\set database `printf %s "$APP_DATABASE"`
+\set owner `printf %s "$APP_OWNER"`
+\set password `printf %s "$APP_PASSWORD"`
+SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', :'owner', :'password')
+    WHERE :'owner' <> '' AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \gexec
+SELECT format('CREATE DATABASE %I', :'database')
+    WHERE :'database' <> '' AND NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+SELECT format('ALTER DATABASE %I OWNER TO %I', :'database', :'owner')
+    WHERE :'database' <> '' AND :'owner' <> '' \gexec
+SQL
+    )
+}
+
+# Init scripts may name the data directory where they should say $PGDATA, most often to append to one
+# of these, which then is there, or to edit it in place, which puts a file there instead.
+lead_to_new_files() {
+    if [ -e "$initdb" ]; then
+        rm -rf "$from_scripts" && mkdir -p "$from_scripts" && move_all_but_version "$data" "$from_scripts" || return 1
+    fi
+    touch "$initdb" || return 1
+    for name in $script_files; do ln -s ".pgset-new/$name" "$data/$name" || return 1; done
+}
+
+take_script_files() {
+    for name in $script_files; do
+        if [ -L "$data/$name" ]; then
+            rm -f "$data/$name" || return 1
+        elif [ -f "$data/$name" ]; then
+            mv "$data/$name" "$staging/$name" || return 1
+        fi
+    done
+}
+
+# The entrypoint's temporary server is another process; the final one replaces the entrypoint.
+final_server_is_ready() {
+    [ "$(sed -n 1p "$staging/postmaster.pid" 2>/dev/null)" = "$server" ] &&
+        sed -n 8p "$staging/postmaster.pid" | grep -q ready
+}
+
+# A command of the user's own, such as a script in a file, may pass on nothing that is added to it.
+end_server_without_arguments() {
+    failure="the command that starts PostgreSQL passes on no arguments, and pgset adds some: let it end in exec docker-entrypoint.sh \"\$@\" or the like"
+    kill -INT "$(sed -n 1p "$1/postmaster.pid")" || kill -INT "$server" || true
+    wait "$server" || true
+}

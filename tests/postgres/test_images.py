@@ -1,0 +1,157 @@
+"""bootstrap in images of several kinds: what can be a member is used, what can't is refused before
+anything is written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sidecar.observation import DataState
+from tests.support.bootstrap_pod import Pod
+from tests.support.database import ENTRYPOINT, Database, Host, own
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def pod(host: Host) -> Pod:
+    return Pod(host)
+
+
+def entrypoint(pod: Pod, text: str) -> Path:
+    path = pod.host.folder / "docker-entrypoint.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    own(path)
+    return path
+
+
+def refused(pod: Pod) -> str:
+    return pod.wait_for(lambda view: view.refusal is not None).refusal or ""
+
+
+def files_in(folder: Path) -> list[str]:
+    """All but the heartbeat of the sidecar."""
+    return sorted(it.name for it in folder.iterdir() if not it.name.startswith(".pgset-"))
+
+
+def answers(pod: Pod, statement: str) -> str:
+    result = pod.host.folder / "result"
+    pod.host.run(
+        *("psql", "-p", str(pod.port), "-U", "postgres", "-d", "postgres", "-AtX"),
+        *("-o", result, "-c", statement),
+    )
+    return result.read_text().strip()
+
+
+def test_another_uid_is_told_of_where_the_container_does_not_start_as_root(pod: Pod) -> None:
+    pod.boot(PGSET_UID="26")
+    assert 'set the annotation pgset.dev/uid to "' in refused(pod)
+    assert not pod.data.exists()
+
+
+@pytest.mark.parametrize("missing", ["find", "sed", "pg_rewind"])
+def test_an_image_without_a_program_that_is_needed_is_refused(pod: Pod, missing: str) -> None:
+    tools = pod.host.make_folder("tools")
+    for folder in (pod.host.programs, Path("/usr/bin")):
+        for program in folder.iterdir():
+            link = tools / program.name
+            if program.name != missing and not link.is_symlink():
+                link.symlink_to(program)
+    pod.path = str(tools)
+    pod.data.mkdir(mode=0o700)
+    (pod.data / "foreign").touch()
+    pod.boot()
+    assert f"this image has no program {missing}:" in refused(pod)
+
+
+def test_an_image_without_what_is_to_start_it_is_refused(pod: Pod) -> None:
+    pod.command = ("docker-entrypoint.sh", "postgres")
+    pod.boot()
+    assert "this image has no program docker-entrypoint.sh:" in refused(pod)
+
+
+FORKS = 'postgres -k "${0%/*}" "$@" & wait'
+IGNORES_PGDATA = 'export PGDATA=/nowhere; exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(FORKS, "starts another process"), (IGNORES_PGDATA, "does not obey PGDATA")],
+)
+def test_initdb_does_not_wait_for_ever_for_a_server_that_is_not_the_entrypoints_own(
+    pod: Pod, text: str, sentence: str
+) -> None:
+    pod.command = (entrypoint(pod, text), "postgres")
+    pod.boot_with(DataState.EMPTY)
+    assert sentence in (pod.obey("initdb").failure or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (FORKS, "starts another process"),
+        (IGNORES_PGDATA, "does not obey PGDATA"),
+        ('rm -f "$PGDATA/standby.signal"; exec "$@"', "removes standby.signal"),
+    ],
+)
+def test_an_unknown_image_that_breaks_the_contract_is_refused_before_its_data_is_touched(
+    pod: Pod, database: Database, text: str, sentence: str
+) -> None:
+    pod.data = database.directory
+    before = files_in(pod.data)
+    pod.command = (entrypoint(pod, text), "postgres")
+    pod.boot(PGSET_UNKNOWN_IMAGE="yes")
+    assert sentence in refused(pod)
+    assert files_in(pod.data) == before
+
+
+def test_an_unknown_image_that_keeps_the_contract_is_used(pod: Pod, database: Database) -> None:
+    pod.data = database.directory
+    pod.command = (shutil.copy(ENTRYPOINT, pod.host.folder), "postgres")
+    pod.boot(PGSET_UNKNOWN_IMAGE="yes")
+    pod.wait_for(lambda view: view.data is DataState.PRESENT)
+    assert pod.look().refusal is None
+
+
+@pytest.mark.parametrize("locale", ["", "C.UTF-8"])
+def test_where_postgres_itself_is_started_bootstrap_makes_the_database(
+    pod: Pod, locale: str
+) -> None:
+    pod.command = ("postgres", "-c", "work_mem=8MB")
+    pod.boot_with(
+        DataState.EMPTY,
+        POSTGRES_DB="it's an app",
+        PGSET_OWNER='the "owner"',
+        PGSET_OWNER_PASSWORD="it's secret",
+        PGSSLMODE="verify-full",
+        **({"LANG": locale} if locale else {}),
+    )
+    assert pod.obey("initdb").failure is None
+    pod.obey("start-writable")
+    Database(pod.host, pod.data, pod.port).start()
+    facts = "SELECT datname, rolname, pg_encoding_to_char(encoding), rolsuper FROM pg_database"
+    facts += " JOIN pg_roles r ON r.oid = datdba WHERE datname NOT LIKE 'template%' ORDER BY 1"
+    assert answers(pod, facts).splitlines() == [
+        'it\'s an app|the "owner"|UTF8|f',
+        "postgres|postgres|UTF8|t",
+    ]
+    assert "listen_addresses = '*'" in (pod.data / "postgresql.conf").read_text()
+    assert "host all all all scram-sha-256" in (pod.data / "pg_hba.conf").read_text()
+    assert not (pod.handshake / "initdb-password").exists()
+
+
+def test_without_a_password_bootstrap_makes_no_database(pod: Pod) -> None:
+    pod.command = ("postgres",)
+    pod.boot_with(DataState.EMPTY, POSTGRES_PASSWORD="")
+    assert "needs a password" in (pod.obey("initdb").failure or "")
+
+
+def test_a_database_is_made_under_busybox(pod: Pod) -> None:
+    pod.use_busybox()
+    pod.boot_with(DataState.EMPTY, PGSET_UNKNOWN_IMAGE="yes")
+    pod.sidecar.order("initdb")
+    wait_until(lambda: pod.look().busy is None, "initdb", seconds=90)
+    assert pod.look().failure is None
+    assert pod.look().data is DataState.PRESENT
