@@ -17,6 +17,9 @@ _WAL_SENDER_TIMEOUT: Final = "5s"
 PostgreSQL's own 60 s are kept if no commit waits."""
 
 
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
 class NeedsOperatorError(Exception):
     """PostgreSQL is set up in a way that only a person can change; the message says how."""
 
@@ -41,6 +44,19 @@ def keep_wal(connection: Connection) -> None:
     # Whoever has set -1 has room for it.
     if _parameter(connection, "max_slot_wal_keep_size")["source"] == "default":
         _set(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")
+
+
+def let_members_connect(connection: Connection) -> None:
+    """Raise NeedsOperatorError if the server listens where nobody but its own pod can reach it.
+
+    Debian's default is that; most images' is not. Only a restart would change it.
+    """
+    given = setting(connection, "listen_addresses")
+    if all(address.strip() in _LOOPBACK for address in given.split(",")):
+        raise NeedsOperatorError(
+            f"listen_addresses is {given}: set it to '*' and restart PostgreSQL, or no replica can "
+            "connect"
+        )
 
 
 def set_synchronous(connection: Connection, members: Sequence[str], number: int) -> None:

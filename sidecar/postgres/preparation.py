@@ -53,6 +53,7 @@ class Preparation:
                 self._role_made = (since, password)
             yield replication_role.admit
         yield commands.keep_wal
+        yield commands.let_members_connect
 
 
 def _need_password(_: Connection) -> None:

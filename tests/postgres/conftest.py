@@ -47,6 +47,8 @@ def template(programs: Path) -> Iterator[Path]:
     with (directory / "postgresql.conf").open("a") as file:
         # No test cuts the power; what the kernel was given outlives every kill.
         file.write("fsync = off\n")
+        # As in the images; without it a primary tells that nobody can reach it.
+        file.write("listen_addresses = '*'\n")
     yield directory
     shutil.rmtree(folder)
 

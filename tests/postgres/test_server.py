@@ -161,3 +161,15 @@ def test_control_data_of_a_stopped_server(
     assert (control.system_identifier, control.timeline) == (view.system_identifier, 1)
     assert view.position is not None
     assert control.position > view.position
+
+
+def test_a_primary_that_only_its_own_pod_can_reach_says_what_to_set(
+    connect: Connect, database: Database
+) -> None:
+    settings = database.directory / "postgresql.conf"
+    settings.write_text(f"{settings.read_text()}\nlisten_addresses = 'localhost'\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare("derived")
+    wait_until(lambda: "listen_addresses is localhost" in (server.view().problem or ""), "advice")
