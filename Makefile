@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit thorough postgres versions fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram \
+.PHONY: help demo test test-all check lint unit thorough postgres versions fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram images-table \
 	chart plugin images cluster-up cluster-down clean
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
 	@echo "make bench-hostile            clients that mean no good, at each server of ours: SECONDS=4"
 	@echo "make diagram                  the README's diagram, from the table"
+	@echo "make images-table             the table of docs/images.md, from webhook/profile.py"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make plugin                   kubectl pgset, one file: build/kubectl-pgset"
 	@echo "make cluster-up cluster-down  the local cluster alone"
@@ -116,6 +117,9 @@ bench-hostile:
 
 diagram:
 	@$(VENV) python -m tests.support.diagram
+
+images-table:
+	@$(VENV) python -m tests.support.images_table
 
 chart:
 	@$(VENV) python -m deploy.chart

@@ -53,7 +53,13 @@ def run(listener: socket.socket) -> int:
     try:
         superuser = credentials.from_environment(environment)
     except OSError as error:
-        _log.error("the file of the database container's password cannot be read: %s", error)
+        _log.error(
+            "the file of the database container's password cannot be read: %s%s",
+            error,
+            "; set fsGroup in the pod's securityContext, or another defaultMode of the secret"
+            if isinstance(error, PermissionError)
+            else "",
+        )
         return 1
     clock = now
     client = ApiClient.in_cluster(environment)

@@ -49,6 +49,9 @@ runAsUser."""
 PORT: Final = f"{DOMAIN}/port"
 """Annotation. PostgreSQL's port, where it is not 5432 and the template does not tell it."""
 
+PROFILE: Final = f"{DOMAIN}/profile"
+"""Annotation. The family of images that the database's belongs to, where its name does not tell."""
+
 PROBES: Final = f"{DOMAIN}/probes"
 """Annotation. "keep": the database container's own readinessProbe stays, however slow it is."""
 
@@ -101,6 +104,7 @@ STATEFULSET_ANNOTATIONS: Final = (
     MAX_LAG,
     UID,
     PORT,
+    PROFILE,
     PROBES,
     SIDECAR_RESOURCES,
     PAUSED,

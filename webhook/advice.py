@@ -188,7 +188,11 @@ def _pre_stop(_: Json, database: Database) -> bool:
 def _no_password(_: Json, database: Database) -> bool:
     names = {variable["name"] for variable in database.container.get("env") or []}
     from_elsewhere = bool(database.container.get("envFrom"))
-    return not from_elsewhere and names.isdisjoint(OFFICIAL.password_variables)
+    return not from_elsewhere and names.isdisjoint(database.profile.password_variables)
+
+
+def _start_script(_: Json, database: Database) -> bool:
+    return database.is_replaced
 
 
 def _token_for_all(statefulset: Json, _: Database) -> bool:
@@ -305,6 +309,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         f"the database container sets neither {OFFICIAL.password_variables[0]} nor "
         f"{OFFICIAL.password_variables[1]}; a new database needs one of them",
         _no_password,
+    ),
+    (
+        "postgres is started in place of the image's own start script: what that does at each "
+        "start is not done",
+        _start_script,
     ),
     (
         "automountServiceAccountToken: true gives every container the sidecar's API rights",

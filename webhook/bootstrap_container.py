@@ -8,7 +8,8 @@ there, the server can read.
 from typing import Final
 
 from sidecar import contract
-from webhook.database import Database, command_line
+from webhook import image_data, refused_images
+from webhook.database import Database
 from webhook.json_patch import Json
 
 UID_VARIABLE: Final = "PGSET_UID"
@@ -16,6 +17,9 @@ UID_VARIABLE: Final = "PGSET_UID"
 
 PORT_VARIABLE: Final = "PGSET_PORT"
 """Where the others expect PostgreSQL. (A Service named pgset brings a variable of this name.)"""
+
+UNKNOWN_IMAGE: Final = "PGSET_UNKNOWN_IMAGE"
+"""Set where the image's name does not tell how its entrypoint treats data: the script looks."""
 
 SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources")
 """What bootstrap copies from the database container, if it is there."""
@@ -33,8 +37,14 @@ def build(database: Database) -> Json:
         "name": contract.BOOTSTRAP_CONTAINER,
         "image": container.get("image", ""),
         "command": ["/bin/sh", contract.BOOTSTRAP_SCRIPT],
-        "args": command_line(container),
-        "env": [*environment, *({"name": name, "value": value} for name, value in own.items())],
+        "args": database.command_line,
+        "env": [
+            *environment,
+            *image_data.added_variables(database),
+            *image_data.official_variables(database),
+            *([{"name": UNKNOWN_IMAGE, "value": "yes"}] if _is_unknown(database) else []),
+            *({"name": name, "value": value} for name, value in own.items()),
+        ],
         "volumeMounts": [
             *database.mounts,
             {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
@@ -43,3 +53,7 @@ def build(database: Database) -> Json:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **{name: container[name] for name in SHARED_FIELDS if name in container},
     }
+
+
+def _is_unknown(database: Database) -> bool:
+    return not refused_images.is_known(database.container.get("image", ""))

@@ -18,7 +18,7 @@ from typing import Final
 
 from webhook.json_patch import Json
 
-ENTRYPOINTS: Final = ("docker-entrypoint.sh",)
+ENTRYPOINTS: Final = ("docker-entrypoint.sh", "entrypoint.sh")
 SERVER: Final = "postgres"
 SHELLS: Final = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 TO_ANOTHER_USER: Final = ("gosu", "su-exec")

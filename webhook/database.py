@@ -1,6 +1,7 @@
 """The database container of a pod: which one it is, its uid, its command line."""
 
 import dataclasses
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from webhook import port
 from webhook.command_line import CommandLine, Environment, read
 from webhook.errors import DeniedError
 from webhook.json_patch import Json
-from webhook.profile import OFFICIAL, Profile
+from webhook.profile import Profile, of
 
 API_ACCESS_VOLUME: Final = "kube-api-access-"
 """The beginning of the name of the volume that the ServiceAccount plugin adds to every pod."""
@@ -28,6 +29,8 @@ class Database:
     settings: Settings
     """The set's settings with container name, uid and port resolved."""
     gid: int
+    profile: Profile
+    """The facts of its image's family."""
 
     @property
     def mounts(self) -> list[Json]:
@@ -46,14 +49,24 @@ class Database:
     @cached_property
     def line(self) -> CommandLine:
         """What starts PostgreSQL in it."""
-        return read(command_line(self.container), self.environment)
+        return read(self.command_line, self.environment)
+
+    @property
+    def command_line(self) -> list[str]:
+        """What the kubelet would run for it, with what pgset puts in place of a start script."""
+        return command_line(self.container, self.profile)
+
+    @cached_property
+    def is_replaced(self) -> bool:
+        """Whether the image's own start script would run, and pgset puts another in its place."""
+        return _is_replaced(self.container, self.profile)
 
 
-def find(spec: Json, settings: Settings) -> Database:
+def find(spec: Json, settings: Settings, chosen: str | None = None) -> Database:
     """Find the database container in a pod's spec.
 
-    Raises DeniedError if the settings name one that does not exist, or if there are several and
-    the settings name none.
+    `chosen`: the family of its image by the annotation, if there is one. Raises DeniedError if the
+    settings name a container that does not exist, or if there are several and they name none.
     """
     containers: list[Json] = spec.get("containers") or []
     names = [str(container.get("name")) for container in containers]
@@ -65,28 +78,43 @@ def find(spec: Json, settings: Settings) -> Database:
             "annotation",
         )
     index = names.index(name)
-    uid = _uid(spec, containers[index], settings, OFFICIAL)
+    profile = of(containers[index].get("image", ""), chosen)
+    uid = _uid(spec, containers[index], settings, profile)
     found = Database(
         index=index,
         container=containers[index],
         settings=dataclasses.replace(settings, container=name, uid=uid),
         gid=_gid(spec, containers[index], uid),
+        profile=profile,
     )
     resolved = port.resolved(settings.port, found.container, found.line, found.environment)
     return dataclasses.replace(found, settings=dataclasses.replace(found.settings, port=resolved))
 
 
-def command_line(container: Json, profile: Profile = OFFICIAL) -> list[str]:
-    """Return what the kubelet would run for a container of such an image.
+def command_line(container: Json, profile: Profile) -> list[str]:
+    """Return what the kubelet is to run for a container of such an image.
 
     `command` without `args` drops the image's CMD too:
     https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/
     """
+    if _is_replaced(container, profile):
+        return list(profile.replaced_by)
+    return _as_written(container, profile)
+
+
+def _as_written(container: Json, profile: Profile) -> list[str]:
     command = container.get("command")
     arguments = container.get("args")
     if command:
         return [*command, *(arguments or [])]
     return [*profile.entrypoint, *(arguments or profile.arguments)]
+
+
+def _is_replaced(container: Json, profile: Profile) -> bool:
+    if not profile.replaced_by:
+        return False
+    own = {posixpath.basename(word) for word in (*profile.entrypoint, *profile.arguments)}
+    return all(posixpath.basename(word) in own for word in _as_written(container, profile))
 
 
 def _only(names: list[str]) -> str:

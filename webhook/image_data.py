@@ -3,42 +3,99 @@
 import posixpath
 from typing import Final
 
+from sidecar import contract
 from webhook.database import Database
 from webhook.json_patch import Json
+from webhook.profile import HOST, Profile
 from webhook.refused_images import major_version
 
 DATA_VARIABLE: Final = "PGDATA"
 
-SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
+PASSWORD_VARIABLES: Final = ("POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE")
 
-VERSIONED_SINCE: Final = 18
-"""From this version on PGDATA has the version's number in it: docker-library/postgres#1259."""
+SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
 
 
 def data_directory(database: Database) -> str | None:
     """Return the data directory, normalized; None if the fields of the pod do not tell it."""
     container = database.container
+    if _ignores_pgdata(database):
+        return _in_place_of_pgdata(database)
     environment = container.get("env") or []
     if any(variable["name"] == DATA_VARIABLE for variable in environment):
         given = database.environment.literal(DATA_VARIABLE)
         return posixpath.normpath(given) if given and given.startswith("/") else None
     if container.get("envFrom"):
         return None
-    return _of_image(container.get("image", ""))
+    return _of_image(container.get("image", ""), database.profile)
 
 
-def _of_image(image: str) -> str | None:
+def _of_image(image: str, profile: Profile) -> str | None:
     version = major_version(image)
-    if version is None:
+    directory = profile.data_directory
+    if profile.since and version is not None and version >= profile.since[0]:
+        directory = profile.since[1]
+    if directory is None or profile.ignores_pgdata:
         return None
-    if version < VERSIONED_SINCE:
-        return "/var/lib/postgresql/data"
-    return f"/var/lib/postgresql/{version}/docker"
+    if version is None and (profile.since or "{major}" in directory):
+        return None
+    return directory.format(major=version)
+
+
+def _ignores_pgdata(database: Database) -> bool:
+    return database.profile.ignores_pgdata and database.is_replaced
+
+
+def _in_place_of_pgdata(database: Database) -> str:
+    """Return what PGDATA is set to, so that it is where the image's own script has the data."""
+    directory, folder = database.profile.data_directory or "", database.profile.folder_variable
+    if any(variable["name"] == folder for variable in database.container.get("env") or []):
+        directory = directory.replace(HOST, database.environment.literal(folder) or f"$({folder})")
+    return posixpath.normpath(directory)
+
+
+def added_variables(database: Database) -> list[Json]:
+    """Return the variables that the database container has to have more, in this order."""
+    if not _ignores_pgdata(database):
+        return []
+    name = {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
+    return [
+        {"name": contract.ENV_POD_NAME, **name},
+        {"name": DATA_VARIABLE, "value": _in_place_of_pgdata(database)},
+    ]
+
+
+def official_variables(database: Database) -> list[Json]:
+    """Return what sidecar and bootstrap are told by the official image's variables, where this
+    image's have other names."""
+    present = {variable["name"] for variable in database.container.get("env") or []}
+    told = {
+        ours: f"$({theirs})"
+        for ours, theirs in database.profile.renamed.items()
+        if theirs in present
+    }
+    if path := _password_file(database):
+        told.pop(PASSWORD_VARIABLES[0], None)
+        told[PASSWORD_VARIABLES[1]] = path
+    return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def superuser_password_is_told(database: Database) -> bool:
+    """Return whether the sidecar learns the superuser's password of an image that has names of its
+    own for it; True for all others, whose environment it has itself."""
+    told = {variable["name"] for variable in official_variables(database)}
+    return not database.profile.renamed or not told.isdisjoint(PASSWORD_VARIABLES)
+
+
+def _password_file(database: Database) -> str | None:
+    path = database.profile.password_file
+    return path if path and mount_of(database, path) is not None else None
 
 
 def secret_files(database: Database) -> dict[str, str]:
     """Return the files from which the sidecar, too, learns who the superuser is, by variable."""
     paths = {name: database.environment.literal(name) for name in SECRET_FILES}
+    paths |= {"the password's file": _password_file(database)}
     return {
         name: posixpath.normpath(path)
         for name, path in paths.items()

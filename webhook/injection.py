@@ -48,13 +48,14 @@ def inject(pod: Json, settings: Settings, image: SidecarImage, role: Role) -> Pa
     an annotation that can't be read.
     """
     spec = pod["spec"]
-    database = find(spec, settings)
     options = Options.from_annotations(pod["metadata"].get("annotations") or {})
+    database = find(spec, settings, options.profile)
     return [
         *_marks(pod["metadata"], database, role),
         *_without_api_access(pod),
         *_pod_settings(pod),
         *_volumes(spec),
+        *_start(database),
         *_probes(database, options),
         *_pre_stop(database),
         *_init_containers(spec, database, image, options),
@@ -147,6 +148,23 @@ def _token_volume() -> Json:
 
 
 # ── The database container ────────────────────────────────────────────────────────────────
+
+
+def _start(database: Database) -> Iterator[Json]:
+    """Start PostgreSQL itself where the image's own script is not to, and where its data is."""
+    if not database.is_replaced:
+        return
+    path = _database_path(database)
+    yield from set_member((*path, "command"), database.container, [*database.profile.replaced_by])
+    if database.container.get("args"):
+        yield remove((*path, "args"))
+    present = database.container.get("env")
+    wanted = image_data.added_variables(database)
+    names = [variable["name"] for variable in wanted]
+    for index, variable in reversed(list(enumerate(present or []))):
+        if variable["name"] in names:
+            yield remove((*path, "env", index))
+    yield from append((*path, "env"), present, wanted)
 
 
 def _probes(database: Database, options: Options) -> Iterator[Json]:

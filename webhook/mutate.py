@@ -10,6 +10,7 @@ from webhook.database import Database, find
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
+from webhook.options import Options
 from webhook.review import Review, Verdict, wrapped
 from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
@@ -73,7 +74,7 @@ def _injected(
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     if lease is LeaseState.NEVER_LED:
-        _refuse_what_keeps_all_down(review.object["spec"], settings)
+        _refuse_what_keeps_all_down(review.object, settings)
     role = initial_role(pod_ordinal, settings, lease)
     patch = [
         *(own_account.patch(review.object["spec"], set_name) if own_accounts else []),
@@ -83,13 +84,15 @@ def _injected(
     return Verdict(patch=patch, audit={**audit, "injection": _counted(patch)})
 
 
-def _refuse_what_keeps_all_down(spec: Json, settings: Settings) -> None:
+def _refuse_what_keeps_all_down(pod: Json, settings: Settings) -> None:
     """Refuse a pod that can't become a member, as the StatefulSet is refused: it may have been
     stamped by an earlier version, or another webhook may have changed the pod.
 
     Not in a set that has led, which therefore works as it is.
     """
-    server = server_checks.server_of(find(spec, settings), replicas=1)
+    options = Options.from_annotations(pod["metadata"].get("annotations") or {})
+    database = find(pod["spec"], settings, options.profile)
+    server = server_checks.server_of(database, replicas=1)
     for fault in server_checks.faults(server):
         if fault.keeps_all_down:
             raise DeniedError(fault.sentence)

@@ -46,7 +46,6 @@ def check(statefulset: Json) -> database.Database:
     _check_annotations(statefulset)
     parse_paused(annotations_of(statefulset))
     parse_network_policy(annotations_of(statefulset))
-    Options.from_annotations(annotations_of(statefulset))
     found = find(statefulset)
     for refusals in _CHECKS:
         for refusal in refusals(statefulset, found):
@@ -60,7 +59,8 @@ def find(statefulset: Json) -> database.Database:
     Raises InvalidSettingError or DeniedError if it is not clear which it is.
     """
     settings = Settings.from_annotations(_name(statefulset), annotations_of(statefulset))
-    return database.find(_pod_spec(statefulset), settings)
+    options = Options.from_annotations(annotations_of(statefulset))
+    return database.find(_pod_spec(statefulset), settings, options.profile)
 
 
 def server_of(statefulset: Json, found: database.Database) -> server_checks.Server:
@@ -76,6 +76,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     yield from server_checks.faults(server)
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
         yield from server_checks.unseen_files(server)
+    yield from server_checks.unreadable_files(server, _pod_spec(statefulset))
     yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
 
 

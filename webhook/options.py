@@ -6,6 +6,7 @@ from typing import Final, Self
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError
+from webhook import profile
 from webhook.resources import ALLOWED, Chosen, parse
 
 KEEP: Final = "keep"
@@ -16,6 +17,8 @@ REPLACE: Final = "replace"
 class Options:
     """How pods of one set are injected."""
 
+    profile: str | None = None
+    """The family of the database's image; None: its name tells, or it is official."""
     keeps_readiness: bool = False
     """A readinessProbe that is slow to find PostgreSQL is not replaced."""
     resources: Chosen = field(default_factory=dict)
@@ -27,8 +30,11 @@ class Options:
         probes = annotations.get(contract.PROBES, REPLACE)
         if probes not in (KEEP, REPLACE):
             raise InvalidSettingError(contract.PROBES, probes, f'allowed: "{KEEP}", "{REPLACE}"')
+        family = annotations.get(contract.PROFILE)
+        if family is not None:
+            profile.parse(family)
         chosen = annotations.get(contract.SIDECAR_RESOURCES, "")
         try:
-            return cls(keeps_readiness=probes == KEEP, resources=parse(chosen))
+            return cls(family, keeps_readiness=probes == KEEP, resources=parse(chosen))
         except ValueError as error:
             raise InvalidSettingError(contract.SIDECAR_RESOURCES, chosen, ALLOWED) from error

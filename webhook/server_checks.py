@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data, port, refused_images
+from webhook import image_data, port, profile, refused_images
 from webhook.command_line import CommandLine, is_known
 from webhook.database import Database
+from webhook.json_patch import Json
 
 EVERYWHERE: Final = ("*", "0.0.0.0")  # noqa: S104 - PostgreSQL's own words
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
 """Parameters that say whom a standby follows, and when it stops to."""
+
+OTHERS_READ: Final = 0o004
+ROOTS_GROUP_READS: Final = 0o044
+"""The kubelet's files belong to root and, without fsGroup, to its group."""
 
 COMPARED_BY_STANDBYS: Final = (
     "max_connections",
@@ -89,6 +94,32 @@ def unseen_files(server: Server) -> Iterator[Fault]:
             )
 
 
+def unreadable_files(server: Server, spec: Json) -> Iterator[Fault]:
+    """Yield the files with the superuser's name or password that only root may read.
+
+    The image's entrypoint reads them while it is root; the sidecar never is.
+    """
+    context = spec.get("securityContext") or {}
+    if context.get("fsGroup") is not None:
+        return  # by which the kubelet lets the group read them
+    readable = ROOTS_GROUP_READS if server.database.gid == 0 else OTHERS_READ
+    for name, path in image_data.secret_files(server.database).items():
+        mount = image_data.mount_of(server.database, path)
+        volumes = {it["name"]: it for it in spec.get("volumes") or []}
+        secret = volumes.get(mount["name"] if mount else "", {}).get("secret")
+        mode = None
+        if isinstance(secret, dict) and not secret.get(
+            "items"
+        ):  # which may have modes of their own
+            mode = secret.get("defaultMode")
+        if isinstance(mode, int) and not mode & readable:
+            yield Fault(
+                f"{server.name}: {name} is in a secret of defaultMode {mode:04o}, which the "
+                "sidecar, as it is not root, cannot read; allowed: fsGroup in the pod's "
+                "securityContext, or a defaultMode of 0444"
+            )
+
+
 def not_by_a_roll(before: Server, after: Server) -> Iterator[Fault]:
     """Yield what an update changes so that members from before and after it can't be in one set."""
     if min(before.replicas, after.replicas) <= 1:
@@ -114,13 +145,25 @@ def not_by_a_roll(before: Server, after: Server) -> Iterator[Fault]:
 
 def _image(server: Server) -> Iterator[Fault]:
     image = server.database.container.get("image", "")
-    why = refused_images.reason(image)
+    why = refused_images.reason(image, server.database.profile)
     if why:
         yield Fault(
-            f'{server.name}: image "{image}" {why}; allowed: an image with the entrypoint of the '
-            f"official one, PostgreSQL {refused_images.ALLOWED}",
+            f'{server.name}: image "{image}" {why}; allowed: PostgreSQL {refused_images.ALLOWED} '
+            f"in an image of the families {', '.join(profile.NAMES)}",
             reason=why,
         )
+
+
+def _password(server: Server) -> Iterator[Fault]:
+    database = server.database
+    if image_data.superuser_password_is_told(database):
+        return
+    variables = " or ".join(database.profile.password_variables)
+    yield Fault(
+        f"{server.name}: the superuser's password, of which pgset makes the members' own, is in "
+        f"no variable that pgset knows of images of the family {database.profile.name}; allowed: "
+        f"env {variables}, not by envFrom, or a volume at {database.profile.password_file}"
+    )
 
 
 def _shell(server: Server) -> Iterator[Fault]:
@@ -273,6 +316,7 @@ _Check = Callable[[Server], Iterator[Fault]]
 
 _CHECKS: Final[tuple[_Check, ...]] = (
     _image,
+    _password,
     _shell,
     _port,
     _directory,

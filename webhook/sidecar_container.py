@@ -10,6 +10,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import watchdog
+from webhook import image_data
 from webhook.database import Database
 from webhook.json_patch import Json
 from webhook.settings import SidecarImage
@@ -88,6 +89,7 @@ def _environment(database: Database) -> Iterable[Json]:
     Its env may have more, and so may its envFrom, that is meant for PostgreSQL alone.
     """
     ours = [
+        *image_data.official_variables(database),
         *({"name": name, "value": v} for name, v in database.settings.to_environment().items()),
         _downward(contract.ENV_POD_NAME, "metadata.name"),
         _downward(contract.ENV_POD_UID, "metadata.uid"),
@@ -108,6 +110,7 @@ def _needed(database: Database) -> list[Json]:
     whatever these are made of, in their order: a variable may refer to those before it."""
     mounts = [str(mount.get("subPathExpr") or "") for mount in database.mounts]
     names = {name for path in mounts for name in _references(path)}
+    names.update(database.profile.renamed.values())
     chosen: list[Json] = []
     for variable in reversed(database.container.get("env") or []):
         if variable["name"].startswith(contract.CREDENTIALS) or variable["name"] in names:

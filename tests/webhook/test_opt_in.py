@@ -23,6 +23,7 @@ DENIALS = [
         "pgset.dev/container, pgset.dev/role-label, pgset.dev/primary-value, "
         "pgset.dev/replica-value, pgset.dev/durability, pgset.dev/ttl, "
         "pgset.dev/renew-interval, pgset.dev/max-lag, pgset.dev/uid, pgset.dev/port, "
+        "pgset.dev/profile, "
         "pgset.dev/probes, pgset.dev/sidecar-resources, pgset.dev/paused, pgset.dev/network-policy",
         id="an annotation of ours that does not exist",
     ),

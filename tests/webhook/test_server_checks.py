@@ -36,6 +36,15 @@ def shell(script, *arguments):
     return in_database(command=["sh", "-c", script], args=list(arguments))
 
 
+def with_secret_of_mode(statefulset, mode, **context):
+    with_env(POSTGRES_PASSWORD_FILE="/secrets/pw")(statefulset)
+    spec = statefulset["spec"]["template"]["spec"]
+    spec["securityContext"] = context
+    spec["containers"][0]["volumeMounts"].append({"name": "secrets", "mountPath": "/secrets"})
+    secret = {"secretName": "a", "defaultMode": mode}
+    spec["volumes"] = [*spec.get("volumes", []), {"name": "secrets", "secret": secret}]
+
+
 REFUSED = [
     (together(annotate(port="5434"), with_args("-p", "5433")), ANOTHER_PORT),
     (together(annotate(port="5432"), with_env(PGPORT="5433")), 'PGPORT is "5433", but annotation'),
@@ -78,6 +87,7 @@ REFUSED += [
     (with_env(POSTGRES_PASSWORD_FILE="/secrets/pw"), "which is on no volume of the template"),
     (with_env(POSTGRES_USER_FILE="/secrets/user"), "which is on no volume of the template"),
     (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "the proxy of Linkerd"),
+    (lambda it: with_secret_of_mode(it, 0o400), "a secret of defaultMode 0400"),
 ]
 
 REFUSED += [
@@ -88,7 +98,7 @@ REFUSED += [
         "bitnami/postgresql-repmgr:16": "runs repmgr",
         "docker.io/bitnami/postgresql:16.1.0-debian-11-r9": "removes standby.signal",
         "bitnamilegacy/postgresql@sha256:0123": "removes standby.signal",
-        "crunchydata/crunchy-postgres:centos8-13.5-4.7.4": "directory that PGDATA does not name",
+        "crunchydata/crunchy-postgres:centos8-13.5-4.7.4": "is PostgreSQL 13, and pgset",
         "supabase/postgres:15.1.0.117": "directory that PGDATA does not name",
         "quay.io/sclorg/postgresql-15-c9s": "changes passwords",
         "postgres:13-alpine": "is PostgreSQL 13, and pgset runs 14 to 18",
@@ -135,6 +145,8 @@ ACCEPTED = [
         )
     ),
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
+    lambda it: with_secret_of_mode(it, 0o444),
+    lambda it: with_secret_of_mode(it, 0o400, fsGroup=999),
     with_args("-p", "5432"),
     with_args("-p", "5432", "-c", "shared_buffers=1GB"),
     with_args("-p", "5433"),
