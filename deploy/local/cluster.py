@@ -98,9 +98,7 @@ def load_images() -> None:
 def load_image(image: images.Image) -> None:
     """Build one that the nodes need not hold, and import it into them: the cluster is up."""
     with _lock():
-        archives = {image.reference: image.archive()}
-        for plan in NODES:
-            _load(node(plan.name), archives)
+        _load_everywhere({image.reference: image.archive()})
 
 
 def check_machine() -> None:
@@ -212,7 +210,10 @@ def _dns_is_ready() -> bool:
 
 
 def _load_changed_images() -> None:
-    archives = images.archives()
+    _load_everywhere(images.archives())
+
+
+def _load_everywhere(archives: image_store.Archives) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda plan: _load(node(plan.name), archives), NODES))
 

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.local import buildah, node_config, paths, postgresql, programs, virtual_environment
+from deploy.local import (
+    buildah,
+    node_config,
+    packages,
+    paths,
+    postgresql,
+    programs,
+    virtual_environment,
+)
 from deploy.local.digest import key_of, key_of_files
 from deploy.local.shell import run_long, say
 
@@ -20,6 +28,16 @@ _LOCK = paths.CHECKOUT / "requirements.txt"
 _DOCKERFILE = paths.CHECKOUT / "deploy/Dockerfile"
 _OUR_SOURCES = ("certs", "sidecar", "webhook")
 _POSTGRES_FOLDER = paths.HERE / "postgres-image"
+_STAND_INS_FOLDER = paths.HERE / "stand-ins"
+
+STAND_INS = {
+    "alpine": "docker.io/postgis/postgis:15-3.5-alpine",
+    "cloudnative-pg": "ghcr.io/cloudnative-pg/postgresql:15.20-minimal-bookworm",
+    "crunchy": "docker.io/crunchydata/crunchy-postgres:ubi8-15.2-5.3.1",
+    "percona": "docker.io/percona/percona-distribution-postgresql:15.20",
+    "timescaledb-ha": "docker.io/timescale/timescaledb-ha:pg15",
+}
+"""What stands in for images of other families than the official one, by family."""
 
 _PYTHON_BASE = buildah.Base("python-base", ("python3", "python3-venv"))
 _VERSIONED_DATA = 18
@@ -84,6 +102,21 @@ def all_images() -> tuple[Image, ...]:
     )
 
 
+def stand_in(family: str) -> Image:
+    """An image with the uid, the folders and the start script of such a family, on top of ours."""
+    folder = _STAND_INS_FOLDER / family
+    return Image(
+        STAND_INS[family],
+        key_of(key_of_files([folder], folder), postgres_image().key, repr(packages.BUSYBOX)),
+        lambda: buildah.Build(
+            folder / "Dockerfile",
+            folder,
+            {"BASE": _postgres_in_store()},
+            {packages.unpack(packages.BUSYBOX) / "bin": "/busybox"},
+        ),
+    )
+
+
 def archives() -> Mapping[str, Path]:
     """Reference → docker-archive of every image, built where need be."""
     return {image.reference: image.archive() for image in all_images()}
@@ -124,6 +157,12 @@ def _postgres_base(version: str) -> buildah.Base:
         packages=tuple(names),
         suite=postgresql.SUITES[version],
     )
+
+
+def _postgres_in_store() -> str:
+    """Build the PostgreSQL image where only its archive is left; its layers are there otherwise."""
+    buildah.build(POSTGRES, postgres_image().prepare())
+    return POSTGRES
 
 
 def _our_image() -> Image:

@@ -12,7 +12,7 @@ from sidecar.settings import (
     parse_network_policy,
     parse_paused,
 )
-from webhook import database
+from webhook import database, profile
 from webhook.caretaker import pod_status
 from webhook.caretaker.selectors import selector_text
 from webhook.errors import DeniedError
@@ -110,7 +110,7 @@ class Workload:
         except InvalidSettingError as error:
             fault = str(error)
         template = spec["template"]
-        port = _port(template.get("spec") or {}, settings)
+        port = _port(template.get("spec") or {}, settings, annotations.get(contract.PROFILE))
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -326,11 +326,12 @@ def _account_of_pods(statefulset: Json, *, own: bool) -> str:
     return named
 
 
-def _port(pod_spec: Json, settings: Settings | None) -> int:
+def _port(pod_spec: Json, settings: Settings | None, family: str | None) -> int:
     if settings is None:
         return contract.POSTGRES_PORT
+    known = family if family in profile.NAMES else None
     try:
-        return database.find(pod_spec, settings).settings.postgres_port
+        return database.find(pod_spec, settings, known).settings.postgres_port
     except DeniedError:
         return settings.postgres_port  # a template that no webhook has seen
 

@@ -1,0 +1,3 @@
+#!/bin/bash
+# Where crunchy's gives an arbitrary uid a name in /etc/passwd.
+exec "$@"
