@@ -23,6 +23,8 @@ class Family:
     """What an init container does where the image makes no database itself."""
     owner: str = "postgres"
     """The role that the application's database belongs to."""
+    encoding: str = "UTF8"
+    """What the image makes by itself."""
     always: bool = False
     """Run in `make test`, as the most dangerous one that can be adopted."""
 
@@ -61,7 +63,7 @@ FAMILIES = (
         mount="/home/postgres/pgdata",
         data="/home/postgres/pgdata/data",
     ),
-    Family(name="percona", uid=26, mount="/data/db", data="/data/db"),
+    Family(name="percona", uid=26, mount="/data/db", data="/data/db", encoding="SQL_ASCII"),
     Family(
         name="cloudnative-pg",
         uid=26,

@@ -100,7 +100,7 @@ def test_a_new_set_has_what_the_image_would_make(namespace: Stage, family: Famil
     stage.wait(lambda: roles(stage, "fresh") == wanted, "two members")
     asked = "select datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding) "
     asked += "from pg_database where datname = 'app'"
-    assert _sql(stage, "fresh-1", asked) == f"app|{family.owner}|UTF8"
+    assert _sql(stage, "fresh-1", asked) == f"app|{family.owner}|{family.encoding}"
 
 
 def _statefulset(
