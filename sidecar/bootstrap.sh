@@ -322,8 +322,8 @@ need_programs "$@"
 check_version
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
 check_user
-check_owner
 look_at_image "$@"
+check_owner
 if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files, but not a PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi

@@ -25,9 +25,10 @@ look_at_image() {
     fi
     case ${1##*/} in
         postgres)
-            if [ -z "${PGDATA:-}" ]; then
-                refuse "PGDATA says nowhere where the data is: set it to a directory on a volume"
-            fi
+            case "${PGDATA:-} $*" in
+                /* | *" -D"* | *data_directory* | *config_file*) ;;
+                *) refuse "PGDATA does not say where the data is: set it to a directory on a volume" ;;
+            esac
             ;;
         # A script of the user's own may do more than start PostgreSQL.
         docker-entrypoint.sh | entrypoint.sh)

@@ -72,6 +72,12 @@ def test_an_image_without_what_is_to_start_it_is_refused(pod: Pod) -> None:
     assert "this image has no program docker-entrypoint.sh:" in refused(pod)
 
 
+def test_where_postgres_itself_is_started_pgdata_has_to_say_where_the_data_is(pod: Pod) -> None:
+    pod.command = ("postgres",)
+    pod.boot(PGDATA="")
+    assert "PGDATA does not say where the data is" in refused(pod)
+
+
 FORKS = 'postgres -k "${0%/*}" "$@" & wait'
 IGNORES_PGDATA = 'export PGDATA=/nowhere; exec "$@"'
 
