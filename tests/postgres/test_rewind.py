@@ -51,6 +51,22 @@ def restart_read_only_and_crash(database: Database) -> None:
 ENDS = [crash, stop, restart_read_only_and_stop, restart_read_only_and_crash]
 
 
+def test_a_command_that_passes_no_arguments_on_fails_the_rewind_and_leaves_a_new_clone(
+    members: Set,
+) -> None:
+    """The server that replays is to have arguments of its own; it was waited for without end."""
+    members.new.stop()
+    crash(members.old)
+    members.promote()
+    words = " ".join(map(str, members.pod.command))
+    text = f"#!/bin/sh\nexec /bin/bash {words}\n"
+    members.pod.command = (members.pod.stand_in("start.sh", text),)
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure or "").startswith("the command that starts PostgreSQL passes on no arg")
+    assert done.rewind_failed
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_a_diverged_primary_is_rewound_and_streams(
     members: Set, end: Callable[[Database], None]
