@@ -194,10 +194,10 @@ def test_bad_input_is_denied_with_what_is_allowed(kubectl, annotations, sentence
 
 def test_a_dry_run_of_the_opt_in_tells_what_no_member_can_run_with(kubectl):
     manifest = statefulset()
-    manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["postgres", "-p5433"]
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["postgres", "-p8008"]
     with pytest.raises(RefusedError) as refusal:
         kubectl.dry_run(manifest)
-    assert 'container "postgres": the arguments set port to "5433"' in str(refusal.value)
+    assert 'container "postgres": the arguments set port to "8008"' in str(refusal.value)
 
 
 def test_annotations_of_the_template_alone_reach_the_webhook(kubectl):
