@@ -131,7 +131,7 @@ for _ in range(2):
 class NeverReleased:
     """A Lease that must be kept."""
 
-    def release(self, heir: str | None) -> None:
+    def release(self, heir: str | None, _lives: tuple[str, ...] = ()) -> None:
         raise AssertionError(f"released to {heir}")
 
 
