@@ -1,9 +1,9 @@
 """`make bench-hostile`: what clients that mean no good do to the servers of ours.
 
 Each attack has a server of its own, and a process of its own to come from; with "nobody" the
-machine is alone. Meanwhile liveness is asked ten times a second, and beside it what the server is
-there for: a review of the webhook, a member's signed question of the sidecar. SECONDS=4: how long
-each goes on.
+machine is alone. Who asks honestly has an address of its own, as in a cluster. Meanwhile liveness
+is asked ten times a second, and beside it what the server is there for: a review of the webhook, a
+member's signed question of the sidecar. SECONDS=4: how long each goes on.
 """
 
 import argparse

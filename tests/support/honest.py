@@ -16,6 +16,8 @@ from tests.webhook import objects
 
 LATE: Final = 5.0
 """Seconds after which an answer counts as missing."""
+ADDRESS: Final = "127.0.0.2"
+"""From where they ask: a kubelet, an API server and a member each have an address of their own."""
 PASSWORD: Final = "secret"
 ASKED: Final = "orders-0"
 """The member that `tests.support.strain` is, of set orders in namespace shop."""
@@ -133,7 +135,8 @@ def _ok(answer: bytes) -> bytes:
 
 def _exchange(target: Target, request: bytes) -> bytes:
     """Return all that is answered until the server closes."""
-    with socket.create_connection(("127.0.0.1", target.port), LATE) as plain:
+    there, near = ("127.0.0.1", target.port), (ADDRESS, 0)
+    with socket.create_connection(there, LATE, source_address=near) as plain:
         client = unverified().wrap_socket(plain) if target.tls else plain
         with client:
             client.sendall(request)
