@@ -55,13 +55,14 @@ own_initdb() {
     esac
     (umask 077 && printf '%s\n' "$password" > "$handshake/initdb-password")
     waldir=${POSTGRES_INITDB_WALDIR:-}
+    made=
     # The arguments are words of a shell's command line, as they are for the official one.
     eval 'initdb --pgdata="$staging" --username="$superuser" --pwfile="$handshake/initdb-password"' \
         '--auth-local=trust --auth-host=scram-sha-256' '${waldir:+--waldir="$waldir"}' "$arguments" &&
         echo "host all all all scram-sha-256" >> "$staging/pg_hba.conf" &&
         echo "listen_addresses = '*'" >> "$staging/postgresql.conf" || made=failed
     rm -f "$handshake/initdb-password"
-    [ -z "${made:-}" ]
+    [ -z "$made" ]
 }
 
 # NAME: prints a variable, or what is in the file that NAME_FILE names.

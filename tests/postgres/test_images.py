@@ -154,6 +154,15 @@ def test_without_a_password_bootstrap_makes_no_database(pod: Pod) -> None:
     assert "needs a password" in (pod.obey("initdb").failure or "")
 
 
+def test_a_database_is_made_after_an_attempt_that_failed(pod: Pod) -> None:
+    pod.command = ("postgres",)
+    pod.boot_with(DataState.EMPTY)
+    broken = pod.stand_in("initdb", "#!/bin/sh\nexit 1\n")
+    assert pod.obey("initdb").failure is not None
+    broken.unlink()
+    assert pod.obey("initdb").failure is None
+
+
 def test_a_database_is_made_under_busybox(pod: Pod) -> None:
     pod.use_busybox()
     pod.boot_with(DataState.EMPTY, PGSET_UNKNOWN_IMAGE="yes")
