@@ -58,7 +58,7 @@ unit:
 
 # The same and more of it, with PostgreSQL, as long as it needs no cluster and not both cores.
 thorough:
-	$(VENV) pytest -q -n 4 --dist worksteal --hypothesis-profile=thorough \
+	$(VENV) pytest -q -n 4 --dist worksteal --durations=40 --hypothesis-profile=thorough \
 		-m "not cluster and not busy and not rarely"
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
