@@ -35,7 +35,7 @@ class Doing:
         lease: Any = SimpleNamespace(
             peek=lambda: SimpleNamespace(record=None, renewed_at=adapters.clock()),
             renew=lambda _: self.done.append("renewed"),
-            release=lambda _: self.done.append("released"),
+            release=lambda *_: self.done.append("released"),
         )
         pods: Any = SimpleNamespace(set_role=self._label, observe=lambda: ())
         server: Any = SimpleNamespace(

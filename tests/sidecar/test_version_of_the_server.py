@@ -33,6 +33,10 @@ def boot(tmp_path: Path, data: Path) -> Iterator[Boot]:
         stand_in = programs / "postgres"
         stand_in.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{version}"\n')
         stand_in.chmod(0o755)
+        for other in ("pg_basebackup", "pg_controldata", "pg_rewind", "psql"):
+            (programs / other).symlink_to(stand_in)
+        for other in ("pg_basebackup", "pg_controldata", "pg_rewind", "psql"):
+            (programs / other).symlink_to(stand_in)
         sidecar = Handshake(handshake)
         sidecar.provide_scripts()
         process = subprocess.Popen(

@@ -102,6 +102,8 @@ def test_a_writable_server_past_its_deadline_is_always_stopped(
         and unrenewed_for(observation) >= 7
         and started_long_ago
         and not has_no_rival(observation)
+        # It is the database of a pod alone, which nobody else has: see rule 1.
+        and not observation.bootstrap.left_alone
     ):
         decision = decide(observation, settings)
         assert any(isinstance(action, StopPostgres) for action in decision.actions)
