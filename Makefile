@@ -29,7 +29,7 @@ help:
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
 	@echo "make bench-hostile            clients that mean no good, at each server of ours: SECONDS=4"
-	@echo "make diagram                  the README's diagram, from the table"
+	@echo "make diagram                  what docs/ has from the table of situations"
 	@echo "make images-table             the table of docs/images.md, from webhook/profile.py"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make plugin                   kubectl pgset, one file: build/kubectl-pgset"

@@ -1,4 +1,4 @@
-"""The commands that change something: by the annotations that the README names."""
+"""The commands that change something: by the annotations that docs/opt-in.md names."""
 
 from __future__ import annotations
 

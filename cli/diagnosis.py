@@ -377,7 +377,7 @@ GIVES_UP: Final = {
     "MissingCommits": (contract.IN_SYNC, contract.COPIES),
     "NotEligible": (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
 }
-"""What the README says to take off the Lease, by the situation that waits for it."""
+"""What docs/limits.md says to take off the Lease, by the situation that waits for it."""
 
 PATIENCE: Final = 60.0
 """Seconds: what members say while they fail over is not what they wait for."""

@@ -53,7 +53,7 @@ class Part:
     """Rows about one matter, and when they are read at all."""
 
     about: str
-    """For the README's diagram."""
+    """For the diagram and the tables of the docs."""
     concerns: Callable[[Situation], bool]
     """True wherever any of the rows is to decide; they rely on it."""
     rows: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""Every command in the README is run, as it stands there and in its order."""
+"""Every command of the pages is run, as it stands there and in their order."""
 
 import os
 import re
@@ -16,6 +16,14 @@ from deploy.demo.steps import roles
 pytestmark = pytest.mark.cluster
 
 CHECKOUT = Path(__file__).parents[2]
+PAGES = (
+    "README.md",
+    "docs/opt-in.md",
+    "docs/install.md",
+    "docs/operate.md",
+    "CONTRIBUTING.md",
+)
+"""In the order in which somebody would come to them."""
 NAMESPACE = "shop"
 
 NOT_RUN_HERE = {
@@ -38,7 +46,11 @@ NOT_RUN_HERE = {
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.S | re.M)
+    return [command for page in PAGES for command in commands_of(CHECKOUT / page)]
+
+
+def commands_of(page: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.S | re.M)
     return [line for block in blocks for line in block.splitlines()]
 
 
@@ -100,8 +112,13 @@ def ready(stage: Stage) -> dict[str, str]:
     return roles(stage, "orders", NAMESPACE)
 
 
-def test_every_command_that_is_not_run_here_has_its_reason_and_stands_in_the_readme() -> None:
+def test_every_command_that_is_not_run_here_has_its_reason_and_stands_in_a_page() -> None:
     assert set(NOT_RUN_HERE) <= set(commands())
+
+
+def test_no_other_page_has_commands() -> None:
+    others = {*CHECKOUT.glob("docs/*.md")} - {CHECKOUT / page for page in PAGES}
+    assert [page.name for page in sorted(others) if commands_of(page)] == []
 
 
 def test_every_command(shop: Stage) -> None:

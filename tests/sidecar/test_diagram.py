@@ -1,9 +1,13 @@
-"""The README's diagram is that of the table."""
+"""What the pages have from the table is what the table says."""
 
-from tests.support.diagram import README, with_diagram
+from pathlib import Path
+
+import pytest
+
+from tests.support.diagram import PAGES, as_made
 
 
-def test_the_diagram_in_the_readme_is_up_to_date() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_is_up_to_date(page: Path) -> None:
     """`make diagram` writes it."""
-    text = README.read_text()
-    assert text == with_diagram(text)
+    assert page.read_text() == as_made(page)

@@ -35,8 +35,6 @@ def boot(tmp_path: Path, data: Path) -> Iterator[Boot]:
         stand_in.chmod(0o755)
         for other in ("pg_basebackup", "pg_controldata", "pg_rewind", "psql"):
             (programs / other).symlink_to(stand_in)
-        for other in ("pg_basebackup", "pg_controldata", "pg_rewind", "psql"):
-            (programs / other).symlink_to(stand_in)
         sidecar = Handshake(handshake)
         sidecar.provide_scripts()
         process = subprocess.Popen(

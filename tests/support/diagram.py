@@ -1,14 +1,16 @@
-"""The README's state diagram, made from the table: `make diagram` writes it there."""
+"""What of the pages is made from the table of situations: `make diagram` writes it there."""
 
-import sys
+import re
 from pathlib import Path
 
+from sidecar.action import Attention
 from sidecar.table import TABLE
 
-README = Path(__file__).parents[2] / "README.md"
+DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- made from the table by `make diagram` -->\n", "<!-- end -->\n"
 
 _BESIDE_EACH_OTHER = 5
+_EVENT = {Attention.NONE: "", Attention.NORMAL: "Normal", Attention.WARNING: "Warning"}
 
 
 def mermaid() -> str:
@@ -25,13 +27,40 @@ def mermaid() -> str:
     return "\n".join([*lines, f"  {chain}", "```", ""])
 
 
-def with_diagram(readme: str) -> str:
-    """Return the README's text with the present diagram between its two marks."""
-    before, _, rest = readme.partition(BEGIN)
+def situations() -> str:
+    """Return a table for each part of the table: each situation, its Event, what is told."""
+    lines: list[str] = []
+    for number, part in enumerate(TABLE, start=1):
+        lines += [f"## {number}. {part.about}", "", "| situation | Event | what the member says |"]
+        lines.append("| --- | --- | --- |")
+        lines += [
+            f"| `{row.name}` | {_EVENT[row.attention]} | {_told(row.sentence)} |"
+            for row in part.rows
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _told(sentence: str) -> str:
+    """Return it with the name of each fact in place of the fact."""
+    names = re.sub(r"\{s\.([\w.]+)[^}]*\}", lambda it: f"*{_last(it[1])}*", sentence)
+    return names.replace("|", r"\|")
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+PAGES = {DOCS / "how-it-works.md": mermaid, DOCS / "situations.md": situations}
+
+
+def as_made(page: Path) -> str:
+    """Return the page's text with what the table says now between its two marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + mermaid() + END + after
+    return before + BEGIN + PAGES[page]() + END + after
 
 
 if __name__ == "__main__":
-    README.write_text(with_diagram(README.read_text()))
-    sys.exit(0)
+    for page in PAGES:
+        page.write_text(as_made(page))

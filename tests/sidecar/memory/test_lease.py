@@ -224,7 +224,7 @@ def test_who_claims_it_then_counts_on_from_the_most_that_was_seen() -> None:
 
 
 def test_one_from_which_somebody_takes_what_asks_for_lost_data_has_not_gone_back() -> None:
-    """As the README says to do where the only volume with the newest timeline is lost."""
+    """As docs/limits.md says to do where the only volume with the newest timeline is lost."""
     remembers = memory(LATER)
     cleared = replace(LATER, resource_version="21", timeline=None, voters=(), copies=0, members=())
     remembers.hear(cleared, "second", 1.0)
