@@ -12,6 +12,9 @@ from tests.simulator.world import API
 
 _PRIMARYS = "the Service of the primary"
 
+_HEARD_AGAIN = 2.0
+"""Seconds after a cut in which a member looks once, hears who leads, and changes its label."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -29,6 +32,7 @@ class Reads:
         self._cluster = simulation.cluster
         self._promised = True
         self._seen: dict[tuple[Branch, str], _Row] = {}
+        self._cut_off_at: dict[Server, float] = {}
         self._world.subscribe(RowsSeen, self._rows_seen)
 
     def promises_nothing(self) -> None:
@@ -51,7 +55,9 @@ class Reads:
         if server.phase is not Phase.RECOVERY:
             return False
         network, api = self._world.network, self._cluster.api
-        return bool(api.outage) or not network.both_ways(server.pod.node.place, API)
+        if bool(api.outage) or not network.both_ways(server.pod.node.place, API):
+            self._cut_off_at[server] = self._world.now
+        return self._world.now - self._cut_off_at.get(server, -_HEARD_AGAIN) < _HEARD_AGAIN
 
     def check(self, server: Server) -> None:
         """A server that has become writable has all that was shown."""
