@@ -69,7 +69,7 @@ def test_replicas_connect_although_pg_hba_conf_cannot_be_written(
     arguments: tuple[str, ...] = ()
     if config_is_elsewhere:
         config = elsewhere.with_name("postgresql.conf")
-        config.write_text(f"hba_file = '{elsewhere}'\nfsync = off\n")
+        config.write_text(f"hba_file = '{elsewhere}'\nfsync = off\nlisten_addresses = '*'\n")
         own(config)
         arguments = ("-c", f"config_file={config}")
     else:

@@ -133,6 +133,8 @@ def make_set(host: Host, *, options: tuple[str, ...]) -> Set:
         *("initdb", "--pgdata", directory, "--username=postgres", "--auth=scram-sha-256"),
         *(f"--pwfile={password_file}", "--no-sync", *options),
     )
+    with (directory / "postgresql.conf").open("a") as file:
+        file.write("listen_addresses = '*'\n")
     old = Database(host, directory, free_port())
     old.start()
     prepare(old)
