@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data
+from webhook import image_data, port
 from webhook.database import Database
 from webhook.injection import is_late
 from webhook.json_patch import Json
@@ -225,6 +225,11 @@ def _mesh(statefulset: Json, database: Database) -> bool:
     return a_mesh_may_be_in_the_way(metadata, database.settings.postgres_port)
 
 
+def _declares_another_port(_: Json, database: Database) -> bool:
+    declared = port.declared(database.container)
+    return declared is not None and declared != database.settings.postgres_port
+
+
 def _init_scripts(_: Json, database: Database) -> bool:
     return any(image_data.is_under(m["mountPath"], INIT_SCRIPTS) for m in database.mounts)
 
@@ -338,6 +343,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "a mesh's proxy is asked for: PostgreSQL's port and 8008 both ways, and 443 outbound, must "
         "not go by it",
         _mesh,
+    ),
+    (
+        "the container's port by PostgreSQL's name is not where pgset expects it; if that is "
+        f"right, set {contract.PORT}",
+        _declares_another_port,
     ),
     (
         "init scripts run with another PGDATA: let them use $PGDATA and no path of their own",

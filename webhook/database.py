@@ -87,7 +87,7 @@ def find(spec: Json, settings: Settings, chosen: str | None = None) -> Database:
         gid=_gid(spec, containers[index], uid),
         profile=profile,
     )
-    resolved = port.resolved(settings.port, found.container, found.line, found.environment)
+    resolved = port.resolved(settings.port, found.line, found.environment)
     return dataclasses.replace(found, settings=dataclasses.replace(found.settings, port=resolved))
 
 

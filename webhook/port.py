@@ -1,8 +1,9 @@
 """PostgreSQL's port, as far as the fields of its container tell it.
 
 In the order in which PostgreSQL looks: its arguments, then a file, which nobody can read here, then
-PGPORT. What the container declares is only a hint, which no server reads. bootstrap compares what
-comes out with where the server will listen.
+PGPORT. What the container declares decides nothing, since no server reads it: a set whose container
+declares another port than its server's has always worked. bootstrap compares what comes out with
+where the server will listen.
 """
 
 from dataclasses import dataclass
@@ -62,16 +63,12 @@ def declared(container: Json) -> int | None:
     return next((it for it in named if it != contract.SIDECAR_PORT), None)
 
 
-def resolved(
-    given: int | None, container: Json, line: CommandLine, environment: Environment
-) -> int:
+def resolved(given: int | None, line: CommandLine, environment: Environment) -> int:
     """Return the port; `given`: by the annotation."""
     if given is not None:
         return given
     found = told(line, environment)
-    if found is not None:
-        return found.number or contract.POSTGRES_PORT  # or else it is refused
-    return declared(container) or contract.POSTGRES_PORT
+    return (found and found.number) or contract.POSTGRES_PORT  # no number: it is refused
 
 
 def integer(text: str) -> int | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import annotate, in_database, together, with_env
+from tests.webhook.changes import annotate, in_database, together, verdict_on, with_env
 from webhook.caretaker.facts import Workload
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -29,17 +29,7 @@ CASES = {
         in_database(command=["sh", "-c", 'PGPORT=5433 exec postgres "$@"'], args=["x"]),
         5433,
     ),
-    "a container's port": (declared((5433, "postgresql")), 5433),
-    "a container's port of another name": (declared((9187, "metrics")), 5432),
-    "the usual one beside it": (declared((5433, "postgresql"), (5432, "x")), 5432),
-    "the arguments before a container's port": (
-        together(declared((5434, "postgresql")), with_args("-p", "5433")),
-        5433,
-    ),
-    "the annotation before a container's port": (
-        together(annotate(port="5433"), declared((5434, "postgresql"))),
-        5433,
-    ),
+    "what a container declares, which no server reads": (declared((5433, "postgresql")), 5432),
     "the annotation alone": (annotate(port="5433"), 5433),
     "what only the pod knows": (with_args("-p", "$(PORT)"), 5432),
 }
@@ -67,3 +57,24 @@ def test_a_port_that_is_found_is_not_stamped():
     statefulset = objects.changed(objects.article_statefulset(), with_args("-p", "5433"))
     stamped = objects.patched(statefulset, mutate_statefulset(objects.review_of(statefulset)))
     assert "pgset.dev/port" not in stamped["spec"]["template"]["metadata"]["annotations"]
+
+
+WARNING = (
+    "the container's port by PostgreSQL's name is not where pgset expects it; if that is right, "
+    "set pgset.dev/port"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        (declared((5433, "postgresql")), True),
+        (together(declared((5434, "postgresql")), with_args("-p", "5433")), True),
+        (together(declared((5433, "postgresql")), with_args("-p", "5433")), False),
+        (together(declared((5433, "postgresql")), annotate(port="5433")), False),
+        (declared((9187, "metrics")), False),
+        (declared((5433, "postgresql"), (5432, "x")), False),
+    ],
+)
+def test_a_declared_port_where_postgresql_is_not_expected_is_warned_of(change, warned):
+    assert (WARNING in verdict_on(change).warnings) is warned
