@@ -144,18 +144,25 @@ def test_an_alert_tells_of_a_set_of_which_nobody_can_be_asked_when_no_other_can(
     well = member_of("shop-0", None, writable=1.0)
     expected = {"namespace": "shop", "set": "orders"}
     assert firing("PgsetSetUnreachable", [*lost, *well], LOST + 200) == [expected]
-    assert firing("PgsetSetUnreachable", [*lost, *well], LOST + 5 * HOUR) == [expected]
+    assert firing("PgsetSetUnreachable", [*lost, *well], LOST + HOUR / 3) == [expected]
     assert firing("PgsetNoPrimary", [*lost, *well], LOST + 200) == []
 
 
 @pytest.mark.parametrize(
     ("of_other", "after"),
-    [(None, 200.0), (LOST, 60.0), (LOST, 7 * HOUR)],
+    [(None, 200.0), (LOST, 60.0), (LOST, 0.6 * HOUR)],
     ids=["one is left", "a moment", "long ago"],
 )
 def test_it_is_silent_where(of_other, after):
     series = [*member_of("orders-0", LOST), *member_of("orders-1", of_other)]
     assert firing("PgsetSetUnreachable", series, LOST + after) == []
+
+
+def test_what_an_opt_out_looks_like_too_wakes_nobody_and_says_so():
+    """No member of such a set can be asked any more, either."""
+    (rule,) = [rule for rule in RULES if rule["alert"] == "PgsetSetUnreachable"]
+    assert rule["labels"]["severity"] == "warning"
+    assert "opted out, deleted or scaled to 0" in rule["annotations"]["description"]
 
 
 def test_an_alert_tells_of_each_member_that_cannot_be_asked():
