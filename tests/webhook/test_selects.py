@@ -91,6 +91,70 @@ def test_who_takes_both_annotations_away_keeps_the_selector():
     assert selector(without, before) == {"app": "orders", ROLE: "primary"}
 
 
+# ── a key of the user's own ────────────────────────────────────────────────────────────────
+
+
+def test_a_manifest_copied_with_selected_by_loses_no_key_when_it_is_created():
+    """As `kubectl get -o yaml` gives it."""
+    own = {"app": "orders", ROLE: "primary"}
+    stored, warnings = admitted(service(annotations={BY: ROLE}, selector=own))
+    assert stored == service(selector=own)
+    assert warnings == (f"{ROLE}: primary stays in spec.selector",)
+
+
+@pytest.mark.parametrize("old", [None, service()], ids=["created", "updated"])
+def test_selected_by_that_the_user_writes_takes_nothing_away(old):
+    own = {"app": "orders", "tier": "db"}
+    stored = admitted(service("primary", {BY: "tier"}, selector=own), old)[0]
+    assert stored["spec"]["selector"] == {**own, ROLE: "primary"}
+    assert stored["metadata"]["annotations"][BY] == ROLE
+    assert admitted(service(annotations={BY: "tier"}, selector=own), old)[0] == service(
+        selector=own
+    )
+
+
+def test_selected_by_goes_where_the_role_is_the_users_own():
+    own = {"app": "orders", ROLE: "primary"}
+    assert admitted(service("primary", {BY: "app"}, selector=own))[0] == service(
+        "primary", selector=own
+    )
+
+
+def test_what_is_no_role_is_not_taken_away_though_it_came_while_no_webhook_answered():
+    marked = service(annotations={BY: "app"}, selector={"app": "orders", "tier": "db"})
+    assert selector(marked, marked) == {"app": "orders", "tier": "db"}
+
+
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "kept"),
+    [
+        ('{"spec":{"selector":{"app":"orders","pgset.dev/role":"primary"}}}', True),
+        ('{"spec":{"selector":{"app":"orders"}}}', False),
+        ('{"spec":{"selector":null}}', False),
+        ('{"spec":[]}', False),
+        ("[" * 100_000, False),
+        ("no JSON", False),
+    ],
+)
+def test_a_key_that_kubectl_apply_was_given_later_stays_when_the_annotation_goes(manifest, kept):
+    before, _ = admitted(service("primary"))
+    after = copy.deepcopy(before)
+    del after["metadata"]["annotations"]["pgset.dev/selects"]
+    after["metadata"]["annotations"][APPLIED] = manifest
+    assert (ROLE in selector(after, before)) is kept
+
+
+def test_values_of_the_sets_own_are_taken_away_together_with_their_annotations():
+    own = {"pgset.dev/role-label": "name", "pgset.dev/primary-value": "main"}
+    before, _ = admitted(service("primary", own))
+    after = copy.deepcopy(before)
+    after["metadata"]["annotations"] = {BY: "name"}
+    assert selector(after, before) == {"app": "orders"}
+
+
 REFUSED = {
     "another word": (
         service("master"),
