@@ -84,7 +84,12 @@ def _selecting(service: Json, added: str | None) -> Verdict:
     named = f"{role.key}: {role.value}"
     return Verdict(
         patch=patch,
-        warnings=(f"the Service leads to pods with {named} alone, once there are any",),
+        warnings=tuple(
+            wrapped(
+                f"the Service leads to pods with {named} alone; until its pods have the role it "
+                "leads nowhere"
+            )
+        ),
         audit={"selects": named},
     )
 

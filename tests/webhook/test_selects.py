@@ -44,12 +44,20 @@ def selector(it, old=None):
 def test_the_role_is_added_to_what_the_service_selects(role):
     stored, warnings = admitted(service(role))
     assert stored["spec"]["selector"] == {"app": "orders", ROLE: role}
-    assert warnings == (f"the Service leads to pods with {ROLE}: {role} alone, once there are any",)
+    told = f"the Service leads to pods with {ROLE}: {role} alone"
+    assert warnings == (f"{told}; until its pods have the role it leads nowhere",)
 
 
 def test_a_set_with_its_own_label_and_values_is_named_by_the_same_annotations():
     own = {"pgset.dev/role-label": "name", "pgset.dev/primary-value": "main"}
     assert selector(service("primary", own)) == {"app": "orders", "name": "main"}
+
+
+def test_a_long_label_is_told_in_full():
+    key = f"{'team.' * 10}example/role"
+    _, warnings = admitted(service("primary", {"pgset.dev/role-label": key}))
+    end = f"{key}: primary alone; until its pods have the role it leads nowhere"
+    assert " ".join(warnings).endswith(end)
 
 
 def test_it_goes_with_the_annotation():
