@@ -15,6 +15,7 @@ from tests.deploy.manifests import DEPLOY, document
 from tests.deploy.promql import result_labels
 from tests.deploy.scraped import SCRAPED, TARGETS
 from tests.webhook.objects import golden
+from webhook.caretaker.services import LEADS_TO_REPLICAS
 
 GROUPS = document("monitoring/prometheus-rule.yaml")["spec"]["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
@@ -163,6 +164,12 @@ def test_what_an_opt_out_looks_like_too_wakes_nobody_and_says_so():
     (rule,) = [rule for rule in RULES if rule["alert"] == "PgsetSetUnreachable"]
     assert rule["labels"]["severity"] == "warning"
     assert "opted out, deleted or scaled to 0" in rule["annotations"]["description"]
+
+
+def test_a_webhook_that_is_down_is_told_with_what_it_takes_from_services():
+    (rule,) = [rule for rule in RULES if rule["alert"] == "PgsetWebhookDown"]
+    assert f"a Service with {contract.SELECTS}" in rule["annotations"]["description"]
+    assert LEADS_TO_REPLICAS in rule["annotations"]["description"]
 
 
 def test_an_alert_tells_of_each_member_that_cannot_be_asked():

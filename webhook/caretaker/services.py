@@ -117,7 +117,7 @@ def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> b
         and settings.role_label not in service.selector
         and service.selector.items() <= labels.items()
         and not names_the_pods
-        and (to_the_database or not service.target_ports)
+        and (to_the_database or not service.target_ports or service.selects in contract.SELECTABLE)
         # These have a warning of their own, that they are in the way.
         and service.name not in (primary_service(workload.name), replica_service(workload.name))
     )
@@ -126,7 +126,9 @@ def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> b
 def _leads_to_replicas(service: Service, workload: Workload, settings: Settings) -> str:
     sentence = f'Service "{service.name}" leads to the primary and to read-only replicas alike'
     if service.selects in contract.SELECTABLE:
-        sentence += f", since no webhook answered when {contract.SELECTS} was written; repeat that"
+        sentence += (
+            f", since no webhook answered when it was last written; repeat {contract.SELECTS}"
+        )
     else:
         sentence += (
             "; if its clients write, make it select the primary alone, once all pods have the "

@@ -92,9 +92,23 @@ def test_one_that_was_annotated_while_no_webhook_answered_is_told_to_be_annotate
     found = dataclasses.replace(service(), selects="replica")
     (it,) = told_of(found)
     assert it.reason == "ServiceLeadsToReplicas"
-    assert "since no webhook answered when pgset.dev/selects was written" in it.sentence
+    assert (
+        "since no webhook answered when it was last written; repeat pgset.dev/selects"
+        in it.sentence
+    )
     mended = patched(found, it.sentence[it.sentence.index("kubectl") :])
     assert mended.selector == {"app": "orders", "pgset.dev/role": "replica"}
+
+
+def test_one_that_was_overwritten_meanwhile_is_told_on_whatever_port_of_the_pods() -> None:
+    """As server-side apply does: a selector is one value to it."""
+    by_a_pooler = service(ports=[{"port": 5432, "targetPort": 6432}])
+    assert told_of(by_a_pooler) == []
+    found = dataclasses.replace(by_a_pooler, selects="primary", added="pgset.dev/role")
+    (it,) = told_of(found)
+    assert it.reason == "ServiceLeadsToReplicas"
+    mended = patched(found, it.sentence[it.sentence.index("kubectl") :])
+    assert mended.selector == {"app": "orders", "pgset.dev/role": "primary"}
 
 
 def test_one_whose_role_no_pod_of_the_set_has_is_told_with_the_command_that_mends_it() -> None:
