@@ -437,7 +437,7 @@ def budget_of(name: str, set_name: str, **spec: Any) -> Json:
 
 
 def test_a_set_of_two_gets_a_disruption_budget_until_the_user_makes_one(home: Kubectl) -> None:
-    create(home, statefulset("shop"))
+    create(home, statefulset("shop", podManagementPolicy="Parallel"))
     wait_until(lambda: has_services(home, "shop"), SEEN_WITHIN)
     assert listed(home, "poddisruptionbudgets") == {}
     home("scale", "statefulset", "shop", "--replicas=2")

@@ -3,6 +3,10 @@
 Without it, draining two nodes at once takes a primary and those that could follow it. A set of one
 gets none: a budget would either allow its only member or keep its node from ever being drained.
 
+It is made once all members have the set's label, by which it selects them: while some have, as
+where updateStrategy holds the others back, Kubernetes would take those without it for lost, and
+evict none of those that have it. One that is there stays: members that come back have the label.
+
 Two budgets for one pod let nobody evict it. So where one of the user's selects any pod of the set,
 in any role, none is made, and the caretaker's goes. One that the caretaker has not made is never
 changed, and what somebody changes in the caretaker's own is put back.
@@ -49,6 +53,8 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
     if present is not None and not present.ours:
         yield tell(workload, IN_THE_WAY, _not_ours(workload, name))
         return
+    if present is None and not _is_whole(workload, there):
+        return
     # As the API server stores it, so that it compares as equal.
     spec = {
         "maxUnavailable": 1,
@@ -56,6 +62,11 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
     }
     if present is None or (present.owner, present.spec) != (workload.uid, spec):
         yield MakeBudget(name=name, spec=spec, owner=workload, present=present)
+
+
+def _is_whole(workload: Workload, there: Namespace) -> bool:
+    of_set = [it for it in there.members if it.owner == workload.name]
+    return sum(it.stamped and not it.leaving for it in of_set) >= workload.replicas
 
 
 def _on_shrinking(workload: Workload, there: Namespace) -> Iterator[Step]:

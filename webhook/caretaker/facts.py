@@ -64,6 +64,9 @@ class Workload:
     """The Service that names its pods (spec.serviceName)."""
     revision: str = ""
     """Of the present template; "" if the controller has not told."""
+    rolled: bool = False
+    """Whether all its pods are of the present template, as far as the controller has told. Nothing
+    is decided by it: when it changes, the caretaker looks at the pods."""
     ordered: bool = False
     """Whether each pod waits for those before it to be ready (OrderedReady)."""
     selector: str = ""
@@ -99,6 +102,7 @@ class Workload:
         `own_accounts`: whether the webhook gives pods that name no service account the set's own.
         """
         metadata, spec = statefulset["metadata"], statefulset["spec"]
+        status = statefulset.get("status") or {}
         annotations = metadata.get("annotations") or {}
         settings, fault, network_policy = None, "", False
         try:
@@ -125,7 +129,8 @@ class Workload:
             network_policy=network_policy,
             ports=_declared_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
-            revision=(statefulset.get("status") or {}).get("updateRevision") or "",
+            revision=status.get("updateRevision") or "",
+            rolled=status.get("updatedReplicas", 0) >= spec.get("replicas", 1),
             ordered=spec.get("podManagementPolicy") != "Parallel",
             selector=selector_text(spec["selector"]),
             held_back=_held_back(spec.get("updateStrategy") or {}),

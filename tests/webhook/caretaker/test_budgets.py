@@ -24,8 +24,13 @@ def users(name="mine", selector=None, **labels):
     return budget(name, ours=False, owner="", spec=spec)
 
 
+def pods_of(name="orders", count=3, **said):
+    return tuple(member(f"{name}-{ordinal}", **said) for ordinal in range(count))
+
+
 def steps(*workloads, **said):
-    return list(budgets.steps(there(*workloads, **said)))
+    """What is done where all members of `orders` are there, unless others are given."""
+    return list(budgets.steps(there(*workloads, **{"members": pods_of(), **said})))
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
@@ -36,11 +41,28 @@ def test_a_set_of_several_gets_one_that_lets_one_member_go_at_a_time(replicas):
     assert steps(several, budgets=(budget(),)) == []
 
 
+@pytest.mark.parametrize(
+    "some",
+    [
+        (),
+        pods_of(count=2),
+        (*pods_of(count=2), member("orders-2", stamped=False)),
+        (*pods_of(count=2), member("orders-2", leaving=True)),
+        (*pods_of(count=2), member("other-0")),
+    ],
+    ids=["none", "too few", "one without the label", "one that goes", "another set's"],
+)
+def test_it_is_made_once_all_members_have_its_label_and_stays_then(some):
+    """Or Kubernetes would take those without it for lost, and let none of the others be evicted."""
+    assert steps(THREE, members=some) == []
+    assert steps(THREE, members=some, budgets=(budget(),)) == []
+
+
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_one_member_gets_none_and_loses_it_since_its_node_could_never_be_drained(replicas):
     one = workload(replicas=replicas)
-    assert steps(one) == []
-    assert steps(one, budgets=(budget(),)) == [RemoveBudget(budget=budget())]
+    assert steps(one, members=pods_of(count=replicas)) == []
+    assert steps(one, members=(), budgets=(budget(),)) == [RemoveBudget(budget=budget())]
 
 
 def test_it_goes_when_the_set_opts_out():
@@ -85,7 +107,7 @@ SAME_PODS = {
 
 @pytest.mark.parametrize("theirs", SAME_PODS.values(), ids=SAME_PODS)
 def test_beside_one_of_the_users_for_the_same_pods_there_is_none_since_two_let_nobody_go(theirs):
-    pods = (member("orders-0", labels={"team": "x"}), member("other-0", labels={"team": "y"}))
+    pods = (*pods_of(labels={"team": "x"}), member("other-0", labels={"team": "y"}))
     assert steps(THREE, budgets=(theirs,), members=pods) == []
     own = budget("pgset-of-before")
     assert steps(THREE, budgets=(theirs, own), members=pods) == [RemoveBudget(budget=own)]
@@ -104,7 +126,7 @@ OTHER_PODS = {
 
 @pytest.mark.parametrize("theirs", OTHER_PODS.values(), ids=OTHER_PODS)
 def test_one_of_the_users_for_other_pods_is_in_nobodys_way(theirs):
-    pods = (member("orders-0", labels={"team": "x"}), member("other-0", labels={"team": "y"}))
+    pods = (*pods_of(labels={"team": "x"}), member("other-0", labels={"team": "y"}))
     made = steps(THREE, budgets=(theirs,), members=pods)
     assert [type(it) for it in made] == [MakeBudget]
 
@@ -118,12 +140,12 @@ def test_somebody_elses_of_our_name_for_other_pods_is_told_and_never_written():
         "DisruptionBudgetInTheWay",
     )
     assert told.sentence.endswith("kubectl -n shop delete poddisruptionbudget orders-pgset")
-    assert steps(workload(), budgets=(theirs,)) == []
+    assert steps(workload(), members=(), budgets=(theirs,)) == []
 
 
 # ── a set that shrinks to one ─────────────────────────────────────────────────────────────
 
-MEMBERS = tuple(member(f"orders-{ordinal}") for ordinal in range(3))
+MEMBERS = pods_of()
 
 
 def test_a_set_that_shrinks_to_one_is_told_so_as_long_as_its_others_are_there():

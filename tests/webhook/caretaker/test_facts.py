@@ -1,5 +1,7 @@
 """What is read of the API's JSON."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.webhook import objects
@@ -79,6 +81,16 @@ def test_a_change_of_the_status_alone_is_none():
     after["status"] = {"replicas": 2}
     after["metadata"]["resourceVersion"] = "9"
     assert Workload.from_json(before) == Workload.from_json(after)
+
+
+def test_when_the_last_pod_of_a_template_is_made_is_looked_at_and_no_other():
+    states = []
+    for updated in (0, 1, 2, 2):
+        manifest = statefulset(enabled="true")
+        manifest["spec"]["replicas"] = 2
+        manifest["status"] = {"updatedReplicas": updated}
+        states.append(Workload.from_json(manifest))
+    assert [before == after for before, after in pairwise(states)] == [True, False, True]
 
 
 def test_the_webhooks_own_pods_have_a_sidecar_and_users_have_none():

@@ -278,8 +278,15 @@ def of_size(replicas, **annotations):
     return manifest
 
 
+def put_set(api, manifest=None):
+    manifest = manifest or of_size(3, enabled="true")
+    api.put_statefulset(manifest)
+    for ordinal in range(manifest["spec"]["replicas"]):
+        api.put(f"{PODS}/orders-{ordinal}", pod(f"orders-{ordinal}"))
+
+
 def test_a_set_of_several_gets_a_disruption_budget_that_goes_with_it(api):
-    api.put_statefulset(of_size(3, enabled="true"))
+    put_set(api)
     one_round(api)
     budget = api.objects[BUDGET]
     assert budget["spec"] == {
@@ -304,7 +311,7 @@ def test_a_set_of_several_gets_a_disruption_budget_that_goes_with_it(api):
     ids=["the set shrinks to one", "the set opts out"],
 )
 def test_the_disruption_budget_goes_at_once_when(api, after):
-    api.put_statefulset(of_size(3, enabled="true"))
+    put_set(api)
     gone = {"type": "MODIFIED", "object": after}
     api.events = [gone]
     one_round(api)
@@ -312,7 +319,7 @@ def test_the_disruption_budget_goes_at_once_when(api, after):
 
 
 def test_a_disruption_budget_of_a_set_that_opted_out_while_nobody_looked_is_found(api):
-    api.put_statefulset(of_size(3, enabled="true"))
+    put_set(api)
     one_round(api)
     api.put_statefulset(of_size(3))
     one_round(api)
@@ -350,7 +357,7 @@ def test_what_the_api_server_refuses_is_told_of_the_set_once_and_in_its_words(
     api.message = "exceeded quota"
     of_several = asking()
     of_several["spec"]["replicas"] = 2
-    api.put_statefulset(of_several)
+    put_set(api, of_several)
     with caretaker(api) as rounds:
         for _ in range(3):
             rounds.follow()
