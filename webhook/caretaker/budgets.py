@@ -9,20 +9,24 @@ evict none of those that have it. One that is there stays: members that come bac
 
 Two budgets for one pod let nobody evict it. So where one of the user's selects any pod of the set,
 in any role, none is made, and the caretaker's goes. One that the caretaker has not made is never
-changed, and what somebody changes in the caretaker's own is put back.
+changed. In the caretaker's own, how many may go and of which pods is put back; the rest, such as
+unhealthyPodEvictionPolicy, is as somebody has set it.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Namespace, Policy, Workload
+from webhook.caretaker.facts import Json, Namespace, Policy, Workload
 from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
 
 IN_THE_WAY: Final = "DisruptionBudgetInTheWay"
 SHRUNK: Final = "ShrunkToOne"
 """The Events' reasons."""
+
+_IN_ITS_PLACE: Final = "minAvailable"
+"""The field that the API server takes in place of maxUnavailable, and not beside it."""
 
 
 def steps(there: Namespace) -> Iterator[Step]:
@@ -56,10 +60,12 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
     if present is None and not _is_whole(workload, there):
         return
     # As the API server stores it, so that it compares as equal.
-    spec = {
+    spec: Json = {
         "maxUnavailable": 1,
         "selector": {"matchLabels": {contract.SET_LABEL: workload.name}},
     }
+    if present is not None:
+        spec = {key: it for key, it in present.spec.items() if key != _IN_ITS_PLACE} | spec
     if present is None or (present.owner, present.spec) != (workload.uid, spec):
         yield MakeBudget(name=name, spec=spec, owner=workload, present=present)
 

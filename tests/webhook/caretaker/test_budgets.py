@@ -83,6 +83,21 @@ def test_one_that_is_not_as_it_should_be_is_put_right(present):
     assert (step.present, step.spec, step.owner) == (present, SPEC, THREE)
 
 
+ALSO = {"unhealthyPodEvictionPolicy": "AlwaysAllow"}
+
+
+def test_what_else_it_says_stays_as_somebody_has_set_it():
+    assert steps(THREE, budgets=(budget(spec=SPEC | ALSO),)) == []
+    (step,) = steps(THREE, budgets=(budget(spec=SPEC | ALSO | {"maxUnavailable": 0}),))
+    assert step.spec == SPEC | ALSO
+
+
+def test_min_available_goes_since_it_may_not_be_beside_what_is_put_back():
+    selector = {"selector": SPEC["selector"]}
+    (step,) = steps(THREE, budgets=(budget(spec=ALSO | selector | {"minAvailable": 2}),))
+    assert step.spec == SPEC | ALSO
+
+
 @pytest.mark.parametrize(
     "unsure",
     [workload(settings=None, fault="unknown", replicas=3), workload(leaving=True, replicas=3)],
