@@ -19,10 +19,15 @@ def image_refused(pod: Json) -> str:
 
 
 def unready_since(pod: Json) -> float | None:
-    """Return since when the pod is not ready, in seconds since the epoch; None if it is."""
+    """Return since when the pod is not ready, in seconds since the epoch; None if it is.
+
+    One that no node has taken yet has no such condition.
+    """
     conditions = {it["type"]: it for it in (pod.get("status") or {}).get("conditions") or []}
     ready = conditions.get("Ready")
-    if ready is None or ready["status"] == "True":
+    if ready is None:
+        return _seconds(pod["metadata"].get("creationTimestamp"))
+    if ready["status"] == "True":
         return None
     return _seconds(ready.get("lastTransitionTime"))
 

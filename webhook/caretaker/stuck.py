@@ -27,10 +27,12 @@ def steps(there: Namespace) -> Iterator[Step]:
         workload = workloads.get(member.owner)
         if member.leaving or not member.has_sidecar or not member.owner:
             continue
-        if workload is None or _waits_to_be_replaced(member, workload):
-            # Without a set: its StatefulSet was opted out.
+        if workload is None:  # Its StatefulSet was opted out, and how that updates is not known.
             if _for_long(member.unready_since, there):
-                yield _not_replaced(member, there)
+                yield _not_replaced(member, there, _AFTER_OPT_OUT)
+        elif _waits_to_be_replaced(member, workload):
+            if _for_long(member.unready_since, there):
+                yield _not_replaced(member, there, _IN_ORDER)
         elif not workload.leaving:
             yield from _does_not_start(member, workload, there)
 
@@ -72,13 +74,22 @@ def _not_heard(member: Member, workload: Workload) -> str:
     )
 
 
-def _not_replaced(member: Member, there: Namespace) -> Tell:
+_IN_ORDER: Final = (
+    "this pod is not ready, and Kubernetes replaces it by one of the changed template only when it "
+    "is"
+)
+_AFTER_OPT_OUT: Final = (
+    "this pod is not ready and still has what its set's opt-out takes away: Kubernetes replaces it "
+    "only when it is ready (with OrderedReady) or deleted (with OnDelete)"
+)
+
+
+def _not_replaced(member: Member, there: Namespace, why: str) -> Tell:
     return Tell(
         kind="Pod",
         name=member.name,
         uid=member.uid,
         reason=NOT_REPLACED,
-        sentence="this pod is not ready, and Kubernetes replaces it by one of the changed template "
-        "only when it is: if it does not get ready, delete it: "
+        sentence=f"{why}: if it does not get ready, delete it: "
         f"kubectl -n {there.name} delete pod {member.name}",
     )

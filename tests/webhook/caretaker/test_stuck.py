@@ -78,8 +78,13 @@ def test_a_sidecar_that_runs_for_a_minute_and_says_nothing_is_told():
 
 def test_a_pod_is_unready_since_its_condition_says_so():
     assert Member.from_json(pod(ready="False")).unready_since == NOW
-    for other in (pod(ready="True"), pod(), {**pod(), "status": {}}):
-        assert Member.from_json(other).unready_since is None
+    assert Member.from_json(pod(ready="True")).unready_since is None
+
+
+def test_one_that_no_node_has_taken_is_unready_since_it_was_made():
+    for never in (pod(), {**pod(), "status": {}}):
+        never["metadata"]["creationTimestamp"] = AT
+        assert Member.from_json(never).unready_since == NOW
 
 
 LONG, SHORT = NOW - 61, NOW - 59
@@ -89,6 +94,7 @@ OLD = {"controller-revision-hash": "orders-1"}
 def test_a_pod_that_never_got_ready_keeps_its_template_after_an_opt_out_and_is_told():
     (it,) = told(members=(member(unready_since=LONG),))
     assert (it.kind, it.name, it.reason) == ("Pod", "orders-0", "NotReplaced")
+    assert "only when it is ready (with OrderedReady) or deleted (with OnDelete): if" in it.sentence
     assert it.sentence.endswith("delete it: kubectl -n shop delete pod orders-0")
 
 
