@@ -14,6 +14,7 @@ unhealthyPodEvictionPolicy, is as somebody has set it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from sidecar import contract
@@ -71,16 +72,16 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
 
 
 def _is_whole(workload: Workload, there: Namespace) -> bool:
-    of_set = [it for it in there.members if it.owner == workload.name]
+    of_set = [it for it in there.members if it.owner_uid == workload.uid]
     return sum(it.stamped and not it.leaving for it in of_set) >= workload.replicas
 
 
 def _on_shrinking(workload: Workload, there: Namespace) -> Iterator[Step]:
     """While the others' pods are still there: an update of the scale is no update of the set that
-    the webhook sees."""
-    members = [it for it in there.members if it.owner == workload.name and it.has_sidecar]
+    the webhook sees. Once: as they go there are fewer to tell of."""
+    members = [it for it in there.members if it.owner_uid == workload.uid and it.has_sidecar]
     if len(members) > 1:
-        yield tell(workload, SHRUNK, _shrunk(workload, len(members)))
+        yield replace(tell(workload, SHRUNK, _shrunk(workload, len(members))), once=True)
 
 
 def _is_for(budget: Policy, workload: Workload, there: Namespace) -> bool:

@@ -28,20 +28,22 @@ class Events:
     def __init__(self, api: client.ApiClient) -> None:
         """Take the API client."""
         self._core = client.CoreV1Api(api)
-        self._told: dict[str, set[Tell]] = {}
+        self._told: dict[str, set[tuple[str, str, str]]] = {}
+        """By namespace: the identities of what holds."""
 
     def tell(self, namespace: str, tells: Iterable[Tell]) -> None:
         """Record what is new of all that holds in a namespace. Raises as `carry_out.Writer` does.
 
         What no longer holds is forgotten, and recorded again when it comes back.
         """
-        due = set(tells)
-        told = self._told[namespace] = self._told.get(namespace, set()) & due
+        due = {it.identity: it for it in tells}
+        told = self._told[namespace] = self._told.get(namespace, set()) & due.keys()
         if not due:
             del self._told[namespace]
-        for it in sorted(due - told, key=lambda it: (it.name, it.reason)):
+        new = [it for identity, it in due.items() if identity not in told]
+        for it in sorted(new, key=lambda it: (it.name, it.reason)):
             self._create(namespace, it)
-            told.add(it)
+            told.add(it.identity)
 
     def _create(self, namespace: str, it: Tell) -> None:
         try:
@@ -66,7 +68,7 @@ class Events:
 
 def _event(namespace: str, it: Tell) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    digest = hashlib.sha256(f"{it.uid} {it.reason} {it.sentence}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(" ".join(it.identity).encode()).hexdigest()[:16]
     return {
         "metadata": {"name": f"{it.name[:200]}.{digest}", "namespace": namespace},
         "involvedObject": {

@@ -146,6 +146,8 @@ class Member:
     uid: str
     owner: str
     """Name of the StatefulSet that made it; "" if none did."""
+    owner_uid: str = ""
+    """Of the same: another one may have got its name since."""
     service_account: str = DEFAULT_ACCOUNT
     stamped: bool = True
     """Whether the webhook had seen its template."""
@@ -165,11 +167,13 @@ class Member:
     def from_json(cls, pod: Json) -> Self:
         """Read a Pod."""
         metadata, spec = pod["metadata"], pod["spec"]
+        owner = _controller(metadata, "StatefulSet")
         containers = {it["name"] for it in spec.get("initContainers") or []}
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
-            owner=_controller(metadata, "StatefulSet").get("name", ""),
+            owner=owner.get("name", ""),
+            owner_uid=owner.get("uid", ""),
             service_account=_service_account(spec),
             stamped=contract.SET_LABEL in (metadata.get("labels") or {}),
             has_sidecar=contract.SIDECAR_CONTAINER in containers,

@@ -95,6 +95,13 @@ class Tell:
     uid: str
     reason: str
     sentence: str
+    once: bool = False
+    """Whether it is the same warning although the sentence has changed."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What is the same in a warning that need not be repeated."""
+        return self.uid, self.reason, "" if self.once else self.sentence
 
 
 Write = (

@@ -24,7 +24,8 @@ def workload(name: str = "orders", **said: Any) -> Workload:
 
 def member(name: str = "orders-0", **said: Any) -> Member:
     owner = name.rpartition("-")[0]
-    return Member(**{"name": name, "uid": f"uid-{name}", "owner": owner, **said})
+    uids = {"uid": f"uid-{name}", "owner_uid": f"uid-{owner}"}
+    return Member(**{"name": name, "owner": owner, **uids, **said})
 
 
 def both_services(name: str = "orders") -> tuple[Service, Service]:

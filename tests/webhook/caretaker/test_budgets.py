@@ -49,8 +49,9 @@ def test_a_set_of_several_gets_one_that_lets_one_member_go_at_a_time(replicas):
         (*pods_of(count=2), member("orders-2", stamped=False)),
         (*pods_of(count=2), member("orders-2", leaving=True)),
         (*pods_of(count=2), member("other-0")),
+        pods_of(owner_uid="uid-before"),
     ],
-    ids=["none", "too few", "one without the label", "one that goes", "another set's"],
+    ids=["none", "too few", "one without the label", "one that goes", "another set's", "of before"],
 )
 def test_it_is_made_once_all_members_have_its_label_and_stays_then(some):
     """Or Kubernetes would take those without it for lost, and let none of the others be evicted."""
@@ -175,11 +176,19 @@ def test_a_set_that_shrinks_to_one_is_told_so_as_long_as_its_others_are_there():
     [
         (workload(replicas=1), MEMBERS[:1]),
         (workload(replicas=1), (MEMBERS[0], member("other-1"))),
+        (workload(replicas=1, uid="uid-new"), MEMBERS),
         (workload(replicas=0), MEMBERS),
         (workload(replicas=1, leaving=True), MEMBERS),
         (workload(replicas=1, settings=None), MEMBERS),
     ],
-    ids=["one", "another set's", "none", "being deleted", "not understood"],
+    ids=[
+        "one",
+        "another set's",
+        "of the StatefulSet of before",
+        "none",
+        "being deleted",
+        "not understood",
+    ],
 )
 def test_nobody_else_is(one, pods):
     assert steps(one, members=pods) == []

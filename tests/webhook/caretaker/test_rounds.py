@@ -46,7 +46,8 @@ def opted_in(name="orders", namespace="shop", **annotations):
 
 
 def pod(name, *, sidecar=True, account="orders-pgset"):
-    owner = {"kind": "StatefulSet", "name": name.rpartition("-")[0], "controller": True}
+    set_name = name.rpartition("-")[0]
+    owner = {"kind": "StatefulSet", "name": set_name, "uid": f"uid-{set_name}", "controller": True}
     labels = {"app": "orders", "pgset.dev/set": "orders"}
     spec = {"initContainers": [{"name": "pgset-sidecar"}] if sidecar else []}
     spec["serviceAccountName"] = account
@@ -324,6 +325,17 @@ def test_a_disruption_budget_of_a_set_that_opted_out_while_nobody_looked_is_foun
     api.put_statefulset(of_size(3))
     one_round(api)
     assert api.names("poddisruptionbudgets") == set()
+
+
+def test_a_set_that_shrinks_to_one_is_told_once_with_how_many_it_had(api):
+    put_set(api)
+    with caretaker(api) as rounds:
+        api.put_statefulset(of_size(1, enabled="true"))
+        rounds.follow()
+        del api.objects[f"{PODS}/orders-2"]
+        rounds.follow()
+    (told,) = [api.objects[path] for path in api.writes if "/events/" in path]
+    assert (told["reason"], told["message"][-12:]) == ("ShrunkToOne", "--replicas=3")
 
 
 # ── What goes wrong ───────────────────────────────────────────────────────────────────────
