@@ -56,6 +56,8 @@ class Workload:
     """PostgreSQL's port, by its number and its names in the present template."""
     port: int = contract.POSTGRES_PORT
     """Where PostgreSQL listens."""
+    other_ports: frozenset[int | str] = frozenset()
+    """That containers beside the database's declare, such as a pooler's: by number and name."""
     network_policy: bool = False
     """Whether it asks for a NetworkPolicy."""
     ports: frozenset[Port] = frozenset()
@@ -114,7 +116,9 @@ class Workload:
         except InvalidSettingError as error:
             fault = str(error)
         template = spec["template"]
-        port = _port(template.get("spec") or {}, settings, annotations.get(contract.PROFILE))
+        found = _database(template.get("spec") or {}, settings, annotations.get(contract.PROFILE))
+        known = found.settings if found else settings or Settings(set_name=metadata["name"])
+        port = known.postgres_port
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -126,6 +130,7 @@ class Workload:
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
             database_ports=_database_ports(template.get("spec") or {}, port),
             port=port,
+            other_ports=_other_ports(template.get("spec") or {}, found),
             network_policy=network_policy,
             ports=_declared_ports(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
@@ -335,14 +340,28 @@ def _account_of_pods(statefulset: Json, *, own: bool) -> str:
     return named
 
 
-def _port(pod_spec: Json, settings: Settings | None, family: str | None) -> int:
+def _database(
+    pod_spec: Json, settings: Settings | None, family: str | None
+) -> database.Database | None:
     if settings is None:
-        return contract.POSTGRES_PORT
+        return None
     known = family if family in profile.NAMES else None
     try:
-        return database.find(pod_spec, settings, known).settings.postgres_port
+        return database.find(pod_spec, settings, known)
     except DeniedError:
-        return settings.postgres_port  # a template that no webhook has seen
+        return None  # a template that no webhook has seen
+
+
+def _other_ports(pod_spec: Json, found: database.Database | None) -> frozenset[int | str]:
+    if found is None:
+        return frozenset()
+    containers = [it for it in pod_spec["containers"] if it is not found.container]
+    ports = [
+        it
+        for container in containers + (pod_spec.get("initContainers") or [])
+        for it in container.get("ports") or []
+    ]
+    return frozenset(it[key] for it in ports for key in ("containerPort", "name") if it.get(key))
 
 
 def _database_ports(pod_spec: Json, port: int) -> frozenset[int | str]:

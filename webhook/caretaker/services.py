@@ -88,7 +88,7 @@ def _warnings_about(service: Service, workload: Workload, settings: Settings) ->
         command = _annotate(workload, service, settings)
         yield tell(workload, LEADS_NOWHERE, sentence + command)
     ours = service.made_for == workload.uid
-    if ours and service.target_ports.isdisjoint(workload.database_ports):
+    if ours and service.target_ports.isdisjoint(workload.database_ports | workload.other_ports):
         sentence = (
             f'Service "{service.name}" leads to another port than {workload.port}, which is '
             f"PostgreSQL's: "

@@ -180,6 +180,19 @@ def test_nothing_else_is_told(found: Service) -> None:
     assert told_of(found, of=workload(governing_service="orders")) == []
 
 
+def test_the_ports_of_containers_beside_the_databases_are_known_by_number_and_name() -> None:
+    given = statefulset(enabled="true", container="postgres")
+    spec = given["spec"]["template"]["spec"]
+    spec["containers"][0]["ports"] = [{"containerPort": 5432, "name": "pg"}]
+    spec["containers"].append(
+        {"name": "pooler", "ports": [{"containerPort": 6432, "name": "pooled"}]}
+    )
+    spec["initContainers"] = [{"name": "exporter", "ports": [{"containerPort": 9187}]}]
+    read = Workload.from_json(given)
+    assert read is not None
+    assert read.other_ports == {6432, "pooled", 9187}
+
+
 def test_a_statefulset_tells_the_names_of_the_databases_port_and_its_governing_service() -> None:
     given = statefulset(enabled="true")
     given["spec"]["serviceName"] = "orders"
@@ -238,6 +251,9 @@ def test_the_services_lead_to_another_port_of_a_set_that_has_one() -> None:
     )
     primary = dataclasses.replace(right[0], also_unready=True)
     assert list(services.steps(there(mine, services=(primary, right[1])))) == []
+    pooled = dataclasses.replace(primary, target_ports=frozenset({6432}))
+    with_pooler = dataclasses.replace(mine, other_ports=frozenset({6432}))
+    assert list(services.steps(there(with_pooler, services=(pooled, right[1])))) == []
     wrong = dataclasses.replace(primary, target_ports=frozenset({5432}))
     (it,) = services.steps(there(mine, services=(wrong, right[1])))
     assert isinstance(it, Tell)
