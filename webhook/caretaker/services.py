@@ -15,6 +15,7 @@ from sidecar import contract
 from sidecar.contract import primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
+from webhook.caretaker.service_index import ServiceIndex
 from webhook.caretaker.step import MakeService, Step, Tell, service_port, tell
 
 IN_THE_WAY: Final = "ServiceInTheWay"
@@ -27,10 +28,11 @@ OTHER_PORT: Final = "ServiceLeadsToAnotherPort"
 
 def steps(there: Namespace) -> Iterator[Step]:
     """Yield the Services to create, and warnings about those that are in the way."""
+    index = ServiceIndex(there.services)
     for workload in there.workloads:
         if workload.settings is not None and not workload.leaving:
-            yield from _of_set(workload, workload.settings, there.services)
-            for service in there.services:
+            yield from _of_set(workload, workload.settings, index)
+            for service in index.concerning(workload):
                 if not service.leaving:
                     yield from _warnings_about(service, workload, workload.settings)
 
@@ -53,20 +55,18 @@ def unsettled(there: Namespace) -> bool:
     )
 
 
-def _of_set(
-    workload: Workload, settings: Settings, services: tuple[Service, ...]
-) -> Iterator[Step]:
+def _of_set(workload: Workload, settings: Settings, index: ServiceIndex) -> Iterator[Step]:
     primary, replica = settings.primary_value, settings.replica_value
-    yield from _named(workload, settings, primary, primary_service(workload.name), services)
-    if not any(_leads_to(it, workload, settings, replica) for it in services):
+    yield from _named(workload, settings, primary, primary_service(workload.name), index)
+    if not any(_leads_to(it, workload, settings, replica) for it in index.concerning(workload)):
         name = replica_service(workload.name)
-        yield from _named(workload, settings, replica, name, services)
+        yield from _named(workload, settings, replica, name, index)
 
 
 def _named(
-    workload: Workload, settings: Settings, role: str, name: str, services: tuple[Service, ...]
+    workload: Workload, settings: Settings, role: str, name: str, index: ServiceIndex
 ) -> Iterator[Step]:
-    present = next((it for it in services if it.name == name), None)
+    present = index.named(name)
     if present is None:
         selector = {contract.SET_LABEL: workload.name, settings.role_label: role}
         # For the primary, the role counts for more than a NotReady node: new clients would have
