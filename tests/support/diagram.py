@@ -10,6 +10,43 @@ DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- made from the table by `make diagram` -->\n", "<!-- end -->\n"
 
 _BESIDE_EACH_OTHER = 5
+TOLD = {
+    "bootstrap.lease_runs_out": ", *and, if this pod holds the Lease, that it lets it run out*",
+    "bootstrap.next_return_is_to": "*rewind it, or clone it again*",
+    "bootstrap.retry_pause": "*so many*",
+    "bootstrap.times_failed": "*once, or so many times in a row*",
+    "bootstrap.why_it_failed": "*why it failed*",
+    "data.reason_not_to_write": "*another member holds the Lease, or its data is another set's*",
+    "data.system_identifier": "*number*",
+    "election.ahead_of_me": "*another member*",
+    "handover.candidate_name": "*another member*",
+    "handover.quicker_successor": "*another member*",
+    "handover.reason": "*why*",
+    "handover.requested": "*the member asked for*",
+    "handover.safe_successor": "*another member*",
+    "handover.target": "*the member asked for*",
+    "lease.heir_name": "*another member*",
+    "lease.holder_name": "*the primary*",
+    "lease.last_leader": "*the last primary*",
+    "lease.name": "*name*",
+    "lease.system_identifier": "*number*",
+    "observation.bootstrap.busy": "*its order, such as clone*",
+    "observation.bootstrap.objection": "*why not*",
+    "observation.bootstrap.other_writer": "*so and so*",
+    "observation.bootstrap.refusal": "*why this image or this data cannot be used*",
+    "pod.deletion_to_clone": ", *and whether this pod is deleted, to be cloned again*",
+    "pod.deletion_to_wait": ", *and whether this pod is deleted, to wait for the other*",
+    "set.cannot_be_created": "*a pod*",
+    "set.first_member": "*the lowest ordinal*",
+    "set.waits_for_reports": "*for the members that have not said yet what data they have*",
+    "set.who_has_which_database": "*each pod with its number*",
+    "set.whose_database_counts": "*a pod*",
+    "start.raised_settings": "*each with both values*",
+    "start.refused_settings": "*each setting with both values*",
+    "start.remedy": "*what to do*",
+}
+"""What a page says in place of each fact that a sentence of the table tells."""
+
 _EVENT = {Attention.NONE: "", Attention.NORMAL: "Normal", Attention.WARNING: "Warning"}
 
 
@@ -42,13 +79,9 @@ def situations() -> str:
 
 
 def _told(sentence: str) -> str:
-    """Return it with the name of each fact in place of the fact."""
-    names = re.sub(r"\{s\.([\w.]+)[^}]*\}", lambda it: f"*{_last(it[1])}*", sentence)
-    return names.replace("|", r"\|")
-
-
-def _last(path: str) -> str:
-    return path.rpartition(".")[2].replace("_", " ")
+    """Return it with what each fact tells in place of the fact. Raises KeyError for a new one."""
+    told = re.sub(r"\{s\.([\w.]+)[^}]*\}", lambda it: TOLD[it[1]], sentence)
+    return told.replace("|", r"\|")
 
 
 PAGES = {DOCS / "how-it-works.md": mermaid, DOCS / "situations.md": situations}
