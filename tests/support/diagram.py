@@ -1,8 +1,10 @@
 """What of the pages is made from the table of situations: `make diagram` writes it there."""
 
+import inspect
 import re
 from pathlib import Path
 
+from sidecar import decide
 from sidecar.action import Attention
 from sidecar.table import TABLE
 
@@ -50,6 +52,28 @@ TOLD = {
 _EVENT = {Attention.NONE: "", Attention.NORMAL: "Normal", Attention.WARNING: "Warning"}
 
 
+def how_it_works() -> str:
+    """Return the rules, as the head of sidecar/decide.py has them, and the flowchart."""
+    head = inspect.cleandoc(decide.__doc__ or "")
+    about, rules = head[: head.index("\nPure: ")].split("\n\n1. ", maxsplit=1)
+    assert about.endswith("in the order of what they protect:")
+    return "\n".join(
+        [
+            "## The rules that make a set safe",
+            "",
+            "In the order of what they protect:",
+            "",
+            f"1. {rules}",
+            "## The situations",
+            "",
+            "In the order in which they are tried; what a member says in each is in",
+            "[situations](situations.md).",
+            "",
+            mermaid(),
+        ]
+    )
+
+
 def mermaid() -> str:
     """Return a Mermaid flowchart: the parts of the table in their order, with their situations."""
     lines = ["```mermaid", "flowchart TB"]
@@ -84,7 +108,7 @@ def _told(sentence: str) -> str:
     return told.replace("|", r"\|")
 
 
-PAGES = {DOCS / "how-it-works.md": mermaid, DOCS / "situations.md": situations}
+PAGES = {DOCS / "how-it-works.md": how_it_works, DOCS / "situations.md": situations}
 
 
 def as_made(page: Path) -> str:
