@@ -32,3 +32,15 @@ def test_the_readme_is_read_in_one_go_and_leads_to_every_page() -> None:
     assert len(readme.splitlines()) <= 160
     for page in ROOT.glob("docs/*.md"):
         assert f"(docs/{page.name})" in readme
+
+
+KUBERNETES_OWN = {"OnDelete"}
+
+
+def test_each_reason_that_a_page_names_is_one_of_the_situations_page() -> None:
+    told = set(re.findall(r"`([A-Z]\w+)`", (ROOT / "docs/situations.md").read_text()))
+    for page in PAGES:
+        # The changelog tells of what has passed, and CONTRIBUTING.md of classes.
+        if page.name not in ("CHANGELOG.md", "CONTRIBUTING.md"):
+            named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})`", page.read_text()))
+            assert named - told <= KUBERNETES_OWN, page.name
