@@ -21,6 +21,8 @@ class Cause:
     sentence: str
     command: str
     """As it is pasted into a shell."""
+    pods: tuple[str, ...] = ()
+    """Whose fault it is the cause of: of these nothing else needs to be told."""
 
 
 def of_installation(found: Installation, now: datetime.datetime) -> Iterator[Cause]:

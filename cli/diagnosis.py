@@ -11,14 +11,15 @@ import datetime
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cli import quota
+from cli import leaderless, quota
 from cli.cause import Cause
-from cli.facts import PULL_FAILS, Event, Json, Pod, There, Workload
+from cli.facts import PULL_FAILS, Json, Pod, There, Workload
 from cli.installation import Installation
-from cli.view import lease_of, pods_of, primary_of
+from cli.leaderless import GIVES_UP, UNKNOWN_TO_HOLDER
+from cli.seen import Seen
 from sidecar import contract
 
 
@@ -34,110 +35,103 @@ def of_set(
     """Return what is wrong with one set, the likeliest root first."""
     set_ = _Set(workload, there, installation, quotas=quotas, claims=claims, now=now)
     causes = list(dict.fromkeys(set_.causes()))
-    told = " ".join(it.sentence for it in causes)
+    told = {name for it in causes for name in it.pods}
     return (*causes, *(cause for name, cause in set_.missing() if name not in told))
 
 
-class _Set:
-    def __init__(
-        self,
-        workload: Workload,
-        there: There,
-        installation: Installation,
-        *,
-        quotas: Sequence[Json],
-        claims: Sequence[Json],
-        now: datetime.datetime,
-    ) -> None:
-        self._workload = workload
-        self._now = now
-        self._there = there
-        self._installation = installation
-        self._quotas = quotas
-        self._claims = {it["metadata"]["name"]: it for it in claims}
-        self._pods = pods_of(workload, there)
-        self._kubectl = f"kubectl -n {workload.namespace}"
-        self._where = f"{workload.namespace}/{workload.name}"
-        self._lease = contract.lease_name(workload.name)
-
+class _Set(Seen):
     def causes(self) -> Iterator[Cause]:
         roots = [*self._paused(), *self._not_created(), *self._grants()]
         yield from roots
         yield from self._services()
-        for pod in self._pods:
+        for pod in self.pods:
             yield from self._of_pod(pod)
         if not roots:
-            yield from self._nobody_leads()
+            yield from leaderless.causes(self)
 
     def missing(self) -> Iterator[tuple[str, Cause]]:
         """Yield the members that are not there, with what is known of each."""
-        for pod in self._pods:
-            if pod.name in self._workload.pods and not (self._is_member(pod) or pod.leaving):
+        name = self.workload.name
+        there = {it.name for it in self.pods}
+        for absent in (it for it in self.workload.pods if it not in there):
+            sentence = f"{absent} is absent: the StatefulSet's Events tell why"
+            yield absent, self.cause(sentence, f"describe statefulset {name}")
+        for pod in self.pods:
+            if pod.leaving:
+                if pod.leaves_by and (self.now - pod.leaves_by).total_seconds() >= STUCK:
+                    yield pod.name, self._stuck(pod)
+                continue
+            if pod.name in self.workload.pods and not self.is_member(pod):
                 says = pod.says or "it has not said anything yet"
                 what = "neither primary nor replica" if pod.ready else "not ready"
                 sentence = f"{pod.name} is {what}: {says}"
-                yield pod.name, self._cause(sentence, f"describe pod {pod.name}")
+                yield pod.name, self.cause(sentence, f"describe pod {pod.name}")
 
-    def _is_member(self, pod: Pod) -> bool:
-        roles = (self._workload.primary_value, self._workload.replica_value)
-        return pod.ready and pod.labels.get(self._workload.role_label) in roles
-
-    def _cause(self, sentence: str, command: str) -> Cause:
-        return Cause(self._where, sentence, f"{self._kubectl} {command}")
+    def _stuck(self, pod: Pod) -> Cause:
+        return self.cause(
+            f"{pod.name} is being deleted and does not end: its node {pod.node} may be down. Once "
+            "it is certain that the machine is off, deleting the node's object lets the pod go",
+            f"describe node {shlex.quote(pod.node)}" if pod.node else f"describe pod {pod.name}",
+        )
 
     # ── the StatefulSet ───────────────────────────────────────────────────────────────────
 
     def _paused(self) -> Iterator[Cause]:
-        if self._workload.paused:
-            since = self._workload.paused_since
-            yield self._cause(
+        if self.workload.paused:
+            since = self.workload.paused_since
+            yield self.cause(
                 "the set is paused"
                 + (f" since {since:%Y-%m-%d %H:%M} UTC or before" if since else "")
                 + ": nobody takes over if its primary fails",
-                f"annotate statefulset {self._workload.name} {contract.PAUSED}-",
+                f"annotate statefulset {self.workload.name} {contract.PAUSED}-",
             )
 
     def _not_created(self) -> Iterator[Cause]:
         """Pods that the StatefulSet's controller can't create."""
-        if contract.SET_LABEL not in self._workload.pod_labels:
-            yield self._cause(
+        if contract.SET_LABEL not in self.workload.pod_labels:
+            yield self.cause(
                 "the webhook has not seen this StatefulSet since it opted in",
-                f"rollout restart statefulset {self._workload.name}",
+                f"rollout restart statefulset {self.workload.name}",
             )
-        absent = set(self._workload.pods) - {it.name for it in self._pods}
-        event = self._newest("StatefulSet", self._workload.name, "statefulset-controller")
+        absent = set(self.workload.pods) - {it.name for it in self.pods}
+        event = self.newest("StatefulSet", self.workload.name, "statefulset-controller")
         if not absent or event is None or event.reason != "FailedCreate":
             return
-        change = quota.enough_for(event.message, self._quotas, len(absent))
+        change = quota.enough_for(event.message, self.quotas, len(absent))
         account = re.search(r'serviceaccount "([a-z0-9.-]+)" not found', event.message)
         if change is not None:
             name, hard = change
             patch = json.dumps({"spec": {"hard": hard}}, separators=(",", ":"))
-            yield self._cause(
+            yield self.cause(
                 f'the namespace\'s ResourceQuota "{name}" leaves no room for '
                 f"{', '.join(sorted(absent))}: raise it",
                 f"patch resourcequota {shlex.quote(name)} --type merge -p {shlex.quote(patch)}",
+                *absent,
             )
         elif account:
-            yield self._cause(
+            yield self.cause(
                 f"pods can't be created: service account {account[1]} is missing",
                 f"create serviceaccount {account[1]}",
+                *absent,
             )
         else:
-            yield self._cause(
+            # A StatefulSet's controller that has tried in vain waits longer and longer; a new
+            # revision has it try at once.
+            refused = "failed calling webhook" in event.message
+            verb = "rollout restart" if refused else "describe"
+            yield self.cause(
                 f"pods can't be created: {event.message}",
-                f"rollout restart statefulset {self._workload.name}",
+                f"{verb} statefulset {self.workload.name}",
+                *absent,
             )
 
     def _grants(self) -> Iterator[Cause]:
-        event = self._newest("StatefulSet", self._workload.name, CARETAKER, GRANT_MISSING)
-        primary = primary_of(self._workload, self._there)
+        event = self.newest("StatefulSet", self.workload.name, CARETAKER, GRANT_MISSING)
+        primary = self.primary
         if event is not None and primary is None:
-            account = self._workload.service_account or contract.service_account(
-                self._workload.name
-            )
-            subject = f"{self._workload.namespace}:{account}"
-            yield self._cause(
+            account = self.workload.service_account or contract.service_account(self.workload.name)
+            subject = f"{self.workload.namespace}:{account}"
+            yield self.cause(
                 f"service account {account} lacks the rights of the sidecars",
                 f"create rolebinding {shlex.quote(f'pgset-sidecar-{account}')} "
                 f"--clusterrole=pgset-sidecar --serviceaccount={shlex.quote(subject)}",
@@ -146,12 +140,12 @@ class _Set:
     # ── Services ──────────────────────────────────────────────────────────────────────────
 
     def _services(self) -> Iterator[Cause]:
-        workload = self._workload
+        workload = self.workload
         own = {
             contract.primary_service(workload.name): workload.primary_value,
             contract.replica_service(workload.name): workload.replica_value,
         }
-        for service in self._there.services:
+        for service in self.there.services:
             if service.namespace != workload.namespace:
                 continue
             labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
@@ -161,7 +155,7 @@ class _Set:
             if service.name == contract.primary_service(workload.name) and (
                 service.selector.get(workload.role_label) != role
             ):
-                yield self._cause(
+                yield self.cause(
                     f"Service {service.name} does not select the primary by its role: delete it, "
                     "and the caretaker makes the right one",
                     f"delete service {service.name}",
@@ -176,7 +170,7 @@ class _Set:
             ):
                 change = {"spec": {"selector": {workload.role_label: workload.primary_value}}}
                 patch = json.dumps(change, separators=(",", ":"))
-                yield self._cause(
+                yield self.cause(
                     f"Service {service.name} leads to the primary and to read-only replicas alike: "
                     "if its clients write, make it select the primary alone",
                     f"patch service {service.name} --type merge -p {shlex.quote(patch)}",
@@ -188,10 +182,11 @@ class _Set:
         if pod.leaving:
             return
         if not pod.version:
-            if contract.SET_LABEL in self._workload.pod_labels:
-                yield self._cause(
+            if contract.SET_LABEL in self.workload.pod_labels:
+                yield self.cause(
                     f"{pod.name} has no sidecar, and so is no member: it comes back with one",
                     f"delete pod {pod.name}",
+                    pod.name,
                 )
             return
         for it in pod.waiting:
@@ -203,24 +198,26 @@ class _Set:
 
     def _image(self, pod: Pod, container: str, image: str) -> Cause:
         ours = container == contract.SIDECAR_CONTAINER
-        webhook = self._installation.part("pgset-webhook")
+        webhook = self.installation.part("pgset-webhook")
         if ours and webhook and image not in webhook.images:
-            return self._cause(
+            return self.cause(
                 f"the sidecar of {pod.name} has image {image}, which can't be pulled; the webhook "
                 "has another one by now: make the pod anew",
                 f"delete pod {pod.name}",
+                pod.name,
             )
-        return self._cause(
+        return self.cause(
             f"node {pod.node} can't pull {image}, container {container} of {pod.name}: push or "
             "load it where nodes find it, or name its pull secret in the template; this tells more",
             f"describe pod {pod.name}",
+            pod.name,
         )
 
     def _storage(self, pod: Pod) -> Iterator[Cause]:
-        event = self._newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
+        event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
         full = event is not None and "No space left on device" in event.message
         for name in pod.claims if full else ():
-            claim = self._claims.get(name)
+            claim = self.claims.get(name)
             if claim is None:
                 continue
             asked = (claim["spec"].get("resources") or {}).get("requests") or {}
@@ -228,21 +225,23 @@ class _Set:
             if more is not None:
                 change = {"spec": {"resources": {"requests": {"storage": more}}}}
                 patch = json.dumps(change, separators=(",", ":"))
-                yield self._cause(
+                yield self.cause(
                     f"the volume of {pod.name} is full: let it grow, if its class allows that",
                     f"patch pvc {shlex.quote(name)} --type merge -p {shlex.quote(patch)}",
+                    pod.name,
                 )
 
     def _situation(self, pod: Pod) -> Iterator[Cause]:
         """What its sidecar said last, if it is neither primary nor replica."""
-        event = self._newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
+        event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
         if event is None or not event.warning:
             return
-        member = self._is_member(pod)
+        member = self.is_member(pod)
+        present = self.present(pod) is event
         container = shlex.quote(self._container(pod))
         if "password authentication failed" in event.message:
             # It is the same in all members, and only the primary can change it.
-            primary = primary_of(self._workload, self._there)
+            primary = self.primary
             writer = (primary or pod).name
             # Who comes through the pod's own socket needs no password.
             statement = (
@@ -250,37 +249,42 @@ class _Set:
                 ':\'new\'" | psql -v ON_ERROR_STOP=1 -U "$user" -d postgres -v who="$user" '
                 '-v new="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE")}"'
             )
-            yield self._cause(
+            yield self.cause(
                 f"the superuser's password in {pod.name} is not the one of POSTGRES_PASSWORD: give "
                 "it that one, on the primary",
                 f"exec {writer} -c {container} -- sh -c {shlex.quote(statement)}",
+                pod.name,
             )
         elif member or event.reason in OF_THE_SET:
             return
+        elif not (present or event.reason.endswith("Problem")):
+            return  # it has passed
         elif event.reason in COPIED_AGAIN:
             mark = 'touch "$PGDATA/.pgset-reclone"'
-            yield self._cause(
+            yield self.cause(
                 f"{pod.name} can't go on with its data ({event.message}): have it cloned again; "
                 "the old directory is kept",
-                f"exec {pod.name} -c {container} -- sh -c {shlex.quote(mark)} && {self._kubectl} "
+                f"exec {pod.name} -c {container} -- sh -c {shlex.quote(mark)} && {self.kubectl} "
                 f"delete pod {pod.name}",
+                pod.name,
             )
         elif event.reason == "SettingsRefused" and (fixed := self._settings()):
-            yield self._cause(
-                f"{pod.name} can't start with wal_level=minimal, which has no standbys", fixed
+            yield self.cause(
+                f"{pod.name} can't start with wal_level=minimal, which has no standbys",
+                fixed,
+                pod.name,
             )
         else:
-            yield self._cause(f"{pod.name}: {event.message}", f"describe pod {pod.name}")
+            sentence = f"{pod.name}: {event.message}"
+            yield self.cause(sentence, f"describe pod {pod.name}", pod.name)
 
     def _container(self, pod: Pod) -> str:
-        early = self._has_no_database(pod)
-        return contract.BOOTSTRAP_CONTAINER if early else self._workload.container
+        early = self.waits_for_database(pod)
+        return contract.BOOTSTRAP_CONTAINER if early else self.workload.container
 
     def _settings(self) -> str:
         """Return what takes wal_level=minimal out of the template; "" if it is not there."""
-        for index, container in enumerate(
-            (self._workload.template.get("spec") or {})["containers"]
-        ):
+        for index, container in enumerate((self.workload.template.get("spec") or {})["containers"]):
             for field in ("args", "command"):
                 for place, word in enumerate(container.get(field) or []):
                     if re.fullmatch(r"(--|-c ?)?wal_level=minimal", word):
@@ -291,98 +295,19 @@ class _Set:
                             "value": word.replace("minimal", "replica"),
                         }
                         patch = shlex.quote(json.dumps([change], separators=(",", ":")))
-                        name = self._workload.name
+                        name = self.workload.name
                         return f"patch statefulset {name} --type json -p {patch}"
         return ""
 
-    # ── nobody leads ──────────────────────────────────────────────────────────────────────
 
-    def _nobody_leads(self) -> Iterator[Cause]:
-        """Why, and who may decide that data is gone: a person, and only once all have spoken."""
-        if primary_of(self._workload, self._there) is not None or not self._workload.replicas:
-            return
-        said = {
-            pod.name: event
-            for pod in self._pods
-            if (event := self._newest("Pod", pod.name, contract.SIDECAR_CONTAINER)) is not None
-        }
-        reasons = {it.reason for it in said.values()}
-        name = self._workload.name
-        speaking = {it.name for it in self._pods if it.says and not it.leaving}
-        silent = sorted(set(self._workload.pods) - speaking)
-        lease = lease_of(self._workload, self._there)
-        if "UnknownToHolder" in reasons and lease and lease.holder:
-            yield self._cause(
-                f"nobody leads, since {lease.holder} may still be writable where nobody hears "
-                "of it: make sure that it does not run any more",
-                f"delete pod {shlex.quote(lease.holder)} --force --grace-period=0",
-            )
-        elif silent:
-            yield self._cause(
-                f"nobody leads, and {', '.join(silent)} may have data that no other has: bring it "
-                "back before anything else",
-                f"describe statefulset {name}",
-            )
-        elif (reason := self._gives_up(said)) is not None:
-            message = next(it.message for it in said.values() if it.reason == reason)
-            removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
-            yield self._cause(
-                f"nobody leads ({message}); only if that data is gone for good, give it up: WHAT "
-                "ONLY IT HAD IS LOST THEN",
-                f"annotate lease {self._lease} {removed}",
-            )
-        else:
-            sentences = "; ".join(f"{it.name}: {it.says}" for it in self._pods)
-            yield self._cause(f"nobody leads ({sentences})", f"describe lease {self._lease}")
-
-    def _gives_up(self, said: Mapping[str, Event]) -> str | None:
-        """Return what members have waited for, all that have data and for a while; else None."""
-        started = [it for it in self._pods if not self._has_no_database(it)]
-        last = [said.get(it.name) for it in started]
-        patient = all(
-            it is not None
-            and it.reason in GIVES_UP
-            and it.time is not None
-            and (self._now - it.time).total_seconds() >= PATIENCE
-            for it in last
-        )
-        reasons = {it.reason for it in last if it is not None}
-        return next((it for it in GIVES_UP if patient and it in reasons), None)
-
-    def _has_no_database(self, pod: Pod) -> bool:
-        return self._workload.container in {it.container for it in pod.waiting}
-
-    def _newest(self, kind: str, name: str, component: str, reason: str = "") -> Event | None:
-        """Return the newest Event about an object, of the pod's present life."""
-        uids = {it.uid for it in self._pods if it.name == name} if kind == "Pod" else set()
-        found = [
-            it
-            for it in self._there.events
-            if (it.namespace, it.kind, it.name) == (self._workload.namespace, kind, name)
-            and it.component == component
-            and (not uids or it.uid in uids)
-            and (not reason or it.reason == reason)
-        ]
-        oldest = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
-        # Of two in one second, the one that has passed is the one that warned.
-        return max(found, key=lambda it: (it.time or oldest, not it.warning), default=None)
-
+STUCK: Final = 60.0
+"""Seconds after the end of its grace period, from which on a pod that is still there is told."""
 
 CARETAKER: Final = "pgset-caretaker"
 GRANT_MISSING: Final = "GrantMissing"
 """The caretaker's name and one of its reasons, as `webhook.caretaker` has them."""
 
-GIVES_UP: Final = {
-    "TooFarBehind": (contract.POSITION,),
-    "MissingCommits": (contract.IN_SYNC, contract.COPIES),
-    "NotEligible": (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
-}
-"""What docs/limits.md says to take off the Lease, by the situation that waits for it."""
-
-PATIENCE: Final = 60.0
-"""Seconds: what members say while they fail over is not what they wait for."""
-
-OF_THE_SET: Final = (*GIVES_UP, "UnknownToHolder", "Paused")
+OF_THE_SET: Final = (*GIVES_UP, UNKNOWN_TO_HOLDER, "Paused")
 """Situations that are the set's, and are told once."""
 
 COPIED_AGAIN: Final = ("RecloneFailed", "RewindFailed", "OnItsOwnTimeline", "NotComingUp")

@@ -12,6 +12,8 @@ from sidecar import contract
 
 Json = dict[str, Any]
 
+MAX_DIGITS: Final = 20
+
 PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 
 
@@ -47,6 +49,8 @@ class Pod:
     """All of its containers are ready, and so PostgreSQL accepts connections, whatever is known of
     the node."""
     leaving: bool = False
+    leaves_by: datetime.datetime | None = None
+    """When it ought to be gone, its grace period over; None if it isn't leaving."""
     node: str = ""
     image: str = ""
     """Of the first container: PostgreSQL's, where the set does not name another."""
@@ -87,6 +91,7 @@ class Pod:
             ready=conditions.get("Ready") == "True",
             answers=conditions.get("ContainersReady") == "True",
             leaving="deletionTimestamp" in metadata,
+            leaves_by=parse_time(metadata.get("deletionTimestamp") or ""),
             node=spec.get("nodeName", ""),
             image=containers[0].get("image", "") if containers else "",
             claims=tuple(
@@ -162,23 +167,25 @@ class Lease:
             holder_uid=uid,
             ttl=spec.get("leaseDurationSeconds") or 0,
             renewed=parse_time(spec.get("renewTime") or ""),
-            timeline=_number(notes.get(contract.TIMELINE, "")),
-            position=_number(notes.get(contract.POSITION, "")),
+            timeline=number(notes.get(contract.TIMELINE, "")),
+            position=number(notes.get(contract.POSITION, "")),
             members=_names(notes.get(contract.MEMBERS, "")),
             voters=_names(notes.get(contract.IN_SYNC, "")),
-            copies=_number(notes.get(contract.COPIES, "")) or 0,
+            copies=number(notes.get(contract.COPIES, "")) or 0,
             heir=notes.get(contract.HEIR, "").strip(),
             switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip(),
             history=tuple(
                 Leadership(int(words[0]), words[1], words[2])
                 for text in notes.get(contract.HISTORY, "").split(",")
-                if len(words := text.split()) == 3 and words[0].isdigit()  # noqa: PLR2004
+                if len(words := text.split()) == 3 and number(words[0]) is not None  # noqa: PLR2004
             ),
         )
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+def number(text: str) -> int | None:
+    """Return a number; None if it is none. (Python takes digits of other scripts as well, and no
+    thousands of them.)"""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -242,6 +249,14 @@ class Workload:
         """Names of the pods that are wanted."""
         first = self.first_ordinal
         return tuple(f"{self.name}-{number}" for number in range(first, first + self.replicas))
+
+    def place(self, pod: str) -> int:
+        """Return how many replicas the set has if this is its last pod; 0 if it never is one."""
+        ordinal = pod[len(self.name) + 1 :]
+        found = number(ordinal)
+        if found is None or pod != f"{self.name}-{found}":
+            return 0
+        return max(0, found - self.first_ordinal + 1)
 
     @classmethod
     def from_json(cls, statefulset: Json) -> Workload | None:

@@ -48,7 +48,7 @@ def _amounts(text: str) -> dict[str, Decimal]:
 
 def quantity(text: str) -> Decimal | None:
     """Return a quantity's amount; None if it is none that we know."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]{0,2})", text.strip())
+    match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)([A-Za-z]{0,2})", text.strip())
     if match is None or match[2] not in _UNITS:
         return None
     return Decimal(match[1]) * _UNITS[match[2]]
@@ -61,5 +61,5 @@ def written(amount: Decimal) -> str:
 
 def doubled(text: str) -> str | None:
     """Return twice this quantity, in its unit; None if it is none that we know."""
-    match = re.fullmatch(r"(\d+)([A-Za-z]{0,2})", text.strip())
+    match = re.fullmatch(r"([0-9]{1,20})([A-Za-z]{0,2})", text.strip())
     return f"{int(match[1]) * 2}{match[2]}" if match else None

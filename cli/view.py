@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cli.facts import Leadership, Lease, Pod, Service, There, Workload
+from cli.facts import Leadership, Lease, Pod, Service, There, Workload, number
 from sidecar import contract
 
 HEALTHY: Final = 0
@@ -218,8 +218,8 @@ def _members(
 
 def _by_ordinal(name: str) -> tuple[int, str]:
     """pgset-10 comes after pgset-9."""
-    ordinal = name.rpartition("-")[2]
-    return (int(ordinal) if ordinal.isdigit() else -1, name)
+    ordinal = number(name.rpartition("-")[2])
+    return (-1 if ordinal is None else ordinal, name)
 
 
 def _role(workload: Workload, pod: Pod) -> str:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from cli import cause, diagnosis
+from cli import cause, diagnosis, leaderless
 from cli.cause import Cause
 from cli.installation import Installation, Part, fault_of
+from sidecar.table.bootstrap import BOOTSTRAP
 from tests.cli.objects import (
     HEALTHY,
     NOW,
@@ -140,7 +141,7 @@ def test_what_has_passed_is_no_cause() -> None:
     later = event("StatefulSet", "orders", "SuccessfulCreate", component=CONTROLLER)
     later["type"] = "Normal"
     # In the same second.
-    assert causes(*not_created("x"), later) == ()
+    assert "is absent" in causes(*not_created("x"), later)[0].sentence
 
 
 def test_rights_that_are_missing() -> None:
@@ -151,6 +152,32 @@ def test_rights_that_are_missing() -> None:
         "--serviceaccount=shop:orders-pgset"
     )
     assert causes(*healthy(), told) == ()
+
+
+def test_another_refusal_needs_no_new_revision() -> None:
+    assert command(*not_created("violates PodSecurity")) == "describe statefulset orders"
+    away = 'failed calling webhook "pods.pgset.dev": no endpoints'
+    assert command(*not_created(away)) == "rollout restart statefulset orders"
+
+
+def test_a_member_that_is_absent_or_does_not_end_is_told() -> None:
+    (only,) = causes(statefulset(), pod(0, "primary"), lease())
+    assert (only.pods, only.command) == ((), "kubectl -n shop describe statefulset orders")
+    stuck = pod(1, "replica")
+    stuck["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
+    assert command(*with_replica(stuck)) == "describe node node-1"
+    stuck["metadata"]["deletionTimestamp"] = "2026-11-29T12:05:00Z"
+    assert causes(*with_replica(stuck)) == ()
+
+
+def test_a_member_is_not_hidden_by_one_whose_name_begins_as_its_own() -> None:
+    items = [statefulset(), pod(0, "primary"), lease(), said("RecloneFailed", number=0)]
+    items[0]["spec"]["replicas"] = 11
+    tenth = pod(1, "", ready=False, says="waits")
+    tenth["metadata"] |= {"name": "orders-10", "uid": "uid-0"}
+    told = [it.sentence for it in causes(*items, tenth, pod(1, "", ready=False, says="clones"))]
+    assert "orders-1 is not ready: clones" in told
+    assert "orders-10 is not ready: waits" in told
 
 
 # ── Services ──────────────────────────────────────────────────────────────────────────────
@@ -201,7 +228,8 @@ def test_a_sidecar_whose_image_is_missing() -> None:
     assert "pgset:1" in only.sentence
 
 
-def said(reason: str, message: str = "", *, number: int = 1):
+def said(reason: str, message: str = "waits", *, number: int = 1):
+    """What the pods of `nobody_leads` and `waits` have as their sentence."""
     return event("Pod", f"orders-{number}", reason, message)
 
 
@@ -225,9 +253,13 @@ def test_a_password_that_differs_is_set_on_the_primary() -> None:
     assert "$POSTGRES_PASSWORD" in words[-1] or "${POSTGRES_PASSWORD" in words[-1]
 
 
+def waits():
+    return pod(1, "replica", ready=False, says="waits")
+
+
 @pytest.mark.parametrize("reason", diagnosis.COPIED_AGAIN)
 def test_a_member_that_needs_to_be_cloned_again(reason) -> None:
-    ended = pod(1, "replica", ready=False)
+    ended = waits()
     assert command(*with_replica(ended, said(reason))) == (
         """exec orders-1 -c postgres -- sh -c 'touch "$PGDATA/.pgset-reclone"' && """
         "kubectl -n shop delete pod orders-1"
@@ -235,13 +267,13 @@ def test_a_member_that_needs_to_be_cloned_again(reason) -> None:
 
 
 def test_before_postgresql_runs_that_is_done_in_the_bootstrap_container() -> None:
-    early = pod(1, "replica", ready=False)
+    early = waits()
     waiting(early, "postgres", "PodInitializing")
     assert "-c pgset-bootstrap --" in command(*with_replica(early, said("RewindFailed")))
 
 
 def test_wal_level_minimal_on_the_command_line() -> None:
-    items = with_replica(pod(1, "", ready=False), said("SettingsRefused"))
+    items = with_replica(waits(), said("SettingsRefused"))
     container = items[0]["spec"]["template"]["spec"]["containers"][0]
     container["args"] = ["-c", "fsync=on", "-c", "wal_level=minimal"]
     change = shlex.split(command(*items))
@@ -256,7 +288,8 @@ def test_wal_level_minimal_on_the_command_line() -> None:
 
 def test_what_a_member_warned_of_is_told_until_it_is_well() -> None:
     warned = said("CannotBootstrap", "tablespaces are outside PGDATA")
-    (only,) = causes(*with_replica(pod(1, "", ready=False), warned))
+    early = pod(1, "", ready=False, says="tablespaces are outside PGDATA")
+    (only,) = causes(*with_replica(early, warned))
     assert "tablespaces are outside PGDATA" in only.sentence
     assert causes(*with_replica(pod(1, "replica"), warned)) == ()
 
@@ -264,7 +297,19 @@ def test_what_a_member_warned_of_is_told_until_it_is_well() -> None:
 def test_what_the_pod_before_had_said_is_no_cause() -> None:
     before = said("RecloneFailed")
     before["involvedObject"]["uid"] = "another"
-    assert "describe" in command(*with_replica(pod(1, "", ready=False), before))
+    assert "describe" in command(*with_replica(waits(), before))
+
+
+@pytest.mark.parametrize("reason", [*diagnosis.COPIED_AGAIN, "SettingsRefused"])
+def test_what_it_had_said_before_is_no_cause(reason) -> None:
+    """A situation without an Event leaves that of the one before as the newest."""
+    now = pod(1, "", ready=False, says="replaying what came with the clone")
+    items = with_replica(now, said(reason, "it can't go on"))
+    container = items[0]["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = ["-c", "wal_level=minimal"]
+    (only,) = causes(*items)
+    assert only.sentence == "orders-1 is not ready: replaying what came with the clone"
+    assert "describe" in only.command
 
 
 def test_a_member_that_is_not_ready_is_always_told() -> None:
@@ -323,9 +368,59 @@ def test_nothing_is_given_up_while_a_member_is_away() -> None:
 
 
 def test_a_pod_that_has_lost_its_data_has_nothing_to_give_up() -> None:
-    items = nobody_leads(said("TooFarBehind"))
-    waiting(items[1], "postgres", "PodInitializing")
+    for reason in leaderless.WITHOUT_DATA:
+        items = nobody_leads(said("TooFarBehind"), said(reason, number=0))
+        waiting(items[1], "postgres", "PodInitializing")
+        assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
+    items = nobody_leads(said("TooFarBehind"), said("LostData", "it has lost it", number=0))
+    items[1]["metadata"]["annotations"]["pgset.dev/status"] = leaderless.NO_DATA_YET
     assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
+
+
+def test_how_a_pod_says_that_it_has_no_data() -> None:
+    rows = {it.name: it for it in BOOTSTRAP}
+    assert rows["WaitingForLeader"].sentence == leaderless.NO_DATA_YET
+    assert set(leaderless.WITHOUT_DATA) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    "why", ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "PodInitializing"]
+)
+def test_a_pod_whose_database_does_not_run_may_have_the_newest_rows(why) -> None:
+    for of_the_other in (
+        [],
+        [said("SettingsRefused", number=0)],
+        [said("LostData", "a", number=0)],
+    ):
+        items = nobody_leads(said("TooFarBehind"), *of_the_other)
+        waiting(items[1], "postgres", why)
+        assert not [it for it in causes(*items) if "annotate" in it.command]
+
+
+def test_nothing_is_given_up_by_what_was_said_before() -> None:
+    items = nobody_leads(said("MissingCommits", "a", number=0), said("MissingCommits"))
+    assert not [it for it in causes(*items) if "annotate" in it.command]
+
+
+@pytest.mark.parametrize("known", [{"members": "orders-0,orders-4"}, {"in_sync": "orders-4"}])
+def test_members_that_were_scaled_away_come_back_first(known) -> None:
+    items = nobody_leads(said("NotEligible", number=0), said("NotEligible"))
+    items[3] = lease(**known)
+    assert command(*items) == "scale statefulset orders --replicas=5"
+    items[3] = lease(holder=2)
+    assert command(*items) == "scale statefulset orders --replicas=3"
+
+
+def test_voters_that_are_all_there_do_not_hear_each_other() -> None:
+    items = nobody_leads(said("MissingCommits", number=0), said("MissingCommits"))
+    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
+    assert command(*items) == "get networkpolicy"
+    # Of three voters an acknowledged commit is on two: one that has lost its data had none alone.
+    items = nobody_leads(said("MissingCommits", number=0), said("LostData"))
+    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
+    assert command(*items) == "get networkpolicy"
+    items[3] = lease(in_sync="orders-0,orders-1", copies="1")
+    assert "annotate lease" in command(*items)
 
 
 def test_none_is_given_up_while_a_member_leads() -> None:
@@ -334,10 +429,18 @@ def test_none_is_given_up_while_a_member_leads() -> None:
 
 
 def test_a_primary_that_nobody_hears_of() -> None:
-    nobody = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
+    items = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
+    nobody = [*items, pod(0, "")]
     assert "kubectl -n shop delete pod orders-0 --force --grace-period=0" in {
         it.command for it in causes(*nobody)
     }
+    # Another pod of its name, and none.
+    nobody[-1]["metadata"]["uid"] = "another"
+    for found in (nobody, items):
+        assert not [it for it in causes(*found) if "--force" in it.command]
+    spoke = [*items, pod(0, ""), said("Waiting", "x")]
+    spoke[3] = said("UnknownToHolder", "before")
+    assert not [it for it in causes(*spoke) if "--force" in it.command]
 
 
 def test_a_set_without_a_primary_is_never_well() -> None:
@@ -353,9 +456,11 @@ def test_a_member_that_does_not_follow_is_told() -> None:
 @pytest.mark.parametrize("hostile", ["x; rm -rf ~", "$(reboot)", "a' b"])
 def test_what_anybody_may_write_is_one_word_of_a_command(hostile) -> None:
     held = lease()
-    held["spec"]["holderIdentity"] = f"{hostile}_uid"
-    nobody = [statefulset(), pod(1, "", says="waits"), held, said("UnknownToHolder")]
-    own = with_replica(pod(1, "", ready=False), said("RecloneFailed"))
+    held["spec"]["holderIdentity"] = f"{hostile}_uid-0"
+    holder = pod(0, "")
+    holder["metadata"]["name"] = hostile
+    nobody = [statefulset(), pod(1, "", says="waits"), holder, held, said("UnknownToHolder")]
+    own = with_replica(waits(), said("RecloneFailed"))
     own[0]["metadata"]["annotations"]["pgset.dev/container"] = hostile
     for items in (nobody, own):
         assert [it for it in causes(*items) if hostile in shlex.split(it.command)]

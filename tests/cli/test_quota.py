@@ -21,7 +21,7 @@ def test_a_quantity(text, amount) -> None:
     assert quota.quantity(text) == amount
 
 
-@pytest.mark.parametrize("text", ["", "x", "1e3", "-1", "1Zi"])
+@pytest.mark.parametrize("text", ["", "x", "1e3", "-1", "1Zi", "²", "1" * 5000, "٣"])
 def test_what_is_none_that_we_know(text) -> None:
     assert quota.quantity(text) is None
 
@@ -40,3 +40,4 @@ def test_there_is_room_for_all_that_are_missing() -> None:
 
 def test_a_volume_doubles_in_its_own_unit() -> None:
     assert (quota.doubled("5Gi"), quota.doubled("five")) == ("10Gi", None)
+    assert quota.doubled("1" * 5000) is quota.doubled("٣") is None

@@ -152,7 +152,9 @@ def test_what_has_not_opted_in_is_no_set() -> None:
 
 
 def test_a_damaged_lease_says_nothing_and_is_no_error() -> None:
-    damaged = lease(timeline="two", copies="-1", history="x y,3 orders-0 now,,", position="1e9")
+    damaged = lease(
+        timeline="two", copies="-1", history="x y,3 orders-0 now,,² orders-0 t", position="1e9"
+    )
     read = Lease.from_json(damaged)
     assert (read.timeline, read.copies, read.position, read.renewed is None) == (
         None,
@@ -172,3 +174,13 @@ def test_pods_of_another_namespace_are_another_sets() -> None:
     other = pod(1, "replica")
     other["metadata"]["namespace"] = "elsewhere"
     assert one(statefulset(), pod(0, "primary"), other, lease()).members[1].state == "absent"
+
+
+@pytest.mark.parametrize("odd", ["²", "٣", "1" * 5000])
+def test_what_python_takes_for_a_number_and_nobody_else_is_none(odd) -> None:
+    damaged = Lease.from_json(lease(timeline=odd, position=odd, copies=odd, history=f"{odd} a t"))
+    assert (damaged.timeline, damaged.position, damaged.copies) == (None, None, 0)
+    assert damaged.history == ()
+    named = pod(1, "replica")
+    named["metadata"]["name"] = f"orders-{odd}"
+    assert one(statefulset(), named).members

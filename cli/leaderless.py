@@ -1,0 +1,139 @@
+"""Why nobody leads, and who may decide that data is gone: a person, and only once all have spoken.
+
+No I/O. A member that is not there, or whose database does not run, may have the newest rows. So
+nothing is offered to be given up before every pod that the set or its Lease knows of has said
+itself that it waits, or that it has no data.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from cli.cause import Cause
+from cli.facts import Event, Pod
+from cli.seen import Seen
+from sidecar import contract
+
+UNKNOWN_TO_HOLDER: Final = "UnknownToHolder"
+MISSING_COMMITS: Final = "MissingCommits"
+
+GIVES_UP: Final = {
+    "TooFarBehind": (contract.POSITION,),
+    MISSING_COMMITS: (contract.IN_SYNC, contract.COPIES),
+    "NotEligible": (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
+}
+"""What docs/limits.md says to take off the Lease, by the situation that waits for it."""
+
+PATIENCE: Final = 60.0
+"""Seconds: what members say while they fail over is not what they wait for."""
+
+WITHOUT_DATA: Final = ("LostData", "NobodyHasData", "Cloning", "CloneFailed")
+"""Situations of a pod that has no data."""
+
+NO_DATA_YET: Final = "this pod has no data yet: waiting until a member with data leads"
+"""What a pod without data says in situation WaitingForLeader, which has no Event."""
+
+
+def causes(seen: Seen) -> Iterator[Cause]:
+    """Yield why nobody leads; nothing if somebody does, or nobody is to."""
+    if seen.primary is not None or not seen.workload.replicas:
+        return
+    said = {pod.name: event for pod in seen.pods if (event := seen.present(pod)) is not None}
+    name, lease = seen.workload.name, seen.lease
+    pods = [it.name for it in seen.pods]
+    silent = _silent(seen)
+    scaled_away = [it for it in map(seen.workload.place, silent) if it > seen.workload.replicas]
+    if _holder_is_there(seen) and UNKNOWN_TO_HOLDER in {it.reason for it in said.values()}:
+        holder = lease.holder if lease else ""
+        yield seen.cause(
+            f"nobody leads, since {holder} may still be writable where nobody hears "
+            "of it: make sure that it does not run any more",
+            f"delete pod {shlex.quote(holder)} --force --grace-period=0",
+            holder,
+        )
+    elif scaled_away:
+        yield seen.cause(
+            f"nobody leads, and {', '.join(silent)} may have data that no other has; the set was "
+            "scaled down: have it back before anything else",
+            f"scale statefulset {name} --replicas={max(scaled_away)}",
+            *silent,
+        )
+    elif silent:
+        yield seen.cause(
+            f"nobody leads, and {', '.join(silent)} may have data that no other has: bring it "
+            "back before anything else",
+            f"describe statefulset {name}",
+            *silent,
+        )
+    elif (reason := _gives_up(seen, said)) is None:
+        sentences = "; ".join(f"{it.name}: {it.says}" for it in seen.pods)
+        command = f"describe lease {contract.lease_name(name)}"
+        yield seen.cause(f"nobody leads ({sentences})", command, *pods)
+    elif reason == MISSING_COMMITS and _have_all_commits(seen):
+        yield seen.cause(
+            "nobody leads, and every acknowledged commit is on a member that is there: they do "
+            f"not hear each other on port {contract.SIDECAR_PORT}; a NetworkPolicy or a service "
+            "mesh may be in the way",
+            "get networkpolicy",
+            *pods,
+        )
+    else:
+        message = next(it.message for it in said.values() if it.reason == reason)
+        removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
+        yield seen.cause(
+            f"nobody leads ({message}); only if that data is gone for good, give it up: WHAT "
+            "ONLY IT HAD IS LOST THEN",
+            f"annotate lease {contract.lease_name(name)} {removed}",
+            *pods,
+        )
+
+
+def _holder_is_there(seen: Seen) -> bool:
+    """Whether the holder's own pod is: another of its name is no danger, and not to be deleted."""
+    lease = seen.lease
+    return lease is not None and (lease.holder, lease.holder_uid) in {
+        (it.name, it.uid) for it in seen.pods
+    }
+
+
+def _silent(seen: Seen) -> list[str]:
+    """Return the pods of the set, also of what it was before, that say nothing."""
+    lease = seen.lease
+    known = {*lease.members, *lease.voters, lease.holder} if lease else set()
+    of_set = {it for it in known if seen.workload.place(it)}
+    speaking = {it.name for it in seen.pods if it.says and not it.leaving}
+    return sorted({*seen.workload.pods, *of_set} - speaking)
+
+
+def _gives_up(seen: Seen, said: Mapping[str, Event]) -> str | None:
+    """Return what members have waited for, all that have data and for a while; else None."""
+    last = [said.get(it.name) for it in _with_data(seen)]
+    patient = all(
+        it is not None
+        and it.reason in GIVES_UP
+        and it.time is not None
+        and (seen.now - it.time).total_seconds() >= PATIENCE
+        for it in last
+    )
+    reasons = {it.reason for it in last if it is not None}
+    return next((it for it in GIVES_UP if patient and it in reasons), None)
+
+
+def _with_data(seen: Seen) -> list[Pod]:
+    """Return the pods that don't say that they have none."""
+    return [it for it in seen.pods if not _says_it_is_empty(seen, it)]
+
+
+def _says_it_is_empty(seen: Seen, pod: Pod) -> bool:
+    event = seen.present(pod)
+    return pod.says == NO_DATA_YET or (event is not None and event.reason in WITHOUT_DATA)
+
+
+def _have_all_commits(seen: Seen) -> bool:
+    """Whether too few voters are without data to have had an acknowledged commit alone."""
+    lease = seen.lease
+    if lease is None:
+        return False
+    return len(set(lease.voters) - {it.name for it in _with_data(seen)}) < lease.copies
