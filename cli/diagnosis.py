@@ -14,11 +14,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cli import leaderless, quota
+from cli import leaderless, password, quota, services, storage
 from cli.cause import Cause
-from cli.facts import PULL_FAILS, Json, Pod, There, Workload
+from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
 from cli.leaderless import GIVES_UP, UNKNOWN_TO_HOLDER
+from cli.pod_spec import Json
 from cli.seen import Seen
 from sidecar import contract
 
@@ -43,7 +44,7 @@ class _Set(Seen):
     def causes(self) -> Iterator[Cause]:
         roots = [*self._paused(), *self._not_created(), *self._grants()]
         yield from roots
-        yield from self._services()
+        yield from services.causes(self)
         for pod in self.pods:
             yield from self._of_pod(pod)
         if not roots:
@@ -137,52 +138,13 @@ class _Set(Seen):
                 f"--clusterrole=pgset-sidecar --serviceaccount={shlex.quote(subject)}",
             )
 
-    # ── Services ──────────────────────────────────────────────────────────────────────────
-
-    def _services(self) -> Iterator[Cause]:
-        workload = self.workload
-        own = {
-            contract.primary_service(workload.name): workload.primary_value,
-            contract.replica_service(workload.name): workload.replica_value,
-        }
-        for service in self.there.services:
-            if service.namespace != workload.namespace:
-                continue
-            labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
-            names_the_pods = service.headless and service.name == workload.governing_service
-            to_database = service.target_ports & workload.database_ports or not service.target_ports
-            role = own.get(service.name)
-            if service.name == contract.primary_service(workload.name) and (
-                service.selector.get(workload.role_label) != role
-            ):
-                yield self.cause(
-                    f"Service {service.name} does not select the primary by its role: delete it, "
-                    "and the caretaker makes the right one",
-                    f"delete service {service.name}",
-                )
-            elif (
-                role is None
-                and service.selector
-                and workload.role_label not in service.selector
-                and service.selector.items() <= labels.items()
-                and to_database
-                and not names_the_pods
-            ):
-                change = {"spec": {"selector": {workload.role_label: workload.primary_value}}}
-                patch = json.dumps(change, separators=(",", ":"))
-                yield self.cause(
-                    f"Service {service.name} leads to the primary and to read-only replicas alike: "
-                    "if its clients write, make it select the primary alone",
-                    f"patch service {service.name} --type merge -p {shlex.quote(patch)}",
-                )
-
     # ── pods ──────────────────────────────────────────────────────────────────────────────
 
     def _of_pod(self, pod: Pod) -> Iterator[Cause]:
         if pod.leaving:
             return
         if not pod.version:
-            if contract.SET_LABEL in self.workload.pod_labels:
+            if self._comes_back_with_one(pod):
                 yield self.cause(
                     f"{pod.name} has no sidecar, and so is no member: it comes back with one",
                     f"delete pod {pod.name}",
@@ -193,8 +155,19 @@ class _Set(Seen):
             if it.reason in PULL_FAILS:
                 yield self._image(pod, it.container, it.image)
                 return
-        yield from self._storage(pod)
+        yield from storage.causes(self, pod)
         yield from self._situation(pod)
+
+    def _comes_back_with_one(self, pod: Pod) -> bool:
+        """Whether the pod gets a sidecar when it is made anew, and nothing else makes it anew."""
+        workload, webhook = self.workload, self.installation.part("pgset-webhook")
+        return (
+            contract.SET_LABEL in workload.pod_labels
+            and pod.owner == workload.name
+            and (workload.on_delete or not workload.rolling or pod.revision == workload.revision)
+            and self.installation.registered is not False
+            and (webhook is None or webhook.available > 0)
+        )
 
     def _image(self, pod: Pod, container: str, image: str) -> Cause:
         ours = container == contract.SIDECAR_CONTAINER
@@ -213,24 +186,6 @@ class _Set(Seen):
             pod.name,
         )
 
-    def _storage(self, pod: Pod) -> Iterator[Cause]:
-        event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
-        full = event is not None and "No space left on device" in event.message
-        for name in pod.claims if full else ():
-            claim = self.claims.get(name)
-            if claim is None:
-                continue
-            asked = (claim["spec"].get("resources") or {}).get("requests") or {}
-            more = quota.doubled(asked.get("storage", ""))
-            if more is not None:
-                change = {"spec": {"resources": {"requests": {"storage": more}}}}
-                patch = json.dumps(change, separators=(",", ":"))
-                yield self.cause(
-                    f"the volume of {pod.name} is full: let it grow, if its class allows that",
-                    f"patch pvc {shlex.quote(name)} --type merge -p {shlex.quote(patch)}",
-                    pod.name,
-                )
-
     def _situation(self, pod: Pod) -> Iterator[Cause]:
         """What its sidecar said last, if it is neither primary nor replica."""
         event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
@@ -241,20 +196,9 @@ class _Set(Seen):
         container = shlex.quote(self._container(pod))
         if "password authentication failed" in event.message:
             # It is the same in all members, and only the primary can change it.
-            primary = self.primary
-            writer = (primary or pod).name
-            # Who comes through the pod's own socket needs no password.
-            statement = (
-                'user="${POSTGRES_USER:-postgres}"; echo "alter role :\\"who\\" password '
-                ':\'new\'" | psql -v ON_ERROR_STOP=1 -U "$user" -d postgres -v who="$user" '
-                '-v new="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE")}"'
-            )
-            yield self.cause(
-                f"the superuser's password in {pod.name} is not the one of POSTGRES_PASSWORD: give "
-                "it that one, on the primary",
-                f"exec {writer} -c {container} -- sh -c {shlex.quote(statement)}",
-                pod.name,
-            )
+            found = password.differs(self, pod)
+            if found is not None:
+                yield found
         elif member or event.reason in OF_THE_SET:
             return
         elif not (present or event.reason.endswith("Problem")):

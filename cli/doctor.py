@@ -9,9 +9,10 @@ from typing import Final
 
 from cli import cause, diagnosis, read
 from cli.cause import Cause
-from cli.facts import Json, There, Workload
+from cli.facts import There, Workload
 from cli.installation import Installation, Unread
 from cli.kubectl import CannotError, Kubectl
+from cli.pod_spec import Json
 from cli.text import BOLD, YELLOW, Paint
 
 SYSTEM: Final = "pgset-system"

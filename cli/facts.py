@@ -5,26 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from cli import defaults
+from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, waiting
 from sidecar import contract
-
-Json = dict[str, Any]
 
 MAX_DIGITS: Final = 20
 
 PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A container that the kubelet can't start."""
-
-    container: str
-    image: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -54,8 +43,11 @@ class Pod:
     node: str = ""
     image: str = ""
     """Of the first container: PostgreSQL's, where the set does not name another."""
-    claims: tuple[str, ...] = ()
-    """Names of the PersistentVolumeClaims that it mounts."""
+    claims: tuple[Claim, ...] = ()
+    data_directories: Mapping[str, str] = field(default_factory=dict)
+    """PGDATA of the containers that have it."""
+    revision: str = ""
+    """The StatefulSet's that it was made of."""
     restarts: int = 0
     waiting: tuple[Waiting, ...] = ()
     containers: tuple[str, ...] = ()
@@ -94,24 +86,14 @@ class Pod:
             leaves_by=parse_time(metadata.get("deletionTimestamp") or ""),
             node=spec.get("nodeName", ""),
             image=containers[0].get("image", "") if containers else "",
-            claims=tuple(
-                it["persistentVolumeClaim"]["claimName"]
-                for it in spec.get("volumes") or []
-                if "persistentVolumeClaim" in it
-            ),
+            claims=tuple(claims(spec)),
+            data_directories=data_directories(spec),
+            revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
             restarts=sum(it.get("restartCount", 0) for it in statuses),
-            waiting=tuple(_waiting(statuses)),
+            waiting=tuple(waiting(statuses)),
             containers=tuple(it["name"] for it in containers),
             images=tuple(it.get("image", "") for it in containers),
         )
-
-
-def _waiting(statuses: Sequence[Json]) -> list[Waiting]:
-    return [
-        Waiting(it["name"], it.get("image", ""), why.get("reason", ""), why.get("message", ""))
-        for it in statuses
-        if (why := (it.get("state") or {}).get("waiting"))
-    ]
 
 
 def _written(metadata: Json, annotation: str) -> datetime.datetime | None:
@@ -205,8 +187,14 @@ class Workload:
     service_account: str = ""
     governing_service: str = ""
     """The Service that names its pods (spec.serviceName)."""
-    database_ports: frozenset[object] = frozenset({contract.POSTGRES_PORT})
-    """PostgreSQL's port, by its number and its names in the present template."""
+    port_names: Mapping[str, int] = field(default_factory=dict)
+    """What containers of the present template call their ports."""
+    revision: str = ""
+    """The one that pods are to have."""
+    rolling: bool = False
+    """Whether pods of the revision before are there yet."""
+    on_delete: bool = False
+    """Whether pods are made anew only when somebody deletes them."""
     first_ordinal: int = 0
     template: Json = field(default_factory=dict)
     paused_since: datetime.datetime | None = None
@@ -245,6 +233,11 @@ class Workload:
         return named or str(containers[0].get("name", ""))
 
     @property
+    def port(self) -> int | None:
+        """PostgreSQL's, if an annotation says it."""
+        return number(self.annotations.get(contract.PORT, "").strip())
+
+    @property
     def pods(self) -> tuple[str, ...]:
         """Names of the pods that are wanted."""
         first = self.first_ordinal
@@ -266,6 +259,7 @@ class Workload:
         if annotations.get(contract.ENABLED) != "true":
             return None
         template = spec.get("template") or {}
+        status = statefulset.get("status") or {}
         containers = (template.get("spec") or {}).get("containers") or []
         ports = [port for it in containers for port in it.get("ports") or []]
         return cls(
@@ -276,14 +270,10 @@ class Workload:
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
             service_account=(template.get("spec") or {}).get("serviceAccountName", ""),
             governing_service=spec.get("serviceName") or "",
-            database_ports=frozenset(
-                {contract.POSTGRES_PORT}
-                | {
-                    it["name"]
-                    for it in ports
-                    if it.get("containerPort") == contract.POSTGRES_PORT and "name" in it
-                }
-            ),
+            port_names={it["name"]: it.get("containerPort", 0) for it in ports if "name" in it},
+            revision=status.get("updateRevision", ""),
+            rolling=status.get("updateRevision") != status.get("currentRevision"),
+            on_delete=(spec.get("updateStrategy") or {}).get("type") == "OnDelete",
             first_ordinal=(spec.get("ordinals") or {}).get("start", 0),
             template=template,
             paused_since=_written(metadata, contract.PAUSED),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cli.facts import Json
+from cli.pod_spec import Json
 
 PARTS: Final = {"pgset-certs": 2, "pgset-webhook": 2, "pgset-caretaker": 1}
 """The Deployments, in the order in which they need each other, and their replicas."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from cli.facts import Json
+from cli.pod_spec import Json
 
 
 class CannotError(Exception):

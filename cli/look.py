@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn
 
@@ -13,7 +14,7 @@ from cli import as_json, read, text
 from cli.facts import Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl, cannot_start
 from cli.text import Paint
-from cli.view import SetView, exit_code, lease_of, pods_of, primary_of
+from cli.view import SetView, exit_code, lease_of, pods_of, port_of, primary_of
 from sidecar import contract
 
 WATCH_SECONDS: Final = 2.0
@@ -136,11 +137,16 @@ def psql(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG
         )
     tty = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     where = ("exec", "-n", pod.namespace, pod.name, "-c", workload.container, "-i", *tty)
-    as_user = 'exec psql -U "${POSTGRES_USER:-postgres}" "$@"'
-    words = chosen.words
-    if not any(it.startswith(("-d", "--dbname")) for it in words):
-        words = ["-d", "postgres", *words]
-    _become(kubectl.command(*where, "--", "sh", "-c", as_user, "psql", *words))
+    _become(kubectl.command(*where, "--", *psql_in_pod(port_of(workload, there), chosen.words)))
+
+
+def psql_in_pod(port: int, words: Sequence[str]) -> list[str]:
+    """Return the command; the user's words come last, and so may say another database or port."""
+    script = (
+        'export PGDATABASE="${PGDATABASE:-postgres}"; '
+        f'exec psql -U "${{POSTGRES_USER:-postgres}}" -p {port} "$@"'
+    )
+    return ["sh", "-c", script, "psql", *words]
 
 
 def _replica(workload: Workload, there: There) -> Pod | None:

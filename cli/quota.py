@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from cli.facts import Json
+from cli.pod_spec import Json
 
 _UNITS: Final = {
     "": Decimal(1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from cli.facts import Json
+from cli.pod_spec import Json
 from sidecar import contract
 
 REMOVED: Final = "(removed)"

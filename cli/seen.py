@@ -6,8 +6,9 @@ import datetime
 from collections.abc import Sequence
 
 from cli.cause import Cause
-from cli.facts import Event, Json, Lease, Pod, There, Workload
+from cli.facts import Event, Lease, Pod, There, Workload
 from cli.installation import Installation
+from cli.pod_spec import Json
 from cli.view import lease_of, pods_of, primary_of
 from sidecar import contract
 
@@ -48,7 +49,7 @@ class Seen:
     def is_member(self, pod: Pod) -> bool:
         """Whether it is ready, and primary or replica."""
         roles = (self.workload.primary_value, self.workload.replica_value)
-        return pod.ready and pod.labels.get(self.workload.role_label) in roles
+        return bool(pod.version) and pod.ready and pod.labels.get(self.workload.role_label) in roles
 
     def waits_for_database(self, pod: Pod) -> bool:
         """Whether its database container is not running now, for whatever reason."""

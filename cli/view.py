@@ -148,6 +148,28 @@ def holder_of(workload: Workload, there: There) -> Pod | None:
     )
 
 
+def port_of(workload: Workload, there: There) -> int:
+    """Return PostgreSQL's port, as far as it is told."""
+    if workload.port is not None:
+        return workload.port
+    name = contract.primary_service(workload.name)
+    for service in there.services:
+        if (service.namespace, service.name) == (workload.namespace, name):
+            for target in service.target_ports:
+                found = workload.port_names.get(target) if isinstance(target, str) else target
+                if isinstance(found, int) and found:
+                    return found
+    return contract.POSTGRES_PORT
+
+
+def is_to_database(service: Service, workload: Workload, there: There) -> bool:
+    """Whether a Service leads to PostgreSQL's port; a headless one may have none, and leads to
+    all."""
+    port = port_of(workload, there)
+    names = {name for name, it in workload.port_names.items() if it == port}
+    return not service.target_ports or bool(service.target_ports & {port, *names})
+
+
 def _set(workload: Workload, there: There, now: datetime.datetime) -> SetView:
     pods = pods_of(workload, there)
     lease = lease_of(workload, there)
@@ -158,6 +180,7 @@ def _set(workload: Workload, there: There, now: datetime.datetime) -> SetView:
         leads
         for service in sorted(there.services, key=lambda it: it.name)
         if service.namespace == workload.namespace
+        and is_to_database(service, workload, there)
         and (leads := _leads(service, workload, pods)) is not None
     )
     return SetView(
@@ -243,17 +266,14 @@ def _state(pod: Pod) -> str:
 
 
 def _leads(service: Service, workload: Workload, pods: tuple[Pod, ...]) -> Leads | None:
-    """Return where it leads, if that is to the set's database; None for others.
+    """Return where it leads, if that is to the set's pods; None for others.
 
     Judged by what it selects: a Service that selects by a role that nobody has leads to nobody.
     """
     labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
     rest = {key: value for key, value in service.selector.items() if key != workload.role_label}
-    to_database = not service.target_ports or bool(service.target_ports & workload.database_ports)
     names_the_pods = service.headless and service.name == workload.governing_service
     if not service.selector or not rest.items() <= labels.items() or names_the_pods:
-        return None
-    if not to_database:
         return None
     role = service.selector.get(workload.role_label)
     what = {

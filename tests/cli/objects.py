@@ -4,6 +4,8 @@ import copy
 import datetime
 from typing import Any
 
+from cli import diagnosis
+from cli.cause import Cause
 from cli.facts import There, Workload
 from cli.installation import Installation, Part
 
@@ -136,3 +138,35 @@ def there(*items: Json) -> There:
 def the_set(found: There) -> Workload:
     (workload,) = found.workloads
     return workload
+
+
+LATER = NOW + datetime.timedelta(minutes=5)
+
+
+def causes(*items, installed=HEALTHY, quotas=(), claims=()) -> tuple[Cause, ...]:
+    found = there(*items)
+    return diagnosis.of_set(the_set(found), found, installed, quotas, claims, now=LATER)
+
+
+def command(*items, **more) -> str:
+    (only,) = causes(*items, **more)
+    return only.command.removeprefix("kubectl -n shop ")
+
+
+def waiting(pod, container: str, reason: str, image: str = "pgset:1"):
+    state = {"name": container, "image": image, "state": {"waiting": {"reason": reason}}}
+    pod["status"]["initContainerStatuses"] = [state]
+    return pod
+
+
+def with_replica(replica, *more):
+    return [statefulset(), pod(0, "primary"), replica, lease(), *more]
+
+
+def said(reason: str, message: str = "waits", *, number: int = 1):
+    """What the pods of `nobody_leads` and `waits` have as their sentence."""
+    return event("Pod", f"orders-{number}", reason, message)
+
+
+def waits():
+    return pod(1, "replica", ready=False, says="waits")

@@ -1,46 +1,28 @@
 """Each fault has its cause, and each cause one command."""
 
-import datetime
 import json
 import shlex
 from dataclasses import replace
 
 import pytest
 
-from cli import cause, diagnosis, leaderless
-from cli.cause import Cause
+from cli import cause, diagnosis
 from cli.installation import Installation, Part, fault_of
-from sidecar.table.bootstrap import BOOTSTRAP
 from tests.cli.objects import (
     HEALTHY,
     NOW,
+    causes,
+    command,
     event,
     healthy,
     lease,
     pod,
-    service,
+    said,
     statefulset,
-    the_set,
-    there,
+    waiting,
+    waits,
+    with_replica,
 )
-
-LATER = NOW + datetime.timedelta(minutes=5)
-
-
-def causes(*items, installed=HEALTHY, quotas=(), claims=()) -> tuple[Cause, ...]:
-    found = there(*items)
-    return diagnosis.of_set(the_set(found), found, installed, quotas, claims, now=LATER)
-
-
-def command(*items, **more) -> str:
-    (only,) = causes(*items, **more)
-    return only.command.removeprefix("kubectl -n shop ")
-
-
-def waiting(pod, container: str, reason: str, image: str = "pgset:1"):
-    state = {"name": container, "image": image, "state": {"waiting": {"reason": reason}}}
-    pod["status"]["initContainerStatuses"] = [state]
-    return pod
 
 
 def test_nothing_is_wrong_with_a_healthy_set() -> None:
@@ -180,43 +162,26 @@ def test_a_member_is_not_hidden_by_one_whose_name_begins_as_its_own() -> None:
     assert "orders-10 is not ready: waits" in told
 
 
-# ── Services ──────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_service_that_leads_to_all() -> None:
-    patch = shlex.split(command(*healthy(), service("app", app="orders")))
-    assert patch[:-1] == ["patch", "service", "app", "--type", "merge", "-p"]
-    assert json.loads(patch[-1]) == {"spec": {"selector": {"pgset.dev/role": "primary"}}}
-
-
-def test_a_service_in_the_way() -> None:
-    items = healthy()[:-1]
-    wrong = service("orders-primary", app="orders")
-    assert command(*items, wrong) == "delete service orders-primary"
-
-
-@pytest.mark.parametrize("selector", [{"app": "mail"}, {"app": "orders", "role": "replica"}, {}])
-def test_other_services_are_left_alone(selector) -> None:
-    assert causes(*healthy(), service("app", **selector)) == ()
-
-
-def test_a_service_to_another_port_is_left_alone() -> None:
-    metrics = service("app", app="orders")
-    metrics["spec"]["ports"] = [{"port": 9187}]
-    assert causes(*healthy(), metrics) == ()
-
-
 # ── pods ──────────────────────────────────────────────────────────────────────────────────
-
-
-def with_replica(replica, *more):
-    return [statefulset(), pod(0, "primary"), replica, lease(), *more]
 
 
 def test_a_pod_without_a_sidecar() -> None:
     plain = pod(1, "replica")
     del plain["metadata"]["annotations"]["pgset.dev/injected"]
     assert command(*with_replica(plain)) == "delete pod orders-1"
+    unregistered = replace(HEALTHY, registered=False)
+    away = replace(HEALTHY, parts=(Part("pgset-webhook", 2, 0),))
+    for installed in (unregistered, away):
+        found = causes(*with_replica(plain), installed=installed)
+        assert not [it for it in found if "delete" in it.command]
+    items = with_replica(plain)
+    plain["metadata"]["labels"]["controller-revision-hash"] = "a"
+    items[0]["status"] = {"updateRevision": "b", "currentRevision": "a"}
+    assert "delete" not in command(*items), "the roll comes to it"
+    items[0]["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    assert command(*items) == "delete pod orders-1"
+    plain["metadata"]["ownerReferences"] = []
+    assert "delete" not in command(*items), "nobody makes it anew"
 
 
 def test_a_sidecar_whose_image_is_missing() -> None:
@@ -226,35 +191,6 @@ def test_a_sidecar_whose_image_is_missing() -> None:
     same = waiting(pod(1, "replica", ready=False), "pgset-sidecar", image, "pgset:1")
     (only,) = causes(*with_replica(same))
     assert "pgset:1" in only.sentence
-
-
-def said(reason: str, message: str = "waits", *, number: int = 1):
-    """What the pods of `nobody_leads` and `waits` have as their sentence."""
-    return event("Pod", f"orders-{number}", reason, message)
-
-
-def test_a_full_volume_grows() -> None:
-    replica = pod(1, "replica")
-    replica["spec"]["volumes"] = [{"persistentVolumeClaim": {"claimName": "data-orders-1"}}]
-    claim = {
-        "metadata": {"name": "data-orders-1"},
-        "spec": {"resources": {"requests": {"storage": "5Gi"}}},
-    }
-    full = said("FollowingProblem", "/data takes no writes: No space left on device")
-    patch = shlex.split(command(*with_replica(replica, full), claims=[claim]))
-    assert patch[:3] == ["patch", "pvc", "data-orders-1"]
-    assert json.loads(patch[-1]) == {"spec": {"resources": {"requests": {"storage": "10Gi"}}}}
-
-
-def test_a_password_that_differs_is_set_on_the_primary() -> None:
-    refused = said("FollowingProblem", "password authentication failed for user")
-    words = shlex.split(command(*healthy(), refused))
-    assert words[:6] == ["exec", "orders-0", "-c", "postgres", "--", "sh"]
-    assert "$POSTGRES_PASSWORD" in words[-1] or "${POSTGRES_PASSWORD" in words[-1]
-
-
-def waits():
-    return pod(1, "replica", ready=False, says="waits")
 
 
 @pytest.mark.parametrize("reason", diagnosis.COPIED_AGAIN)
@@ -316,141 +252,6 @@ def test_a_member_that_is_not_ready_is_always_told() -> None:
     late = pod(1, "", ready=False, says="cloning from orders-0")
     (only,) = causes(*with_replica(late))
     assert only.sentence == "orders-1 is not ready: cloning from orders-0"
-
-
-# ── nobody leads ──────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("reason", "removed"),
-    [
-        ("TooFarBehind", "pgset.dev/position-"),
-        ("MissingCommits", "pgset.dev/in-sync- pgset.dev/copies-"),
-        (
-            "NotEligible",
-            "pgset.dev/timeline- pgset.dev/in-sync- pgset.dev/copies- pgset.dev/members-",
-        ),
-    ],
-)
-def test_rows_that_are_gone_are_given_up_as_the_readme_says(reason, removed) -> None:
-    (only,) = causes(*nobody_leads(said(reason, number=0), said(reason)))
-    assert only.command == f"kubectl -n shop annotate lease pgset-orders {removed}"
-    assert "only if that data is gone for good" in only.sentence
-
-
-def nobody_leads(*more):
-    pods = [pod(0, "replica", says="waits"), pod(1, "replica", says="waits")]
-    return [statefulset(), *pods, lease(), *more]
-
-
-@pytest.mark.parametrize(
-    ("items", "why"),
-    [
-        ([said("MissingCommits", number=0)], "the other member has not said anything of the kind"),
-        ([said("MissingCommits", number=0), said("TakingLease")], "the other one takes over"),
-        (
-            [
-                said("MissingCommits", number=0),
-                said("MissingCommits") | {"lastTimestamp": "2026-11-29T12:05:00Z"},
-            ],
-            "it was said just now",
-        ),
-    ],
-)
-def test_nothing_is_given_up_before_all_have_waited_for_a_while(items, why) -> None:
-    assert "annotate" not in command(*nobody_leads(*items)), why
-
-
-def test_nothing_is_given_up_while_a_member_is_away() -> None:
-    (only,) = causes(statefulset(), pod(1, "replica"), lease(), said("MissingCommits"))
-    assert "orders-0 may have data that no other has" in only.sentence
-    assert only.command == "kubectl -n shop describe statefulset orders"
-
-
-def test_a_pod_that_has_lost_its_data_has_nothing_to_give_up() -> None:
-    for reason in leaderless.WITHOUT_DATA:
-        items = nobody_leads(said("TooFarBehind"), said(reason, number=0))
-        waiting(items[1], "postgres", "PodInitializing")
-        assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
-    items = nobody_leads(said("TooFarBehind"), said("LostData", "it has lost it", number=0))
-    items[1]["metadata"]["annotations"]["pgset.dev/status"] = leaderless.NO_DATA_YET
-    assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
-
-
-def test_how_a_pod_says_that_it_has_no_data() -> None:
-    rows = {it.name: it for it in BOOTSTRAP}
-    assert rows["WaitingForLeader"].sentence == leaderless.NO_DATA_YET
-    assert set(leaderless.WITHOUT_DATA) <= set(rows)
-
-
-@pytest.mark.parametrize(
-    "why", ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "PodInitializing"]
-)
-def test_a_pod_whose_database_does_not_run_may_have_the_newest_rows(why) -> None:
-    for of_the_other in (
-        [],
-        [said("SettingsRefused", number=0)],
-        [said("LostData", "a", number=0)],
-    ):
-        items = nobody_leads(said("TooFarBehind"), *of_the_other)
-        waiting(items[1], "postgres", why)
-        assert not [it for it in causes(*items) if "annotate" in it.command]
-
-
-def test_nothing_is_given_up_by_what_was_said_before() -> None:
-    items = nobody_leads(said("MissingCommits", "a", number=0), said("MissingCommits"))
-    assert not [it for it in causes(*items) if "annotate" in it.command]
-
-
-@pytest.mark.parametrize("known", [{"members": "orders-0,orders-4"}, {"in_sync": "orders-4"}])
-def test_members_that_were_scaled_away_come_back_first(known) -> None:
-    items = nobody_leads(said("NotEligible", number=0), said("NotEligible"))
-    items[3] = lease(**known)
-    assert command(*items) == "scale statefulset orders --replicas=5"
-    items[3] = lease(holder=2)
-    assert command(*items) == "scale statefulset orders --replicas=3"
-
-
-def test_voters_that_are_all_there_do_not_hear_each_other() -> None:
-    items = nobody_leads(said("MissingCommits", number=0), said("MissingCommits"))
-    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
-    assert command(*items) == "get networkpolicy"
-    # Of three voters an acknowledged commit is on two: one that has lost its data had none alone.
-    items = nobody_leads(said("MissingCommits", number=0), said("LostData"))
-    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
-    assert command(*items) == "get networkpolicy"
-    items[3] = lease(in_sync="orders-0,orders-1", copies="1")
-    assert "annotate lease" in command(*items)
-
-
-def test_none_is_given_up_while_a_member_leads() -> None:
-    found = causes(*with_replica(pod(1, "", ready=False), said("TooFarBehind")))
-    assert not any("annotate lease" in it.command for it in found)
-
-
-def test_a_primary_that_nobody_hears_of() -> None:
-    items = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
-    nobody = [*items, pod(0, "")]
-    assert "kubectl -n shop delete pod orders-0 --force --grace-period=0" in {
-        it.command for it in causes(*nobody)
-    }
-    # Another pod of its name, and none.
-    nobody[-1]["metadata"]["uid"] = "another"
-    for found in (nobody, items):
-        assert not [it for it in causes(*found) if "--force" in it.command]
-    spoke = [*items, pod(0, ""), said("Waiting", "x")]
-    spoke[3] = said("UnknownToHolder", "before")
-    assert not [it for it in causes(*spoke) if "--force" in it.command]
-
-
-def test_a_set_without_a_primary_is_never_well() -> None:
-    (only,) = causes(*nobody_leads())
-    assert "orders-0: waits; orders-1: waits" in only.sentence
-
-
-def test_a_member_that_does_not_follow_is_told() -> None:
-    (only,) = causes(*with_replica(pod(1, "", says="does not stream")))
-    assert only.sentence == "orders-1 is neither primary nor replica: does not stream"
 
 
 @pytest.mark.parametrize("hostile", ["x; rm -rf ~", "$(reboot)", "a' b"])

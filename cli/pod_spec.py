@@ -1,0 +1,60 @@
+"""What a pod's spec and status say of its containers. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A container that the kubelet can't start."""
+
+    container: str
+    image: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A PersistentVolumeClaim where a container mounts it."""
+
+    name: str
+    container: str
+    path: str
+
+
+def claims(spec: Json) -> Iterator[Claim]:
+    """Yield what containers mount of claims."""
+    names = {
+        it["name"]: it["persistentVolumeClaim"]["claimName"]
+        for it in spec.get("volumes") or []
+        if "persistentVolumeClaim" in it
+    }
+    for container in spec.get("containers") or []:
+        for mount in container.get("volumeMounts") or []:
+            if mount["name"] in names:
+                yield Claim(names[mount["name"]], container["name"], mount["mountPath"])
+
+
+def waiting(statuses: Sequence[Json]) -> list[Waiting]:
+    """Return the containers that the kubelet can't start."""
+    return [
+        Waiting(it["name"], it.get("image", ""), why.get("reason", ""), why.get("message", ""))
+        for it in statuses
+        if (why := (it.get("state") or {}).get("waiting"))
+    ]
+
+
+def data_directories(spec: Json) -> dict[str, str]:
+    """Return PGDATA of each container that has it; up to what only the pod knows of it."""
+    return {
+        container["name"]: variable["value"].partition("$(")[0]
+        for container in spec.get("containers") or []
+        for variable in container.get("env") or []
+        if variable["name"] == "PGDATA" and variable.get("value")
+    }

@@ -1,0 +1,86 @@
+"""Services of a set that lead where they should not. No I/O."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from cli import defaults
+from cli.cause import Cause
+from cli.facts import Service
+from cli.seen import Seen
+from cli.view import is_to_database
+from sidecar import contract
+
+
+def causes(seen: Seen) -> Iterator[Cause]:
+    """Yield what is wrong with the Services of the set's namespace."""
+    workload = seen.workload
+    for service in seen.there.services:
+        if service.namespace != workload.namespace:
+            continue
+        if service.name == contract.primary_service(workload.name):
+            if service.selector.get(workload.role_label) != workload.primary_value:
+                yield _in_the_way(seen, service)
+        elif _leads_to_all(seen, service):
+            yield seen.cause(
+                f"Service {service.name} leads to the primary and to read-only replicas alike: "
+                "if its clients write, make it select the primary alone",
+                _primary_alone(seen, service),
+            )
+
+
+def _in_the_way(seen: Seen, service: Service) -> Cause:
+    what = f"Service {service.name} does not select the primary by its role"
+    if service.selector and _others(seen, service).items() <= _labels(seen).items():
+        return seen.cause(f"{what}: let it", _primary_alone(seen, service))
+    return seen.cause(
+        f"{what}, and no pod of the set either: what it is for needs another name, since "
+        "replicas follow, and clients find, the primary by this one",
+        f"describe service {service.name}",
+    )
+
+
+def _leads_to_all(seen: Seen, service: Service) -> bool:
+    workload = seen.workload
+    names_the_pods = service.headless and service.name == workload.governing_service
+    return bool(
+        # A set of one has no replica that could be taken for the primary.
+        (workload.replicas > 1 or len(seen.pods) > 1)
+        and service.selector
+        and service.name != contract.replica_service(workload.name)
+        and workload.role_label not in service.selector
+        and service.selector.items() <= _labels(seen).items()
+        and is_to_database(service, workload, seen.there)
+        and not names_the_pods
+    )
+
+
+def _labels(seen: Seen) -> dict[str, str]:
+    return {**seen.workload.pod_labels, contract.SET_LABEL: seen.workload.name}
+
+
+def _others(seen: Seen, service: Service) -> dict[str, str]:
+    """Return what it selects by beside the role."""
+    role_label = seen.workload.role_label
+    return {key: it for key, it in service.selector.items() if key != role_label}
+
+
+def _primary_alone(seen: Seen, service: Service) -> str:
+    """Return the command, as the caretaker's Event has it."""
+    workload = seen.workload
+    if service.headless:
+        # The webhook refuses these: it does not know whether one names the pods.
+        change = {"spec": {"selector": {workload.role_label: workload.primary_value}}}
+        patch = json.dumps(change, separators=(",", ":"))
+        return f"patch service {service.name} --type merge -p {shlex.quote(patch)}"
+    wanted = [f"{contract.SELECTS}=primary"]
+    for annotation, value, default in (
+        (contract.ROLE_LABEL, workload.role_label, defaults.ROLE_LABEL),
+        (contract.PRIMARY_VALUE, workload.primary_value, defaults.PRIMARY_VALUE),
+        (contract.REPLICA_VALUE, workload.replica_value, defaults.REPLICA_VALUE),
+    ):
+        if value != default:
+            wanted.append(shlex.quote(f"{annotation}={value}"))
+    return f"annotate --overwrite service {service.name} {' '.join(wanted)}"

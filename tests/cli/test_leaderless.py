@@ -1,0 +1,148 @@
+"""Why nobody leads, and when data may be given up."""
+
+import pytest
+
+from cli import leaderless
+from sidecar.table.bootstrap import BOOTSTRAP
+from tests.cli.objects import (
+    causes,
+    command,
+    lease,
+    pod,
+    said,
+    statefulset,
+    waiting,
+    with_replica,
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "removed"),
+    [
+        ("TooFarBehind", "pgset.dev/position-"),
+        ("MissingCommits", "pgset.dev/in-sync- pgset.dev/copies-"),
+        (
+            "NotEligible",
+            "pgset.dev/timeline- pgset.dev/in-sync- pgset.dev/copies- pgset.dev/members-",
+        ),
+    ],
+)
+def test_rows_that_are_gone_are_given_up_as_the_readme_says(reason, removed) -> None:
+    (only,) = causes(*nobody_leads(said(reason, number=0), said(reason)))
+    assert only.command == f"kubectl -n shop annotate lease pgset-orders {removed}"
+    assert "only if that data is gone for good" in only.sentence
+
+
+def nobody_leads(*more):
+    pods = [pod(0, "replica", says="waits"), pod(1, "replica", says="waits")]
+    return [statefulset(), *pods, lease(), *more]
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        ([said("MissingCommits", number=0)], "the other member has not said anything of the kind"),
+        ([said("MissingCommits", number=0), said("TakingLease")], "the other one takes over"),
+        (
+            [
+                said("MissingCommits", number=0),
+                said("MissingCommits") | {"lastTimestamp": "2026-11-29T12:05:00Z"},
+            ],
+            "it was said just now",
+        ),
+    ],
+)
+def test_nothing_is_given_up_before_all_have_waited_for_a_while(items, why) -> None:
+    assert "annotate" not in command(*nobody_leads(*items)), why
+
+
+def test_nothing_is_given_up_while_a_member_is_away() -> None:
+    (only,) = causes(statefulset(), pod(1, "replica"), lease(), said("MissingCommits"))
+    assert "orders-0 may have data that no other has" in only.sentence
+    assert only.command == "kubectl -n shop describe statefulset orders"
+
+
+def test_a_pod_that_has_lost_its_data_has_nothing_to_give_up() -> None:
+    for reason in leaderless.WITHOUT_DATA:
+        items = nobody_leads(said("TooFarBehind"), said(reason, number=0))
+        waiting(items[1], "postgres", "PodInitializing")
+        assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
+    items = nobody_leads(said("TooFarBehind"), said("LostData", "it has lost it", number=0))
+    items[1]["metadata"]["annotations"]["pgset.dev/status"] = leaderless.NO_DATA_YET
+    assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
+
+
+def test_how_a_pod_says_that_it_has_no_data() -> None:
+    rows = {it.name: it for it in BOOTSTRAP}
+    assert rows["WaitingForLeader"].sentence == leaderless.NO_DATA_YET
+    assert set(leaderless.WITHOUT_DATA) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    "why", ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "PodInitializing"]
+)
+def test_a_pod_whose_database_does_not_run_may_have_the_newest_rows(why) -> None:
+    for of_the_other in (
+        [],
+        [said("SettingsRefused", number=0)],
+        [said("LostData", "a", number=0)],
+    ):
+        items = nobody_leads(said("TooFarBehind"), *of_the_other)
+        waiting(items[1], "postgres", why)
+        assert not [it for it in causes(*items) if "annotate" in it.command]
+
+
+def test_nothing_is_given_up_by_what_was_said_before() -> None:
+    items = nobody_leads(said("MissingCommits", "a", number=0), said("MissingCommits"))
+    assert not [it for it in causes(*items) if "annotate" in it.command]
+
+
+@pytest.mark.parametrize("known", [{"members": "orders-0,orders-4"}, {"in_sync": "orders-4"}])
+def test_members_that_were_scaled_away_come_back_first(known) -> None:
+    items = nobody_leads(said("NotEligible", number=0), said("NotEligible"))
+    items[3] = lease(**known)
+    assert command(*items) == "scale statefulset orders --replicas=5"
+    items[3] = lease(holder=2)
+    assert command(*items) == "scale statefulset orders --replicas=3"
+
+
+def test_voters_that_are_all_there_do_not_hear_each_other() -> None:
+    items = nobody_leads(said("MissingCommits", number=0), said("MissingCommits"))
+    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
+    assert command(*items) == "get networkpolicy"
+    # Of three voters an acknowledged commit is on two: one that has lost its data had none alone.
+    items = nobody_leads(said("MissingCommits", number=0), said("LostData"))
+    items[3] = lease(in_sync="orders-0,orders-1", copies="2")
+    assert command(*items) == "get networkpolicy"
+    items[3] = lease(in_sync="orders-0,orders-1", copies="1")
+    assert "annotate lease" in command(*items)
+
+
+def test_none_is_given_up_while_a_member_leads() -> None:
+    found = causes(*with_replica(pod(1, "", ready=False), said("TooFarBehind")))
+    assert not any("annotate lease" in it.command for it in found)
+
+
+def test_a_primary_that_nobody_hears_of() -> None:
+    items = [statefulset(), pod(1, "", says="waits"), lease(), said("UnknownToHolder")]
+    nobody = [*items, pod(0, "")]
+    assert "kubectl -n shop delete pod orders-0 --force --grace-period=0" in {
+        it.command for it in causes(*nobody)
+    }
+    # Another pod of its name, and none.
+    nobody[-1]["metadata"]["uid"] = "another"
+    for found in (nobody, items):
+        assert not [it for it in causes(*found) if "--force" in it.command]
+    spoke = [*items, pod(0, ""), said("Waiting", "x")]
+    spoke[3] = said("UnknownToHolder", "before")
+    assert not [it for it in causes(*spoke) if "--force" in it.command]
+
+
+def test_a_set_without_a_primary_is_never_well() -> None:
+    (only,) = causes(*nobody_leads())
+    assert "orders-0: waits; orders-1: waits" in only.sentence
+
+
+def test_a_member_that_does_not_follow_is_told() -> None:
+    (only,) = causes(*with_replica(pod(1, "", says="does not stream")))
+    assert only.sentence == "orders-1 is neither primary nor replica: does not stream"
