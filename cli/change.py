@@ -22,7 +22,7 @@ REFUSED: Final = 1
 
 def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Ask the primary to hand over, and see what comes of it."""
-    there = read.namespace(kubectl, events=True)
+    there = read.namespace(kubectl, "pods", "leases", events=True)
     workload = read.the_set(there, chosen.set, kubectl.namespace)
     lease, primary = lease_of(workload, there), primary_of(workload, there)
     if lease is None or primary is None:
@@ -76,13 +76,15 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
 
 def _look(kubectl: Kubectl, workload: Workload) -> There:
     where = ("-n", workload.namespace)
-    return There.from_json(
-        kubectl.together(
+    there = There.from_json(
+        *kubectl.together(
             ("pods", *where, "-l", f"{contract.SET_LABEL}={workload.name}"),
             ("leases", *where, "-l", f"{contract.SET_LABEL}={workload.name}"),
             ("events", *where, "--field-selector", "involvedObject.kind=Pod,source=pgset-sidecar"),
         )
     )
+    read.need(there, "pods", "leases")
+    return there
 
 
 def pause(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
@@ -107,7 +109,7 @@ def _annotate(kubectl: Kubectl, name: str, change: str) -> None:
 
 def restart(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Make pods anew; a primary hands over first, as it always does."""
-    there = read.namespace(kubectl)
+    there = read.namespace(kubectl, *(["pods"] if chosen.pod else []))
     workload = read.the_set(there, chosen.set, kubectl.namespace)
     where = ("-n", workload.namespace)
     if chosen.pod is None:

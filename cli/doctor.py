@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -14,9 +13,14 @@ from cli.installation import Installation, Unread
 from cli.kubectl import CannotError, Kubectl
 from cli.pod_spec import Json
 from cli.text import BOLD, YELLOW, Paint
+from cli.view import FAILED
 
 SYSTEM: Final = "pgset-system"
 """Where pgset is, as long as its registration does not say otherwise."""
+
+
+ESSENTIAL: Final = ("pods", "leases")
+"""Kinds without which nothing can be said of a set."""
 
 
 def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
@@ -26,28 +30,39 @@ def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     if chosen.set is not None:
         workloads = (read.the_set(there, chosen.set, kubectl.namespace),)
     installed = installation(kubectl)
-    for it in installed.unread:
-        print(f"not looked at: {it.what} ({it.why})", file=sys.stderr)
-    causes = causes_of(kubectl, workloads, there, installed)
-    print(told(causes, len(workloads), paint))
+    unread = [*there.unread, *installed.unread]
+    causes = causes_of(kubectl, workloads, there, installed, unread)
+    read.tell_unread(unread)
+    print(told(causes, len(workloads), paint, unread))
+    if any(it.what in ESSENTIAL for it in unread) and not causes:
+        return FAILED
     return 1 if causes else 0
 
 
 def causes_of(
-    kubectl: Kubectl, workloads: Iterable[Workload], there: There, installed: Installation
+    kubectl: Kubectl,
+    workloads: Iterable[Workload],
+    there: There,
+    installed: Installation,
+    unread: list[Unread],
 ) -> list[Cause]:
-    """Return the causes, those of all sets first."""
+    """Return the causes, those of all sets first; `unread` gets what could not be looked at."""
     asked = ("resourcequotas", "persistentvolumeclaims")
-    quotas, claims = (_if_allowed(kubectl, kind) for kind in asked)
+    quotas, claims = (_if_allowed(kubectl, kind, unread) for kind in asked)
     now = read.now()
     found = list(cause.of_installation(installed, now))
-    for workload in workloads:
+    # Without pods or the Lease, all that is there would look as if it were gone.
+    judged = not any(it.what in ESSENTIAL for it in there.unread)
+    for workload in workloads if judged else ():
         found += diagnosis.of_set(workload, there, installed, quotas, claims, now=now)
     return found
 
 
-def told(causes: Sequence[Cause], sets: int, paint: Paint) -> str:
+def told(causes: Sequence[Cause], sets: int, paint: Paint, unread: Sequence[Unread] = ()) -> str:
     """Return what was found in so many sets."""
+    if not causes and unread:
+        kinds = ", ".join(dict.fromkeys(it.what for it in unread))
+        return f"Nothing was found, but not all could be looked at: {kinds}."
     if not causes:
         return f"Nothing is wrong with pgset and {sets} {'set' if sets == 1 else 'sets'}."
     found = (
@@ -78,9 +93,10 @@ def installation(kubectl: Kubectl) -> Installation:
     return Installation.from_json(system, registrations, deployments, tuple(unread))
 
 
-def _if_allowed(kubectl: Kubectl, kind: str) -> list[Json]:
+def _if_allowed(kubectl: Kubectl, kind: str, unread: list[Unread]) -> list[Json]:
     """Return the namespace's objects of this kind; none if they may not be read."""
     try:
         return kubectl.items(kind, "-n", kubectl.namespace)
-    except CannotError:
+    except CannotError as error:
+        unread.append(Unread(kind, str(error)))
         return []

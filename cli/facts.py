@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cli import defaults
+from cli.installation import Unread
 from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, waiting
 from sidecar import contract
 
@@ -354,9 +355,10 @@ class There:
     leases: tuple[Lease, ...] = ()
     services: tuple[Service, ...] = ()
     events: tuple[Event, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     @classmethod
-    def from_json(cls, items: Sequence[Json]) -> There:
+    def from_json(cls, items: Sequence[Json], unread: tuple[Unread, ...] = ()) -> There:
         """Read objects of these kinds, in any order; others are passed over."""
         of: dict[str, list[Json]] = {}
         for item in items:
@@ -368,6 +370,7 @@ class There:
             leases=tuple(Lease.from_json(it) for it in of.get("Lease", [])),
             services=tuple(Service.from_json(it) for it in of.get("Service", [])),
             events=tuple(Event.from_json(it) for it in of.get("Event", [])),
+            unread=unread,
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from cli.installation import Unread
 from cli.pod_spec import Json
 
 
@@ -61,11 +62,23 @@ class Kubectl:
         found: list[Json] = answer.get("items", [answer])
         return found
 
-    def together(self, *requests: Sequence[str]) -> list[Json]:
-        """Return the objects of several `get`s, asked at the same time."""
+    def together(self, *requests: Sequence[str]) -> tuple[list[Json], tuple[Unread, ...]]:
+        """Return the objects of several `get`s, asked at the same time, and what of it could not be
+        read. Raises CannotError if nothing could."""
+        unread: list[Unread] = []
+
+        def ask(words: Sequence[str]) -> list[Json]:
+            try:
+                return self.items(*words)
+            except CannotError as error:
+                unread.append(Unread(words[0], str(error)))
+                return []
+
         with ThreadPoolExecutor(len(requests)) as pool:
-            answers = list(pool.map(lambda words: self.items(*words), requests))
-        return [item for answer in answers for item in answer]
+            answers = list(pool.map(ask, requests))
+        if len(unread) == len(requests):
+            raise CannotError(next(it.why for it in unread if it.what == requests[0][0]))
+        return [item for answer in answers for item in answer], tuple(unread)
 
 
 def cannot_start(error: OSError) -> CannotError:

@@ -14,8 +14,11 @@ from cli import as_json, read, text
 from cli.facts import Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl, cannot_start
 from cli.text import Paint
-from cli.view import SetView, exit_code, lease_of, pods_of, port_of, primary_of
+from cli.view import SetView, exit_code, lease_of, objects_of, pods_of, port_of, primary_of
 from sidecar import contract
+
+OF_STATUS: Final = ("pods", "leases")
+"""Kinds without which nobody knows whether there is a primary."""
 
 WATCH_SECONDS: Final = 2.0
 CLEAR: Final = "\033[H\033[2J"
@@ -23,28 +26,36 @@ CLEAR: Final = "\033[H\033[2J"
 
 def status(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show sets, once or again and again."""
-    while True:
-        views = _views(kubectl, chosen)
-        if chosen.output == "json":
-            shown = as_json.status(views)
-        elif chosen.all_namespaces and chosen.set is None:
-            shown = text.overview(views, paint)
-        else:
-            shown = text.status(views, paint, wide=chosen.output == "wide")
-        if not chosen.watch:
-            print(shown)
-            return exit_code(views)
+    while chosen.watch:
+        try:
+            shown = _shown(_views(kubectl, chosen), chosen, paint)
+        except CannotError as error:
+            shown = f"kubectl pgset: {error}"
         print(f"{CLEAR if sys.stdout.isatty() else ''}{shown}", flush=True)
         time.sleep(WATCH_SECONDS)
+    views = _views(kubectl, chosen)
+    print(_shown(views, chosen, paint))
+    return exit_code(views)
+
+
+def _shown(views: tuple[SetView, ...], chosen: Namespace, paint: Paint) -> str:
+    if chosen.output == "json":
+        return as_json.status(views)
+    if chosen.all_namespaces and chosen.set is None:
+        return text.overview(views, paint)
+    return text.status(views, paint, wide=chosen.output == "wide")
 
 
 def _views(kubectl: Kubectl, chosen: Namespace) -> tuple[SetView, ...]:
     if chosen.all_namespaces:
         there = read.all_sets(kubectl)
+        read.need(there, *OF_STATUS)
+        read.tell_unread(there.unread)
         if chosen.set is not None:
             raise CannotError("-A shows all sets: leave out the name, or -A")
         return read.views(there)
-    there = read.namespace(kubectl)
+    there = read.namespace(kubectl, *OF_STATUS)
+    read.tell_unread(there.unread)
     if chosen.set is not None:
         there = read.only(there, read.the_set(there, chosen.set, kubectl.namespace))
     elif not there.workloads:
@@ -52,14 +63,14 @@ def _views(kubectl: Kubectl, chosen: Namespace) -> tuple[SetView, ...]:
     return read.views(there)
 
 
-def _one(kubectl: Kubectl, chosen: Namespace, *, events: bool = False) -> tuple[There, Workload]:
-    there = read.namespace(kubectl, events=events)
+def _one(kubectl: Kubectl, chosen: Namespace, *needed: str) -> tuple[There, Workload]:
+    there = read.namespace(kubectl, *needed, events="events" in needed)
     return there, read.the_set(there, chosen.set, kubectl.namespace)
 
 
 def history(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show who has led, the newest last."""
-    there, workload = _one(kubectl, chosen)
+    there, workload = _one(kubectl, chosen, "leases")
     lease = lease_of(workload, there)
     rows = [(str(it.timeline), it.pod, it.since) for it in lease.history] if lease else []
     print("\n".join(text.table(("TIMELINE", "PRIMARY", "SINCE"), rows, [None] * len(rows), paint)))
@@ -68,9 +79,8 @@ def history(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 
 def events(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show what was said of the set's StatefulSet, pods and Lease, the newest last."""
-    there, workload = _one(kubectl, chosen, events=True)
-    about = {("StatefulSet", workload.name), ("Lease", contract.lease_name(workload.name))}
-    about |= {("Pod", it) for it in (*workload.pods, *(p.name for p in pods_of(workload, there)))}
+    there, workload = _one(kubectl, chosen, "events")
+    about = objects_of(workload, there)
     found = sorted(
         (it for it in there.events if (it.kind, it.name) in about and it.time is not None),
         key=lambda it: str(it.time),
@@ -83,7 +93,7 @@ def events(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 
 def logs(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Show the logs of all members."""
-    there, workload = _one(kubectl, chosen)
+    there, workload = _one(kubectl, chosen, "pods")
     pods = [it for it in pods_of(workload, there) if it.version]
     if not pods:
         raise CannotError(f'set "{workload.name}" has no member')
@@ -112,7 +122,13 @@ def merged(
     places = [(pod, container) for pod in pods for container in containers]
     with ThreadPoolExecutor(len(places)) as pool:
         found = [it for lines in pool.map(of, places) for it in lines]
-    return sorted(found, key=lambda it: it[0])
+    return sorted(found, key=lambda it: by_time(it[0]))
+
+
+def by_time(at: str) -> str:
+    """Return what times are sorted by: kubectl leaves out a fraction's last zeros."""
+    whole = at.rstrip("Z")
+    return (whole if "." in whole else f"{whole}.").ljust(30, "0")
 
 
 def _follow(
@@ -128,7 +144,7 @@ def _follow(
 
 def psql(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Become a psql in a member's pod."""
-    there, workload = _one(kubectl, chosen)
+    there, workload = _one(kubectl, chosen, "pods", "leases")
     pod = _replica(workload, there) if chosen.replica else primary_of(workload, there)
     if pod is None:
         raise CannotError(

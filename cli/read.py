@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import sys
+from collections.abc import Iterable
+from typing import Final
 
 from cli.facts import There, Workload
+from cli.installation import Unread
 from cli.kubectl import CannotError, Kubectl
 from cli.view import SetView, sets
 from sidecar import contract
+
+KINDS: Final = ("statefulsets", "pods", "leases", "services")
 
 
 def now() -> datetime.datetime:
@@ -18,7 +24,7 @@ def now() -> datetime.datetime:
 def all_sets(kubectl: Kubectl) -> There:
     """Read the sets of all namespaces."""
     return There.from_json(
-        kubectl.together(
+        *kubectl.together(
             ("statefulsets", "-A"),
             ("pods", "-A", "-l", contract.SET_LABEL),
             ("leases", "-A", "-l", contract.SET_LABEL),
@@ -27,14 +33,30 @@ def all_sets(kubectl: Kubectl) -> There:
     )
 
 
-def namespace(kubectl: Kubectl, *, events: bool = False) -> There:
-    """Read the sets of one namespace; `events`: all that was said there, too."""
+def namespace(kubectl: Kubectl, *needed: str, events: bool = False) -> There:
+    """Read the sets of one namespace; `events`: all that was said there, too.
+
+    `needed`: the kinds without which the question can't be answered, beside StatefulSets. Raises
+    CannotError if one of them can't be read.
+    """
     where = ("-n", kubectl.namespace)
-    requests = [
-        (kind, *where)
-        for kind in ("statefulsets", "pods", "leases", "services", *(["events"] if events else []))
-    ]
-    return There.from_json(kubectl.together(*requests))
+    requests = [(kind, *where) for kind in (*KINDS, *(["events"] if events else []))]
+    there = There.from_json(*kubectl.together(*requests))
+    need(there, *needed)
+    return there
+
+
+def need(there: There, *kinds: str) -> None:
+    """Raise CannotError if StatefulSets or one of these kinds could not be read."""
+    for it in there.unread:
+        if it.what in ("statefulsets", *kinds):
+            raise CannotError(it.why)
+
+
+def tell_unread(unread: Iterable[Unread]) -> None:
+    """Say on stderr what could not be looked at."""
+    for it in unread:
+        print(f"not looked at: {it.what} ({it.why})", file=sys.stderr)
 
 
 def the_set(there: There, name: str, where: str) -> Workload:
@@ -57,6 +79,7 @@ def only(there: There, workload: Workload) -> There:
         leases=there.leases,
         services=there.services,
         events=there.events,
+        unread=there.unread,
     )
 
 

@@ -114,6 +114,23 @@ def pods_of(workload: Workload, there: There) -> tuple[Pod, ...]:
     )
 
 
+def objects_of(workload: Workload, there: There) -> set[tuple[str, str]]:
+    """Return the kinds and names of what is the set's own, also of pods that are gone."""
+    pods = {*workload.pods, *(it.name for it in pods_of(workload, there))}
+    leads_to_it = {it.name for it in _services(workload, there)}
+    services = {
+        workload.governing_service,
+        contract.primary_service(workload.name),
+        contract.replica_service(workload.name),
+    }
+    return {
+        ("StatefulSet", workload.name),
+        ("Lease", contract.lease_name(workload.name)),
+        *(("Pod", it) for it in pods),
+        *(("Service", it) for it in services | leads_to_it),
+    }
+
+
 def lease_of(workload: Workload, there: There) -> Lease | None:
     """Return the set's Lease."""
     return next(
@@ -176,13 +193,6 @@ def _set(workload: Workload, there: There, now: datetime.datetime) -> SetView:
     primary = primary_of(workload, there)
     members = tuple(_members(workload, pods, lease, primary, now))
     renewed = lease.renewed if lease else None
-    services = tuple(
-        leads
-        for service in sorted(there.services, key=lambda it: it.name)
-        if service.namespace == workload.namespace
-        and is_to_database(service, workload, there)
-        and (leads := _leads(service, workload, pods)) is not None
-    )
     return SetView(
         namespace=workload.namespace,
         name=workload.name,
@@ -194,7 +204,7 @@ def _set(workload: Workload, there: There, now: datetime.datetime) -> SetView:
         members=members,
         lease=lease,
         renewed_ago=None if renewed is None else max(0.0, (now - renewed).total_seconds()),
-        services=services,
+        services=_services(workload, there),
         takeovers=tuple(reversed(lease.history))[:TAKEOVERS] if lease else (),
         problems=tuple(_problems(workload, pods, lease, primary, members)),
     )
@@ -263,6 +273,17 @@ def _state(pod: Pod) -> str:
     if reasons:
         return reasons[0]
     return "not ready" if pod.phase == "Running" else (pod.phase or "not ready").lower()
+
+
+def _services(workload: Workload, there: There) -> tuple[Leads, ...]:
+    pods = pods_of(workload, there)
+    return tuple(
+        leads
+        for service in sorted(there.services, key=lambda it: it.name)
+        if service.namespace == workload.namespace
+        and is_to_database(service, workload, there)
+        and (leads := _leads(service, workload, pods)) is not None
+    )
 
 
 def _leads(service: Service, workload: Workload, pods: tuple[Pod, ...]) -> Leads | None:

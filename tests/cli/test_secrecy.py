@@ -20,6 +20,27 @@ SECRET = "hunter2-hunter2"
         {"command": ["sh", "-c", f"PGPASSWORD={SECRET} psql"]},
         {"args": [f"--api-key={SECRET}"]},
         {"args": [f"postgres://user:{SECRET}@host/db"]},
+        {"args": [f"postgres://user:a@{SECRET}@host/db"]},
+        {"args": [f"postgres://user:a/{SECRET}@host/db"]},
+        {"command": ["psql", "-c", f"alter role app password '{SECRET}'"]},
+        {"command": ["psql", "-c", f"create role app encrypted PASSWORD 'it''s {SECRET}'"]},
+        {"command": ["psql", "-c", f"alter role app password $a$it's {SECRET}$a$"]},
+        {"args": [f'{{"password": "{SECRET}"}}']},
+        {"args": [f'{{\\"password\\": \\"{SECRET}\\"}}']},
+        {"args": [f"{{'api-key': '{SECRET}'}}"]},
+        {"args": ["--requirepass", SECRET]},
+        {"args": [f"redis --requirepass {SECRET}"]},
+        {"args": ["--token", SECRET, "--other"]},
+        {"command": ["curl", "-H", f"Authorization: Bearer {SECRET}"]},
+        {"command": ["curl", "-H", f"X: bearer {SECRET}"]},
+        {"readinessProbe": {"httpGet": {"httpHeaders": [{"name": "X-Any", "value": SECRET}]}}},
+        {"csi": {"driver": "d", "volumeAttributes": {"password": SECRET, "other": SECRET}}},
+        {"flexVolume": {"options": {"share": SECRET}}},
+        {"anything": {"password": SECRET}},
+        {"args": [f"host:5432:*:user:{SECRET}"]},
+        {"args": [f"-----BEGIN RSA PRIVATE KEY----- {SECRET} -----END RSA PRIVATE KEY-----"]},
+        {"args": [f"SCRAM-SHA-256$4096:{SECRET}"]},
+        {"env": [{"name": "PGSET_OWNER_PASSWORD", "value": SECRET}]},
     ],
 )
 def test_of_a_container(place) -> None:
@@ -47,6 +68,12 @@ def test_what_helps_is_kept() -> None:
         {"name": "PGSET_TTL", "value": "10"},
         {"name": "A", "valueFrom": {"secretKeyRef": {"name": "shop", "key": "password"}}},
     ]
+    kept = without_secrets(found)
+    found["spec"]["volumes"] = [
+        {"name": "a", "secret": {"secretName": "shop"}},
+        {"name": "b", "csi": {"nodePublishSecretRef": {"name": "shop"}}},
+    ]
+    found["spec"]["containers"][0]["args"] = ["-c", "password_encryption", "-c", "port=5433"]
     kept = without_secrets(found)
     assert kept["spec"] == found["spec"]
     assert "managedFields" not in kept["metadata"]

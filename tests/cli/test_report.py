@@ -1,0 +1,72 @@
+"""What a report has, and what of a namespace it does not; what could not be read is told."""
+
+import pytest
+
+from cli import doctor, read
+from cli.facts import There
+from cli.installation import Unread
+from cli.kubectl import CannotError, Kubectl
+from cli.look import by_time
+from cli.report import of_the_set
+from cli.text import Paint
+from tests.cli.objects import event, healthy, pod, service, the_set, there
+
+PLAIN = Paint(on=False)
+
+
+class Stand:
+    """A kubectl that may not read some kinds."""
+
+    def __init__(self, *forbidden: str) -> None:
+        self._forbidden = forbidden
+        self.namespace = "shop"
+
+    def items(self, kind: str, *_: str):
+        if kind in self._forbidden:
+            raise CannotError(f"kubectl: {kind} is forbidden")
+        return [it for it in healthy() if f"{it['kind'].lower()}s" == kind]
+
+    together = Kubectl.together
+
+
+def test_a_report_has_the_sets_own_objects_alone() -> None:
+    foreign = pod(0, "primary")
+    foreign["metadata"] |= {"name": "mail-0", "labels": {}, "ownerReferences": []}
+    about = [event("Pod", "orders-1", "Own"), event("Pod", "mail-0", "Foreign")]
+    mail, app = service("mail", app="mail"), service("app", app="orders")
+    items = [*healthy(), foreign, *about, mail, app]
+    found = there(*items)
+    kept = of_the_set(items, the_set(found), found)
+    assert kept == [*healthy(), about[0], app]
+
+
+def test_a_kind_that_is_forbidden_does_not_end_what_needs_it_not() -> None:
+    found = read.namespace(Stand("services", "leases"), "pods")
+    assert {it.what for it in found.unread} == {"leases", "services"}
+    assert len(found.pods) == 2
+    for forbidden in ("statefulsets", "pods"):
+        with pytest.raises(CannotError, match=forbidden):
+            read.namespace(Stand(forbidden), "pods")
+    with pytest.raises(CannotError, match="statefulsets"):
+        read.namespace(Stand(*read.KINDS))
+
+
+def test_nothing_is_wrong_is_said_only_by_who_has_seen_all() -> None:
+    unread = [Unread("pods", "forbidden")]
+    assert "not all could be looked at: pods" in doctor.told([], 1, PLAIN, unread)
+    assert "Nothing is wrong" in doctor.told([], 1, PLAIN)
+
+
+def test_a_set_whose_pods_may_not_be_read_is_not_judged() -> None:
+    found = There.from_json([healthy()[0]], (Unread("pods", "forbidden"),))
+    installed = doctor.Installation("pgset-system", registered=None)
+    unread: list[Unread] = []
+    assert (
+        doctor.causes_of(Stand("resourcequotas"), found.workloads, found, installed, unread) == []
+    )
+    assert [it.what for it in unread] == ["resourcequotas"]
+
+
+def test_lines_are_sorted_by_their_times() -> None:
+    ordered = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.12Z"]
+    assert [by_time(it) for it in ordered] == sorted(map(by_time, ordered))
