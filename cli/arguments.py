@@ -25,6 +25,13 @@ class Parser(argparse.ArgumentParser):
         sys.exit(FAILED)
 
 
+def _of_kubectl(parser: Parser, default: str | None) -> None:
+    words = "kubectl's own choice by default"
+    parser.add_argument("-n", "--namespace", default=default, help=words)
+    for option in PASSED_ON:
+        parser.add_argument(f"--{option}", default=default, help=argparse.SUPPRESS)
+
+
 def commands() -> list[str]:
     """Return the commands' names."""
     choices: Any = next(
@@ -37,6 +44,7 @@ def parser() -> Parser:
     """Return the parser; `command` in its result says what is wanted."""
     main = Parser(prog="kubectl pgset", description="Sets of PostgreSQL made by pgset.")
     main.add_argument("--version", action="version", version=f"pgset {contract.VERSION}")
+    _of_kubectl(main, default=None)
     commands: Any = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, says: str, *, of_set: str = "SET", **more: Any) -> Parser:
@@ -53,9 +61,8 @@ def parser() -> Parser:
             command.add_argument(
                 "set", metavar=of_set.strip("[]"), nargs="?" if optional else None, default=None
             )
-        command.add_argument("-n", "--namespace", help="kubectl's own choice by default")
-        for option in PASSED_ON:
-            command.add_argument(f"--{option}", help=argparse.SUPPRESS)
+        # What stands before the command holds unless it is said again.
+        _of_kubectl(command, default=argparse.SUPPRESS)
         return command
 
     status = add("status", "members, roles, the Lease, Services", of_set="[SET]", epilog=EXIT_CODES)
@@ -63,7 +70,12 @@ def parser() -> Parser:
     status.add_argument("-w", "--watch", action="store_true", help="again every two seconds")
     status.add_argument("-o", "--output", choices=("wide", "json"))
 
-    switchover = add("switchover", "let another member lead, without losing a row")
+    switchover = add(
+        "switchover",
+        "let another member lead, without losing a row",
+        epilog="exit codes: 0 it was asked for (with --wait: it is done), 1 it was refused, 3 it "
+        "could not be asked for, or was not done in time: the request stands then",
+    )
     switchover.add_argument("--to", metavar="POD", help="else a replica that is ready and in sync")
     switchover.add_argument("--wait", action="store_true", help="until it has led, or is refused")
     switchover.add_argument("--timeout", type=int, default=60, metavar="SECONDS")

@@ -28,7 +28,7 @@ def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     if lease is None or primary is None:
         raise CannotError(
             f'set "{workload.name}" has no primary that could hand over: '
-            f"kubectl pgset doctor {workload.name} tells why"
+            f"{kubectl.hint('doctor', workload.name)} tells why"
         )
     to = chosen.to or candidate(workload, there)
     if to is None:
@@ -68,10 +68,17 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
         time.sleep(POLL_SECONDS)
     print(
         f"kubectl pgset: {asked.primary.name} has not handed over to {asked.to} within {limit} s; "
-        f"kubectl pgset events {asked.workload.name} tells more",
+        f"{kubectl.hint('events', asked.workload.name)} tells more. The request stands until it is "
+        f"withdrawn: {withdrawn(kubectl.shown, asked.workload)}",
         file=sys.stderr,
     )
     return FAILED
+
+
+def withdrawn(kubectl: str, workload: Workload) -> str:
+    """Return the command that takes the request back; `kubectl`: as commands begin."""
+    lease = contract.lease_name(workload.name)
+    return f"{kubectl} -n {workload.namespace} annotate lease {lease} {contract.SWITCHOVER_TO}-"
 
 
 def _look(kubectl: Kubectl, workload: Workload) -> There:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cli import arguments, read
@@ -41,13 +41,20 @@ def _choices(before: Sequence[str]) -> set[str]:
     if not plain:
         return set(arguments.commands())
     try:
-        there = read.namespace(Kubectl((), options.get("-n") or options.get("--namespace")))
+        there = read.namespace(_kubectl(options), "pods")
     except CannotError:
         return set()
     if len(plain) == 1 and before[-1] != "--to":
         return {it.name for it in there.workloads}
     of = [it for it in there.workloads if it.name in plain[1:2]]
     return {pod.name for it in of for pod in pods_of(it, there)}
+
+
+def _kubectl(options: Mapping[str, str]) -> Kubectl:
+    passed_on = [
+        f"--{name}={options[f'--{name}']}" for name in arguments.PASSED_ON if f"--{name}" in options
+    ]
+    return Kubectl(passed_on, options.get("-n") or options.get("--namespace"))
 
 
 def split(before: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -32,9 +32,12 @@ def of_set(
     claims: Sequence[Json] = (),
     *,
     now: datetime.datetime,
+    kubectl: str = "kubectl",
 ) -> tuple[Cause, ...]:
-    """Return what is wrong with one set, the likeliest root first."""
-    set_ = _Set(workload, there, installation, quotas=quotas, claims=claims, now=now)
+    """Return what is wrong with one set, the likeliest root first; `kubectl`: as commands begin."""
+    set_ = _Set(
+        workload, there, installation, quotas=quotas, claims=claims, now=now, kubectl=kubectl
+    )
     causes = list(dict.fromkeys(set_.causes()))
     told = {name for it in causes for name in it.pods}
     return (*causes, *(cause for name, cause in set_.missing() if name not in told))

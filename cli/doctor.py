@@ -9,7 +9,7 @@ from typing import Final
 from cli import cause, diagnosis, read
 from cli.cause import Cause
 from cli.facts import There, Workload
-from cli.installation import Installation, Unread
+from cli.installation import PARTS, Installation, Unread
 from cli.kubectl import CannotError, Kubectl
 from cli.pod_spec import Json
 from cli.text import BOLD, YELLOW, Paint
@@ -50,11 +50,13 @@ def causes_of(
     asked = ("resourcequotas", "persistentvolumeclaims")
     quotas, claims = (_if_allowed(kubectl, kind, unread) for kind in asked)
     now = read.now()
-    found = list(cause.of_installation(installed, now))
+    found = list(cause.of_installation(installed, now, kubectl.shown))
     # Without pods or the Lease, all that is there would look as if it were gone.
     judged = not any(it.what in ESSENTIAL for it in there.unread)
     for workload in workloads if judged else ():
-        found += diagnosis.of_set(workload, there, installed, quotas, claims, now=now)
+        found += diagnosis.of_set(
+            workload, there, installed, quotas, claims, now=now, kubectl=kubectl.shown
+        )
     return found
 
 
@@ -90,6 +92,11 @@ def installation(kubectl: Kubectl) -> Installation:
     for webhook in (registrations or [{}])[0].get("webhooks") or [] if registrations else []:
         system = ((webhook.get("clientConfig") or {}).get("service") or {}).get("namespace", SYSTEM)
     deployments = ask("pgset's Deployments", "deployments", "-n", system)
+    if registrations is None and not any(
+        it["metadata"]["name"] in PARTS for it in deployments or []
+    ):
+        # Nobody has said where pgset is, and it is not where it usually is.
+        deployments = None
     return Installation.from_json(system, registrations, deployments, tuple(unread))
 
 

@@ -16,6 +16,10 @@ PARTS: Final = {"pgset-certs": 2, "pgset-webhook": 2, "pgset-caretaker": 1}
 """The Deployments, in the order in which they need each other, and their replicas."""
 
 
+INJECTED_FROM: Final = "cert-manager.io/inject-ca-from"
+HELM: Final = "meta.helm.sh/release-name"
+
+
 @dataclass(frozen=True)
 class Unread:
     """What the user may not read."""
@@ -46,6 +50,18 @@ class Installation:
     parts: tuple[Part, ...] | None = None
     """None: not known."""
     unread: tuple[Unread, ...] = ()
+    by_cert_manager: bool = False
+    """Whether it writes the bundles, and so the installation has no certs."""
+    by_helm: bool = False
+    """Whether values of the chart may have left out a part."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The Deployments that may be missing on purpose."""
+        return (
+            *(["pgset-certs"] if self.by_cert_manager else []),
+            *(["pgset-caretaker"] if self.by_helm else []),
+        )
 
     @classmethod
     def from_json(
@@ -67,11 +83,18 @@ class Installation:
             if deployments is None
             else tuple(_part(it) for it in deployments if it["metadata"]["name"] in PARTS),
             unread=unread,
+            by_cert_manager=any(INJECTED_FROM in _annotations(it) for it in registrations or []),
+            by_helm=any(HELM in _annotations(it) for it in deployments or []),
         )
 
     def part(self, name: str) -> Part | None:
         """Return one of the Deployments."""
         return next((it for it in self.parts or () if it.name == name), None)
+
+
+def _annotations(found: Json) -> Json:
+    annotations: Json = (found.get("metadata") or {}).get("annotations") or {}
+    return annotations
 
 
 def _part(deployment: Json) -> Part:
@@ -101,5 +124,7 @@ def fault_of(bundle: bytes, now: datetime.datetime) -> str:
         context.load_verify_locations(cadata=bundle.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError):
         return "is not one"
+    if context.cert_store_stats()["x509"] > len(context.get_ca_certs()):
+        return ""  # a server's own certificate, too, is believed; its end is not told here
     ends = [ssl.cert_time_to_seconds(str(it["notAfter"])) for it in context.get_ca_certs()]
     return "" if any(it > now.timestamp() for it in ends) else "has expired"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 from cli.installation import Unread
 from cli.pod_spec import Json
+
+OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class CannotError(Exception):
@@ -29,8 +33,18 @@ class Kubectl:
         """The namespace that is meant."""
         if self._namespace is None:
             words = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
-            self._namespace = self.run(*words, check=False).strip() or "default"
+            self._namespace = self.run(*words, check=False).strip() or _of_pod() or "default"
         return self._namespace
+
+    @property
+    def shown(self) -> str:
+        """The command as it is pasted into a shell, with the user's own options."""
+        return " ".join(map(shlex.quote, self._command))
+
+    def hint(self, *words: str) -> str:
+        """Return one of our commands as it is pasted into a shell."""
+        ours = ("kubectl", "pgset", *words, *self._command[1:], "-n", self.namespace)
+        return " ".join(map(shlex.quote, ours))
 
     def command(self, *words: str) -> list[str]:
         """Return the command with these words, for whoever starts it."""
@@ -79,6 +93,15 @@ class Kubectl:
         if len(unread) == len(requests):
             raise CannotError(next(it.why for it in unread if it.what == requests[0][0]))
         return [item for answer in answers for item in answer], tuple(unread)
+
+
+def _of_pod() -> str:
+    """Return the namespace of the pod that we run in, as kubectl does where it has no kubeconfig;
+    "" if we don't."""
+    try:
+        return OWN_NAMESPACE.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def cannot_start(error: OSError) -> CannotError:

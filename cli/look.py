@@ -149,7 +149,7 @@ def psql(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG
     if pod is None:
         raise CannotError(
             f'set "{workload.name}" has no {"replica" if chosen.replica else "primary"} now: '
-            f"kubectl pgset doctor {workload.name} tells why"
+            f"{kubectl.hint('doctor', workload.name)} tells why"
         )
     tty = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     where = ("exec", "-n", pod.namespace, pod.name, "-c", workload.container, "-i", *tty)

@@ -28,8 +28,9 @@ class Seen:
         quotas: Sequence[Json],
         claims: Sequence[Json],
         now: datetime.datetime,
+        kubectl: str = "kubectl",
     ) -> None:
-        """`quotas` and `claims`: of the set's namespace."""
+        """`quotas` and `claims`: of the set's namespace; `kubectl`: as commands begin."""
         self.workload = workload
         self.now = now
         self.there = there
@@ -39,7 +40,7 @@ class Seen:
         self.pods = pods_of(workload, there)
         self.lease: Lease | None = lease_of(workload, there)
         self.primary: Pod | None = primary_of(workload, there)
-        self.kubectl = f"kubectl -n {workload.namespace}"
+        self.kubectl = f"{kubectl} -n {workload.namespace}"
         self.where = f"{workload.namespace}/{workload.name}"
 
     def cause(self, sentence: str, command: str, *pods: str) -> Cause:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from cli import cause, diagnosis
-from cli.installation import Installation, Part, fault_of
+from cli.installation import PARTS, Installation, Part, fault_of
+from cli.kubectl import Kubectl
 from tests.cli.objects import (
     HEALTHY,
     NOW,
@@ -19,6 +20,8 @@ from tests.cli.objects import (
     pod,
     said,
     statefulset,
+    the_set,
+    there,
     waiting,
     waits,
     with_replica,
@@ -38,7 +41,7 @@ def of_installation(**changes) -> list[str]:
 
 
 def test_a_webhook_that_is_not_registered() -> None:
-    assert of_installation(registered=False) == ["kubectl apply -k deploy"]
+    assert of_installation(registered=False) == ["kubectl -n pgset-system get deployments"]
 
 
 def test_what_may_not_be_read_is_not_judged() -> None:
@@ -48,9 +51,9 @@ def test_what_may_not_be_read_is_not_judged() -> None:
 @pytest.mark.parametrize("name", ["pgset-certs", "pgset-webhook", "pgset-caretaker"])
 def test_a_part_that_is_missing_scaled_away_or_not_available(name) -> None:
     others = tuple(it for it in HEALTHY.parts if it.name != name)
-    assert of_installation(parts=others) == ["kubectl apply -k deploy"]
-    replicas = 1 if name == "pgset-caretaker" else 2
     system = "kubectl -n pgset-system"
+    assert of_installation(parts=others) == [f"{system} get deployments"]
+    replicas = 1 if name == "pgset-caretaker" else 2
     assert of_installation(parts=(*others, Part(name, 0, 0))) == [
         f"{system} scale deployment {name} --replicas={replicas}"
     ]
@@ -72,6 +75,37 @@ def test_an_installation_is_read_from_what_kubectl_prints() -> None:
     found = Installation.from_json("a", [registration], [])
     assert (found.registered, found.bundles, found.parts) == (True, (b"no CA", b""), ())
     assert Installation.from_json("a", [], None) == Installation("a", registered=False)
+
+
+def test_what_an_installation_leaves_out_on_purpose_is_not_missing() -> None:
+    def of(name: str, **annotations: str):
+        return {"metadata": {"name": name, "annotations": annotations}, "webhooks": [{}]}
+
+    def missing(registration, deployment) -> set[str]:
+        found = Installation.from_json("a", [registration], [deployment])
+        sentences = " ".join(it.sentence for it in cause.of_installation(found, NOW))
+        return {it for it in PARTS if f"{it} is missing" in sentences}
+
+    plain, webhook = of("pgset"), of("pgset-webhook")
+    assert missing(plain, webhook) == {"pgset-certs", "pgset-caretaker"}
+    injected = of("pgset", **{"cert-manager.io/inject-ca-from": "a/b"})
+    assert missing(injected, webhook) == {"pgset-caretaker"}
+    chart = of("pgset-webhook", **{"meta.helm.sh/release-name": "pgset"})
+    assert missing(plain, chart) == {"pgset-certs"}
+
+
+def test_commands_begin_as_the_users_own() -> None:
+    kubectl = Kubectl(["--context=a b", "--as=root"], "shop")
+    assert kubectl.shown == "kubectl '--context=a b' --as=root"
+    assert kubectl.hint("doctor", "orders") == (
+        "kubectl pgset doctor orders '--context=a b' --as=root -n shop"
+    )
+    found = there(statefulset(paused="true"), *healthy()[1:])
+    (told,) = diagnosis.of_set(the_set(found), found, HEALTHY, now=NOW, kubectl=kubectl.shown)
+    assert told.command.startswith("kubectl '--context=a b' --as=root -n shop annotate")
+    lost = replace(HEALTHY, registered=False)
+    (told,) = cause.of_installation(lost, NOW, kubectl.shown)
+    assert told.command.startswith("kubectl '--context=a b' --as=root -n pgset-system")
 
 
 # ── the StatefulSet ───────────────────────────────────────────────────────────────────────

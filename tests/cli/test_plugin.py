@@ -10,7 +10,7 @@ import pytest
 
 from cli import arguments, completion
 from cli.__main__ import COMMANDS, carry_out, split
-from cli.kubectl import printable
+from cli.kubectl import Kubectl, printable
 from deploy import plugin
 from tests.deploy.manifests import cluster_role
 
@@ -159,6 +159,33 @@ def test_completion(built: Path) -> None:
         {"-n": "shop", "--to": "x"},
     )
     assert "kubectl pgset __complete" in run(built, "completion").stdout
+
+
+def test_kubectls_options_may_stand_before_the_command() -> None:
+    parse = arguments.parser().parse_args
+    before = parse(["-n", "shop", "--context", "c", "status", "orders"])
+    assert (before.namespace, before.context, before.set) == ("shop", "c", "orders")
+    assert parse(["-n", "shop", "status", "-n", "other"]).namespace == "other"
+    assert parse(["status"]).namespace is parse(["status"]).context is None
+    assert parse(["status", "--as", "x"]) == parse(["--as", "x", "status"])
+
+
+def test_completion_asks_the_cluster_that_is_meant() -> None:
+    _, options = completion.split(["status", "--context", "c", "--as=x", "-n", "shop"])
+    kubectl = completion._kubectl(options)
+    assert (kubectl.shown, kubectl.namespace) == ("kubectl --context=c --as=x", "shop")
+
+
+def test_in_a_pod_the_namespace_is_the_pods_own(tmp_path, monkeypatch) -> None:
+    script = tmp_path / "kubectl"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    own = tmp_path / "namespace"
+    monkeypatch.setattr("cli.kubectl.OWN_NAMESPACE", own)
+    assert Kubectl([]).namespace == "default"
+    own.write_text("shop\n")
+    assert Kubectl([]).namespace == "shop"
 
 
 def test_it_can_be_started_as_a_program(built: Path) -> None:

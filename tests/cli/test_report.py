@@ -19,7 +19,7 @@ class Stand:
 
     def __init__(self, *forbidden: str) -> None:
         self._forbidden = forbidden
-        self.namespace = "shop"
+        self.namespace, self.shown = "shop", "kubectl"
 
     def items(self, kind: str, *_: str):
         if kind in self._forbidden:

@@ -1,7 +1,15 @@
 """Who is asked to lead, and what is told of it."""
 
+from cli.change import withdrawn
 from cli.switchover import Asked, Outcome, candidate, outcome
 from tests.cli.objects import event, lease, pod, statefulset, the_set, there
+
+
+def test_how_a_request_is_withdrawn() -> None:
+    found = there(statefulset())
+    assert withdrawn("kubectl --context=c", the_set(found)) == (
+        "kubectl --context=c -n shop annotate lease pgset-orders pgset.dev/switchover-to-"
+    )
 
 
 def asked(*before) -> Asked:
