@@ -1,10 +1,14 @@
 """Each fault has its cause, and each cause one command."""
 
+import datetime
 import json
 import shlex
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from cli import cause, diagnosis
 from cli.installation import PARTS, Installation, Part, fault_of
@@ -68,6 +72,20 @@ def test_a_ca_bundle_that_is_none(bundle, why) -> None:
     assert of_installation(bundles=(bundle, bundle)) == [
         "kubectl -n pgset-system rollout restart deployment pgset-certs"
     ]
+
+
+def test_a_servers_own_certificate_is_a_bundle_too() -> None:
+    """Go's TLS believes it; Python counts only CAs among those that it has."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pgset-webhook")])
+    leaf = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    assert fault_of(leaf.public_bytes(serialization.Encoding.PEM), NOW) == ""
 
 
 def test_an_installation_is_read_from_what_kubectl_prints() -> None:
