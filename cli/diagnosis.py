@@ -196,7 +196,6 @@ class _Set(Seen):
             return
         member = self.is_member(pod)
         present = self.present(pod) is event
-        container = shlex.quote(self._container(pod))
         if "password authentication failed" in event.message:
             # It is the same in all members, and only the primary can change it.
             found = password.differs(self, pod)
@@ -207,14 +206,7 @@ class _Set(Seen):
         elif not (present or event.reason.endswith("Problem")):
             return  # it has passed
         elif event.reason in COPIED_AGAIN:
-            mark = 'touch "$PGDATA/.pgset-reclone"'
-            yield self.cause(
-                f"{pod.name} can't go on with its data ({event.message}): have it cloned again; "
-                "the old directory is kept",
-                f"exec {pod.name} -c {container} -- sh -c {shlex.quote(mark)} && {self.kubectl} "
-                f"delete pod {pod.name}",
-                pod.name,
-            )
+            yield self._cloned_again(pod, event.message)
         elif event.reason == "SettingsRefused" and (fixed := self._settings()):
             yield self.cause(
                 f"{pod.name} can't start with wal_level=minimal, which has no standbys",
@@ -225,9 +217,22 @@ class _Set(Seen):
             sentence = f"{pod.name}: {event.message}"
             yield self.cause(sentence, f"describe pod {pod.name}", pod.name)
 
-    def _container(self, pod: Pod) -> str:
-        early = self.waits_for_database(pod)
-        return contract.BOOTSTRAP_CONTAINER if early else self.workload.container
+    def _cloned_again(self, pod: Pod, why: str) -> Cause:
+        mark = shlex.quote('touch "$PGDATA/.pgset-reclone"')
+        reasons = {it.reason for it in pod.waiting if it.container == self.workload.container}
+        early = "PodInitializing" in reasons
+        container = contract.BOOTSTRAP_CONTAINER if early else self.workload.container
+        marks = f"{self.kubectl} exec {pod.name} -c {shlex.quote(container)} -- sh -c {mark}"
+        if reasons and not early:
+            # It runs for a moment each time that it is started again, and bootstrap has ended.
+            marks = f"until {marks}; do sleep 1; done"
+        return Cause(
+            self.where,
+            f"{pod.name} can't go on with its data ({why}): have it cloned again; the old "
+            "directory is kept",
+            f"{marks} && {self.kubectl} delete pod {pod.name}",
+            (pod.name,),
+        )
 
     def _settings(self) -> str:
         """Return what takes wal_level=minimal out of the template; "" if it is not there."""

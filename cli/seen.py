@@ -52,10 +52,6 @@ class Seen:
         roles = (self.workload.primary_value, self.workload.replica_value)
         return bool(pod.version) and pod.ready and pod.labels.get(self.workload.role_label) in roles
 
-    def waits_for_database(self, pod: Pod) -> bool:
-        """Whether its database container is not running now, for whatever reason."""
-        return self.workload.container in {it.container for it in pod.waiting}
-
     def newest(self, kind: str, name: str, component: str, reason: str = "") -> Event | None:
         """Return the newest Event about an object, of the pod's present life."""
         uids = {it.uid for it in self.pods if it.name == name} if kind == "Pod" else set()

@@ -260,6 +260,16 @@ def test_before_postgresql_runs_that_is_done_in_the_bootstrap_container() -> Non
     assert "-c pgset-bootstrap --" in command(*with_replica(early, said("RewindFailed")))
 
 
+def test_a_database_that_ends_at_once_is_entered_when_it_runs() -> None:
+    ends = waiting(waits(), "postgres", "CrashLoopBackOff")
+    (only,) = causes(*with_replica(ends, said("NotComingUp")))
+    assert only.command == (
+        "until kubectl -n shop exec orders-1 -c postgres -- "
+        """sh -c 'touch "$PGDATA/.pgset-reclone"'; do sleep 1; done && """
+        "kubectl -n shop delete pod orders-1"
+    )
+
+
 def test_wal_level_minimal_on_the_command_line() -> None:
     items = with_replica(waits(), said("SettingsRefused"))
     container = items[0]["spec"]["template"]["spec"]["containers"][0]
