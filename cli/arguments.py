@@ -101,8 +101,10 @@ def parser() -> Parser:
     )
     report = add("report", "one archive for a bug report, with no secret in it")
     report.add_argument("-o", "--output", metavar="FILE", help="else pgset-report-SET.tar.gz")
-    optin = add("optin", "opt a StatefulSet in, with every warning first", of_set="STATEFULSET")
-    optin.add_argument("--dry-run", action="store_true", help="change nothing")
+    optin = add(
+        "optin", "opt a StatefulSet in, and tell every warning or the refusal", of_set="STATEFULSET"
+    )
+    optin.add_argument("--dry-run", action="store_true", help="tell these and change nothing")
     completion = add("completion", "the file that kubectl asks for completions", of_set="")
     completion.epilog = (
         "kubectl pgset completion > ~/bin/kubectl_complete-pgset; chmod +x it there, in PATH"

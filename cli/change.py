@@ -50,7 +50,13 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     began = time.monotonic()
     gap_began = None
     while time.monotonic() - began < limit:
-        there = _look(kubectl, asked.workload)
+        try:
+            there = _look(kubectl, asked.workload)
+        except CannotError as error:
+            # The API server may be away for a moment, and the request stands.
+            print(f"kubectl pgset: {error}", file=sys.stderr)
+            time.sleep(POLL_SECONDS)
+            continue
         at = time.monotonic()
         said = outcome(asked, there)
         if said.outcome is Outcome.REFUSED:

@@ -135,11 +135,18 @@ def _follow(
     kubectl: Kubectl, workload: Workload, pods: list[Pod], names: list[str], since: list[str]
 ) -> int:
     """Have kubectl itself follow: what comes, comes by time. It does not see pods made later."""
+    _become(kubectl.command(*followed(workload, len(pods), names, since)))
+
+
+def followed(workload: Workload, pods: int, names: list[str], since: list[str]) -> list[str]:
+    """Return kubectl's words. A container that has not started, or ends, ends none of the others;
+    by a label alone, kubectl would show the last 10 lines of what is asked for by time."""
     container = ["-c", names[0]] if len(names) == 1 else ["--all-containers"]
-    streams = f"--max-log-requests={len(pods) * 8}"
+    streams = [f"--max-log-requests={pods * 50}", "--ignore-errors"]
+    all_of_it = ["--tail=-1"] if since else []
     selected = ("-l", f"{contract.SET_LABEL}={workload.name}", *container)
     words = ("logs", "-n", workload.namespace, *selected, "-f", "--prefix", "--timestamps")
-    _become(kubectl.command(*words, streams, *since))
+    return [*words, *streams, *since, *all_of_it]
 
 
 def psql(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all

@@ -11,7 +11,9 @@ import pytest
 from cli import arguments, completion
 from cli.__main__ import COMMANDS, carry_out, split
 from cli.kubectl import Kubectl, printable
+from cli.look import followed
 from deploy import plugin
+from tests.cli.objects import statefulset, the_set, there
 from tests.deploy.manifests import cluster_role
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +176,13 @@ def test_completion_asks_the_cluster_that_is_meant() -> None:
     _, options = completion.split(["status", "--context", "c", "--as=x", "-n", "shop"])
     kubectl = completion._kubectl(options)
     assert (kubectl.shown, kubectl.namespace) == ("kubectl --context=c --as=x", "shop")
+
+
+def test_one_container_does_not_end_the_logs_of_the_others() -> None:
+    words = followed(the_set(there(statefulset())), 2, ["pgset-sidecar", "postgres"], [])
+    assert "--ignore-errors" in words
+    assert "--tail=-1" not in words
+    assert "--tail=-1" in followed(the_set(there(statefulset())), 2, ["a"], ["--since=10m"])
 
 
 def test_in_a_pod_the_namespace_is_the_pods_own(tmp_path, monkeypatch) -> None:

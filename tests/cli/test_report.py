@@ -1,12 +1,14 @@
 """What a report has, and what of a namespace it does not; what could not be read is told."""
 
+from argparse import Namespace
+
 import pytest
 
 from cli import doctor, read
 from cli.facts import There
 from cli.installation import Unread
 from cli.kubectl import CannotError, Kubectl
-from cli.look import by_time
+from cli.look import by_time, status
 from cli.report import of_the_set
 from cli.text import Paint
 from tests.cli.objects import event, healthy, pod, service, the_set, there
@@ -70,3 +72,23 @@ def test_a_set_whose_pods_may_not_be_read_is_not_judged() -> None:
 def test_lines_are_sorted_by_their_times() -> None:
     ordered = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.12Z"]
     assert [by_time(it) for it in ordered] == sorted(map(by_time, ordered))
+
+
+def test_a_watch_goes_on_after_a_look_that_failed(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("cli.look.WATCH_SECONDS", 0)
+    looks = iter([Stand(), Stand(*read.KINDS), Stand()])
+
+    def together(*requests):
+        stand = next(looks, None)
+        if stand is None:
+            raise KeyboardInterrupt
+        return stand.together(*requests)
+
+    kubectl = Stand()
+    kubectl.together = together
+    chosen = Namespace(watch=True, all_namespaces=False, set="orders", output=None)
+    with pytest.raises(KeyboardInterrupt):
+        status(kubectl, chosen, PLAIN)
+    shown = capsys.readouterr().out
+    assert shown.count("shop/orders: primary orders-0") == 2
+    assert "statefulsets is forbidden" in shown
