@@ -16,7 +16,7 @@ REMOVED: Final = "(removed)"
 
 _NAME: Final = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|authorization"
-    r"|(?:api|access|private|encryption|signing)[_-]?key)[\w-]*"
+    r"|(?:api|access|private|encryption|signing)[_-]?key)[\w-]{0,64}"
 )
 _VALUE: Final = (
     r"(?:\\+\".*?\\+\"|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?:(?:bearer|basic)\s+)?\S+)"
@@ -25,18 +25,17 @@ _IN_TEXTS: Final = (
     # Whole before the rest: what they begin with tells less.
     (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"), ""),
     # user:password@ of a URL; a password may have an @ or a / itself.
-    (re.compile(r"(?<=://)([^/\s:@]*:)[^\s'\"]*(?=@)"), r"\1"),
+    (re.compile(r"(?<=://)([^/\s:@]{0,200}:)[^\s'\"]{0,500}(?=@)"), r"\1"),
     # A word that names a secret, and what it is set to: of JSON, YAML, libpq, a shell.
-    (re.compile(rf"(?i)({_NAME}[\\\"']*\s*[=:]\s*){_VALUE}"), r"\1"),
+    (re.compile(rf"(?i)({_NAME}[\\\"']{{0,9}}\s{{0,9}}[=:]\s{{0,9}}){_VALUE}"), r"\1"),
     # SQL's PASSWORD 'x', and an option with a value of its own.
     (re.compile(r"(?i)(\bpassword\s+)(?:e?'(?:[^'\\]|''|\\.)*'|\$(\w*)\$.*?\$\2\$)"), r"\1"),
-    (re.compile(rf"(?i)((?:^|\s)--?[\w-]*{_NAME}\s+){_VALUE}"), r"\1"),
+    (re.compile(rf"(?i)((?:^|\s)--?[\w-]{{0,64}}{_NAME}\s+){_VALUE}"), r"\1"),
     (re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"), r"\1"),
-    # PostgreSQL's own forms of a password, and a line of .pgpass.
+    # PostgreSQL's own forms of a password.
     (re.compile(r"SCRAM-SHA-256\$\S+|\bmd5[0-9a-f]{32}\b"), ""),
-    (re.compile(r"([\w.*-]+:(?:\d+|\*):[^:\s/]+:[^:\s/]+:)[^\s]+"), r"\1"),
 )
-_OPTION: Final = re.compile(rf"(?i)--?[\w-]*{_NAME}")
+_OPTION: Final = re.compile(rf"(?i)--?[\w-]{{0,64}}{_NAME}")
 """An argument whose value is the next one."""
 
 _KEY: Final = re.compile(rf"(?i).*{_NAME}")

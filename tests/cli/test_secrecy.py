@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli.secrecy import without_secrets
+from cli.secrecy import text_without_secrets, without_secrets
 from tests.cli.objects import pod, statefulset
 
 SECRET = "hunter2-hunter2"
@@ -37,7 +37,6 @@ SECRET = "hunter2-hunter2"
         {"csi": {"driver": "d", "volumeAttributes": {"password": SECRET, "other": SECRET}}},
         {"flexVolume": {"options": {"share": SECRET}}},
         {"anything": {"password": SECRET}},
-        {"args": [f"host:5432:*:user:{SECRET}"]},
         {"args": [f"-----BEGIN RSA PRIVATE KEY----- {SECRET} -----END RSA PRIVATE KEY-----"]},
         {"args": [f"SCRAM-SHA-256$4096:{SECRET}"]},
         {"env": [{"name": "PGSET_OWNER_PASSWORD", "value": SECRET}]},
@@ -77,3 +76,8 @@ def test_what_helps_is_kept() -> None:
     kept = without_secrets(found)
     assert kept["spec"] == found["spec"]
     assert "managedFields" not in kept["metadata"]
+
+
+def test_a_line_of_the_log_is_kept() -> None:
+    line = '{"time":"2026-01-01T00:00:00Z","message":"primary orders-0"}'
+    assert text_without_secrets(line) == line
