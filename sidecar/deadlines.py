@@ -41,8 +41,7 @@ def _writes_by_the_lease(s: Situation) -> bool:
 
 def must_be_killed(s: Situation) -> bool:
     """Return whether whatever runs in the data directory is not to run for another moment."""
-    left_alone = s.observation.bootstrap.left_alone
-    return s.data.must_not_run and not (s.lease.is_paused or left_alone)
+    return s.data.must_not_run and not s.lease.is_paused
 
 
 def seconds_to_be_excused(settings: Settings) -> float:
@@ -78,6 +77,8 @@ def seconds_to_look(s: Situation) -> float:
     bootstraps = s.bootstrap.is_running
     if s.data.must_not_run:
         return UNSETTLED_TICK
+    if s.observation.bootstrap.left_alone:
+        return TICK
     if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers):
         return SHORT_TICK
     # Bootstrap does nothing until the order that has failed is given again.
@@ -152,7 +153,8 @@ def asks_peers(s: Situation) -> bool:
     observation = s.observation
     if observation.peers is not None or observation.lease is None:
         return False
-    if observation.bootstrap.data is None or s.data.must_not_run:
+    bootstrap = observation.bootstrap
+    if bootstrap.data is None or bootstrap.left_alone or s.data.must_not_run:
         return False
     if s.election.record_is_outdated and (s.lease.may_be_reclaimed or not s.server.could_write):
         return True

@@ -37,8 +37,8 @@ The rules (design §3), in the order of what they protect:
     to be cloned again; a diverged one is rewound, and one that is cloned again is kept. If the
     database has disappeared from under its server, nobody writes to what takes its place.
 8.  One writer a directory: nothing is done in a data directory while another pod's heartbeat is
-    seen in it. A pod whose directory another one has taken over kills its server at once, and
-    beats there no more.
+    seen in it. A pod whose directory another one has taken over kills its server at once, left
+    alone or not, and beats there no more.
 
 Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 `sidecar.situation`, the times of a decision are in `sidecar.deadlines`.

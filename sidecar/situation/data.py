@@ -31,8 +31,10 @@ class DataFacts:
 
     @property
     def has_vanished(self) -> bool:
-        """PostgreSQL was started on a database that is not in its directory any more."""
-        return self.observation.bootstrap.vanished
+        """PostgreSQL was started on a database that is not in its directory any more. Does not
+        count where it was left alone: then it is none of a set's."""
+        bootstrap = self.observation.bootstrap
+        return bootstrap.vanished and not bootstrap.left_alone
 
     @property
     def is_taken_over(self) -> bool:

@@ -51,19 +51,15 @@ def _abandon(s: Situation) -> Iterator[Action]:
 
 
 def _label_alone(s: Situation) -> Iterator[Action]:
-    """It is all that Services of the set can lead to. Beside a leader, it is none of the set's."""
+    """It is all that Services of the set can lead to. Beside a leader, it is none of the set's; who
+    leads is not known before the Lease was seen."""
+    if s.lease.view is None:
+        return
     serves = s.server.is_writable and not s.lease.set_has_data
     yield from own_role(s, s.settings.primary_value if serves else None)
 
 
 SAFETY: Final = (
-    Row(
-        "LeftAlone",
-        lambda s: s.observation.bootstrap.left_alone,
-        _label_alone,
-        LEFT_ALONE,
-        Attention.WARNING,
-    ),
     Row(
         "DirectoryTaken",
         lambda s: s.data.is_taken_over,
@@ -87,6 +83,13 @@ SAFETY: Final = (
         kill,
         "the volume does not answer, nor does the API server confirm that this pod still exists: "
         "killing PostgreSQL before another pod can take over the data directory",
+        Attention.WARNING,
+    ),
+    Row(
+        "LeftAlone",
+        lambda s: s.observation.bootstrap.left_alone,
+        _label_alone,
+        LEFT_ALONE,
         Attention.WARNING,
     ),
     Row(

@@ -1,5 +1,6 @@
 """Rules for a data directory before PostgreSQL starts on it."""
 
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from sidecar.action import (
     Action,
     Attention,
     Clone,
+    DeleteOwnPod,
     LeaveAlone,
     Reclone,
     ReleaseLease,
@@ -17,10 +19,19 @@ from sidecar.action import (
     RunInitdb,
     SetRole,
     StartPostgres,
+    StopPostgres,
     TakeLease,
 )
 from sidecar.decide import decide
-from sidecar.observation import BootstrapView, DataState, Identity, LeaseRecord, Peer, Pod
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Identity,
+    LeaseRecord,
+    LeaseView,
+    Peer,
+    Pod,
+)
 from tests.sidecar.rules.observations import (
     ADOPTED,
     DOWN,
@@ -360,6 +371,36 @@ def test_it_stays_left_alone_whatever_becomes_of_the_set() -> None:
         assert decision.situation == "LeftAlone"
         assert all(isinstance(it, SetRole) for it in decision.actions)
         assert (decision.fence_in, decision.probe_fails_in) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [None, lease(None, renewed_at=None, renewal_seen=False), lease(RECORD, renewed_at=None)],
+    ids=["the Lease was not seen yet", "there is no Lease", "it names this pod"],
+)
+def test_what_is_left_alone_is_looked_at_as_seldom_as_all_at_rest(view: LeaseView | None) -> None:
+    for observed in (LEFT, replace(LEFT, bootstrap=replace(LEFT.bootstrap, vanished=True))):
+        for server in (observed.postgres, DOWN):
+            decision = decide(replace(observed, lease=view, postgres=server), SETTINGS)
+            assert (decision.situation, decision.asks_peers) == ("LeftAlone", False)
+            assert decision.look_in == 2.0
+
+
+def test_no_label_of_it_is_changed_before_the_lease_was_seen() -> None:
+    for role in ("primary", None):
+        assert decide(replace(LEFT, lease=None, pods=pods(role)), SETTINGS).actions == ()
+
+
+def test_left_alone_or_not_a_directory_that_another_pod_has_taken_is_written_by_nobody() -> None:
+    taken = replace(LEFT, bootstrap=replace(LEFT.bootstrap, other_writer="uid-new"))
+    decision = decide(taken, SETTINGS)
+    assert decision.situation == "DirectoryTaken"
+    assert decision.actions[:2] == (StopPostgres(signal.SIGKILL), DeleteOwnPod(reclone=False))
+    assert decision.fence_in == 0
+    hangs = replace(LEFT.bootstrap, silent_since=NOW - 60)
+    unheard = lease(None, renewed_at=None, renewal_seen=False, heard_at=NOW - 60)
+    lost = replace(LEFT, bootstrap=hangs, lease=unheard)
+    assert decide(lost, SETTINGS).situation == "VolumeLost"
 
 
 def test_beside_a_leader_it_has_no_role() -> None:
