@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.action import (
     NEED_AUTHORITY,
+    NEEDS_NO_ANSWER,
     Action,
     AskToStay,
     Attach,
@@ -63,15 +64,12 @@ _IN_WORDS: Final[dict[type, str]] = {
 }
 """For operators, who read it in the status and in the log."""
 
-_NEEDS_NO_ANSWER: Final = (Promote, Attach)
-"""What is done although the API server has not answered to a label."""
-
 
 def _is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
     """Whether it must not be done after a signal that was refused, or a label without an answer."""
     if refused and isinstance(action, ReleaseLease | Promote):
         return True
-    return unheard and not isinstance(action, _NEEDS_NO_ANSWER)
+    return unheard and not isinstance(action, NEEDS_NO_ANSWER)
 
 
 class Actor:

@@ -244,6 +244,11 @@ NEED_AUTHORITY: Final = (Promote, SetRole)
 server checks neither."""
 
 
+NEEDS_NO_ANSWER: Final = (Promote, Attach, PreparePrimary, KeepSlots)
+"""What is done although the API server has not answered to a label: without any of these there
+would be no primary, or nobody who can follow it."""
+
+
 class Attention(enum.Enum):
     """Whether entering a situation is worth an Event, and of which type."""
 

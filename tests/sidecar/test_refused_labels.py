@@ -10,10 +10,13 @@ from sidecar.act import Actor
 from sidecar.action import (
     Attach,
     ForgetPromotion,
+    KeepSlots,
+    PreparePrimary,
     Promote,
     ReleaseLease,
     RenewLease,
     SetRole,
+    SetSynchronous,
 )
 from sidecar.kube.client import ApiError, ConflictError, ForbiddenError, RetryLaterError
 from sidecar.observe import Adapters
@@ -40,6 +43,9 @@ class Doing:
         pods: Any = SimpleNamespace(set_role=self._label, observe=lambda: ())
         server: Any = SimpleNamespace(
             follow=lambda _: self.done.append("attached"),
+            prepare=lambda _: self.done.append("prepared"),
+            keep_slots=lambda _: self.done.append("slots"),
+            set_synchronous=lambda *_: self.done.append("waits"),
             promote=lambda **_: self.done.append("promoted"),
         )
         events: Any = None
@@ -84,6 +90,13 @@ def test_without_an_answer_the_promotion_does_not_wait_for_those_that_are_still_
     other = SetRole("orders-2", "uid-2", None)
     assert doing.carry_out(STRIP, other, Promote(1), RENEWAL, Attach("10.0.0.1")) is not None
     assert doing.done == ["asked for orders-1", "promoted", "attached"]
+
+
+def test_without_an_answer_a_new_primary_still_lets_others_follow_it(adapters: Adapters) -> None:
+    doing = Doing(adapters, RetryLaterError("timed out"))
+    wait = SetSynchronous(("orders-1",), 1)
+    assert doing.carry_out(OWN, wait, PreparePrimary(), KeepSlots(("orders-1",))) is not None
+    assert doing.done == ["asked for orders-0", "prepared", "slots"]
 
 
 def test_the_next_action_that_fails_ends_the_turn_as_before(adapters: Adapters) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sidecar.action import (
     NEED_AUTHORITY,
+    NEEDS_NO_ANSWER,
     Action,
     AskToStay,
     Attach,
@@ -83,7 +84,7 @@ class Hands:
         refused = unheard = False
         for action in actions:
             if (refused and isinstance(action, ReleaseLease | Promote)) or (
-                unheard and not isinstance(action, Promote | Attach)
+                unheard and not isinstance(action, NEEDS_NO_ANSWER)
             ):
                 continue
             if self.freezes_before(type(action).__name__):
