@@ -38,7 +38,7 @@ def _start(s: Situation) -> Iterator[Action]:
 
 def _take_no_traffic(s: Situation) -> Iterator[Action]:
     """A label of the admission counts until the server answers. If the API server does not take
-    this away in time, that is no reason not to start."""
+    this away in time, that is no reason not to start, or not to copy."""
     if not s.lease.names_me:
         yield from own_role(s, None)
 
@@ -72,21 +72,21 @@ def _initdb(s: Situation) -> Iterator[Action]:
 
 
 def _clone(s: Situation) -> Iterator[Action]:
-    yield from own_role(s, None)
     if not s.bootstrap.must_wait_to("clone"):
         yield Clone(s.lease.system_identifier or "")
+    yield from _take_no_traffic(s)
 
 
 def _rewind(s: Situation) -> Iterator[Action]:
-    yield from own_role(s, None)
     if not s.bootstrap.must_wait_to("rewind"):
         yield Rewind(s.lease.system_identifier or "")
+    yield from _take_no_traffic(s)
 
 
 def _reclone(s: Situation) -> Iterator[Action]:
-    yield from own_role(s, None)
     if not s.bootstrap.must_wait_to("reclone"):
         yield Reclone(s.lease.system_identifier or "")
+    yield from _take_no_traffic(s)
 
 
 BOOTSTRAP: Final = (

@@ -123,6 +123,23 @@ def test_a_pod_without_data_clones_from_the_leader() -> None:
     assert situation_and_actions(new) == ("Cloning", (Clone("111"),))
 
 
+@pytest.mark.parametrize(
+    ("bootstrap", "order"),
+    [
+        (EMPTY, Clone("111")),
+        (RETURNED, Rewind("111")),
+        (replace(RETURNED, rewind_failed=True), Reclone("111")),
+    ],
+    ids=["clone", "rewind", "reclone"],
+)
+def test_a_copy_does_not_wait_for_an_answer_to_a_label(
+    bootstrap: BootstrapView, order: Action
+) -> None:
+    """Where nobody answers to a change of a label, what comes after it is not done."""
+    new = replace(REPLICA, lease=lease(NEWER, renewed_at=None), bootstrap=bootstrap, postgres=DOWN)
+    assert decide(new, SETTINGS).actions == (order, SetRole("orders-0", "uid-0", None))
+
+
 def test_a_clone_under_way_is_left_alone() -> None:
     busy = replace(EMPTY, data=DataState.INTERRUPTED, busy="clone")
     new = replace(REPLICA, bootstrap=busy, postgres=DOWN)
@@ -202,7 +219,7 @@ def test_data_that_is_marked_to_be_cloned_again_is_whoevers_it_has_become() -> N
         data=DataState.BROKEN, running=True, system_identifier="999", rewind_failed=True
     )
     decision = decide(replace(REPLICA, bootstrap=made, postgres=DOWN), SETTINGS)
-    assert (decision.situation, decision.actions[-1]) == ("Recloning", Reclone("111"))
+    assert (decision.situation, decision.actions[0]) == ("Recloning", Reclone("111"))
 
 
 def test_what_bootstrap_cannot_do_is_told_in_its_words() -> None:
