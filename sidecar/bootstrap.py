@@ -108,7 +108,7 @@ class Bootstrap:
             position=control.position if control else None,
             other_writer=other,
             write_failure=found.write_failure,
-            slow=self._heartbeat.slow,
+            slow_ago=self._heartbeat.slow_ago,
             silent_since=self._silent_since,
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",

@@ -12,7 +12,7 @@ from typing import Final
 
 from sidecar import small_files
 from sidecar.memory import heartbeat
-from sidecar.situation.timing import SLOW_MEMORY, SLOW_WRITE
+from sidecar.situation.timing import SLOW_WRITE
 
 _FILE: Final = ".pgset-heartbeat"
 
@@ -31,9 +31,9 @@ class Heartbeat:
         self._slow_at = float("-inf")
 
     @property
-    def slow(self) -> bool:
-        """Whether a heartbeat of ours took long to write, a moment ago."""
-        return self._clock() - self._slow_at < SLOW_MEMORY
+    def slow_ago(self) -> float:
+        """Seconds since a heartbeat of ours that took long to write was written."""
+        return self._clock() - self._slow_at
 
     @property
     def is_alone(self) -> bool:

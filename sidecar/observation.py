@@ -169,8 +169,8 @@ class BootstrapView:
     """Why the volume takes no writes, as a clause."""
     silent_since: float | None = None
     """Since when the data volume has not answered at all, not even a read; None: it does."""
-    slow: bool = False
-    """The volume took longer than SLOW_WRITE for the last write to it."""
+    slow_ago: float = float("inf")
+    """Seconds since a write to the volume, which had taken longer than SLOW_WRITE, has ended."""
     refusal: str | None = None
     """Why it refuses every order until somebody fixes it, as a sentence."""
     objection: str | None = None
@@ -343,8 +343,8 @@ class Peer:
     """Its volume takes writes, and its sidecar could stop its PostgreSQL."""
     to_replay: int | None = None
     """Bytes that it would have to replay before it is writable; None: not known."""
-    slow: bool = False
-    """It would lead no better, its volume is slow, say; what it says of its data is true."""
+    slow_ago: float = float("inf")
+    """Seconds since it would have led no better, its volume was slow, say; its data counts."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 from sidecar.observation import (
@@ -19,6 +20,9 @@ from sidecar.situation import Situation
 _LATE: Final = 1.5
 """Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
 to go."""
+
+_LONG_AGO: Final = 10**9
+"""Seconds; whatever somebody tells, a float can be made of that."""
 
 _DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
 _MAY_BE_UNSEEN: Final = (DataState.EMPTY, DataState.INTERRUPTED)
@@ -70,7 +74,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "oldest_wal": postgres.oldest_wal,
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
-        "slow": fitness.would_lead_no_better,
+        "slow_ago": None if fitness.no_better_ago == inf else fitness.no_better_ago,
         "well": fitness.may_lead,
     }
 
@@ -103,10 +107,14 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
         detached=status.get("detached", False) is True,
         reaches_api=status.get("reaches_api", True) is True,
         well=status.get("well", True) is True,
-        slow=status.get("slow", False) is True,
+        slow_ago=_seconds(status.get("slow_ago")),
         to_replay=_number(status.get("to_replay")),
         oldest_wal=_number(status.get("oldest_wal")),
     )
+
+
+def _seconds(value: Any) -> float:
+    return inf if value is None else float(min(int(value), _LONG_AGO))
 
 
 def _number(value: Any) -> int | None:

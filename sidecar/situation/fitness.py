@@ -28,12 +28,13 @@ class FitnessFacts:
         return None
 
     @property
-    def would_lead_no_better(self) -> bool:
-        """What the others are told: nobody should hand over to this member for its own health.
+    def no_better_ago(self) -> float:
+        """What the others are told: seconds since nobody should have handed over to this member for
+        its own health.
 
         What it says of its data counts all the same, and it leads where nobody else can.
         """
-        return self.is_sick or self.observation.bootstrap.slow
+        return 0.0 if self.is_sick else self.observation.bootstrap.slow_ago
 
     @property
     def may_lead(self) -> bool:

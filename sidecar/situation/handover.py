@@ -7,7 +7,13 @@ from sidecar.situation.election import ElectionFacts
 from sidecar.situation.fitness import FitnessFacts
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.set import ordinal, wal_position_of
-from sidecar.situation.timing import CHECKPOINT_PATIENCE, FRESH_CHECKPOINT, PRE_STOP
+from sidecar.situation.timing import (
+    CHECKPOINT_PATIENCE,
+    FRESH_CHECKPOINT,
+    PRE_STOP,
+    SLOW_MEMORY,
+    SLOW_NOW,
+)
 from sidecar.synchronous import WalPosition, can_have_acknowledged
 
 
@@ -71,6 +77,15 @@ class HandoverFacts:
         return self.fitness.is_sick and not self.pod.is_leaving and self.heir is None
 
     @property
+    def _slow_memory(self) -> float:
+        """For how long others count as slow after they were. Not that long for a primary that has
+        been unwell through it: an endless outage must not wait for a volume that stumbles at
+        times."""
+        since = self.observation.postgres.unwell_since or self.observation.now
+        unwell_for = self.observation.now - since
+        return SLOW_MEMORY if unwell_for < 2 * SLOW_MEMORY else SLOW_NOW
+
+    @property
     def reason(self) -> str:
         """For messages: why another member should lead."""
         if self.pod.is_leaving:
@@ -90,7 +105,7 @@ class HandoverFacts:
             if peer.running
             and peer.reaches_api
             and peer.well
-            and not (peer.slow and self._only_for_its_health)
+            and not (self._only_for_its_health and peer.slow_ago < self._slow_memory)
             and self.election.may_lead(peer.name)
             and peer.system_identifier == self.lease.system_identifier
             and wal_position_of(peer) >= self.election.recorded_timeline_begins

@@ -65,6 +65,9 @@ SLOW_MEMORY: Final = 10.0
 comes back for all at once, and a primary knows that it is well again one probe later than the
 others: until then none of them is taken for better."""
 
+SLOW_NOW: Final = 3.0
+"""The same for a primary that has been unwell for twice that: its next probe is sooner."""
+
 UNWELL_STOP_PATIENCE: Final = 1.0
 """Seconds that a server which hangs anyway gets for each signal."""
 

@@ -240,7 +240,7 @@ def test_the_status_of_a_primary() -> None:
                 "oldest_wal": 100,
                 "reaches_api": True,
                 "well": True,
-                "slow": False,
+                "slow_ago": None,
                 "version": VERSION,
                 "situation": "Leading",
                 "sentence": "this is Leading",

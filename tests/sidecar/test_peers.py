@@ -161,7 +161,7 @@ def test_a_slower_renewal_leaves_more_time() -> None:
 def test_an_older_sidecar_that_tells_less_is_believed() -> None:
     """During a rolling update of pgset itself both versions talk to each other."""
     words = describe(observation(1, RUNNING, STREAMING), SETTINGS)
-    for word in ("writable", "reaches_api", "well", "slow", "oldest_wal"):
+    for word in ("writable", "reaches_api", "well", "slow_ago", "oldest_wal"):
         del words[word]
     assert read_peer("orders-1", words) == Peer("orders-1", True, "111", 2, 5000, running=True)
 

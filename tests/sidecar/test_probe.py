@@ -1,5 +1,6 @@
 """One slow probe stops nobody; a server on which two in a row failed is handed over from."""
 
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_a_new_leadership_begins_without_a_good_probe(verdict: Verdict) -> None:
 
 def test_nobody_hands_over_for_its_health_to_a_member_whose_volume_is_as_slow() -> None:
     unwell = replace(LEADER, postgres=replace(WRITABLE, unwell_since=NOW - 3.5))
-    slow = peer(1, slow=True)
+    slow = peer(1, slow_ago=0.0)
     assert decide(replace(unwell, peers=slow), SETTINGS).situation == "Leading"
     assert decide(replace(unwell, peers=slow | peer(2)), SETTINGS).situation == "Stopping"
 
@@ -107,9 +108,20 @@ def test_a_volume_that_was_slow_counts_as_slow_until_a_primary_has_probed_again(
     ours.beat(tmp_path)
     takes = 0.1
     ours.beat(tmp_path)
-    assert ours.slow
+    assert ours.slow_ago < 1.0
     now += SLOW_MEMORY
-    assert not ours.slow
+    assert ours.slow_ago > SLOW_MEMORY
+
+
+def test_a_volume_that_stumbles_at_times_does_not_hold_a_handover_back_for_ever() -> None:
+    def unwell_for(seconds: float, slow_ago: float) -> str:
+        unwell = replace(WRITABLE, since=NOW - 600, unwell_since=NOW - seconds)
+        seen = replace(LEADER, postgres=unwell, peers=peer(1, slow_ago=slow_ago))
+        return decide(seen, SETTINGS).situation
+
+    assert unwell_for(2 * SLOW_MEMORY - 1, slow_ago=9.0) == "Leading"
+    assert unwell_for(2 * SLOW_MEMORY + 1, slow_ago=9.0) == "Stopping"
+    assert unwell_for(600, slow_ago=1.0) == "Leading"
 
 
 def test_a_pod_that_goes_hands_over_to_a_slow_member_too() -> None:
@@ -119,7 +131,7 @@ def test_a_pod_that_goes_hands_over_to_a_slow_member_too() -> None:
         leaving_since=NOW - 6,
         pods=(replace(pod, deleting=True), *others),
         postgres=replace(WRITABLE, unwell_since=NOW - 3.5),
-        peers=peer(1, slow=True),
+        peers=peer(1, slow_ago=0.0),
     )
     assert decide(goes, SETTINGS).situation == "Stopping"
 
@@ -133,10 +145,10 @@ def test_a_member_tells_that_its_heart_beat_slowly(
         f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={data}\ndata=present\n"
     )
     member = Bootstrap(tmp_path, ME, ttl=10)
-    assert not member.observe(0.0).slow
+    assert member.observe(0.0).slow_ago == math.inf
     monkeypatch.setattr(heartbeat, "SLOW_WRITE", -1.0)
-    assert member.observe(1.0).slow
-    told = describe(replace(LEADER, bootstrap=replace(RUNNING, slow=True)), SETTINGS)
-    assert read_peer("orders-0", told).slow
-    del told["slow"]
-    assert not read_peer("orders-0", told).slow
+    assert member.observe(1.0).slow_ago < SLOW_MEMORY
+    told = describe(replace(LEADER, bootstrap=replace(RUNNING, slow_ago=3.9)), SETTINGS)
+    assert read_peer("orders-0", told).slow_ago == 3.0
+    del told["slow_ago"]
+    assert read_peer("orders-0", told).slow_ago == math.inf

@@ -144,8 +144,10 @@ _refused = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+_slow_ago = st.sampled_from([float("inf"), 5.0, 0.0])
 _bootstraps = drawn(
     BootstrapView,
+    slow_ago=_slow_ago,
     data=st.none() | st.sampled_from(DataState),
     busy=st.sampled_from([None, None, "clone"]),
     write_failure=st.sampled_from([None, "no space left"]),
@@ -215,6 +217,7 @@ _peers = st.none() | st.dictionaries(
         timeline=timelines,
         position=positions,
         to_replay=st.sampled_from([None, 0, 2**30]),
+        slow_ago=_slow_ago,
         oldest_wal=st.sampled_from([None, 150]),
     ),
 ).map(lambda peers: {name: replace(peer, name=name) for name, peer in peers.items()})

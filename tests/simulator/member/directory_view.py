@@ -1,6 +1,7 @@
 """What a member sees of its bootstrap container, and of its data directory."""
 
 import itertools
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -62,7 +63,7 @@ class DirectoryView:
             busy=bootstrap.busy,
             write_failure=self._write_failure(),
             silent_since=self._silent_since,
-            slow=directory.slow,
+            slow_ago=0.0 if directory.slow else math.inf,
             refusal=bootstrap.refusal,
             failure=bootstrap.failure,
             failures=failures,
