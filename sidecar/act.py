@@ -293,8 +293,11 @@ class Actor:
         self._adapters.bootstrap.order("start-writable" if action.writable else "start")
 
     def _major_version(self) -> int | None:
-        directory = self._adapters.bootstrap.data_directory()
-        return read_major_version(directory) if directory is not None else None
+        bootstrap = self._adapters.bootstrap
+        directory = bootstrap.data_directory()
+        if directory is None:
+            return None
+        return bootstrap.patiently.run(lambda: read_major_version(directory))
 
     def _data_directory(self) -> Path:
         directory = self._adapters.bootstrap.data_directory()
