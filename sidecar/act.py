@@ -286,11 +286,20 @@ class Actor:
                 major_version=self._major_version(),
             ),
             dict(action.raised),
+            alone=self._is_alone(),
         )
         self._adapters.way_in.leave(self._adapters.pods.observe())
         keys = self._adapters.keys
         keys.learn(self._adapters.bootstrap.keep_secrets(keys.lines_to_keep))
         self._adapters.bootstrap.order("start-writable" if action.writable else "start")
+
+    def _is_alone(self) -> bool:
+        """Whether no other member is wanted or on record."""
+        lease, wanted = self._adapters.lease.peek(), self._adapters.pods.wanted()
+        if lease is None or wanted is None or wanted > 1:
+            return False
+        members = lease.record.members if lease.record is not None else ()
+        return not {*members} - {self._adapters.me.name}
 
     def _major_version(self) -> int | None:
         bootstrap = self._adapters.bootstrap

@@ -224,24 +224,23 @@ class Bootstrap:
         return chosen
 
     def write_settings(
-        self, settings: dict[str, str], raised: Mapping[str, str] | None = None
+        self, settings: dict[str, str], raised: Mapping[str, str] = {}, *, alone: bool = False
     ) -> None:
         """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf.
 
-        `raised`: those that are there for one start, beside what an operator has set.
+        `raised`: those that are there for one start, beside what an operator has set. `alone`: no
+        other member could have slots to copy.
         """
 
         def write(directory: Path) -> None:
             path = directory / "postgresql.auto.conf"
-            present = small_files.read_text(path)
             for_this_start = {
-                **(raised or {}),
+                **raised,
                 **self._use_own_hba(directory),
-                **(COPY_SLOTS if self._copies_slots() else {}),
+                **(COPY_SLOTS if self._copies_slots() and not alone else {}),
             }
-            small_files.replace(
-                path, with_raised(with_settings(present, settings), for_this_start), mode=0o600
-            )
+            text = with_settings(small_files.read_text(path), settings)
+            small_files.replace(path, with_raised(text, for_this_start), mode=0o600)
 
         self._change(write)
 

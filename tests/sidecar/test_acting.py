@@ -12,6 +12,7 @@ import pytest
 from sidecar.act import Actor
 from sidecar.action import Action, Attach, StartPostgres
 from sidecar.observe import Adapters
+from tests.sidecar.rules.observations import RECORD, lease
 from tests.sidecar.test_loop import adapters, data
 
 __all__ = ["adapters", "data"]
@@ -41,3 +42,36 @@ def test_a_volume_that_hangs_does_not_hang_the_loop_that_asks_for_the_version(
     told = carry_out(adapters, action)
     assert told is not None
     assert "the volume has not answered" in told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "members", "copies"),
+    [
+        (1, ("orders-0",), False),
+        (1, (), False),
+        (2, ("orders-0",), True),
+        (1, ("orders-0", "orders-1"), True),
+        (None, ("orders-0",), True),
+    ],
+    ids=["alone", "not on record yet", "one is wanted", "one is on record", "nobody knows"],
+)
+def test_slots_are_copied_only_where_there_can_be_a_member_that_has_them(
+    adapters: Adapters,
+    tmp_path: Path,
+    data: Path,
+    wanted: int | None,
+    members: tuple[str, ...],
+    *,
+    copies: bool,
+) -> None:
+    """In a set of one, whose container restarts in place, the next start with another wal_level
+    would end by that setting, with no bootstrap to take it away."""
+    report = tmp_path / "handshake" / "report"
+    report.write_text(report.read_text() + "logical=yes\n")
+    (data / "PG_VERSION").write_text("17\n")
+    pods: Any = SimpleNamespace(wanted=lambda: wanted, observe=lambda: ())
+    view = lease(replace(RECORD, members=members))
+    seen: Any = SimpleNamespace(peek=lambda: view)
+    assert carry_out(adapters, StartPostgres(), pods=pods, lease=seen) is None
+    written = (data / "postgresql.auto.conf").read_text()
+    assert ("sync_replication_slots = 'On'" in written) == copies
