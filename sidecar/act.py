@@ -191,7 +191,8 @@ class Actor:
                     primary_conninfo(settings, me, action.address, major_version=version)
                 )
             case KeepSlots():
-                adapters.server.keep_slots([slot_name(member) for member in action.members])
+                physical = [slot_name(member) for member in action.members]
+                adapters.server.keep_slots(physical, action.replaced)
             case Checkpoint():
                 adapters.server.checkpoint()
             case PutStandbySignal():

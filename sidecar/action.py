@@ -185,6 +185,8 @@ class KeepSlots:
     """Keep replication slots for exactly these members."""
 
     members: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    """Logical slots that this standby had as a primary, and that the primary of now has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,9 +282,9 @@ class PostgresView:
     upstream: str | None = None
     """The host that a standby is to follow; empty: none, also if none was ever set."""
     slots: tuple[str, ...] = ()
-    """Replication slots that are ours to drop: members', and a former primary's subscribers'."""
+    """Replication slots that are ours to drop: members'."""
     logical_slots: tuple[str, ...] = ()
-    """On a primary: its logical replication slots."""
+    """Logical replication slots; on a standby: failover slots that it had as a primary itself."""
     checkpointed_at: float | None = None
     """When the last checkpoint that was asked for had ended."""
     unwell_since: float | None = None

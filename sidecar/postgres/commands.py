@@ -100,11 +100,11 @@ def end_what_holds_up_replay(connection: Connection) -> None:
     )
 
 
-def keep_slots(connection: Connection, names: Sequence[str]) -> None:
+def keep_slots(connection: Connection, names: Sequence[str], replaced: Sequence[str] = ()) -> None:
     """Make these our physical slots; a surplus one that is in use stays until it is not.
 
-    On a standby that follows a primary, the failover slots go as well that subscribers had while it
-    was the primary itself: PostgreSQL copies no slot over one that has its name.
+    On a standby that follows a primary, the failover slots `replaced` go as well, which subscribers
+    had while it was the primary itself: PostgreSQL copies no slot over one that has its name.
     """
     connection.execute(
         # A slot that has lost WAL is of no use to anybody, not even to its own member.
@@ -116,11 +116,12 @@ def keep_slots(connection: Connection, names: Sequence[str]) -> None:
     )
     connection.execute(
         "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots AS slot "
-        "WHERE slot_type = 'logical' AND NOT active "
+        "WHERE slot_type = 'logical' AND NOT active AND slot_name::text = ANY(%s::text[]) "
         "AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') "
         # Versions before 17 have no such columns.
         "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'failover') = 'true' "
-        "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'synced') = 'false'"
+        "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'synced') = 'false'",
+        [list(replaced)],
     )
     make_slots(connection, names)
 

@@ -73,20 +73,20 @@ SELECT system.system_identifier,
         FROM pg_stat_replication
         WHERE state = 'streaming' AND usename = $1) AS followers,
        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
-        FROM pg_replication_slots AS slot
-        WHERE CASE slot_type
-              WHEN 'physical' THEN pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
-                                   AND wal_status <> 'lost'
-              -- A former primary's: see commands.keep_slots.
-              ELSE receiver.status = 'streaming'
-                   AND pg_catalog.jsonb_extract_path_text(
-                           pg_catalog.to_jsonb(slot), 'failover') = 'true'
-                   AND pg_catalog.jsonb_extract_path_text(
-                           pg_catalog.to_jsonb(slot), 'synced') = 'false'
-              END) AS slots,
+        FROM pg_replication_slots
+        WHERE slot_type = 'physical' AND wal_status <> 'lost'
+              AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text)) AS slots,
        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
-        FROM (SELECT * FROM pg_replication_slots
-              WHERE slot_type = 'logical' AND NOT temporary AND wal_status <> 'lost'
+        FROM (SELECT * FROM pg_replication_slots AS slot
+              WHERE slot_type = 'logical' AND NOT temporary
+                    AND CASE WHEN pg_is_in_recovery()
+                        -- A former primary's: see commands.keep_slots.
+                        THEN receiver.status = 'streaming'
+                             AND pg_catalog.jsonb_extract_path_text(
+                                     pg_catalog.to_jsonb(slot), 'failover') = 'true'
+                             AND pg_catalog.jsonb_extract_path_text(
+                                     pg_catalog.to_jsonb(slot), 'synced') = 'false'
+                        ELSE wal_status <> 'lost' END
               ORDER BY slot_name LIMIT 100) AS logical) AS logical_slots
 FROM pg_control_system() AS system,
      pg_control_checkpoint() AS checkpoint,
@@ -191,7 +191,7 @@ class Lookout:
             "waits_from": self._commit_wait.waits_from,
             "ordered": None if filed is None else _standbys(str(filed)),
             "slots": tuple((slots or "").split()),
-            "logical_slots": () if in_recovery else tuple((logical_slots or "").split()),
+            "logical_slots": tuple((logical_slots or "").split()),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 

@@ -217,13 +217,14 @@ class Server:
 
         self._orders.order((FOLLOW, bool(conninfo)), follow)
 
-    def keep_slots(self, names: Sequence[str]) -> None:
-        """Have exactly these replication slots of ours, but drop none that is in use."""
+    def keep_slots(self, names: Sequence[str], replaced: Sequence[str] = ()) -> None:
+        """Have exactly these replication slots of ours, and on a standby none of subscribers' that
+        are `replaced`, but drop none that is in use."""
 
         def keep_slots(connection: Connection) -> None:
-            commands.keep_slots(connection, names)
+            commands.keep_slots(connection, names, replaced)
 
-        self._orders.order(("keep-slots", *names), keep_slots)
+        self._orders.order(("keep-slots", tuple(names), tuple(replaced)), keep_slots)
 
     def checkpoint(self) -> None:
         """Ask for a checkpoint; `checkpointed_at` shows when it has ended."""

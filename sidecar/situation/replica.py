@@ -100,6 +100,17 @@ class ReplicaFacts:
         return self.observation.bootstrap.rewound and self.observation.postgres.streamed_at is None
 
     @property
+    def replaced_logical_slots(self) -> tuple[str, ...]:
+        """Those that it had as a primary and that its primary has as well, which could be copied
+        but for these. Where that one lacks a slot, this is all that its subscriber has."""
+        record = self.lease.record
+        # What is on record may still be what this member has recorded itself.
+        if record is None or record.last_leader != record.holder_pod:
+            return ()
+        mine = self.observation.postgres.logical_slots
+        return tuple(name for name in mine if name in record.logical_slots)
+
+    @property
     def promotion_note_is_obsolete(self) -> bool:
         """The promotion that this member noted did not happen, or has long been on record."""
         before = self.observation.bootstrap.promoting_from

@@ -38,8 +38,9 @@ def _follow(s: Situation) -> Iterator[Action]:
         yield ForgetPromotion()
     if s.observation.bootstrap.returns is not None and s.observation.postgres.streaming:
         yield ForgetReturns()
-    if s.observation.postgres.slots:
-        yield KeepSlots(())
+    replaced = s.replica.replaced_logical_slots
+    if s.observation.postgres.slots or replaced:
+        yield KeepSlots((), replaced)
     if not s.durability.setting_would_be_right:
         yield SetSynchronous(*s.durability.standbys_if_promoted)
     if s.lease.holder_must_have_stopped:

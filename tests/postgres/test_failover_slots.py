@@ -83,10 +83,12 @@ def test_a_failover_slot_survives_a_promotion_and_comes_back_to_the_former_prima
     start_as_member(members.pod, "orders-0", old, new)
     server = connect(old.port)
     wait_for(server, ServerState.RECOVERY)
-    wait_until(lambda: "feed" in server.view().slots, "the slot of the former primary")
-    server.keep_slots(())
+    wait_until(lambda: "feed" in server.view().logical_slots, "the slot of the former primary")
+    server.keep_slots((), ("another",))
+    assert "feed" in server.refresh(5).logical_slots
+    server.keep_slots((), ("feed",))
     wait_until(lambda: has_copy(old, new), "a copy of the slot", seconds=60)
-    wait_until(lambda: server.view().slots == (), "no slot that is ours to drop")
+    wait_until(lambda: server.view().logical_slots == (), "no slot that is ours to drop")
     assert connect(new.port).refresh(5).logical_slots == ("feed",)
 
 

@@ -44,7 +44,7 @@ class Doing:
         server: Any = SimpleNamespace(
             follow=lambda _: self.done.append("attached"),
             prepare=lambda _: self.done.append("prepared"),
-            keep_slots=lambda _: self.done.append("slots"),
+            keep_slots=lambda *_: self.done.append("slots"),
             set_synchronous=lambda *_: self.done.append("waits"),
             promote=lambda **_: self.done.append("promoted"),
         )

@@ -4,11 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.action import RenewLease, TellSet
+from sidecar.action import KeepSlots, RenewLease, TellSet
 from sidecar.decide import decide
 from sidecar.kube.lease_record import read_record, with_record
-from sidecar.observation import LeaseRecord, Observation
-from tests.sidecar.rules.observations import LEADER, NOW, RECORD, SETTINGS, WRITABLE, lease
+from sidecar.observation import Leadership, LeaseRecord, Observation
+from tests.sidecar.rules.observations import (
+    LEADER,
+    NEWER,
+    NOW,
+    RECORD,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    WRITABLE,
+    lease,
+)
 
 HAD = replace(RECORD, logical_slots=("audit", "feed"))
 PROMOTED = replace(LEADER, lease=lease(HAD), postgres=replace(WRITABLE, timeline=2))
@@ -60,6 +70,23 @@ def test_a_primary_that_cannot_look_leaves_the_record_as_it_is() -> None:
 
 def test_a_slot_that_comes_or_goes_is_no_reason_to_renew_at_once() -> None:
     assert decide(replace(LEADER, lease=lease(HAD)), SETTINGS).actions == ()
+
+
+def test_a_former_primary_drops_only_what_its_primary_has_as_well() -> None:
+    """PostgreSQL copies no slot over one of its name; one that nobody else has may be needed."""
+    led = replace(
+        NEWER,
+        history=(*RECORD.history, Leadership(2, "orders-1", "2026-01-02T00:00:00Z")),
+        logical_slots=("feed",),
+    )
+    former = replace(STREAMING, timeline=2, logical_slots=("audit", "feed"))
+    seen = replace(REPLICA, lease=lease(led, renewed_at=None), postgres=former)
+    assert decide(seen, SETTINGS).actions == (KeepSlots((), ("feed",)),)
+    without = replace(seen, lease=lease(replace(led, logical_slots=()), renewed_at=None))
+    assert decide(without, SETTINGS).actions == ()
+    not_yet = replace(NEWER, logical_slots=("audit", "feed"))
+    unrecorded = replace(seen, lease=lease(not_yet, renewed_at=None))
+    assert decide(unrecorded, SETTINGS).actions == ()
 
 
 def test_the_lease_keeps_them() -> None:
