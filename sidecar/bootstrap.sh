@@ -178,8 +178,11 @@ read_order() {
     if [ "$for_session" != "$session" ] || [ "$number" -le "$done" ]; then verb=; fi
 }
 
-# PostgreSQL starts as it would without pgset.
+# PostgreSQL starts as it would without pgset: what has failed here keeps it from nothing. A
+# postmaster.pid is as old as in `start`.
 leave() {
+    failure=
+    rm -f "$data/postmaster.pid" || true
     done=$number
     report
     exit 0
@@ -318,6 +321,8 @@ note_what_was_found() {
 . "${0%/*}/bootstrap_copy.sh"
 . "${0%/*}/bootstrap_wal.sh"
 
+# Or the previous run's report would be believed while this one looks.
+rm -f "$handshake/report" || true
 need_programs "$@"
 check_version
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
@@ -327,8 +332,6 @@ check_owner
 if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files, but not a PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi
-# Or the previous run's report would be believed while this one looks.
-rm -f "$handshake/report"
 look_at_settings "$@"
 report
 
