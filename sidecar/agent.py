@@ -90,6 +90,7 @@ def run(listener: socket.socket) -> int:
             data_directory=bootstrap.data_directory,
             hba_file=bootstrap.hba_file,
             port=settings.postgres_port,
+            port_alone=bootstrap.port_alone,
         ),
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),

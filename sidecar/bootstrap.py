@@ -51,6 +51,7 @@ class _Found:
     found_standby: bool = False
     vanished: bool = False
     standby_signal: bool = True
+    port: int | None = None
 
 
 class Bootstrap:
@@ -75,6 +76,12 @@ class Bootstrap:
         """Return PGDATA as the database's image has it; None before the first report."""
         report = self._handshake.report()
         return Path(report["pgdata"]) if report else None
+
+    def port_alone(self) -> int | None:
+        """Return where a server that was left alone listens; None of any other, and unknown."""
+        report = self._handshake.report()
+        alone = report is not None and self._handshake.has_left(report)
+        return self._found.port if alone else None
 
     def observe(self, now: float) -> BootstrapView:
         """Return what bootstrap reports; refresh our heartbeat in the directory, if it is ours.
@@ -159,11 +166,12 @@ class Bootstrap:
             other_writer=other,
             write_failure=self._heartbeat.beat(directory) if alone else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
-            returns=_read_number(directory / _RETURNS),
-            promoting_from=_read_number(directory / _PROMOTING),
-            found_standby=_first_line(directory / _FOUND) == "standby",
+            returns=small_files.read_number(directory / _RETURNS),
+            promoting_from=small_files.read_number(directory / _PROMOTING),
+            found_standby=small_files.read_line(directory / _FOUND) == "standby",
             vanished=self._vanished.look(sight, now, stalled=stalled),
             # Where there is nothing to start, the file would only be in the way.
+            port=small_files.read_number(directory / "postmaster.pid", line=4),
             standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),
         )
 
@@ -378,22 +386,8 @@ def _has_reached_data(directory: Path) -> bool:
         return False
 
 
-def _read_number(path: Path) -> int | None:
-    try:
-        return int(small_files.read(path))
-    except (OSError, ValueError):
-        return None
-
-
 def _read_secrets(directory: Path) -> list[str]:
     try:
         return small_files.read(directory / SECRETS_FILE).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
-
-
-def _first_line(path: Path) -> str | None:
-    try:
-        return small_files.read(path).decode(errors="replace").strip()
-    except OSError:
-        return None

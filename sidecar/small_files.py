@@ -26,6 +26,22 @@ def read_text(path: Path) -> str:
         return ""
 
 
+def read_line(path: Path, line: int = 1) -> str | None:
+    """Return one of the first lines of a file, without blanks around it; None if it can't be read."""
+    try:
+        return read(path).decode(errors="replace").splitlines()[line - 1].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def read_number(path: Path, line: int = 1) -> int | None:
+    """Return the number in a line of a file; None if there is none."""
+    try:
+        return int(read_line(path, line) or "")
+    except ValueError:
+        return None
+
+
 def replace(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file at once: a reader sees the old content or the new. Raises OSError.
 

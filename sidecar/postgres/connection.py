@@ -71,12 +71,13 @@ class Address:
         self,
         credentials: Credentials,
         host: str = "127.0.0.1",
-        port: int = POSTGRES_PORT,
+        port: Callable[[], int] = lambda: POSTGRES_PORT,
         *,
         major_version: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`major_version`: the server's, as far as it is known without a connection."""
         self._major_version = major_version
+        self._port = port
         self._major: int | None = None
         self.user = credentials.user
         self._usual_databases = tuple(
@@ -86,7 +87,6 @@ class Address:
         """The one that let us in last."""
         self._parameters: dict[str, Any] = {
             "host": host,
-            "port": port,
             "user": credentials.user,
             "password": credentials.password,
             # In a database of encoding SQL_ASCII text would come as bytes.
@@ -145,6 +145,7 @@ class Address:
         statement_seconds = 0 if seconds is None else _STATEMENT_SECONDS
         connection = Connection.connect(
             **self._parameters,
+            port=self._port(),
             dbname=database,
             application_name=APPLICATION_NAME,
             # Nothing of ours may wait for a replica.
@@ -178,5 +179,5 @@ class Address:
         return f"{PINNED_PATH} {_OWN_SETTINGS} -c {triggers}"
 
     def _conninfo(self, **more: str) -> bytes:
-        parameters = self._parameters | {"dbname": self._database} | more
+        parameters = self._parameters | {"port": self._port(), "dbname": self._database} | more
         return psycopg.conninfo.make_conninfo("", **parameters).encode()

@@ -65,16 +65,20 @@ class Server:
         hba_file: Callable[[], str | None] = lambda: None,
         host: str = "127.0.0.1",
         port: int = POSTGRES_PORT,
+        port_alone: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`clock`: monotonic seconds. `on_change`: called by the thread when something changes.
 
         `data_directory`: tells of a server that answers and lets us not look; None: unknown.
-        `hba_file`: the pg_hba.conf that one of ours may be a copy of.
+        `hba_file`: the pg_hba.conf that one of ours may be a copy of. `port_alone`: instead of
+        `port`, where a server that was left alone listens.
         """
         self._hba_file = hba_file
         self._hba_looked_at = -math.inf
         self._data_directory = data_directory
-        self._address = Address(credentials, host, port, major_version=self._major_version)
+        self._address = Address(
+            *(credentials, host, lambda: port_alone() or port), major_version=self._major_version
+        )
         self._signals = Signals(data_directory, self._address.answers, clock)
         self._clock = clock
         self._on_change = on_change

@@ -163,7 +163,7 @@ def test_without_the_database_postgres_another_one_is_used(primary: Database, wa
 def test_the_database_of_the_application_is_tried_first(primary: Database) -> None:
     run(primary, "CREATE DATABASE shop")
     run(primary, "DROP DATABASE postgres WITH (FORCE)", dbname="app")
-    address = Address(Credentials("postgres", "secret", "shop"), port=primary.port)
+    address = Address(Credentials("postgres", "secret", "shop"), port=lambda: primary.port)
     with address.connect() as connection:
         assert connection.info.dbname == "shop"
 

@@ -1,10 +1,13 @@
 """Data that cannot become a set's: told before anything is written, and then left as it is."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from sidecar.observation import BootstrapView, DataState
+from sidecar.observation import BootstrapView, DataState, ServerState
+from sidecar.postgres.credentials import Credentials
+from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host
 from tests.support.waiting import wait_until
@@ -57,6 +60,32 @@ def test_it_is_left_alone_where_bootstrap_refuses_every_other_order(pod: Pod) ->
     assert pod.process.wait(timeout=20) == 0
     assert pod.look().left_alone
     assert not (pod.data / "standby.signal").exists()
+
+
+def test_a_server_that_was_left_alone_is_looked_for_on_the_port_that_it_has(
+    pod: Pod, database: Database
+) -> None:
+    pod.command = ("postgres", "-p", str(database.port))
+    assert "listen on port" in (boot(pod).refusal or "")
+    pod.sidecar.order("leave")
+    assert pod.process.wait(timeout=20) == 0
+    database.start()
+    server = Server(
+        Credentials("postgres", "secret"),
+        clock=time.monotonic,
+        on_change=lambda: None,
+        port=pod.port,
+        port_alone=pod.sidecar.port_alone,
+    )
+    server.start()
+    try:
+        wait_until(
+            lambda: pod.look().left_alone and server.view().state is ServerState.WRITABLE,
+            "the server",
+            seconds=10,
+        )
+    finally:
+        server.stop()
 
 
 def test_what_bootstrap_refuses_an_image_for_is_no_failure_once_the_data_is_left_alone(
