@@ -67,6 +67,8 @@ done=0
 refusal=
 objection=
 failure=
+contract=
+untried=
 rewind=
 database=postgres
 refused=
@@ -108,7 +110,7 @@ control_data() {
 }
 
 data_state() {
-    if [ -d "$whole" ] || [ -d "$up" ] || has_raised_settings; then
+    if [ -d "$whole" ] || [ -d "$up" ] || has_raised_settings || has_to_be_tried; then
         echo unsettled
     elif [ -d "$rewinding" ]; then
         echo broken
@@ -145,7 +147,7 @@ user_files() {
 # Why this data can't become a set's, if pgset has not had it started yet: it may then be left alone.
 objection() {
     if [ "$(data_state)" != present ] || [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
-    echo "${refusal:-$objection}"
+    echo "${refusal:-${contract:-$objection}}"
 }
 
 # A message on which the operator has to act; until then nothing is changed or started, unless the
@@ -159,6 +161,11 @@ refuse() {
         if [ "$verb" = leave ]; then leave; fi
         sleep 1
     done
+}
+
+# Likewise, but a set that has lived with it goes on: its pods come back.
+refuse_newcomer() {
+    if [ -e "$found" ]; then echo "pgset: $1" >&2; else refuse "$1"; fi
 }
 
 # Sets $verb, and with it $number, $conninfo and $slot; empty if there is no new order.
@@ -270,11 +277,12 @@ settle() {
         set_aside && rename "$whole" "$up" || return 1
     fi
     if [ -d "$up" ]; then bring_up || return 1; fi
-    if has_raised_settings; then lower_settings; fi
+    if has_raised_settings; then lower_settings || return 1; fi
 }
 
 settle_or_refuse() {
     settle || refuse "the files in the data directory $data cannot be moved: see the log of container pgset-bootstrap, fix the volume and restart the pod"
+    if has_to_be_tried; then try_image "$@"; fi
 }
 
 clear_staging() {
@@ -301,6 +309,7 @@ start() {
         broken) failure="this data cannot be started until it has been cloned again"; return 1 ;;
         *) failure="there is no database to start"; return 1 ;;
     esac
+    if [ -n "$contract" ]; then failure=$contract; return 1; fi
     rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found || return 1
     if [ "$1" = start-writable ]; then
         rm -f "$data/standby.signal" && sync
@@ -361,7 +370,7 @@ while :; do
         start: | start-writable:) done=$number; report; exit 0 ;;
     esac
     starting=
-    settle_or_refuse
+    settle_or_refuse "$@"
     done=$number
     look_at_settings "$@"
     report

@@ -14,6 +14,7 @@ wal_volume_is_empty() {
 # itself is started, nobody else makes any data.
 run_initdb() {
     has_no_data && clear_staging && wal_volume_is_empty && keeps_contract "$@" || return 1
+    untried=
     arguments=${POSTGRES_INITDB_ARGS:-}
     case " $arguments " in
         *-data-checksums*) ;;

@@ -102,23 +102,57 @@ def test_initdb_does_not_wait_for_ever_for_a_server_that_is_not_the_entrypoints_
         ('rm -f "$PGDATA/standby.signal"; exec "$@"', "removes standby.signal"),
     ],
 )
-def test_an_unknown_image_that_breaks_the_contract_is_refused_before_its_data_is_touched(
+def test_an_unknown_image_that_breaks_the_contract_is_objected_to_before_its_data_is_touched(
     pod: Pod, database: Database, text: str, sentence: str
 ) -> None:
     pod.data = database.directory
     before = files_in(pod.data)
     pod.command = (entrypoint(pod, text), "postgres")
-    pod.boot(PGSET_UNKNOWN_IMAGE="yes")
-    assert sentence in refused(pod)
+    pod.boot_with(DataState.PRESENT, PGSET_UNKNOWN_IMAGE="yes")
+    assert sentence in (pod.look().objection or "")
+    assert sentence in (pod.obey("start").failure or "")
     assert files_in(pod.data) == before
+
+
+def test_an_unknown_image_that_a_set_has_lived_with_is_used_unless_every_member_would_be_writable(
+    pod: Pod, database: Database
+) -> None:
+    pod.data = database.directory
+    (pod.data / ".pgset-found").write_text("writable\n")
+    pod.command = (entrypoint(pod, f'{{ read -r line < "{pod.host.folder}/line"; }}; eval "$line"'), "postgres")
+    line = pod.host.folder / "line"
+    line.write_text('rm -f "$PGDATA/standby.signal"; exec "$@"\n')
+    pod.boot_with(DataState.PRESENT, PGSET_UNKNOWN_IMAGE="yes")
+    assert "removes standby.signal" in (pod.obey("start").failure or "")
+    pod.kill()
+    line.write_text(f"{FORKS}\n")
+    pod.boot_with(DataState.PRESENT, PGSET_UNKNOWN_IMAGE="yes")
+    assert pod.obey("start").failure is None
+
+
+def test_an_unknown_image_starts_no_real_server_while_it_is_tried(
+    pod: Pod, database: Database
+) -> None:
+    """Neither before the sidecar has looked who writes there, nor on the real data."""
+    pod.data = database.directory
+    ran = pod.data.parent / "ran"
+    server = pod.host.programs / "postgres"
+    text = f'shift; : > "{ran}"; exec "{server}" "$@" -k "{pod.host.folder}" -D "{pod.data}"'
+    pod.command = (entrypoint(pod, text), "postgres")
+    (pod.data / ".pgset-heartbeat").write_text("another\n")
+    pod.boot(PGSET_UNKNOWN_IMAGE="yes")
+    wait_until((pod.handshake / "report").exists, "the report")
+    assert not ran.exists()
+    pod.wait_for(lambda view: view.data is DataState.PRESENT)
+    assert ran.exists()
+    assert not (pod.data / "postmaster.opts").exists()
 
 
 def test_an_unknown_image_that_keeps_the_contract_is_used(pod: Pod, database: Database) -> None:
     pod.data = database.directory
     pod.command = (shutil.copy(ENTRYPOINT, pod.host.folder), "postgres")
-    pod.boot(PGSET_UNKNOWN_IMAGE="yes")
-    pod.wait_for(lambda view: view.data is DataState.PRESENT)
-    assert pod.look().refusal is None
+    pod.boot_with(DataState.PRESENT, PGSET_UNKNOWN_IMAGE="yes")
+    assert pod.obey("start").failure is None
 
 
 @pytest.mark.parametrize("locale", ["", "C.UTF-8"])

@@ -97,7 +97,9 @@ def test_what_bootstrap_refuses_an_image_for_is_no_failure_once_the_data_is_left
     pod.command = (entrypoint, "postgres")
     (pod.data / "postmaster.pid").write_text("1\n")
     pod.boot(PGSET_UNKNOWN_IMAGE="yes")
-    assert "starts another process" in (pod.wait_for(lambda it: bool(it.refusal)).objection or "")
+    view = pod.wait_for(lambda it: it.data is DataState.PRESENT)
+    assert "starts another process" in (view.objection or "")
+    assert "starts another process" in (pod.obey("start").failure or "")
     pod.sidecar.order("leave")
     assert pod.process.wait(timeout=20) == 0
     view = pod.look()
