@@ -5,7 +5,7 @@
 # What this pod's sidecar has raised for an earlier start, or the primary's for its own. Nobody
 # else writes a number like this; see `with_raised` in sidecar/postgres/refused.py. By bytes: a path may
 # be in any encoding.
-raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|(hot_standby_feedback|sync_replication_slots) = 'On'|hba_file = '.*pgset_hba\\.conf')\$"
+raised="^(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'|(hot_standby_feedback|sync_replication_slots) = 'oN'|hba_file = '.*pgset_hba\\.conf')\$"
 
 # As in sidecar/contract.py.
 oldest_server=14

@@ -14,7 +14,7 @@ from sidecar.postgres.hba_file import OWN_HBA_FILE
 
 _RAISED: Final = re.compile(
     r"(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'"
-    r"|(hot_standby_feedback|sync_replication_slots) = 'On'"
+    r"|(hot_standby_feedback|sync_replication_slots) = 'oN'"
     rf"|hba_file = '.*{re.escape(OWN_HBA_FILE)}')"
 )
 """Ours in postgresql.auto.conf. PostgreSQL reads hexadecimal numbers and names in any case, and
@@ -46,4 +46,6 @@ def with_raised(auto_conf: str, raised: Mapping[str, str]) -> str:
 def _marked(value: str) -> str:
     if value.startswith("/"):
         return value.replace("\\", "\\\\").replace("'", "\\'")
+    if value == "on":
+        return "oN"  # rarer than "On", which a person may well write
     return f"0x{int(value):08x}" if value.isdecimal() else value.capitalize()

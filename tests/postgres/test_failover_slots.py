@@ -106,8 +106,8 @@ def test_slots_are_copied_where_the_server_can(
     pod.sidecar.write_settings({})
     text = (database.directory / "postgresql.auto.conf").read_text()
     expected = logical and version >= COPIES_SLOTS
-    assert ("sync_replication_slots = 'On'" in text) == expected
-    assert ("hot_standby_feedback = 'On'" in text) == expected
+    assert ("sync_replication_slots = 'oN'" in text) == expected
+    assert ("hot_standby_feedback = 'oN'" in text) == expected
     own(database.directory / "postgresql.auto.conf")
     assert pod.obey("start").failure is None
     database.start()
@@ -119,7 +119,7 @@ def test_slots_are_copied_where_the_server_can(
             file.write("wal_level = replica\n")
         pod.boot()
         auto_conf = database.directory / "postgresql.auto.conf"
-        wait_until(lambda: pod.look() and "'On'" not in auto_conf.read_text(), "it to be gone")
+        wait_until(lambda: pod.look() and "'oN'" not in auto_conf.read_text(), "it to be gone")
 
 
 def test_the_logical_slots_of_a_primary_are_seen(database: Database, connect: Connect) -> None:

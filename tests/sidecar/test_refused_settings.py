@@ -325,3 +325,10 @@ def test_what_is_raised_goes_with_the_next_start_and_an_operators_own_value_come
         f"{own}max_connections = '0x0000012c'\n"
     )
     assert with_raised(raised, {}) == own
+
+
+def test_what_an_operator_has_switched_on_is_not_taken_for_ours() -> None:
+    own = "hot_standby_feedback = 'On'\n"
+    with_ours = with_raised(own, {"hot_standby_feedback": "on"})
+    assert with_ours != own
+    assert with_raised(with_ours, {}) == own
