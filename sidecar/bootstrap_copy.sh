@@ -165,10 +165,13 @@ recover() {
     if [ "$(control "Min recovery ending loc's timeline")" -gt "$(control "Latest checkpoint's TimeLineID")" ]; then
         timeline=$(control "Min recovery ending loc's timeline")
     fi
+    # From PostgreSQL 17 on, a standby with a logical slot does not start without.
+    hot=off
+    if [ -n "$(find "$data/pg_replslot" -mindepth 1 -maxdepth 1 ! -name 'pgset_*' 2>/dev/null)" ]; then hot=on; fi
     : > "$handshake/replayed"
     touch "$data/standby.signal" && rm -f "$data/postmaster.pid" && sync || return 1
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
-    "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby=off \
+    "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby="$hot" \
         -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \
         -c recovery_target= -c recovery_target_lsn= -c recovery_target_name= \
         -c recovery_target_time= -c recovery_target_xid= \
