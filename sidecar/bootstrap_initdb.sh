@@ -9,13 +9,26 @@ wal_volume_is_empty() {
     fi
 }
 
+# Where we have put in PGDATA, the image's own script may have had the database in another folder, such
+# as one that is named after a host name that is not the pod's.
+is_nowhere_beside() {
+    if [ -z "${PGSET_POD_NAME:-}" ]; then return; fi
+    for place in "${data%/*}"/*/PG_VERSION; do
+        if [ -e "$place" ] && [ "$place" != "$data/PG_VERSION" ]; then
+            failure="there is a database in ${place%/*} already, beside $data, which is empty: name its folder by a variable of the database container's env, or move it there"
+            return 1
+        fi
+    done
+}
+
 # The stock entrypoint makes the data and runs the user's scripts as usual, but the server that it
 # starts in the end listens on no TCP address, and is stopped as soon as it is up. Where postgres
 # itself is started, nobody else makes any data.
 run_initdb() {
-    has_no_data && clear_staging && wal_volume_is_empty && keeps_contract "$@" || return 1
+    has_no_data && is_nowhere_beside && clear_staging && wal_volume_is_empty && keeps_contract "$@" || return 1
     untried=
-    arguments=${POSTGRES_INITDB_ARGS:-}
+    # In YAML they may be on several lines.
+    arguments=$(printf '%s' "${POSTGRES_INITDB_ARGS:-}" | tr '\n' ' ')
     case " $arguments " in
         *-data-checksums*) ;;
         *) arguments="$arguments --data-checksums" ;;
@@ -69,6 +82,8 @@ own_initdb() {
 # NAME: prints a variable, or what is in the file that NAME_FILE names.
 value_of() {
     eval "file=\${$1_FILE:-} value=\${$1:-}"
+    # The kubelet leaves it so where the secret that it names is optional, and not there.
+    case $value in '$('*[!A-Za-z0-9_.-]*')') ;; '$('?*')') value= ;; esac
     if [ -n "$file" ]; then cat "$file"; else printf '%s' "$value"; fi
 }
 

@@ -1,10 +1,13 @@
 """Who the sidecar is to PostgreSQL: the superuser of the database container's own environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 _DEFAULT_USER = "postgres"
+_UNRESOLVED: Final = re.compile(r"\$\([A-Za-z0-9_.-]+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +36,6 @@ def _value(environment: Mapping[str, str], name: str) -> str:
     if path := environment.get(f"{name}_FILE"):
         # The shell that reads it in the image drops trailing newlines, and nothing else.
         return Path(path).read_bytes().decode().rstrip("\n")
-    return environment.get(name, "")
+    value = environment.get(name, "")
+    # The kubelet leaves it so where the secret that it names is optional, and not there.
+    return "" if _UNRESOLVED.fullmatch(value) else value

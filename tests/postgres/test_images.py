@@ -204,3 +204,37 @@ def test_a_database_is_made_under_busybox(pod: Pod) -> None:
     wait_until(lambda: pod.look().busy is None, "initdb", seconds=90)
     assert pod.look().failure is None
     assert pod.look().data is DataState.PRESENT
+
+
+def test_a_database_is_made_with_arguments_on_several_lines(pod: Pod) -> None:
+    pod.command = ("postgres",)
+    arguments = "--locale=C\n--encoding=UTF8\n"
+    pod.boot_with(DataState.EMPTY, POSTGRES_INITDB_ARGS=arguments)
+    assert pod.obey("initdb").failure is None
+
+
+def test_no_database_is_made_with_a_password_that_the_kubelet_could_not_fill_in(pod: Pod) -> None:
+    pod.command = ("postgres",)
+    pod.boot_with(DataState.EMPTY, POSTGRES_PASSWORD="$(PG_ROOT_PASSWORD)")
+    assert "needs a password" in (pod.obey("initdb").failure or "")
+
+
+def test_no_database_is_made_beside_one_in_a_folder_of_another_name(pod: Pod) -> None:
+    volume = pod.host.make_folder("volume")
+    (volume / "node-7").mkdir()
+    (volume / "node-7/PG_VERSION").write_text("15\n")
+    pod.data = volume / "orders-0"
+    pod.command = ("postgres",)
+    pod.boot_with(DataState.EMPTY, PGSET_POD_NAME="orders-0")
+    assert "there is a database in" in (pod.obey("initdb").failure or "")
+
+
+def test_what_newcomers_are_refused_for_a_set_that_has_lived_with_it_is_told_in_the_log(
+    pod: Pod, database: Database
+) -> None:
+    pod.data = database.directory
+    (pod.data / ".pgset-found").write_text("writable\n")
+    pod.command = ("docker-entrypoint-of-old.sh", "postgres")
+    pod.boot_with(DataState.PRESENT, PGSET_UID="26")
+    assert pod.look().refusal is None
+    assert pod.obey("start").failure is None

@@ -17,6 +17,14 @@ def test_the_user_is_postgres_where_none_is_named(environment: dict[str, str]) -
     assert from_environment(environment) == Credentials("postgres", "")
 
 
+@pytest.mark.parametrize(
+    ("value", "password"), [("$(PG_ROOT_PASSWORD)", ""), ("$(a b)", "$(a b)"), ("$()", "$()")]
+)
+def test_what_the_kubelet_could_not_fill_in_is_no_password(value: str, password: str) -> None:
+    environment = {"POSTGRES_PASSWORD": value}
+    assert from_environment(environment) == Credentials("postgres", password)
+
+
 def test_both_may_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "user").write_text("admin\n")
     (tmp_path / "password").write_text("secret\n")
