@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
 
 
 def read_line(path: Path, line: int = 1) -> str | None:
-    """Return one of the first lines of a file, without blanks around it; None if it can't be read."""
+    """Return one of a file's first lines, without blanks around it; None if there is none."""
     try:
         return read(path).decode(errors="replace").splitlines()[line - 1].strip()
     except (OSError, IndexError):

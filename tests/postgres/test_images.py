@@ -119,7 +119,10 @@ def test_an_unknown_image_that_a_set_has_lived_with_is_used_unless_every_member_
 ) -> None:
     pod.data = database.directory
     (pod.data / ".pgset-found").write_text("writable\n")
-    pod.command = (entrypoint(pod, f'{{ read -r line < "{pod.host.folder}/line"; }}; eval "$line"'), "postgres")
+    pod.command = (
+        entrypoint(pod, f'{{ read -r line < "{pod.host.folder}/line"; }}; eval "$line"'),
+        "postgres",
+    )
     line = pod.host.folder / "line"
     line.write_text('rm -f "$PGDATA/standby.signal"; exec "$@"\n')
     pod.boot_with(DataState.PRESENT, PGSET_UNKNOWN_IMAGE="yes")
