@@ -21,7 +21,7 @@ PORT_VARIABLE: Final = "PGSET_PORT"
 UNKNOWN_IMAGE: Final = "PGSET_UNKNOWN_IMAGE"
 """Set where the image's name does not tell how its entrypoint treats data: the script looks."""
 
-SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources")
+SHARED_FIELDS: Final = ("imagePullPolicy", "envFrom", "securityContext", "resources", "workingDir")
 """What bootstrap copies from the database container, if it is there."""
 
 
@@ -32,7 +32,7 @@ def build(database: Database) -> Json:
         UID_VARIABLE: str(database.settings.uid),
         PORT_VARIABLE: str(database.settings.postgres_port),
     }
-    environment = [v for v in container.get("env") or [] if v["name"] not in own]
+    environment = [v for v in image_data.environment(database) if v["name"] not in own]
     return {
         "name": contract.BOOTSTRAP_CONTAINER,
         "image": container.get("image", ""),
@@ -40,7 +40,6 @@ def build(database: Database) -> Json:
         "args": database.command_line,
         "env": [
             *environment,
-            *image_data.added_variables(database),
             *image_data.official_variables(database),
             *([{"name": UNKNOWN_IMAGE, "value": "yes"}] if _is_unknown(database) else []),
             *({"name": name, "value": value} for name, value in own.items()),

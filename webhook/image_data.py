@@ -65,6 +65,36 @@ def added_variables(database: Database) -> list[Json]:
     ]
 
 
+def environment(database: Database) -> list[Json]:
+    """Return the database container's variables with the added ones: where PGDATA stands, as others
+    may refer to it, and behind the one that it may refer to itself."""
+    present: list[Json] = database.container.get("env") or []
+    added = added_variables(database)
+    names = {variable["name"] for variable in added}
+    place = next((i for i, it in enumerate(present) if it["name"] == DATA_VARIABLE), len(present))
+    folder = [i for i, it in enumerate(present) if it["name"] == database.profile.folder_variable]
+    place = max([place, *(i + 1 for i in folder)])
+    before, after = (
+        [it for it in part if it["name"] not in names]
+        for part in (present[:place], present[place:])
+    )
+    return [*before, *added, *after]
+
+
+def may_be_elsewhere(database: Database, spec: Json) -> str | None:
+    """Return which field of a pod's spec keeps us from telling in which folder the image's own
+    script has the data; None if there is none."""
+    if not _ignores_pgdata(database) or not database.profile.folder_variable:
+        return None
+    fields = {
+        "envFrom": database.container.get("envFrom"),
+        "hostNetwork": spec.get("hostNetwork"),
+        "setHostnameAsFQDN": spec.get("setHostnameAsFQDN"),
+    }
+    given = database.environment.literal(database.profile.folder_variable)
+    return None if given else next((name for name, value in fields.items() if value), None)
+
+
 def official_variables(database: Database) -> list[Json]:
     """Return what sidecar and bootstrap are told by the official image's variables, where this
     image's have other names."""

@@ -158,13 +158,8 @@ def _start(database: Database) -> Iterator[Json]:
     yield from set_member((*path, "command"), database.container, [*database.profile.replaced_by])
     if database.container.get("args"):
         yield remove((*path, "args"))
-    present = database.container.get("env")
-    wanted = image_data.added_variables(database)
-    names = [variable["name"] for variable in wanted]
-    for index, variable in reversed(list(enumerate(present or []))):
-        if variable["name"] in names:
-            yield remove((*path, "env", index))
-    yield from append((*path, "env"), present, wanted)
+    if wanted := image_data.environment(database):
+        yield from set_member((*path, "env"), database.container, wanted)
 
 
 def _probes(database: Database, options: Options) -> Iterator[Json]:

@@ -77,6 +77,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
         yield from server_checks.unseen_files(server)
     yield from server_checks.unreadable_files(server, _pod_spec(statefulset))
+    yield from server_checks.folders_of_another_name(server, _pod_spec(statefulset))
     yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
 
 

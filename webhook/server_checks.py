@@ -120,6 +120,17 @@ def unreadable_files(server: Server, spec: Json) -> Iterator[Fault]:
             )
 
 
+def folders_of_another_name(server: Server, spec: Json) -> Iterator[Fault]:
+    """Yield what may make the image's own script have the data in another folder than pgset."""
+    database = server.database
+    if what := image_data.may_be_elsewhere(database, spec):
+        yield Fault(
+            f"{server.name}: with {what} the image's own script may have the data in another "
+            f"folder than the pod's name, and pgset would make a new database beside it; "
+            f"allowed: env {database.profile.folder_variable} with the folder's name"
+        )
+
+
 def not_by_a_roll(before: Server, after: Server) -> Iterator[Fault]:
     """Yield what an update changes so that members from before and after it can't be in one set."""
     if min(before.replicas, after.replicas) <= 1:

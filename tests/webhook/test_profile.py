@@ -172,6 +172,37 @@ def test_another_folder_than_the_pods_name_is_where_the_data_is():
     assert variables(pod["spec"]["containers"][0])["PGDATA"] == "/pgdata/mine"
 
 
+def test_others_may_refer_to_pgdata_where_it_stood():
+    env = [
+        {"name": "PGDATA", "value": "/ignored"},
+        {"name": "CONF", "value": "$(PGDATA)/x"},
+        ROOT,
+    ]
+    pod = injected(pod_of(CRUNCHY, env=env, workingDir="/srv", **PGDATA_MOUNT))
+    for container in (pod["spec"]["containers"][0], bootstrap_of(pod)):
+        names = [it["name"] for it in container["env"]]
+        assert names[:3] == ["PGSET_POD_NAME", "PGDATA", "CONF"]
+        assert container["workingDir"] == "/srv"
+
+
+@pytest.mark.parametrize("field", ["envFrom", "hostNetwork", "setHostnameAsFQDN"])
+def test_a_folder_whose_name_is_not_known_is_refused(field):
+    from_elsewhere = [{"configMapRef": {"name": "settings"}}]
+
+    def opted_in(*env):
+        made = set_of(CRUNCHY, env=[ROOT, *env], **PGDATA_MOUNT)
+        spec = made["spec"]["template"]["spec"]
+        if field == "envFrom":
+            spec["containers"][0][field] = from_elsewhere
+        else:
+            spec[field] = True
+        return admitted(made)
+
+    with pytest.raises(DeniedError, match=f"with {field} the image's own script"):
+        opted_in()
+    assert opted_in({"name": "PGDATA_PATH_OVERRIDE", "value": "mine"}).patch
+
+
 def test_a_command_of_the_users_own_stays():
     command = ["postgres", "-c", "work_mem=8MB"]
     pod = injected(pod_of(CRUNCHY, env=[ROOT], command=command, **PGDATA_MOUNT))
