@@ -121,16 +121,17 @@ class StartFacts:
     @cached
     def must_be_left_alone(self) -> bool:
         """This data can't become a set's, and was a database of its own until now: nobody ever led,
-        and there is no other pod, nor to be one, that could lead on a copy of it."""
+        and no other pod that exists or is wanted has data, which could be a copy of it."""
         observation = self.observation
+        others = self.set.wanted_members.union(self.set.other_pods) - {self.me}
         return (
             observation.bootstrap.objection is not None
             and self.lease.view is not None
             and not (self.lease.set_has_data or self.lease.was_just_deleted)
             and not self.lease.names_me
             and observation.wanted is not None
-            and self.set.wanted_members <= {self.me}
-            and not self.set.other_pods
+            and observation.pods is not None
+            and self.set.have_no_data(others)
         )
 
     @property

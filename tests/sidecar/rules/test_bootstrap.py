@@ -366,6 +366,14 @@ def test_nothing_is_left_alone_of_which_another_pod_may_have_a_copy(changed: Any
     assert LeaveAlone() not in decision.actions
 
 
+def test_it_is_left_alone_beside_pods_that_have_said_that_they_have_no_data() -> None:
+    """A set of one that was left alone, then scaled up, and whose first pod comes back."""
+    scaled = replace(ALONE, wanted=2, pods=pods(None, None), peers=peer(1, has_data=False))
+    assert decide(scaled, SETTINGS).situation == "LeavingAlone"
+    copied = replace(scaled, peers=peer(1, has_data=True))
+    assert LeaveAlone() not in decide(copied, SETTINGS).actions
+
+
 LEFT = replace(
     ALONE,
     bootstrap=replace(OBJECTED, running=False, left_alone=True),
