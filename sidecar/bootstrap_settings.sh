@@ -78,11 +78,6 @@ refuse_recovery_target() {
 # What keeps this data from ever having a replica. A set that has led goes on with it.
 look_for_objections() {
     objection=
-    IFS=. read -r version _ < "$data/PG_VERSION" || true
-    case $version in
-        "" | *[!0-9]*) ;;
-        ? | 10 | 11 | 12 | 13) objection="the database is PostgreSQL $version, and pgset needs 14 or newer: upgrade it, and opt in then" ;;
-    esac
     if [ -n "$(find "$data/pg_tblspc" -mindepth 1 2>/dev/null)" ]; then
         objection="the database has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
     fi
