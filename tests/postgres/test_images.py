@@ -73,9 +73,26 @@ def test_an_image_without_what_is_to_start_it_is_refused(pod: Pod) -> None:
 
 
 def test_where_postgres_itself_is_started_pgdata_has_to_say_where_the_data_is(pod: Pod) -> None:
-    pod.command = ("postgres",)
+    pod.command = ("postgres", "-c", "config_file=/etc/postgresql.conf")
     pod.boot(PGDATA="")
     assert "PGDATA does not say where the data is" in refused(pod)
+
+
+def test_pgdata_has_to_be_where_the_configuration_has_the_data(
+    pod: Pod, database: Database
+) -> None:
+    """Or a new database would be made beside the real one."""
+    file = pod.host.folder / "postgresql.conf"
+    file.write_text(f"data_directory = '{database.directory}'\n")
+    own(file)
+    pod.command = ("postgres", "-c", f"config_file={file}")
+    pod.boot()
+    assert f"would take its data from {database.directory}" in refused(pod)
+    pod.kill()
+    pod.data = database.directory
+    (pod.handshake / "report").unlink()
+    pod.boot_with(DataState.PRESENT)
+    assert pod.look().refusal is None
 
 
 FORKS = 'postgres -k "${0%/*}" "$@" & wait'
