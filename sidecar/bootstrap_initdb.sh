@@ -48,6 +48,11 @@ run_initdb() {
         fi
         sleep 0.1
     done
+    # It may have become ready between two looks.
+    if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
+        end_server_without_arguments "$staging"
+        return 1
+    fi
     case ${1##*/} in
         postgres) make_database || { kill -INT "$server"; wait "$server"; return 1; } ;;
     esac
