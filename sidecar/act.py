@@ -64,6 +64,9 @@ _IN_WORDS: Final[dict[type, str]] = {
 }
 """For operators, who read it in the status and in the log."""
 
+_TELLS_AGAIN: Final = 10.0
+"""Seconds after which an Event is tried again that the API server did not take."""
+
 
 def _is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
     """Whether it must not be done after a signal that was refused, or a label without an answer."""
@@ -90,6 +93,9 @@ class Actor:
         self._adapters = adapters
         self._on_excuse = on_excuse
         self._events = events
+        self._untold: dict[str, TellSet] = {}
+        """By reason: what the API server has not taken yet. What it says may be seen only once."""
+        self._tells_again_at = float("-inf")
 
     def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
         """Return None, or one sentence about the action that failed; the rest was not tried.
@@ -105,10 +111,15 @@ class Actor:
         `deadline` (on the adapters' clock) the right to lead may be another's: this process may
         have been frozen since it looked. What the API server does not check itself isn't done then.
         """
+        again = self._adapters.clock() >= self._tells_again_at
+        untold = tuple(self._untold.values()) if again else ()
+        self._untold |= {it.reason: it for it in actions if isinstance(it, TellSet)}
+        # Whatever was not told is tried again as the last of a turn.
+        new = tuple(it for it in untold if self._untold[it.reason] is it)
         refused: str | None = None
         unlabelled: str | None = None
         unheard = False
-        for action in actions:
+        for action in (*actions, *new):
             if _is_left_undone(action, refused=refused is not None, unheard=unheard):
                 continue
             if self._adapters.clock() > deadline and isinstance(action, NEED_AUTHORITY):
@@ -149,12 +160,7 @@ class Actor:
             case Refuse():
                 self._events.record(action.reason, action.sentence, Attention.WARNING)
             case TellSet():
-                self._events.record(
-                    action.reason,
-                    action.sentence,
-                    Attention.WARNING,
-                    about=adapters.pods.statefulset(),
-                )
+                self._tell_set(action)
             case SetRole():
                 adapters.pods.set_role(action)
             case DeleteOwnPod():
@@ -201,6 +207,12 @@ class Actor:
                 adapters.bootstrap.remove_standby_signal()
             case StopPostgres():
                 process.send(self._data_directory(), action.signal)
+
+    def _tell_set(self, action: TellSet) -> None:
+        self._tells_again_at = self._adapters.clock() + _TELLS_AGAIN
+        about = self._adapters.pods.statefulset()
+        self._events.record(action.reason, action.sentence, Attention.WARNING, about=about)
+        self._untold.pop(action.reason, None)
 
     def _promote(self, action: Promote, deadline: float) -> None:
         adapters = self._adapters

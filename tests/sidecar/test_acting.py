@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.act import Actor
-from sidecar.action import Action, Attach, StartPostgres
+from sidecar.action import Action, Attach, RenewLease, StartPostgres, TellSet
+from sidecar.kube.client import RetryLaterError
 from sidecar.observe import Adapters
 from tests.sidecar.rules.observations import RECORD, lease
 from tests.sidecar.test_loop import adapters, data
@@ -75,3 +76,27 @@ def test_slots_are_copied_only_where_there_can_be_a_member_that_has_them(
     assert carry_out(adapters, StartPostgres(), pods=pods, lease=seen) is None
     written = (data / "postgresql.auto.conf").read_text()
     assert ("sync_replication_slots = 'On'" in written) == copies
+
+
+def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: Adapters) -> None:
+    """Which slots a takeover has lost is overwritten on the Lease by the renewal before."""
+    now, answers, told = 0.0, False, []
+
+    def answer(*words: Any, **_: Any) -> None:
+        if not answers:
+            raise RetryLaterError("no answer")
+        told.extend(words)
+
+    keeper: Any = SimpleNamespace(renew=answer, peek=lambda: lease(RECORD))
+    pods: Any = SimpleNamespace(statefulset=lambda: None)
+    events: Any = SimpleNamespace(record=lambda reason, *_, **__: answer(reason))
+    actor = Actor(replace(adapters, lease=keeper, pods=pods, clock=lambda: now), events)
+    renewal, lost = RenewLease("111", 2, ()), TellSet("LogicalSlotsLost", "feed")
+    assert actor.carry_out((renewal, lost), float("inf")) is not None
+    assert actor.carry_out((), float("inf")) is not None
+    answers, now = True, 5.0
+    assert (actor.carry_out((), float("inf")), told) == (None, [])
+    now = 11.0
+    for _ in range(2):
+        assert (actor.carry_out((), float("inf")), told) == (None, ["LogicalSlotsLost"])
+        now += 60
