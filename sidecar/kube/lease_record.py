@@ -15,6 +15,9 @@ from sidecar.observation import Leadership, LeaseRecord
 _MAX_NAME: Final = 253
 """Characters of a pod's name; a longer one is cut, and then refused as an unknown pod."""
 
+_TERM: Final = "term-"
+"""Before the `leaseTransitions` of whoever wrote the lives; no `holderIdentity` looks like it."""
+
 
 def read_record(lease: Json) -> LeaseRecord:
     """Return a Lease's content; a value that can't be parsed counts as absent."""
@@ -39,13 +42,20 @@ def read_record(lease: Json) -> LeaseRecord:
         copies=_number(notes.get(contract.COPIES, "")) or 0,
         heir=notes.get(contract.HEIR, "").strip()[:_MAX_NAME] or None,
         switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip()[:_MAX_NAME] or None,
-        lives=_names(notes.get(contract.LIVES, "")),
+        lives=_lives(notes.get(contract.LIVES, ""), spec.get("leaseTransitions") or 0),
         logical_slots=_names(notes.get(contract.LOGICAL_SLOTS, "")),
     )
 
 
 def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) else None
+
+
+def _lives(text: str, transitions: int) -> tuple[str, ...]:
+    """Return the lives, if they are of this holder's term: one of version 0.2.0 keeps what stands
+    there from the holder before, of pods that may have been replaced since."""
+    term, *lives = _names(text) or ("",)
+    return tuple(lives) if term == f"{_TERM}{transitions}" else ()
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -65,7 +75,9 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
         contract.COPIES: str(record.copies) if record.copies else None,
         contract.HEIR: record.heir,
         contract.SWITCHOVER_TO: record.switchover_to,
-        contract.LIVES: ",".join(record.lives) or None,
+        contract.LIVES: ",".join((f"{_TERM}{record.transitions}", *record.lives))
+        if record.lives
+        else None,
         contract.LOGICAL_SLOTS: ",".join(record.logical_slots) or None,
     }
     notes = (lease["metadata"].get("annotations") or {}) | ours

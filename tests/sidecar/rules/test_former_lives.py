@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.action import RenewLease
 from sidecar.decide import decide
+from sidecar.kube.lease_record import read_record, with_record
 from sidecar.memory.departure import Departure
 from sidecar.observation import Observation
 from sidecar.situation import Situation
@@ -116,3 +117,12 @@ def test_the_next_pod_of_an_heir_that_is_being_deleted_may_take_it_as_well() -> 
     s = Situation(replace(LEADER, pods=pods), SETTINGS)
     assert s.set.lives_that_stay == ("orders-0_uid-0", "orders-2_uid-2")
     assert Situation(replace(LEADER, wanted=0), SETTINGS).set.lives_that_stay == ()
+
+
+def test_lives_that_a_holder_of_an_older_version_has_left_as_they_were_count_for_nothing() -> None:
+    empty = {"metadata": {"name": "pgset-orders", "resourceVersion": "7"}}
+    written = with_record(empty, replace(OTHERS, transitions=3, lives=LIVES))
+    assert read_record(written).lives == LIVES
+    taken = written | {"spec": written["spec"] | {"leaseTransitions": 4}}
+    assert read_record(taken).lives == ()
+    assert read_record(with_record(empty, replace(OTHERS, transitions=3))).lives == ()
