@@ -188,6 +188,21 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "DownBeforeOthersAreCreated",
+        lambda s: (
+            s.server.does_not_come_up
+            and s.lease.is_free
+            and s.lease.set_has_data
+            and s.set.waits_for_me_to_create
+        ),
+        _wait_for_server,
+        "PostgreSQL does not come up, nobody leads, and the StatefulSet creates the other pods, "
+        "which may have the data, only when this one is ready: see PostgreSQL's own log; if this "
+        "volume's data is spoiled, delete the StatefulSet with --cascade=orphan, and create it "
+        "again with podManagementPolicy: Parallel",
+        Attention.WARNING,
+    ),
+    Row(
         "Down",
         lambda s: s.server.is_silent,
         _wait_for_server,

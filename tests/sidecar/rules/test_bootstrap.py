@@ -286,6 +286,15 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
 
     FIRST = replace(VACANT, ordered=True, pods=pods(None), postgres=DOWN)
 
+    def test_so_it_is_where_postgresql_does_not_come_up(self) -> None:
+        long_down = replace(self.FIRST, postgres=replace(DOWN, since=NOW - 90))
+        decision = decide(long_down, SETTINGS)
+        assert decision.situation == "DownBeforeOthersAreCreated"
+        assert decision.attention is Attention.WARNING
+        assert "--cascade=orphan" in decision.sentence
+        for waits in (self.FIRST, replace(long_down, ordered=False)):
+            assert decide(waits, SETTINGS).situation == "Down"
+
     @pytest.mark.parametrize("data", [DataState.EMPTY, DataState.INTERRUPTED, DataState.BROKEN])
     def test_the_operator_is_told_the_way_out(self, data: DataState) -> None:
         bootstrap = replace(RETURNED, data=data, system_identifier=None, rewind_failed=True)

@@ -66,7 +66,11 @@ class Settling:
         cluster = self._cluster
         if cluster.parallel or len(cluster.pods) == cluster.wanted:
             return False
-        told = ("KeepsOthersFromBeingCreated", "PodsCannotBeCreated")
+        told = (
+            "KeepsOthersFromBeingCreated",
+            "PodsCannotBeCreated",
+            "DownBeforeOthersAreCreated",
+        )
         return any(life.agent and life.agent.situation in told for life in cluster.lives)
 
     def _is_gone_for_good(self) -> bool:
