@@ -75,7 +75,7 @@ def test_slots_are_copied_only_where_there_can_be_a_member_that_has_them(
     seen: Any = SimpleNamespace(peek=lambda: view)
     assert carry_out(adapters, StartPostgres(), pods=pods, lease=seen) is None
     written = (data / "postgresql.auto.conf").read_text()
-    assert ("sync_replication_slots = 'On'" in written) == copies
+    assert ("sync_replication_slots = 'oN'" in written) == copies
 
 
 def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: Adapters) -> None:
