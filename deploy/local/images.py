@@ -32,7 +32,7 @@ _STAND_INS_FOLDER = paths.HERE / "stand-ins"
 
 STAND_INS = {
     "alpine": "docker.io/postgis/postgis:15-3.5-alpine",
-    "cloudnative-pg": "ghcr.io/cloudnative-pg/postgresql:15.20-minimal-bookworm",
+    "cloudnative-pg": "registry.example.com/cloudnative-pg/postgresql:15.20-minimal-bookworm",
     "crunchy": "docker.io/crunchydata/crunchy-postgres:ubi8-15.2-5.3.1",
     "percona": "docker.io/percona/percona-distribution-postgresql:15.20",
     "timescaledb-ha": "docker.io/timescale/timescaledb-ha:pg15",
