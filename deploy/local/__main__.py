@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from deploy.local import (
     cluster,
+    images,
     paths,
     postgresql,
     programs,
@@ -37,6 +38,8 @@ def _prepare(_: list[str]) -> int:
     prometheus_operator.definitions()
     for version in postgresql.SUITES:
         postgresql.unpack(version)
+    for image in images.images_of_tests():
+        image.archive()
     return 0
 
 

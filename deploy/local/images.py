@@ -102,6 +102,12 @@ def all_images() -> tuple[Image, ...]:
     )
 
 
+def images_of_tests() -> tuple[Image, ...]:
+    """What `make test` loads when a test asks for it, and builds before: a build takes minutes."""
+    newer = (it for it in postgresql.SUITES if it != postgresql.DEFAULT)
+    return (*map(postgres_image, newer), stand_in("crunchy"))
+
+
 def stand_in(family: str) -> Image:
     """An image with the uid, the folders and the start script of such a family, on top of ours."""
     folder = _STAND_INS_FOLDER / family
