@@ -45,7 +45,7 @@ def find(pod: Pod, *arguments: str | Path) -> tuple[RefusedSetting, ...]:
 
 def start(pod: Pod, *, raised: dict[str, str] | None = None, writable: bool = False) -> None:
     """As the sidecar does it."""
-    pod.sidecar.write_settings({"hot_standby": "on"}, raised)
+    pod.sidecar.write_settings({"hot_standby": "on"}, raised or {})
     own(pod.data / "postgresql.auto.conf")
     assert pod.obey("start-writable" if writable else "start").failure is None
 
