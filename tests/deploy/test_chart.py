@@ -161,7 +161,7 @@ def without_namespace(objects):
         (["."], {}),
         ([".", "monitoring"], WITH_MONITORING),
         (["overlays/cluster-critical"], {"priorityClassName": "system-cluster-critical"}),
-        (["overlays/host-network"], {"hostNetwork": True, "port": 10260}),
+        (["overlays/host-network"], {"hostNetwork": True, "port": 10260, "probesPort": 10261}),
     ],
 )
 def test_helm_and_kustomize_render_the_same_objects(folders, values):

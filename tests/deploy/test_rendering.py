@@ -110,8 +110,10 @@ def test_on_the_nodes_network_the_webhook_is_at_another_port_and_nothing_else_is
     (container,) = pod["containers"]
     assert pod.pop("hostNetwork") is True
     assert webhook["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 1}
-    assert container["ports"] == [{"name": "https", "containerPort": 10260}]
+    ports = {"https": 10260, "probes": 10261}
+    assert {it["name"]: it["containerPort"] for it in container["ports"]} == ports
     assert {"name": "PGSET_PORT", "value": "10260"} in container["env"]
+    assert {"name": "PGSET_PROBES_PORT", "value": "10261"} in container["env"]
     former = webhook_of(base)
     webhook["strategy"] = former["strategy"]
     for field in ("ports", "env"):
