@@ -136,7 +136,7 @@ class Bootstrap:
         stalled = self._silent_since is not None
         try:
             self._found = self.patiently.run(
-                lambda: self._look_into(directory, report.control, now, started, stalled)
+                lambda: self._look_into(directory, report, now, started, stalled)
             )
         except TimeoutError:
             if self._silent_since is None:
@@ -153,7 +153,7 @@ class Bootstrap:
     def _look_into(
         self,
         directory: Path,
-        started_on: ControlData | None,
+        report: Report,
         now: float,
         started: bool,
         stalled: bool,
@@ -161,10 +161,13 @@ class Bootstrap:
         """Look, and refresh our heartbeat if the directory is ours; the volume may hang here."""
         other = self._heartbeat.other_writer(directory, now, started=started, stalled=stalled)
         alone = other is None
-        sight = _sight(directory, started_on) if started else Sight.UNCLEAR
+        sight = _sight(directory, report.control) if started else Sight.UNCLEAR
+        at_work = self._handshake.busy(report) is not None
         return _Found(
             other_writer=other,
-            write_failure=self._heartbeat.beat(directory) if alone else self._found.write_failure,
+            write_failure=self._heartbeat.beat(directory, is_listed=at_work)
+            if alone
+            else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
             returns=small_files.read_number(directory / _RETURNS),
             promoting_from=small_files.read_number(directory / _PROMOTING),

@@ -15,6 +15,8 @@ from sidecar.memory import heartbeat
 from sidecar.situation.timing import SLOW_WRITE
 
 _FILE: Final = ".pgset-heartbeat"
+_WIDTH: Final = 120
+"""Characters: more than there are in the longest, of which nothing may stay behind."""
 
 
 class Heartbeat:
@@ -50,14 +52,21 @@ class Heartbeat:
             beat = None
         return self._memory.look(beat, now, started=started, stalled=stalled)
 
-    def beat(self, directory: Path) -> str | None:
+    def beat(self, directory: Path, *, is_listed: bool = False) -> str | None:
         """Write our heartbeat, if no other pod may write there; return why the volume takes no
-        writes, if it does not."""
+        writes, if it does not.
+
+        `is_listed`: a program goes through the directory. pg_rewind ends by a file whose name is
+        gone before it has looked at it.
+        """
         self._beats += 1
         began = self._clock()
         try:
             text = f"{self._uid} {self._beats} {self._memory.generation} {self._ttl}\n"
-            small_files.replace(directory / _FILE, text)
+            if is_listed:
+                small_files.overwrite(directory / _FILE, f"{text.rstrip():<{_WIDTH}}\n")
+            else:
+                small_files.replace(directory / _FILE, text)
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
             return f"{directory} takes no writes: {error.strerror}"

@@ -59,6 +59,15 @@ def replace(path: Path, text: str, mode: int = 0o644) -> None:
     new.replace(path)
 
 
+def overwrite(path: Path, text: str) -> None:
+    """Write over a file's beginning; no name comes or goes in its directory. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(descriptor, text.encode(errors=_KEPT), 0)
+    finally:
+        os.close(descriptor)
+
+
 def sync(*paths: Path) -> None:
     """Make these files and directories survive a crash of the node. Raises OSError."""
     for path in paths:

@@ -109,3 +109,19 @@ def test_a_start_that_failed_is_no_start(bootstrap: Bootstrap, tmp_path: Path) -
     assert bootstrap.observe(1.0).running
     report.write_text(failed.replace("no room", ""))
     assert not bootstrap.observe(2.0).running
+
+
+def test_no_name_comes_or_goes_while_bootstrap_is_at_work(
+    bootstrap: Bootstrap, data: Path, tmp_path: Path
+) -> None:
+    """pg_rewind ends by a file that is gone before it has looked at it."""
+    bootstrap.observe(1.0)
+    before = data.stat().st_mtime_ns
+    (tmp_path / "order").write_text("1 1 rewind\n\n")
+    beats = set()
+    for at in (2.0, 3.0):
+        bootstrap.observe(at)
+        beats.add((data / ".pgset-heartbeat").read_text())
+    assert len(beats) == 2
+    assert data.stat().st_mtime_ns == before
+    assert {beat.split()[0] for beat in beats} == {"uid-0"}
