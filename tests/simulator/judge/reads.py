@@ -43,11 +43,18 @@ class Reads:
     def _rows_seen(self, event: RowsSeen) -> None:
         if not self._promised or self._is_on_its_own(event.server):
             return
+        if self._is_reached_by_an_old_route(event.server):
+            return
         where = _PRIMARYS if event.through_the_primarys else event.server.pod.name
         before = self._seen.get((event.branch, where))
         if before is None or event.position > before.position:
             row = _Row(event.position, event.server, self._world.now)
             self._seen[event.branch, where] = row
+
+    def _is_reached_by_an_old_route(self, server: Server) -> bool:
+        """Its label has been taken away, and the reader's node has not heard of that."""
+        present = self._cluster.api.pods.get(server.pod.name)
+        return present is not None and present[1].role is None
 
     def _is_on_its_own(self, server: Server) -> bool:
         """It shows what it has, commits that nobody has acknowledged as well. Its label cannot be
