@@ -19,6 +19,10 @@ from tests.support.former_primary import Set, make_set
 from tests.support.standby import Connect
 
 
+def version() -> str:
+    return os.environ.get("POSTGRES_VERSION") or postgresql.DEFAULT
+
+
 @pytest.fixture(scope="session")
 def programs() -> Iterator[Path]:
     """PostgreSQL's programs, where a user who is not root can reach them: root's cache is not.
@@ -27,7 +31,7 @@ def programs() -> Iterator[Path]:
     """
     root = Path(tempfile.mkdtemp(prefix="pgset-programs-"))
     root.chmod(0o755)
-    yield postgresql.copy(os.environ.get("POSTGRES_VERSION") or postgresql.DEFAULT, root)
+    yield postgresql.copy(version(), root)
     shutil.rmtree(root)
 
 
@@ -112,4 +116,5 @@ def members(host: Host) -> Set:
 @pytest.fixture
 def plain_members(host: Host) -> Set:
     """Without checksums and without wal_log_hints."""
-    return make_set(host, options=())
+    # From 18 on, initdb makes checksums unless it is told not to.
+    return make_set(host, options=("--no-data-checksums",) if int(version()) >= 18 else ())
