@@ -265,11 +265,13 @@ def test_a_standby_that_waits_for_the_first_word_streams(
         connection.execute(b"SELECT pg_switch_wal()")
         caught_up = b"SELECT replay_lsn = pg_current_wal_lsn() FROM pg_stat_replication"
         wait_until(lambda: connection.execute(caught_up).fetchone() == (True,), "all of it")
-    copy.stop()
-    copy.start()
-    wait_until(lambda: standby.view().streaming, "streaming again")
-    with session(copy) as connection:
-        row = connection.execute(
-            b"SELECT last_msg_send_time = last_msg_receipt_time FROM pg_stat_wal_receiver"
-        ).fetchone()
-    assert row == (True,)
+    heard_nothing = b"SELECT last_msg_send_time = last_msg_receipt_time FROM pg_stat_wal_receiver"
+    for _ in range(5):
+        copy.stop()
+        copy.start()
+        wait_until(lambda: standby.view().streaming, "streaming again")
+        with session(copy) as connection:
+            row = connection.execute(heard_nothing).fetchone()
+        if row == (True,):
+            return
+    pytest.fail("on this machine the first word came each time before the look")
