@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -91,48 +91,29 @@ class Writer:
 
     def make_policy(self, step: MakePolicy) -> None:
         """Create the NetworkPolicy, or overwrite the one that was decided on."""
-        namespace, body = step.owner.namespace, _policy(step)
-        with named_errors():
-            if step.present is None:
-                self._networking.create_namespaced_network_policy(
-                    namespace, body, _request_timeout=TIMEOUT
-                )
-            else:
-                self._networking.replace_namespaced_network_policy(
-                    step.name, namespace, body, _request_timeout=TIMEOUT
-                )
-        verb = "replaced" if step.present else "created"
-        _log_done(namespace, f"{verb} NetworkPolicy {step.name}")
+        api = self._networking
+        create, replace = (
+            api.create_namespaced_network_policy,
+            api.replace_namespaced_network_policy,
+        )
+        _make(step, "NetworkPolicy", create, replace)
 
     def remove_policy(self, namespace: str, step: RemovePolicy) -> None:
         """Delete the NetworkPolicy that was decided on."""
-        with named_errors():
-            self._networking.delete_namespaced_network_policy(
-                step.policy.name, namespace, body=_this(step.policy), _request_timeout=TIMEOUT
-            )
+        delete = self._networking.delete_namespaced_network_policy
+        _remove(namespace, step.policy, delete)
         _log_done(namespace, f"removed NetworkPolicy {step.policy.name}: no set asks for it")
 
     def make_budget(self, step: MakeBudget) -> None:
         """Create the PodDisruptionBudget, or overwrite the one that was decided on."""
-        namespace, body = step.owner.namespace, _policy(step)
-        with named_errors():
-            if step.present is None:
-                self._policy.create_namespaced_pod_disruption_budget(
-                    namespace, body, _request_timeout=TIMEOUT
-                )
-            else:
-                self._policy.replace_namespaced_pod_disruption_budget(
-                    step.name, namespace, body, _request_timeout=TIMEOUT
-                )
-        verb = "replaced" if step.present else "created"
-        _log_done(namespace, f"{verb} PodDisruptionBudget {step.name}")
+        create = self._policy.create_namespaced_pod_disruption_budget
+        replace = self._policy.replace_namespaced_pod_disruption_budget
+        _make(step, "PodDisruptionBudget", create, replace)
 
     def remove_budget(self, namespace: str, step: RemoveBudget) -> None:
         """Delete the PodDisruptionBudget that was decided on."""
-        with named_errors():
-            self._policy.delete_namespaced_pod_disruption_budget(
-                step.budget.name, namespace, body=_this(step.budget), _request_timeout=TIMEOUT
-            )
+        delete = self._policy.delete_namespaced_pod_disruption_budget
+        _remove(namespace, step.budget, delete)
         gone = f"removed PodDisruptionBudget {step.budget.name}: no set of several needs it"
         _log_done(namespace, gone)
 
@@ -223,10 +204,27 @@ def _service(step: MakeService) -> dict[str, Any]:
     }
 
 
-def _this(policy: Policy) -> client.V1DeleteOptions:
-    """Return what has the API server delete nothing but the one that was decided on."""
-    preconditions = client.V1Preconditions(uid=policy.uid, resource_version=policy.resource_version)
-    return client.V1DeleteOptions(preconditions=preconditions)
+def _make(
+    step: MakePolicy | MakeBudget,
+    kind: str,
+    create: Callable[..., Any],
+    replace: Callable[..., Any],
+) -> None:
+    namespace, body = step.owner.namespace, _policy(step)
+    with named_errors():
+        if step.present is None:
+            create(namespace, body, _request_timeout=TIMEOUT)
+        else:
+            replace(step.name, namespace, body, _request_timeout=TIMEOUT)
+    _log_done(namespace, f"{'replaced' if step.present else 'created'} {kind} {step.name}")
+
+
+def _remove(namespace: str, policy: Policy, delete: Callable[..., Any]) -> None:
+    """Have the API server delete nothing but the one that was decided on."""
+    decided = client.V1Preconditions(uid=policy.uid, resource_version=policy.resource_version)
+    body = client.V1DeleteOptions(preconditions=decided)
+    with named_errors():
+        delete(policy.name, namespace, body=body, _request_timeout=TIMEOUT)
 
 
 def _policy(step: MakePolicy | MakeBudget) -> dict[str, Any]:
