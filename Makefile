@@ -65,14 +65,21 @@ thorough:
 ALONE := pytest -v --durations=60
 LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
 
+# A step that fails does not keep the later ones from telling what they find.
 test: lint
 	$(LOCAL) prepare
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 simulate thorough SCHEDULES=2000
-	@$(MAKE) --no-print-directory versions
+	@$(MAKE) --no-print-directory --keep-going off-cluster versions alone lanes
+
+.PHONY: off-cluster alone lanes $(LANES)
+off-cluster:
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 2 simulate thorough SCHEDULES=2000
+
+alone:
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
+
+lanes:
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
-.PHONY: $(LANES)
 $(LANES): beside-%:
 	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely"
 
@@ -87,9 +94,10 @@ postgres:
 	POSTGRES_VERSION=$(VERSION) $(VENV) pytest -q -n 4 --dist worksteal -m postgres tests/postgres
 
 # What may differ from one version to another; `thorough` runs all with Debian's own.
-versions:
-	POSTGRES_VERSION=17 $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
-	POSTGRES_VERSION=18 $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
+versions: version-17 version-18
+
+version-%:
+	POSTGRES_VERSION=$* $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
