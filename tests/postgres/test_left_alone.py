@@ -111,7 +111,7 @@ def test_an_earlier_report_is_not_believed_while_bootstrap_refuses(pod: Pod) -> 
     (pod.handshake / "report").write_text("session=earlier\n")
     pod.stand_in("postgres", "#!/bin/sh\nexec sleep 60\n")
     pod.boot()
-    wait_until(lambda: not (pod.handshake / "report").exists(), "the report's end", seconds=4)
+    wait_until(lambda: not (pod.handshake / "report").exists(), "the report's end")
     pod.kill()
 
 

@@ -51,7 +51,7 @@ def test_a_follower_is_heard_every_second_until_it_is_silent(
         wait_until(
             lambda heard_at=heard_at: (primary.view().followers_heard_at or 0.0) > heard_at,
             "another word",
-            seconds=2.5,
+            seconds=10,
         )
     pids = process.processes(standby.directory)
     assert len(pids) > 3
@@ -88,14 +88,15 @@ def test_followers_that_fall_silent_wake_the_loop_once(database: Database) -> No
         silent_from = time.monotonic()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(4.5)
+        wait_until(lambda: bool(woken), "it to be noticed")
+        time.sleep(1.5)
     finally:
         watching.stop()
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     assert len(woken) == 1
     # Its last word may be up to a second old by then.
-    assert 0.4 < woken[0] - silent_from < 4.0
+    assert 0.4 < woken[0] - silent_from < 10.0
 
 
 def test_only_who_streams_by_the_replication_role_is_a_follower(

@@ -98,7 +98,7 @@ def test_news_are_asked_for_on_without_a_pause(server: Any, mirror: Mirror) -> N
         for n in range(10, 40)
     ]
     mirror.start()
-    wait_until(lambda: len(shows(mirror)) == 30, "the pods", seconds=2)
+    wait_until(lambda: len(shows(mirror)) == 30, "the pods", seconds=10)
 
 
 @pytest.mark.parametrize(
