@@ -98,8 +98,9 @@ def _in_venv(words: list[str]) -> int:
         # Compiled once and kept, also where the caller wants none in the checkout: pytest and its
         # plugins take as long to compile as some hundred tests to run.
         "PYTHONPYCACHEPREFIX": str(paths.cache() / "pycache"),
-        # By what the files say and not by where they are: a fresh clone finds it done.
+        # These go by what the files say and not by where they are: a fresh clone finds it done.
         "MYPY_CACHE_DIR": str(paths.cache() / "mypy"),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(paths.cache() / "hypothesis"),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(words, env=environment, check=False).returncode
