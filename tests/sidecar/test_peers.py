@@ -391,6 +391,7 @@ def ask_in(peers: Peers, pods: tuple[Pod, ...]) -> tuple[float, dict[str, Peer]]
     return time.monotonic() - began, answers
 
 
+@pytest.mark.thorough
 def test_ten_silent_members_cost_one_deadline_and_the_eleventh_is_heard(
     peers: Peers, port: int
 ) -> None:

@@ -365,6 +365,7 @@ def test_a_pledge_that_would_be_over_already_is_none() -> None:
     assert pledges.until() is None
 
 
+@pytest.mark.thorough
 def test_of_a_pledge_and_a_take_at_the_same_time_only_one_succeeds() -> None:
     """Many times, from many threads: a holder with a pledge is never taken from."""
     for _ in range(200):

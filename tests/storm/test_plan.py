@@ -46,6 +46,7 @@ def test_two_at_once_and_strikes_during_a_return_and_on_replicas_are_drawn() -> 
     assert {blow.whom for turn in some for blow in turn.blows} == {0, 1, 2}
 
 
+@pytest.mark.thorough
 def test_no_data_is_removed_twice_at_once() -> None:
     some = [turn for seed in range(20) for turn in drawn(seed)]
     removing = [sum(faults.KINDS[blow.fault].removes_data for blow in it.blows) for it in some]
