@@ -75,6 +75,8 @@ thorough:
 # What takes the cluster down, or strikes what others live on, comes first and alone.
 ALONE := pytest -v --durations=60
 LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
+# Where the tests of lanes are: nothing else has to be imported, once for each lane.
+WITH_CLUSTER := tests/bench tests/cluster tests/deploy tests/local_cluster
 
 # A step that fails does not keep the later ones from telling what they find.
 test: lint
@@ -92,11 +94,11 @@ lanes:
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
 $(LANES): beside-%:
-	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely"
+	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely" $(WITH_CLUSTER)
 
 test-all: test
 	$(VENV) $(ALONE) -m "rarely and not beside"
-	$(VENV) $(ALONE) -m "beside and rarely"
+	$(VENV) $(ALONE) -m "beside and rarely" $(WITH_CLUSTER)
 	$(VENV) pytest -q -n 4 --dist worksteal --hypothesis-profile=anew -m hypothesis
 	$(VENV) python -m tests.simulator --schedules 5000 --seed 2000
 	$(VENV) python -m tests.simulator --schedules 2000 --world
@@ -108,7 +110,7 @@ postgres:
 versions: version-17 version-18
 
 version-%:
-	POSTGRES_VERSION=$* $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions"
+	POSTGRES_VERSION=$* $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions" tests/postgres
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

@@ -50,6 +50,18 @@ def test_what_the_unit_tests_do_not_import_is_marked(folder: str) -> None:
     assert [it for it in files if f"pytest.mark.{marker}" not in it.read_text()] == []
 
 
+def marked(words: str) -> set[str]:
+    """The folders in tests/ of what is marked so."""
+    files = [it for it in (ROOT / "tests").rglob("*.py") if re.search(words, it.read_text())]
+    return {f"tests/{it.relative_to(ROOT / 'tests').parts[0]}" for it in files}
+
+
+def test_what_runs_by_folder_and_marker_is_in_these_folders() -> None:
+    (with_cluster,) = re.findall(r"^WITH_CLUSTER := (.*)$", MAKEFILE, re.M)
+    assert marked(r"pytest\.mark\.beside\(") <= {*with_cluster.split()}
+    assert marked(r"pytest\.mark\.versions\b") == {"tests/postgres"}
+
+
 def test_contributing_has_a_line_for_each_target() -> None:
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## What runs where")[2]
     for target in ("check", "test", "test-all"):
