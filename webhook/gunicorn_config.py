@@ -13,13 +13,13 @@ from typing import Any
 from gunicorn import glogging
 
 from webhook import logs, probes, tls
-from webhook.settings import address, port, probes_port, tls_directory
+from webhook.settings import address, log_level, port, probes_port, tls_directory
 
 wsgi_app = "webhook.serve:application()"
 # Reviews, and the kubelet's probes.
 bind = [address(port(os.environ)), address(probes_port(os.environ))]
 proc_name = "pgset-webhook"
-logconfig_dict = logs.CONFIGURATION
+logconfig_dict = logs.configuration(log_level(os.environ))
 
 
 class Logger(glogging.Logger):  # type: ignore[misc] # gunicorn has no type information

@@ -26,22 +26,26 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-CONFIGURATION: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter}},
-    "handlers": {
-        "stdout": {
-            "class": "logging.StreamHandler",
-            "formatter": "json",
-            "stream": "ext://sys.stdout",
-        }
-    },
-    "root": {"level": "INFO", "handlers": ["stdout"]},
-    # gunicorn brings handlers of its own for its loggers, in another format.
-    "loggers": {
-        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
-    },
-}
-"""For logging.config.dictConfig, and gunicorn's logconfig_dict."""
+def configuration(level: str) -> dict[str, Any]:
+    """Return what logging.config.dictConfig and gunicorn's logconfig_dict take.
+
+    `level`: as `settings.log_level` returns it.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "stream": "ext://sys.stdout",
+            }
+        },
+        "root": {"level": level.upper(), "handlers": ["stdout"]},
+        # gunicorn brings handlers of its own for its loggers, in another format.
+        "loggers": {
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
+        },
+    }

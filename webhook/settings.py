@@ -33,6 +33,12 @@ PROBES_PORT: Final = "PGSET_PROBES_PORT"
 """The port that the webhook answers the kubelet on; `DEFAULT_PROBES_PORT` if it is not set."""
 
 DEFAULT_PROBES_PORT: Final = 8081
+LOG_LEVEL: Final = "PGSET_LOG_LEVEL"
+"""From what level on webhook and caretaker log; `info` if it is not set."""
+
+_LOG_LEVELS: Final = ("info", "warning", "error")
+"""Not debug: libraries would log what they have read, and with it secrets."""
+
 _PORTS: Final = range(1024, 65536)
 """That a process may listen on which is not root."""
 
@@ -119,6 +125,16 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     if found not in _PORTS:
         raise InvalidEnvironmentError(
             f'env {name}: "{text}" is not allowed; allowed: {_PORTS[0]} to {_PORTS[-1]}'
+        )
+    return found
+
+
+def log_level(environment: Mapping[str, str]) -> str:
+    """Return one of `_LOG_LEVELS`. Raises InvalidEnvironmentError if it is not valid."""
+    found = environment.get(LOG_LEVEL) or "info"
+    if found not in _LOG_LEVELS:
+        raise InvalidEnvironmentError(
+            f'env {LOG_LEVEL}: "{found}" is not allowed; allowed: {", ".join(_LOG_LEVELS)}'
         )
     return found
 

@@ -1,5 +1,6 @@
 """Which files of the chart are made, and of what."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,11 @@ CHART: Final = DEPLOY / "chart/pgset"
 _HEAD: Final = "{{- /* Made from deploy/%s by `python -m deploy.chart`; change that. */ -}}\n"
 
 _DASHBOARD: Final = "monitoring/dashboard.json"
+_PAGE: Final = "docs/install.md"
+_TITLE: Final = (
+    "# pgset\n\nOne annotation turns a StatefulSet of stock PostgreSQL into a replicated set that "
+    "heals itself.\n"
+)
 
 
 def made() -> dict[str, str]:
@@ -25,7 +31,15 @@ def made() -> dict[str, str]:
         if f"{folder}/{name}" not in LEFT_OUT
     ]
     templates = {f"templates/{Path(it).name}": _HEAD % it + _template(it) for it in manifests}
-    return templates | {Path(_DASHBOARD).name: (DEPLOY / _DASHBOARD).read_text()}
+    dashboard = (DEPLOY / _DASHBOARD).read_text()
+    return templates | {Path(_DASHBOARD).name: dashboard, "README.md": _readme()}
+
+
+def _readme() -> str:
+    """What the page says of the chart: shown where charts are found, far from the other pages."""
+    _, _, rest = (DEPLOY.parent / _PAGE).read_text().partition("\n## Helm\n")
+    section, _, _ = rest.partition("\n## ")
+    return _TITLE + re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", section)
 
 
 def _resources(folder: str) -> list[str]:

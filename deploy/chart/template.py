@@ -11,6 +11,14 @@ NAMESPACE: Final = "pgset-system"
 
 _INSTANCE: Final = "app.kubernetes.io/instance"
 
+_LABELS: Final = "\n  labels:\n    app.kubernetes.io/name: pgset\n"
+"""Of an object; those of a pod are further to the right."""
+
+_MORE_LABELS: Final = '- include "pgset.labels" . | nindent 4'
+
+_NAMES: Final = ("name", "key", "port")
+"""What tells the items of a list apart."""
+
 _MARK: Final = "\N{NULL}"
 """Around the template's own actions, while what a manifest has of `{{` is escaped."""
 
@@ -24,7 +32,7 @@ class Value:
     """A place of a manifest that the user's values fill in."""
 
     path: tuple[str, ...]
-    """Keys from the top; an item of a list by its `name`, or else by its `key`."""
+    """Keys from the top; an item of a list by its `name`, `key` or `port`."""
     action: str
     """What the template does there, such as `.Values.replicas`."""
 
@@ -38,7 +46,23 @@ class Option:
     action: str
 
 
-Change = Value | Option
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A place that is as the manifest has it where the user gives no value."""
+
+    path: tuple[str, ...]
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """What the user gives, at the end of a list or mapping that the manifest has as a block."""
+
+    path: tuple[str, ...]
+    action: str
+
+
+Change = Value | Option | Default | More
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +89,8 @@ def template(manifest: str, changes: Sequence[Change] = (), condition: str = "")
     text = text.replace(f": {NAMESPACE}\n", f": {_act('.Release.Namespace | quote')}\n")
     text = text.replace(f"{_INSTANCE}: pgset\n", f"{_INSTANCE}: {_act('.Release.Name | quote')}\n")
     text = text.replace(f"{NAMESPACE}.svc", f"{_act('.Release.Namespace')}.svc")
+    first, name = _LABELS.rsplit("    ", 1)
+    text = text.replace(_LABELS, f"{first}    {_act(_MORE_LABELS)}\n    {name}")
     text = text.replace("{{", '{{ "{{" }}')
     if condition:
         text = f"{_act(f'- if {condition}')}\n{text}{_act('- end')}\n"
@@ -80,15 +106,27 @@ def _splice(manifest: str, document: yaml.Node | None, change: Change) -> _Splic
     if isinstance(change, Value):
         key, value = _find(document, change.path)
         return _Splice(key.end_mark.index, _end(value), f": {_act(change.action)}")
-    key, _ = _find(document, change.before)
+    key, value = _find(document, change.before if isinstance(change, Option) else change.path)
     indent = " " * key.start_mark.column
+    begin, end = f"{indent}{_act(f'- with {change.action}')}\n", f"{indent}{_act('- end')}\n"
+    if isinstance(change, More):
+        column = value.start_mark.column
+        line = _line_after(manifest, _end(value))
+        return _Splice(
+            line, line, f"{begin}{indent}{_act(f'- toYaml . | nindent {column}')}\n{end}"
+        )
     line = manifest.rindex("\n", 0, key.start_mark.index) + 1
-    text = (
-        f"{indent}{_act(f'- with {change.action}')}\n"
-        f"{indent}{change.field}: {_act('toJson .')}\n"
-        f"{indent}{_act('- end')}\n"
-    )
-    return _Splice(line, line, text)
+    if isinstance(change, Option):
+        given = f"{indent}{change.field}: {_act('toJson .')}\n"
+        return _Splice(line, line, f"{begin}{given}{end}")
+    after = _line_after(manifest, _end(value))
+    given = f"{indent}{key.value}: {_act('toJson .')}\n"
+    otherwise = f"{indent}{_act('- else')}\n"
+    return _Splice(line, after, f"{begin}{given}{otherwise}{manifest[line:after]}{end}")
+
+
+def _line_after(manifest: str, index: int) -> int:
+    return manifest.index("\n", index) + 1
 
 
 def _find(node: yaml.Node | None, path: tuple[str, ...]) -> tuple[yaml.Node, yaml.Node]:
@@ -115,7 +153,7 @@ def _member(
 
 def _name(item: yaml.Node) -> str:
     pairs = item.value if isinstance(item, yaml.MappingNode) else []
-    return next((str(value.value) for key, value in pairs if key.value in ("name", "key")), "")
+    return next((str(value.value) for key, value in pairs if key.value in _NAMES), "")
 
 
 def _end(node: yaml.Node) -> int:

@@ -5,13 +5,14 @@ deploy/chart/pgset/values.yaml says what each is for; its defaults render the ma
 
 from typing import Final
 
-from deploy.chart.template import Change, Option, Value
+from deploy.chart.template import Change, Default, More, Option, Value
 
 _POD: Final = ("spec", "template", "spec")
-_TAG: Final = ".Values.image.tag | default .Chart.AppVersion"
-_IMAGE: Final = f'printf "%s:%s" .Values.image.repository ({_TAG}) | quote'
+_TEMPLATE: Final = ("spec", "template", "metadata", "labels")
+_IMAGE: Final = 'include "pgset.image" . | quote'
 _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
 _EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
+_CERTS: Final = (*_POD, "containers", "certs")
 _CARETAKER: Final = (*_POD, "containers", "caretaker")
 _PORT: Final = ".Values.port | quote"
 _PROBES_PORT: Final = ".Values.probesPort | quote"
@@ -31,7 +32,27 @@ def _of_pod(field: str) -> Option:
     return Option((*_POD, "securityContext"), field, f".Values.{field}")
 
 
-_PLACING: Final = (_of_pod("imagePullSecrets"), _of_pod("priorityClassName"))
+def _arguments(path: tuple[str, ...]) -> Option:
+    return Option((*path, "env"), "args", f".Values.extraArgs.{path[-1]}")
+
+
+def _spread(container: str) -> Default:
+    action = f".Values.topologySpreadConstraints.{container}"
+    return Default((*_POD, "topologySpreadConstraints"), action)
+
+
+_TOLERATED: Final = _of_pod("tolerations")
+_PODS: Final[tuple[Change, ...]] = (
+    Option(_TEMPLATE, "annotations", ".Values.podAnnotations"),
+    More(_TEMPLATE, ".Values.podLabels"),
+    _of_pod("imagePullSecrets"),
+    _of_pod("priorityClassName"),
+    _of_pod("nodeSelector"),
+    _of_pod("affinity"),
+)
+_LOG_LEVEL: Final = ".Values.logLevel | quote"
+_MONITORS_LABELS: Final = More(("metadata", "labels"), ".Values.serviceMonitor.labels")
+
 
 CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     "base/deployment.yaml": (
@@ -46,8 +67,12 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
         Value((*_WEBHOOK, "ports", "probes", "containerPort"), ".Values.probesPort"),
         Value((*_WEBHOOK, "env", "PGSET_PORT", "value"), _PORT),
         Value((*_WEBHOOK, "env", "PGSET_PROBES_PORT", "value"), _PROBES_PORT),
-        *_PLACING,
+        *_PODS,
+        _TOLERATED,
+        _spread("webhook"),
         *_of_container(_WEBHOOK),
+        _arguments(_WEBHOOK),
+        Value((*_WEBHOOK, "env", "PGSET_LOG_LEVEL", "value"), _LOG_LEVEL),
         Value((*_WEBHOOK, "env", "PGSET_GRANTS", "value"), _GRANTS),
         Value(
             (*_WEBHOOK, "env", "PGSET_SIDECAR_RESOURCES", "value"),
@@ -70,15 +95,34 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
             f"{_EXCLUDED} | toJson",
         ),
     ),
-    "base/certs-deployment.yaml": (*_PLACING, *_of_container((*_POD, "containers", "certs"))),
+    "base/certs-deployment.yaml": (
+        *_PODS,
+        _TOLERATED,
+        _spread("certs"),
+        *_of_container(_CERTS),
+        _arguments(_CERTS),
+    ),
     "base/caretaker-deployment.yaml": (
-        *_PLACING,
+        *_PODS,
+        More((*_POD, "tolerations"), ".Values.tolerations"),
         *_of_container(_CARETAKER),
+        Value((*_CARETAKER, "env", "PGSET_LOG_LEVEL", "value"), _LOG_LEVEL),
         Value((*_CARETAKER, "env", "PGSET_GRANTS", "value"), ".Values.caretaker.grants | quote"),
         Value(
             (*_CARETAKER, "env", "PGSET_EXCLUDED_NAMESPACES", "value"),
             f'{_EXCLUDED} | join "," | quote',
         ),
+    ),
+    "monitoring/service-monitor.yaml": (
+        _MONITORS_LABELS,
+        More(("spec", "endpoints", "https"), ".Values.serviceMonitor.endpoint"),
+    ),
+    "monitoring/pod-monitor.yaml": (
+        _MONITORS_LABELS,
+        More(("spec", "podMetricsEndpoints", "pgset"), ".Values.serviceMonitor.endpoint"),
+    ),
+    "monitoring/prometheus-rule.yaml": (
+        More(("metadata", "labels"), ".Values.prometheusRule.labels"),
     ),
 }
 

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from deploy.chart.files import CHART, made
-from deploy.chart.template import NoSuchPlaceError, Option, Value, template
+from deploy.chart.template import Default, More, NoSuchPlaceError, Option, Value, template
 from deploy.local import programs
 from sidecar import contract
 from tests.deploy.manifests import DEPLOY, document
 
-BY_HAND = {"NOTES.txt", "dashboard.yaml", "tests/ready.yaml"}
+BY_HAND = {"_helpers.tpl", "NOTES.txt", "dashboard.yaml", "tests/ready.yaml"}
 
 WITH_MONITORING = {
     name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")
@@ -60,6 +60,32 @@ def test_an_option_is_there_only_if_it_is_given():
     assert text == MANIFEST.replace("  number", f"{lines}  number")
 
 
+def test_a_default_stays_where_nothing_is_given():
+    text = template(MANIFEST, [Default(("spec", "list"), ".Values.l")])
+    given = "  {{- with .Values.l }}\n  list: {{ toJson . }}\n  {{- else }}\n  list:\n"
+    assert f"  # the list's\n{given}    - name: first\n" in text
+    assert text.endswith("      value: 2\n  {{- end }}\n")
+
+
+def test_more_is_added_at_the_end_of_a_list_and_of_a_mapping():
+    changes = [
+        More(("spec", "list"), ".Values.l"),
+        More(("spec", "block"), ".Values.b"),
+    ]
+    text = template(MANIFEST, changes)
+    block = "  {{- with .Values.b }}\n  {{- toYaml . | nindent 4 }}\n  {{- end }}\n"
+    assert f"    of: [several, lines]\n{block}    # the block's last\n" in text
+    assert text.endswith(f"      value: 2\n{block.replace('.b', '.l')}")
+
+
+def test_the_labels_of_an_object_get_those_of_the_chart_and_a_pods_do_not():
+    labels = "  labels:\n    app.kubernetes.io/name: pgset\n"
+    pods = labels.replace("  ", "    ")
+    chart = '    {{- include "pgset.labels" . | nindent 4 }}\n'
+    text = template(f"metadata:\n{labels}spec:\n{pods}")
+    assert text == f"metadata:\n  labels:\n{chart}{labels.partition(chr(10))[2]}spec:\n{pods}"
+
+
 def test_what_a_manifest_has_in_braces_reaches_the_cluster():
     text = template("summary: of {{ $labels.pod }}\n", condition=".Values.on")
     escaped = 'summary: of {{ "{{" }} $labels.pod }}\n'
@@ -92,6 +118,15 @@ def test_the_templates_are_what_the_manifests_make():
 def test_the_chart_is_of_the_version_whose_image_it_runs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == contract.VERSION
+
+
+def test_the_chart_says_what_a_list_of_charts_shows():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["keywords"]
+    assert chart["maintainers"]
+    shown = {it for it in chart["annotations"] if it.startswith("artifacthub.io/")}
+    assert shown == {f"artifacthub.io/{it}" for it in ("category", "license", "prerelease")}
+    assert chart["annotations"]["artifacthub.io/license"] == "Apache-2.0"
 
 
 def leaves(values, path=""):
@@ -171,6 +206,9 @@ def test_helm_and_kustomize_render_the_same_objects(folders, values):
     rendered = by_name(helm(values=values))
     assert set(rendered) == set(expected)
     for key, manifest in expected.items():
+        labels = rendered[key]["metadata"]["labels"]
+        assert labels.pop("app.kubernetes.io/managed-by") == "Helm"
+        assert labels.pop("helm.sh/chart") == f"pgset-{contract.VERSION}"
         assert rendered[key] == manifest
 
 
@@ -243,6 +281,82 @@ def test_values_arrive():
 
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
+def test_where_pods_run_and_what_is_on_them_can_be_chosen():
+    digest = f"sha256:{'0' * 64}"
+    toleration = {"key": "infra", "operator": "Exists"}
+    affinity = {"nodeAffinity": {}}
+    spread = [{"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
+    rendered = by_name(
+        helm(
+            values={
+                "image": {"digest": digest, "tag": "ignored"},
+                "commonLabels": {"team": "data"},
+                "podLabels": {"cost-centre": "1"},
+                "podAnnotations": {"note": "yes"},
+                "nodeSelector": {"disk": "ssd"},
+                "tolerations": [toleration],
+                "affinity": affinity,
+                "topologySpreadConstraints": {"certs": spread},
+                "logLevel": "warning",
+                "extraArgs": {"webhook": ["--worker-connections=5"], "certs": ["--leaf-life=9d"]},
+            }
+        )
+    )
+    assert {it["metadata"]["labels"]["team"] for it in rendered.values()} == {"data"}
+    templates = {
+        it["metadata"]["name"]: it["spec"]["template"]
+        for (kind, _), it in rendered.items()
+        if kind == "Deployment"
+    }
+    for it in templates.values():
+        assert it["metadata"]["labels"]["cost-centre"] == "1"
+        assert "team" not in it["metadata"]["labels"]
+        assert it["metadata"]["annotations"] == {"note": "yes"}
+        assert it["spec"]["nodeSelector"] == {"disk": "ssd"}
+        assert it["spec"]["affinity"] == affinity
+        assert it["spec"]["tolerations"][-1] == toleration
+        assert it["spec"]["containers"][0]["image"] == f"pgset@{digest}"
+    webhook, certs, caretaker = (
+        templates[f"pgset-{name}"]["spec"] for name in ("webhook", "certs", "caretaker")
+    )
+    assert len(caretaker["tolerations"]) == 3
+    assert certs["topologySpreadConstraints"] == spread
+    assert (
+        webhook["topologySpreadConstraints"]
+        == (document("deployment.yaml")["spec"]["template"]["spec"]["topologySpreadConstraints"])
+    )
+    assert webhook["containers"][0]["args"] == ["--worker-connections=5"]
+    assert certs["containers"][0]["args"] == ["--leaf-life=9d"]
+    for it in (webhook, caretaker):
+        level = {"name": "PGSET_LOG_LEVEL", "value": "warning"}
+        assert level in it["containers"][0]["env"]
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
+def test_monitors_and_rules_can_be_labelled_and_endpoints_have_more_fields():
+    labels = {"release": "kube-prometheus-stack"}
+    values = {
+        "serviceMonitor": {"enabled": True, "labels": labels, "endpoint": {"interval": "30s"}},
+        "prometheusRule": {"enabled": True, "labels": labels},
+    }
+    rendered = by_name(helm(values=values))
+    monitors = [
+        it for (kind, _), it in rendered.items() if kind.endswith(("Monitor", "PrometheusRule"))
+    ]
+    assert [it["metadata"]["labels"]["release"] for it in monitors] == [*labels.values()] * 3
+    endpoints = [
+        *rendered["ServiceMonitor", "pgset-webhook"]["spec"]["endpoints"],
+        *rendered["PodMonitor", "pgset-members"]["spec"]["podMetricsEndpoints"],
+    ]
+    assert [(it["port"], it["interval"]) for it in endpoints] == [
+        ("https", "30s"),
+        ("pgset", "30s"),
+    ]
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
     with_it, without = by_name(helm()), by_name(helm(values={"caretaker": {"enabled": False}}))
     gone = set(with_it) - set(without)
@@ -274,6 +388,13 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         ({"excludedNamespaces": ["Not A Name"]}, "excludedNamespaces"),
         ({"podDisruptionBudget": {"minAvailable": "half"}}, "minAvailable"),
         ({"caretaker": {"grants": "no"}}, "grants"),
+        ({"image": {"digest": "latest"}}, "digest"),
+        ({"logLevel": "debug"}, "logLevel"),
+        ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels"),
+        ({"commonLabels": {"helm.sh/chart": "mine"}}, "commonLabels"),
+        ({"tolerations": {"key": "infra"}}, "tolerations"),
+        ({"extraArgs": {"caretaker": []}}, "extraArgs"),
+        ({"serviceMonitor": {"labels": ["release"]}}, "serviceMonitor"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(values, name):

@@ -14,7 +14,7 @@ AS_ONE = "resources."
 
 def names(values: dict[str, Any], above: str = "") -> Iterator[str]:
     for name, value in values.items():
-        if isinstance(value, dict) and above != AS_ONE:
+        if isinstance(value, dict) and value and above != AS_ONE:
             yield from names(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"

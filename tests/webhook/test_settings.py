@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.settings import InvalidEnvironmentError, WebhookSettings, port, probes_port
+from webhook import logs
+from webhook.settings import InvalidEnvironmentError, WebhookSettings, log_level, port, probes_port
 
 DEPLOYED = {"PGSET_POD_NAME": "pgset-webhook-0", "PGSET_POD_NAMESPACE": "pgset-system"}
 
@@ -59,3 +60,18 @@ def test_resources_that_cannot_be_read_are_named():
     with pytest.raises(InvalidEnvironmentError) as error:
         WebhookSettings.from_environment({**DEPLOYED, "PGSET_SIDECAR_RESOURCES": "cpu=1"})
     assert str(error.value).startswith('env PGSET_SIDECAR_RESOURCES: "cpu=1" is not allowed; ')
+
+
+def test_less_can_be_logged_and_not_what_libraries_read():
+    assert [log_level({}), log_level({"PGSET_LOG_LEVEL": "warning"})] == ["info", "warning"]
+    with pytest.raises(InvalidEnvironmentError) as error:
+        log_level({"PGSET_LOG_LEVEL": "debug"})
+    assert str(error.value) == (
+        'env PGSET_LOG_LEVEL: "debug" is not allowed; allowed: info, warning, error'
+    )
+
+
+def test_the_level_is_that_of_what_is_logged():
+    configuration = logs.configuration("warning")
+    assert configuration["root"]["level"] == "WARNING"
+    assert configuration["loggers"]["gunicorn.error"]["level"] == "WARNING"

@@ -23,6 +23,7 @@ from webhook.caretaker.events import Events
 from webhook.caretaker.look import Look
 from webhook.caretaker.rounds import Rounds
 from webhook.caretaker.settings import CaretakerSettings
+from webhook.settings import log_level
 
 POLL_SECONDS: Final = 1.0
 """How soon this process notices that it leads."""
@@ -38,7 +39,7 @@ def main() -> NoReturn:
     Raises InvalidEnvironmentError, or kubernetes' ConfigException outside a Deployment.
     """
     settings = CaretakerSettings.from_environment(os.environ)
-    logging.config.dictConfig(logs.CONFIGURATION)
+    logging.config.dictConfig(logs.configuration(log_level(os.environ)))
     api = _api_client()
     store = lease.ApiLease(api, settings.pod_namespace)
     election = Election(store, settings.pod_name, time.monotonic)
