@@ -13,7 +13,7 @@ LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
 .PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram images-table \
-	chart plugin images cluster-up cluster-down clean
+	chart plugin docs images cluster-up cluster-down clean
 
 help:
 	@echo "make demo                     the walk-through, told step by step"
@@ -33,6 +33,7 @@ help:
 	@echo "make images-table             the table of docs/images.md, from webhook/profile.py"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make plugin                   kubectl pgset, one file: build/kubectl-pgset"
+	@echo "make docs                     the pages as a site that can be searched: build/docs/site"
 	@echo "make cluster-up cluster-down  the local cluster alone"
 	@echo "make images                   build what changed, load it into the running cluster"
 	@echo "make clean                    the cluster and everything in the cache"
@@ -148,6 +149,9 @@ chart:
 # Needs nothing that has to be installed.
 plugin:
 	@$(PYTHON) -m deploy.plugin
+
+docs:
+	@$(PYTHON) -m deploy.site
 
 images:
 	@$(LOCAL) images

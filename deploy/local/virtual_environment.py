@@ -20,24 +20,29 @@ def create(folder: Path) -> None:
 
 
 def project() -> Path:
-    """The project's environment: the locked requirements, for tests and tools.
+    """The project's environment, for tests and tools."""
+    return of(_LOCK)
+
+
+def of(lock: Path) -> Path:
+    """The environment of locked requirements, made now if there is none.
 
     Keyed by the lock and by the Python, so a change of either makes a new one.
     """
-    key = key_of(_LOCK.read_bytes(), sys.version, sys.executable)
+    key = key_of(lock.read_bytes(), sys.version, sys.executable)
     folder = paths.cache() / "venvs" / key
     finished = folder / "finished"
     if not finished.is_file():
-        _install(folder)
+        _install(folder, lock)
         finished.touch()
     return folder
 
 
-def _install(folder: Path) -> None:
-    say("installing the locked Python requirements (once; then they are in the cache)")
+def _install(folder: Path, lock: Path) -> None:
+    say(f"installing {lock.relative_to(paths.CHECKOUT)} (once; then it is in the cache)")
     create(folder)
     run_long(
         "pip install",
-        [folder / "bin/pip", "install", "--quiet", "--require-hashes", "-r", _LOCK],
+        [folder / "bin/pip", "install", "--quiet", "--require-hashes", "-r", lock],
         paths.cache() / "build-logs/pip.log",
     )
