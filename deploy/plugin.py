@@ -37,7 +37,8 @@ def defaults() -> str:
 
 def build(target: Path) -> None:
     """Write the plugin, the same bytes each time. The file is one that may be run."""
-    DEFAULTS.write_text(defaults())
+    if not DEFAULTS.is_file() or DEFAULTS.read_text() != defaults():
+        DEFAULTS.write_text(defaults())  # and else not: whoever reads it beside us finds it whole
     target.parent.mkdir(parents=True, exist_ok=True)
     sources = [path.relative_to(CHECKOUT) for path in sorted((CHECKOUT / "cli").rglob("*.py"))]
     with target.open("wb") as file:
