@@ -3,13 +3,22 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sidecar import contract
 from sidecar.decide import decide
-from sidecar.observation import BootstrapView, Identity, Observation, PostgresView, ServerState
+from sidecar.observation import (
+    BootstrapView,
+    Identity,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    PostgresView,
+    ServerState,
+)
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
@@ -30,13 +39,16 @@ OBSERVATION = Observation(
     bootstrap=BootstrapView(None),
     postgres=PostgresView(ServerState.DOWN, since=0.0),
 )
+VOTERS = ("orders-0", "orders-1", "orders-2")
 
 
 def rows(page: str, heading: str) -> list[str]:
-    """Return what is in the first column below a heading, without its marks."""
+    """Return what is in the first column below a heading, without its marks; a row may have several
+    names."""
     _, _, rest = (DOCS / page).read_text().partition(f"\n{heading}\n")
     section = re.split(r"^## ", rest, maxsplit=1, flags=re.M)[0]
-    return re.findall(r"^\| `([^`]+)` \|", section, re.M)
+    columns = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", section, re.M)
+    return [name for column in columns for name in re.findall(r"`([^`]+)`", column)]
 
 
 def test_each_annotation_of_a_statefulset_has_a_row() -> None:
@@ -57,11 +69,23 @@ def test_each_other_annotation_and_label_has_a_row() -> None:
 def test_each_path_and_each_key_of_a_status_has_a_row() -> None:
     reporter, settings = Reporter(Clock()), Settings(set_name="orders")
     application = Application(reporter, Metrics(reporter, "orders"), settings)
-    refusal = json.loads(application.answer("GET", "/", "").body)["error"]
+    refusal = json.loads(application.answer("GET", "/nothing", "").body)["error"]
     _, _, paths = refusal.partition("allowed: ")
-    keys = status(Snapshot(OBSERVATION, decide(OBSERVATION, settings), problem=None), settings)
+    records = (LeaseRecord("", 10, "7", voters=VOTERS, copies=copies) for copies in (2, 3))
+    keys = {key for record in records for key in keys_of_a_paused_standby(record, settings)}
     told = rows("rest-api.md", "## The sidecar's, on port 8008")
     assert sorted(told) == sorted([*paths.split(", "), *keys])
+
+
+def keys_of_a_paused_standby(record: LeaseRecord, settings: Settings) -> list[str]:
+    """Of one whose set nobody leads: all keys but those of another durability are there."""
+    seen = replace(
+        OBSERVATION,
+        lease=LeaseView(record, changed_at=0.0),
+        postgres=PostgresView(ServerState.RECOVERY, since=0.0),
+        paused=True,
+    )
+    return list(status(Snapshot(seen, decide(seen, settings), problem=None), settings))
 
 
 @pytest.mark.parametrize(

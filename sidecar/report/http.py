@@ -1,31 +1,30 @@
 """The sidecar's HTTP answers: a table of paths, each a pure function of the newest snapshot.
 
-Paths and codes are Patroni's where Patroni has them, so that its HAProxy recipes work: 200 for
-yes, 503 for no. GET, HEAD and OPTIONS get the same answer, the last two without a body. Two do
-more: `/status?fresh=1` looks at PostgreSQL again, and `POST /failsafe` is answered by
-`sidecar.pledges.Respondent`.
+Paths and codes are Patroni's where Patroni has them (`sidecar.report.patroni`), so that its HAProxy
+recipes work: 200 for yes, 503 for no. GET, HEAD and OPTIONS get the same answer, the last two
+without a body. Two do more: `/status?fresh=1` looks at PostgreSQL again, and `POST /failsafe` is
+answered by `sidecar.pledges.Respondent`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Final
 from urllib.parse import parse_qs
 
 from sidecar import failsafe
 from sidecar.memory.status import with_fresh
 from sidecar.observation import PostgresView, ServerState
 from sidecar.pledges import Respondent
-from sidecar.report.message import Answer, Request
+from sidecar.report import patroni
+from sidecar.report.message import Answer, Content, Request
 from sidecar.report.metrics import Metrics
 from sidecar.report.server import Waiting
 from sidecar.report.snapshot import Reporter, Snapshot
-from sidecar.report.status import (
-    is_alive,
-    is_in_sync,
-    is_primary,
-    is_replica,
-    status,
-)
-from sidecar.settings import InvalidSettingError, Settings, parse_size
+from sidecar.report.status import is_alive, status
+from sidecar.settings import InvalidSettingError, Settings
+
+_NOTHING_YET: Final = Answer.of(503, {"error": "nothing has been observed yet"})
 
 
 class Application:
@@ -51,9 +50,10 @@ class Application:
             "/healthz": lambda _: self._yes_or_no(True),
             # The kubelet calls these three again and again, and reads only the code.
             "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
-            "/primary": lambda _: self._about(is_primary),
-            "/replica": self._replica,
-            "/sync": lambda _: self._about(is_in_sync),
+            **{path: partial(self._patroni, path) for path in patroni.PATHS},
+            "/cluster": lambda _: self._known(lambda it: patroni.cluster(it, settings)),
+            "/history": lambda _: self._known(patroni.history),
+            "/config": lambda _: Answer.of(200, patroni.config(settings)),
             "/status": self._status,
             "/metrics": lambda _: Answer(
                 200, self._metrics.render(), "text/plain; version=0.0.4; charset=utf-8"
@@ -115,7 +115,7 @@ class Application:
             said = f"the body is too long; allowed: at most {failsafe.MAX_BODY} bytes"
             return Answer.of(413, {"error": said})
         if self._respondent is None:
-            return Answer.of(503, {"error": "nothing has been observed yet"})
+            return _NOTHING_YET
         signature = request.headers.get(failsafe.SIGNATURE_HEADER.lower(), "")
         response = self._respondent.respond(request.body, signature)
         if not isinstance(response.body, bytes):
@@ -136,16 +136,19 @@ class Application:
     def _turns(self) -> bool:
         return is_alive(self._reporter.age(), self._settings)
 
-    def _replica(self, query: Mapping[str, list[str]]) -> Answer:
+    def _patroni(self, path: str, query: Mapping[str, list[str]]) -> Answer:
         try:
-            max_lag = parse_size("lag", query["lag"][0]) if "lag" in query else None
+            asked = patroni.read_conditions(query)
         except InvalidSettingError as error:
             return Answer.of(
                 400,
                 {"error": f'parameter lag: "{error.value}" is not allowed; {error.allowed}'},
             )
-        limit = self._settings.max_lag if max_lag is None else max_lag
-        return self._about(lambda snapshot: is_replica(snapshot, limit))
+        return self._about(lambda it: patroni.answers_yes(path, it, self._settings, asked))
+
+    def _known(self, tell: Callable[[Snapshot], Content]) -> Answer:
+        newest = self._reporter.newest()
+        return _NOTHING_YET if newest is None else Answer.of(200, tell(newest))
 
     def _accepts_connections(self) -> bool:
         newest = self._reporter.newest()
@@ -158,7 +161,7 @@ class Application:
     ) -> Answer:
         newest = self._reporter.newest()
         if newest is None:
-            return Answer.of(503, {"error": "nothing has been observed yet"})
+            return _NOTHING_YET
         snapshot = amend(newest)
         body = status(snapshot, self._settings, turns=self._turns())
         return Answer.of(200 if says(snapshot) else 503, body)

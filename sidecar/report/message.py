@@ -42,6 +42,10 @@ class Request:
     body: bytes = b""
 
 
+Content = dict[str, Any] | list[Any]
+"""What JSON is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A status code and its body."""
@@ -53,7 +57,7 @@ class Answer:
     """In addition to those that every answer has."""
 
     @classmethod
-    def of(cls, code: int, content: dict[str, Any]) -> "Answer":
+    def of(cls, code: int, content: Content) -> "Answer":
         """Return one with a JSON body."""
         return cls(code, json.dumps(content).encode() + b"\n")
 

@@ -166,12 +166,11 @@ def test_a_lag_that_is_no_size_is_answered_with_one_sentence(lag: str) -> None:
 
 
 def test_an_unknown_path_is_answered_with_the_known_ones() -> None:
-    answer = application(LEADING).answer("GET", "/master", "")
-    sentence = (
-        "path /master is unknown; allowed: "
-        "/liveness, /healthz, /readyz, /primary, /replica, /sync, /status, /metrics"
-    )
-    assert (answer.code, json.loads(answer.body)) == (404, {"error": sentence})
+    answer = application(LEADING).answer("GET", "/nothing", "")
+    said, _, allowed = json.loads(answer.body)["error"].partition("; allowed: ")
+    paths = allowed.split(", ")
+    assert (answer.code, said) == (404, "path /nothing is unknown")
+    assert {application(LEADING).answer("GET", path, "").code for path in paths} == {200, 503}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -227,6 +226,8 @@ def test_the_status_of_a_primary() -> None:
                 {"application_name": "orders-2", "state": "streaming"},
             ],
             "database_system_identifier": "111",
+            "cluster_unlocked": True,
+            "patroni": {"version": "4.1.0", "scope": "orders", "name": "orders-0"},
             "pgset": {
                 "uid": "uid-0",
                 "data": "present",
@@ -444,7 +445,8 @@ def test_what_is_wrong_with_a_request_can_be_read_whatever_its_method() -> None:
 
 def test_no_probe_is_among_what_may_wait() -> None:
     asked = application(LEADING)
-    paths = ("/liveness", "/readyz", "/healthz", "/primary", "/replica", "/sync", "/metrics")
+    probes = ("/liveness", "/readyz", "/healthz", "/health", "/readiness")
+    paths = (*probes, "/primary", "/replica", "/sync", "/patroni", "/cluster", "/metrics")
     assert [path for path in paths if asked.waits(Request("GET", path))] == []
     assert asked.waits(Request("GET", "/status", "fresh=1")) is Waiting.STRANGER
 

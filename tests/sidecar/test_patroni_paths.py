@@ -1,0 +1,268 @@
+"""Patroni's paths: to whom each says yes, and what `/cluster`, `/history` and `/config` tell."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.action import Role
+from sidecar.decide import decide
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Follower,
+    Identity,
+    Leadership,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    Pod,
+    PostgresView,
+    ServerState,
+)
+from sidecar.report.http import Application
+from sidecar.report.metrics import Metrics
+from sidecar.report.patroni import PATHS
+from sidecar.report.snapshot import Reporter, Snapshot
+from sidecar.settings import Settings
+from tests.support.clock import Clock
+
+NOW = 1000.0
+MB = 2**20
+SETTINGS = Settings(set_name="orders", max_lag=16 * MB)
+ALL = ("orders-0", "orders-1", "orders-2")
+
+WRITABLE = PostgresView(
+    ServerState.WRITABLE,
+    since=900.0,
+    system_identifier="111",
+    timeline=3,
+    position=0x1_0000_5000,
+    followers=(Follower("orders-1", 0x1_0000_5000), Follower("orders-2", 0x1_0000_4000)),
+)
+STREAMING = PostgresView(
+    ServerState.RECOVERY,
+    since=900.0,
+    system_identifier="111",
+    timeline=3,
+    position=0x1_0000_5000,
+    streaming=True,
+    lag=MB,
+    to_replay=MB,
+)
+DOWN = PostgresView(ServerState.DOWN, since=900.0)
+
+RECORD = LeaseRecord(
+    "orders-0_uid-0",
+    10,
+    "7",
+    timeline=3,
+    members=ALL,
+    history=(
+        Leadership(1, "orders-0", "2026-01-01T00:00:00Z"),
+        Leadership(2, "orders-1", "2026-02-01T00:00:00Z"),
+        Leadership(3, "orders-0", "2026-03-01T00:00:00Z"),
+    ),
+)
+SYNC = replace(RECORD, voters=("orders-0", "orders-1"), copies=2)
+QUORUM = replace(RECORD, voters=ALL, copies=2)
+
+
+def pod(ordinal: int, role: str | None = "replica") -> Pod:
+    return Pod(f"orders-{ordinal}", f"uid-{ordinal}", f"10.0.0.{ordinal}", role)
+
+
+PODS = (pod(0, "primary"), pod(1), pod(2))
+
+
+def member(
+    ordinal: int,
+    postgres: PostgresView,
+    role: Role,
+    record: LeaseRecord | None = RECORD,
+    *,
+    renewed_ago: float = 1.0,
+) -> Snapshot:
+    """What this member has seen and decided in its last turn."""
+    observation = Observation(
+        now=NOW,
+        started_at=0.0,
+        me=Identity(f"orders-{ordinal}", f"uid-{ordinal}"),
+        lease=LeaseView(record, changed_at=NOW - renewed_ago, heard_at=NOW),
+        pods=PODS,
+        wanted=3,
+        bootstrap=BootstrapView(DataState.PRESENT),
+        postgres=postgres,
+    )
+    decision = decide(observation, SETTINGS)._replace(role=role)
+    return Snapshot(observation, decision, problem=None)
+
+
+LEADER = member(0, WRITABLE, Role.PRIMARY)
+REPLICA = member(1, STREAMING, Role.REPLICA)
+OF_SYNC = member(1, STREAMING, Role.REPLICA, SYNC)
+OF_QUORUM = member(1, STREAMING, Role.REPLICA, QUORUM)
+NOT_FOLLOWING = member(1, replace(STREAMING, streaming=False, lag=2**30), Role.NONE)
+STOPPED = member(1, DOWN, Role.NONE)
+
+
+def application(snapshot: Snapshot | None) -> Application:
+    reporter = Reporter(Clock(NOW))
+    if snapshot is not None:
+        reporter.publish(snapshot)
+    return Application(reporter, Metrics(reporter, SETTINGS.set_name), SETTINGS)
+
+
+def yes(snapshot: Snapshot | None, query: str = "") -> set[str]:
+    """The paths that are answered by 200; all others are by 503."""
+    codes = {path: application(snapshot).answer("GET", path, query).code for path in PATHS}
+    assert set(codes.values()) <= {200, 503}
+    return {path for path, code in codes.items() if code == 200}
+
+
+def told(snapshot: Snapshot, path: str) -> Any:
+    answer = application(snapshot).answer("GET", path, "")
+    assert answer.code == 200
+    return json.loads(answer.body)
+
+
+WRITES = {"/", "/primary", "/master", "/leader", "/read-write"}
+READS = {"/read-only", "/read-only-sync", "/read-only-synchronous", "/read-only-quorum"}
+RUNS = {"/health", "/readiness", "/patroni"}
+FOLLOWS = {"/replica", "/read-only"}
+IN_SYNC = {"/sync", "/synchronous", "/read-only-sync", "/read-only-synchronous"}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        (LEADER, WRITES | READS | RUNS),
+        (REPLICA, FOLLOWS | RUNS | {"/async", "/asynchronous"}),
+        (OF_SYNC, FOLLOWS | RUNS | IN_SYNC),
+        (OF_QUORUM, FOLLOWS | RUNS | IN_SYNC | {"/quorum", "/read-only-quorum"}),
+        (NOT_FOLLOWING, {"/health", "/patroni"}),
+        (STOPPED, {"/patroni"}),
+        (None, set()),
+    ],
+    ids=["leader", "replica", "in sync", "in quorum", "not following", "stopped", "nothing seen"],
+)
+def test_to_whom_each_path_says_yes(snapshot: Snapshot | None, expected: Iterable[str]) -> None:
+    assert yes(snapshot) == expected
+
+
+@pytest.mark.parametrize("path", sorted({*PATHS, "/cluster", "/history", "/config"}))
+def test_head_and_options_have_the_code_of_get(path: str) -> None:
+    for snapshot in (LEADER, OF_QUORUM, STOPPED):
+        codes = {
+            application(snapshot).answer(method, path, "").code
+            for method in ("GET", "HEAD", "OPTIONS")
+        }
+        assert len(codes) == 1
+
+
+ASKS_ABOUT_REPLICAS = (FOLLOWS | IN_SYNC | {"/quorum", "/read-only-quorum"}) - {"/readiness"}
+
+
+@pytest.mark.parametrize(
+    ("query", "meets"),
+    [
+        ("lag=1048576", True),
+        ("lag=1024kB", True),
+        ("lag=1MB", True),
+        ("lag=1GB", True),
+        ("lag=1048575", False),
+        ("lag=1023kB", False),
+        ("replication_state=streaming", True),
+        ("replication_state=in+archive+recovery", False),
+        ("replication_state=streaming&lag=1kB", False),
+        ("tag_zone=a", False),
+    ],
+)
+def test_a_replica_is_asked_for_more(query: str, meets: bool) -> None:
+    """It is 1 MB behind, and streams."""
+    assert yes(OF_QUORUM, query) >= (ASKS_ABOUT_REPLICAS if meets else set())
+    assert meets or not yes(OF_QUORUM, query) & ASKS_ABOUT_REPLICAS
+
+
+@pytest.mark.parametrize("query", ["lag=0", "replication_state=streaming", "tag_zone=a"])
+def test_nothing_more_is_asked_of_the_leader(query: str) -> None:
+    assert yes(LEADER, query) >= WRITES
+
+
+def test_a_member_that_still_has_to_replay_is_ready_for_writes_alone() -> None:
+    asked = application(REPLICA)
+    queries = ("lag=1kB", "lag=1kB&mode=apply", "lag=1kB&mode=write")
+    codes = [asked.answer("GET", "/readiness", query).code for query in queries]
+    assert codes == [503, 503, 200]
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_a_lag_that_is_no_size_is_refused_everywhere(path: str) -> None:
+    assert application(REPLICA).answer("GET", path, "lag=much").code == 400
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "keys"),
+    [(REPLICA, set()), (OF_SYNC, {"sync_standby"}), (OF_QUORUM, {"quorum_standby"})],
+)
+def test_a_replica_says_in_its_body_how_commits_wait_for_it(
+    snapshot: Snapshot, keys: set[str]
+) -> None:
+    assert {key for key in told(snapshot, "/patroni") if key.endswith("_standby")} == keys
+
+
+def test_who_asks_for_the_version_reads_it_as_one_that_streams() -> None:
+    """check_patroni takes "streaming" for a replica's state from 3.0.4 on."""
+    version = told(LEADER, "/patroni")["patroni"]["version"]
+    assert tuple(int(it) for it in version.split(".", 2)) >= (3, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("record", "renewed_ago", "unlocked"),
+    [
+        (RECORD, 1.0, False),
+        (RECORD, 10.5, True),
+        (replace(RECORD, holder=""), 1.0, True),
+        (None, 1.0, True),
+    ],
+    ids=["held", "expired", "released", "no Lease"],
+)
+def test_a_set_whose_lease_nobody_has_is_unlocked(
+    record: LeaseRecord | None, renewed_ago: float, unlocked: bool
+) -> None:
+    seen = member(1, STREAMING, Role.REPLICA, record, renewed_ago=renewed_ago)
+    roles = {it["role"] for it in told(seen, "/cluster")["members"]}
+    assert (told(seen, "/patroni").get("cluster_unlocked", False), "leader" in roles) == (
+        unlocked,
+        not unlocked,
+    )
+
+
+def test_a_paused_set_says_so_as_patronis_does() -> None:
+    paused = replace(LEADER, observation=replace(LEADER.observation, paused=True))
+    said = [told(it, path).get("pause") for it in (LEADER, paused) for path in ("/", "/cluster")]
+    assert said == [None, None, True, True]
+
+
+def test_who_took_over_and_when() -> None:
+    assert told(REPLICA, "/history") == [
+        [1, None, "", "2026-02-01T00:00:00Z", "orders-1"],
+        [2, None, "", "2026-03-01T00:00:00Z", "orders-0"],
+    ]
+
+
+def test_the_settings_that_patroni_has_too() -> None:
+    assert told(LEADER, "/config") == {
+        "ttl": 10,
+        "loop_wait": 2,
+        "maximum_lag_on_failover": 16 * MB,
+        "synchronous_mode": False,
+        "synchronous_mode_strict": False,
+    }
+
+
+def test_no_answer_has_an_address() -> None:
+    for path in ("/patroni", "/cluster", "/history", "/config"):
+        assert "10.0.0." not in json.dumps(told(LEADER, path))
