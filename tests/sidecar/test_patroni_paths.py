@@ -90,7 +90,9 @@ def member(
         now=NOW,
         started_at=0.0,
         me=Identity(f"orders-{ordinal}", f"uid-{ordinal}"),
-        lease=LeaseView(record, changed_at=NOW - renewed_ago, heard_at=NOW),
+        lease=LeaseView(
+            record, changed_at=NOW - renewed_ago, renewed_at=NOW - renewed_ago, heard_at=NOW
+        ),
         pods=PODS,
         wanted=3,
         bootstrap=BootstrapView(DataState.PRESENT),
