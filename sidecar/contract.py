@@ -164,6 +164,10 @@ LOGICAL_SLOTS: Final = f"{DOMAIN}/logical-slots"
 """Annotation on the Lease: the primary's logical replication slots, separated by commas. The next
 primary tells which of them it lacks."""
 
+FOLLOWERS: Final = f"{DOMAIN}/followers"
+"""Annotation on the Lease: the holder's term, and the members that stream from it, separated by
+commas: name, newest WAL flushed and replayed (bytes), and by how many seconds that was late."""
+
 HEIR: Final = f"{DOMAIN}/heir"
 """Annotation on the Lease: the pod that the holder hands over to, while it does."""
 

@@ -6,7 +6,7 @@ system identifiers are PostgreSQL's, as decimal text.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,17 @@ class Leadership:
     pod: str
     since: str
     """RFC 3339, for people; nothing is decided by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A standby that streams from this primary; `seconds`: how late it is with what it replays."""
+
+    name: str
+    position: int
+    """The newest WAL that it has flushed to disk."""
+    replayed: int | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,8 @@ class LeaseRecord:
     """`str(Identity)` of each member's pod, as the holder knew them; empty: it told of none."""
     logical_slots: tuple[str, ...] = ()
     """The logical replication slots that the primary had when it renewed last."""
+    followers: tuple[Follower, ...] = ()
+    """The members that streamed from the primary when it renewed last: for people."""
 
     @property
     def holder_pod(self) -> str:
@@ -78,8 +91,7 @@ class LeaseView:
     changed_at: float
     """When this sidecar saw the record change last; expiry counts from here."""
     renewed_at: float | None = None
-    """Just before this sidecar sent its last renewal that succeeded, or was seen to have landed
-    without an answer; fencing counts from here."""
+    """Just before this sidecar sent its last renewal that has landed; fencing counts from here."""
     renewal_seen: bool = False
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
@@ -220,15 +232,6 @@ class ServerState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Follower:
-    """A standby that streams from this primary."""
-
-    name: str
-    position: int
-    """The newest WAL that it has flushed to disk."""
-
-
-@dataclass(frozen=True, slots=True)
 class PostgresView:
     """What PostgreSQL says of itself, at most a second old."""
 
@@ -244,8 +247,7 @@ class PostgresView:
     orphaned: bool = False
     """Such processes run, but no postmaster."""
     has_written: bool = False
-    """This postmaster was seen writable, or was asked to be promoted: it may be writable, whatever
-    it says, where it answers nobody or the promotion takes its time."""
+    """This postmaster was seen writable or asked to be promoted: it may be so, whatever it says."""
     promoting_since: float | None = None
     """When this server, still read-only, was first asked to be promoted; None: not that we know."""
     progress_at: float | None = None
@@ -275,8 +277,7 @@ class PostgresView:
     waits_from: int | None = None
     """A WAL position from which on every commit has waited so; None: not known yet."""
     ordered: tuple[tuple[str, ...], int] | None = None
-    """What PostgreSQL was ordered to wait for, as the two above, and has not been seen to do since:
-    it may come into force at any moment. None: what it does now is what it was told last."""
+    """As the two above, what it was ordered to wait for and may do at any moment; None: nothing."""
     detached: bool = False
     """A standby whose last order was to receive WAL from nobody."""
     upstream: str | None = None
@@ -363,7 +364,6 @@ class Observation:
 
     now: float
     started_at: float
-    """When this sidecar started."""
     me: Identity
     lease: LeaseView | None
     """None: the API server has not been reached yet."""

@@ -10,13 +10,13 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.kube.client import Json
-from sidecar.observation import Leadership, LeaseRecord
+from sidecar.observation import Follower, Leadership, LeaseRecord
 
 _MAX_NAME: Final = 253
 """Characters of a pod's name; a longer one is cut, and then refused as an unknown pod."""
 
 _TERM: Final = "term-"
-"""Before the `leaseTransitions` of whoever wrote the lives; no `holderIdentity` looks like it."""
+"""Before the `leaseTransitions` of whoever wrote the rest; no `holderIdentity` looks like it."""
 
 
 def read_record(lease: Json) -> LeaseRecord:
@@ -42,8 +42,9 @@ def read_record(lease: Json) -> LeaseRecord:
         copies=_number(notes.get(contract.COPIES, "")) or 0,
         heir=notes.get(contract.HEIR, "").strip()[:_MAX_NAME] or None,
         switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip()[:_MAX_NAME] or None,
-        lives=_lives(notes.get(contract.LIVES, ""), spec.get("leaseTransitions") or 0),
+        lives=_of_term(notes.get(contract.LIVES, ""), spec.get("leaseTransitions") or 0),
         logical_slots=_names(notes.get(contract.LOGICAL_SLOTS, "")),
+        followers=_followers(notes.get(contract.FOLLOWERS, ""), spec.get("leaseTransitions") or 0),
     )
 
 
@@ -51,11 +52,30 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) else None
 
 
-def _lives(text: str, transitions: int) -> tuple[str, ...]:
-    """Return the lives, if they are of this holder's term: one of version 0.2.0 keeps what stands
-    there from the holder before, of pods that may have been replaced since."""
-    term, *lives = _names(text) or ("",)
-    return tuple(lives) if term == f"{_TERM}{transitions}" else ()
+def _of_term(text: str, transitions: int) -> tuple[str, ...]:
+    """Return what is said there, if it is of this holder's term: one of version 0.2.0 keeps what
+    stands there from the holder before, of pods that may have been replaced since."""
+    term, *said = _names(text) or ("",)
+    return tuple(said) if term == f"{_TERM}{transitions}" else ()
+
+
+def _followers(text: str, transitions: int) -> tuple[Follower, ...]:
+    return tuple(
+        Follower(words[0], position, _number(words[2]), _seconds(words[3]))
+        for each in _of_term(text, transitions)
+        if len(words := each.split()) == len(("name", "flushed", "replayed", "seconds"))
+        and (position := _number(words[1])) is not None
+    )
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d{1,10}(\.\d{1,6})?", text, re.ASCII) else None
+
+
+def _follower(it: Follower) -> str:
+    replayed = "-" if it.replayed is None else it.replayed
+    seconds = "-" if it.seconds is None else f"{it.seconds:.3f}"
+    return f"{it.name} {it.position} {replayed} {seconds}"
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -79,6 +99,11 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
         if record.lives
         else None,
         contract.LOGICAL_SLOTS: ",".join(record.logical_slots) or None,
+        contract.FOLLOWERS: ",".join(
+            (f"{_TERM}{record.transitions}", *(_follower(it) for it in record.followers))
+        )
+        if record.followers
+        else None,
     }
     notes = (lease["metadata"].get("annotations") or {}) | ours
     spec = lease.get("spec") or {}

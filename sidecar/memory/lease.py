@@ -246,6 +246,7 @@ class LeaseMemory:
             switchover_to=known.switchover_to,
             lives=known.lives,
             logical_slots=known.logical_slots,
+            followers=known.followers,
         )
 
     def to_release(self, heir: str | None, lives: tuple[str, ...] = ()) -> LeaseRecord | None:

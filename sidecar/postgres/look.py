@@ -68,6 +68,8 @@ SELECT system.system_identifier,
            AS upstream,
        (SELECT pg_catalog.string_agg(
                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
+                             coalesce(replay_lsn::text, '-'::text),
+                             coalesce(extract(epoch FROM replay_lag)::text, '-'::text),
                              coalesce(extract(epoch FROM reply_time), 0)::text, application_name),
                    E'\\n'::text ORDER BY reply_time NULLS FIRST)
         FROM pg_stat_replication
@@ -206,13 +208,19 @@ class Lookout:
     def _hear(self, lines: str | None, now: float) -> tuple[Follower, ...]:
         """Note who has said something since the last look; one Follower for each name.
 
-        Lines of: flushed LSN, when it said so (on its own clock), its name; the newest word last.
+        Lines of: flushed LSN, replayed LSN, by how many seconds that was late, when it said so (on
+        its own clock), its name; the newest word last.
         """
         followers, words = {}, {}
         for line in (lines or "").split("\n") if lines else ():
-            flushed, said_at, name = line.split(" ", 2)
+            flushed, replayed, late, said_at, name = line.split(" ", 4)
             # An ended connection may linger beside the new one; the newest word counts.
-            followers[name] = Follower(name, parse_lsn(flushed))
+            followers[name] = Follower(
+                name,
+                parse_lsn(flushed),
+                replayed=_bytes(None if replayed == "-" else replayed),
+                seconds=None if late == "-" else float(late),
+            )
             words[name] = said_at
         if any(self._words.get(name) != word for name, word in words.items()):
             self.followers_heard_at = now

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sidecar.memory.orders import Order, shows
-from sidecar.observation import PostgresView, ServerState
+from sidecar.observation import Follower, PostgresView, ServerState
 from sidecar.postgres.control_data import RunningServer
 
 _SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ def news(view: PostgresView) -> PostgresView:
         position=None,
         lag=None,
         to_replay=None,
-        followers=tuple(replace(follower, position=0) for follower in view.followers),
+        followers=tuple(Follower(follower.name, 0) for follower in view.followers),
         followers_heard_at=None,
         oldest_wal=None,
         waits_from=None if view.waits_from is None else 0,

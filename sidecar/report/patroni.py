@@ -162,7 +162,7 @@ def _member(
         timeline = record.timeline if record else None
         state, said = "running" if serves else _UNKNOWN, {"timeline": timeline}
     else:
-        state, said = _of_another(pod.name, observation.postgres)
+        state, said = _of_another(pod.name, snapshot, record if holder else None)
     if leads:
         return {"name": pod.name, "role": "leader", "state": state, "timeline": said["timeline"]}
     return {"name": pod.name, "role": _standby(pod.name, record), "state": state} | said
@@ -190,14 +190,25 @@ def _of_itself(postgres: PostgresView, role: Role) -> tuple[str, dict[str, Any]]
     )
 
 
-def _of_another(name: str, postgres: PostgresView) -> tuple[str, dict[str, Any]]:
-    """Return what a primary knows of one that streams from it; nobody else knows more."""
-    follower = next((it for it in postgres.followers if it.name == name), None)
-    if follower is None:
+def _of_another(
+    name: str, snapshot: Snapshot, record: LeaseRecord | None
+) -> tuple[str, dict[str, Any]]:
+    """Return what the primary knows of one that streams from it; the others, by the Lease."""
+    postgres = snapshot.observation.postgres
+    followers, position, timeline = postgres.followers, postgres.position, postgres.timeline
+    if not is_primary(snapshot):
+        followers = record.followers if record else ()
+        position, timeline = (record.position, record.timeline) if record else (None, None)
+    follower = next((it for it in followers if it.name == name), None)
+    if follower is None or position is None:
         return _UNKNOWN, _behind(None)
-    behind = max(0, (postgres.position or 0) - follower.position)
+    replayed = follower.replayed
     return "streaming", _behind(
-        postgres.timeline, received=follower.position, receive_lag=behind, replay_lag=behind
+        timeline,
+        received=follower.position,
+        replayed=replayed,
+        receive_lag=max(0, position - follower.position),
+        replay_lag=None if replayed is None else max(0, position - replayed),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from sidecar.contract import slot_name
-from sidecar.observation import Identity, LeaseRecord, Peer, Pod
+from sidecar.observation import Follower, Identity, LeaseRecord, Peer, Pod
 from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
 from sidecar.synchronous import WalPosition
@@ -273,6 +273,12 @@ class SetFacts:
             for follower in self.observation.postgres.followers
             if follower.name.startswith(prefix) and follower.name[len(prefix) :].isdecimal()
         )
+
+    @property
+    def members_that_follow(self) -> tuple[Follower, ...]:
+        """What this primary knows of each of them."""
+        followers = self.observation.postgres.followers
+        return tuple(it for it in followers if it.name in self.streaming_members)
 
     @cached
     def _slot_owners(self) -> frozenset[str]:

@@ -84,6 +84,12 @@ def test_a_prepared_primary_lets_a_replica_be_cloned_and_follow(
     wait_until(lambda: replica.view().lag == 0, "the first word of what there is")
     assert replica.view().timeline == 1
 
+    def replayed() -> list[int | None]:
+        return [it.replayed for it in server.view().followers]
+
+    wait_until(lambda: replayed() == [server.view().position], "the follower's replay")
+    assert {type(it.seconds) for it in server.view().followers} <= {float, type(None)}
+
 
 def test_preparing_twice_changes_nothing(connect: Connect, database: Database) -> None:
     database.start()

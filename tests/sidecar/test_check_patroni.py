@@ -101,6 +101,8 @@ def served() -> Iterator[Served]:
         ("cluster_has_leader", "leader", "leader, stopped"),
         ("cluster_has_leader", "replica", "replica, expired"),
         ("cluster_has_replica -c 2:", "leader", "leader, alone"),
+        ("cluster_has_replica -c 1: --max-lag 4096B", "replica", "replica, expired"),
+        ("cluster_node_count --healthy-critical 3:", "replica", "replica, stopped"),
         ("cluster_has_replica -c 2: --max-lag 4096B", "leader", None),
         ("cluster_has_replica -c 2: --max-lag 4095B", None, "leader"),
         ("cluster_has_replica --sync-critical 1: --sync-type sync", "leader, sync", "leader"),

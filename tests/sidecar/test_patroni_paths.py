@@ -40,7 +40,10 @@ WRITABLE = PostgresView(
     system_identifier="111",
     timeline=3,
     position=0x1_0000_5000,
-    followers=(Follower("orders-1", 0x1_0000_5000), Follower("orders-2", 0x1_0000_4000)),
+    followers=(
+        Follower("orders-1", 0x1_0000_5000, replayed=0x1_0000_5000),
+        Follower("orders-2", 0x1_0000_4800, replayed=0x1_0000_4000, seconds=0.25),
+    ),
 )
 STREAMING = PostgresView(
     ServerState.RECOVERY,
@@ -59,6 +62,8 @@ RECORD = LeaseRecord(
     10,
     "7",
     timeline=3,
+    position=WRITABLE.position,
+    followers=WRITABLE.followers,
     members=ALL,
     history=(
         Leadership(1, "orders-0", "2026-01-01T00:00:00Z"),
@@ -240,6 +245,92 @@ def test_a_set_whose_lease_nobody_has_is_unlocked(
         unlocked,
         not unlocked,
     )
+
+
+FIRST = {
+    "name": "orders-1",
+    "role": "replica",
+    "state": "streaming",
+    "timeline": 3,
+    "lsn": "1/5000",
+    "receive_lsn": "1/5000",
+    "replay_lsn": "1/5000",
+    "lag": 0,
+    "receive_lag": 0,
+    "replay_lag": 0,
+}
+SECOND = FIRST | {
+    "name": "orders-2",
+    "lsn": "1/4800",
+    "receive_lsn": "1/4800",
+    "replay_lsn": "1/4000",
+    "lag": 0x1000,
+    "receive_lag": 0x800,
+    "replay_lag": 0x1000,
+}
+UNKNOWN = dict.fromkeys(
+    ("lsn", "receive_lsn", "replay_lsn", "lag", "receive_lag", "replay_lag"), "unknown"
+)
+
+
+def test_the_leader_tells_of_itself_and_of_those_that_stream_from_it() -> None:
+    assert told(LEADER, "/cluster") == {
+        "members": [
+            {"name": "orders-0", "role": "leader", "state": "running", "timeline": 3},
+            FIRST,
+            SECOND,
+        ],
+        "scope": "orders",
+    }
+
+
+def test_a_replica_tells_of_the_others_what_the_leader_has_recorded() -> None:
+    leader, itself, other = told(REPLICA, "/cluster")["members"]
+    assert (leader["role"], leader["state"], other) == ("leader", "running", SECOND)
+    # The record is up to a renewal old; of itself it knows better.
+    assert (itself["receive_lag"], itself["lag"], itself["lsn"]) == (0, MB, "1/5000")
+    assert itself["replay_lsn"] == "0/FFF05000"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        member(2, DOWN, Role.NONE, replace(RECORD, followers=())),
+        member(2, DOWN, Role.NONE, RECORD, renewed_ago=11.0),
+        member(2, DOWN, Role.NONE, None),
+        member(0, replace(WRITABLE, followers=()), Role.PRIMARY),
+    ],
+    ids=["it streams no more", "nobody leads", "no Lease", "the leader sees nobody"],
+)
+def test_of_who_does_not_stream_nothing_is_known(seen: Snapshot) -> None:
+    (found,) = [it for it in told(seen, "/cluster")["members"] if it["name"] == "orders-1"]
+    nothing = FIRST | UNKNOWN | {"state": "unknown", "timeline": None}
+    assert found == nothing
+
+
+@pytest.mark.parametrize(
+    ("record", "roles"),
+    [
+        (RECORD, ["leader", "replica", "replica"]),
+        (SYNC, ["leader", "sync_standby", "replica"]),
+        (QUORUM, ["leader", "quorum_standby", "quorum_standby"]),
+        (replace(RECORD, holder="orders-0_a-life-ago"), ["replica", "replica", "replica"]),
+    ],
+)
+def test_the_role_of_each_member(record: LeaseRecord, roles: list[str]) -> None:
+    seen = member(2, STREAMING, Role.REPLICA, record)
+    assert [it["role"] for it in told(seen, "/cluster")["members"]] == roles
+
+
+def test_a_leader_that_does_not_serve_yet_is_not_running() -> None:
+    not_yet = replace(REPLICA.observation, pods=(pod(0, "replica"), *PODS[1:]))
+    seen = replace(REPLICA, observation=not_yet)
+    assert told(seen, "/cluster")["members"][0]["state"] == "unknown"
+
+
+def test_before_the_api_server_has_answered_it_knows_of_itself_alone() -> None:
+    alone = replace(REPLICA, observation=replace(REPLICA.observation, pods=None))
+    assert [it["name"] for it in told(alone, "/cluster")["members"]] == ["orders-1"]
 
 
 def test_a_paused_set_says_so_as_patronis_does() -> None:

@@ -27,6 +27,9 @@ NEVER_SET = {
     "RefusedSetting.needed": "likewise, from one value",
     "PostgresView.logical_slots": "the fakes have none: nothing is decided by them but an Event",
     "LeaseRecord.logical_slots": "likewise",
+    "LeaseRecord.followers": "it is for people: nothing is decided by it, and the fakes drop it",
+    "Follower.replayed": "likewise",
+    "Follower.seconds": "likewise",
     "Pod.signs": "nobody decides by it: it is for who asks, and in the simulator nobody forges",
 }
 """Fields of views, as Kind.field, that no schedule sets, each with a reason."""

@@ -92,6 +92,16 @@ promises = name_lists.flatmap(
 )
 
 _slots = st.sampled_from([(), ("feed",), ("audit", "feed")])
+_followers = st.lists(
+    drawn(
+        Follower,
+        name=others,
+        position=st.sampled_from([100, 200, 2**30]),
+        replayed=st.sampled_from([None, 100, 200]),
+        seconds=st.sampled_from([None, 0.25]),
+    ),
+    unique_by=lambda follower: follower.name,
+).map(tuple)
 _records = st.builds(
     lambda record, promise: replace(record, voters=promise[0], copies=promise[1]),
     drawn(
@@ -113,6 +123,7 @@ _records = st.builds(
         switchover_to=st.none() | names | st.just("orders-7"),
         lives=st.sampled_from([(), (str(ME),), ("orders-0_old", "orders-1_uid-1")]),
         logical_slots=_slots,
+        followers=_followers,
     ),
     promises,
 )
@@ -178,10 +189,7 @@ _servers = drawn(
     streamed_at=maybe_past,
     lag=st.sampled_from([None, 0, 2**30]),
     to_replay=st.sampled_from([None, 0, 2**30]),
-    followers=st.lists(
-        drawn(Follower, name=others, position=st.sampled_from([100, 200, 2**30])),
-        unique_by=lambda follower: follower.name,
-    ).map(tuple),
+    followers=_followers,
     followers_heard_at=maybe_past,
     waits_for=other_lists,
     waits_for_number=st.sampled_from([0, 1, 2]),
