@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cli.facts import Leadership, Lease, Pod, Service, There, Workload, number
+from cli.facts import Follower, Leadership, Lease, Pod, Service, There, Workload, number
 from sidecar import contract
 
 HEALTHY: Final = 0
@@ -30,10 +30,11 @@ class Member:
     state: str
     """"ready", or why it is not, in a word."""
     timeline: int | None
-    """Known of the primary alone: pods do not say it."""
+    """By what the primary recorded last; None of who does not stream from it, or before it has."""
     position: int | None
-    """Likewise, in bytes."""
+    """Of the newest WAL written or received, in bytes; likewise."""
     lag_bytes: int | None
+    """What the primary had written then and it had not replayed."""
     lag_seconds: float | None
     in_sync: bool
     """An acknowledged commit may be there and on no other member but the primary."""
@@ -229,14 +230,15 @@ def _members(
         leads = primary is not None and pod.uid == primary.uid and name in present
         role = _role(workload, pod) if pod.answers else ""
         since = pod.says_since
+        follows = lease.followers.get(name) if lease and primary and not leads else None
         yield Member(
             name=name,
             role=role,
             state=_state(pod) if name in present else "absent",
-            timeline=lease.timeline if lease and leads else None,
-            position=lease.position if lease and leads else None,
-            lag_bytes=None,
-            lag_seconds=None,
+            timeline=lease.timeline if lease and (leads or follows) else None,
+            position=follows.received if follows else lease.position if lease and leads else None,
+            lag_bytes=_lag(lease, follows),
+            lag_seconds=follows.seconds if follows else None,
             in_sync=lease is not None and name in lease.voters,
             says=pod.says,
             says_for=None if since is None else max(0.0, (now - since).total_seconds()),
@@ -247,6 +249,12 @@ def _members(
             restarts=pod.restarts,
             missing=name in workload.pods and not (role and pod.ready),
         )
+
+
+def _lag(lease: Lease | None, follows: Follower | None) -> int | None:
+    if lease is None or lease.position is None or follows is None or follows.replayed is None:
+        return None
+    return max(0, lease.position - follows.replayed)
 
 
 def _by_ordinal(name: str) -> tuple[int, str]:

@@ -26,10 +26,48 @@ def test_a_member_says_its_sentence_since_it_was_written() -> None:
     assert (primary.says, primary.says_for) == ("primary", 30.0)
 
 
-def test_timeline_and_position_are_the_primarys_and_not_known_of_a_replica() -> None:
-    primary, replica = one(*healthy()).members
-    assert (primary.timeline, primary.position) == (3, 50331648)
-    assert (replica.timeline, replica.position, replica.lag_bytes) == (None, None, None)
+def measured(**annotations: str) -> list[tuple[object, ...]]:
+    """Timeline, position and both lags of the primary and of the replica."""
+    recorded = lease(timeline="3", position="50331648", **annotations)
+    recorded["spec"]["leaseTransitions"] = 7
+    found = one(statefulset(), pod(0, "primary"), pod(1, "replica"), recorded)
+    return [(it.timeline, it.position, it.lag_bytes, it.lag_seconds) for it in found.members]
+
+
+PRIMARYS = (3, 50331648, None, None)
+NOT_KNOWN = (None, None, None, None)
+
+
+def test_a_replica_is_where_the_primary_has_recorded_it() -> None:
+    late = measured(followers="term-7,orders-1 50331600 50331500 0.250")
+    assert late == [PRIMARYS, (3, 50331600, 148, 0.25)]
+    idle = measured(followers="term-7,orders-1 50331648 50331648 -,orders-2 1 2 3")
+    assert idle == [PRIMARYS, (3, 50331648, 0, None)]
+    unsaid = measured(followers="term-7,orders-1 0 - -")
+    assert unsaid == [PRIMARYS, (3, 0, None, None)]
+
+
+@pytest.mark.parametrize(
+    "followers",
+    [
+        "term-6,orders-1 50331600 50331500 0.250",
+        "term-7",
+        "term-7,orders-2 50331600 50331500 0.250",
+        "term-7,orders-1 50331600 50331500",
+        "term-7,orders-1 much 50331500 0.250",
+        "",
+    ],
+    ids=[
+        "of another primary",
+        "nobody streams",
+        "another streams",
+        "too short",
+        "damaged",
+        "0.2.0",
+    ],
+)
+def test_else_it_is_not_known_where_a_replica_is(followers: str) -> None:
+    assert measured(followers=followers) == [PRIMARYS, NOT_KNOWN]
 
 
 @pytest.mark.parametrize(
