@@ -20,6 +20,7 @@ def api_outage(strike: Strike) -> None:
         api.lands_late = False
 
     def end() -> None:
+        strike.judge.reach.returns()
         api.outage = ""
         world.after(10.0, nothing_lands_any_more)
         strike.cluster.network_changed()
@@ -230,6 +231,7 @@ def replace_cut_off(strike: Strike) -> None:
             cluster.force_delete_pod(replica.name)
 
     def end() -> None:
+        strike.judge.reach.returns()
         for cut in cuts:
             network.heal(cut)
         cluster.network_changed()

@@ -19,6 +19,7 @@ def _cut(strike: Strike, inside: list[int], outside: list[int] | None) -> None:
     strike.cluster.network_changed()
 
     def end() -> None:
+        strike.judge.reach.returns()
         for cut in cuts:
             network.heal(cut)
         strike.cluster.network_changed()

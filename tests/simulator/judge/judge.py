@@ -43,6 +43,7 @@ from tests.simulator.client import CommitAcknowledged
 from tests.simulator.judge.commits import Commits
 from tests.simulator.judge.excuses import Excuses
 from tests.simulator.judge.labels import Labels
+from tests.simulator.judge.reach import Reach
 from tests.simulator.judge.reads import Reads
 from tests.simulator.judge.service import Service
 from tests.simulator.judge.settling import Settling
@@ -75,7 +76,8 @@ class Judge:
         self.excuses = Excuses()
         self.commits = Commits(simulation, only_wishes=only_wishes)
         self.labels = Labels(simulation)
-        self.reads = Reads(simulation)
+        self.reach = Reach(simulation)
+        self.reads = Reads(simulation, self.reach)
         self.service = Service(simulation, self.commits)
         self.settling = Settling(simulation, self.commits)
         self.newest: Server | None = None

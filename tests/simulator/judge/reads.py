@@ -1,8 +1,12 @@
 """I9: what readers were shown is kept."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from tests.simulator.judge.reach import Reach
 from tests.simulator.judge.violation import fail
+from tests.simulator.kubernetes.api_server import LeaseChanged
+from tests.simulator.member.member import REQUEST_SECONDS
 from tests.simulator.postgres.directory import Branch
 from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
@@ -12,8 +16,12 @@ from tests.simulator.world import API
 
 _PRIMARYS = "the Service of the primary"
 
-_HEARD_AGAIN = 2.0
-"""Seconds after a cut in which a member looks once, hears who leads, and changes its label."""
+_HEARD_AGAIN: Final = 2.0 + REQUEST_SECONDS
+"""Seconds after a cut in which a member looks once, hears who leads and changes its label. A
+request that was sent before its end has to time out first."""
+
+_ASKED: Final = 2.0
+"""Seconds before a Lease is taken in which the others were asked what they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +35,27 @@ class Reads:
     """Remembers the last row of each branch that was shown, by the primary's Service or by each
     replica."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, reach: Reach) -> None:
         self._world = simulation.world
         self._cluster = simulation.cluster
         self._promised = True
         self._seen: dict[tuple[Branch, str], _Row] = {}
-        self._cut_off_at: dict[Server, float] = {}
+        self._reach = reach
+        self._taken_at = 0.0
+        """When somebody else took the Lease last."""
         self._world.subscribe(RowsSeen, self._rows_seen)
+        self._world.subscribe(LeaseChanged, self._lease_changed)
 
     def promises_nothing(self) -> None:
         """From here on what is shown may be on one disk alone."""
         self._promised = False
         self._seen.clear()
+
+    def _lease_changed(self, event: LeaseChanged) -> None:
+        if event.after.holder and (
+            event.before is None or event.before.holder != event.after.holder
+        ):
+            self._taken_at = self._world.now
 
     def _rows_seen(self, event: RowsSeen) -> None:
         if not self._promised or self._is_on_its_own(event.server):
@@ -61,10 +78,8 @@ class Reads:
         taken away, and who takes over waits for no member that the API server does not hear."""
         if server.phase is not Phase.RECOVERY:
             return False
-        network, api = self._world.network, self._cluster.api
-        if bool(api.outage) or not network.both_ways(server.pod.node.place, API):
-            self._cut_off_at[server] = self._world.now
-        return self._world.now - self._cut_off_at.get(server, -_HEARD_AGAIN) < _HEARD_AGAIN
+        now = self._world.now
+        return self._reach.was_cut(server.pod.node.place, API, now - _HEARD_AGAIN)
 
     def check(self, server: Server) -> None:
         """A server that has become writable has all that was shown."""
@@ -102,5 +117,7 @@ class Reads:
             and life.agent is not None
             and not life.agent.is_impaired
             and not life.deleting
-            and self._world.network.both_ways(life.node.place, server.pod.node.place)
+            and not self._reach.was_cut(
+                life.node.place, server.pod.node.place, self._taken_at - _ASKED
+            )
         )
