@@ -41,6 +41,8 @@ class Reads:
         self._promised = True
         self._seen: dict[tuple[Branch, str], _Row] = {}
         self._reach = reach
+        self._helpless_at: dict[Server, float] = {}
+        """When its sidecar last did nothing."""
         self._taken_at = 0.0
         """When somebody else took the Lease last."""
         self._world.subscribe(RowsSeen, self._rows_seen)
@@ -75,10 +77,16 @@ class Reads:
 
     def _is_on_its_own(self, server: Server) -> bool:
         """It shows what it has, commits that nobody has acknowledged as well. Its label cannot be
-        taken away, and who takes over waits for no member that the API server does not hear."""
+        taken away: the API server does not hear its sidecar, or that does nothing, and the others
+        leave a primary its label until its Lease has run out. Who takes over waits for neither."""
         if server.phase is not Phase.RECOVERY:
             return False
         now = self._world.now
+        life = self._cluster.pods.get(server.pod.name)
+        if life is not None and (life.agent is None or life.agent.is_impaired):
+            self._helpless_at[server] = now
+        if now - self._helpless_at.get(server, -_HEARD_AGAIN) < _HEARD_AGAIN:
+            return True
         return self._reach.was_cut(server.pod.node.place, API, now - _HEARD_AGAIN)
 
     def check(self, server: Server) -> None:
