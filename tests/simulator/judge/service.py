@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from sidecar.observation import LeaseRecord
 from tests.simulator.judge.commits import Commits
 from tests.simulator.judge.violation import fail
+from tests.simulator.kubernetes.api_server import LeaseChanged
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.postgres.phase import Phase
 from tests.simulator.simulation import Simulation
@@ -23,6 +25,14 @@ class Service:
         # A sidecar at rest looks again after so many seconds more.
         self._bound = simulation.settings.ttl + ELECTION_SECONDS + simulation.schedule.tick
         self._since: float | None = None
+        self._restored: LeaseRecord | None = None
+        """The record that etcd was restored to last."""
+        self._world.subscribe(LeaseChanged, self._lease_changed)
+
+    def _lease_changed(self, event: LeaseChanged) -> None:
+        before, after = event.before, event.after
+        if before is not None and int(after.resource_version) < int(before.resource_version):
+            self._restored = after
 
     def look(self) -> None:
         """Look at the Service and, where it leads nowhere, at the members."""
@@ -61,6 +71,8 @@ class Service:
         well = [life for life in cluster.pods.values() if self._is_well(life)]
         if len(well) <= cluster.wanted // 2 or not self._reach_each_other(well):
             return False
+        if lease is self._restored and len(well) < cluster.wanted:
+            return False  # by an older record nobody leads before its primary or all have reported
         names = {life.name for life in well}
         missing = set(lease.voters) - names
         if lease.copies and len(missing) >= lease.copies:
