@@ -23,6 +23,7 @@ COMMANDS: Final = {
     **dict.fromkeys(("switchover", "pause", "resume", "restart", "optin"), "change"),
     "doctor": "doctor",
     "report": "report",
+    "inject": "inject",
     "completion": "completion",
 }
 """The module of each command. It is imported when it is needed: a zip archive is compiled anew each

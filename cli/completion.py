@@ -17,6 +17,7 @@ NO_FILES: Final = ":4"
 
 VALUED: Final = (
     *("-n", "--namespace", "-o", "--output", "--to", "--since", "--timeout"),
+    *("-f", "--file", "--image", "--image-pull-policy"),
     *(f"--{name}" for name in arguments.PASSED_ON),
 )
 

@@ -50,12 +50,16 @@ class Kubectl:
         """Return the command with these words, for whoever starts it."""
         return [*self._command, *words]
 
-    def run(self, *words: str, check: bool = True) -> str:
-        """Return what kubectl prints. Raises CannotError with what it says instead."""
+    def run(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
+        """Return what kubectl prints. Raises CannotError with what it says instead.
+
+        `stdin`: what it reads; None for our own.
+        """
         try:
             done = subprocess.run(
                 self.command(*words),
                 capture_output=True,
+                input=stdin,
                 encoding="utf-8",
                 errors="replace",
                 check=False,

@@ -16,6 +16,21 @@ DEFAULTS: Final = CHECKOUT / "cli/defaults.py"
 SHARED: Final = ("sidecar/__init__.py", "sidecar/contract.py")
 """What the plugin takes of the sidecar as it is. `sidecar.settings` needs a newer Python."""
 
+WEBHOOKS: Final = (
+    "sidecar/settings.py",
+    *(
+        f"webhook/{name}.py"
+        for name in (
+            *("__init__", "advice", "bootstrap_container", "command_line", "database", "errors"),
+            *("image_data", "initial_role", "injection", "json_patch", "manifest", "neighbours"),
+            *("opt_in", "options", "own_account", "port", "profile", "refused_images"),
+            *("resources", "server_checks", "settings", "shape", "sidecar_container"),
+            "template_opt_in",
+        )
+    ),
+)
+"""What `inject` takes of the webhook, on Python 3.11 and newer."""
+
 
 def defaults() -> str:
     """Return what `cli/defaults.py` has to be."""
@@ -45,7 +60,7 @@ def build(target: Path) -> None:
         file.write(b"#!/usr/bin/env python3\n")
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_entry("__main__.py"), "from cli.__main__ import main\n\nmain()\n")
-            for path in (*sources, *map(Path, SHARED)):
+            for path in (*sources, *map(Path, (*SHARED, *WEBHOOKS))):
                 archive.writestr(_entry(str(path)), (CHECKOUT / path).read_bytes())
     target.chmod(0o755)
 

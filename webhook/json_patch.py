@@ -1,5 +1,6 @@
 """JSON patch operations (RFC 6902), as Kubernetes takes them from a mutating webhook."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -76,3 +77,31 @@ def append(path: Path, present: Sequence[Any] | None, values: Sequence[Any]) -> 
     if present is None:
         return [add(path, list(values))]
     return [add((*path, "-"), value) for value in values]
+
+
+def applied(document: Json, patch: Patch) -> Json:
+    """Return a copy of the document with the operations of this module carried out."""
+    result = copy.deepcopy(document)
+    for operation in patch:
+        *path, last = (
+            it.replace("~1", "/").replace("~0", "~") for it in operation["path"].split("/")[1:]
+        )
+        parent: Any = result
+        for key in path:
+            parent = parent[int(key) if isinstance(parent, list) else key]
+        _carry_out(parent, last, operation)
+    return result
+
+
+def _carry_out(parent: Any, key: str, operation: Json) -> None:
+    if not isinstance(parent, list):
+        if operation["op"] == "remove":
+            del parent[key]
+        else:
+            parent[key] = copy.deepcopy(operation["value"])
+        return
+    index = len(parent) if key == "-" else int(key)
+    if operation["op"] != "add":
+        del parent[index]
+    if operation["op"] != "remove":
+        parent.insert(index, copy.deepcopy(operation["value"]))

@@ -1,0 +1,81 @@
+"""A set without a webhook: its manifest with what the webhook would have put into it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from typing import Any, Final
+
+from cli.kubectl import CannotError, Kubectl
+from cli.text import Paint
+from sidecar import contract
+
+NEEDED: Final = (3, 11)
+"""The webhook's own modules do the work, and they are written for the Python of our image."""
+
+UNCHANGED: Final = ("patch", "--local", "--type=merge", "-p", "{}")
+"""kubectl reads what it is given, and prints it as it is."""
+
+
+def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+    """Print the file's objects, opted-in StatefulSets injected, and before each what it needs."""
+    if sys.version_info < NEEDED:
+        present = ".".join(map(str, sys.version_info[:2]))
+        raise CannotError(f"inject needs Python 3.11 or newer, and this is {present}")
+    # Only now: an older Python can't read it.
+    from webhook import manifest  # noqa: PLC0415
+    from webhook.errors import DeniedError  # noqa: PLC0415
+    from webhook.settings import SidecarImage  # noqa: PLC0415
+
+    image = SidecarImage(name=chosen.image, pull_policy=chosen.image_pull_policy)
+    objects: list[Any] = []
+    found = False
+    for it in _objects(kubectl, chosen.file):
+        if (it.get("apiVersion"), it.get("kind")) != ("apps/v1", "StatefulSet"):
+            objects.append(it)
+            continue
+        if chosen.namespace is not None:
+            it["metadata"].setdefault("namespace", chosen.namespace)
+        try:
+            injected = manifest.inject(it, image)
+        except DeniedError as error:
+            raise CannotError(f'StatefulSet "{it["metadata"].get("name", "")}": {error}') from None
+        if injected is None:
+            objects.append(it)
+            continue
+        found = True
+        objects += [made for made in injected.grant if made not in objects]
+        objects.append(injected.statefulset)
+        for warning in injected.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    if not found:
+        raise CannotError(
+            f"{chosen.file} has no StatefulSet with annotation {contract.ENABLED}: "
+            '"true"; allowed: one at least'
+        )
+    print(_written(kubectl, objects, chosen.output), end="")
+    return 0
+
+
+def _objects(kubectl: Kubectl, file: str) -> list[Any]:
+    """Return the objects of a file, whose YAML kubectl reads. It asks no cluster."""
+    rest = kubectl.run(*UNCHANGED, "-o", "json", "-f", file).strip()
+    objects: list[Any] = []
+    while rest:
+        try:
+            value, end = json.JSONDecoder().raw_decode(rest)
+        except ValueError:
+            raise CannotError("kubectl: what it printed is no JSON") from None
+        objects.append(value)
+        rest = rest[end:].lstrip()
+    return objects
+
+
+def _written(kubectl: Kubectl, objects: list[Any], form: str) -> str:
+    if form == "json":
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        return json.dumps(listed, indent=2) + "\n"
+    # One by one: kubectl puts nothing between several.
+    words = (*UNCHANGED, "-o", "yaml", "-f", "-")
+    return "---\n".join(kubectl.run(*words, stdin=json.dumps(it)) for it in objects)

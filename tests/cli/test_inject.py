@@ -1,0 +1,98 @@
+"""`kubectl pgset inject`: a file in, what can be applied out, without a cluster."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import plugin
+
+CONTAINER = {
+    "name": "postgres",
+    "image": "postgres:15",
+    "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+}
+STATEFULSET = {
+    "apiVersion": "apps/v1",
+    "kind": "StatefulSet",
+    "metadata": {"name": "orders", "annotations": {"pgset.dev/enabled": "true"}},
+    "spec": {
+        "serviceName": "orders",
+        "selector": {"matchLabels": {"app": "orders"}},
+        "template": {
+            "metadata": {"labels": {"app": "orders"}},
+            "spec": {"containers": [CONTAINER]},
+        },
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+    },
+}
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin, and beside it a kubectl that reads no YAML: it prints the file that it gets."""
+    folder = tmp_path_factory.mktemp("plugin")
+    plugin.build(folder / "kubectl-pgset")
+    kubectl = folder / "kubectl"
+    kubectl.write_text('#!/bin/sh\nfor last; do :; done\nexec cat "$last"\n')
+    kubectl.chmod(0o755)
+    return folder / "kubectl-pgset"
+
+
+def inject(built: Path, *objects: object, image: str = "pgset:0.2.0", namespace: str = ""):
+    file = built.parent / "set.json"
+    file.write_text("\n".join(json.dumps(it, indent=2) for it in objects))
+    where = ["-n", namespace] if namespace else []
+    words = ["--image", image, "-o", "json", *where, "-f", file]
+    return subprocess.run(
+        [sys.executable, "-I", "-S", built, "inject", *words],  # without what is installed here
+        env={"PATH": f"{built.parent}:/bin:/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_is_needed_comes_before_the_set_and_the_rest_stays(built: Path) -> None:
+    done = inject(built, SERVICE, STATEFULSET)
+    assert done.returncode == 0, done.stderr
+    items = json.loads(done.stdout)["items"]
+    kinds = ["Service", "ServiceAccount", "Role", "RoleBinding", "StatefulSet"]
+    assert [it["kind"] for it in items] == kinds
+    assert items[0] == SERVICE
+    sidecar, _ = items[-1]["spec"]["template"]["spec"]["initContainers"]
+    assert sidecar["image"] == "pgset:0.2.0"
+    assert done.stderr.startswith("warning: ")
+
+
+def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
+    spec = STATEFULSET["spec"]["template"]["spec"] | {"serviceAccountName": "db"}
+    template = STATEFULSET["spec"]["template"] | {"spec": spec}
+    sets = [
+        STATEFULSET
+        | {
+            "metadata": STATEFULSET["metadata"] | {"name": name},
+            "spec": STATEFULSET["spec"] | {"template": template},
+        }
+        for name in ("orders", "events")
+    ]
+    items = json.loads(inject(built, *sets, namespace="shop").stdout)["items"]
+    assert [it["kind"] for it in items] == ["Role", "RoleBinding", "StatefulSet", "StatefulSet"]
+    assert {it["metadata"]["namespace"] for it in items} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("objects", "sentence"),
+    [
+        ([SERVICE], 'has no StatefulSet with annotation pgset.dev/enabled: "true"'),
+        ([STATEFULSET | {"spec": 1}], 'StatefulSet "orders": spec'),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_nothing_is_printed(built: Path, objects, sentence) -> None:
+    done = inject(built, *objects)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

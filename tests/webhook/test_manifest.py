@@ -1,0 +1,118 @@
+"""A manifest becomes what the webhook would make of the set and of its pods."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.manifests import cluster_role
+from tests.webhook import objects
+from tests.webhook.objects import GOLDEN, IMAGE, golden, has_led, patched, review_of
+from webhook import manifest
+from webhook.errors import DeniedError
+from webhook.json_patch import Json, add, applied, remove
+from webhook.mutate import mutate_pod, mutate_statefulset
+
+CASES = sorted(it.parent.name for it in Path(GOLDEN).glob("*/statefulset.yaml"))
+
+
+def made(statefulset: Json) -> manifest.Injected:
+    injected = manifest.inject(statefulset, IMAGE)
+    assert injected is not None
+    return injected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_what_the_webhook_makes_of_the_set_and_then_of_its_pods(case: str) -> None:
+    statefulset = golden(case, "statefulset")
+    stamped = patched(statefulset, mutate_statefulset(review_of(statefulset)))
+    template = stamped["spec"]["template"]
+    name = f"{statefulset['metadata']['name']}-0"
+    pod = {"kind": "Pod", **template, "metadata": {**template["metadata"], "name": name}}
+    member = patched(pod, mutate_pod(review_of(pod), IMAGE, has_led, own_accounts=True))
+
+    injected = made(statefulset).statefulset
+    assert injected["spec"]["template"]["spec"] == member["spec"]
+    assert {**injected["spec"]["template"]["metadata"], "name": name} == member["metadata"]
+    assert injected["metadata"] == stamped["metadata"]
+
+
+def plain() -> dict[str, Any]:
+    """As somebody writes it, without what an API server fills in."""
+    container = {
+        "name": "postgres",
+        "image": "postgres:15",
+        "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "orders", "annotations": {"pgset.dev/enabled": "true"}},
+        "spec": {
+            "serviceName": "orders",
+            "selector": {"matchLabels": {"app": "orders"}},
+            "template": {
+                "metadata": {"labels": {"app": "orders"}},
+                "spec": {"containers": [container]},
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+        },
+    }
+
+
+def test_a_manifest_as_it_is_written_brings_its_grant_along() -> None:
+    injected = made(plain())
+    template = injected.statefulset["spec"]["template"]
+    assert template["metadata"]["labels"]["pgset.dev/role"] == "replica"
+    assert template["spec"]["serviceAccountName"] == "orders-pgset"
+    assert [it["kind"] for it in injected.grant] == ["ServiceAccount", "Role", "RoleBinding"]
+    *_, binding = injected.grant
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "orders-pgset"}]
+    assert injected.warnings
+
+
+def test_an_account_that_the_template_names_is_the_users() -> None:
+    statefulset = plain()
+    statefulset["metadata"]["namespace"] = "shop"
+    statefulset["spec"]["template"]["spec"]["serviceAccountName"] = "db"
+    role, binding = made(statefulset).grant
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "db", "namespace": "shop"}]
+    assert {it["metadata"]["namespace"] for it in (role, binding)} == {"shop"}
+
+
+def test_the_template_may_opt_in_too() -> None:
+    statefulset = plain()
+    annotations = statefulset["metadata"].pop("annotations")
+    assert manifest.inject(statefulset, IMAGE) is None
+    statefulset["spec"]["template"]["metadata"]["annotations"] = annotations
+    assert made(statefulset).statefulset["metadata"]["annotations"] != {}
+
+
+def test_what_the_webhook_refuses_is_refused() -> None:
+    statefulset = plain()
+    statefulset["spec"]["template"]["spec"]["hostPID"] = True
+    with pytest.raises(DeniedError, match="hostPID"):
+        manifest.inject(statefulset, IMAGE)
+    once = made(plain()).statefulset
+    with pytest.raises(DeniedError, match="allowed: a template without it"):
+        manifest.inject(once, IMAGE)
+
+
+def test_the_rules_are_the_sidecars_without_the_mark_of_policies() -> None:
+    mark, *rules = cluster_role("pgset-sidecar")["rules"]
+    assert mark["resources"] == ["sidecars"]
+    assert list(manifest.RULES) == rules
+
+
+def test_operations_are_carried_out_in_their_order() -> None:
+    document = {"list": [1, 2], "a/b": {"~": 1}}
+    patch = [
+        add(("list", "-"), 3),
+        add(("list", 0), 0),
+        remove(("list", 1)),
+        {"op": "replace", "path": "/list/0", "value": 9},
+        add(("a/b", "~"), 2),
+        remove(("a/b", "~")),
+    ]
+    assert applied(document, patch) == objects.jsonpatch.apply_patch(document, patch)
+    assert document == {"list": [1, 2], "a/b": {"~": 1}}
