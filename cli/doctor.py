@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from cli import cause, diagnosis, read
@@ -41,7 +41,7 @@ def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 
 def causes_of(
     kubectl: Kubectl,
-    workloads: Iterable[Workload],
+    workloads: Sequence[Workload],
     there: There,
     installed: Installation,
     unread: list[Unread],
@@ -50,7 +50,8 @@ def causes_of(
     asked = ("resourcequotas", "persistentvolumeclaims")
     quotas, claims = (_if_allowed(kubectl, kind, unread) for kind in asked)
     now = read.now()
-    found = list(cause.of_installation(installed, now, kubectl.shown))
+    needed = is_needed(installed, workloads)
+    found = list(cause.of_installation(installed, now, kubectl.shown)) if needed else []
     # Without pods or the Lease, all that is there would look as if it were gone.
     judged = not any(it.what in ESSENTIAL for it in there.unread)
     for workload in workloads if judged else ():
@@ -58,6 +59,13 @@ def causes_of(
             workload, there, installed, quotas, claims, now=now, kubectl=kubectl.shown
         )
     return found
+
+
+def is_needed(installed: Installation, workloads: Sequence[Workload]) -> bool:
+    """Return whether these sets need an installation: not where there is none, and all of them have
+    their sidecar by `inject`."""
+    absent = installed.registered is False and not installed.parts
+    return not (absent and workloads and all(it.injected for it in workloads))
 
 
 def told(causes: Sequence[Cause], sets: int, paint: Paint, unread: Sequence[Unread] = ()) -> str:

@@ -234,6 +234,12 @@ class Workload:
     """The API server's time of the last change by who paused it."""
 
     @property
+    def injected(self) -> bool:
+        """Whether the template itself has the sidecar, by `inject`, and needs no webhook."""
+        metadata = self.template.get("metadata") or {}
+        return contract.INJECTED in (metadata.get("annotations") or {})
+
+    @property
     def role_label(self) -> str:
         """The label key that the role is in."""
         return self.annotations.get(contract.ROLE_LABEL, defaults.ROLE_LABEL)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cli import cause, diagnosis
+from cli.doctor import is_needed
 from cli.installation import PARTS, Installation, Part, fault_of
 from cli.kubectl import Kubectl
 from tests.cli.objects import (
@@ -38,6 +39,17 @@ def test_nothing_is_wrong_with_a_healthy_set() -> None:
 
 
 # ── what all sets share ───────────────────────────────────────────────────────────────────
+
+
+def test_a_set_that_was_injected_by_hand_needs_no_installation() -> None:
+    plain = the_set(there(statefulset()))
+    template = {**plain.template, "metadata": {"annotations": {"pgset.dev/injected": "0.2.0"}}}
+    injected = replace(plain, template=template)
+    nowhere = replace(HEALTHY, registered=False, parts=())
+    assert not is_needed(nowhere, [injected])
+    assert is_needed(nowhere, [injected, plain])
+    assert is_needed(nowhere, [])
+    assert is_needed(replace(HEALTHY, registered=False), [injected])
 
 
 def of_installation(**changes) -> list[str]:
