@@ -8,6 +8,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.refused_setting import RefusedSetting
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -124,29 +126,6 @@ class DataState(enum.Enum):
     """Files, but no PostgreSQL data directory."""
     BROKEN = "broken"
     """A rewind that did not finish, or data marked to be cloned again: it cannot be started."""
-
-
-class Origin(enum.Enum):
-    """Where a setting comes from that a standby's start would refuse."""
-
-    FILE = "file"
-    """A file, or PostgreSQL's default: postgresql.auto.conf overrides it."""
-    COMMAND_LINE = "command-line"
-    """An argument of the server, which nothing overrides."""
-    DATA = "data"
-    """The data was written with it; no setting makes a standby take that."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedSetting:
-    """A parameter with which PostgreSQL starts writable, and not as a standby."""
-
-    name: str
-    value: str
-    """What is configured or, for `Origin.DATA`, what the data was written with."""
-    needed: str
-    """The least with which a standby would start."""
-    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

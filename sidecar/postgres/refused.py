@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.observation import Origin, RefusedSetting
 from sidecar.postgres.hba_file import OWN_HBA_FILE
+from sidecar.refused_setting import Origin, RefusedSetting
 
 _RAISED: Final = re.compile(
     r"(max_[a-z_]+ = '0x[0-9a-f]{8}'|wal_level = 'Replica'"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sidecar.observation import Origin, RefusedSetting
+from sidecar.refused_setting import Origin, RefusedSetting
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
 from sidecar.situation.pod import PodFacts

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.observation import DataState, Origin, RefusedSetting
+from sidecar.observation import DataState
+from sidecar.refused_setting import Origin, RefusedSetting
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, own
 from tests.support.waiting import wait_until

@@ -22,12 +22,11 @@ from sidecar.observation import (
     LeaseRecord,
     LeaseView,
     Observation,
-    Origin,
     Peer,
     Pod,
-    RefusedSetting,
 )
 from sidecar.postgres.refused import read_refused, with_raised
+from sidecar.refused_setting import Origin, RefusedSetting
 from sidecar.situation import Situation
 from tests.sidecar.rules.observations import (
     DOWN,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sidecar.observation import DataState, RefusedSetting
+from sidecar.observation import DataState
+from sidecar.refused_setting import RefusedSetting
 from tests.simulator.node import Host
 from tests.simulator.postgres.directory import Configured, Directory
 from tests.simulator.postgres.server import Server

@@ -15,13 +15,12 @@ from sidecar.observation import (
     LeaseRecord,
     LeaseView,
     Observation,
-    Origin,
     Peer,
     Pod,
     PostgresView,
-    RefusedSetting,
     ServerState,
 )
+from sidecar.refused_setting import Origin, RefusedSetting
 from sidecar.settings import DURABILITIES
 from tests.sidecar.rules.observations import (
     ADOPTED,

@@ -1,6 +1,6 @@
 """Faults of what bootstrap works with: data, volumes and settings that somebody has put there."""
 
-from sidecar.observation import Origin
+from sidecar.refused_setting import Origin
 from tests.simulator.faults.strike import Strike
 from tests.simulator.postgres.directory import Configured, Directory
 

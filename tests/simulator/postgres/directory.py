@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.memory.heartbeat import Beat
-from sidecar.observation import DataState, Origin
+from sidecar.observation import DataState
+from sidecar.refused_setting import Origin
 from tests.simulator.node import Host
 
 
