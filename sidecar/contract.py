@@ -90,6 +90,10 @@ SIGNS_BY: Final = "scrypt"
 STATUS: Final = f"{DOMAIN}/status"
 """Annotation on the pod: one sentence of the sidecar about its member."""
 
+FENCED: Final = f"{DOMAIN}/fenced"
+"""Annotation on the pod, by an operator. "true": its PostgreSQL is stopped, and stays so, until the
+annotation is another or gone, or the pod is made anew. Version 0.2.0 does not know it."""
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (

@@ -79,14 +79,15 @@ def seconds_to_look(s: Situation) -> float:
         return UNSETTLED_TICK
     if s.observation.bootstrap.left_alone:
         return TICK
-    if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers):
+    stays_stopped = s.pod.is_fenced and s.server.has_stopped and not s.lease.may_be_given_up
+    if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers or stays_stopped):
         return SHORT_TICK
     # Bootstrap does nothing until the order that has failed is given again.
     pauses = bootstraps and not s.lease.names_me and s.bootstrap.retry_in > 0
     moments = [TICK]
     if pauses and s.observation.bootstrap.busy is None:
         moments.append(s.bootstrap.retry_in)
-    elif recovers and not bootstraps:
+    elif stays_stopped or (recovers and not bootstraps):
         # When it has come up, that wakes this member; until then the others are asked now and then.
         moments.append(WARY_TICK)
     elif s.server.is_silent and s.lease.is_anothers and s.server.does_not_come_up:
@@ -163,7 +164,8 @@ def asks_peers(s: Situation) -> bool:
         return not (s.election.i_am_heir and s.lease.set_has_data)
     if s.lease.names_me:
         return _holder_asks_peers(s)
-    return s.lease.is_anothers and (s.replica.is_not_streaming or s.server.does_not_come_up)
+    missing = s.replica.is_not_streaming or (s.server.does_not_come_up and not s.pod.is_fenced)
+    return s.lease.is_anothers and missing
 
 
 def _holder_asks_peers(s: Situation) -> bool:

@@ -26,9 +26,10 @@ The rules (design §3), in the order of what they protect:
     A replica that does not follow carries no role.
 5.  initdb happens once in a set's life: on the lowest ordinal, under the Lease, while no system
     identifier is recorded and no pod of the set has data.
-6.  Who may take over: recorded as a member, of the recorded system identifier, not on an older
-    timeline than the recorded one, with everything that can have been acknowledged (see
-    `sidecar.synchronous`) or else within max-lag, and no member that could lead is further ahead.
+6.  Who may take over: not fenced by an operator, recorded as a member, of the recorded system
+    identifier, not on an older timeline than the recorded one, with everything that can have been
+    acknowledged (see `sidecar.synchronous`) or else within max-lag, and no member that could lead
+    is further ahead.
     Positions of different system identifiers are never compared: where no Lease says which is the
     set's, and all have reported, it is that of the lowest ordinal.
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is

@@ -297,6 +297,8 @@ class Pod:
     """When Kubernetes took it out of its Services for its node: its containers are ready."""
     backs_off: bool = False
     """Its kubelet waits before it starts the database container again (CrashLoopBackOff)."""
+    fenced_since: float | None = None
+    """When it was seen to be fenced by an operator; None while it is not."""
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 
@@ -364,6 +366,8 @@ class Observation:
     """The annotation was taken away from the StatefulSet: its pods will be rolled to plain ones."""
     leaving_since: float | None = None
     """When this pod was seen to be deleted."""
+    unfenced_at: float | None = None
+    """When this pod was seen to be fenced no more; None: it is, or this sidecar has not seen it."""
     pledged_until: float | None = None
     """Until when this member has pledged to its holder not to take the Lease."""
     members_heard_at: float = float("-inf")

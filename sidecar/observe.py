@@ -45,6 +45,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         paused=adapters.pods.paused(),
         opted_out=adapters.pods.opted_out(),
         leaving_since=adapters.pods.leaving_since(adapters.me),
+        unfenced_at=adapters.pods.unfenced_at(adapters.me),
         bootstrap=bootstrap,
         postgres=postgres,
         pledged_until=adapters.pledges.until(),

@@ -73,8 +73,13 @@ def _uid(pod: Json) -> str:
     return str(pod["metadata"]["uid"])
 
 
-def _annotations(statefulset: Json) -> Mapping[str, str]:
-    return statefulset["metadata"].get("annotations") or {}
+def _annotations(item: Json) -> Mapping[str, str]:
+    return item["metadata"].get("annotations") or {}
+
+
+def is_fenced(annotations: Mapping[str, str]) -> bool:
+    """Return whether an operator has fenced the pod; any value but "true" means no."""
+    return annotations.get(contract.FENCED) == "true"
 
 
 def signs(annotations: Mapping[str, str]) -> bool:
@@ -136,6 +141,10 @@ class Pods:
         """Return when this pod was seen to be deleted; None while it is not."""
         return self._memory.leaving_since(me.uid)
 
+    def unfenced_at(self, me: Identity) -> float | None:
+        """Return when this pod was seen to be fenced no more; None: it is, or never was."""
+        return self._memory.unfenced_at(me.uid)
+
     def wanted(self) -> int | None:
         """Return how many replicas the StatefulSet has; None if that is not known."""
         statefulset = self._watched_statefulset()
@@ -189,6 +198,7 @@ class Pods:
             self._memory.see(
                 leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
+                fenced=[_uid(pod) for pod in pods if is_fenced(_annotations(pod))],
                 now=self._clock(),
             )
             told = (
@@ -211,5 +221,6 @@ class Pods:
             revision=labels.get(REVISION_LABEL),
             taken_out_since=self._memory.taken_out_since(metadata["uid"]),
             backs_off=backs_off(pod, self._settings.container),
-            signs=signs(metadata.get("annotations") or {}),
+            fenced_since=self._memory.fenced_since(metadata["uid"]),
+            signs=signs(_annotations(pod)),
         )

@@ -2,7 +2,7 @@
 
 Everything here is a question with an answer: nothing is decided and nothing is done. The facts are
 grouped by what they are about, a module each, and each group is built on those before it:
-lease → data → bootstrap → server → fitness → pod → set → replica → election → handover →
+lease → data → bootstrap → server → pod → fitness → set → replica → election → handover →
 durability → opt_out → start.
 """
 
@@ -41,7 +41,7 @@ class Situation:
     @cached
     def fitness(self) -> FitnessFacts:
         """Whether this member can do a primary's work."""
-        return FitnessFacts(self.data, self.server)
+        return FitnessFacts(self.data, self.server, self.pod)
 
     @cached
     def replica(self) -> ReplicaFacts:

@@ -198,11 +198,12 @@ class ElectionFacts:
 
     def _can_take(self, peer: Peer) -> bool:
         """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
-        writes, and its pod stays and was known to the last holder."""
+        writes, and its pod stays, is not fenced and was known to the last holder."""
         return (
             peer.reaches_api
             and peer.well
             and not self.set.is_being_deleted(peer.name)
+            and not self.set.is_fenced(peer.name)
             and not self.set.may_be_spoken_for(peer.name)
         )
 

@@ -3,17 +3,19 @@
 from sidecar.observation import DataState
 from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
+from sidecar.situation.pod import PodFacts
 from sidecar.situation.server import ServerFacts
 
 
 class FitnessFacts:
     """What a primary hands over for, and what keeps a member from becoming one."""
 
-    def __init__(self, data: DataFacts, server: ServerFacts) -> None:
-        """Build on what is known of the data and of PostgreSQL."""
+    def __init__(self, data: DataFacts, server: ServerFacts, pod: PodFacts) -> None:
+        """Build on what is known of the data, of PostgreSQL and of this pod."""
         self.observation = data.observation
         self.data = data
         self.server = server
+        self.pod = pod
 
     @cached
     def is_sick(self) -> bool:
@@ -46,4 +48,6 @@ class FitnessFacts:
             and bootstrap.data is not DataState.BROKEN
             and self.observation.postgres.may_signal
             and not self.data.has_its_own_timeline
+            # Version 0.2.0 knows it from here alone.
+            and not self.pod.is_fenced
         )

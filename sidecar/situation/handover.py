@@ -49,8 +49,8 @@ class HandoverFacts:
 
     @cached
     def is_wanted(self) -> bool:
-        """Another member should lead: an operator asked for it, or this pod is being deleted,
-        cannot do a primary's work, or is not reached by new clients."""
+        """Another member should lead: an operator asked for it, or this pod is being deleted or
+        fenced, cannot do a primary's work, or is not reached by new clients."""
         return not self.lease.is_paused and (
             self.is_urgent or self.heir is not None or self.pod.is_taken_out
         )
@@ -58,7 +58,15 @@ class HandoverFacts:
     @property
     def is_urgent(self) -> bool:
         """This member will not lead for long, whoever comes next."""
-        return self.pod.is_leaving or self.fitness.is_sick
+        return self.pod.is_leaving or self.pod.is_fenced or self.fitness.is_sick
+
+    @property
+    def fence_waits(self) -> bool:
+        """This pod is fenced, and its PostgreSQL, which holds the Lease and could write, stops when
+        it hands over. Not if it can't, for long enough: then it is stopped all the same."""
+        leads = self.server.could_write and self.lease.names_me
+        can = self.is_wanted and bool(self.candidates)
+        return leads and (can or not self.pod.is_fenced_without_delay)
 
     @property
     def is_under_way(self) -> bool:
@@ -74,7 +82,8 @@ class HandoverFacts:
     @property
     def _only_for_its_health(self) -> bool:
         """There is no other reason to hand over: a member that is as slow would be no better."""
-        return self.fitness.is_sick and not self.pod.is_leaving and self.heir is None
+        for_more = self.pod.is_leaving or self.pod.is_fenced or self.heir is not None
+        return self.fitness.is_sick and not for_more
 
     @property
     def _slow_memory(self) -> float:
@@ -90,6 +99,8 @@ class HandoverFacts:
         """For messages: why another member should lead."""
         if self.pod.is_leaving:
             return "this pod is being deleted"
+        if self.pod.is_fenced:
+            return "this pod is fenced"
         if self.fitness.sick_because is not None:
             return self.fitness.sick_because
         if self.heir is not None:
@@ -110,6 +121,7 @@ class HandoverFacts:
             and peer.system_identifier == self.lease.system_identifier
             and wal_position_of(peer) >= self.election.recorded_timeline_begins
             and not self._goes_without_need(peer.name)
+            and not self.set.is_fenced(peer.name)
             and (self.set.kept is None or peer.name in self.set.kept)
             and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
@@ -211,7 +223,7 @@ class HandoverFacts:
     @cached
     def is_ready_to_stop(self) -> bool:
         """Stopping now is short, and clients find the next primary at once."""
-        if self.server.is_unwell:
+        if self.server.is_unwell or self.pod.is_fenced_without_delay:
             return True
         if not self.pod.is_leaving:
             return self.has_fresh_checkpoint
@@ -247,11 +259,7 @@ class HandoverFacts:
             yield "the set is paused"
         if self.observation.opted_out:
             yield "the set is opted out"
-        if name not in self.set.other_pods:
-            there = ", ".join(self.set.other_pods) or "none"
-            yield f"there is no such pod in this set; there are: {there}"
-        if self.set.is_being_deleted(name):
-            yield "it is being deleted"
+        yield from self._reasons_of_its_pod(name)
         if follower is None:
             yield "it does not stream from the primary"
         elif lag > self.settings.max_lag:
@@ -259,6 +267,15 @@ class HandoverFacts:
         if not self.election.may_lead(name):
             voters = self.election.recorded_promise.voters
             yield "it is not in sync" if voters else "it is not a member yet"
+
+    def _reasons_of_its_pod(self, name: str) -> Iterator[str]:
+        if name not in self.set.other_pods:
+            there = ", ".join(self.set.other_pods) or "none"
+            yield f"there is no such pod in this set; there are: {there}"
+        if self.set.is_being_deleted(name):
+            yield "it is being deleted"
+        if self.set.is_fenced(name):
+            yield "it is fenced"
 
     @property
     def heir_to_record(self) -> str | None:

@@ -102,6 +102,11 @@ class LeaseFacts:
             and not self.others_who_may_lead
         )
 
+    @property
+    def may_be_given_up(self) -> bool:
+        """The Lease names this pod, and another member may lead by the record; nor is it paused."""
+        return self.names_me and not (self.lists_only_me or self.is_paused)
+
     @cached
     def is_mine(self) -> bool:
         """The Lease names this pod, which may act as its holder."""

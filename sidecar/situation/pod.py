@@ -3,7 +3,7 @@
 from sidecar.observation import Pod
 from sidecar.situation.cached import cached
 from sidecar.situation.lease import LeaseFacts
-from sidecar.situation.timing import AFTER_OUTAGE, TAKEN_OUT_PATIENCE
+from sidecar.situation.timing import AFTER_OUTAGE, FENCE_PATIENCE, TAKEN_OUT_PATIENCE
 
 
 class PodFacts:
@@ -37,6 +37,29 @@ class PodFacts:
         """Seconds since this pod was deleted; 0 if it was not."""
         since = self.observation.leaving_since
         return 0.0 if since is None else self.observation.now - since
+
+    @property
+    def is_fenced(self) -> bool:
+        """An operator wants its PostgreSQL stopped."""
+        return self.shown is not None and self.shown.fenced_since is not None
+
+    @property
+    def is_fenced_without_delay(self) -> bool:
+        """Likewise, and another member has had the time to be found."""
+        since = self.shown.fenced_since if self.shown else None
+        return since is not None and self.observation.now - since >= FENCE_PATIENCE
+
+    @property
+    def waits_since_it_was_fenced(self) -> bool:
+        """It is fenced no more, PostgreSQL has not come up since, and its kubelet, which saw it end
+        again and again, waits before it starts it."""
+        at = self.observation.unfenced_at
+        return (
+            at is not None
+            and self.observation.postgres.since <= at
+            and self.shown is not None
+            and self.shown.backs_off
+        )
 
     @property
     def in_service_until(self) -> float | None:

@@ -300,6 +300,11 @@ class SetFacts:
         """Whether the pod of this name is being deleted."""
         return any(pod.deleting for pod in self.observation.pods or () if pod.name == name)
 
+    def is_fenced(self, name: str) -> bool:
+        """Whether an operator wants the PostgreSQL of this pod stopped."""
+        pods = self.observation.pods or ()
+        return any(pod.fenced_since is not None for pod in pods if pod.name == name)
+
     def others_with_role(self, value: str) -> Iterator[Pod]:
         """Yield the other pods that carry this value of the role label."""
         for pod in self.observation.pods or ():

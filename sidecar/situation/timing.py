@@ -103,6 +103,10 @@ AFTER_OUTAGE: Final = 30.0
 """Seconds after an outage of the API server in which nodes are not heard yet that are well: each
 kubelet tells of its node every 10 s, and tries again ever more seldom while nobody answers."""
 
+FENCE_PATIENCE: Final = 10.0
+"""Seconds that a primary whose pod is fenced looks for a member to hand over to, and for which its
+checkpoint may take; then it stops, although nobody may lead."""
+
 LEAVING_PATIENCE: Final = 1.0
 """Seconds that a stopped primary, whose pod is deleted, looks for a member that has everything."""
 

@@ -5,6 +5,7 @@ from typing import Final
 from sidecar.situation import Situation
 from sidecar.table.bootstrap import BOOTSTRAP
 from sidecar.table.election import ELECTION
+from sidecar.table.fenced import FENCED
 from sidecar.table.not_serving import NOT_SERVING
 from sidecar.table.primary import PRIMARY
 from sidecar.table.replica import REPLICA
@@ -18,6 +19,7 @@ TABLE: Final = (
         lambda s: s.bootstrap.is_running or s.data.is_of_another_set,
         BOOTSTRAP,
     ),
+    Part("A fenced pod", lambda s: s.pod.is_fenced, FENCED),
     Part("The primary", lambda s: s.server.could_write and s.lease.is_mine, PRIMARY),
     Part(
         "PostgreSQL is down, or about to be promoted",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar import contract
 from sidecar.action import (
     Action,
     Attention,
@@ -56,7 +57,7 @@ def _start_writable(s: Situation) -> Iterator[Action]:
         yield StartPostgres(s.start.raised_for_primary, writable=True)
 
 
-def _refuse_settings(s: Situation) -> Iterator[Action]:
+def _do_not_start(s: Situation) -> Iterator[Action]:
     # A member that took the Lease to start alone, and then heard of other data, must not lead.
     yield from (release(s) if s.lease.names_me else no_role(s))
 
@@ -140,6 +141,14 @@ BOOTSTRAP: Final = (
         leave_writable,
         "this set was opted out before PostgreSQL was started: the next pod, which has no sidecar, "
         "will start it writable",
+        Attention.NORMAL,
+    ),
+    Row(
+        "FencedBeforeStart",
+        lambda s: s.pod.is_fenced,
+        _do_not_start,
+        "this pod is fenced, and PostgreSQL is not started: to start it, remove annotation "
+        f"{contract.FENCED} from this pod",
         Attention.NORMAL,
     ),
     Row(
@@ -241,7 +250,7 @@ BOOTSTRAP: Final = (
     Row(
         "SettingsRefused",
         lambda s: s.start.cannot_be_standby and s.data.is_present,
-        _refuse_settings,
+        _do_not_start,
         "not starting PostgreSQL, and nothing was changed: it would not start as a standby "
         "({s.start.refused_settings}), and other pods of the set may have data: {s.start.remedy}",
         Attention.WARNING,

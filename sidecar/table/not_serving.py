@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar import contract
 from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease
 from sidecar.situation import Situation
 from sidecar.situation.timing import LEAVING_PATIENCE
@@ -63,6 +64,11 @@ def _resume(s: Situation) -> Iterator[Action]:
 def _come_back(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield DeleteOwnPod(reclone=False, returns=0)
+
+
+def _come_back_unfenced(s: Situation) -> Iterator[Action]:
+    yield from renewal(s)
+    yield DeleteOwnPod(reclone=False)
 
 
 def _go_back(s: Situation) -> Iterator[Action]:
@@ -130,6 +136,27 @@ NOT_SERVING: Final = (
         "this pod was deleted and its PostgreSQL has stopped",
     ),
     Row(
+        "Fenced",
+        # A holder that finds no safe successor gives its Lease up, as one that does not come up.
+        lambda s: (
+            s.server.has_stopped
+            and s.pod.is_fenced
+            and not (s.lease.may_be_given_up and s.server.has_been_silent_too_long)
+        ),
+        _wait_for_server,
+        "this pod is fenced, and PostgreSQL stays stopped: to start it again, remove annotation "
+        f"{contract.FENCED} from this pod",
+        Attention.NORMAL,
+    ),
+    Row(
+        "Unfenced",
+        lambda s: s.server.has_stopped and s.pod.waits_since_it_was_fenced,
+        _come_back_unfenced,
+        "this pod is fenced no more, and the kubelet waits before it starts PostgreSQL again: "
+        "deleting this pod so that it comes back sooner",
+        Attention.NORMAL,
+    ),
+    Row(
         "Returning",
         lambda s: (
             s.server.restart_is_overdue
@@ -162,12 +189,7 @@ NOT_SERVING: Final = (
     ),
     Row(
         "GivingUp",
-        lambda s: (
-            s.lease.names_me
-            and s.server.has_been_silent_too_long
-            and not s.lease.lists_only_me
-            and not s.lease.is_paused
-        ),
+        lambda s: s.lease.may_be_given_up and s.server.has_been_silent_too_long,
         _give_up,
         "PostgreSQL does not come up: killing what still runs of it, and then giving the Lease up "
         "to another member",

@@ -13,23 +13,19 @@ from sidecar.action import (
     PreparePrimary,
     Refuse,
     Role,
-    StopPostgres,
     TellSet,
 )
 from sidecar.situation import Situation
 from sidecar.situation.timing import (
     FIRST_RETURN,
     SETTLING_PATIENCE,
-    STOP_PATIENCE,
-    UNWELL_PATIENCE,
-    UNWELL_STOP_PATIENCE,
 )
 from sidecar.table.steps import (
-    HARDER_AND_HARDER,
     Row,
     own_role,
     question,
     renewal,
+    stop,
     strip_other_primaries,
     synchronous,
 )
@@ -54,19 +50,6 @@ def _accept_switchover(s: Situation) -> Iterator[Action]:
     yield from question(s)
     yield from renewal(s)
     yield Checkpoint()
-
-
-def _stop(s: Situation) -> Iterator[Action]:
-    """Stop fast; harder if that hangs, since everything that counts is on another member's disk."""
-    step = 0.0
-    unwell_since = s.observation.postgres.unwell_since
-    if s.server.is_silent:
-        step = s.server.in_this_state_for / STOP_PATIENCE
-    elif s.server.is_unwell and unwell_since is not None:
-        step = (s.observation.now - unwell_since - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
-    index = min(len(HARDER_AND_HARDER) - 1, int(step))
-    yield StopPostgres(HARDER_AND_HARDER[index])
-    yield from renewal(s)
 
 
 def _prepare_to_stop(s: Situation) -> Iterator[Action]:
@@ -140,7 +123,7 @@ PRIMARY: Final = (
         lambda s: (
             s.handover.is_wanted and bool(s.handover.candidates) and s.handover.is_ready_to_stop
         ),
-        _stop,
+        stop,
         "stopping PostgreSQL to hand over to {s.handover.candidate_name}: {s.handover.reason}",
         Attention.NORMAL,
     ),

@@ -21,7 +21,13 @@ from sidecar.action import (
 )
 from sidecar.observation import LeaseRecord
 from sidecar.situation import Situation
-from sidecar.situation.timing import LAST_QUESTION, SILENCE
+from sidecar.situation.timing import (
+    LAST_QUESTION,
+    SILENCE,
+    STOP_PATIENCE,
+    UNWELL_PATIENCE,
+    UNWELL_STOP_PATIENCE,
+)
 
 HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 """PostgreSQL's fast shutdown, its immediate one, and its end."""
@@ -201,6 +207,19 @@ def kill(s: Situation) -> Iterator[Action]:
     yield StopPostgres(signal.SIGKILL)
     if not s.data.has_hung_for(s.lease.fence_after):
         yield from renewal(s)
+
+
+def stop(s: Situation) -> Iterator[Action]:
+    """Stop fast; harder if that hangs, since everything that counts is on a disk."""
+    step = 0.0
+    unwell_since = s.observation.postgres.unwell_since
+    if s.server.is_silent:
+        step = s.server.in_this_state_for / STOP_PATIENCE
+    elif s.server.is_unwell and unwell_since is not None:
+        step = (s.observation.now - unwell_since - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
+    index = min(len(HARDER_AND_HARDER) - 1, int(step))
+    yield StopPostgres(HARDER_AND_HARDER[index])
+    yield from renewal(s)
 
 
 def take(s: Situation) -> Iterator[Action]:

@@ -86,8 +86,10 @@ class _BreaksItsWord(Pledge):
 class _TakenOutForEver(PodsMemory):
     """Since when a pod is taken out does not count: it counts as long ago."""
 
-    def see(self, leaving: Iterable[str], taken_out: Iterable[str], now: float) -> None:
-        super().see(leaving, taken_out, now)
+    def see(
+        self, leaving: Iterable[str], taken_out: Iterable[str], fenced: Iterable[str], now: float
+    ) -> None:
+        super().see(leaving, taken_out, fenced, now)
         self._taken_out = dict.fromkeys(self._taken_out, float("-inf"))
 
 

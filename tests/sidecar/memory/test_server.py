@@ -137,6 +137,18 @@ def test_a_fork_is_asked_for_where_a_standby_does_not_stream_on_an_older_timelin
 
 def test_since_when_a_pod_leaves_is_kept_while_it_is_there() -> None:
     memory = PodsMemory()
-    memory.see(leaving=["a"], taken_out=["b"], now=1.0)
-    memory.see(leaving=["a"], taken_out=[], now=2.0)
+    memory.see(leaving=["a"], taken_out=["b"], fenced=[], now=1.0)
+    memory.see(leaving=["a"], taken_out=[], fenced=[], now=2.0)
     assert (memory.leaving_since("a"), memory.taken_out_since("b")) == (1.0, None)
+
+
+def test_since_when_a_pod_is_fenced_is_kept_and_since_when_it_is_no_more() -> None:
+    memory = PodsMemory()
+    memory.see(leaving=[], taken_out=[], fenced=["a"], now=1.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], now=2.0)
+    assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (1.0, None)
+    memory.see(leaving=[], taken_out=[], fenced=[], now=3.0)
+    memory.see(leaving=[], taken_out=[], fenced=[], now=4.0)
+    assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (None, 3.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], now=5.0)
+    assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (5.0, None)

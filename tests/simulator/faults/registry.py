@@ -391,6 +391,7 @@ ALL: Final[dict[str, Kind]] = {
             aimed=False,
             details=("sync", "quorum", "sync-strict", "async", wishes.SHORTER),
         ),
+        Kind("fence", "a pod is fenced, and unfenced", wishes.fence, world=True),
         Kind(
             "refuse_labels",
             "a policy for changes of pods refuses them, or the webhook that judges them is gone",

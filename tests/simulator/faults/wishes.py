@@ -61,6 +61,20 @@ def delete_pod(strike: Strike) -> None:
         strike.cluster.delete_pod(life.name)
 
 
+def fence(strike: Strike) -> None:
+    """Of a pod that is made anew meanwhile nobody wants that any more."""
+    life, cluster = strike.hit(), strike.cluster
+    if life is None or cluster.api.outage:
+        return
+    cluster.fence(life.name, fenced=True)
+
+    def end() -> None:
+        if cluster.pods.get(life.name) is life:
+            cluster.fence(life.name, fenced=False)
+
+    strike.at_its_end(end)
+
+
 def opt_out(strike: Strike) -> None:
     """The pods are rolled to plain ones, which are not made here (see `Cluster`); what the one that
     was left writable writes meanwhile is. Then the set is opted in again."""

@@ -99,7 +99,8 @@ class Service:
         agent, node, server = life.agent, life.node, life.server
         if agent is None or server is None or life.deleting or life.gone:
             return False
-        if self._cluster.api.pods[life.name][1].taken_out_since is not None:
+        shown = self._cluster.api.pods[life.name][1]
+        if shown.taken_out_since is not None or shown.fenced_since is not None:
             return False
         return not (
             agent.is_impaired

@@ -221,6 +221,12 @@ class Cluster:
         self.lost_volumes.add(life.name)
         life.end()
 
+    def fence(self, name: str, *, fenced: bool) -> None:
+        """An operator sets the annotation on the pod, or takes it away."""
+        if name in self.api.pods:
+            since = 0.0 if fenced else None
+            self.api.put_pod(replace(self.api.pods[name][1], fenced_since=since))
+
     def take_out(self, node: Node, *, taken_out: bool) -> None:
         """Do as the node lifecycle controller does with the pods of a node that it doesn't hear."""
         for life in self.pods.values():

@@ -84,6 +84,7 @@ class Views:
             paused=watch.paused,
             opted_out=watch.opted_out,
             leaving_since=member.pods.leaving_since(member.me.uid),
+            unfenced_at=member.pods.unfenced_at(member.me.uid),
             pledged_until=member.pledge.until(now),
             members_heard_at=reach.members_heard_at,
             renewal_failed_at=reach.renewal_failed_at(lease),

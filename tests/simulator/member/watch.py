@@ -130,13 +130,18 @@ class Watch:
         memory.see(
             leaving=[pod.uid for pod in found if pod.deleting],
             taken_out=[pod.uid for pod in found if pod.taken_out_since is not None],
+            fenced=[pod.uid for pod in found if pod.fenced_since is not None],
             now=self._member.clock(),
         )
         # Since when, each member tells by its own clock.
         self.pods = tuple(
-            replace(pod, taken_out_since=memory.taken_out_since(pod.uid))
-            if pod.taken_out_since != memory.taken_out_since(pod.uid)
-            else pod
+            pod
+            if pod.taken_out_since is pod.fenced_since is None
+            else replace(
+                pod,
+                taken_out_since=memory.taken_out_since(pod.uid),
+                fenced_since=memory.fenced_since(pod.uid),
+            )
             for pod in found
         )
         self._wake()
