@@ -15,6 +15,9 @@ SCRIPT: Final = '#!/bin/sh\nexec kubectl pgset __complete "$@"'
 NO_FILES: Final = ":4"
 """What cobra's shells take for: these, and no names of files."""
 
+ABOUT_A_POD: Final = ("fence", "unfence")
+"""Commands that are followed by a pod, and by no set."""
+
 VALUED: Final = (
     *("-n", "--namespace", "-o", "--output", "--to", "--since", "--timeout"),
     *("-f", "--file", "--image", "--image-pull-policy"),
@@ -45,6 +48,8 @@ def _choices(before: Sequence[str]) -> set[str]:
         there = read.namespace(_kubectl(options), "pods")
     except CannotError:
         return set()
+    if plain[0] in ABOUT_A_POD:
+        return {pod.name for it in there.workloads for pod in pods_of(it, there)}
     if len(plain) == 1 and before[-1] != "--to":
         return {it.name for it in there.workloads}
     of = [it for it in there.workloads if it.name in plain[1:2]]

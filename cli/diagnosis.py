@@ -45,7 +45,7 @@ def of_set(
 
 class _Set(Seen):
     def causes(self) -> Iterator[Cause]:
-        roots = [*self._paused(), *self._not_created(), *self._grants()]
+        roots = [*self._paused(), *self._fenced(), *self._not_created(), *self._grants()]
         yield from roots
         yield from services.causes(self)
         for pod in self.pods:
@@ -89,6 +89,15 @@ class _Set(Seen):
                 + ": nobody takes over if its primary fails",
                 f"annotate statefulset {self.workload.name} {contract.PAUSED}-",
             )
+
+    def _fenced(self) -> Iterator[Cause]:
+        for pod in self.pods:
+            if pod.fenced and not pod.leaving:
+                yield self.cause(
+                    f"{pod.name} is fenced: its PostgreSQL is stopped, and it never leads",
+                    f"annotate pod {pod.name} {contract.FENCED}-",
+                    pod.name,
+                )
 
     def _not_created(self) -> Iterator[Cause]:
         """Pods that the StatefulSet's controller can't create."""

@@ -33,6 +33,10 @@ class Pod:
     """The API server's time of the last change of that sentence, or of the role with it."""
     version: str = ""
     """Of the webhook that injected the sidecar; "" if it has none."""
+    signs: bool = False
+    """Whether its sidecar is newer than 0.2.0."""
+    fenced: bool = False
+    """Whether somebody wants its PostgreSQL stopped."""
     phase: str = ""
     ready: bool = False
     answers: bool = False
@@ -80,6 +84,8 @@ class Pod:
             says=annotations.get(contract.STATUS, ""),
             says_since=_written(metadata, contract.STATUS),
             version=annotations.get(contract.INJECTED, ""),
+            signs=annotations.get(contract.SIGNS) == contract.SIGNS_BY,
+            fenced=annotations.get(contract.FENCED) == "true",
             phase=status.get("phase", ""),
             ready=conditions.get("Ready") == "True",
             answers=conditions.get("ContainersReady") == "True",

@@ -20,7 +20,7 @@ def candidate(workload: Workload, there: There) -> str | None:
         it
         for it in pods_of(workload, there)
         if it.ready
-        and not it.leaving
+        and not (it.leaving or it.fenced)
         and it.labels.get(workload.role_label) == workload.replica_value
     ]
     best = sorted(ready, key=lambda it: (it.name not in voters, len(it.name), it.name))
