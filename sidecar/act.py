@@ -25,6 +25,7 @@ from sidecar.action import (
     PutStandbySignal,
     Reclone,
     Refuse,
+    RefuseReinit,
     ReleaseLease,
     RemoveStandbySignal,
     RenewLease,
@@ -159,6 +160,9 @@ class Actor:
                 self._ask_to_stay(action)
             case Refuse():
                 self._events.record(action.reason, action.sentence, Attention.WARNING)
+            case RefuseReinit():
+                self._events.record("ReinitRefused", action.sentence, Attention.WARNING)
+                adapters.pods.reinit_is_answered(adapters.me, action.value)
             case TellSet():
                 self._tell_set(action)
             case SetRole():
@@ -257,9 +261,11 @@ class Actor:
         adapters.reach.question_was_asked(adapters.clock(), answered=answered)
 
     def _delete_own_pod(self, action: DeleteOwnPod) -> None:
-        if action.reclone:
+        if action.reclone and not action.wished:
             self._adapters.bootstrap.mark_for_reclone()
         self._adapters.pods.delete(self._adapters.me)
+        if action.reclone and action.wished:
+            self._adapters.bootstrap.mark_for_reclone()
         if action.returns is not None:
             # Not before: what was refused is no return, and would be decided again right away.
             self._adapters.bootstrap.note_returns(action.returns)

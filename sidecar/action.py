@@ -67,6 +67,15 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseReinit:
+    """Record an Event that this pod is not cloned again, and why; the wish is answered by that."""
+
+    value: str
+    """What asked for it."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class TellSet:
     """Record a warning on the StatefulSet as well, for who looks at no pod."""
 
@@ -107,6 +116,9 @@ class DeleteOwnPod:
 
     reclone: bool
     """Only a new clone helps; bootstrap is told so by a mark in the data directory."""
+    wished: bool = False
+    """An operator wants that. The mark is made when the pod is on its way: until then this member
+    is as good as any, and may come to lead with what is there."""
     returns: int | None = None
     """How many times in a row the reason was that PostgreSQL did not come up, this time included;
     noted in the data directory. 0: it may well come up, and is only to come back sooner. None: the
@@ -221,6 +233,7 @@ Action = (
     | ReleaseLease
     | AskToStay
     | Refuse
+    | RefuseReinit
     | TellSet
     | RunInitdb
     | Clone

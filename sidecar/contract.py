@@ -94,6 +94,10 @@ FENCED: Final = f"{DOMAIN}/fenced"
 """Annotation on the pod, by an operator. "true": its PostgreSQL is stopped, and stays so, until the
 annotation is another or gone, or the pod is made anew. Version 0.2.0 does not know it."""
 
+REINIT: Final = f"{DOMAIN}/reinit"
+"""Annotation on the pod, by an operator: its replica is to be cloned again, once for each value.
+What was there before the sidecar started is of the past. Version 0.2.0 does not know it."""
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (

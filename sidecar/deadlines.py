@@ -165,7 +165,7 @@ def asks_peers(s: Situation) -> bool:
     if s.lease.names_me:
         return _holder_asks_peers(s)
     missing = s.replica.is_not_streaming or (s.server.does_not_come_up and not s.pod.is_fenced)
-    return s.lease.is_anothers and missing
+    return s.lease.is_anothers and (missing or s.replica.reinit_was_asked is not None)
 
 
 def _holder_asks_peers(s: Situation) -> bool:

@@ -47,7 +47,7 @@ Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 
 from collections.abc import Iterator
 
-from sidecar.action import Action, Decision, PutStandbySignal
+from sidecar.action import Action, Decision, PutStandbySignal, RefuseReinit
 from sidecar.deadlines import (
     asks_peers,
     seconds_to_look,
@@ -72,7 +72,7 @@ def decide(
         fence_in=seconds_to_stop(s),
         probe_fails_in=seconds_to_the_kubelet(s),
         authority_for=s.lease.fence_in if s.lease.names_me else None,
-        actions=(*_keep_next_start_read_only(s), *row.actions(s)),
+        actions=(*_keep_next_start_read_only(s), *row.actions(s), *_refuse_reinit(s)),
         situation=row.name,
         sentence=row.sentence.format(s=s),
         attention=row.attention,
@@ -93,3 +93,11 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
     stays_away = s.data.must_not_run or s.opt_out.next_pod_starts_writable or s.start.is_writable
     if has_run and not stays_away:
         yield PutStandbySignal()
+
+
+def _refuse_reinit(s: Situation) -> Iterator[Action]:
+    """After all else, and not while each moment counts."""
+    asked, refusal = s.replica.reinit_was_asked, s.replica.reinit_refusal
+    known = s.lease.view is not None and s.observation.renewal_failed_at is None
+    if asked is not None and refusal is not None and known:
+        yield RefuseReinit(asked, f"this member is not cloned again: {refusal}")

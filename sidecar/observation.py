@@ -299,6 +299,8 @@ class Pod:
     """Its kubelet waits before it starts the database container again (CrashLoopBackOff)."""
     fenced_since: float | None = None
     """When it was seen to be fenced by an operator; None while it is not."""
+    reinit: str | None = None
+    """An operator's wish that it is cloned again, which was not answered yet."""
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 

@@ -145,6 +145,10 @@ class Pods:
         """Return when this pod was seen to be fenced no more; None: it is, or never was."""
         return self._memory.unfenced_at(me.uid)
 
+    def reinit_is_answered(self, me: Identity, value: str) -> None:
+        """This pod need not be cloned again for that: it was refused."""
+        self._memory.reinit_is_answered(me.uid, value)
+
     def wanted(self) -> int | None:
         """Return how many replicas the StatefulSet has; None if that is not known."""
         statefulset = self._watched_statefulset()
@@ -199,6 +203,7 @@ class Pods:
                 leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
                 fenced=[_uid(pod) for pod in pods if is_fenced(_annotations(pod))],
+                reinit={_uid(pod): _annotations(pod).get(contract.REINIT) or None for pod in pods},
                 now=self._clock(),
             )
             told = (
@@ -222,5 +227,6 @@ class Pods:
             taken_out_since=self._memory.taken_out_since(metadata["uid"]),
             backs_off=backs_off(pod, self._settings.container),
             fenced_since=self._memory.fenced_since(metadata["uid"]),
+            reinit=self._memory.reinit(metadata["uid"]),
             signs=signs(_annotations(pod)),
         )

@@ -100,6 +100,37 @@ class ReplicaFacts:
         return self.observation.bootstrap.rewound and self.observation.postgres.streamed_at is None
 
     @property
+    def reinit_was_asked(self) -> str | None:
+        """What an operator's wish says that this member is cloned again, while its pod stays."""
+        shown = self.pod.shown
+        return None if shown is None or shown.deleting else shown.reinit
+
+    @property
+    def is_reinitialized(self) -> bool:
+        """An operator wants it to be cloned again, and it can be: not while somebody is at work in
+        the directory."""
+        bootstrap = self.observation.bootstrap
+        free = bootstrap.busy is None and bootstrap.other_writer is None
+        can = self.reinit_refusal is None and bootstrap.data is not None and free
+        return self.reinit_was_asked is not None and can
+
+    @property
+    def reinit_refusal(self) -> str | None:
+        """Why this member can't be cloned again, as a clause. The primary has to say itself that it
+        leads: without it, this member may be the one that has to take over."""
+        if self.lease.names_me:
+            return "it leads: let another member lead first"
+        if not (self.lease.is_anothers and self.set.leader_is_writable):
+            return "nobody leads whom it could be cloned from"
+        if self.pod.is_fenced:
+            return "it is fenced"
+        if self.observation.opted_out:
+            return "the set is opted out"
+        if self.data.is_missing:
+            return "it has no data yet"
+        return None
+
+    @property
     def replaced_logical_slots(self) -> tuple[str, ...]:
         """Those that it had as a primary and that its primary has as well, which could be copied
         but for these. Where that one lacks a slot, this is all that its subscriber has."""

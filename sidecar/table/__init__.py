@@ -8,12 +8,14 @@ from sidecar.table.election import ELECTION
 from sidecar.table.fenced import FENCED
 from sidecar.table.not_serving import NOT_SERVING
 from sidecar.table.primary import PRIMARY
+from sidecar.table.reinit import REINIT
 from sidecar.table.replica import REPLICA
 from sidecar.table.safety import SAFETY
 from sidecar.table.steps import Part, Row
 
 TABLE: Final = (
     Part("May PostgreSQL write at all?", lambda _: True, SAFETY),
+    Part("A new clone", lambda s: s.replica.reinit_was_asked is not None, REINIT),
     Part(
         "Bootstrap: before PostgreSQL starts",
         lambda s: s.bootstrap.is_running or s.data.is_of_another_set,

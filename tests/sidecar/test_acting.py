@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from sidecar.act import Actor
-from sidecar.action import Action, Attach, RenewLease, StartPostgres, TellSet
+from sidecar.action import (
+    Action,
+    Attach,
+    DeleteOwnPod,
+    RefuseReinit,
+    RenewLease,
+    StartPostgres,
+    TellSet,
+)
 from sidecar.kube.client import RetryLaterError
 from sidecar.observe import Adapters
 from tests.sidecar.rules.observations import RECORD, lease
@@ -100,3 +108,37 @@ def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: A
     for _ in range(2):
         assert (actor.carry_out((), float("inf")), told) == (None, ["LogicalSlotsLost"])
         now += 60
+
+
+def test_a_new_clone_is_refused_once_and_only_where_the_event_was_taken(adapters: Adapters) -> None:
+    answers, answered = False, []
+
+    def record(reason: str, *_: Any) -> None:
+        if not answers:
+            raise RetryLaterError("no answer")
+        answered.append(reason)
+
+    pods: Any = SimpleNamespace(reinit_is_answered=lambda _, value: answered.append(value))
+    events: Any = SimpleNamespace(record=record)
+    actor = Actor(replace(adapters, pods=pods), events)
+    refusal = RefuseReinit("now", "it leads")
+    assert actor.carry_out((refusal,), float("inf")) is not None
+    assert answered == []
+    answers = True
+    assert actor.carry_out((refusal,), float("inf")) is None
+    assert answered == ["ReinitRefused", "now"]
+
+
+@pytest.mark.parametrize("wished", [False, True])
+def test_who_may_yet_lead_is_marked_only_when_its_pod_goes(
+    adapters: Adapters, data: Path, *, wished: bool
+) -> None:
+    def delete(_: Any) -> None:
+        marked.append((data / ".pgset-reclone").exists())
+        raise RetryLaterError("no answer")
+
+    marked: list[bool] = []
+    pods: Any = SimpleNamespace(delete=delete)
+    assert carry_out(adapters, DeleteOwnPod(reclone=True, wished=wished), pods=pods) is not None
+    assert marked == [not wished]
+    assert (data / ".pgset-reclone").exists() is not wished

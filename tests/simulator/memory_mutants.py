@@ -1,6 +1,5 @@
 """What a member remembers, with one wrong line in each part: what the simulator has to find."""
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from sidecar.memory.attempts import Attempts
@@ -86,10 +85,8 @@ class _BreaksItsWord(Pledge):
 class _TakenOutForEver(PodsMemory):
     """Since when a pod is taken out does not count: it counts as long ago."""
 
-    def see(
-        self, leaving: Iterable[str], taken_out: Iterable[str], fenced: Iterable[str], now: float
-    ) -> None:
-        super().see(leaving, taken_out, fenced, now)
+    def see(self, *told: Any, **more: Any) -> None:
+        super().see(*told, **more)
         self._taken_out = dict.fromkeys(self._taken_out, float("-inf"))
 
 

@@ -137,18 +137,34 @@ def test_a_fork_is_asked_for_where_a_standby_does_not_stream_on_an_older_timelin
 
 def test_since_when_a_pod_leaves_is_kept_while_it_is_there() -> None:
     memory = PodsMemory()
-    memory.see(leaving=["a"], taken_out=["b"], fenced=[], now=1.0)
-    memory.see(leaving=["a"], taken_out=[], fenced=[], now=2.0)
+    memory.see(leaving=["a"], taken_out=["b"], fenced=[], reinit={}, now=1.0)
+    memory.see(leaving=["a"], taken_out=[], fenced=[], reinit={}, now=2.0)
     assert (memory.leaving_since("a"), memory.taken_out_since("b")) == (1.0, None)
+
+
+def test_a_pod_is_cloned_again_once_for_each_wish_that_came_while_it_was_looked_at() -> None:
+    memory = PodsMemory()
+
+    def asked(value: str | None) -> str | None:
+        memory.see(leaving=[], taken_out=[], fenced=[], reinit={"a": value}, now=1.0)
+        return memory.reinit("a")
+
+    # Of before this sidecar started: it may have been refused then.
+    assert asked("old") is None
+    assert asked("1") == "1"
+    memory.reinit_is_answered("a", "1")
+    assert asked("1") is None
+    assert asked(None) is None
+    assert asked("1") == "1"
 
 
 def test_since_when_a_pod_is_fenced_is_kept_and_since_when_it_is_no_more() -> None:
     memory = PodsMemory()
-    memory.see(leaving=[], taken_out=[], fenced=["a"], now=1.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], now=2.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=1.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=2.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (1.0, None)
-    memory.see(leaving=[], taken_out=[], fenced=[], now=3.0)
-    memory.see(leaving=[], taken_out=[], fenced=[], now=4.0)
+    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, now=3.0)
+    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, now=4.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (None, 3.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], now=5.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=5.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (5.0, None)

@@ -211,6 +211,7 @@ _pods = st.none() | st.lists(
         revision=st.sampled_from([None, "old", "new"]),
         taken_out_since=maybe_past,
         fenced_since=st.none() | maybe_past,
+        reinit=st.sampled_from([None, None, "now"]),
         backs_off=st.sampled_from([False, False, True]),
     ),
     unique_by=lambda pod: pod.name,

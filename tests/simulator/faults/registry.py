@@ -392,6 +392,7 @@ ALL: Final[dict[str, Kind]] = {
             details=("sync", "quorum", "sync-strict", "async", wishes.SHORTER),
         ),
         Kind("fence", "a pod is fenced, and unfenced", wishes.fence, world=True),
+        Kind("reinit", "a replica is to be cloned again", wishes.reinit, world=True),
         Kind(
             "refuse_labels",
             "a policy for changes of pods refuses them, or the webhook that judges them is gone",

@@ -75,6 +75,13 @@ def fence(strike: Strike) -> None:
     strike.at_its_end(end)
 
 
+def reinit(strike: Strike) -> None:
+    """Refused by who leads, and while nobody does."""
+    life, cluster = strike.hit(), strike.cluster
+    if life is not None and not cluster.api.outage:
+        cluster.ask_for_a_clone(life.name, f"{strike.fault.at}")
+
+
 def opt_out(strike: Strike) -> None:
     """The pods are rolled to plain ones, which are not made here (see `Cluster`); what the one that
     was left writable writes meanwhile is. Then the set is opted in again."""

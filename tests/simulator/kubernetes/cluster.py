@@ -227,6 +227,11 @@ class Cluster:
             since = 0.0 if fenced else None
             self.api.put_pod(replace(self.api.pods[name][1], fenced_since=since))
 
+    def ask_for_a_clone(self, name: str, value: str) -> None:
+        """An operator sets the annotation on the pod."""
+        if name in self.api.pods:
+            self.api.put_pod(replace(self.api.pods[name][1], reinit=value))
+
     def take_out(self, node: Node, *, taken_out: bool) -> None:
         """Do as the node lifecycle controller does with the pods of a node that it doesn't hear."""
         for life in self.pods.values():

@@ -24,6 +24,7 @@ from sidecar.action import (
     PutStandbySignal,
     Reclone,
     Refuse,
+    RefuseReinit,
     ReleaseLease,
     RemoveStandbySignal,
     RenewLease,
@@ -127,6 +128,11 @@ class Hands:
     def refuse(self, _: Refuse | TellSet) -> Steps[None]:
         yield from self._api.request(self._pod.agent, lambda: None)
 
+    def refuse_reinit(self, action: RefuseReinit) -> Steps[None]:
+        yield from self._api.request(self._pod.agent, lambda: None)
+        self._member.pods.reinit_is_answered(self._member.me.uid, action.value)
+        self._watch.look_at_pods()
+
     def set_role(self, action: SetRole) -> Steps[None]:
         api = self._api
         version, pod = yield from api.label(
@@ -136,10 +142,13 @@ class Hands:
 
     def delete_own_pod(self, action: DeleteOwnPod) -> Steps[None]:
         directory, me, api = self._pod.directory, self._member.me, self._api
-        if action.reclone:
+        if action.reclone and not action.wished:
             yield from self._change_volume()
             directory.broken = True
         yield from api.request(self._pod.agent, lambda: api.delete_pod(me.name, me.uid))
+        if action.reclone and action.wished:
+            yield from self._change_volume()
+            directory.broken = True
         if action.returns is not None:
             yield from self._change_volume()
             directory.returns = action.returns
@@ -288,6 +297,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     ReleaseLease: lambda hands, action: hands.lease.release(action.heir, action.lives),
     AskToStay: lambda hands, action: hands.lease.ask_to_stay(action),
     Refuse: Hands.refuse,
+    RefuseReinit: Hands.refuse_reinit,
     TellSet: Hands.refuse,
     SetRole: Hands.set_role,
     DeleteOwnPod: Hands.delete_own_pod,

@@ -125,22 +125,28 @@ class Watch:
         if known is not None and version <= known[0]:
             return
         self._pods_by_name[name] = (version, pod)
+        self.look_at_pods()
+
+    def look_at_pods(self) -> None:
+        """Take in what they are by now, and what is remembered of them."""
         memory = self._member.pods
         found = [pod for _, (_, pod) in sorted(self._pods_by_name.items()) if pod is not None]
         memory.see(
             leaving=[pod.uid for pod in found if pod.deleting],
             taken_out=[pod.uid for pod in found if pod.taken_out_since is not None],
             fenced=[pod.uid for pod in found if pod.fenced_since is not None],
+            reinit={pod.uid: pod.reinit for pod in found},
             now=self._member.clock(),
         )
         # Since when, each member tells by its own clock.
         self.pods = tuple(
             pod
-            if pod.taken_out_since is pod.fenced_since is None
+            if pod.taken_out_since is pod.fenced_since is pod.reinit is None
             else replace(
                 pod,
                 taken_out_since=memory.taken_out_since(pod.uid),
                 fenced_since=memory.fenced_since(pod.uid),
+                reinit=memory.reinit(pod.uid),
             )
             for pod in found
         )
