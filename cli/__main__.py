@@ -21,7 +21,7 @@ INTERRUPTED: Final = 130
 COMMANDS: Final = {
     **dict.fromkeys(("status", "history", "events", "logs", "psql"), "look"),
     **dict.fromkeys(("switchover", "pause", "resume", "restart", "optin"), "change"),
-    **dict.fromkeys(("fence", "unfence"), "member"),
+    **dict.fromkeys(("fence", "unfence", "reinit"), "member"),
     "doctor": "doctor",
     "report": "report",
     "inject": "inject",

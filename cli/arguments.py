@@ -89,6 +89,8 @@ def parser() -> Parser:
     fence.add_argument("--yes", action="store_true", help="even if nobody leads then")
     unfence = add("unfence", "let the PostgreSQL of a fenced pod start again", of_set="")
     unfence.add_argument("pod", metavar="POD")
+    reinit = add("reinit", "have a replica cloned again; its old data is kept", of_set="")
+    reinit.add_argument("pod", metavar="POD")
     add("history", "the changes of the primary that are on record")
     add("events", "what was said of a set and its pods, by time")
     logs = add("logs", "the logs of all members, merged by time")

@@ -15,7 +15,7 @@ SCRIPT: Final = '#!/bin/sh\nexec kubectl pgset __complete "$@"'
 NO_FILES: Final = ":4"
 """What cobra's shells take for: these, and no names of files."""
 
-ABOUT_A_POD: Final = ("fence", "unfence")
+ABOUT_A_POD: Final = ("fence", "unfence", "reinit")
 """Commands that are followed by a pod, and by no set."""
 
 VALUED: Final = (

@@ -36,6 +36,26 @@ def unfence(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: 
     return 0
 
 
+def reinit(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
+    """Have a replica cloned again."""
+    there = read.namespace(kubectl, "pods", "leases")
+    workload, pod = member(there, chosen.pod, kubectl.namespace)
+    _knows_annotations(kubectl, workload, pod)
+    primary = primary_of(workload, there)
+    if primary is None:
+        why = "nobody leads whom it could be cloned from"
+    elif primary == pod:
+        why = f"it leads: {kubectl.hint('switchover', workload.name, '--wait')} comes first"
+    elif pod.fenced:
+        why = f"it is fenced: {kubectl.hint('unfence', pod.name)} comes first"
+    else:
+        # Each value asks once.
+        _annotate(kubectl, pod, f"{contract.REINIT}={read.now():%Y-%m-%dT%H:%M:%SZ}")
+        print(f"{pod.name} was asked to be cloned again from {primary.name}")
+        return 0
+    raise CannotError(f"{pod.name} can't be cloned again: {why}")
+
+
 def member(there: There, name: str, where: str) -> tuple[Workload, Pod]:
     """Return the set's pod of this name, and its set. Raises CannotError if there is none."""
     for workload in there.workloads:

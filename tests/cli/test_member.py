@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from argparse import Namespace
 from collections.abc import Callable
 
@@ -67,6 +68,31 @@ def test_a_primary_is_fenced_where_another_can_take_over(carried_out) -> None:
     with pytest.raises(CannotError, match="no other member can take over"):
         carried_out("fence", "orders-0", *ALONE)
     assert len(carried_out("fence", "orders-0", *ALONE, yes=True)) == 1
+
+
+def test_a_replica_is_cloned_again_for_the_time_at_which_it_is_asked(carried_out) -> None:
+    (words,) = carried_out("reinit", "orders-1", *PAIR)
+    asked = r"annotate pod orders-1 -n shop pgset.dev/reinit=20\d\d-[\d-]+T[\d:]+Z --overwrite"
+    assert re.fullmatch(asked, words)
+
+
+@pytest.mark.parametrize(
+    ("which", "items", "why"),
+    [
+        ("orders-0", PAIR, "it leads: kubectl pgset switchover orders --wait -n shop comes first"),
+        ("orders-1", (*PAIR[:3], lease(holder=1)), "nobody leads whom it could be cloned from"),
+        (
+            "orders-1",
+            (*PAIR[:2], annotated(new(1, ""), fenced="true"), lease()),
+            "it is fenced: kubectl pgset unfence orders-1 -n shop comes first",
+        ),
+        ("orders-1", healthy(), "no sidecar newer than version 0.2.0"),
+    ],
+    ids=["the primary", "nobody leads", "fenced", "an old sidecar"],
+)
+def test_otherwise_it_is_told_why_not(carried_out, which, items, why) -> None:
+    with pytest.raises(CannotError, match=re.escape(why)):
+        carried_out("reinit", which, *items)
 
 
 def test_a_paused_primary_hands_nothing_over() -> None:
