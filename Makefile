@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions fuzz simulate chaos storm bench-agent bench-admission bench-pods bench-hostile diagram images-table \
+.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions fuzz simulate chaos storm compat bench-agent bench-admission bench-pods bench-hostile diagram images-table \
 	chart plugin docs images cluster-up cluster-down clean
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make storm                    a bank under faults that come faster than the set heals: MINUTES=10 SEED=1"
+	@echo "make compat                   the walk-through, admission, rights and a fault on each Kubernetes: KUBERNETES_VERSIONS=1.33 FAULT=pod-deleted"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
@@ -124,6 +125,17 @@ chaos:
 
 storm:
 	@CHAOS_SET=$(or $(CHAOS_SET),storm) $(VENV) python -m tests.storm
+
+# Older Kubernetes, each with a cluster of its own; it takes the present one down.
+KUBERNETES_VERSIONS ?= 1.30 1.33 1.36
+compat:
+	@$(MAKE) --no-print-directory --keep-going $(addprefix compat-,$(KUBERNETES_VERSIONS))
+
+compat-%:
+	KUBERNETES=$* $(LOCAL) up
+	KUBERNETES=$* $(VENV) $(ALONE) tests/cluster/test_walk_through.py tests/cluster/test_refusals.py \
+		tests/deploy/test_admission.py tests/deploy/test_policies.py tests/deploy/test_rights.py
+	KUBERNETES=$* FAULT=$(or $(FAULT),postmaster-killed) $(VENV) python -m tests.chaos
 
 bench-agent:
 	@$(VENV) python -m tests.bench.agent

@@ -112,7 +112,9 @@ class Stage:
     def apply(self, manifest: dict[str, Any] | list[dict[str, Any]]) -> None:
         """Apply objects quietly."""
         items = manifest if isinstance(manifest, list) else [manifest]
-        self.ask("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in items))
+        # A list: kubectl 1.30 reads no second JSON document from a stream.
+        listed = {"apiVersion": "v1", "kind": "List", "items": items}
+        self.ask("apply", "-f", "-", stdin=json.dumps(listed))
 
     def wait(self, question: Callable[[], bool], what: str, seconds: float = 120) -> float:
         """Wait until something is true and return the seconds it took."""

@@ -59,7 +59,7 @@ def _kubeconfig(_: list[str]) -> int:
 
 
 def _programs(_: list[str]) -> int:
-    print(programs.build(programs.KUBERNETES))
+    print(programs.kubernetes())
     return 0
 
 

@@ -69,7 +69,7 @@ def is_well() -> bool:
         expected.update(node(plan.name).process_names)
     if not expected.issubset(processes.alive()) or not _ready_file().is_file():
         return False
-    if _ready_file().read_text() != programs.KUBERNETES.key:
+    if _ready_file().read_text() != _key_of_programs():
         return False
     return _nodes_are_ready() and _dns_is_ready()
 
@@ -145,7 +145,7 @@ def _boot(steps: Steps) -> None:
     steps.done("three Ready nodes")
     wait_until(_dns_is_ready, 90, "CoreDNS")
     steps.done("DNS")
-    _ready_file().write_text(programs.KUBERNETES.key)
+    _ready_file().write_text(_key_of_programs())
 
 
 def _start_runtime(it: Node, template: Path) -> None:
@@ -178,6 +178,10 @@ def _port_file() -> Path:
 def _ready_file() -> Path:
     """There once the cluster was ready; says of which programs it is."""
     return paths.state() / "ready"
+
+
+def _key_of_programs() -> str:
+    return programs.kubernetes_module(programs.kubernetes_version()).key
 
 
 def _port() -> int:

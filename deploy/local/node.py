@@ -58,7 +58,7 @@ class Node:
         cni.write_text(node_config.pod_network(self.plan))
         configs = {
             "containerd.toml": node_config.containerd(packages.network_plugins()),
-            "kubelet.json": node_config.kubelet(self.plan),
+            "kubelet.json": node_config.kubelet(self.plan, programs.kubernetes_version()),
             "proxy.json": node_config.proxy(self.plan, self.folder / "proxy.kubeconfig"),
         }
         for name, text in configs.items():

@@ -59,8 +59,8 @@ def pod_network(node: NodePlan) -> str:
     )
 
 
-def kubelet(node: NodePlan) -> str:
-    """The KubeletConfiguration."""
+def kubelet(node: NodePlan, version: str) -> str:
+    """The KubeletConfiguration for a kubelet of this version, such as "1.36"."""
     identity = f"kubelet-{node.name}"
     return json.dumps(
         {
@@ -80,7 +80,8 @@ def kubelet(node: NodePlan) -> str:
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{node.cgroup}",
             "enforceNodeAllocatable": [],
-            "failCgroupV1": False,
+            # Before 1.31 the kubelet runs on cgroup v1 without a word, and does not know the field.
+            **({} if version == "1.30" else {"failCgroupV1": False}),
             "failSwapOn": False,
             "clusterDNS": [DNS_SERVICE_ADDRESS],
             "clusterDomain": CLUSTER_DOMAIN,

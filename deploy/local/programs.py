@@ -4,6 +4,7 @@ Each module is a folder, here if not said otherwise, with a go.mod and go.sum th
 dependency. What was built is kept in the cache under a key of these files and of the flags.
 """
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -40,29 +41,49 @@ class GoModule:
         return key_of(key_of_files(sources, self.folder), *self.packages, *self.link_flags)
 
 
-KUBERNETES = GoModule(
-    "kubernetes",
-    tuple(
-        f"k8s.io/kubernetes/cmd/{program}"
-        for program in (
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kubelet",
-            "kube-proxy",
-            "kubectl",
-        )
-    ),
-    (
-        "-s",
-        "-w",
-        # Without these the API server says that it is v0.0.0.
-        f"-X {_VERSION_PACKAGE}.gitVersion=v1.36.3",
-        f"-X {_VERSION_PACKAGE}.gitMajor=1",
-        f"-X {_VERSION_PACKAGE}.gitMinor=36",
-    ),
-    free_gib=8,
-)
+NEWEST_KUBERNETES = "1.36"
+
+KUBERNETES_RELEASES = {NEWEST_KUBERNETES: "1.36.3", "1.33": "1.33.13", "1.30": "1.30.14"}
+"""What may be chosen by `KUBERNETES` in the environment, and the release that its module has."""
+
+
+def kubernetes_version() -> str:
+    """The Kubernetes that is meant, such as "1.33". Raises LocalClusterError if there is none."""
+    chosen = os.environ.get("KUBERNETES") or NEWEST_KUBERNETES
+    if chosen not in KUBERNETES_RELEASES:
+        known = ", ".join(KUBERNETES_RELEASES)
+        raise LocalClusterError(f"KUBERNETES={chosen} is not known here; allowed: {known}")
+    return chosen
+
+
+def kubernetes_module(version: str) -> GoModule:
+    """The module of one Kubernetes."""
+    major, minor = version.split(".")
+    return GoModule(
+        "kubernetes" if version == NEWEST_KUBERNETES else f"kubernetes-{version}",
+        tuple(
+            f"k8s.io/kubernetes/cmd/{program}"
+            for program in (
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubelet",
+                "kube-proxy",
+                "kubectl",
+            )
+        ),
+        (
+            "-s",
+            "-w",
+            # Without these the API server says that it is v0.0.0.
+            f"-X {_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_RELEASES[version]}",
+            f"-X {_VERSION_PACKAGE}.gitMajor={major}",
+            f"-X {_VERSION_PACKAGE}.gitMinor={minor}",
+        ),
+        free_gib=8,
+    )
+
+
 COREDNS = GoModule("coredns", ("github.com/coredns/coredns",), free_gib=2)
 PAUSE = GoModule("pause", (".",))
 HELM = GoModule(
@@ -90,7 +111,7 @@ def build(module: GoModule) -> Path:
 
 def kubernetes() -> Path:
     """The folder of the Kubernetes programs."""
-    return build(KUBERNETES)
+    return build(kubernetes_module(kubernetes_version()))
 
 
 def _build(module: GoModule, target: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from deploy.local import (
     paths,
     pki,
     processes,
+    programs,
     toolchain,
 )
 from deploy.local.digest import key_of, key_of_files
@@ -101,8 +103,32 @@ def test_a_kubelet_is_known_by_its_node() -> None:
 
 
 def test_each_kubelet_has_a_cgroup_of_its_own() -> None:
-    roots = {json.loads(node_config.kubelet(node))["cgroupRoot"] for node in layout.NODES}
+    roots = {json.loads(node_config.kubelet(node, "1.36"))["cgroupRoot"] for node in layout.NODES}
     assert {"/pgset-n1", "/pgset-n2", "/pgset-n3"} == roots
+
+
+def test_a_kubelet_gets_no_field_that_it_does_not_know() -> None:
+    known = [
+        "failCgroupV1" in json.loads(node_config.kubelet(layout.NODES[0], version))
+        for version in programs.KUBERNETES_RELEASES
+    ]
+    assert known == [version != "1.30" for version in programs.KUBERNETES_RELEASES]
+
+
+@pytest.mark.parametrize("version", programs.KUBERNETES_RELEASES)
+def test_each_kubernetes_is_built_from_one_release(version: str) -> None:
+    release = programs.KUBERNETES_RELEASES[version]
+    requirements = (programs.kubernetes_module(version).folder / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{release}" in requirements
+    staged = re.findall(r"^\tk8s\.io/\S+ => k8s\.io/\S+ v(\S+)$", requirements, re.M)
+    assert set(staged) == {f"0{release.removeprefix('1')}"}
+    assert release.startswith(f"{version}.")
+
+
+def test_a_kubernetes_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES", "1.2")
+    with pytest.raises(LocalClusterError, match="is not known here; allowed"):
+        programs.kubernetes_version()
 
 
 def test_an_unknown_node_is_named_with_those_that_exist() -> None:
