@@ -35,7 +35,7 @@ help:
 	@echo "make chart                    the Helm chart's templates, from the manifests"
 	@echo "make plugin                   kubectl pgset, one file: build/kubectl-pgset"
 	@echo "make docs                     the pages as a site that can be searched: build/docs/site"
-	@echo "make cluster-up cluster-down  the local cluster alone"
+	@echo "make cluster-up cluster-down  the local cluster alone: KUBERNETES=1.33"
 	@echo "make images                   build what changed, load it into the running cluster"
 	@echo "make clean                    the cluster and everything in the cache"
 

@@ -20,6 +20,7 @@ from sidecar.action import (
     ForgetReturns,
     KeepSlots,
     LeaveAlone,
+    NotePromotedByHand,
     PreparePrimary,
     Promote,
     PutStandbySignal,
@@ -187,6 +188,8 @@ class Actor:
                 adapters.bootstrap.forget_returns()
             case ForgetPromotion():
                 adapters.bootstrap.forget_promotion()
+            case NotePromotedByHand():
+                adapters.bootstrap.note_promotion_by_hand(action.from_timeline, action.timeline)
             case PreparePrimary():
                 adapters.server.prepare(wanted_password(adapters))
             case SetSynchronous():

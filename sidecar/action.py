@@ -162,6 +162,16 @@ class ForgetPromotion:
 
 
 @dataclass(frozen=True, slots=True)
+class NotePromotedByHand:
+    """Note in the data directory that somebody else has promoted this standby, and where: what it
+    has from there on is none of the set's."""
+
+    from_timeline: int
+    timeline: int
+    """The one that it has begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class PutStandbySignal:
     """Make the next start of PostgreSQL come up read-only."""
 
@@ -245,6 +255,7 @@ Action = (
     | LeaveAlone
     | Promote
     | ForgetPromotion
+    | NotePromotedByHand
     | PutStandbySignal
     | RemoveStandbySignal
     | PreparePrimary

@@ -9,6 +9,7 @@ from sidecar.keys import Keys
 from sidecar.kube.client import ApiClient
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
+from sidecar.memory.following import Following
 from sidecar.memory.reach import Reach
 from sidecar.observation import Identity
 from sidecar.peers import Peers
@@ -41,6 +42,7 @@ class Adapters:
     keys: Keys
     way_in: WayIn
     reach: Reach = field(default_factory=Reach)
+    following: Following = field(default_factory=Following)
     recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(now))
 
 

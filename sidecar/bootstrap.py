@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sidecar import small_files
+from sidecar import promotion_note, small_files
 from sidecar.handshake import Handshake, Report
 from sidecar.heartbeat import Heartbeat
 from sidecar.memory.attempts import Attempts
@@ -34,7 +34,6 @@ from sidecar.postgres.refused import read_refused, with_raised
 
 _UNSETTLED: Final = "unsettled"
 _FOR_RECLONE: Final = ".pgset-reclone"
-_PROMOTING: Final = ".pgset-promoting"
 _RETURNS: Final = ".pgset-returns"
 _FOUND: Final = ".pgset-found"
 
@@ -47,7 +46,7 @@ class _Found:
     write_failure: str | None = None
     reached_data: bool = False
     returns: int | None = None
-    promoting_from: int | None = None
+    promotion: tuple[int | None, int | None] = (None, None)
     found_standby: bool = False
     vanished: bool = False
     standby_signal: bool = True
@@ -122,7 +121,8 @@ class Bootstrap:
             rewound=report["rewind"] == "done",
             reached_data=found.reached_data,
             returns=found.returns,
-            promoting_from=found.promoting_from,
+            promoting_from=found.promotion[0],
+            promoted_by_hand_at=found.promotion[1],
             refused=read_refused(report.get("refused", "")),
             started_writable=self._handshake.has_started_writable(report),
             found_standby=found.found_standby,
@@ -170,7 +170,7 @@ class Bootstrap:
             else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
             returns=small_files.read_number(directory / _RETURNS),
-            promoting_from=small_files.read_number(directory / _PROMOTING),
+            promotion=promotion_note.read(directory),
             found_standby=small_files.read_line(directory / _FOUND) == "standby",
             vanished=self._vanished.look(sight, now, stalled=stalled),
             # Where there is nothing to start, the file would only be in the way.
@@ -321,18 +321,17 @@ class Bootstrap:
 
     def note_promotion(self, from_timeline: int) -> None:
         """Note, for the next pod of this name as well, that a new timeline may have begun."""
+        self._change(lambda directory: promotion_note.write(directory, from_timeline))
 
-        def note(directory: Path) -> None:
-            # Asked again during the promotion, PostgreSQL may report the new timeline already.
-            if not (directory / _PROMOTING).exists():
-                small_files.replace(directory / _PROMOTING, f"{from_timeline}\n", mode=0o600)
-                small_files.sync(directory / _PROMOTING, directory)
-
-        self._change(note)
+    def note_promotion_by_hand(self, from_timeline: int, timeline: int) -> None:
+        """Note likewise that somebody else has begun one, while another member led."""
+        self._change(
+            lambda directory: promotion_note.write_by_hand(directory, from_timeline, timeline)
+        )
 
     def forget_promotion(self) -> None:
         """Delete that note: the new timeline is recorded, or never began."""
-        self._change(lambda directory: (directory / _PROMOTING).unlink(missing_ok=True))
+        self._change(promotion_note.forget)
 
     def leave(self) -> None:
         """Stop the heartbeat, so that a successor need not wait for its silence."""

@@ -165,7 +165,11 @@ def asks_peers(s: Situation) -> bool:
     if s.lease.names_me:
         return _holder_asks_peers(s)
     missing = s.replica.is_not_streaming or (s.server.does_not_come_up and not s.pod.is_fenced)
-    return s.lease.is_anothers and (missing or s.replica.reinit_was_asked is not None)
+    return s.lease.is_anothers and (
+        missing
+        or s.replica.reinit_was_asked is not None
+        or (s.data.must_return and s.server.is_in_recovery)
+    )
 
 
 def _holder_asks_peers(s: Situation) -> bool:

@@ -1,7 +1,6 @@
 """What one look at the world gives: values only, all times on `sidecar.clock`.
 
-Positions are WAL positions in bytes (PostgreSQL's LSN as a number), timelines are numbers,
-system identifiers are PostgreSQL's, as decimal text.
+Positions are WAL positions (LSNs) in bytes, timelines numbers, system identifiers decimal text.
 """
 
 import enum
@@ -111,8 +110,8 @@ class LeaseView:
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
     went_back: bool = False
-    """Whether the record is older than one that this sidecar has seen (etcd was restored, or an old
-    copy applied), and nobody has taken the Lease, led, or renewed it for a ttl since."""
+    """Whether the record is older than one that was seen here (etcd was restored, say), and nobody
+    has taken the Lease, led, or renewed it for a ttl since."""
 
 
 class DataState(enum.Enum):
@@ -183,6 +182,8 @@ class BootstrapView:
     """The last order was a rewind that failed, or the data is marked to be cloned again."""
     promoting_from: int | None = None
     """A promotion from this timeline was asked for, and its new timeline is not yet recorded."""
+    promoted_by_hand_at: int | None = None
+    """It was somebody's pg_promote, while another member led: where that left `promoting_from`."""
     rewound: bool = False
     """A rewind has succeeded since this bootstrap container started."""
     reached_data: bool = False
@@ -229,6 +230,8 @@ class PostgresView:
     """This postmaster was seen writable or asked to be promoted: it may be so, whatever it says."""
     promoting_since: float | None = None
     """When this server, still read-only, was first asked to be promoted; None: not that we know."""
+    promoted_from: int | None = None
+    """Writable, and nobody here has asked for it: the timeline on which it streamed before."""
     progress_at: float | None = None
     """Only where it answers nobody yet, in its recovery: when that was last seen to get on."""
     problem: str | None = None
@@ -375,8 +378,8 @@ class Observation:
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""
     renewal_failed_at: float | None = None
-    """When the last renewal failed: no answer came in time, or the API server refused it. None: it
-    succeeded, was seen to have landed since, or showed that another holds the Lease."""
+    """When the last renewal failed: refused, or not answered in time. None: it succeeded, was seen
+    to have landed since, or showed that another holds the Lease."""
     api_failed_at: float = float("-inf")
     """When a renewal failed last, however long ago that is."""
     question_failed_at: float | None = None

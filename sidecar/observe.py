@@ -28,7 +28,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     if not bootstrap.running:
         adapters.server.start()
     lease = _lease(adapters)
-    postgres = _postgres(adapters, started_writable=bootstrap.started_writable)
+    postgres = _postgres(adapters, lease, started_writable=bootstrap.started_writable)
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
     leader = leader_address(adapters)
@@ -90,7 +90,9 @@ def _lease(adapters: Adapters) -> LeaseView | None:
     return lease
 
 
-def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
+def _postgres(
+    adapters: Adapters, lease: LeaseView | None, *, started_writable: bool
+) -> PostgresView:
     """Return what the server says, and what can be seen of it without asking."""
     view = adapters.server.view()
     directory = adapters.bootstrap.data_directory()
@@ -116,6 +118,7 @@ def _postgres(adapters: Adapters, *, started_writable: bool) -> PostgresView:
         alive=pid is not None or orphaned,
         orphaned=orphaned,
         progress_at=adapters.recovery.look(view, pid),
+        promoted_from=adapters.following.promoted_from(view, lease, adapters.me),
         has_written=has_written(pid, adapters.writers.last(), starts_writable=starts_writable),
         standby_signal=standby_signal,
     )

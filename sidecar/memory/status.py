@@ -58,16 +58,21 @@ def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bo
 def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
     """Return what a member tells its peers; `read_peer` reads it back. `turns`: its loop does."""
     postgres, bootstrap = observation.postgres, observation.bootstrap
-    fitness = Situation(observation, settings).fitness
+    s = Situation(observation, settings)
+    fitness, left_set_at = s.fitness, s.data.left_set_at
+    timeline, position = left_set_at or (
+        postgres.timeline or bootstrap.timeline,
+        # A lower bound must not pass for all that a member has.
+        None if postgres.blind else postgres.position or bootstrap.position,
+    )
     return {
         "uid": observation.me.uid,
         "data": _data_for_sure(bootstrap),
         "running": postgres.state is not ServerState.DOWN,
         "writable": postgres.state is ServerState.WRITABLE,
         "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
-        "timeline": postgres.timeline or bootstrap.timeline,
-        # A lower bound must not pass for all that a member has.
-        "position": None if postgres.blind else postgres.position or bootstrap.position,
+        "timeline": timeline,
+        "position": position,
         "to_replay": postgres.to_replay,
         # A server that does not run receives nothing either.
         "detached": postgres.detached or not postgres.alive,

@@ -69,9 +69,35 @@ class DataFacts:
         return self.observation.postgres.position or self.observation.bootstrap.position or 0
 
     @cached
+    def left_set_at(self) -> WalPosition | None:
+        """Where somebody's promotion, while another member led, has parted it from the set; None:
+        none has. What it has after that is none of the set's."""
+        bootstrap = self.observation.bootstrap
+        before, at = bootstrap.promoting_from, bootstrap.promoted_by_hand_at
+        if before is None or at is None or (self.timeline or 0) <= before:
+            return None
+        return before, at
+
+    @cached
     def wal_position(self) -> WalPosition:
-        """Where it ends."""
-        return (self.timeline or 0, self.position)
+        """Where it ends, as far as the set goes."""
+        return self.left_set_at or (self.timeline or 0, self.position)
+
+    @cached
+    def must_return(self) -> bool:
+        """Somebody has promoted it, and the set goes on without, on the timeline that it has left.
+
+        Where that is not the recorded one, the record may be too old, or nobody may have recorded
+        what began since.
+        """
+        record = self.lease.record
+        return (
+            self.left_set_at is not None
+            and record is not None
+            and record.timeline == self.left_set_at[0]
+            and self.lease.is_anothers
+            and not self.lease.went_back
+        )
 
     @cached
     def is_of_another_set(self) -> bool:
@@ -137,12 +163,13 @@ class DataFacts:
         bootstrap = self.observation.bootstrap
         if bootstrap.rewound or bootstrap.rewind_failed:
             return False
-        return self.is_broken or (self.is_on_old_timeline and bootstrap.can_rewind is True)
+        diverged = self.is_on_old_timeline or self.must_return
+        return self.is_broken or (diverged and bootstrap.can_rewind is True)
 
     @cached
     def must_be_cloned_again(self) -> bool:
         """It cannot be rewound, and is broken or has diverged."""
-        diverged = self.is_present and self.is_on_old_timeline
+        diverged = self.is_present and (self.is_on_old_timeline or self.must_return)
         return (self.observation.bootstrap.rewind_failed and (diverged or self.is_broken)) or (
             self.is_present and self.has_its_own_timeline
         )

@@ -141,8 +141,9 @@ class ElectionFacts:
         record = self.lease.record
         if record is None or self.recorded_promise.voters or self.i_am_heir:
             return False
-        return record.timeline == self.data.timeline and (
-            self.data.position < (record.position or 0) - self.settings.max_lag
+        timeline, position = self.data.wal_position
+        return record.timeline == timeline and (
+            position < (record.position or 0) - self.settings.max_lag
         )
 
     @cached
@@ -225,7 +226,7 @@ class ElectionFacts:
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
         """A peer slightly ahead that does not take the Lease must not block the set for ever."""
-        near = (peer.position or 0) - self.data.position <= self.settings.max_lag
+        near = (peer.position or 0) - self.data.wal_position[1] <= self.settings.max_lag
         waited = self._record_tells and self.lease.free_for > YIELD_PATIENCE
         return near and waited and peer.running
 

@@ -95,6 +95,14 @@ class ReplicaFacts:
         )
 
     @property
+    def may_return(self) -> bool:
+        """Somebody has promoted it, and the holder leads on the timeline that it has left."""
+        leader, left_at = self.set.peers.get(self.lease.holder_name), self.data.left_set_at
+        if not self.data.must_return or leader is None or left_at is None:
+            return False
+        return leader.writable and leader.timeline == left_at[0]
+
+    @property
     def was_rewound_in_vain(self) -> bool:
         """A rewind has succeeded before this start of PostgreSQL, which has not streamed since."""
         return self.observation.bootstrap.rewound and self.observation.postgres.streamed_at is None

@@ -44,6 +44,15 @@ class ServerFacts:
         self.could_write = self.is_writable or (postgres.alive and postgres.has_written)
 
     @property
+    def was_promoted_by_hand(self) -> bool:
+        """It is writable, and has neither held the Lease since it streamed nor been asked for that
+        by a sidecar."""
+        bootstrap = self.observation.bootstrap
+        ours = bootstrap.promoting_from is not None and bootstrap.promoted_by_hand_at is None
+        by_hand = self.observation.postgres.promoted_from is not None and not ours
+        return self.is_writable and by_hand and not self.lease.names_me
+
+    @property
     def has_orphans(self) -> bool:
         """The postmaster has died, but some of its backends live on and may still commit."""
         return self.is_silent and self.observation.postgres.orphaned

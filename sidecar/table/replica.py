@@ -58,6 +58,18 @@ REPLICA: Final = (
         Attention.WARNING,
     ),
     Row(
+        "ReturningToSet",
+        lambda s: (
+            s.server.is_in_recovery
+            and s.replica.may_return
+            and not (s.pod.is_leaving or s.lease.is_paused)
+        ),
+        _rewind,
+        "this member was promoted by hand while {s.lease.holder_name} led, and so has a timeline "
+        "of its own: deleting this pod so that bootstrap can rewind it",
+        Attention.WARNING,
+    ),
+    Row(
         "OnItsOwnTimeline",
         lambda s: s.server.is_in_recovery and s.data.has_its_own_timeline and not s.pod.is_leaving,
         _clone_again,

@@ -4,7 +4,14 @@ import signal
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.action import Action, Attention, DeleteOwnPod, ReleaseLease, StopPostgres
+from sidecar.action import (
+    Action,
+    Attention,
+    DeleteOwnPod,
+    NotePromotedByHand,
+    ReleaseLease,
+    StopPostgres,
+)
 from sidecar.situation import Situation
 from sidecar.situation.timing import FENCING_SHARE
 from sidecar.table.steps import (
@@ -25,6 +32,9 @@ def _fence(s: Situation) -> Iterator[Action]:
     step = s.settings.ttl * FENCING_SHARE / len(HARDER_AND_HARDER)
     index = min(len(HARDER_AND_HARDER) - 1, max(0, int(overdue / step)))
     yield StopPostgres(HARDER_AND_HARDER[index])
+    if s.server.was_promoted_by_hand:
+        promoted_from = s.observation.postgres.promoted_from or 0
+        yield NotePromotedByHand(promoted_from, s.data.timeline or 0)
     if s.lease.is_anothers:
         yield from own_role(s, None)
     else:
@@ -104,6 +114,14 @@ SAFETY: Final = (
         lambda s: s.server.could_write and s.lease.names_me and s.lease.is_isolated,
         _fence,
         "stopping PostgreSQL: neither the API server nor any member answers this pod",
+        Attention.WARNING,
+    ),
+    Row(
+        "PromotedByHand",
+        lambda s: s.server.was_promoted_by_hand,
+        _fence,
+        "stopping PostgreSQL: this replica was promoted by hand (by pg_promote, for example), and "
+        "does not hold the Lease",
         Attention.WARNING,
     ),
     Row(

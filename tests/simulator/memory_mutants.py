@@ -5,6 +5,7 @@ from typing import Any, Final
 from sidecar.memory.attempts import Attempts
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.memory.departure import Departure
+from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
 from sidecar.memory.heartbeat import Heartbeat
 from sidecar.memory.lease import LeaseMemory
@@ -19,7 +20,7 @@ from sidecar.memory.vanished import Sight, Vanished
 from sidecar.observation import Failures, LeaseRecord, LeaseView, Observation
 from sidecar.settings import Settings
 from tests.simulator.member.parts import Parts
-from tests.simulator.mutants import BACK_AT_ONCE, LAGGARD, SLOW_ORDERS, SYNC, Mutant
+from tests.simulator.mutants import BACK_AT_ONCE, LAGGARD, QUORUM, SLOW_ORDERS, SYNC, Mutant
 from tests.simulator.schedule import Fault
 
 
@@ -49,6 +50,11 @@ class _LeavesItToTheFirst(Departure):
             super().heir(observation, settings)
         }
         return min(others, default=None)
+
+
+class _SeesNoPromotion(Following):
+    def promoted_from(self, *_: object) -> None:
+        pass
 
 
 class _NeverForked(ForkMemory):
@@ -135,6 +141,7 @@ _BEHIND_AND_FIRST: Final = (
     Fault(60.0, "cut_from_peers", 2, 40.0),
     Fault(75.0, "delete_all_pods"),
 )
+_BY_HAND: Final = (Fault(50.0, "promote_by_hand", 1), Fault(55.0, "reboot_node", -1, 60.0))
 _TWO_PODS_ON_ONE_VOLUME: Final = (
     Fault(60.0, "cut_node", 0, 60.0),
     Fault(61.0, "force_delete_pod", 0),
@@ -153,6 +160,9 @@ MEMORY_MUTANTS: Final = (
            durabilities=SYNC, circumstances=SLOW_ORDERS | _TWO | {"orders": (0.01, 0.01)}),
     Mutant("departure: the Lease is left to the first", "I3",
            memory=Parts(departure=_LeavesItToTheFirst), faults=_BEHIND_AND_FIRST,
+           circumstances=_THREE),
+    Mutant("following: whoever was promoted by hand is ahead", "I3",
+           memory=Parts(following=_SeesNoPromotion), faults=_BY_HAND, durabilities=QUORUM,
            circumstances=_THREE),
     Mutant("fork: nobody has diverged", "I5", memory=Parts(fork=_NeverForked)),
     Mutant("heartbeat: nobody else writes there", "I4", memory=Parts(heartbeat=_SeesNobodyElse),

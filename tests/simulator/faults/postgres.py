@@ -110,6 +110,18 @@ def lock_out(strike: Strike) -> None:
     strike.at_its_end(lambda: put(False))
 
 
+def promote_by_hand(strike: Strike) -> None:
+    """Of one that follows, while the holder of the Lease leads."""
+    found, lease, leader = strike.hit_server(), strike.cluster.api.lease, strike.judge.newest
+    if found is None or lease is None or leader is None or not leader.could_write:
+        return
+    life, server = found
+    if server.streams and lease.holder == f"{leader.pod.name}_{leader.pod.uid}":
+        server.by_hand = True
+        server.promote()
+        strike.judge.was_promoted_by_hand(life, server)
+
+
 def refuse_signals(strike: Strike) -> None:
     """By AppArmor, say; the kubelet's come through."""
     life = strike.hit()

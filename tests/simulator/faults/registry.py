@@ -401,6 +401,13 @@ ALL: Final[dict[str, Kind]] = {
             aimed=False,
             details=("refuse", "hang"),
         ),
+        Kind(
+            "promote_by_hand",
+            "somebody promotes a replica by hand",
+            postgres.promote_by_hand,
+            2,
+            world=True,
+        ),
     )
 }
 

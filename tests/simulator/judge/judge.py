@@ -11,7 +11,8 @@ I2  Never two servers of a set that could both acknowledge a commit. But for a w
     stood still, which may take `WAKING_SECONDS` after it wakes, since nothing on it could act
     before (a ttl, for the watchdog, where its sidecar does not wake), and where nobody is left to
     act: with neither kubelet nor sidecar, or without the sidecar in a pod that is being deleted,
-    until its grace period ends.
+    until its grace period ends. Who was promoted by hand beside a holder is no primary: it is
+    stopped within `FENCING_SECONDS`, and what it has of its own is nobody's.
 I3  No commit that a client was told of is missing on a server that becomes writable, and none is
     acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
     always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
@@ -61,6 +62,9 @@ LOOK_SECONDS: Final = 2.0
 KILL_SECONDS: Final = 1.5
 """In which a sidecar kills a server that must not run in its directory; it looks ten times a second
 in reality, and once in the fake."""
+
+FENCING_SECONDS: Final = 5.0
+"""In which a member that somebody promotes by hand is stopped; a look takes two."""
 
 WAKING_SECONDS: Final = 2.5
 """A look after the wake (a second at the most), and what a request in flight may take."""
@@ -129,7 +133,7 @@ class Judge:
         self.labels.check_admission(life, server)
         if not self._is_of_this_set(server):
             return
-        if server.phase is Phase.WRITABLE:
+        if server.phase is Phase.WRITABLE and not server.by_hand:
             self.promotions += 1
             before, self.newest, self._newest_life = self.newest, server, life
             self.check_writers()
@@ -156,12 +160,35 @@ class Judge:
             for life in self._cluster.lives
             if life.server is not None
             and life.server.could_write
+            and not life.server.by_hand
             and self._is_of_this_set(life.server)
             and not self._waking(life)
         ]
         if len(writers) > 1:
             names = " and ".join(f"{s.pod.name} ({s.pod.uid})" for s in writers)
             self._fail("I2", f"{names} can both acknowledge commits")
+
+    def was_promoted_by_hand(self, life: PodLife, server: Server) -> None:
+        """I2: who may write by somebody else's doing is soon stopped."""
+        self._world.after(FENCING_SECONDS, self._check_fenced, life, server)
+
+    def _check_fenced(self, life: PodLife, server: Server) -> None:
+        if life.server is not server or server.phase not in (Phase.PROMOTING, Phase.WRITABLE):
+            return
+        lease = self._cluster.api.lease
+        if lease is not None and lease.holder == f"{life.name}_{life.uid}":
+            server.by_hand = False
+        elif (
+            server.phase is Phase.PROMOTING
+            or life.agent is None
+            or life.agent.is_impaired
+            or life.takes_no_signals
+            or server.frozen
+            or life.volume_hangs
+        ):
+            self.was_promoted_by_hand(life, server)
+        else:
+            self._fail("I2", f"{life.name} was promoted by hand, and nobody stops it")
 
     def _waking(self, life: PodLife) -> bool:
         node = life.node

@@ -60,7 +60,7 @@ class Reads:
             self._taken_at = self._world.now
 
     def _rows_seen(self, event: RowsSeen) -> None:
-        if not self._promised or self._is_on_its_own(event.server):
+        if not self._promised or event.server.by_hand or self._is_on_its_own(event.server):
             return
         if self._is_reached_by_an_old_route(event.server):
             return

@@ -75,6 +75,7 @@ class DirectoryView:
             rewind_failed=bootstrap.rewind_failed or found.data is DataState.BROKEN,
             rewound=bootstrap.rewound,
             promoting_from=directory.promoting_from,
+            promoted_by_hand_at=directory.promoted_by_hand_at,
             returns=directory.returns,
             reached_data=bootstrap.done and not directory.full,
             refused=found.refused,

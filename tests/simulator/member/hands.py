@@ -19,6 +19,7 @@ from sidecar.action import (
     ForgetReturns,
     KeepSlots,
     LeaveAlone,
+    NotePromotedByHand,
     PreparePrimary,
     Promote,
     PutStandbySignal,
@@ -195,7 +196,16 @@ class Hands:
 
     def forget_promotion(self, _: ForgetPromotion) -> Steps[None]:
         yield from self._change_volume()
-        self._pod.directory.promoting_from = None
+        directory = self._pod.directory
+        directory.promoting_from = directory.promoted_by_hand_at = None
+        self._pod.bootstrap.changes += 1
+        yield 0.001
+
+    def note_promoted_by_hand(self, action: NotePromotedByHand) -> Steps[None]:
+        yield from self._change_volume()
+        directory = self._pod.directory
+        directory.promoting_from = action.from_timeline
+        directory.promoted_by_hand_at = directory.left_at(action.from_timeline)
         self._pod.bootstrap.changes += 1
         yield 0.001
 
@@ -215,6 +225,7 @@ class Hands:
         deadline = min(member.deadlines.authority_ends_at, until)
         if directory.promoting_from is None:
             directory.promoting_from = action.from_timeline
+        directory.promoted_by_hand_at = None
         self._pod.bootstrap.changes += 1
         server = self._pod.server
         if server is not None and server.phase is not Phase.DEAD:
@@ -310,6 +321,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     Promote: Hands.promote,
     ForgetReturns: Hands.forget_returns,
     ForgetPromotion: Hands.forget_promotion,
+    NotePromotedByHand: Hands.note_promoted_by_hand,
     PreparePrimary: Hands.prepare_primary,
     SetSynchronous: Hands.set_synchronous,
     Detach: lambda hands, _: hands.follow(""),

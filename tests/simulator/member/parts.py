@@ -9,6 +9,7 @@ from sidecar.action import Decision
 from sidecar.memory.attempts import Attempts
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.memory.departure import Departure
+from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
 from sidecar.memory.heartbeat import Heartbeat
 from sidecar.memory.lease import LeaseMemory
@@ -34,6 +35,7 @@ class Parts:
     attempts: type[Attempts] = Attempts
     commit_wait: type[CommitWait] = CommitWait
     departure: type[Departure] = Departure
+    following: type[Following] = Following
     fork: type[ForkMemory] = ForkMemory
     heartbeat: type[Heartbeat] = Heartbeat
     lease: type[LeaseMemory] = LeaseMemory

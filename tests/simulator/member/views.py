@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from sidecar import contract
@@ -70,6 +71,9 @@ class Views:
         lease = watch.look()
         record = lease.record if lease else None
         postgres = self._postgres(bootstrap, now)
+        promoted_from = member.following.promoted_from(postgres, lease, member.me)
+        if promoted_from is not None:
+            postgres = replace(postgres, promoted_from=promoted_from)
         reach = member.reach
         return _Observation(
             now=now,
@@ -317,13 +321,7 @@ class Views:
         branch = primary.directory.branch
         if branch is None or branch.number < primarys:
             return
-        position = None
-        while branch.parent is not None:
-            if branch.parent.number == mine:
-                position = branch.fork
-                break
-            branch = branch.parent
-        self._member.fork.learn(question, position)
+        self._member.fork.learn(question, primary.directory.left_at(mine))
 
 
 def _answered(server: Server) -> ServerState:

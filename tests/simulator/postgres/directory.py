@@ -103,6 +103,8 @@ class Directory:
     """The host in primary_conninfo: an address, None for the Service, empty for nobody."""
     promoting_from: int | None = None
     """The note of a promotion that was asked for."""
+    promoted_by_hand_at: int | None = None
+    """The same of one that somebody else has asked for."""
     owner: Writer | None = None
     """Whose heart beats here."""
     full: bool = False
@@ -149,6 +151,15 @@ class Directory:
             )
         )
 
+    def left_at(self, timeline: int) -> int | None:
+        """Where this directory's history left the timeline of that number, if it did."""
+        branch = self.branch
+        while branch is not None and branch.parent is not None:
+            if branch.parent.number == timeline:
+                return branch.fork
+            branch = branch.parent
+        return None
+
     def max_connections(self, configured: Configured) -> int:
         """Return what a server has here: a file is overridden by postgresql.auto.conf."""
         from_a_file = configured.origin is Origin.FILE
@@ -179,7 +190,7 @@ class Directory:
         self.synchronous = source.synchronous
         self.prepared = source.prepared
         self.slots = ()
-        self.promoting_from = None
+        self.promoting_from = self.promoted_by_hand_at = None
         self.broken = self.spoiled = False
         self.found = ""
         self.written_with, self.raised = source.written_with, 0

@@ -63,6 +63,8 @@ class Server:
     """As a standby: seconds until WAL that came is on disk."""
     locks_out: bool = False
     """It answers, and gives the sidecar no connection."""
+    by_hand: bool = False
+    """Its promotion was asked for by somebody who has no part in the set."""
     sender: WalSender = field(init=False)
     links: dict[str, Link] = field(init=False)
     """As a primary: the standbys that stream from it."""
