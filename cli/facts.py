@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cli import defaults
+from cli.followers import Follower, number, read_followers
 from cli.installation import Unread
 from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, waiting
 from sidecar import contract
-
-MAX_DIGITS: Final = 20
 
 PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 
@@ -122,17 +121,6 @@ class Leadership:
 
 
 @dataclass(frozen=True)
-class Follower:
-    """A member that streams from the primary, as that has recorded it."""
-
-    received: int
-    """Bytes of WAL."""
-    replayed: int | None
-    seconds: float | None
-    """By how much it was late with what it has replayed; None: it was not, or has not said."""
-
-
-@dataclass(frozen=True)
 class Lease:
     """A set's Lease. What somebody has damaged counts as absent, as sidecars take it."""
 
@@ -176,7 +164,7 @@ class Lease:
             copies=number(notes.get(contract.COPIES, "")) or 0,
             heir=notes.get(contract.HEIR, "").strip(),
             switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip(),
-            followers=_followers(
+            followers=read_followers(
                 notes.get(contract.FOLLOWERS, ""), spec.get("leaseTransitions") or 0
             ),
             history=tuple(
@@ -185,28 +173,6 @@ class Lease:
                 if len(words := text.split()) == 3 and number(words[0]) is not None  # noqa: PLR2004
             ),
         )
-
-
-def number(text: str) -> int | None:
-    """Return a number; None if it is none. (Python takes digits of other scripts as well, and no
-    thousands of them.)"""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
-
-
-def _followers(text: str, term: int) -> dict[str, Follower]:
-    """Return what this holder has recorded; one of version 0.2.0 keeps what another did."""
-    by_whom, _, rest = text.partition(",")
-    found = {}
-    for words in (it.split() for it in rest.split(",") if by_whom == f"term-{term}"):
-        if len(words) == 4 and (received := number(words[1])) is not None:  # noqa: PLR2004
-            found[words[0]] = Follower(received, number(words[2]), _seconds(words[3]))
-    return found
-
-
-def _seconds(text: str) -> float | None:
-    whole, _, rest = text.partition(".")
-    known = number(whole) is not None and number(rest or "0") is not None
-    return float(text) if known else None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cli.facts import Follower, Leadership, Lease, Pod, Service, There, Workload, number
+from cli.facts import Leadership, Lease, Pod, Service, There, Workload
+from cli.followers import Follower, number
 from sidecar import contract
 
 HEALTHY: Final = 0

@@ -19,7 +19,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
 )
-from sidecar.observation import LeaseRecord
+from sidecar.observation import Follower, LeaseRecord
 from sidecar.situation import Situation
 from sidecar.situation.timing import (
     LAST_QUESTION,
@@ -69,7 +69,8 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
     """Return what the record should say, by what is known now."""
     timeline, position = record.timeline, record.position
     voters, copies = record.voters, record.copies
-    logical_slots, followers = record.logical_slots, ()
+    logical_slots = record.logical_slots
+    followers: tuple[Follower, ...] = ()
     if s.server.is_writable and not s.server.is_blind:
         logical_slots = s.observation.postgres.logical_slots
         followers = s.set.members_that_follow
