@@ -56,7 +56,7 @@ lint:
 # Two halves, each with its own part of the tests to import: workers of one pytest would all import
 # all, which takes as long as a third of the tests. `unit-rest` has what is not named here.
 UNIT := unit-rest unit-named
-NAMED := tests/simulator tests/webhook
+NAMED := tests/certs tests/simulator tests/webhook
 UNIT_TESTS := pytest -q -m "not cluster and not postgres and not thorough and not busy and not rarely"
 
 unit:
