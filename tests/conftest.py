@@ -8,7 +8,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES: Final = {"check": 20, "thorough": 150, "anew": 1000}
+EXAMPLES: Final = {"check": 10, "thorough": 150, "anew": 1000}
 """By the name of the profile: pytest's --hypothesis-profile."""
 
 for name, number in EXAMPLES.items():
