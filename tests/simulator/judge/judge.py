@@ -29,11 +29,14 @@ I6  A primary to which nothing happened stays: no fault on its pod, machine or s
     The API server's outage is none, as long as nothing else is wrong.
 I7  While most members are well, reach each other and the API server, and one of them may lead by
     the record and has everything, somebody is writable through the Service again within the ttl
-    and `ELECTION_SECONDS`.
+    and `ELECTION_SECONDS`. A record that has gone back to an older one lets nobody lead before its
+    primary has claimed it or all members are well.
 I9  What a new session was shown, with a promise (`sync`, `sync-strict`, `quorum`), is there on each
     server that becomes writable later. Through the primary's Service always, unless every volume
     that had it was destroyed. Through the replicas' as long as the standby that has shown it is
-    there and in reach: it may have had what no other had yet.
+    there and in reach: it may have had what no other had yet. What a server in recovery shows while
+    nobody can take its label away is not counted: the API server does not hear its sidecar, or that
+    stands still.
 """
 
 from typing import Final
