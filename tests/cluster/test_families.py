@@ -35,8 +35,8 @@ def namespace(stage: Stage) -> Iterator[Stage]:
     sweep(stage)
 
 
-# Seen to pass up to the replica that is promoted by hand, which then did not stream again: see
-# docs/limits.md.
+# Seen to pass up to the replica that is promoted by hand, which then did not stream again; what has
+# it stream is shown in tests/postgres/test_promoted_by_hand.py, and was not seen here yet.
 @pytest.mark.rarely
 @pytest.mark.parametrize("family", EACH)
 def test_a_database_is_adopted_and_lives_as_a_set(namespace: Stage, family: Family) -> None:

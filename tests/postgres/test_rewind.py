@@ -18,6 +18,7 @@ from tests.support.former_primary import (
     Set,
     caught_up,
     crash,
+    crash_and_restart_read_only,
     parameters,
     prepare,
     sql,
@@ -27,15 +28,6 @@ from tests.support.former_primary import (
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
-
-
-def crash_and_restart_read_only(database: Database) -> None:
-    """As the kubelet does it: the container comes back, follows, finds that it cannot."""
-    database.crash()
-    (database.directory / "postmaster.pid").unlink()
-    (database.directory / "standby.signal").touch()
-    own(database.directory / "standby.signal")
-    database.start()
 
 
 def restart_read_only_and_stop(database: Database) -> None:

@@ -163,3 +163,12 @@ def crash(database: Database) -> None:
 
 def stop(database: Database) -> None:
     database.stop()
+
+
+def crash_and_restart_read_only(database: Database) -> None:
+    """As the kubelet does it: the container comes back, follows, finds that it cannot."""
+    database.crash()
+    (database.directory / "postmaster.pid").unlink()
+    (database.directory / "standby.signal").touch()
+    own(database.directory / "standby.signal")
+    database.start()

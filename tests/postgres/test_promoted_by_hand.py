@@ -1,0 +1,95 @@
+"""A standby that somebody promotes beside its primary is rewound or cloned again, and streams."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar import promotion_note
+from sidecar.action import Reclone, Rewind
+from sidecar.decide import decide
+from sidecar.memory.following import Following
+from sidecar.observation import BootstrapView, DataState, LeaseView, Observation
+from tests.sidecar.rules.observations import DOWN, ME, OTHERS, REPLICA, SETTINGS, lease, peer
+from tests.support.database import own
+from tests.support.former_primary import (
+    Set,
+    crash_and_restart_read_only,
+    sql,
+    streams_from,
+    write,
+)
+from tests.support.standby import Connect
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.postgres
+
+
+def promoted(members: Set, connect: Connect) -> tuple[Set, Observation]:
+    """Promote the replica, fence it as its sidecar does, and return what its next pod observes; its
+    primary has gone on."""
+    members.pod.data = members.new.directory
+    turned = Set(members.new, members.old, members.pod)
+    replica, primary = turned.old, turned.new
+    server, following, held = connect(replica.port), Following(), _held(turned)
+    wait_until(lambda: server.view().streaming, "what its sidecar sees of the replica")
+    assert following.promoted_from(server.view(), held, ME) is None
+
+    sql(replica, "SELECT pg_promote()")
+    write(replica, "by hand")
+    write(primary, "meanwhile")
+    wait_until(lambda: following.promoted_from(server.view(), held, ME) == 1, "that it is seen")
+    timeline = server.view().timeline
+    assert timeline is not None
+    promotion_note.write_by_hand(replica.directory, 1, timeline)
+    own(replica.directory / ".pgset-promoting")
+    crash_and_restart_read_only(replica)
+    sql(primary, "CHECKPOINT")
+    assert not streams_from(replica, primary)
+    replica.stop()
+
+    turned.boot()
+    seen = replace(REPLICA, lease=held, bootstrap=members.pod.look(), postgres=DOWN, peers=peer(1))
+    assert seen.bootstrap.promoting_from == 1
+    assert seen.bootstrap.timeline == timeline
+    return turned, seen
+
+
+def obey(members: Set, verb: str) -> BootstrapView:
+    """A rewind starts a server and programs one after the other, which may take its time."""
+    members.pod.sidecar.order(verb, members.target)
+    wait_until(lambda: members.pod.look().busy is None, f"the end of {verb}", 180.0)
+    return members.pod.look()
+
+
+def _held(members: Set) -> LeaseView:
+    """The Lease: the primary leads, on its first timeline."""
+    found = sql(members.new, "SELECT system_identifier FROM pg_control_system()")[0][0]
+    return lease(replace(OTHERS, system_identifier=str(found)), renewed_at=None)
+
+
+@pytest.mark.versions
+def test_it_is_rewound_and_streams(members: Set, connect: Connect) -> None:
+    members, seen = promoted(members, connect)
+    assert any(isinstance(action, Rewind) for action in decide(seen, SETTINGS).actions)
+    done = obey(members, "rewind")
+    assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
+    assert (done.rewound, done.rewind_failed) == (True, False)
+    assert members.old_follows() == ["both", "meanwhile"]
+
+
+def test_where_it_cannot_be_rewound_it_is_cloned_again_and_its_data_is_kept(
+    plain_members: Set, connect: Connect
+) -> None:
+    members, seen = promoted(plain_members, connect)
+    assert seen.bootstrap.can_rewind is False
+    members.pod.sidecar.mark_for_reclone()
+    for name in ("report", "order"):
+        (members.pod.handshake / name).unlink(missing_ok=True)
+    members.boot()
+    marked = replace(seen, bootstrap=members.pod.look())
+    assert any(isinstance(action, Reclone) for action in decide(marked, SETTINGS).actions)
+    done = obey(members, "reclone")
+    assert done.failure is None, members.pod.host.log()[-3000:]
+    assert (done.promoting_from, done.promoted_by_hand_at) == (None, None)
+    assert (members.old.directory / ".pgset-old/pgsql_tmp.data/PG_VERSION").exists()
+    assert members.old_follows() == ["both", "meanwhile"]
