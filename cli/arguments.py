@@ -112,9 +112,17 @@ def parser() -> Parser:
         "optin", "opt a StatefulSet in, and tell every warning or the refusal", of_set="STATEFULSET"
     )
     optin.add_argument("--dry-run", action="store_true", help="tell these and change nothing")
-    inject = add(
-        "inject", "a manifest as the webhook would have it, with the grant it needs", of_set=""
+    _of_inject(
+        add("inject", "a manifest as the webhook would have it, with the grant it needs", of_set="")
     )
+    completion = add("completion", "the file that kubectl asks for completions", of_set="")
+    completion.epilog = (
+        "kubectl pgset completion > ~/bin/kubectl_complete-pgset; chmod +x it there, in PATH"
+    )
+    return main
+
+
+def _of_inject(inject: Parser) -> None:
     inject.add_argument("-f", "--file", metavar="FILE", required=True, help='"-" for stdin')
     inject.add_argument("--image", required=True, help="pgset's own, for the sidecar")
     inject.add_argument(
@@ -125,8 +133,3 @@ def parser() -> Parser:
         "For clusters where no webhook may be installed: kubectl pgset inject -f FILE "
         "--image IMAGE | kubectl apply -f -"
     )
-    completion = add("completion", "the file that kubectl asks for completions", of_set="")
-    completion.epilog = (
-        "kubectl pgset completion > ~/bin/kubectl_complete-pgset; chmod +x it there, in PATH"
-    )
-    return main
