@@ -18,7 +18,8 @@ def _stop(s: Situation) -> Iterator[Action]:
 FENCED: Final = (
     Row(
         "StoppingFenced",
-        lambda s: s.observation.postgres.alive and not s.handover.fence_waits,
+        # A server that has just ended may still be seen as it was: it, too, takes no Lease.
+        lambda s: not (s.server.has_stopped or s.handover.fence_waits),
         _stop,
         "this pod is fenced: stopping PostgreSQL",
     ),

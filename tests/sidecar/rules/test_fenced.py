@@ -103,6 +103,9 @@ def test_it_takes_no_lease() -> None:
     free = fenced(VACANT, peers={})
     assert decide(free, SETTINGS).situation == "StoppingFenced"
     assert decide(replace(free, postgres=STOPPED), SETTINGS).situation == "Fenced"
+    has_just_ended = replace(free.postgres, alive=False)
+    seen = replace(free, postgres=has_just_ended)
+    assert decide(seen, SETTINGS).situation == "StoppingFenced"
 
 
 def test_a_primary_hands_over_first() -> None:
