@@ -99,5 +99,7 @@ def _refuse_reinit(s: Situation) -> Iterator[Action]:
     """After all else, and not while each moment counts."""
     asked, refusal = s.replica.reinit_was_asked, s.replica.reinit_refusal
     known = s.lease.view is not None and s.observation.renewal_failed_at is None
+    # Before bootstrap has reported, no peer is asked who leads.
+    known = known and s.observation.bootstrap.data is not None
     if asked is not None and refusal is not None and known:
         yield RefuseReinit(asked, f"this member is not cloned again: {refusal}")

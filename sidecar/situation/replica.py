@@ -128,6 +128,8 @@ class ReplicaFacts:
         leads: without it, this member may be the one that has to take over."""
         if self.lease.names_me:
             return "it leads: let another member lead first"
+        if self.observation.bootstrap.left_alone:
+            return "its database is none of the set's"
         if not (self.lease.is_anothers and self.set.leader_is_writable):
             return "nobody leads whom it could be cloned from"
         if self.pod.is_fenced:

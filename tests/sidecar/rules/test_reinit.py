@@ -23,6 +23,7 @@ from tests.sidecar.rules.observations import (
 PRIMARY = peer(1, writable=True)
 STOPPED = replace(DOWN, since=NOW - 30)
 IN_BOOTSTRAP = BootstrapView(data=DataState.PRESENT, running=True)
+LEFT_ALONE = BootstrapView(data=DataState.PRESENT, running=False, left_alone=True)
 
 
 def asked(observation: Observation = REPLICA, **changes: Any) -> Observation:
@@ -65,8 +66,18 @@ def test_the_primary_is_asked_first_whether_it_leads() -> None:
         (asked(mine={"fenced_since": NOW - 5}), "it is fenced"),
         (asked(opted_out=True), "the set is opted out"),
         (asked(bootstrap=EMPTY, postgres=DOWN), "it has no data yet"),
+        (asked(bootstrap=LEFT_ALONE, peers=None), "its database is none of the set's"),
     ],
-    ids=["leads", "vacant", "silent primary", "read-only primary", "fenced", "opted out", "empty"],
+    ids=[
+        "leads",
+        "vacant",
+        "silent primary",
+        "read-only primary",
+        "fenced",
+        "opted out",
+        "empty",
+        "left alone",
+    ],
 )
 def test_otherwise_it_is_told_why_not(seen: Observation, why: str) -> None:
     assert refusal(seen) == RefuseReinit("now", f"this member is not cloned again: {why}")
@@ -85,6 +96,14 @@ def test_bootstrap_is_let_finish() -> None:
     busy = replace(IN_BOOTSTRAP, busy="rewind")
     seen = asked(bootstrap=busy, postgres=STOPPED)
     assert decide(seen, SETTINGS).situation == "Bootstrapping"
+    assert refusal(seen) is None
+
+
+def test_it_is_not_answered_before_bootstrap_has_reported() -> None:
+    """Nobody was asked who leads, so what is not known would pass for an answer."""
+    unknown = replace(IN_BOOTSTRAP, data=None)
+    seen = asked(bootstrap=unknown, postgres=STOPPED, peers=None)
+    assert decide(seen, SETTINGS).situation == "WaitingForBootstrap"
     assert refusal(seen) is None
 
 
