@@ -71,10 +71,13 @@ class DataFacts:
     @cached
     def left_set_at(self) -> WalPosition | None:
         """Where somebody's promotion, while another member led, has parted it from the set; None:
-        none has. What it has after that is none of the set's."""
+        none has. What it has after that is none of the set's, unless it has led since: version
+        0.2.0 leaves such a note as it is."""
         bootstrap = self.observation.bootstrap
         before, at = bootstrap.promoting_from, bootstrap.promoted_by_hand_at
         if before is None or at is None or (self.timeline or 0) <= before:
+            return None
+        if self.promotion_is_on_record:
             return None
         return before, at
 

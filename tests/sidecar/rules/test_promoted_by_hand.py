@@ -16,7 +16,7 @@ from sidecar.action import (
 )
 from sidecar.decide import decide
 from sidecar.memory.status import describe, read_peer
-from sidecar.observation import Observation
+from sidecar.observation import Leadership, Observation
 from tests.sidecar.rules.observations import (
     DOWN,
     FREE,
@@ -159,3 +159,19 @@ def test_it_counts_for_what_it_has_of_the_set() -> None:
     others_have_less = peer(1, position=3000) | peer(2, position=4000)
     alone = replace(vacant, lease=lease(promise, renewed_at=None), peers=others_have_less)
     assert any(isinstance(it, TakeLease) for it in decide(alone, SETTINGS).actions)
+
+
+def test_what_it_has_counts_once_it_has_led_with_it() -> None:
+    """Version 0.2.0 leads without a change of the note, and never deletes it."""
+    recorded = promising(0, 1, 2, copies=2)
+    led = replace(recorded, holder="", timeline=2, history=(Leadership(2, "orders-0", "t"),))
+    leads_again = replace(
+        VACANT,
+        lease=lease(led, renewed_at=None),
+        postgres=FENCED.postgres,
+        bootstrap=NOTED,
+        peers=peer(1, timeline=2, position=4900),
+    )
+    told = read_peer("orders-0", describe(leads_again, SETTINGS))
+    assert (told.timeline, told.position) == (2, 5100)
+    assert any(isinstance(it, TakeLease) for it in decide(leads_again, SETTINGS).actions)
