@@ -34,8 +34,12 @@ def write(directory: Path, from_timeline: int) -> None:
 
 
 def write_by_hand(directory: Path, from_timeline: int, timeline: int) -> None:
-    """Note that somebody else has begun `timeline`. Raises OSError, also where its history does not
-    tell where it left the other."""
+    """Note that somebody else has begun `timeline`, but where a sidecar has asked for a promotion.
+    Raises OSError, also where its history does not tell where it left the other."""
+    before, by_hand_at = read(directory)
+    if before is not None and by_hand_at is None:
+        # A volume that was silent when it was read last has not shown it.
+        return
     history = small_files.read_text(directory / "pg_wal" / f"{timeline:08X}.history")
     try:
         left_at = fork_point(parse_history(history), from_timeline)

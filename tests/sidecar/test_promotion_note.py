@@ -46,3 +46,10 @@ def test_what_began_by_hand_becomes_the_sets_where_this_member_is_to_lead(direct
     promotion_note.write_by_hand(directory, 2, 3)
     promotion_note.write(directory, 3)
     assert promotion_note.read(directory) == (2, None)
+
+
+def test_one_that_a_sidecar_has_asked_for_stays_its_own(directory: Path) -> None:
+    """Its note was written, and could not be read since."""
+    promotion_note.write(directory, 2)
+    promotion_note.write_by_hand(directory, 2, 3)
+    assert promotion_note.read(directory) == (2, None)
