@@ -7,6 +7,7 @@ must not.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -160,19 +161,23 @@ class Bootstrap:
     ) -> _Found:
         """Look, and refresh our heartbeat if the directory is ours; the volume may hang here."""
         other = self._heartbeat.other_writer(directory, now, started=started, stalled=stalled)
-        alone = other is None
         sight = _sight(directory, report.control) if started else Sight.UNCLEAR
+        vanished = self._vanished.look(sight, now, stalled=stalled)
+        if vanished and other is None:
+            # With our heartbeat in it, an entrypoint's initdb makes no other database there.
+            with suppress(OSError):
+                directory.mkdir(mode=0o700, exist_ok=True)
         at_work = self._handshake.busy(report) is not None
         return _Found(
             other_writer=other,
             write_failure=self._heartbeat.beat(directory, is_listed=at_work)
-            if alone
+            if other is None
             else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
             returns=small_files.read_number(directory / _RETURNS),
             promotion=promotion_note.read(directory),
             found_standby=small_files.read_line(directory / _FOUND) == "standby",
-            vanished=self._vanished.look(sight, now, stalled=stalled),
+            vanished=vanished,
             # Where there is nothing to start, the file would only be in the way.
             port=small_files.read_number(directory / "postmaster.pid", line=4),
             standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),

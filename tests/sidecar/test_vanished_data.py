@@ -1,5 +1,6 @@
 """Whether the database that PostgreSQL was started on is still in its directory."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -122,13 +123,26 @@ def test_a_directory_that_cannot_be_read_has_not_vanished(
     assert not any(bootstrap.observe(float(at)).vanished for at in range(1, 10))
 
 
-def test_a_directory_that_is_gone_cannot_be_marked_and_need_not_be(
+def test_a_directory_that_is_gone_is_made_again_once_that_is_sure(
     bootstrap: Bootstrap, control_file: Path
 ) -> None:
-    control_file.unlink()
-    control_file.parent.rmdir()
-    for file in control_file.parents[1].iterdir():
-        file.unlink()
-    control_file.parents[1].rmdir()
+    """With the heartbeat in it, so that an entrypoint's initdb refuses it."""
+    directory = control_file.parents[1]
+    shutil.rmtree(directory)
+    there = []
+    for at in (1.0, 2.0, 3.0):
+        bootstrap.observe(at)
+        there.append(directory.exists())
+    assert there == [False, False, True]
+    assert [path.name for path in directory.iterdir()] == [".pgset-heartbeat"]
+
+
+def test_one_that_cannot_be_made_again_cannot_be_marked_and_need_not_be(
+    bootstrap: Bootstrap, control_file: Path, tmp_path: Path
+) -> None:
+    directory = control_file.parents[1]
+    shutil.rmtree(directory)
+    directory.symlink_to(tmp_path / "a volume that is not mounted" / "data")
     assert [bootstrap.observe(at).vanished for at in (1.0, 2.0, 3.0)] == [False, False, True]
     bootstrap.mark_for_reclone()
+    assert not directory.exists()
