@@ -65,6 +65,8 @@ class Peers:
         ttl: int = 0,
         clock: Callable[[], float] = now,
         port: int = SIDECAR_PORT,
+        seconds: float = SECONDS,
+        stay_seconds: float = STAY_SECONDS,
     ) -> None:
         """`me` is not asked. `ttl`: seconds for which a holder asks to stay, signing by `seal`."""
         self._me = me
@@ -72,8 +74,10 @@ class Peers:
         self._ttl = ttl
         self._clock = clock
         self._port = port
+        self._seconds = seconds
+        self._stay_seconds = stay_seconds
         self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(total=SECONDS), num_pools=16
+            retries=False, timeout=urllib3.Timeout(total=seconds), num_pools=16
         )
         keep_deadlines(self._pool)
         self._workers = Workers("peer", _AT_ONCE, most_waiting=_AT_ONCE)
@@ -82,26 +86,17 @@ class Peers:
         """Start the threads that ask, once: with the process."""
         self._workers.start()
 
-    def ask(
-        self, pods: Sequence[Pod], *, fresh: bool = False, seconds: float = SECONDS
-    ) -> dict[str, Peer]:
+    def ask(self, pods: Sequence[Pod], *, fresh: bool = False) -> dict[str, Peer]:
         """Return the answers by pod name; who does not answer in time is left out.
 
         `fresh`: each first looks at its PostgreSQL anew, and does not tell what it saw up to a
         second ago.
         """
         asked = [pod for pod in pods if pod.name != self._me.name and pod.ip is not None]
-        answers = self._of_all(lambda pod: self._ask_one(pod, fresh=fresh), asked, seconds)
+        answers = self._of_all(lambda pod: self._ask_one(pod, fresh=fresh), asked, self._seconds)
         return {peer.name: peer for peer in answers if peer is not None}
 
-    def ask_to_stay(
-        self,
-        pods: Sequence[Pod],
-        members: Iterable[str],
-        record: LeaseRecord,
-        *,
-        seconds: float = STAY_SECONDS,
-    ) -> bool:
+    def ask_to_stay(self, pods: Sequence[Pod], members: Iterable[str], record: LeaseRecord) -> bool:
         """Tell whether all these members leave the Lease to this holder, for a ttl from before now.
 
         `pods`: the last that were known; a member that is not among them can't be asked, and so
@@ -111,7 +106,9 @@ class Peers:
             return False
         seal, others = self._seal, set(members) - {self._me.name}
         asked = [pod for pod in pods if pod.name in others and pod.ip is not None]
-        answers = self._of_all(lambda pod: self._ask_one_to_stay(pod, record, seal), asked, seconds)
+        answers = self._of_all(
+            lambda pod: self._ask_one_to_stay(pod, record, seal), asked, self._stay_seconds
+        )
         # Two pods of one name can't be, but they would not make up for one that is missing.
         return {pod.name for pod in asked} == others and answers == [True] * len(asked)
 

@@ -8,13 +8,13 @@ from sidecar.bootstrap import Bootstrap
 from sidecar.failsafe import Seal
 from sidecar.keys import Keys
 from sidecar.observation import Identity, Pod
-from sidecar.peers import Peers
 from sidecar.postgres.configuration import SECRETS_FILE
 from tests.sidecar.test_pledges import HOLDER, RECORD, Member
 from tests.sidecar.test_signed_status import ADDRESS, POD, TOLD, ask, member, port
 from tests.support.clock import Clock
 from tests.support.http_server import serving
 from tests.support.keys import keys_of
+from tests.support.patient_peers import patient_peers
 
 __all__ = ["port"]
 
@@ -63,7 +63,7 @@ def test_the_failsafe_agrees_during_the_roll(
     seals: list[Seal] = [OLD.seal(), rolled.seal()]
     mine, others = reversed(seals) if holder_was_rolled else seals
     other = Member(1, seal=others)
-    asker = Peers(HOLDER, seal=mine, ttl=10, clock=Clock(), port=port)
+    asker = patient_peers(HOLDER, seal=mine, ttl=10, clock=Clock(), port=port)
     with other.listening(port):
         assert asker.ask_to_stay((other.pod,), ("orders-1",), RECORD)
 

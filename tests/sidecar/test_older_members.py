@@ -11,6 +11,7 @@ from sidecar.report.message import Answer, Request
 from tests.sidecar.test_pledges import HOLDER, MEMBERS, RECORD, SEAL, Member, holder, one, port, two
 from tests.support.clock import Clock
 from tests.support.http_server import serving
+from tests.support.patient_peers import patient_peers
 
 __all__ = ["holder", "one", "port", "two"]
 
@@ -30,7 +31,7 @@ def test_a_member_of_version_0_2_0_is_asked_and_answers_by_the_key_that_it_knows
 def test_a_holder_of_version_0_2_0_is_answered_by_the_key_that_it_knows(
     port: int, one: Member, two: Member
 ) -> None:
-    older = Peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
+    older = patient_peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
     one.pods = two.pods = (OLD_HOLDER, one.pod, two.pod)
     assert older.ask_to_stay((one.pod, two.pod), MEMBERS, RECORD)
 
@@ -39,7 +40,7 @@ def test_the_quick_key_is_no_good_once_the_last_pod_that_has_no_other_is_gone(
     port: int, one: Member
 ) -> None:
     """Who has guessed the password of old may not let an isolated holder stay by it."""
-    older = Peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
+    older = patient_peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
     one.pods = (replace(OLD_HOLDER, signs=True), one.pod)
     assert not older.ask_to_stay((one.pod,), ("orders-1",), RECORD)
     assert one.left() is None
@@ -49,7 +50,7 @@ def test_a_holder_of_version_0_2_0_is_answered_by_who_does_not_know_the_pods_yet
     port: int, one: Member
 ) -> None:
     """Its sidecar has been restarted while the API server is away: a 403 would stop the holder."""
-    older = Peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
+    older = patient_peers(HOLDER, seal=OLD_SEAL, ttl=10, clock=Clock(), port=port)
     one.pods = None
     assert older.ask_to_stay((one.pod,), ("orders-0", "orders-1"), RECORD)
 

@@ -18,7 +18,6 @@ from sidecar.failsafe import (
     status_question,
 )
 from sidecar.observation import Identity, Peer, Pod
-from sidecar.peers import Peers
 from sidecar.pledges import Pledges, Respondent
 from sidecar.report.http import Application
 from sidecar.report.message import Answer, Request
@@ -30,6 +29,7 @@ from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.http_server import serving
 from tests.support.keys import seal_of
+from tests.support.patient_peers import patient_peers
 
 SEAL = seal_of("secret")
 NO_PASSWORD = seal_of("")
@@ -64,7 +64,7 @@ def port() -> int:
 
 
 def ask(port: int, pod: Pod = POD, seal: Seal = SEAL) -> Peer | None:
-    peers = Peers(ME, seal=seal, clock=Clock(), port=port)
+    peers = patient_peers(ME, seal=seal, clock=Clock(), port=port)
     return peers.ask((pod,)).get(pod.name)
 
 
@@ -151,7 +151,7 @@ def test_a_question_for_old_news_is_not_answered_as_one_for_fresh(port: int) -> 
         codes.append(answer.headers)
         return answer
 
-    peers = Peers(ME, seal=SEAL, clock=Clock(), port=port)
+    peers = patient_peers(ME, seal=SEAL, clock=Clock(), port=port)
     with serving(drops_the_query, ADDRESS, port):
         assert peers.ask((POD,), fresh=True) == {}
     assert codes == [()]
