@@ -72,7 +72,7 @@ def host(programs: Path) -> Iterator[Host]:
             postgres = process.args[0] == "postgres"  # type: ignore[index]
             process.send_signal(signal.SIGQUIT if postgres else signal.SIGTERM)
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -47,7 +47,7 @@ def test_initdb_by_the_stock_entrypoint_with_checksums_and_then_a_read_only_star
     assert made.system_identifier is not None
     assert (pod.data / "standby.signal").exists()
     assert pod.obey("start").running is False
-    assert pod.process.wait(timeout=10) == 0
+    assert pod.process.wait(timeout=60) == 0
 
     database = Database(pod.host, pod.data, pod.port)
     database.start()
@@ -196,7 +196,7 @@ def test_an_order_of_an_earlier_life_is_not_obeyed(pod: Pod) -> None:
     pod.boot_with(DataState.EMPTY)
     pod.obey("initdb")
     pod.obey("start")
-    pod.process.wait(timeout=10)
+    pod.process.wait(timeout=60)
     pod.boot_with(DataState.PRESENT)
     time.sleep(0.5)
     assert pod.process.poll() is None

@@ -73,7 +73,7 @@ def ask(pod: Pod, statement: str) -> str:
 
 
 def end_bootstrap(pod: Pod) -> None:
-    pod.process.wait(timeout=10)
+    pod.process.wait(timeout=60)
 
 
 def test_a_lowered_setting_in_a_file_is_raised_for_a_standbys_start_and_for_no_longer(

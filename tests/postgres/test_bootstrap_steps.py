@@ -218,7 +218,7 @@ def reclone(trial: Trial, step: int) -> int:
     assert nothing_else_is_left(trial)
     assert trial.pod.obey("start").failure is None
     assert trial.top == NEW
-    trial.pod.process.wait(timeout=10)
+    trial.pod.process.wait(timeout=60)
     return steps
 
 
@@ -241,7 +241,7 @@ def rewind(trial: Trial, step: int) -> int:
     assert trial.top == NEW
     assert trial.pod.obey("start").failure is None
     assert trial.top == NEW
-    trial.pod.process.wait(timeout=10)
+    trial.pod.process.wait(timeout=60)
     return steps
 
 
@@ -258,7 +258,7 @@ def clone(trial: Trial, step: int) -> int:
         assert trial.pod.obey("clone", "host=primary").failure is None
     assert trial.top == NEW
     assert trial.pod.obey("start").failure is None
-    trial.pod.process.wait(timeout=10)
+    trial.pod.process.wait(timeout=60)
     return steps
 
 

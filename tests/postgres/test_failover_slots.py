@@ -114,7 +114,7 @@ def test_slots_are_copied_where_the_server_can(
     if expected:
         # Another start, with another wal_level: it goes, or the standby would end by it.
         database.stop()
-        pod.process.wait(timeout=10)
+        pod.process.wait(timeout=60)
         with (database.directory / "postgresql.conf").open("a") as file:
             file.write("wal_level = replica\n")
         pod.boot()

@@ -175,5 +175,5 @@ def test_the_neighbour_sees_what_there_is_to_see(host: Host) -> None:
     """The claim above is worth what its reader is."""
     with Neighbour() as neighbour:
         host.start("sleep", "0.5", PGPASSWORD=SECRET)
-        host.start("sh", "-c", "sleep 0.5", SECRET).wait(timeout=10)
+        host.start("sh", "-c", "sleep 0.5", SECRET).wait(timeout=60)
     assert {it.split(":")[0].rsplit("/", 1)[1] for it in neighbour.found} == {"cmdline", "environ"}

@@ -147,7 +147,7 @@ def test_the_end_of_the_server_is_seen_at_once(connect: Connect, database: Datab
     assert process.postmaster_pid(database.directory) == database.process.pid
     process.send(database.directory, signal.SIGINT)
     wait_for(server, ServerState.DOWN)
-    database.process.wait(timeout=20)
+    database.process.wait(timeout=60)
     assert process.postmaster_pid(database.directory) is None
 
 

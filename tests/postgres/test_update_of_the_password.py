@@ -87,7 +87,7 @@ class Standby:
             self.turn(*pods)
             return self.file.read_text() == f"{password_file_line(password)}\n"
 
-        wait_until(has_it, "the password in the file", seconds=20)
+        wait_until(has_it, "the password in the file")
 
 
 @pytest.fixture

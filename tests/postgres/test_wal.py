@@ -79,7 +79,7 @@ def write_until_dead(database: Database) -> list[threading.Thread]:
 def kill(database: Database) -> None:
     assert database.process is not None
     process.send(database.directory, signal.SIGKILL)
-    database.process.wait(timeout=10)
+    database.process.wait(timeout=60)
     wait_until(lambda: process.processes(database.directory) == (), "the end of all processes")
 
 

@@ -148,7 +148,7 @@ def ask_in_clear(listener: socket.socket, told: list[bytes]) -> None:
     """Be a server that wants the password as it is, and note what the client sends then."""
     client, _ = listener.accept()
     with client:
-        client.settimeout(5)
+        client.settimeout(60)
         client.recv(8)  # whether TLS is spoken
         client.sendall(b"N")
         client.recv(4096)  # who connects

@@ -146,11 +146,11 @@ def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Repor
     """It publishes what it decided, fails to tell it, goes on, and leaves when it is told to."""
     thread = threading.Thread(target=loop.run)
     thread.start()
-    wait_until(lambda: reporter.newest() is not None, "the first turn", seconds=10)
+    wait_until(lambda: reporter.newest() is not None, "the first turn")
     first = reporter.newest()
-    wait_until(lambda: reporter.newest() is not first, "another turn", seconds=10)
+    wait_until(lambda: reporter.newest() is not first, "another turn")
     loop.leave()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert first is not None
     assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
 
@@ -170,9 +170,9 @@ def test_a_sidecar_that_has_not_decided_yet_lets_the_kubelet_stop_postgresql(
     fail(loop)
     thread = threading.Thread(target=lambda: suppressed(loop.run))
     thread.start()
-    wait_until(reporter.probe_fails, "the probe to fail", seconds=10)
+    wait_until(reporter.probe_fails, "the probe to fail")
     loop.leave()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert (reporter.newest(), thread.is_alive()) == (None, False)
 
 
@@ -182,9 +182,9 @@ def test_a_sidecar_whose_turns_fail_again_and_again_ends_and_is_started_anew(
 ) -> None:
     thread = threading.Thread(target=lambda: suppressed(loop.run))
     thread.start()
-    wait_until(lambda: reporter.newest() is not None, "the first turn", seconds=10)
+    wait_until(lambda: reporter.newest() is not None, "the first turn")
     fail(loop)
-    thread.join(timeout=15)
+    thread.join(timeout=60)
     assert not thread.is_alive()
 
 

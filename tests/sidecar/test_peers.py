@@ -253,7 +253,7 @@ def raw(address: str, port: int, answer: bytes, *, drip: bool = False) -> Iterat
             yield
         finally:
             ended.set()
-            thread.join(timeout=10)
+            thread.join(timeout=60)
 
 
 def http_answer(body: bytes) -> bytes:

@@ -414,7 +414,7 @@ def test_of_a_pledge_and_a_take_at_the_same_time_only_one_succeeds() -> None:
 def send(
     member: Member, port: int, method: str, body: bytes, signature: str = ""
 ) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection(member.address, port, timeout=5)
+    connection = http.client.HTTPConnection(member.address, port, timeout=60)
     with contextlib.closing(connection):
         connection.request(method, PATH, body=body, headers={SIGNATURE_HEADER: signature})
         response = connection.getresponse()

@@ -21,7 +21,7 @@ def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
     codes: list[int] = []
 
     def probe() -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             connection.request("GET", "/liveness")
             codes.append(connection.getresponse().status)
 

@@ -169,7 +169,7 @@ def test_it_is_known_since_when_and_other_news_of_a_status_wake_nobody(tmp_path:
     client = Told(now(1, "True"), tmp_path)
     pods = Pods(client, "shop", SETTINGS, clock=clock, on_change=lambda: woken.append(None))
     pods.start()
-    wait_until(lambda: bool(pods.observe()) and bool(woken), "the list", seconds=10)
+    wait_until(lambda: bool(pods.observe()) and bool(woken), "the list")
 
     def learn(told: Json) -> tuple[float | None, bool]:
         client.pod = told

@@ -23,7 +23,7 @@ def test_a_fence_and_a_wish_for_a_new_clone_are_seen_when_they_come(tmp_path: Pa
     client = Told(with_annotations(1, **{REINIT: "old"}), tmp_path)
     pods = Pods(client, "shop", SETTINGS, clock=clock, on_change=lambda: woken.append(None))
     pods.start()
-    wait_until(lambda: bool(pods.observe()) and bool(woken), "the list", seconds=10)
+    wait_until(lambda: bool(pods.observe()) and bool(woken), "the list")
 
     def learn(told: Json) -> tuple[Pod, bool]:
         client.pod = told

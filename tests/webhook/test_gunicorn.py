@@ -54,7 +54,7 @@ def test_it_is_ready_while_it_has_a_certificate(server):
 
 def test_the_kubelet_is_answered_on_a_port_of_its_own_in_plain_http(server):
     for path in ("/livez", "/readyz"):
-        kubelet = http.client.HTTPConnection("127.0.0.1", server.probes, timeout=5)
+        kubelet = http.client.HTTPConnection("127.0.0.1", server.probes, timeout=60)
         assert answer_to(kubelet, "GET", path) == (200, {"status": "ok"})
         kubelet.close()
 
