@@ -9,7 +9,7 @@ PAGE = (Path(__file__).parents[1] / "docs/compatibility.md").read_text()
 
 
 def test_kubernetes_and_helm_are_those_that_are_built() -> None:
-    (kubernetes,) = re.findall(r"gitVersion=v([\d.]+)", " ".join(programs.KUBERNETES.link_flags))
+    kubernetes = programs.KUBERNETES_RELEASES[programs.NEWEST_KUBERNETES]
     (helm,) = re.findall(r"version\.version=v(\d+\.\d+)", " ".join(programs.HELM.link_flags))
     assert f"\n| Kubernetes | {kubernetes} |" in PAGE
     assert f"\n| Helm | {helm} |" in PAGE
