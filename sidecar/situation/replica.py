@@ -136,9 +136,7 @@ class ReplicaFacts:
             return "it is fenced"
         if self.observation.opted_out:
             return "the set is opted out"
-        if self.data.is_missing:
-            return "it has no data yet"
-        return None
+        return "it has no data yet" if self.data.is_missing else None
 
     @property
     def replaced_logical_slots(self) -> tuple[str, ...]:
