@@ -39,7 +39,7 @@ class _Api(loopback.QuietHandler):
                 self.wfile.write(server.said.pop(0))
             elif server.stays:
                 self.wfile.flush()
-                server.stays.wait(10)
+                server.stays.wait(60)
         else:
             server.lists += 1
             self.wfile.write(json.dumps(server.listed).encode())
@@ -71,13 +71,18 @@ def shows(mirror: Mirror) -> list[str]:
     return sorted(mirror.objects() or {})
 
 
+def assert_pauses(server: Any) -> None:
+    """Between two watches; a busy machine may only make them longer."""
+    wait_until(lambda: len(server.watches) >= 5, "some watches")
+    assert (server.watches[4] - server.watches[0]) / 4 > 0.25
+
+
 @pytest.mark.thorough
 def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
     server: Any, mirror: Mirror
 ) -> None:
     mirror.start()
-    time.sleep(2)
-    assert 2 <= len(server.watches) <= 8
+    assert_pauses(server)
     assert server.lists == 1
 
 
@@ -85,8 +90,7 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
 def test_a_bookmark_is_no_reason_to_ask_again_at_once(server: Any, mirror: Mirror) -> None:
     server.said = [line(BOOKMARK)] * 1000
     mirror.start()
-    time.sleep(2)
-    assert 2 <= len(server.watches) <= 8
+    assert_pauses(server)
 
 
 def test_news_are_asked_for_on_without_a_pause(server: Any, mirror: Mirror) -> None:
@@ -98,7 +102,7 @@ def test_news_are_asked_for_on_without_a_pause(server: Any, mirror: Mirror) -> N
         for n in range(10, 40)
     ]
     mirror.start()
-    wait_until(lambda: len(shows(mirror)) == 30, "the pods", seconds=10)
+    wait_until(lambda: len(shows(mirror)) == 30, "the pods")
 
 
 @pytest.mark.parametrize(
@@ -117,19 +121,19 @@ def test_nonsense_in_a_watch_leads_to_another_list(
     server.said = [said]
     server.stays = threading.Event()
     mirror.start()
-    wait_until(lambda: server.lists == 2, "another list", seconds=5)
+    wait_until(lambda: server.lists >= 2, "another list")
     server.listed = {"metadata": {"resourceVersion": "8"}, "items": [POD]}
     server.said = [said]
     server.stays.set()
-    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod", seconds=5)
+    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod")
 
 
 def test_nonsense_instead_of_a_list_is_asked_for_again(server: Any, mirror: Mirror) -> None:
     server.listed = {"kind": "Status"}
     mirror.start()
-    wait_until(lambda: server.lists == 2, "another list", seconds=5)
+    wait_until(lambda: server.lists >= 2, "another list")
     server.listed = {"metadata": {"resourceVersion": "8"}, "items": [POD]}
-    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod", seconds=5)
+    wait_until(lambda: shows(mirror) == ["orders-0"], "the pod")
 
 
 def test_a_list_a_bookmark_and_an_answer_of_ones_own_are_heard(
@@ -138,12 +142,12 @@ def test_a_list_a_bookmark_and_an_answer_of_ones_own_are_heard(
     server.stays = threading.Event()
     heard = [mirror.heard_at]
     mirror.start()
-    wait_until(lambda: len(server.watches) == 1, "the watch", seconds=5)
+    wait_until(lambda: len(server.watches) == 1, "the watch")
     heard.append(mirror.heard_at)
     clock.advance(1)
     server.said = [line(BOOKMARK)]
     server.stays.set()
-    wait_until(lambda: mirror.heard_at == 1001.0, "the bookmark", seconds=5)
+    wait_until(lambda: mirror.heard_at == 1001.0, "the bookmark")
     clock.advance(1)
     mirror.learn(POD)
     assert [*heard, mirror.heard_at] == [float("-inf"), 1000.0, 1002.0]
