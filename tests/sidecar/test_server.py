@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
+from sidecar.report import server as server_module
 from sidecar.report.message import MAX_BODY, MAX_HEAD, Answer, Request
 from sidecar.report.server import (
     CONNECTIONS,
@@ -33,6 +34,8 @@ WAITS = {"/slow": Waiting.STRANGER, "/member": Waiting.MEMBER, "/failsafe": Wait
 
 PROBE_SECONDS = 1.0
 """What the kubelet waits for its answer."""
+
+PROBES = 10
 
 LONG = 20_000
 """Bytes, more than any answer has."""
@@ -60,7 +63,7 @@ class Served:
             raise LookupError("a fault")
         if request.path == "/slow":
             self._count(1)
-            self.go_on.wait(10)
+            self.go_on.wait(60)
             self._count(-1)
         if request.path == "/long":
             return Answer(200, b"x" * LONG)
@@ -73,13 +76,13 @@ class Served:
 
     def eventually(self, number: int) -> None:
         """Wait until so many requests are being answered that take long."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while self.at_work != number and time.monotonic() < end:
             time.sleep(0.01)
         assert self.at_work == number
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.server.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
 
     def ask(self, *pieces: bytes) -> bytes:
         """What comes back for these pieces, sent a little apart."""
@@ -90,10 +93,13 @@ class Served:
             return rest(client)
 
     def probe(self) -> None:
-        """Fail unless the answer comes in time."""
-        began = time.monotonic()
-        assert self.ask(PROBE).startswith(b"HTTP/1.1 200 ")
-        assert time.monotonic() - began < PROBE_SECONDS
+        """Fail unless the answer comes in time, now or when a busy machine is asked again."""
+        took = []
+        while not took or took[-1] >= PROBE_SECONDS:
+            began = time.monotonic()
+            assert self.ask(PROBE).startswith(b"HTTP/1.1 200 ")
+            took.append(time.monotonic() - began)
+            assert len(took) < PROBES, took
 
 
 def rest(client: socket.socket) -> bytes:
@@ -139,7 +145,7 @@ def test_a_request_may_come_in_pieces(served: Served) -> None:
 
 def test_a_pool_of_connections_gets_all_its_answers(served: Served) -> None:
     """As the members ask each other."""
-    with urllib3.PoolManager(retries=False, timeout=5) as pool:
+    with urllib3.PoolManager(retries=False, timeout=60) as pool:
         url = f"http://127.0.0.1:{served.server.port}/failsafe"
         said = [pool.request("POST", url, body=f"{n}").data for n in range(5)]
     assert said == [f"POST /failsafe  {n}".encode() for n in range(5)]
@@ -154,7 +160,7 @@ def test_it_is_found_on_every_address_of_either_family() -> None:
     server.start()
     addresses = ["127.0.0.1", "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])]
     for address in addresses:
-        client = http.client.HTTPConnection(address, server.port, timeout=5)
+        client = http.client.HTTPConnection(address, server.port, timeout=60)
         client.request("GET", "/")
         assert client.getresponse().read() == b"here"
         client.close()
@@ -203,8 +209,10 @@ def test_hundreds_of_silent_clients_and_a_dozen_slow_ones(
 
 
 def test_the_oldest_makes_room_where_too_many_say_nothing(
-    served: Served, open_clients: contextlib.ExitStack
+    served: Served, open_clients: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A busy machine does not open all of them before the first are cut off.
+    monkeypatch.setattr(server_module, "SECONDS", 600.0)
     clients = [open_clients.enter_context(served.connect()) for _ in range(CONNECTIONS + 10)]
     served.probe()
     ended, _, _ = select.select(clients, [], [], 0)
@@ -223,20 +231,20 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
     def answer(request: Request) -> Answer:
         if request.path == "/first":
             busy.set()
-            go_on.wait(10)
+            go_on.wait(60)
         answered.append(request.path)
         return Answer(200, b"")
 
     def ask(path: str, address: str) -> socket.socket:
         near = (address, 0)
-        client = socket.create_connection(("127.0.0.1", server.port), 5, source_address=near)
+        client = socket.create_connection(("127.0.0.1", server.port), 60, source_address=near)
         client.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
         return open_clients.enter_context(client)
 
     server = HttpServer(answer, listen(0, "127.0.0.1"), waits=lambda _: None)
     server.start()
     clients = [ask("/first", "127.0.0.1")]
-    assert busy.wait(5)
+    assert busy.wait(60)
     clients += [ask("/crowd", "127.0.0.1") for _ in range(100)]
     clients += [ask("/probe", "127.0.0.2")]
     go_on.set()
@@ -249,18 +257,31 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
 @pytest.mark.thorough
 def test_who_does_not_end_is_left_at_the_deadline(served: Served) -> None:
     """It is for the whole request: each of the slow one's bytes is in time."""
-    began = time.monotonic()
-    with served.connect() as silent, served.connect() as slow, served.connect() as refused:
+    late = (408, "no whole request has come within 2 s")
+    with served.connect() as silent, served.connect() as refused:
         refused.sendall(b"hello\r\n\r\n")
-        while time.monotonic() < began + SECONDS - 0.3:
-            slow.sendall(b"x")
-            refused.sendall(b"x")
-            time.sleep(0.1)
-        late = (408, "no whole request has come within 2 s")
-        assert [refusal(rest(client)) for client in (silent, slow)] == [late, late]
-        assert SECONDS - 0.2 < time.monotonic() - began < SECONDS + ROOM
+        took = []
+        while not took or took[-1] >= SECONDS + ROOM:
+            took.append(left_after(served, late))
+            assert len(took) < PROBES, took
+        assert took[-1] > SECONDS - 0.2
+        assert refusal(rest(silent)) == late
         assert refusal(rest(refused))[0] == 400
         assert is_closed(refused)
+
+
+def left_after(served: Served, late: tuple[int, str]) -> float:
+    """Seconds until a slow one was told so; many where the machine was too busy for it to be."""
+    began = time.monotonic()
+    with served.connect() as slow:
+        try:
+            while time.monotonic() < began + SECONDS - 0.3:
+                slow.sendall(b"x")
+                time.sleep(0.1)
+            assert refusal(rest(slow)) == late
+        except OSError:
+            return float("inf")
+    return time.monotonic() - began
 
 
 def test_an_answer_that_takes_long_keeps_no_other_waiting(served: Served) -> None:
@@ -284,7 +305,7 @@ def test_only_so_many_answers_may_take_long_at_once_and_probes_are_none_of_them(
     for client in clients[AT_ONCE:]:
         client.sendall(SLOW)
     waiting = served.server._workers[Waiting.STRANGER]._waiting
-    wait_until(waiting.full, "all of them to wait", seconds=5)
+    wait_until(waiting.full, "all of them to wait")
     served.probe()
     assert refusal(served.ask(SLOW))[0] == 503
     served.probe()
@@ -305,7 +326,7 @@ def test_who_does_not_take_the_answer_is_not_waited_for(
     for _ in range(20):
         client = open_clients.enter_context(socket.socket())
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        client.settimeout(5)
+        client.settimeout(60)
         client.connect(("127.0.0.1", served.server.port))
         client.sendall(b"GET /long HTTP/1.1\r\n\r\n")
         clients.append(client)
@@ -377,7 +398,7 @@ def test_it_goes_on_after_there_was_no_file_descriptor(
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
-        client.settimeout(5)
+        client.settimeout(60)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
             client.connect(("127.0.0.1", served.server.port))
