@@ -106,7 +106,7 @@ def test_metrics_tell_of_the_pair_in_service_and_of_faults(server):
 
 # ── The end ───────────────────────────────────────────────────────────────────────────────
 
-ENDS_WITHIN = 5.0
+ENDS_WITHIN = 20.0
 """Seconds; gunicorn's own patience is 30, as long as a pod's whole grace period."""
 
 
