@@ -66,7 +66,7 @@ def _injected(statefulset: Json, image: SidecarImage) -> Injected:
     for fault in opt_in.faults(statefulset, found):
         raise DeniedError(fault.sentence)
     stamped = applied(statefulset, opt_in.stamp(statefulset, found))
-    name, template = str(statefulset["metadata"]["name"]), stamped["spec"]["template"]
+    name, template = str(statefulset["metadata"]["name"]), _with_account(stamped)
     pod = applied(template, own_account.patch(template["spec"], name))
     settings = Settings.from_annotations(name, template["metadata"]["annotations"])
     member = applied(pod, injection.inject(pod, settings, image, Role.REPLICA))
@@ -76,6 +76,15 @@ def _injected(statefulset: Json, image: SidecarImage) -> Injected:
         grant=_grant(account, statefulset["metadata"].get("namespace"), makes=pod != template),
         warnings=advice.warnings(statefulset, found),
     )
+
+
+def _with_account(statefulset: Json) -> Json:
+    """Return the template, where an account by its older name alone has its present one as well:
+    the API server does that before it calls the webhook."""
+    template: Json = statefulset["spec"]["template"]
+    spec = template["spec"]
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    return {**template, "spec": {**spec, "serviceAccountName": account}} if account else template
 
 
 def _grant(account: str, namespace: str | None, *, makes: bool) -> tuple[Json, ...]:

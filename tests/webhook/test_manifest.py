@@ -71,11 +71,14 @@ def test_a_manifest_as_it_is_written_brings_its_grant_along() -> None:
     assert injected.warnings
 
 
-def test_an_account_that_the_template_names_is_the_users() -> None:
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_an_account_that_the_template_names_is_the_users(field: str) -> None:
     statefulset = plain()
     statefulset["metadata"]["namespace"] = "shop"
-    statefulset["spec"]["template"]["spec"]["serviceAccountName"] = "db"
-    role, binding = made(statefulset).grant
+    statefulset["spec"]["template"]["spec"][field] = "db"
+    injected = made(statefulset)
+    assert injected.statefulset["spec"]["template"]["spec"]["serviceAccountName"] == "db"
+    role, binding = injected.grant
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "db", "namespace": "shop"}]
     assert {it["metadata"]["namespace"] for it in (role, binding)} == {"shop"}
 
