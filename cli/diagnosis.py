@@ -153,7 +153,7 @@ class _Set(Seen):
     # ── pods ──────────────────────────────────────────────────────────────────────────────
 
     def _of_pod(self, pod: Pod) -> Iterator[Cause]:
-        if pod.leaving:
+        if pod.leaving or pod.fenced:
             return
         if not pod.version:
             if self._comes_back_with_one(pod):

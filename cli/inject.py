@@ -31,7 +31,8 @@ def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     image = SidecarImage(name=chosen.image, pull_policy=chosen.image_pull_policy)
     objects: list[Any] = []
     found = False
-    for it in _objects(kubectl, chosen.file):
+    read = _objects(kubectl, chosen.file)
+    for it in read:
         if (it.get("apiVersion"), it.get("kind")) != ("apps/v1", "StatefulSet"):
             objects.append(it)
             continue
@@ -45,7 +46,7 @@ def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
             objects.append(it)
             continue
         found = True
-        objects += [made for made in injected.grant if made not in objects]
+        objects += [made for made in injected.needs if not _is_among(made, read + objects)]
         objects.append(injected.statefulset)
         for warning in injected.warnings:
             print(f"warning: {warning}", file=sys.stderr)
@@ -56,6 +57,15 @@ def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
         )
     print(_written(kubectl, objects, chosen.output), end="")
     return 0
+
+
+def _is_among(wanted: Any, objects: list[Any]) -> bool:
+    """Whether there is an object of this kind and name: the user's own, or another set's."""
+
+    def identity(it: Any) -> tuple[Any, Any]:
+        return it.get("kind"), (it.get("metadata") or {}).get("name")
+
+    return identity(wanted) in map(identity, objects)
 
 
 def _objects(kubectl: Kubectl, file: str) -> list[Any]:

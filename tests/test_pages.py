@@ -34,7 +34,7 @@ def test_the_readme_is_read_in_one_go_and_leads_to_every_page() -> None:
         assert f"(docs/{page.name})" in readme
 
 
-KUBERNETES_OWN = {"OnDelete"}
+KUBERNETES_OWN = {"CrashLoopBackOff", "OnDelete"}
 
 
 def test_each_reason_that_a_page_names_is_one_of_the_situations_page() -> None:

@@ -5,9 +5,11 @@ A template is the same for all of its pods, so each begins as a replica; the sid
 leads makes its own a primary.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
 from webhook import advice, injection, opt_in, own_account, shape, template_opt_in
 from webhook.errors import DeniedError
@@ -40,9 +42,9 @@ class Injected:
     """A StatefulSet's manifest as it would have been admitted."""
 
     statefulset: Json
-    grant: tuple[Json, ...]
-    """What its sidecars need in the namespace: Role, RoleBinding, and the service account where the
-    template names none."""
+    needs: tuple[Json, ...]
+    """What it needs in its namespace: the Services by which replicas find the primary and clients
+    both, Role and RoleBinding, and the service account where the template names none."""
     warnings: tuple[str, ...]
 
 
@@ -71,9 +73,13 @@ def _injected(statefulset: Json, image: SidecarImage) -> Injected:
     settings = Settings.from_annotations(name, template["metadata"]["annotations"])
     member = applied(pod, injection.inject(pod, settings, image, Role.REPLICA))
     account = member["spec"]["serviceAccountName"]
+    namespace = statefulset["metadata"].get("namespace")
     return Injected(
         statefulset={**stamped, "spec": {**stamped["spec"], "template": member}},
-        grant=_grant(account, statefulset["metadata"].get("namespace"), makes=pod != template),
+        needs=(
+            *_services(found.settings, namespace),
+            *_grant(account, namespace, makes=pod != template),
+        ),
         warnings=advice.warnings(statefulset, found),
     )
 
@@ -87,26 +93,41 @@ def _with_account(statefulset: Json) -> Json:
     return {**template, "spec": {**spec, "serviceAccountName": account}} if account else template
 
 
-def _grant(account: str, namespace: str | None, *, makes: bool) -> tuple[Json, ...]:
-    def of_ours(api_version: str, kind: str, name: str, **fields: object) -> Json:
-        where = {} if namespace is None else {"namespace": namespace}
-        labels = {"app.kubernetes.io/name": "pgset"}
-        metadata = {"name": name, **where, "labels": labels}
-        return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
+def _services(settings: Settings, namespace: str | None) -> Iterator[Json]:
+    """Yield those that the caretaker would make."""
+    port: Json = {"name": "postgresql", "port": contract.POSTGRES_PORT}
+    if settings.postgres_port != contract.POSTGRES_PORT:
+        port["targetPort"] = settings.postgres_port
+    for name, role, also_unready in (
+        (contract.primary_service(settings.set_name), settings.primary_value, True),
+        (contract.replica_service(settings.set_name), settings.replica_value, False),
+    ):
+        selector = {contract.SET_LABEL: settings.set_name, settings.role_label: role}
+        spec: Json = {"selector": selector, "ports": [port]}
+        if also_unready:
+            spec["publishNotReadyAddresses"] = True
+        yield _of_ours(("v1", "Service"), name, namespace, spec=spec)
 
+
+def _grant(account: str, namespace: str | None, *, makes: bool) -> Iterator[Json]:
+    if makes:
+        yield _of_ours(("v1", "ServiceAccount"), account, namespace)
     rbac = "rbac.authorization.k8s.io"
+    yield _of_ours((f"{rbac}/v1", "Role"), ROLE, namespace, rules=list(RULES))
     # Without a namespace the subject's is the one that the RoleBinding is applied to.
     subject = {"kind": "ServiceAccount", "name": account}
     if namespace is not None:
         subject["namespace"] = namespace
-    return (
-        *((of_ours("v1", "ServiceAccount", account),) if makes else ()),
-        of_ours(f"{rbac}/v1", "Role", ROLE, rules=list(RULES)),
-        of_ours(
-            f"{rbac}/v1",
-            "RoleBinding",
-            f"pgset-{account}",
-            roleRef={"apiGroup": rbac, "kind": "Role", "name": ROLE},
-            subjects=[subject],
-        ),
+    yield _of_ours(
+        (f"{rbac}/v1", "RoleBinding"),
+        f"pgset-{account}",
+        namespace,
+        roleRef={"apiGroup": rbac, "kind": "Role", "name": ROLE},
+        subjects=[subject],
     )
+
+
+def _of_ours(kind: tuple[str, str], name: str, namespace: str | None, **fields: object) -> Json:
+    where = {} if namespace is None else {"namespace": namespace}
+    metadata = {"name": name, **where, "labels": {"app.kubernetes.io/name": "pgset"}}
+    return {"apiVersion": kind[0], "kind": kind[1], "metadata": metadata, **fields}

@@ -60,12 +60,20 @@ def test_what_is_needed_comes_before_the_set_and_the_rest_stays(built: Path) -> 
     done = inject(built, SERVICE, STATEFULSET)
     assert done.returncode == 0, done.stderr
     items = json.loads(done.stdout)["items"]
-    kinds = ["Service", "ServiceAccount", "Role", "RoleBinding", "StatefulSet"]
+    kinds = ["Service"] * 3 + ["ServiceAccount", "Role", "RoleBinding", "StatefulSet"]
     assert [it["kind"] for it in items] == kinds
     assert items[0] == SERVICE
     sidecar, _ = items[-1]["spec"]["template"]["spec"]["initContainers"]
     assert sidecar["image"] == "pgset:0.2.0"
     assert done.stderr.startswith("warning: ")
+
+
+def test_a_service_of_the_users_own_stays_as_it_is(built: Path) -> None:
+    own = SERVICE | {"metadata": {"name": "orders-primary"}}
+    items = json.loads(inject(built, STATEFULSET, own).stdout)["items"]
+    services = [it for it in items if it["kind"] == "Service"]
+    assert [it["metadata"]["name"] for it in services] == ["orders-replica", "orders-primary"]
+    assert services[1] == own
 
 
 def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
@@ -80,7 +88,8 @@ def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
         for name in ("orders", "events")
     ]
     items = json.loads(inject(built, *sets, namespace="shop").stdout)["items"]
-    assert [it["kind"] for it in items] == ["Role", "RoleBinding", "StatefulSet", "StatefulSet"]
+    kinds = [it["kind"] for it in items if it["kind"] != "Service"]
+    assert kinds == ["Role", "RoleBinding", "StatefulSet", "StatefulSet"]
     assert {it["metadata"]["namespace"] for it in items} == {"shop"}
 
 

@@ -31,9 +31,11 @@ def injected(played_on: Stage) -> Iterator[Stage]:
     code, said = shell(stage, f"set -o pipefail; {command} 2>/dev/null | kubectl apply -f -")
     assert code == 0, said
     yield stage
-    stage.ask("-n", SYSTEM, "delete", "statefulset,lease,role,rolebinding,serviceaccount",
-              "--ignore-not-found", "unseen", "pgset-unseen", "pgset-sidecar",
-              "pgset-unseen-pgset", "unseen-pgset")  # fmt: skip
+    # Before its Lease: a sidecar that still runs would make that again.
+    stage.ask("-n", SYSTEM, "delete", "statefulset", "unseen", "--cascade=foreground")
+    stage.ask("-n", SYSTEM, "delete", "lease,service,role,rolebinding,serviceaccount",
+              "--ignore-not-found", "unseen-primary", "unseen-replica", "pgset-unseen",
+              "pgset-sidecar", "pgset-unseen-pgset", "unseen-pgset")  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
 
 

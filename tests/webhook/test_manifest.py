@@ -65,10 +65,26 @@ def test_a_manifest_as_it_is_written_brings_its_grant_along() -> None:
     template = injected.statefulset["spec"]["template"]
     assert template["metadata"]["labels"]["pgset.dev/role"] == "replica"
     assert template["spec"]["serviceAccountName"] == "orders-pgset"
-    assert [it["kind"] for it in injected.grant] == ["ServiceAccount", "Role", "RoleBinding"]
-    *_, binding = injected.grant
+    assert [it["kind"] for it in injected.needs] == [
+        *("Service", "Service", "ServiceAccount", "Role", "RoleBinding")
+    ]
+    *_, binding = injected.needs
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "orders-pgset"}]
     assert injected.warnings
+
+
+def test_its_services_are_those_that_the_caretaker_would_make() -> None:
+    statefulset = plain()
+    statefulset["metadata"]["annotations"]["pgset.dev/port"] = "6432"
+    primary, replica, *_ = made(statefulset).needs
+    names = [it["metadata"]["name"] for it in (primary, replica)]
+    assert names == ["orders-primary", "orders-replica"]
+    assert primary["spec"] == {
+        "selector": {"pgset.dev/set": "orders", "pgset.dev/role": "primary"},
+        "ports": [{"name": "postgresql", "port": 5432, "targetPort": 6432}],
+        "publishNotReadyAddresses": True,
+    }
+    assert "publishNotReadyAddresses" not in replica["spec"]
 
 
 @pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
