@@ -94,7 +94,7 @@ def test_an_account_that_the_template_names_is_the_users(field: str) -> None:
     statefulset["spec"]["template"]["spec"][field] = "db"
     injected = made(statefulset)
     assert injected.statefulset["spec"]["template"]["spec"]["serviceAccountName"] == "db"
-    role, binding = injected.grant
+    *_, role, binding = injected.needs
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "db", "namespace": "shop"}]
     assert {it["metadata"]["namespace"] for it in (role, binding)} == {"shop"}
 
