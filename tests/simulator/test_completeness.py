@@ -43,7 +43,6 @@ NEVER_DONE: dict[str, str] = {}
 NEVER_DRAWN = {
     "BootstrapView.objection": "only data that a set of one finds is objected to",
     "BootstrapView.left_alone": "likewise",
-    "BootstrapView.started_writable": "only a set of one starts so, if its settings are lowered",
 }
 """Fields that the first seeds with `world` do not set, each with a reason."""
 
