@@ -45,6 +45,11 @@ def test_it_gets_a_primary_and_another_one_when_that_is_deleted(injected: Stage)
     stage.wait(lambda: roles(stage, "unseen", SYSTEM) == first, "two members")
     template = stage.get("statefulset", "unseen", namespace=SYSTEM)["spec"]["template"]
     assert template["metadata"]["labels"]["pgset.dev/role"] == "replica"
+    # With `sync`, only who is on record has every commit that was acknowledged, and may lead.
+    status = f"kubectl pgset status unseen -n {SYSTEM}"
+    stage.wait(
+        lambda: "are on 2 of unseen-0, unseen-1" in shell(stage, status)[1], "both to be in sync"
+    )
     stage.ask("-n", SYSTEM, "delete", "pod", "unseen-0")
     then = {"unseen-0": "replica", "unseen-1": "primary"}
     stage.wait(lambda: roles(stage, "unseen", SYSTEM) == then, "the other one to lead")
