@@ -133,6 +133,7 @@ def test_every_command(shop: Stage) -> None:
             continue
         if "switchover-to" in command:
             shop.wait(lambda: ready(shop) == led_by("orders-0"), "the README's three members")
+        before = uid_of(shop, "orders-2")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=CHECKOUT,
@@ -143,14 +144,25 @@ def test_every_command(shop: Stage) -> None:
             timeout=600,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        if command.endswith("pgset.dev/enabled=true"):
-            shop.wait(lambda: ready(shop) == {"orders-0": "primary"}, "the primary")
-        if "switchover-to" in command:
-            shop.wait(lambda: ready(shop) == led_by("orders-1"), "the switchover")
-        if command.endswith("pgset.dev/paused-"):
-            shop.wait(lambda: ready(shop) == led_by("orders-1"), "the README's three members")
-        if "rollout status statefulset/orders" in command:
-            shop.wait(lambda: read_only(shop) == ["t", "f", "t"], "one writable primary, plain now")
+        wait_for_its_effect(shop, command, before)
+
+
+def wait_for_its_effect(shop: Stage, command: str, before: str) -> None:
+    """`before`: the UID of orders-2 when the command was given."""
+    if command.endswith("pgset.dev/enabled=true"):
+        shop.wait(lambda: ready(shop) == {"orders-0": "primary"}, "the primary")
+    if "switchover-to" in command:
+        shop.wait(lambda: ready(shop) == led_by("orders-1"), "the switchover")
+    if command.endswith("pgset.dev/fenced=true"):
+        shop.wait(lambda: "orders-2" not in ready(shop), "the fence")
+    if "pgset.dev/reinit" in command:
+        shop.wait(lambda: uid_of(shop, "orders-2") not in (before, ""), "another pod")
+    if command.endswith("pgset.dev/paused-"):
+        shop.wait(lambda: ready(shop) == led_by("orders-1"), "the README's three members")
+    if command.endswith("pgset.dev/fenced-") or "pgset.dev/reinit" in command:
+        shop.wait(lambda: ready(shop) == led_by("orders-1"), "the member's return")
+    if "rollout status statefulset/orders" in command:
+        shop.wait(lambda: read_only(shop) == ["t", "f", "t"], "one writable primary, plain now")
 
 
 @pytest.mark.rarely
@@ -160,6 +172,12 @@ def test_the_walk_through_by_its_command(stage: Stage) -> None:  # noqa: ARG001 
         ["make", "demo"], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
+def uid_of(shop: Stage, pod: str) -> str:
+    """Return the pod's UID; "" while there is none."""
+    words = ("get", "pod", pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+    return shop.ask("-n", NAMESPACE, *words)
 
 
 def read_only(shop: Stage) -> list[str]:
