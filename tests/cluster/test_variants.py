@@ -112,7 +112,8 @@ def test_a_set_on_another_port_clones_and_fails_over(namespace: Stage) -> None:
 
     stage.wait(writes, "a write by the Service")
     stage.wait(everybody_has_it, "the row on both")
-    assert sorted(roles(stage, "plain").values()) == ["primary", "replica"]
+    both = ["primary", "replica"]
+    stage.wait(lambda: sorted(roles(stage, "plain").values()) == both, "both labels")
 
 
 def test_a_new_sets_databases_are_those_that_the_image_makes_by_itself(namespace: Stage) -> None:
