@@ -15,6 +15,7 @@ from webhook import advice, injection, opt_in, own_account, shape, template_opt_
 from webhook.errors import DeniedError
 from webhook.initial_role import Role
 from webhook.json_patch import Json, applied
+from webhook.port import service_port
 from webhook.settings import SidecarImage
 
 ROLE: Final = "pgset-sidecar"
@@ -95,15 +96,12 @@ def _with_account(statefulset: Json) -> Json:
 
 def _services(settings: Settings, namespace: str | None) -> Iterator[Json]:
     """Yield those that the caretaker would make."""
-    port: Json = {"name": "postgresql", "port": contract.POSTGRES_PORT}
-    if settings.postgres_port != contract.POSTGRES_PORT:
-        port["targetPort"] = settings.postgres_port
     for name, role, also_unready in (
         (contract.primary_service(settings.set_name), settings.primary_value, True),
         (contract.replica_service(settings.set_name), settings.replica_value, False),
     ):
         selector = {contract.SET_LABEL: settings.set_name, settings.role_label: role}
-        spec: Json = {"selector": selector, "ports": [port]}
+        spec: Json = {"selector": selector, "ports": [service_port(settings.postgres_port)]}
         if also_unready:
             spec["publishNotReadyAddresses"] = True
         yield _of_ours(("v1", "Service"), name, namespace, spec=spec)

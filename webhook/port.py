@@ -80,3 +80,9 @@ def integer(text: str) -> int | None:
         return int(text, 8 if text[:1] == "0" and text.isdecimal() else 0)
     except ValueError:
         return None
+
+
+def service_port(port: int) -> Json:
+    """Return the port of a set's Services, which is the usual one whatever PostgreSQL's is."""
+    usual: Json = {"name": "postgresql", "port": contract.POSTGRES_PORT}
+    return usual if port == contract.POSTGRES_PORT else usual | {"targetPort": port}

@@ -31,8 +31,8 @@ from webhook.caretaker.step import (
     RemoveAccount,
     RemoveBudget,
     RemovePolicy,
-    service_port,
 )
+from webhook.port import service_port
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
@@ -198,7 +198,7 @@ def _service(step: MakeService) -> dict[str, Any]:
         "metadata": _owned(step.name, step.owner),
         "spec": {
             "selector": dict(step.selector),
-            "ports": [service_port(step.owner)],
+            "ports": [service_port(step.owner.port)],
             **({"publishNotReadyAddresses": True} if step.also_unready else {}),
         },
     }

@@ -16,7 +16,8 @@ from sidecar.contract import primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
 from webhook.caretaker.service_index import ServiceIndex
-from webhook.caretaker.step import MakeService, Step, Tell, service_port, tell
+from webhook.caretaker.step import MakeService, Step, Tell, tell
+from webhook.port import service_port
 
 IN_THE_WAY: Final = "ServiceInTheWay"
 LEADS_NOWHERE: Final = "ServiceLeadsNowhere"
@@ -93,7 +94,7 @@ def _warnings_about(service: Service, workload: Workload, settings: Settings) ->
             f'Service "{service.name}" leads to another port than {workload.port}, which is '
             f"PostgreSQL's: "
         )
-        command = _patch(workload, service, {"ports": [service_port(workload)]})
+        command = _patch(workload, service, {"ports": [service_port(workload.port)]})
         yield tell(workload, OTHER_PORT, sentence + command)
     # Those that earlier versions made. What the user has made is as the user wants it.
     of_primary = service.name == primary_service(workload.name)

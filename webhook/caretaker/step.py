@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar import contract
 from webhook.caretaker.facts import Account, Binding, Json, Policy, Workload
 
 
@@ -16,12 +15,6 @@ class MakeService:
     owner: Workload
     also_unready: bool = False
     """Whether it leads to unready pods too (publishNotReadyAddresses)."""
-
-
-def service_port(owner: Workload) -> Json:
-    """Return the port of its Services, which is the usual one whatever PostgreSQL's is."""
-    port: Json = {"name": "postgresql", "port": contract.POSTGRES_PORT}
-    return port if owner.port == contract.POSTGRES_PORT else port | {"targetPort": owner.port}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from tests.webhook import objects
 from tests.webhook.caretaker.made import both_services, statefulset, there, workload
 from webhook.caretaker import services
 from webhook.caretaker.facts import Service, Workload
-from webhook.caretaker.step import Tell, service_port
+from webhook.caretaker.step import Tell
+from webhook.port import service_port
 from webhook.selects import mutate_service
 
 
@@ -243,8 +244,8 @@ def test_new_ones_need_no_mending() -> None:
 
 def test_the_services_lead_to_another_port_of_a_set_that_has_one() -> None:
     mine = workload(port=5433, database_ports=frozenset({5433, "postgresql"}))
-    assert service_port(mine) == {"name": "postgresql", "port": 5432, "targetPort": 5433}
-    assert service_port(workload()) == {"name": "postgresql", "port": 5432}
+    assert service_port(mine.port) == {"name": "postgresql", "port": 5432, "targetPort": 5433}
+    assert service_port(workload().port) == {"name": "postgresql", "port": 5432}
     right = tuple(
         dataclasses.replace(it, made_for="uid-orders", target_ports=frozenset({5433}))
         for it in both_services()
