@@ -8,26 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy import plugin
+from tests.webhook.objects import written_statefulset
 
-CONTAINER = {
-    "name": "postgres",
-    "image": "postgres:15",
-    "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
-}
-STATEFULSET = {
-    "apiVersion": "apps/v1",
-    "kind": "StatefulSet",
-    "metadata": {"name": "orders", "annotations": {"pgset.dev/enabled": "true"}},
-    "spec": {
-        "serviceName": "orders",
-        "selector": {"matchLabels": {"app": "orders"}},
-        "template": {
-            "metadata": {"labels": {"app": "orders"}},
-            "spec": {"containers": [CONTAINER]},
-        },
-        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
-    },
-}
+STATEFULSET = written_statefulset()
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}}
 
 

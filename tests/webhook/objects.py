@@ -38,6 +38,29 @@ def article_pod() -> dict[str, Any]:
     return golden("article", "pod")
 
 
+def written_statefulset() -> dict[str, Any]:
+    """One as somebody writes it, without what an API server fills in."""
+    container = {
+        "name": "postgres",
+        "image": "postgres:15",
+        "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "orders", "annotations": {"pgset.dev/enabled": "true"}},
+        "spec": {
+            "serviceName": "orders",
+            "selector": {"matchLabels": {"app": "orders"}},
+            "template": {
+                "metadata": {"labels": {"app": "orders"}},
+                "spec": {"containers": [container]},
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+        },
+    }
+
+
 def admission_review(reviewed: dict[str, Any], **request: Any) -> dict[str, Any]:
     metadata = reviewed["metadata"]
     return {

@@ -1,13 +1,20 @@
 """A manifest becomes what the webhook would make of the set and of its pods."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.deploy.manifests import cluster_role
 from tests.webhook import objects
-from tests.webhook.objects import GOLDEN, IMAGE, golden, has_led, patched, review_of
+from tests.webhook.objects import (
+    GOLDEN,
+    IMAGE,
+    golden,
+    has_led,
+    patched,
+    review_of,
+    written_statefulset,
+)
 from webhook import manifest
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, add, applied, remove
@@ -37,31 +44,8 @@ def test_it_is_what_the_webhook_makes_of_the_set_and_then_of_its_pods(case: str)
     assert injected["metadata"] == stamped["metadata"]
 
 
-def plain() -> dict[str, Any]:
-    """As somebody writes it, without what an API server fills in."""
-    container = {
-        "name": "postgres",
-        "image": "postgres:15",
-        "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": "orders", "annotations": {"pgset.dev/enabled": "true"}},
-        "spec": {
-            "serviceName": "orders",
-            "selector": {"matchLabels": {"app": "orders"}},
-            "template": {
-                "metadata": {"labels": {"app": "orders"}},
-                "spec": {"containers": [container]},
-            },
-            "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
-        },
-    }
-
-
 def test_a_manifest_as_it_is_written_brings_its_grant_along() -> None:
-    injected = made(plain())
+    injected = made(written_statefulset())
     template = injected.statefulset["spec"]["template"]
     assert template["metadata"]["labels"]["pgset.dev/role"] == "replica"
     assert template["spec"]["serviceAccountName"] == "orders-pgset"
@@ -74,7 +58,7 @@ def test_a_manifest_as_it_is_written_brings_its_grant_along() -> None:
 
 
 def test_its_services_are_those_that_the_caretaker_would_make() -> None:
-    statefulset = plain()
+    statefulset = written_statefulset()
     statefulset["metadata"]["annotations"]["pgset.dev/port"] = "6432"
     primary, replica, *_ = made(statefulset).needs
     names = [it["metadata"]["name"] for it in (primary, replica)]
@@ -89,7 +73,7 @@ def test_its_services_are_those_that_the_caretaker_would_make() -> None:
 
 @pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
 def test_an_account_that_the_template_names_is_the_users(field: str) -> None:
-    statefulset = plain()
+    statefulset = written_statefulset()
     statefulset["metadata"]["namespace"] = "shop"
     statefulset["spec"]["template"]["spec"][field] = "db"
     injected = made(statefulset)
@@ -100,7 +84,7 @@ def test_an_account_that_the_template_names_is_the_users(field: str) -> None:
 
 
 def test_the_template_may_opt_in_too() -> None:
-    statefulset = plain()
+    statefulset = written_statefulset()
     annotations = statefulset["metadata"].pop("annotations")
     assert manifest.inject(statefulset, IMAGE) is None
     statefulset["spec"]["template"]["metadata"]["annotations"] = annotations
@@ -108,11 +92,11 @@ def test_the_template_may_opt_in_too() -> None:
 
 
 def test_what_the_webhook_refuses_is_refused() -> None:
-    statefulset = plain()
+    statefulset = written_statefulset()
     statefulset["spec"]["template"]["spec"]["hostPID"] = True
     with pytest.raises(DeniedError, match="hostPID"):
         manifest.inject(statefulset, IMAGE)
-    once = made(plain()).statefulset
+    once = made(written_statefulset()).statefulset
     with pytest.raises(DeniedError, match="allowed: a template without it"):
         manifest.inject(once, IMAGE)
 
