@@ -2,13 +2,15 @@
 
 import pytest
 
-from deploy.demo.stage import NAMESPACE, Stage, StepFailedError
+from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import create_the_set, install
-from sidecar.contract import SIDECAR_CONTAINER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
 
 TOKEN = "run/secrets/kubernetes.io/serviceaccount/token"
+# Without the word by which the program looks for the sidecar.
+FOUND = "the next one is there"
+READ = "read its"
 
 
 def test_a_program_run_by_postgresql_reads_neither_token_nor_environment_of_the_sidecar(
@@ -27,28 +29,31 @@ def test_a_program_run_by_postgresql_reads_neither_token_nor_environment_of_the_
 
 
 def test_nor_does_one_that_kills_the_sidecar_and_waits_for_the_next(stage: Stage) -> None:
-    """A process can be seen into from its start on, or never."""
+    """A process can be seen into from its start on, or never.
+
+    Of a kubelet that is slow to start the next sidecar, the program's container is stopped before
+    there is one to look at. Then the other member's is tried: a second kill would be too soon.
+    """
+    outputs = [looks_into_the_next_sidecar(stage, "pgset-0")]
+    if FOUND not in outputs[0]:
+        outputs.append(looks_into_the_next_sidecar(stage, "pgset-1"))
+    assert FOUND in outputs[-1]
+    assert not [output for output in outputs if READ in output]
+
+
+def looks_into_the_next_sidecar(stage: Stage, pod: str) -> str:
+    """What a program of PostgreSQL's user prints, for 20 s or until its container is stopped."""
     program = (
         # The brackets keep it from finding itself.
         "kill -9 $(grep -l -a side[c]ar /proc/[0-9]*/cmdline | cut -d/ -f3);"
-        "end=$(($(date +%s) + 15)); while [ $(date +%s) -lt $end ]; do "
-        f"cat /proc/[0-9]*/root/{TOKEN} 2>/dev/null;"
-        "grep -l -a PGSET_TTL /proc/[0-9]*/environ 2>/dev/null; done; true"
+        "end=$(($(date +%s) + 20)); while [ $(date +%s) -lt $end ]; do "
+        f'[ -z "$(cat /proc/[0-9]*/root/{TOKEN})" ] || echo "{READ}: token";'
+        f'! grep -q -a PGSET_TTL /proc/[0-9]*/environ || echo "{READ}: environment";'
+        f'! grep -q -a side[c]ar /proc/[0-9]*/cmdline || echo "{FOUND}"; done 2> /dev/null'
     )
-
-    def watched() -> bool:
-        """A kubelet that is slow to start the sidecar ends PostgreSQL, and the program with it."""
-        try:
-            stage.psql("pgset-primary", "create table if not exists seen_later (line text)")
-            stage.psql("pgset-primary", f"copy seen_later from program '{program}'")
-        except StepFailedError:
-            return False
-        return True
-
-    stage.wait(watched, "the program to have looked all the time")
-    assert stage.query("pgset-primary", "select count(*) from seen_later") == "0"
-    count = f'{{.status.initContainerStatuses[?(@.name=="{SIDECAR_CONTAINER}")].restartCount}}'
-    assert stage.ask("-n", NAMESPACE, "get", "pod", "pgset-0", "-o", f"jsonpath={count}") != "0"
+    as_postgres = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+    container = ("-n", NAMESPACE, "exec", pod, "-c", "postgres", "--")
+    return stage.ask(*container, *as_postgres, "sh", "-c", program, check=False)
 
 
 def test_the_database_container_has_no_token_of_its_own(stage: Stage) -> None:
