@@ -76,7 +76,7 @@ thorough:
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
 ALONE := pytest -v --durations=60
-LANES := $(addprefix beside-,chaos-0 chaos-1 demo kube)
+LANES := $(addprefix beside-,chaos-0 chaos-1 demo-0 demo-1 kube)
 # Where the tests of lanes are: nothing else has to be imported, once for each lane.
 WITH_CLUSTER := tests/bench tests/cluster tests/deploy tests/local_cluster
 
@@ -93,10 +93,10 @@ alone:
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
 
 lanes:
-	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 4 $(LANES)
 
 $(LANES): beside-%:
-	CHAOS_SET=$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely" $(WITH_CLUSTER)
+	CHAOS_SET=$* DEMO_NAMESPACE=pgset-$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely" $(WITH_CLUSTER)
 
 test-all: test
 	$(VENV) $(ALONE) -m "rarely and not beside"

@@ -191,6 +191,10 @@ def _no_password(_: Json, database: Database) -> bool:
     return not from_elsewhere and names.isdisjoint(database.profile.password_variables)
 
 
+def _service_of_libpq(_: Json, database: Database) -> bool:
+    return any(it["name"] == "PGSERVICE" for it in database.container.get("env") or [])
+
+
 def _start_script(_: Json, database: Database) -> bool:
     return database.is_replaced
 
@@ -314,6 +318,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         f"the database container sets neither {OFFICIAL.password_variables[0]} nor "
         f"{OFFICIAL.password_variables[1]}; a new database needs one of them",
         _no_password,
+    ),
+    (
+        "PGSERVICE is meant for clients, but a standby's connection obeys it as well: take it out "
+        "of the environment",
+        _service_of_libpq,
     ),
     (
         "postgres is started in place of the image's own start script: what that does at each "

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deploy.demo.play import current_cluster, local_cluster, sweep
-from deploy.demo.stage import StepFailedError
+from deploy.demo.stage import NAMESPACE, StepFailedError
 from deploy.demo.steps import STEPS, perform
 from deploy.local.errors import LocalClusterError
 
@@ -32,7 +32,7 @@ def main() -> int:
     print("\n\033[1m── Times\033[0m")
     for what, seconds in stage.times.items():
         print(f"   {seconds:7.1f} s  {what}")
-    print("\n   The set is still there: kubectl -n pgset-demo get pods -L pgset.dev/role")
+    print(f"\n   The set is still there: kubectl -n {NAMESPACE} get pods -L pgset.dev/role")
     if stage.kubeconfig is not None:
         print(f"   with: export KUBECONFIG={stage.kubeconfig}   (make cluster-down ends it)")
     return 0

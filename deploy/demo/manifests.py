@@ -10,8 +10,9 @@ from deploy.demo.stage import NAMESPACE, SYSTEM, Stage
 CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLE = CHECKOUT / "deploy/examples/pgset"
 POSTGRES_IMAGE = "postgres:15"
-LEGACY_CLASS = "pgset-demo"
-OURS = {"app.kubernetes.io/part-of": "pgset-demo"}
+STORAGE_CLASS = NAMESPACE
+"""No object, only a name: whose volumes a claim may have."""
+OURS = {"app.kubernetes.io/part-of": NAMESPACE}
 """On the cluster-wide objects that the demo makes, so that it removes no others."""
 
 Manifest = dict[str, Any]
@@ -62,29 +63,33 @@ def grant(stage: Stage) -> Path:
 def example(stage: Stage, base: Path = EXAMPLE) -> Path:
     """Return the overlay of the article's example, its volumes in the stage's folder."""
     patches = [
-        {
-            "target": {"kind": "PersistentVolume", "name": volume},
-            "patch": yaml.safe_dump(
-                [
-                    {
-                        "op": "replace",
-                        "path": "/spec/hostPath/path",
-                        "value": f"{stage.folder}/{volume}",
-                    }
-                ]
-            ),
-        }
-        for volume in ("pv1", "pv2", "pv3")
+        _patch("PersistentVolumeClaim", ("/spec/storageClassName", STORAGE_CLASS)),
+        *(
+            _patch(
+                "PersistentVolume",
+                ("/metadata/name", f"{NAMESPACE}-{volume}"),
+                ("/spec/storageClassName", STORAGE_CLASS),
+                ("/spec/hostPath/path", f"{stage.folder}/{volume}"),
+                name=volume,
+            )
+            for volume in ("pv1", "pv2", "pv3")
+        ),
     ]
     if stage.node is not None:
-        pin = {
-            "op": "add",
-            "path": "/spec/template/spec/nodeSelector",
-            "value": {"kubernetes.io/hostname": stage.node},
-        }
-        patches.append({"target": {"kind": "StatefulSet"}, "patch": yaml.safe_dump([pin])})
+        where = {"kubernetes.io/hostname": stage.node}
+        patches.append(_patch("StatefulSet", ("/spec/template/spec/nodeSelector", where)))
     labels = [{"pairs": OURS}]
     return overlay(stage, base, base.name, NAMESPACE, patches=patches, labels=labels)
+
+
+def _patch(kind: str, *fields: tuple[str, Any], name: str | None = None) -> dict[str, Any]:
+    """Return what gives fields of an example's object (of all of a kind) other values."""
+    added = [{"op": "add", "path": path, "value": value} for path, value in fields]
+    return {
+        "target": {"kind": kind} | ({"name": name} if name else {}),
+        "patch": yaml.safe_dump(added),
+        "options": {"allowNameChange": True},
+    }
 
 
 def postgres_image(stage: Stage) -> str:
@@ -181,7 +186,7 @@ def _legacy_statefulset(stage: Stage, name: str, replicas: int) -> Manifest:
                 {
                     "metadata": {"name": "data"},
                     "spec": {
-                        "storageClassName": LEGACY_CLASS,
+                        "storageClassName": STORAGE_CLASS,
                         "accessModes": ["ReadWriteOnce"],
                         "resources": {"requests": {"storage": "1Gi"}},
                     },
@@ -198,7 +203,7 @@ def _legacy_volume(stage: Stage, name: str, ordinal: int) -> Manifest:
         "kind": "PersistentVolume",
         "metadata": {"name": volume, "labels": OURS},
         "spec": {
-            "storageClassName": LEGACY_CLASS,
+            "storageClassName": STORAGE_CLASS,
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",

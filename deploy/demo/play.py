@@ -19,7 +19,7 @@ def local_cluster(workspace: Path) -> Stage:
         kubeconfig=paths.kubeconfig(),
         images=None,
         node=None,
-        folder=str(paths.volumes() / "demo"),
+        folder=str(paths.volumes() / NAMESPACE),
         workspace=workspace,
     )
 
@@ -58,13 +58,8 @@ def sweep(stage: Stage) -> None:
     stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s")
     volumes = stage.get("persistentvolumes", namespace=None)["items"]
     for volume in volumes:
-        name, labels = volume["metadata"]["name"], volume["metadata"].get("labels", {})
-        if labels.items() >= OURS.items():
-            stage.ask("delete", "persistentvolume", name, "--timeout=60s")
-        elif name in ("pv1", "pv2", "pv3"):
-            raise LocalClusterError(
-                f"the cluster has a PersistentVolume {name} that is not the demo's: "
-                "remove it, or use another cluster"
-            )
+        metadata = volume["metadata"]
+        if metadata.get("labels", {}).items() >= OURS.items():
+            stage.ask("delete", "persistentvolume", metadata["name"], "--timeout=60s")
     if stage.kubeconfig is not None:
         shutil.rmtree(stage.folder, ignore_errors=True)

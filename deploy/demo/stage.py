@@ -1,6 +1,7 @@
 """Where the walk-through is played: a cluster, kubectl, and somebody who tells what is done."""
 
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAMESPACE = "pgset-demo"
+NAMESPACE = os.environ.get("DEMO_NAMESPACE", "pgset-demo")
 SYSTEM = "pgset-system"
 
 _LONGEST_SHOWN = 12

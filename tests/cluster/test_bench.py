@@ -15,6 +15,7 @@ from tests.chaos.subject import install
 pytestmark = pytest.mark.cluster
 
 
+@pytest.mark.rarely
 def test_each_member_of_a_set_at_rest_has_a_line_with_its_cost(played_on: Stage) -> None:
     install(played_on)
     costs = agent.measure(played_on, seconds=10, settle=5)

@@ -29,12 +29,15 @@ LANES = ("chaos-0", "chaos-1")
 
 SELDOM = (
     "api-slow",
+    "etcd-stopped",
     "evicted",
+    "kubelet-stopped-100s",
     "node-cut-incoming",
     "node-cut-outgoing",
     "node-cut-during-clone",
     "node-cut-during-switchover",
     "node-cut-from-api-100s",
+    "node-cut-from-peers",
 )
 """What takes more than a minute each, and others nearly show."""
 

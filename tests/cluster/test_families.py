@@ -15,7 +15,7 @@ from deploy.demo.steps import install, roles
 from deploy.local import cluster, images
 from tests.cluster.families import FAMILIES, Family
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-0")]
 
 ROWS = 1000
 

@@ -11,7 +11,7 @@ from deploy.demo import manifests
 from deploy.demo.stage import NAMESPACE, Stage, StepFailedError
 from deploy.demo.steps import install, is_ready, roles
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-1")]
 
 SET = "refused"
 SECRET = {

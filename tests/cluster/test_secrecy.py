@@ -5,7 +5,7 @@ import pytest
 from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import create_the_set, install
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-0")]
 
 TOKEN = "run/secrets/kubernetes.io/serviceaccount/token"
 # Without the word by which the program looks for the sidecar.

@@ -11,7 +11,7 @@ from deploy.demo.play import sweep
 from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import install, members, roles, wait_for_service
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-1")]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from deploy.demo import manifests
 from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import install, roles
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-0")]
 
 LONGER_THAN_THE_TTL = 14.0
 """Seconds; what would be given up after a ttl has been given up by then."""

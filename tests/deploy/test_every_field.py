@@ -11,7 +11,7 @@ from tests.deploy.cluster_tools import SYSTEM, Kubectl, install
 from webhook.injection import NOT_ALLOWED
 from webhook.json_patch import Json
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 NAMESPACE = "test-every-field"
 GIVEN = yaml.safe_load((Path(__file__).parent / "pod_with_every_field.yaml").read_text())

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local import cluster, images, paths
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 NAMESPACE = "postgres-image-test"
 PASSWORD = {"name": "POSTGRES_PASSWORD", "value": 'secret\'s "word"'}
@@ -250,4 +250,5 @@ def test_sigint_is_the_stop_signal_so_shutdown_is_fast(start_pod: StartPod) -> N
     )
     began = time.monotonic()
     kubectl("delete", "pod", pod.name, "--grace-period=30")
-    assert time.monotonic() - began < 10
+    # Otherwise the grace period ends it.
+    assert time.monotonic() - began < 25

@@ -113,7 +113,11 @@ def test_up_leaves_a_well_cluster_alone() -> None:
         pytest.param(
             ("etcd", "api-server"), id="the API server and its store", marks=pytest.mark.rarely
         ),
-        pytest.param(("n1-mounts", "n1-containerd", "n3-proxy", "forwarder"), id="a bit of all"),
+        pytest.param(
+            ("n1-mounts", "n1-containerd", "n3-proxy", "forwarder"),
+            id="a bit of all",
+            marks=pytest.mark.rarely,
+        ),
     ],
 )
 def test_up_recovers_from_a_cluster_with_killed_processes(victims: tuple[str, ...]) -> None:

@@ -149,8 +149,8 @@ def make_trial(folder: Path) -> Trial:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="pgset-steps-"))
+def folder(scratch: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(dir=scratch))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

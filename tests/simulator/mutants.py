@@ -27,6 +27,22 @@ from tests.simulator.member.parts import Decide, Parts
 from tests.simulator.schedule import Fault, Schedule
 from tests.simulator.seeds import from_seed
 
+SHOWN_BY: Final = {
+    "no other pod is stripped of its label": 63,
+    "no fencing": 40,
+    "an order under way is forgotten": 49,
+    "led by whoever is far behind": 50,
+    "cloned over what there is": 25,
+    "who has diverged stays so": 25,
+    "no question whether to stay": 25,
+    "a late renewal is given up": 25,
+    "who starts again keeps its label": 48,
+    "departure: the Lease is left to the first": 13,
+    "fork: nobody has diverged": 25,
+    "orders: what is under way is forgotten": 49,
+}
+"""The seed that has shown a mutant, tried first: a search from the beginning takes long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -51,7 +67,7 @@ class Mutant:
 
     def schedules(self, most: int) -> Iterator[Schedule]:
         """Yield schedules that may show it."""
-        for seed in range(most):
+        for seed in (SHOWN_BY.get(self.name, 0), *range(most)):
             schedule = from_seed(seed)
             if self.durabilities and schedule.durability not in self.durabilities:
                 continue

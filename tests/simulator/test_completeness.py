@@ -114,7 +114,7 @@ def test_each_fact_is_set_in_some_transcript() -> None:
     assert _complaints(golden.unset(), NEVER_SET, _FACT_MISSING) == []
 
 
-@pytest.mark.thorough
+@pytest.mark.rarely
 def test_seeds_set_each_fact_as_well() -> None:
     """What a fact needs is drawn, and not only written down for a transcript."""
     spy = Spy()

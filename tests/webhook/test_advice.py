@@ -41,6 +41,14 @@ def mounting(path):
     return in_database(volumeMounts=[*mounts, {"name": "more", "mountPath": path}])
 
 
+def with_variable(name, value):
+    def change(statefulset):
+        container = statefulset["spec"]["template"]["spec"]["containers"][0]
+        container["env"].append({"name": name, "value": value})
+
+    return change
+
+
 def kept_by(replicas, durability):
     def change(statefulset):
         annotate(durability=durability)(statefulset)
@@ -118,6 +126,7 @@ def test_what_will_do_needs_no_warning(change):
         (in_pod_spec(initContainers=[{"name": "fetch"}]), "only the sidecar gets"),
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),
+        (with_variable("PGSERVICE", "shop"), "PGSERVICE"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),
         (in_pod_spec(terminationGracePeriodSeconds=9), "terminationGracePeriodSeconds"),
         (kept_by(2, "quorum"), "writes stop"),
