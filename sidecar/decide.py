@@ -85,13 +85,13 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
     """Rule 1, before anything that may fail: the next start of this server is read-only."""
     if s.observation.postgres.standby_signal or s.bootstrap.is_running:
         return
-    has_run = s.server.is_writable or s.server.is_silent
     # If the data has vanished there is nothing to start, and the file would only be in the way; in
     # a directory that another pod has taken over nothing is written at all.
     if s.observation.bootstrap.left_alone:
         return
     stays_away = s.data.must_not_run or s.opt_out.next_pod_starts_writable or s.start.is_writable
-    if has_run and not stays_away:
+    # A standby has it, unless somebody has deleted it: then it would not even end a promotion.
+    if not stays_away:
         yield PutStandbySignal()
 
 

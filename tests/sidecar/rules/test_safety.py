@@ -29,7 +29,9 @@ from tests.sidecar.rules.observations import (
     REPLICA,
     RUNNING,
     SETTINGS,
+    STREAMING,
     UNANSWERED,
+    VACANT,
     WRITABLE,
     lease,
     peer,
@@ -159,6 +161,13 @@ def test_standby_signal_is_put_back_before_anything_that_may_fail() -> None:
         assert decide(unsafe, SETTINGS).actions[0] == PutStandbySignal()
     died = replace(REPLICA, postgres=replace(DOWN, standby_signal=False))
     assert decide(died, SETTINGS).actions[0] == PutStandbySignal()
+
+
+def test_a_standby_whose_standby_signal_somebody_has_deleted_gets_it_back() -> None:
+    """Its next start would be writable; and a promotion ends in a FATAL error without the file."""
+    for observation in (REPLICA, VACANT):
+        unsafe = replace(observation, postgres=replace(STREAMING, standby_signal=False))
+        assert decide(unsafe, SETTINGS).actions[0] == PutStandbySignal()
 
 
 def test_a_restarted_sidecar_does_not_stop_its_primary_before_it_has_heard_the_api_server() -> None:
