@@ -133,7 +133,10 @@ class Views:
         member.reach.see_server(
             streams=streams, followers_heard_at=fields.get("followers_heard_at"), now=now
         )
-        standby_signal = pod.directory.standby_signal or bootstrap.data is None
+        directory = pod.directory
+        vanished = directory.unseen or directory.system_identifier is None
+        nothing_to_start = bootstrap.data is None or (not bootstrap.running and vanished)
+        standby_signal = directory.standby_signal or nothing_to_start
         starts_writable = bootstrap.started_writable and not standby_signal
         return _PostgresView(
             **fields,

@@ -128,7 +128,11 @@ class Server:
             self.world.after(0.3, self._fail_to_start)
             return
         if directory.data is DataState.EMPTY:
-            # The image's entrypoint knows nothing of a set, and runs initdb.
+            # The image's entrypoint knows nothing of a set, and runs initdb, which refuses a
+            # directory with a heartbeat in it.
+            if directory.beat is not None:
+                self.world.after(0.3, self._fail_to_start)
+                return
             self.world.after(self.world.chance.uniform(2.0, 5.0), self._make_database)
             return
         unclean = not directory.clean
