@@ -168,7 +168,8 @@ class NotePromotedByHand:
 
     from_timeline: int
     timeline: int
-    """The one that it has begun."""
+    """The one that it has begun; the same where it was started writable on it: then nothing tells
+    what it has written there from what the set has."""
 
 
 @dataclass(frozen=True, slots=True)

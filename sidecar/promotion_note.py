@@ -35,7 +35,12 @@ def write(directory: Path, from_timeline: int) -> None:
 
 def write_by_hand(directory: Path, from_timeline: int, timeline: int) -> None:
     """Note that somebody else has begun `timeline`, but where a sidecar has asked for a promotion.
-    Raises OSError, also where its history does not tell where it left the other."""
+    Raises OSError, also where its history does not tell where it left the other. With the same
+    twice, that what was written on it is not what another member has written: as if a sidecar had
+    begun a timeline of that number, too."""
+    if from_timeline == timeline:
+        _put(directory / _NAME, f"{timeline - 1}\n")
+        return
     before, by_hand_at = read(directory)
     if before is not None and by_hand_at is None:
         # A volume that was silent when it was read last has not shown it.

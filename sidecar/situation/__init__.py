@@ -34,7 +34,7 @@ class Situation:
         self.lease = lease = LeaseFacts(observation, settings)
         self.data = data = DataFacts(lease)
         self.bootstrap = bootstrap = BootstrapFacts(lease)
-        self.server = ServerFacts(bootstrap)
+        self.server = ServerFacts(bootstrap, data)
         self.pod = PodFacts(lease)
         self.set = SetFacts(data)
 

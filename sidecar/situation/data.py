@@ -131,6 +131,14 @@ class DataFacts:
         return any((e.pod, e.timeline) == (self.observation.me.name, self.timeline) for e in last)
 
     @property
+    def timeline_is_anothers_on_record(self) -> bool:
+        """Another member has begun the timeline that PostgreSQL says it is on, and not this one."""
+        history = self.lease.record.history if self.lease.record else ()
+        mine = self.observation.postgres.timeline
+        pods = {e.pod for e in history if e.timeline == mine}
+        return bool(pods) and self.observation.me.name not in pods
+
+    @property
     def lost_logical_slots(self) -> tuple[str, ...]:
         """Those of the former primary that this one lacks, as long as its timeline is not on
         record."""
@@ -149,7 +157,7 @@ class DataFacts:
     @property
     def has_its_own_timeline(self) -> bool:
         """It may have begun a timeline that is not on record, and another member has begun one
-        since.
+        since; or it has written on the other's, which is noted in the same way.
 
         The two can have the same number, and then neither PostgreSQL nor pg_rewind tells them
         apart.

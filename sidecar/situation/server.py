@@ -3,6 +3,7 @@
 from sidecar.observation import ServerState
 from sidecar.situation.bootstrap import BootstrapFacts
 from sidecar.situation.cached import cached
+from sidecar.situation.data import DataFacts
 from sidecar.situation.timing import (
     PROMOTION_PATIENCE,
     RECOVERY_PATIENCE,
@@ -29,12 +30,13 @@ class ServerFacts:
     It did and does not answer now; or it was asked to be promoted, which may take its time.
     """
 
-    def __init__(self, bootstrap: BootstrapFacts) -> None:
+    def __init__(self, bootstrap: BootstrapFacts, data: DataFacts) -> None:
         """Read eagerly what almost every property needs; compute the rest on demand."""
         self.observation = observation = bootstrap.observation
         self.lease = lease = bootstrap.lease
         self.settings = lease.settings
         self.bootstrap = bootstrap
+        self.data = data
         postgres = observation.postgres
         state = postgres.state
         self.is_writable = state is ServerState.WRITABLE
@@ -51,6 +53,16 @@ class ServerFacts:
         ours = bootstrap.promoting_from is not None and bootstrap.promoted_by_hand_at is None
         by_hand = self.observation.postgres.promoted_from is not None and not ours
         return self.is_writable and by_hand and not self.lease.names_me
+
+    @property
+    def was_started_by_hand(self) -> bool:
+        """It is writable, without the Lease, on a timeline that another member has begun: a standby
+        that somebody has started without standby.signal."""
+        return (
+            self.is_writable
+            and self.data.timeline_is_anothers_on_record
+            and not (self.lease.names_me or self.observation.bootstrap.left_alone)
+        )
 
     @property
     def has_orphans(self) -> bool:

@@ -35,6 +35,8 @@ def _fence(s: Situation) -> Iterator[Action]:
     if s.server.was_promoted_by_hand:
         promoted_from = s.observation.postgres.promoted_from or 0
         yield NotePromotedByHand(promoted_from, s.data.timeline or 0)
+    elif s.server.was_started_by_hand:
+        yield NotePromotedByHand(s.data.timeline or 0, s.data.timeline or 0)
     if s.lease.is_anothers:
         yield from own_role(s, None)
     else:
@@ -118,10 +120,10 @@ SAFETY: Final = (
     ),
     Row(
         "PromotedByHand",
-        lambda s: s.server.was_promoted_by_hand,
+        lambda s: s.server.was_promoted_by_hand or s.server.was_started_by_hand,
         _fence,
-        "stopping PostgreSQL: this replica was promoted by hand (by pg_promote, for example), and "
-        "does not hold the Lease",
+        "stopping PostgreSQL: this replica was made writable by hand (by pg_promote, for example, "
+        "or by a start without standby.signal), and does not hold the Lease",
         Attention.WARNING,
     ),
     Row(

@@ -1,14 +1,21 @@
-"""A standby that somebody promotes beside its primary is rewound or cloned again, and streams."""
+"""A standby that somebody makes writable beside its primary is rewound or cloned again."""
 
 from dataclasses import replace
 
 import pytest
 
 from sidecar import promotion_note
-from sidecar.action import Reclone, Rewind
+from sidecar.action import NotePromotedByHand, Reclone, Rewind
 from sidecar.decide import decide
 from sidecar.memory.following import Following
-from sidecar.observation import BootstrapView, DataState, LeaseView, Observation
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Leadership,
+    LeaseView,
+    Observation,
+    ServerState,
+)
 from tests.sidecar.rules.observations import DOWN, ME, OTHERS, REPLICA, SETTINGS, lease, peer
 from tests.support.database import own
 from tests.support.former_primary import (
@@ -18,7 +25,7 @@ from tests.support.former_primary import (
     streams_from,
     write,
 )
-from tests.support.standby import Connect
+from tests.support.standby import Connect, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -59,6 +66,37 @@ def obey(members: Set, verb: str) -> BootstrapView:
     members.pod.sidecar.order(verb, members.target)
     wait_until(lambda: members.pod.look().busy is None, f"the end of {verb}", 180.0)
     return members.pod.look()
+
+
+def test_one_that_is_started_without_standby_signal_is_cloned_again(
+    members: Set, connect: Connect
+) -> None:
+    """It writes on its primary's timeline, of which nothing in the data tells it apart."""
+    members.pod.data = members.new.directory
+    turned = Set(members.new, members.old, members.pod)
+    replica, primary, held = turned.old, turned.new, _held(turned)
+    assert held.record is not None
+    led = (Leadership(1, "orders-1", "2026-01-01T00:00:00Z"),)
+    held = replace(held, record=replace(held.record, history=led))
+
+    replica.stop()
+    (replica.directory / "standby.signal").unlink()
+    replica.start()
+    view = wait_for(connect(replica.port), ServerState.WRITABLE)
+    write(replica, "by hand")
+    write(primary, "meanwhile")
+    started = decide(replace(REPLICA, lease=held, postgres=view), SETTINGS)
+    assert NotePromotedByHand(1, 1) in started.actions
+
+    promotion_note.write_by_hand(replica.directory, 1, 1)
+    own(replica.directory / ".pgset-promoting")
+    crash_and_restart_read_only(replica)
+    replica.stop()
+    turned.boot()
+    back = replace(REPLICA, lease=held, bootstrap=members.pod.look(), postgres=DOWN)
+    assert any(isinstance(action, Reclone) for action in decide(back, SETTINGS).actions)
+    assert obey(turned, "reclone").failure is None, members.pod.host.log()[-3000:]
+    assert turned.old_follows() == ["both", "meanwhile"]
 
 
 def _held(members: Set) -> LeaseView:

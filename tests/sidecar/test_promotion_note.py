@@ -48,6 +48,13 @@ def test_what_began_by_hand_becomes_the_sets_where_this_member_is_to_lead(direct
     assert promotion_note.read(directory) == (2, None)
 
 
+def test_a_start_on_the_others_timeline_is_noted_as_one_of_the_same_number(directory: Path) -> None:
+    """Whatever was noted before: from here on no position tells them apart."""
+    promotion_note.write_by_hand(directory, 1, 3)
+    promotion_note.write_by_hand(directory, 3, 3)
+    assert promotion_note.read(directory) == (2, None)
+
+
 def test_one_that_a_sidecar_has_asked_for_stays_its_own(directory: Path) -> None:
     """Its note was written, and could not be read since."""
     promotion_note.write(directory, 2)

@@ -16,7 +16,7 @@ from sidecar.action import (
 )
 from sidecar.decide import decide
 from sidecar.memory.status import describe, read_peer
-from sidecar.observation import Leadership, Observation
+from sidecar.observation import Leadership, LeaseRecord, Observation
 from tests.sidecar.rules.observations import (
     DOWN,
     FREE,
@@ -65,7 +65,57 @@ def test_it_is_stopped_and_the_volume_keeps_a_note_of_where_it_left_the_set() ->
         NotePromotedByHand(from_timeline=1, timeline=2),
         SetRole("orders-0", "uid-0", None),
     )
-    assert "was promoted by hand" in decide(PROMOTED, SETTINGS).sentence
+    assert "was made writable by hand" in decide(PROMOTED, SETTINGS).sentence
+
+
+def led_by(*pods: str) -> LeaseRecord:
+    """The record, by who has begun each timeline."""
+    history = tuple(Leadership(number, pod, "t") for number, pod in enumerate(pods, start=1))
+    return replace(OTHERS, timeline=len(pods), history=history)
+
+
+STARTED = replace(
+    PROMOTED,
+    lease=lease(led_by("orders-0", "orders-1"), renewed_at=None),
+    postgres=replace(WRITABLE, timeline=2, has_written=True),
+)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        STARTED,
+        replace(STARTED, lease=lease(led_by("orders-0", "orders-1", "orders-2"), renewed_at=None)),
+        replace(
+            STARTED,
+            lease=lease(
+                replace(led_by("orders-0", "orders-1"), holder=""), renewed_at=None, changed_at=NOW
+            ),
+            started_at=NOW - 0.1,
+        ),
+    ],
+    ids=["beside its primary", "once another has led", "after the sidecar was restarted, too"],
+)
+def test_one_that_is_started_without_standby_signal_is_stopped_and_has_a_timeline_of_its_own(
+    seen: Observation,
+) -> None:
+    """By the timeline's number, nothing tells what it has written from what the primary has."""
+    situation, actions = situation_and_actions(seen)
+    assert (situation, actions[1]) == ("PromotedByHand", NotePromotedByHand(2, 2))
+    assert isinstance(actions[0], StopPostgres)
+    noted = replace(seen, bootstrap=UNRECORDED)
+    vacant = replace(seen.lease, record=replace(led_by("orders-0", "orders-1"), holder=""))
+    stopped = replace(noted, postgres=replace(STREAMING, timeline=2), lease=vacant)
+    assert decide(stopped, SETTINGS).situation == "NotEligible"
+    comes_back = replace(stopped, lease=STARTED.lease)
+    assert decide(comes_back, SETTINGS).actions[-1] == DeleteOwnPod(reclone=True)
+
+
+def test_a_primary_that_another_takes_over_from_has_its_timeline_from_the_set() -> None:
+    led = lease(led_by("orders-1", "orders-0"), renewed_at=None)
+    situation, actions = situation_and_actions(replace(STARTED, lease=led))
+    assert situation == "Fencing"
+    assert not any(isinstance(action, NotePromotedByHand) for action in actions)
 
 
 def test_a_promotion_of_our_own_is_not_noted_as_by_hand() -> None:

@@ -115,11 +115,22 @@ def promote_by_hand(strike: Strike) -> None:
     found, lease, leader = strike.hit_server(), strike.cluster.api.lease, strike.judge.newest
     if found is None or lease is None or leader is None or not leader.could_write:
         return
-    life, server = found
+    server = found[1]
     if server.streams and lease.holder == f"{leader.pod.name}_{leader.pod.uid}":
         server.by_hand = True
         server.promote()
-        strike.judge.was_promoted_by_hand(life, server)
+
+
+def start_by_hand(strike: Strike) -> None:
+    """Of one that follows, while the holder of the Lease leads. Then only a copy helps."""
+    found, lease, leader = strike.hit_server(), strike.cluster.api.lease, strike.judge.newest
+    if found is None or lease is None or leader is None or not leader.could_write:
+        return
+    life, server = found
+    if server.streams and lease.holder == f"{leader.pod.name}_{leader.pod.uid}":
+        strike.cluster.lost_volumes.add(life.name)
+        server.directory.starts_by_hand = True
+        server.crash(0.0)
 
 
 def refuse_signals(strike: Strike) -> None:

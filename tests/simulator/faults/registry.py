@@ -408,6 +408,12 @@ ALL: Final[dict[str, Kind]] = {
             2,
             world=True,
         ),
+        Kind(
+            "start_by_hand",
+            "a replica crashes, and somebody starts it without standby.signal",
+            postgres.start_by_hand,
+            world=True,
+        ),
     )
 }
 

@@ -144,6 +144,8 @@ class Judge:
             self.reads.check(server)
             if before is not None and before is not server and before.phase is Phase.WRITABLE:
                 self._check_need(before)
+        elif server.phase is Phase.WRITABLE:
+            self._must_be_fenced(life, server)
         elif server is self.newest and server.phase in (Phase.STOPPING, Phase.DEAD):
             self._check_need(server)
 
@@ -171,7 +173,7 @@ class Judge:
             names = " and ".join(f"{s.pod.name} ({s.pod.uid})" for s in writers)
             self._fail("I2", f"{names} can both acknowledge commits")
 
-    def was_promoted_by_hand(self, life: PodLife, server: Server) -> None:
+    def _must_be_fenced(self, life: PodLife, server: Server) -> None:
         """I2: who may write by somebody else's doing is soon stopped."""
         self._world.after(FENCING_SECONDS, self._check_fenced, life, server)
 
@@ -189,7 +191,7 @@ class Judge:
             or server.frozen
             or life.volume_hangs
         ):
-            self.was_promoted_by_hand(life, server)
+            self._must_be_fenced(life, server)
         else:
             self._fail("I2", f"{life.name} was promoted by hand, and nobody stops it")
 

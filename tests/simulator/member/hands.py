@@ -204,10 +204,11 @@ class Hands:
     def note_promoted_by_hand(self, action: NotePromotedByHand) -> Steps[None]:
         yield from self._change_volume()
         directory = self._pod.directory
-        if directory.promoting_from is not None and directory.promoted_by_hand_at is None:
-            return
-        directory.promoting_from = action.from_timeline
-        directory.promoted_by_hand_at = directory.left_at(action.from_timeline)
+        if action.from_timeline == action.timeline:
+            directory.promoting_from, directory.promoted_by_hand_at = action.timeline - 1, None
+        elif directory.promoting_from is None or directory.promoted_by_hand_at is not None:
+            directory.promoting_from = action.from_timeline
+            directory.promoted_by_hand_at = directory.left_at(action.from_timeline)
         self._pod.bootstrap.changes += 1
         yield 0.001
 

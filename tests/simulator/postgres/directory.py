@@ -110,6 +110,8 @@ class Directory:
     full: bool = False
     slow_recovery: float = 0.0
     """Seconds that the next start after a crash takes."""
+    starts_by_hand: bool = False
+    """Somebody deletes standby.signal right before the next start."""
     spoiled: bool = False
     """No server comes up on it, until it is rewound or cloned anew."""
     unseen: bool = False

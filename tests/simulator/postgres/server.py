@@ -163,11 +163,23 @@ class Server:
             return
         directory.clean, directory.slow_recovery = False, 0.0
         self.sender.synchronous_since = self.world.now - 2.0
-        if directory.standby_signal:
+        if directory.starts_by_hand:
+            self._start_by_hand()
+        elif directory.standby_signal:
             self._enter(Phase.RECOVERY)
             self._retry()
         else:
             self._enter(Phase.WRITABLE)
+
+    def _start_by_hand(self) -> None:
+        """It writes on its timeline, and so does the primary."""
+        directory = self.directory
+        assert directory.branch is not None
+        directory.starts_by_hand = directory.standby_signal = False
+        directory.branch = Branch(directory.branch.number, directory.branch, directory.position)
+        directory.position += SHUTDOWN_RECORD
+        self.by_hand = True
+        self._enter(Phase.WRITABLE)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
