@@ -12,6 +12,7 @@ from sidecar.adapters import Adapters
 from sidecar.bootstrap import Bootstrap
 from sidecar.clock import now
 from sidecar.deadlines import seconds_to_be_excused
+from sidecar.following_file import FollowingFile
 from sidecar.keys import Keys
 from sidecar.kube.client import ApiClient
 from sidecar.kube.events import Events
@@ -103,6 +104,7 @@ def run(listener: socket.socket) -> int:
         ),
         keys=keys,
         way_in=WayIn(upstream, keys, keep=bootstrap.keep_password, clock=clock),
+        following=FollowingFile(handshake),
         recovery=RecoveryWatch(clock),
     )
     events = Events(client, namespace, me)

@@ -7,9 +7,10 @@ class Following:
     """The timeline on which it streamed while another held the Lease; what a holder writes later is
     the set's, whoever has promoted it."""
 
-    def __init__(self) -> None:
-        """It was not seen to follow yet: then nothing is sure."""
-        self._timeline: int | None = None
+    def __init__(self, timeline: int | None = None) -> None:
+        """`timeline`: what an earlier life of this sidecar remembered, in the same pod. None: it
+        was not seen to follow yet, and then nothing is sure."""
+        self.timeline = timeline
 
     def promoted_from(
         self, postgres: PostgresView, lease: LeaseView | None, me: Identity
@@ -21,10 +22,10 @@ class Following:
         """
         record = lease.record if lease else None
         if record is not None and record.holder == str(me):
-            self._timeline = None
+            self.timeline = None
         elif postgres.state is ServerState.RECOVERY and postgres.streaming:
-            self._timeline = postgres.timeline if record is not None and record.holder else None
+            self.timeline = postgres.timeline if record is not None and record.holder else None
         writable = postgres.state is ServerState.WRITABLE and not postgres.blind
-        if self._timeline is None or not writable or (postgres.timeline or 0) <= self._timeline:
+        if self.timeline is None or not writable or (postgres.timeline or 0) <= self.timeline:
             return None
-        return self._timeline
+        return self.timeline

@@ -1,9 +1,11 @@
 """Who was promoted by hand is told from who leads by right."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from sidecar.following_file import FollowingFile
 from sidecar.memory.following import Following
 from sidecar.observation import LeaseView, PostgresView
 from tests.sidecar.rules.observations import (
@@ -34,6 +36,13 @@ def test_who_streamed_and_is_writable_without_the_lease_was_promoted_by_hand(
     assert seen((STREAMING, ANOTHERS), (PROMOTED, view)) == 1
     ends = replace(STREAMING, streaming=False)
     assert seen((STREAMING, ANOTHERS), (ends, view), (DOWN, view), (PROMOTED, view)) == 1
+
+
+def test_a_restarted_sidecar_knows_what_the_one_before_has_seen(tmp_path: Path) -> None:
+    assert FollowingFile(tmp_path).promoted_from(STREAMING, ANOTHERS, ME) is None
+    assert FollowingFile(tmp_path).promoted_from(PROMOTED, None, ME) == 1
+    assert FollowingFile(tmp_path).promoted_from(PROMOTED, lease(RECORD), ME) is None
+    assert FollowingFile(tmp_path).promoted_from(PROMOTED, ANOTHERS, ME) is None
 
 
 def test_who_has_held_the_lease_since_may_have_the_sets_own_rows() -> None:

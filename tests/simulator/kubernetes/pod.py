@@ -107,6 +107,8 @@ class PodLife:
         self.bootstrap = self._new_bootstrap()
         self.writer: int | None = None
         """WriterMemory's file: the number of the postmaster seen writable last."""
+        self.followed: int | None = None
+        """FollowingFile's file."""
         self.restarts = 0
         self.sidecar_restarts = 0
         self.ready = False

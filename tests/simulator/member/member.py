@@ -63,7 +63,7 @@ class Member:
         self.attempts = parts.attempts()
         self.commit_wait = parts.commit_wait()
         self.departure = parts.departure()
-        self.following = parts.following()
+        self.following = parts.following(pod.followed)
         self.fork = parts.fork()
         self.heartbeat = parts.heartbeat(pod.uid, self.settings.ttl)
         self.lease = parts.lease(self.me, self.settings)

@@ -72,6 +72,7 @@ class Views:
         record = lease.record if lease else None
         postgres = self._postgres(bootstrap, now)
         promoted_from = member.following.promoted_from(postgres, lease, member.me)
+        member.pod.followed = member.following.timeline
         if promoted_from is not None:
             postgres = replace(postgres, promoted_from=promoted_from)
         reach = member.reach
