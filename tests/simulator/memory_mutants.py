@@ -77,6 +77,16 @@ class _RenewalsPutNothingOff(LeaseMemory):
         return news
 
 
+class _TakenBeforeTheKubeletIsDone(LeaseMemory):
+    """Two seconds before the ttl is over, as if it were known by then that the holder is gone."""
+
+    def hear(self, record: LeaseRecord | None, proof: Any, now: float) -> bool:
+        news = super().hear(record, proof, now)
+        if self._changed_at == now:
+            self._changed_at = now - 2.0
+        return news
+
+
 class _ForgetsWhatIsUnderWay(Orders):
     def outstanding(self, name: object) -> Order | None:
         return None if name == "set-synchronous" else super().outstanding(name)
@@ -146,6 +156,12 @@ _TWO_PODS_ON_ONE_VOLUME: Final = (
     Fault(60.0, "cut_node", 0, 60.0),
     Fault(61.0, "force_delete_pod", 0),
 )
+_CUT_OFF_AND_FROZEN: Final = (
+    Fault(60.0, "cut_node", 0, 60.0),
+    Fault(60.0, "freeze_sidecar", 0, 60.0, "StopPostgres"),
+    Fault(62.0, "hang_postmaster", 0, 60.0),
+)
+"""Such a postmaster takes no signal but the last that the kubelet sends, and its backends go on."""
 _API_AWAY: Final = (Fault(60.0, "api_outage", 0, 60.0, "refuse"),)
 _STUMBLE: Final = tuple(Fault(at, "take_out", -1, 10.0, "every node") for at in (60.0, 80.0, 100.0))
 _NO_FILES: Final = (Fault(60.0, "stumble", 0, 1.0),)
@@ -168,6 +184,9 @@ MEMORY_MUTANTS: Final = (
     Mutant("heartbeat: nobody else writes there", "I4", memory=Parts(heartbeat=_SeesNobodyElse),
            faults=_TWO_PODS_ON_ONE_VOLUME, circumstances=_THREE),
     Mutant("lease: renewals put nothing off", "I6", memory=Parts(lease=_RenewalsPutNothingOff)),
+    Mutant("lease: taken before the kubelet is done", "I2",
+           memory=Parts(lease=_TakenBeforeTheKubeletIsDone), faults=_CUT_OFF_AND_FROZEN,
+           circumstances=_THREE),
     Mutant("orders: what is under way is forgotten", "I3",
            memory=Parts(orders=_ForgetsWhatIsUnderWay), faults=BACK_AT_ONCE, durabilities=SYNC,
            circumstances=SLOW_ORDERS),
@@ -185,4 +204,4 @@ MEMORY_MUTANTS: Final = (
     Mutant("vanished: one look is enough", "I6", memory=Parts(vanished=_OneLookIsEnough),
            faults=_NO_FILES, circumstances=_THREE),
 )  # fmt: skip
-"""One for each module of `sidecar.memory`."""
+"""One or more for each module of `sidecar.memory`."""
