@@ -24,6 +24,7 @@ from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
 from sidecar.postgres.background import Background
+from sidecar.postgres.checkpoints import Checkpoints
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Address, Connection
 from sidecar.postgres.control_data import read_major_version, read_running_server
@@ -87,8 +88,9 @@ class Server:
         self._memory = ServerMemory(clock())
         self._view = PostgresView(ServerState.DOWN, since=self._memory.since)
         self._orders = Background(self._address.connect, self._wake)
-        # A checkpoint of a large cache takes minutes, and nothing has to wait for it.
-        self._checkpoints = Background(lambda: self._address.connect(seconds=None), self._wake)
+        self._checkpoints = Checkpoints(
+            lambda: self._address.connect(seconds=None), clock=clock, on_done=self._wake
+        )
         self._probe = WriteProbe(
             self._address,
             clock=clock,
@@ -103,7 +105,6 @@ class Server:
         self._stopping = False
         self._database: str | None = None
         self._preparation = Preparation()
-        self._checkpointed_at: float | None = None
         self._promoting_until = -math.inf
         self._wal_grows = False
         self._silent = False
@@ -231,13 +232,8 @@ class Server:
         self._orders.order(("keep-slots", tuple(names), tuple(replaced)), keep_slots)
 
     def checkpoint(self) -> None:
-        """Ask for a checkpoint; `checkpointed_at` shows when it has ended."""
-
-        def checkpoint(connection: Connection) -> None:
-            connection.execute("CHECKPOINT")
-            self._checkpointed_at = self._clock()
-
-        self._checkpoints.order(("checkpoint",), checkpoint)
+        """Ask for a checkpoint, unless one has just ended; `checkpointed_at` shows when."""
+        self._checkpoints.ask()
 
     def _wake(self) -> None:
         # While nobody reads, a full pipe wakes just as well.
@@ -302,7 +298,7 @@ class Server:
         if state is ServerState.WRITABLE and self._last_answering_state is ServerState.RECOVERY:
             # pg_rewind takes a primary's timeline from its control file, up to PostgreSQL 15,
             # and that shows the new one only after a checkpoint.
-            self.checkpoint()
+            self._checkpoints.ask_anew()
         self._last_answering_state = state
         for order in carried_out:
             if is_shown(order, state, fields) and self._orders.was_seen(order):
@@ -367,7 +363,7 @@ class Server:
             problem=self._problem_of_orders() or self._lookout.unwaited if answers else problem,
             prepared=self._memory.prepared,
             promoting_since=self._memory.promoting_since,
-            checkpointed_at=self._checkpointed_at,
+            checkpointed_at=self._checkpoints.ended_at,
             unwell_since=self._probe.unwell_since if state is ServerState.WRITABLE else None,
             **fields,
         )

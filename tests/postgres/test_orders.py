@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from sidecar.observation import ServerState
+from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database
 from tests.support.standby import Connect, clone, session, wait_for
@@ -146,6 +147,30 @@ def test_a_long_checkpoint_delays_no_look(primary: Server, database: Database) -
     assert primary.refresh(2.0).state is ServerState.WRITABLE
     wait_until(lambda: primary.view().checkpointed_at is not None, "the end of the checkpoint")
     assert (primary.view().checkpointed_at or 0.0) > asked_at
+
+
+def test_a_checkpoint_that_has_just_ended_is_not_made_again(database: Database) -> None:
+    """Who is about to hand over asks for it at each look, and may not have seen its end."""
+    database.start()
+    now = [100.0]
+    server = Server(
+        Credentials("postgres", "secret"),
+        clock=lambda: now[0],
+        on_change=lambda: None,
+        port=database.port,
+    )
+    server.start()
+    try:
+        server.checkpoint()
+        wait_until(lambda: server.view().checkpointed_at == now[0], "the checkpoint")
+        server.checkpoint()
+        time.sleep(0.3)  # in which it would begin
+        now[0] += 2.0
+        server.checkpoint()
+        wait_until(lambda: server.view().checkpointed_at == now[0], "the next one")
+    finally:
+        server.stop()
+    assert database.host.log().count("checkpoint starting: immediate force wait") == 2
 
 
 def test_a_promotion_makes_the_slots_first_and_ends_with_a_checkpoint(
