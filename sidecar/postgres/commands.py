@@ -83,6 +83,11 @@ def follow(connection: Connection, conninfo: str) -> None:
     connection.execute("SELECT pg_reload_conf()")
 
 
+def promote(connection: Connection) -> None:
+    """Ask for promotion, and don't wait for it. Asked for again, it may be done by now."""
+    connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
+
+
 def end_what_holds_up_replay(connection: Connection) -> None:
     """End the transactions of clients if replay, which comes before a promotion, waits for one.
 

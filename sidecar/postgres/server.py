@@ -34,12 +34,12 @@ from sidecar.postgres.look import Lookout
 from sidecar.postgres.polling import fields_from_outside, is_shown, news, seconds_to_poll
 from sidecar.postgres.preparation import Preparation
 from sidecar.postgres.probe import WriteProbe
+from sidecar.postgres.promotion import Promotion
 from sidecar.postgres.signals import Signals
 from sidecar.situation.timing import SILENCE
 
 _log = logging.getLogger(__name__)
 
-_PROMOTING_SECONDS: Final = 5.0
 _FAULT_PAUSE: Final = 0.5
 
 _HBA_SECONDS: Final = 10.0
@@ -88,6 +88,7 @@ class Server:
         self._memory = ServerMemory(clock())
         self._view = PostgresView(ServerState.DOWN, since=self._memory.since)
         self._orders = Background(self._address.connect, self._wake)
+        self._promotion = Promotion(self._orders, self._signals, clock=clock, on_ask=self._wake)
         self._checkpoints = Checkpoints(
             lambda: self._address.connect(seconds=None), clock=clock, on_done=self._wake
         )
@@ -105,7 +106,6 @@ class Server:
         self._stopping = False
         self._database: str | None = None
         self._preparation = Preparation()
-        self._promoting_until = -math.inf
         self._wal_grows = False
         self._silent = False
         self._orders_were_seen = False
@@ -164,24 +164,8 @@ class Server:
         `slots` are made before, so that replicas can follow at once. Nothing is done once the
         clock has passed `deadline`. Asked for again, it ends what has come to hold up replay.
         """
-
-        def promote(connection: Connection) -> None:
-            self._promoting_until = self._clock() + _PROMOTING_SECONDS
-            try:
-                commands.make_slots(connection, slots)
-            finally:
-                # Without its slot a replica waits, but without a primary so does everybody.
-                if self._clock() < deadline:
-                    # Asked for again, it may be done by now.
-                    connection.execute("SELECT pg_promote(wait => false) WHERE pg_is_in_recovery()")
-                    commands.end_what_holds_up_replay(connection)
-
-        def signal() -> None:
-            self._promoting_until = self._clock() + _PROMOTING_SECONDS
-            self._signals.promote(deadline, wait_seconds=_PROMOTING_SECONDS)
-
         self._memory.asked_to_be_promoted(self._clock())
-        self._orders.order(("promote", *slots), promote, signal)
+        self._promotion.ask(slots, deadline)
 
     def prepare(self, replication_password: str | None) -> None:
         """Make the replication role, its pg_hba line and what replicas need, on the primary.
@@ -251,6 +235,7 @@ class Server:
             self._signals.withdraw()
         while not self._stopping:
             try:
+                self._promotion.at_once(self._connection)
                 self._look_and_tell()
                 self._wait()
             except Exception:
@@ -373,9 +358,8 @@ class Server:
 
     def _pause(self) -> float:
         now = self._clock()
-        return seconds_to_poll(
-            self._view, now, promotes=now < self._promoting_until, wal_grows=self._wal_grows
-        )
+        promotes = self._promotion.is_expected(now)
+        return seconds_to_poll(self._view, now, promotes=promotes, wal_grows=self._wal_grows)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -1,5 +1,6 @@
 """What PostgreSQL is told to do, as it then is."""
 
+import contextlib
 import threading
 import time
 
@@ -190,6 +191,19 @@ def test_a_promotion_makes_the_slots_first_and_ends_with_a_checkpoint(
     assert promoted.slots == ("pgset_orders_0", "pgset_orders_2")
     wait_until(lambda: standby.view().checkpointed_at is not None, "the checkpoint")
     assert ask(copy, "SELECT timeline_id FROM pg_control_checkpoint()") == 2
+
+
+def test_a_promotion_needs_no_new_connection(database: Database, connect: Connect) -> None:
+    database.start()
+    copy = clone(database, "orders-1", "postgres", "secret")
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                stack.enter_context(session(copy))
+        standby.promote()
+        wait_for(standby, ServerState.WRITABLE)
 
 
 def test_an_order_that_has_to_wait_delays_no_look(primary: Server, database: Database) -> None:
