@@ -9,6 +9,7 @@ from sidecar.action import (
     NEED_AUTHORITY,
     NEEDS_NO_ANSWER,
     Action,
+    AnswerFailover,
     AskToStay,
     Attach,
     Attention,
@@ -164,6 +165,10 @@ class Actor:
             case RefuseReinit():
                 self._events.record("ReinitRefused", action.sentence, Attention.WARNING)
                 adapters.pods.reinit_is_answered(adapters.me, action.value)
+            case AnswerFailover():
+                if action.refusal is not None:
+                    self._events.record("FailoverRefused", action.refusal, Attention.WARNING)
+                adapters.pods.failover_is_answered(adapters.me, action.value)
             case TellSet():
                 self._tell_set(action)
             case SetRole():

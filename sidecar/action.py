@@ -76,6 +76,16 @@ class RefuseReinit:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerFailover:
+    """The wish that this pod leads is answered: it holds the Lease, or an Event says why not."""
+
+    value: str
+    """What asked for it."""
+    refusal: str | None
+    """None: it holds the Lease."""
+
+
+@dataclass(frozen=True, slots=True)
 class TellSet:
     """Record a warning on the StatefulSet as well, for who looks at no pod."""
 
@@ -245,6 +255,7 @@ Action = (
     | AskToStay
     | Refuse
     | RefuseReinit
+    | AnswerFailover
     | TellSet
     | RunInitdb
     | Clone

@@ -98,6 +98,11 @@ REINIT: Final = f"{DOMAIN}/reinit"
 """Annotation on the pod, by an operator: its replica is to be cloned again, once for each value.
 What was there before the sidecar started is of the past. Version 0.2.0 does not know it."""
 
+FAILOVER: Final = f"{DOMAIN}/failover"
+"""Annotation on the pod, by an operator: its member is to lead, whatever rows others may have that
+it lacks. The value is the Lease's resourceVersion, so that it is void once anybody has written that
+Lease. What was there before the sidecar started is of the past. Version 0.2.0 does not know it."""
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (

@@ -31,6 +31,11 @@ The rules (design §3), in the order of what they protect:
     identifier, not on an older timeline than the recorded one, with everything that can have been
     acknowledged (see `sidecar.synchronous`) or else within max-lag, and no member that could lead
     is further ahead.
+    Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
+    the Lease was not written since the operator looked at it, and has been free for so long that
+    whoever may lead by the rules would have. It has to be recorded as a member, of the recorded
+    system identifier and not on an older timeline all the same, and rules 2 to 4 hold; what was
+    promised before does not bind it, and others' WAL that it lacks is rule 7's.
     Positions of different system identifiers are never compared: where no Lease says which is the
     set's, and all have reported, it is that of the lowest ordinal.
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
@@ -48,7 +53,7 @@ Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 
 from collections.abc import Iterator
 
-from sidecar.action import Action, Decision, PutStandbySignal, RefuseReinit
+from sidecar.action import Action, AnswerFailover, Decision, PutStandbySignal, RefuseReinit
 from sidecar.deadlines import (
     asks_peers,
     seconds_to_look,
@@ -73,7 +78,7 @@ def decide(
         fence_in=seconds_to_stop(s),
         probe_fails_in=seconds_to_the_kubelet(s),
         authority_for=s.lease.fence_in if s.lease.names_me else None,
-        actions=(*_keep_next_start_read_only(s), *row.actions(s), *_refuse_reinit(s)),
+        actions=(*_keep_next_start_read_only(s), *row.actions(s), *_refuse_wishes(s)),
         situation=row.name,
         sentence=row.sentence.format(s=s),
         attention=row.attention,
@@ -96,11 +101,20 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
         yield PutStandbySignal()
 
 
-def _refuse_reinit(s: Situation) -> Iterator[Action]:
+def _refuse_wishes(s: Situation) -> Iterator[Action]:
     """After all else, and not while each moment counts."""
-    asked, refusal = s.replica.reinit_was_asked, s.replica.reinit_refusal
-    known = s.lease.view is not None and s.observation.renewal_failed_at is None
+    if s.lease.view is None or s.observation.renewal_failed_at is not None:
+        return
     # Before bootstrap has reported, no peer is asked who leads.
-    known = known and s.observation.bootstrap.data is not None
-    if asked is not None and refusal is not None and known:
+    if s.observation.bootstrap.data is None:
+        return
+    asked, refusal = s.replica.reinit_was_asked, s.replica.reinit_refusal
+    if asked is not None and refusal is not None:
         yield RefuseReinit(asked, f"this member is not cloned again: {refusal}")
+    asked = s.pod.failover_was_asked
+    if asked is not None and s.lease.names_me:
+        yield AnswerFailover(asked, None)
+    elif asked is not None and s.failover.refusal is not None:
+        yield AnswerFailover(
+            asked, f"this member does not lead by annotation: {s.failover.refusal}"
+        )

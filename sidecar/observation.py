@@ -304,6 +304,8 @@ class Pod:
     """When it was seen to be fenced by an operator; None while it is not."""
     reinit: str | None = None
     """An operator's wish that it is cloned again, which was not answered yet."""
+    failover: str | None = None
+    """The version of the Lease on which an operator wants it to lead, if that was not answered."""
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 

@@ -1,7 +1,7 @@
 """The set's pods and their StatefulSet: which pods exist, how many are wanted, role labels."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sidecar import contract
 from sidecar.action import SetRole
@@ -77,6 +77,10 @@ def _annotations(item: Json) -> Mapping[str, str]:
     return item["metadata"].get("annotations") or {}
 
 
+def _asked(pods: Iterable[Json], annotation: str) -> Mapping[str, str | None]:
+    return {_uid(pod): _annotations(pod).get(annotation) or None for pod in pods}
+
+
 def is_fenced(annotations: Mapping[str, str]) -> bool:
     """Return whether an operator has fenced the pod; any value but "true" means no."""
     return annotations.get(contract.FENCED) == "true"
@@ -149,6 +153,10 @@ class Pods:
         """This pod need not be cloned again for that: it was refused."""
         self._memory.reinit_is_answered(me.uid, value)
 
+    def failover_is_answered(self, me: Identity, value: str) -> None:
+        """This pod need not lead for that: it was refused."""
+        self._memory.failover_is_answered(me.uid, value)
+
     def wanted(self) -> int | None:
         """Return how many replicas the StatefulSet has; None if that is not known."""
         statefulset = self._watched_statefulset()
@@ -203,7 +211,8 @@ class Pods:
                 leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
                 fenced=[_uid(pod) for pod in pods if is_fenced(_annotations(pod))],
-                reinit={_uid(pod): _annotations(pod).get(contract.REINIT) or None for pod in pods},
+                reinit=_asked(pods, contract.REINIT),
+                failover=_asked(pods, contract.FAILOVER),
                 now=self._clock(),
             )
             told = (
@@ -228,5 +237,6 @@ class Pods:
             backs_off=backs_off(pod, self._settings.container),
             fenced_since=self._memory.fenced_since(metadata["uid"]),
             reinit=self._memory.reinit(metadata["uid"]),
+            failover=self._memory.failover(metadata["uid"]),
             signs=signs(_annotations(pod)),
         )

@@ -3,7 +3,7 @@
 Everything here is a question with an answer: nothing is decided and nothing is done. The facts are
 grouped by what they are about, a module each, and each group is built on those before it:
 lease → data → bootstrap → server → pod → fitness → set → replica → election → handover →
-durability → opt_out → start.
+durability → failover → opt_out → start.
 """
 
 from sidecar.observation import Observation
@@ -13,6 +13,7 @@ from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
 from sidecar.situation.durability import DurabilityFacts
 from sidecar.situation.election import ElectionFacts
+from sidecar.situation.failover import FailoverFacts
 from sidecar.situation.fitness import FitnessFacts
 from sidecar.situation.handover import HandoverFacts
 from sidecar.situation.lease import LeaseFacts
@@ -62,6 +63,11 @@ class Situation:
     def durability(self) -> DurabilityFacts:
         """What commits wait for, and what the Lease promises of them."""
         return DurabilityFacts(self.election)
+
+    @cached
+    def failover(self) -> FailoverFacts:
+        """Whether this member leads because an operator wants it, whatever is lost."""
+        return FailoverFacts(self.durability, self.pod)
 
     @cached
     def opt_out(self) -> OptOutFacts:

@@ -20,6 +20,7 @@ class DurabilityFacts:
 
     def __init__(self, election: ElectionFacts) -> None:
         """Build on the election, and on what that builds on."""
+        self.election = election
         self.observation = election.observation
         self.settings = election.settings
         self.lease = election.lease
@@ -135,13 +136,13 @@ class DurabilityFacts:
         """The next promise as soon as it is true, until then the recorded one."""
         recorded, following = self.recorded, self.next_promise
         if not recorded.voters or recorded.implies(following, self.me):
-            # The first promise is that of the primary alone, which is always true.
-            return following if recorded.voters else self._first_promise
+            return following if recorded.voters else self.first_promise
         kept = self.promise_in_force.implies(following, self.me) and self.is_settled
         return following if kept else recorded
 
     @property
-    def _first_promise(self) -> Promise:
+    def first_promise(self) -> Promise:
+        """That of the primary alone, which is always true of what it acknowledges itself."""
         if self.wanted == "async":
             return NONE
         return promised({self.me}, self.wanted)
@@ -149,7 +150,7 @@ class DurabilityFacts:
     @property
     def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
         """The members that commits are to wait for now, and the number of them."""
-        following = self.next_promise if self.recorded.voters else self._first_promise
+        following = self.next_promise if self.recorded.voters else self.first_promise
         standbys = following.names(self.me)
         if not standbys and self.wanted == "sync-strict":
             return self._any_other

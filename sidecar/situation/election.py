@@ -82,12 +82,17 @@ class ElectionFacts:
     @cached
     def i_may_lead(self) -> bool:
         """Rule 6: of this set, recorded, and not on an older timeline."""
-        return (
-            not self.set.was_replaced
-            and not self.data.is_of_another_set
-            and not self.data.has_its_own_timeline
-            and self.may_lead(self.me)
-            and not self.data.is_on_old_timeline
+        return self.i_could_follow_on and self.may_lead(self.me)
+
+    @cached
+    def i_could_follow_on(self) -> bool:
+        """Rule 6 but for what is on record of members: what no operator can wave through, since
+        the timelines of two databases could then have one number."""
+        return not (
+            self.set.was_replaced
+            or self.data.is_of_another_set
+            or self.data.has_its_own_timeline
+            or self.data.is_on_old_timeline
         )
 
     @cached

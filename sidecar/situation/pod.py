@@ -62,6 +62,11 @@ class PodFacts:
         )
 
     @property
+    def failover_was_asked(self) -> str | None:
+        """The version of the Lease on which an operator wants it to lead, while its pod stays."""
+        return None if self.shown is None or self.is_leaving else self.shown.failover
+
+    @property
     def in_service_until(self) -> float | None:
         """When this pod counts as taken out of its Services; None if it is in them."""
         since = self.shown.taken_out_since if self.shown else None

@@ -40,6 +40,10 @@ HEIR_PATIENCE: Final = 3.0
 YIELD_PATIENCE: Final = 5.0
 """Seconds for which a member that has as good as everything waits for the one that has more."""
 
+FAILOVER_PATIENCE: Final = COLD_START_PATIENCE
+"""Seconds for which the Lease must have been free before a member leads by an operator's wish, so
+that whoever may lead by the rules, and so without a loss, has had its time."""
+
 PRE_STOP: Final = 1.0
 """Seconds from a pod's deletion to the hand-over: kube-proxy syncs once a second at the most, and
 the deletion itself costs it one sync."""

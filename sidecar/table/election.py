@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from sidecar.action import Action, Attention, Detach, TellSet
+from sidecar.action import Action, Attention, Detach, TakeLease, TellSet
 from sidecar.situation import Situation
 from sidecar.table.steps import Row, no_role, nothing, take
 
@@ -22,6 +22,23 @@ _CHOSEN: Final = (
 def _choose_database(s: Situation) -> Iterator[Action]:
     yield from take(s)
     yield TellSet("ChoosingDatabase", _CHOSEN.format(s=s))
+
+
+_LET_IT_LEAD: Final = (
+    "let this one lead by kubectl pgset failover {s.settings.set_name} --to {s.observation.me.name}"
+)
+_FAILING_OVER: Final = (
+    f"an operator wants {{s.observation.me.name}} to lead (annotation {contract.FAILOVER}) where "
+    "nobody may by the rules: taking the Lease; what only other members have is lost"
+)
+
+
+def _fail_over(s: Situation) -> Iterator[Action]:
+    """Without a promotion in the same turn: it is not set yet what commits wait for. What is
+    promised from here on is only what this member has, and will have, itself."""
+    promise = s.durability.first_promise
+    yield TakeLease(s.lease.has_expired, tuple(sorted(promise.voters)), promise.copies)
+    yield TellSet("FailingOver", _FAILING_OVER.format(s=s))
 
 
 def _detach(_: Situation) -> Iterator[Action]:
@@ -109,7 +126,7 @@ ELECTION: Final = (
     ),
     Row(
         "NotEligible",
-        lambda s: s.lease.set_has_data and not s.election.i_may_lead,
+        lambda s: s.lease.set_has_data and not (s.election.i_may_lead or s.failover.is_due),
         no_role,
         "nobody leads, and this member may not: it is not recorded as a member on the newest "
         "timeline, or not in sync, or its pod was replaced",
@@ -144,6 +161,13 @@ ELECTION: Final = (
         "the whole set was down: waiting for its last primary, {s.lease.last_leader}",
     ),
     Row(
+        "FailingOver",
+        lambda s: s.failover.is_due,
+        _fail_over,
+        _FAILING_OVER,
+        Attention.WARNING,
+    ),
+    Row(
         "YieldingToPeer",
         lambda s: s.election.ahead_of_me is not None,
         nothing,
@@ -154,8 +178,7 @@ ELECTION: Final = (
         lambda s: s.lease.set_has_data and not s.election.i_have_every_commit,
         nothing,
         "nobody leads: members that do not answer may have commits that this one does not have; if "
-        f"their data is gone for good, remove the annotations {contract.IN_SYNC} and "
-        f"{contract.COPIES} from the Lease {{s.lease.name}}: those commits are lost then",
+        f"their data is gone for good, {_LET_IT_LEAD}: those commits are lost then",
         Attention.WARNING,
     ),
     Row(
@@ -163,8 +186,7 @@ ELECTION: Final = (
         lambda s: s.lease.set_has_data and s.election.lags_too_much,
         nothing,
         "nobody leads: this member is further behind {s.lease.last_leader} than max-lag allows; if "
-        f"that pod's data is gone for good, remove the annotation {contract.POSITION} from the "
-        "Lease {s.lease.name}: what was written since is lost then",
+        f"that pod's data is gone for good, {_LET_IT_LEAD}: what was written since is lost then",
         Attention.WARNING,
     ),
     Row(

@@ -12,6 +12,7 @@ import pytest
 from sidecar.act import Actor
 from sidecar.action import (
     Action,
+    AnswerFailover,
     Attach,
     DeleteOwnPod,
     RefuseReinit,
@@ -110,23 +111,42 @@ def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: A
         now += 60
 
 
-def test_a_new_clone_is_refused_once_and_only_where_the_event_was_taken(adapters: Adapters) -> None:
-    answers, answered = False, []
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (RefuseReinit("now", "it leads"), ["ReinitRefused", "now"]),
+        (AnswerFailover("7", "it leads"), ["FailoverRefused", "7"]),
+    ],
+    ids=["reinit", "failover"],
+)
+def test_a_wish_is_refused_once_and_only_where_the_event_was_taken(
+    adapters: Adapters, answer: Action, told: list[str]
+) -> None:
+    answers, answered = False, list[str]()
 
     def record(reason: str, *_: Any) -> None:
         if not answers:
             raise RetryLaterError("no answer")
         answered.append(reason)
 
-    pods: Any = SimpleNamespace(reinit_is_answered=lambda _, value: answered.append(value))
+    def note(_: Any, value: str) -> None:
+        answered.append(value)
+
+    pods: Any = SimpleNamespace(reinit_is_answered=note, failover_is_answered=note)
     events: Any = SimpleNamespace(record=record)
     actor = Actor(replace(adapters, pods=pods), events)
-    refusal = RefuseReinit("now", "it leads")
-    assert actor.carry_out((refusal,), float("inf")) is not None
+    assert actor.carry_out((answer,), float("inf")) is not None
     assert answered == []
     answers = True
-    assert actor.carry_out((refusal,), float("inf")) is None
-    assert answered == ["ReinitRefused", "now"]
+    assert actor.carry_out((answer,), float("inf")) is None
+    assert answered == told
+
+
+def test_of_a_failover_that_was_done_no_event_tells_here(adapters: Adapters) -> None:
+    answered = list[str]()
+    pods: Any = SimpleNamespace(failover_is_answered=lambda _, value: answered.append(value))
+    assert carry_out(adapters, AnswerFailover("7", None), pods=pods) is None
+    assert answered == ["7"]
 
 
 @pytest.mark.parametrize("wished", [False, True])

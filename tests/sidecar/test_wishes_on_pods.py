@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.contract import FENCED, REINIT
+from sidecar.contract import FAILOVER, FENCED, REINIT
 from sidecar.kube.client import Json
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, Pod
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 ME = Identity("orders-0", "uid-0")
 
 
-def test_a_fence_and_a_wish_for_a_new_clone_are_seen_when_they_come(tmp_path: Path) -> None:
+def test_a_fence_and_wishes_are_seen_when_they_come(tmp_path: Path) -> None:
     def with_annotations(version: int, **annotations: str) -> Json:
         metadata = {"name": ME.name, "uid": ME.uid, "resourceVersion": str(version)}
         return {"metadata": metadata | {"annotations": annotations}}
@@ -42,3 +42,7 @@ def test_a_fence_and_a_wish_for_a_new_clone_are_seen_when_they_come(tmp_path: Pa
     assert pods.unfenced_at(ME) == clock()
     pods.reinit_is_answered(ME, "new")
     assert [it.reinit for it in pods.observe() or ()] == [None]
+    shown, woke = learn(with_annotations(8, **{REINIT: "new", FAILOVER: "12"}))
+    assert (shown.reinit, shown.failover, woke) == (None, "12", True)
+    pods.failover_is_answered(ME, "12")
+    assert [it.failover for it in pods.observe() or ()] == [None]

@@ -202,6 +202,17 @@ def _forget_that_the_start_fails(observation: Observation, settings: Settings) -
     )
 
 
+def _keep_to_an_old_wish(observation: Observation, settings: Settings) -> Decision:
+    """What an operator wanted of one Lease holds for each that comes."""
+    record = observation.lease.record if observation.lease is not None else None
+    if record is None or observation.pods is None:
+        return decide(observation, settings)
+    pods = tuple(
+        replace(pod, failover=pod.failover and record.resource_version) for pod in observation.pods
+    )
+    return decide(replace(observation, pods=pods), settings)
+
+
 def _clone_over(action: Action, _: Observation) -> Action:
     return Clone(action.system_identifier) if isinstance(action, Reclone) else action
 
@@ -229,6 +240,12 @@ _REPLAYS: Final = (
 _ONE_HAS_LESS: Final = (
     Fault(60.0, "freeze_node", 1, 6.0),
     Fault(61.0, "cut_node", -1, 40.0),
+)
+_AN_OLD_WISH: Final = (
+    Fault(45.0, "failover", 2),
+    Fault(50.0, "slow_disk", 2, 30.0, "30.0"),
+    Fault(60.0, "cut_node", 0, 80.0),
+    Fault(60.1, "cut_node", 1, 80.0),
 )
 _ALONE_WITH_MORE: Final = (
     Fault(60.0, "cut_from_peers", 0, 30.0),
@@ -282,6 +299,8 @@ MUTANTS: Final = (
     Mutant("handed over to whoever is there", "I3", _all_are_complete, LAGGARD),
     Mutant("led by whoever is far behind", "I3",
            _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),
+    Mutant("an operator's wish is kept for later", "I3", _keep_to_an_old_wish, _AN_OLD_WISH, QUORUM,
+           {"members": 3, "parallel": True, "commit_every": 0.5, "length": 150.0}),
     Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),
     Mutant("cloned over what there is", "I4", _each(_clone_over)),
     Mutant("who has diverged stays so", "I5", _never(DeleteOwnPod)),

@@ -32,6 +32,8 @@ TOLD = {
     "lease.last_leader": "*the last primary*",
     "lease.name": "*name*",
     "lease.system_identifier": "*number*",
+    "observation.me.name": "*this pod*",
+    "settings.set_name": "*set*",
     "observation.bootstrap.busy": "*its order, such as clone*",
     "observation.bootstrap.objection": "*why not*",
     "observation.bootstrap.other_writer": "*so and so*",

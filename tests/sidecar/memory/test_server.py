@@ -137,8 +137,8 @@ def test_a_fork_is_asked_for_where_a_standby_does_not_stream_on_an_older_timelin
 
 def test_since_when_a_pod_leaves_is_kept_while_it_is_there() -> None:
     memory = PodsMemory()
-    memory.see(leaving=["a"], taken_out=["b"], fenced=[], reinit={}, now=1.0)
-    memory.see(leaving=["a"], taken_out=[], fenced=[], reinit={}, now=2.0)
+    memory.see(leaving=["a"], taken_out=["b"], fenced=[], reinit={}, failover={}, now=1.0)
+    memory.see(leaving=["a"], taken_out=[], fenced=[], reinit={}, failover={}, now=2.0)
     assert (memory.leaving_since("a"), memory.taken_out_since("b")) == (1.0, None)
 
 
@@ -146,7 +146,8 @@ def test_a_pod_is_cloned_again_once_for_each_wish_that_came_while_it_was_looked_
     memory = PodsMemory()
 
     def asked(value: str | None) -> str | None:
-        memory.see(leaving=[], taken_out=[], fenced=[], reinit={"a": value}, now=1.0)
+        asked = {"a": value}
+        memory.see(leaving=[], taken_out=[], fenced=[], reinit=asked, failover={}, now=1.0)
         return memory.reinit("a")
 
     # Of before this sidecar started: it may have been refused then.
@@ -158,13 +159,29 @@ def test_a_pod_is_cloned_again_once_for_each_wish_that_came_while_it_was_looked_
     assert asked("1") == "1"
 
 
+def test_a_pod_is_to_lead_once_for_each_wish_whatever_else_is_asked_of_it() -> None:
+    memory = PodsMemory()
+
+    def asked(reinit: str | None, failover: str | None) -> tuple[str | None, str | None]:
+        wishes = {"reinit": {"a": reinit}, "failover": {"a": failover}}
+        memory.see(leaving=[], taken_out=[], fenced=[], **wishes, now=1.0)
+        return memory.reinit("a"), memory.failover("a")
+
+    assert asked(None, "old") == (None, None)
+    assert asked("1", "7") == ("1", "7")
+    memory.failover_is_answered("a", "7")
+    assert asked("1", "7") == ("1", None)
+    assert asked("1", None) == ("1", None)
+    assert asked("1", "7") == ("1", "7")
+
+
 def test_since_when_a_pod_is_fenced_is_kept_and_since_when_it_is_no_more() -> None:
     memory = PodsMemory()
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=1.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=2.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=1.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=2.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (1.0, None)
-    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, now=3.0)
-    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, now=4.0)
+    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, failover={}, now=3.0)
+    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, failover={}, now=4.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (None, 3.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, now=5.0)
+    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=5.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (5.0, None)

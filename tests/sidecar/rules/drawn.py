@@ -50,7 +50,7 @@ Value = TypeVar("Value")
 NOT_DRAWN: Final = {
     "Observation.now": "all other times are drawn relative to it",
     "Observation.me": "the other pods are drawn relative to it",
-    "LeaseRecord.resource_version": "only adapters look at it",
+    "LeaseRecord.resource_version": "what names it is drawn relative to it",
     "LeaseRecord.transitions": "for people; nothing is decided by it",
     "Leadership.since": "for people; nothing is decided by it",
     "Pod.ip": "an address that is followed; nothing is decided by it",
@@ -214,6 +214,7 @@ _pods = st.none() | st.lists(
         taken_out_since=maybe_past,
         fenced_since=st.none() | maybe_past,
         reinit=st.sampled_from([None, None, "now"]),
+        failover=st.sampled_from([None, "7", "6"]),
         backs_off=st.sampled_from([False, False, True]),
     ),
     unique_by=lambda pod: pod.name,

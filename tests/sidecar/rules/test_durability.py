@@ -188,9 +188,7 @@ def test_with_async_nobody_leads_who_is_further_behind_than_the_lag_limit() -> N
     free = replace(REPLICA, lease=lease(record, renewed_at=None))
     decision = decide(free, SETTINGS)
     assert decision.situation == "TooFarBehind"
-    assert "remove the annotation pgset.dev/position from the Lease pgset-orders" in (
-        decision.sentence
-    )
+    assert "kubectl pgset failover orders --to orders-0" in decision.sentence
 
 
 def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:

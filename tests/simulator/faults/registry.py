@@ -394,6 +394,13 @@ ALL: Final[dict[str, Kind]] = {
         Kind("fence", "a pod is fenced, and unfenced", wishes.fence, world=True),
         Kind("reinit", "a replica is to be cloned again", wishes.reinit, world=True),
         Kind(
+            "failover",
+            "a member is to lead whatever others have, where nobody may",
+            wishes.failover,
+            world=True,
+            details=("", wishes.UNTIL_IT_LEADS),
+        ),
+        Kind(
             "refuse_labels",
             "a policy for changes of pods refuses them, or the webhook that judges them is gone",
             kubernetes.refuse_labels,

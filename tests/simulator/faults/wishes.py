@@ -6,6 +6,9 @@ from typing import Final
 from tests.simulator.faults.strike import Strike
 
 SHORTER: Final = "a ttl of 10 s"
+UNTIL_IT_LEADS: Final = "until somebody leads"
+OPERATORS_PAUSE: Final = 20.0
+"""Seconds after which somebody asks again for what has not come."""
 
 
 def switchover(strike: Strike) -> None:
@@ -80,6 +83,28 @@ def reinit(strike: Strike) -> None:
     life, cluster = strike.hit(), strike.cluster
     if life is not None and not cluster.api.outage:
         cluster.ask_for_a_clone(life.name, f"{strike.fault.at}")
+
+
+def failover(strike: Strike) -> None:
+    """Somebody gives up what the others have, once or, more likely to be of use, again and again
+    while nobody leads. No primary ends by it, whatever it was asked for."""
+    cluster = strike.cluster
+
+    def ask() -> None:
+        life = strike.life()
+        if life is not None and not cluster.api.outage:
+            cluster.ask_to_lead(life.name)
+
+    def ask_again() -> None:
+        if strike.world.now >= strike.fault.at + strike.fault.seconds:
+            return
+        if not any(it.server is not None and it.server.could_write for it in cluster.lives):
+            ask()
+        strike.world.after(OPERATORS_PAUSE, ask_again)
+
+    ask()
+    if strike.fault.detail == UNTIL_IT_LEADS:
+        strike.world.after(OPERATORS_PAUSE, ask_again)
 
 
 def opt_out(strike: Strike) -> None:

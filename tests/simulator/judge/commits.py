@@ -92,9 +92,27 @@ class Commits:
         if told is not None and kept < told - self._max_lag:
             fail(self._world, "I3", f"{words}, and the Lease told of {told}")
 
+    def _may_lose(self, pod: str) -> None:
+        """An operator has decided that what this pod lacks is lost."""
+        directory = self._cluster.pods[pod].directory
+        kept = {
+            branch: position
+            for branch, position in self.acknowledged.items()
+            if directory.has(branch, position)
+        }
+        lost = self.acknowledged.keys() - kept.keys()
+        for branch in sorted(lost, key=lambda it: it.number):
+            assert directory.branch is not None
+            shared, end = directory.branch.common(branch)
+            position = directory.position if end is None else min(end, directory.position)
+            kept[shared] = max(kept.get(shared, 0), position)
+        self.acknowledged = kept
+
     def _lease_changed(self, event: LeaseChanged) -> None:
         before, after = event.before, event.after
         if after.holder and (before is None or before.holder != after.holder):
+            if self._cluster.was_asked_to_lead(after.holder, before):
+                self._may_lose(after.holder_pod)
             self._taken[after.holder] = Taking(
                 heir=before is not None and not before.holder and before.heir == after.holder_pod,
                 position=before.position if before else None,

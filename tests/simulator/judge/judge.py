@@ -18,7 +18,8 @@ I3  No commit that a client was told of is missing on a server that becomes writ
     acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
     always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
     named heir, and in schedules of wishes alone; else what is lost must lie beyond the position
-    on record, less max-lag: nobody leads who is further behind what the primary last told.
+    on record, less max-lag: nobody leads who is further behind what the primary last told. What
+    a member lacks that takes the Lease because an operator wants it to lead may be lost (I9 too).
 I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory, but
     for `KILL_SECONDS` where the kubelet of a pod that was deleted by force starts one.
 I5  (I8 of issue 11, return, is this one.) Once faults have stopped, and without anybody's help,

@@ -58,6 +58,14 @@ class Reads:
             event.before is None or event.before.holder != event.after.holder
         ):
             self._taken_at = self._world.now
+            if self._cluster.was_asked_to_lead(event.after.holder, event.before):
+                # An operator has decided that what it lacks is lost.
+                directory = self._cluster.pods[event.after.holder_pod].directory
+                self._seen = {
+                    (branch, where): row
+                    for (branch, where), row in self._seen.items()
+                    if directory.has(branch, row.position)
+                }
 
     def _rows_seen(self, event: RowsSeen) -> None:
         if not self._promised or event.server.by_hand or self._is_on_its_own(event.server):

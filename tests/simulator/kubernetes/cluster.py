@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sidecar.observation import Pod
+from sidecar.observation import LeaseRecord, Pod
 from sidecar.settings import Settings
 from tests.simulator.kubernetes.api_server import ApiServer, DeletionAsked, PodsChanged
 from tests.simulator.kubernetes.pod import (
@@ -231,6 +231,17 @@ class Cluster:
         """An operator sets the annotation on the pod."""
         if name in self.api.pods:
             self.api.put_pod(replace(self.api.pods[name][1], reinit=value))
+
+    def ask_to_lead(self, name: str) -> None:
+        """An operator sets the annotation on the pod, having looked at the Lease."""
+        if name in self.api.pods and self.api.lease is not None:
+            value = self.api.lease.resource_version
+            self.api.put_pod(replace(self.api.pods[name][1], failover=value))
+
+    def was_asked_to_lead(self, holder: str, lease: LeaseRecord | None) -> bool:
+        """Whether an operator wanted this pod (as `holderIdentity`) to take this very Lease."""
+        pods = (pod for _, pod in self.api.pods.values() if f"{pod.name}_{pod.uid}" == holder)
+        return lease is not None and any(pod.failover == lease.resource_version for pod in pods)
 
     def take_out(self, node: Node, *, taken_out: bool) -> None:
         """Do as the node lifecycle controller does with the pods of a node that it doesn't hear."""

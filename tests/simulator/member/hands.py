@@ -9,6 +9,7 @@ from sidecar.action import (
     NEED_AUTHORITY,
     NEEDS_NO_ANSWER,
     Action,
+    AnswerFailover,
     AskToStay,
     Attach,
     Checkpoint,
@@ -132,6 +133,12 @@ class Hands:
     def refuse_reinit(self, action: RefuseReinit) -> Steps[None]:
         yield from self._api.request(self._pod.agent, lambda: None)
         self._member.pods.reinit_is_answered(self._member.me.uid, action.value)
+        self._watch.look_at_pods()
+
+    def answer_failover(self, action: AnswerFailover) -> Steps[None]:
+        if action.refusal is not None:
+            yield from self._api.request(self._pod.agent, lambda: None)
+        self._member.pods.failover_is_answered(self._member.me.uid, action.value)
         self._watch.look_at_pods()
 
     def set_role(self, action: SetRole) -> Steps[None]:
@@ -313,6 +320,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     Refuse: Hands.refuse,
     RefuseReinit: Hands.refuse_reinit,
     TellSet: Hands.refuse,
+    AnswerFailover: Hands.answer_failover,
     SetRole: Hands.set_role,
     DeleteOwnPod: Hands.delete_own_pod,
     RunInitdb: lambda hands, _: hands.order("initdb"),

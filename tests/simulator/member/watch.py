@@ -136,17 +136,19 @@ class Watch:
             taken_out=[pod.uid for pod in found if pod.taken_out_since is not None],
             fenced=[pod.uid for pod in found if pod.fenced_since is not None],
             reinit={pod.uid: pod.reinit for pod in found},
+            failover={pod.uid: pod.failover for pod in found},
             now=self._member.clock(),
         )
         # Since when, each member tells by its own clock.
         self.pods = tuple(
             pod
-            if pod.taken_out_since is pod.fenced_since is pod.reinit is None
+            if pod.taken_out_since is pod.fenced_since is pod.reinit is pod.failover is None
             else replace(
                 pod,
                 taken_out_since=memory.taken_out_since(pod.uid),
                 fenced_since=memory.fenced_since(pod.uid),
                 reinit=memory.reinit(pod.uid),
+                failover=memory.failover(pod.uid),
             )
             for pod in found
         )
