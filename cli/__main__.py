@@ -22,6 +22,7 @@ COMMANDS: Final = {
     **dict.fromkeys(("status", "history", "events", "logs", "psql"), "look"),
     **dict.fromkeys(("switchover", "pause", "resume", "restart", "optin"), "change"),
     **dict.fromkeys(("fence", "unfence", "reinit"), "member"),
+    "failover": "failover",
     "doctor": "doctor",
     "report": "report",
     "inject": "inject",

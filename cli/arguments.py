@@ -80,6 +80,9 @@ def parser() -> Parser:
     switchover.add_argument("--wait", action="store_true", help="until it has led, or is refused")
     switchover.add_argument("--timeout", type=int, default=60, metavar="SECONDS")
 
+    _of_failover(
+        add("failover", "let a member lead where nobody may; what only others have is lost")
+    )
     add("pause", "nobody takes over, nothing is handed over")
     add("resume", "end a pause")
     restart = add("restart", "make one pod anew, or all, one after the other")
@@ -120,6 +123,16 @@ def parser() -> Parser:
         "kubectl pgset completion > ~/bin/kubectl_complete-pgset; chmod +x it there, in PATH"
     )
     return main
+
+
+def _of_failover(failover: Parser) -> None:
+    failover.add_argument("--to", metavar="POD", required=True, help="the member that is to lead")
+    failover.add_argument("--yes", action="store_true", help="without asking")
+    failover.add_argument("--timeout", type=int, default=120, metavar="SECONDS")
+    failover.epilog = (
+        "exit codes: 0 it leads, 1 it was refused, or the set's name was not typed, 3 it could not "
+        "be asked for, or was not done in time: the request stands then"
+    )
 
 
 def _of_inject(inject: Parser) -> None:

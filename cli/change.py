@@ -51,7 +51,7 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     gap_began = None
     while time.monotonic() - began < limit:
         try:
-            there = _look(kubectl, asked.workload)
+            there = look(kubectl, asked.workload)
         except CannotError as error:
             # The API server may be away for a moment, and the request stands.
             print(f"kubectl pgset: {error}", file=sys.stderr)
@@ -73,7 +73,7 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
             return 0
         time.sleep(POLL_SECONDS)
     print(
-        f"kubectl pgset: {asked.primary.name} has not handed over to {asked.to} within {limit} s; "
+        f"kubectl pgset: {asked.pod.name} has not handed over to {asked.to} within {limit} s; "
         f"{kubectl.hint('events', asked.workload.name)} tells more. The request stands until it is "
         f"withdrawn: {withdrawn(kubectl.shown, asked.workload)}",
         file=sys.stderr,
@@ -87,7 +87,8 @@ def withdrawn(kubectl: str, workload: Workload) -> str:
     return f"{kubectl} -n {workload.namespace} annotate lease {lease} {contract.SWITCHOVER_TO}-"
 
 
-def _look(kubectl: Kubectl, workload: Workload) -> There:
+def look(kubectl: Kubectl, workload: Workload) -> There:
+    """Read what changes while something is waited for. Raises CannotError."""
     where = ("-n", workload.namespace)
     there = There.from_json(
         *kubectl.together(

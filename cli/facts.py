@@ -36,6 +36,8 @@ class Pod:
     """Whether its sidecar is newer than 0.2.0."""
     fenced: bool = False
     """Whether somebody wants its PostgreSQL stopped."""
+    failover: str = ""
+    """The version of the Lease on which somebody wants it to lead."""
     phase: str = ""
     ready: bool = False
     answers: bool = False
@@ -85,6 +87,7 @@ class Pod:
             version=annotations.get(contract.INJECTED, ""),
             signs=annotations.get(contract.SIGNS) == contract.SIGNS_BY,
             fenced=annotations.get(contract.FENCED) == "true",
+            failover=annotations.get(contract.FAILOVER, ""),
             phase=status.get("phase", ""),
             ready=conditions.get("Ready") == "True",
             answers=conditions.get("ContainersReady") == "True",
@@ -126,6 +129,7 @@ class Lease:
 
     namespace: str
     set_name: str
+    version: str = ""
     holder: str = ""
     """Name of the pod."""
     holder_uid: str = ""
@@ -153,6 +157,7 @@ class Lease:
         return cls(
             namespace=metadata["namespace"],
             set_name=name[len(prefix) :] if name.startswith(prefix) else "",
+            version=metadata.get("resourceVersion", ""),
             holder=holder,
             holder_uid=uid,
             ttl=spec.get("leaseDurationSeconds") or 0,

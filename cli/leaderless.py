@@ -18,13 +18,15 @@ from sidecar import contract
 
 UNKNOWN_TO_HOLDER: Final = "UnknownToHolder"
 MISSING_COMMITS: Final = "MissingCommits"
+NOT_ELIGIBLE: Final = "NotEligible"
 
 GIVES_UP: Final = {
     "TooFarBehind": (contract.POSITION,),
     MISSING_COMMITS: (contract.IN_SYNC, contract.COPIES),
-    "NotEligible": (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
+    NOT_ELIGIBLE: (contract.TIMELINE, contract.IN_SYNC, contract.COPIES, contract.MEMBERS),
 }
-"""What docs/limits.md says to take off the Lease, by the situation that waits for it."""
+"""What docs/limits.md says to take off the Lease, by the situation that waits for it, where nobody
+can be asked to lead."""
 
 PATIENCE: Final = 60.0
 """Seconds: what members say while they fail over is not what they wait for."""
@@ -79,6 +81,13 @@ def causes(seen: Seen) -> Iterator[Cause]:
             "get networkpolicy",
             *pods,
         )
+    elif (to := _who_may_be_asked(seen, said, reason)) is not None:
+        yield seen.our_cause(
+            f"nobody leads ({said[to].message}); only if what others have is gone for good, let "
+            f"{to} lead: WHAT IT DOES NOT HAVE IS LOST THEN",
+            f"failover {name} --to {shlex.quote(to)}",
+            *pods,
+        )
     else:
         message = next(it.message for it in said.values() if it.reason == reason)
         removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
@@ -88,6 +97,31 @@ def causes(seen: Seen) -> Iterator[Cause]:
             f"annotate lease {contract.lease_name(name)} {removed}",
             *pods,
         )
+
+
+def _who_may_be_asked(seen: Seen, said: Mapping[str, Event], reason: str) -> str | None:
+    """Return who can be asked to lead, the one with most by the Lease first; None: nobody can."""
+    lease = seen.lease
+    if lease is None:
+        return None
+
+    def can(pod: Pod) -> bool:
+        event = said.get(pod.name)
+        if event is None or event.reason != reason or not pod.signs:
+            return False
+        if reason != NOT_ELIGIBLE:
+            return True
+        # By its data, perhaps: that it has told whoever has asked.
+        refused = seen.newest("Pod", pod.name, contract.SIDECAR_CONTAINER, "FailoverRefused")
+        in_sync = not lease.voters or pod.name in lease.voters
+        return refused is None and not in_sync and pod.name in lease.members
+
+    def received(pod: Pod) -> int:
+        follower = lease.followers.get(pod.name)
+        return follower.received if follower else 0
+
+    best = sorted(filter(can, seen.pods), key=lambda it: (-received(it), len(it.name), it.name))
+    return best[0].name if best else None
 
 
 def _holder_is_there(seen: Seen) -> bool:

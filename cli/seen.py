@@ -47,6 +47,11 @@ class Seen:
         """Return a cause of this set; `command`: the words after `kubectl -n NAMESPACE`."""
         return Cause(self.where, sentence, f"{self.kubectl} {command}", pods)
 
+    def our_cause(self, sentence: str, words: str, *pods: str) -> Cause:
+        """Return a cause that a command of ours cures; `words`: those after `kubectl pgset`."""
+        kubectl, _, options = self.kubectl.partition(" ")
+        return Cause(self.where, sentence, f"{kubectl} pgset {words} {options}", pods)
+
     def is_member(self, pod: Pod) -> bool:
         """Whether it is ready, and primary or replica."""
         roles = (self.workload.primary_value, self.workload.replica_value)

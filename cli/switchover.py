@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -29,10 +30,10 @@ def candidate(workload: Workload, there: There) -> str | None:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: which primary, before it, is to hand over to whom."""
+    """A request: who, before it, is asked so that somebody leads."""
 
     workload: Workload
-    primary: Pod
+    pod: Pod
     to: str
     before: frozenset[str] = frozenset()
     """The Events that were there before, by their UIDs."""
@@ -56,23 +57,26 @@ class Said:
     sentence: str = ""
 
 
+def newest_refusal(asked: Asked, there: There, reasons: Collection[str]) -> str | None:
+    """Return what the pod that was asked has refused it with; None if it has not."""
+    refusals = [
+        it
+        for it in there.events
+        if it.reason in reasons and it.name == asked.pod.name and it.id not in asked.before
+    ]
+    return max(refusals, key=lambda it: str(it.time)).message if refusals else None
+
+
 def outcome(asked: Asked, there: There) -> Said:
     """Return what has come of it."""
     now = holder_of(asked.workload, there)
-    if now is not None and now.uid != asked.primary.uid:
+    if now is not None and now.uid != asked.pod.uid:
         if now.name == asked.to:
             return Said(Outcome.DONE, f"{now.name} is primary")
         return Said(Outcome.REFUSED, f"{now.name} is primary, and not {asked.to}")
     lease = lease_of(asked.workload, there)
     if lease is not None and not lease.switchover_to and not lease.heir and now is not None:
-        refusals = [
-            it
-            for it in there.events
-            if it.reason in REFUSED_EVENTS
-            and it.name == asked.primary.name
-            and it.id not in asked.before
-        ]
-        if refusals:
-            newest = max(refusals, key=lambda it: str(it.time))
-            return Said(Outcome.REFUSED, newest.message)
+        refusal = newest_refusal(asked, there, REFUSED_EVENTS)
+        if refusal is not None:
+            return Said(Outcome.REFUSED, refusal)
     return Said(Outcome.WAITING if now is not None else Outcome.NOBODY)

@@ -7,6 +7,7 @@ from sidecar.table.bootstrap import BOOTSTRAP
 from tests.cli.objects import (
     causes,
     command,
+    event,
     lease,
     pod,
     said,
@@ -31,6 +32,44 @@ def test_rows_that_are_gone_are_given_up_as_the_readme_says(reason, removed) -> 
     (only,) = causes(*nobody_leads(said(reason, number=0), said(reason)))
     assert only.command == f"kubectl -n shop annotate lease pgset-orders {removed}"
     assert "only if that data is gone for good" in only.sentence
+
+
+def asks_to_lead(name, *items, **of_lease):
+    """Whether doctor's one cause is cured by letting this member lead; members are new ones."""
+    for it in items:
+        if it["kind"] == "Pod":
+            it["metadata"]["annotations"]["pgset.dev/signs"] = "scrypt"
+    found = [lease(**of_lease) if it["kind"] == "Lease" else it for it in items]
+    (only,) = causes(*found)
+    return only.command == f"kubectl pgset failover orders --to {name} -n shop"
+
+
+@pytest.mark.parametrize("reason", ["TooFarBehind", "MissingCommits"])
+def test_a_member_that_knows_the_annotation_is_asked_to_lead(reason) -> None:
+    items = nobody_leads(said(reason, number=0), said(reason))
+    assert asks_to_lead("orders-0", *items)
+    more = {"followers": "term-0,orders-0 100 100 -,orders-1 200 200 -"}
+    assert asks_to_lead("orders-1", *items, **more)
+    # Who says it alone is ahead of the other one.
+    assert asks_to_lead("orders-1", *nobody_leads(said("NotEligible", number=0), said(reason)))
+
+
+def test_whom_nothing_but_the_promise_keeps_from_leading_is_asked() -> None:
+    items = nobody_leads(said("NotEligible", number=0), said("NotEligible"))
+    promise = {"members": "orders-0,orders-1", "copies": "1"}
+    assert asks_to_lead("orders-1", *items, in_sync="orders-0", **promise)
+    assert not asks_to_lead("orders-0", *items, members="orders-0,orders-1")
+    assert not asks_to_lead("orders-0", *items, in_sync="orders-1", members="orders-1", copies="1")
+
+
+def test_whose_data_may_not_lead_is_asked_once() -> None:
+    items = nobody_leads(said("NotEligible", number=0), said("NotEligible"))
+    promise = {"members": "orders-0,orders-1", "copies": "1", "in_sync": "orders-2"}
+    refused = event("Pod", "orders-0", "FailoverRefused", "it is on another timeline")
+    items[0]["spec"]["replicas"] = 3
+    lost = pod(2, "", says=leaderless.NO_DATA_YET)
+    assert asks_to_lead("orders-0", *items, lost, **promise)
+    assert asks_to_lead("orders-1", *items, lost, refused, **promise)
 
 
 def nobody_leads(*more):

@@ -1,0 +1,133 @@
+"""The command that has a member lead where nobody may by itself, whatever rows that costs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Final
+
+from cli import read
+from cli.change import POLL_SECONDS, REFUSED, look
+from cli.facts import Lease, Pod, There, Workload
+from cli.kubectl import CannotError, Kubectl
+from cli.switchover import Asked, Outcome, Said, newest_refusal
+from cli.text import GREEN, RED, Paint
+from cli.view import FAILED, holder_of, lease_of, pods_of, primary_of
+from sidecar import contract
+
+REFUSED_EVENTS: Final = ("FailoverRefused",)
+
+
+def failover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
+    """Show what may be lost, ask, and have the member lead."""
+    there = read.namespace(kubectl, "pods", "leases", events=True)
+    workload = read.the_set(there, chosen.set, kubectl.namespace)
+    lease, pod = _may_be_asked(kubectl, workload, there, chosen.to)
+    for line in at_stake(workload, there, lease, pod):
+        print(line)
+    if not (chosen.yes or _confirmed(workload.name)):
+        print(f"kubectl pgset: that is not {workload.name}: nothing was changed", file=sys.stderr)
+        return REFUSED
+    words = ("annotate", "pod", pod.name, "-n", pod.namespace)
+    if pod.failover == lease.version:
+        # What was refused is asked again where the annotation has come anew.
+        kubectl.run(*words, f"{contract.FAILOVER}-")
+    kubectl.run(*words, f"{contract.FAILOVER}={lease.version}", "--overwrite")
+    print(f"{pod.name} was asked to lead; it waits for those that may lead without a loss")
+    before = frozenset(it.id for it in there.events)
+    return _wait(kubectl, Asked(workload, pod, pod.name, before), chosen.timeout, paint)
+
+
+def _may_be_asked(kubectl: Kubectl, workload: Workload, there: There, to: str) -> tuple[Lease, Pod]:
+    """Raise CannotError where that is not what helps."""
+    name, primary, lease = workload.name, primary_of(workload, there), lease_of(workload, there)
+    if primary is not None:
+        hint = kubectl.hint("switchover", name, "--to", to)
+        raise CannotError(f"{primary.name} leads, so nothing need be lost: {hint}")
+    pod = next((it for it in pods_of(workload, there) if it.name == to), None)
+    if pod is None:
+        raise CannotError(f'set "{name}" has no pod "{to}"')
+    if lease is None:
+        raise CannotError(f'set "{name}" has no Lease that says which database is its own')
+    if not pod.signs:
+        hint = kubectl.hint("restart", name, to)
+        raise CannotError(f"{to} has no sidecar newer than version 0.2.0: {hint} gives it one")
+    if pod.fenced:
+        raise CannotError(f"{to} is fenced: {kubectl.hint('unfence', to)} comes first")
+    if workload.paused:
+        raise CannotError(f"the set is paused: {kubectl.hint('resume', name)} comes first")
+    return lease, pod
+
+
+def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterator[str]:
+    """Yield lines that say what may be lost if this pod leads, by the Lease and the members."""
+    last = lease.history[-1].pod if lease.history else lease.holder
+    yield f"Nobody leads set {workload.name}; {last or 'nobody'} was the last that did."
+    if lease.position is not None:
+        heard = lease.followers.get(pod.name)
+        had = "nothing is on record" if heard is None else f"it had {_wal(heard.received)}"
+        yield f"It told of WAL up to {_wal(lease.position)} last; of {pod.name} {had}."
+    if lease.voters:
+        yield (
+            f"Each acknowledged commit is on at least {lease.copies} of {', '.join(lease.voters)}. "
+            f"That promise is waived: what {pod.name} does not have of these commits is lost."
+        )
+    else:
+        yield f"No standby is promised anything: what {pod.name} does not have is lost."
+    pods = {it.name: it for it in pods_of(workload, there)}
+    known = {*pods, *lease.members, *lease.voters, *workload.pods} - {""}
+    for name in sorted(known, key=lambda it: (len(it), it)):
+        if name not in pods:
+            yield f"  {name}: is not there; bring it back if its data still exists"
+        else:
+            yield f"  {name}: {pods[name].says or 'says nothing'}"
+    yield "Others that have more are rewound to it, or cloned again, when they come back."
+
+
+def _wal(position: int) -> str:
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
+def _confirmed(name: str) -> bool:
+    print("Type the name of the set to go on: ", end="", flush=True)
+    return sys.stdin.readline().strip() == name
+
+
+def outcome(asked: Asked, there: There) -> Said:
+    """Return what has come of it."""
+    now = holder_of(asked.workload, there)
+    if now is not None and now.name == asked.to:
+        return Said(Outcome.DONE, f"{now.name} is primary")
+    if now is not None:
+        return Said(Outcome.REFUSED, f"{now.name} is primary, and not {asked.to}")
+    refusal = newest_refusal(asked, there, REFUSED_EVENTS)
+    return Said(Outcome.WAITING) if refusal is None else Said(Outcome.REFUSED, refusal)
+
+
+def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
+    began = time.monotonic()
+    while time.monotonic() - began < limit:
+        try:
+            said = outcome(asked, look(kubectl, asked.workload))
+        except CannotError as error:
+            # The API server may be away for a moment, and the request stands.
+            print(f"kubectl pgset: {error}", file=sys.stderr)
+            said = Said(Outcome.WAITING)
+        if said.outcome is Outcome.DONE:
+            print(f"{paint(GREEN, said.sentence)} after {time.monotonic() - began:.1f} s")
+            return 0
+        if said.outcome is Outcome.REFUSED:
+            print(paint(RED, said.sentence))
+            return REFUSED
+        time.sleep(POLL_SECONDS)
+    where = f"{kubectl.shown} -n {asked.workload.namespace}"
+    print(
+        f"kubectl pgset: {asked.to} does not lead after {limit} s; "
+        f"{kubectl.hint('doctor', asked.workload.name)} tells more. The request stands until the "
+        f"Lease is written, or it is withdrawn: {where} annotate pod {asked.to} "
+        f"{contract.FAILOVER}-",
+        file=sys.stderr,
+    )
+    return FAILED

@@ -1,0 +1,161 @@
+"""A member is let lead where nobody may: what is told before, what is asked, what comes of it."""
+
+import io
+import json
+import os
+import re
+from argparse import Namespace
+from typing import Any
+
+import pytest
+
+from cli import failover as commands
+from cli.failover import at_stake, outcome
+from cli.kubectl import CannotError, Kubectl
+from cli.switchover import Asked, Outcome
+from cli.text import Paint
+from tests.cli.objects import event, lease, pod, statefulset, the_set, there
+
+Json = dict[str, Any]
+AT = "2026-11-29T12:00:00Z"
+
+
+def new(number: int, role: str = "", **annotations: str) -> Json:
+    """A pod whose sidecar knows the annotation."""
+    made = pod(number, role, says=f"orders-{number} waits")
+    ours = {f"pgset.dev/{name}": value for name, value in annotations.items()}
+    made["metadata"]["annotations"].update({"pgset.dev/signs": "scrypt"} | ours)
+    return made
+
+
+def record(holder: int = 0, **annotations: str) -> Json:
+    made = lease(holder, **annotations)
+    made["metadata"]["resourceVersion"] = "17"
+    return made
+
+
+PROMISE = {
+    "members": "orders-0,orders-1,orders-2",
+    "in_sync": "orders-0,orders-1,orders-2",
+    "copies": "2",
+    "history": f"3 orders-0 {AT}",
+    "position": str(0x1_0000_0000),
+    "followers": "term-0,orders-1 4026531840 4026531840 -",
+}
+LEADERLESS = (statefulset(), new(1), record(**PROMISE))
+
+
+def asked(*items: Json) -> Asked:
+    found = there(*items)
+    waiting = next(it for it in found.pods if it.name == "orders-1")
+    return Asked(the_set(found), waiting, "orders-1", frozenset(it.id for it in found.events))
+
+
+def test_what_may_be_lost_is_told_of_the_lease_and_of_each_member() -> None:
+    found = there(*LEADERLESS)
+    told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
+    assert "orders-0 was the last that did" in told
+    assert "WAL up to 1/0 last; of orders-1 it had 0/F0000000." in told
+    assert "on at least 2 of orders-0, orders-1, orders-2. That promise is waived" in told
+    assert "orders-0: is not there" in told
+    assert "orders-1: orders-1 waits" in told
+    assert "orders-2: is not there" in told
+    found = there(statefulset(), new(1), record(position="5"))
+    told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
+    assert "of orders-1 nothing is on record" in told
+    assert "No standby is promised anything" in told
+
+
+def test_it_is_done_when_it_has_the_label_and_the_lease() -> None:
+    before = asked(*LEADERLESS)
+    assert outcome(before, there(new(1), record())).outcome is Outcome.WAITING
+    assert outcome(before, there(new(1, "primary"), record(1))).outcome is Outcome.DONE
+    other = outcome(before, there(new(1), new(0, "primary"), record(0)))
+    assert (other.outcome, other.sentence) == (
+        Outcome.REFUSED,
+        "orders-0 is primary, and not orders-1",
+    )
+
+
+def test_a_refusal_is_its_own_sentence() -> None:
+    old = event("Pod", "orders-1", "FailoverRefused", "it was fenced", id="old")
+    fresh = event("Pod", "orders-1", "FailoverRefused", "it is paused", id="new")
+    before = asked(*LEADERLESS, old)
+    assert outcome(before, there(*LEADERLESS, old)).outcome is Outcome.WAITING
+    assert outcome(before, there(*LEADERLESS, old, fresh)).sentence == "it is paused"
+
+
+@pytest.fixture
+def carried_out(tmp_path, monkeypatch):
+    """Carry it out on these objects; return the exit code and kubectl's words of what was changed.
+
+    As soon as the annotation is there, orders-1 leads.
+    """
+
+    def carry_out(*items: Json, typed: str = "", yes: bool = False, to: str = "orders-1"):
+        script, changed = tmp_path / "kubectl", tmp_path / "changed"
+        changed.write_text("")
+        after = [new(1, "primary"), record(1)]
+        for folder, which in (("before", list(items)), ("after", [items[0], *after])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            for kind in ("statefulset", "pod", "lease", "service", "event"):
+                found = [it for it in which if it["kind"].lower() == kind]
+                (tmp_path / folder / f"{kind}s").write_text(json.dumps({"items": found}))
+        script.write_text(
+            f"#!/bin/sh\nfolder=before; grep -q failover= {changed} && folder=after\n"
+            f'if [ "$1" = get ]; then exec cat {tmp_path}/$folder/$2; fi\n'
+            f'echo "$@" >> {changed}\n'
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        chosen = Namespace(set="orders", to=to, yes=yes, timeout=5)
+        code = commands.failover(Kubectl([], "shop"), chosen, Paint(False))
+        return code, changed.read_text().splitlines()
+
+    return carry_out
+
+
+WORDS = "annotate pod orders-1 -n shop pgset.dev/failover"
+
+
+def test_the_version_of_the_lease_that_was_looked_at_is_given(carried_out, capsys) -> None:
+    assert carried_out(*LEADERLESS, yes=True) == (0, [f"{WORDS}=17 --overwrite"])
+    assert "orders-1 is primary after" in capsys.readouterr().out
+
+
+def test_nothing_is_changed_before_the_sets_name_is_typed(carried_out) -> None:
+    assert carried_out(*LEADERLESS) == (1, [])
+    assert carried_out(*LEADERLESS, typed="yes\n") == (1, [])
+    assert carried_out(*LEADERLESS, typed="orders\n") == (0, [f"{WORDS}=17 --overwrite"])
+
+
+def test_what_was_refused_is_asked_again(carried_out) -> None:
+    again = (statefulset(), new(1, failover="17"), record())
+    assert carried_out(*again, yes=True) == (0, [f"{WORDS}-", f"{WORDS}=17 --overwrite"])
+
+
+@pytest.mark.parametrize(
+    ("items", "to", "why"),
+    [
+        (
+            (statefulset(), new(0, "primary"), new(1, "replica"), record()),
+            "orders-1",
+            "orders-0 leads, so nothing need be lost: kubectl pgset switchover orders --to "
+            "orders-1 -n shop",
+        ),
+        (LEADERLESS, "orders-7", 'set "orders" has no pod "orders-7"'),
+        (LEADERLESS[:2], "orders-1", "has no Lease that says which database is its own"),
+        ((statefulset(), pod(1, ""), record()), "orders-1", "newer than version 0.2.0"),
+        (
+            (statefulset(), new(1, fenced="true"), record()),
+            "orders-1",
+            "orders-1 is fenced: kubectl pgset unfence orders-1 -n shop comes first",
+        ),
+        ((statefulset(paused="true"), new(1), record()), "orders-1", "the set is paused"),
+    ],
+    ids=["somebody leads", "no such pod", "no Lease", "old sidecar", "fenced", "paused"],
+)
+def test_otherwise_it_is_told_what_helps(carried_out, items, to, why) -> None:
+    with pytest.raises(CannotError, match=re.escape(why)):
+        carried_out(*items, yes=True, to=to)
