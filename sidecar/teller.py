@@ -8,7 +8,7 @@ import queue
 import threading
 from typing import Final
 
-from sidecar.action import Attention, Decision
+from sidecar.action import Attention, Decision, Role, TakeLease
 from sidecar.kube.client import ApiError
 from sidecar.kube.events import Events
 from sidecar.kube.pods import Pods
@@ -27,14 +27,17 @@ class Teller:
     """Says each thing once, when it is new."""
 
     def __init__(self, me: Identity, pods: Pods, events: Events) -> None:
-        """Write to pod `me` and record Events about it."""
+        """Write to pod `me`, and record Events about it and, where it becomes primary, about its
+        StatefulSet."""
         self._me = me
         self._pods = pods
         self._events = events
         self._told: tuple[str, str] | None = None
         self._problem_since: float | None = None
         self._warned = False
-        self._waiting: queue.Queue[tuple[str, str, Attention]] = queue.Queue(_MOST_WAITING)
+        self._took: str | None = None
+        """What it said when it took the Lease, until it leads."""
+        self._waiting: queue.Queue[tuple[str, str, Attention, bool]] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="teller", daemon=True)
 
     def start(self) -> None:
@@ -49,7 +52,17 @@ class Teller:
             self._problem_since = None
             _log.info(decision.sentence, extra={"situation": decision.situation})
             self._put(decision.situation, decision.sentence, decision.attention)
+        self._tell_set(decision)
         self._warn(decision, problem, now)
+
+    def _tell_set(self, decision: Decision) -> None:
+        """Tell of a new primary, once: not of one that has only restarted."""
+        if any(isinstance(action, TakeLease) for action in decision.actions):
+            self._took = f"{decision.situation}: {decision.sentence}"
+        if decision.role is Role.PRIMARY and self._took is not None:
+            sentence = f"{self._me.name} is primary now ({self._took})"
+            self._took = None
+            self._put("Leading", sentence, Attention.NORMAL, of_set=True)
 
     def _warn(self, decision: Decision, problem: str | None, now: float) -> None:
         """Warn of what keeps failing, once until it has passed or the situation is another."""
@@ -63,18 +76,22 @@ class Teller:
             _log.warning(problem, extra={"situation": decision.situation})
             self._put(f"{decision.situation}Problem", problem, Attention.WARNING)
 
-    def _put(self, reason: str, sentence: str, attention: Attention) -> None:
+    def _put(
+        self, reason: str, sentence: str, attention: Attention, *, of_set: bool = False
+    ) -> None:
         try:
-            self._waiting.put_nowait((reason, sentence, attention))
+            self._waiting.put_nowait((reason, sentence, attention, of_set))
         except queue.Full:
             _log.warning("not written to the API server: %s", sentence)
 
     def _run(self) -> None:
         while True:
-            reason, sentence, attention = self._waiting.get()
+            reason, sentence, attention, of_set = self._waiting.get()
             try:
-                if attention is not Attention.NONE:
-                    self._events.record(reason, sentence, attention)
+                about = self._pods.statefulset() if of_set else None
+                # One that may not be read, or is gone, has no Events.
+                if attention is not Attention.NONE and not (of_set and about is None):
+                    self._events.record(reason, sentence, attention, about=about)
                 if self._waiting.empty() and self._told is not None:
                     # Of several sentences in a row only the last is worth a look.
                     self._pods.tell(self._me, self._told[1])

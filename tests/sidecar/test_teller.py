@@ -1,0 +1,83 @@
+"""What is told of a new primary, on its pod and on its StatefulSet."""
+
+from dataclasses import replace
+from typing import Any
+
+from sidecar.decide import decide
+from sidecar.observation import LeaseRecord, Observation
+from sidecar.teller import Teller
+from tests.sidecar.rules.observations import (
+    FREE,
+    LEADER,
+    ME,
+    NOW,
+    REPLICA,
+    SETTINGS,
+    STREAMING,
+    lease,
+    peer,
+)
+from tests.support.waiting import wait_until
+
+STATEFULSET = {"kind": "StatefulSet", "name": "orders"}
+
+
+class Api:
+    """Takes what is written; `about`: what an Event of the set involves."""
+
+    def __init__(self, about: dict[str, str] | None = STATEFULSET) -> None:
+        self.about = about
+        self.told: list[tuple[str, str, Any]] = []
+
+    def statefulset(self) -> dict[str, str] | None:
+        return self.about
+
+    def tell(self, *_: Any) -> None:
+        pass
+
+    def record(self, reason: str, sentence: str, _: Any, about: Any = None) -> None:
+        self.told.append((reason, sentence, about))
+
+
+def told(api: Api, *looks: Observation) -> list[str]:
+    """Return the sentences of the Events about the set."""
+    teller = Teller(ME, api, api)  # type: ignore[arg-type]
+    for seen in looks:
+        teller.tell(decide(seen, SETTINGS), None, NOW)
+    last = looks[-1]
+    teller._put("TheLast", "", decide(last, SETTINGS).attention.NORMAL)
+    teller.start()
+    wait_until(lambda: api.told[-1:] == [("TheLast", "", None)], "all to be written")
+    return [sentence for _, sentence, about in api.told if about is STATEFULSET]
+
+
+def vacant(record: LeaseRecord = FREE) -> Observation:
+    return replace(REPLICA, lease=lease(record, renewed_at=None), peers=peer(2, position=4000))
+
+
+PROMOTING = replace(LEADER, postgres=replace(STREAMING, streaming=False))
+
+
+def test_a_new_primary_is_told_on_the_set_once_and_why_it_is_one() -> None:
+    assert told(Api(), REPLICA, vacant(), PROMOTING, LEADER, PROMOTING, LEADER) == [
+        "orders-0 is primary now (TakingLease: nobody leads: taking the Lease)"
+    ]
+    heir = replace(FREE, heir="orders-0", history=())
+    (sentence,) = told(Api(), vacant(heir), LEADER)
+    assert "(Succeeding: " in sentence
+    assert "handed the Lease to this member" in sentence
+
+
+def test_the_pods_own_events_stay_as_they_are() -> None:
+    api = Api()
+    told(api, vacant(), LEADER)
+    on_pod = [reason for reason, _, about in api.told if about is None]
+    assert on_pod == ["Leading", "TheLast"]
+
+
+def test_a_primary_whose_sidecar_restarts_is_no_new_one() -> None:
+    assert told(Api(), PROMOTING, LEADER) == []
+
+
+def test_a_set_that_was_not_read_is_told_nothing() -> None:
+    assert told(Api(None), vacant(), LEADER) == []
