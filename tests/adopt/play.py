@@ -1,0 +1,302 @@
+"""One kind of StatefulSet on the real cluster: plain, opted in, struck, and opted out again.
+
+A client writes by the Service that was there before, from first to last, on a new connection for
+each row: so each row goes to where the Service leads at that moment.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deploy.demo.stage import Stage, StepFailedError
+from deploy.local import cluster
+from deploy.local.layout import NODES
+from sidecar import contract
+from tests.adopt import objects
+from tests.adopt.judge import Numbers, Step, lost, numbers
+from tests.adopt.kinds import PASSWORD, Kind
+from tests.adopt.objects import FOLDER, NAMESPACE, ORDINALS
+from tests.chaos.load import Load
+from tests.chaos.record import Attempt
+from tests.chaos.round import TABLES
+
+CLIENT: Final = "client"
+STEPS: Final = ("opted in", "scaled to 3", "killed", "deleted", "drained", "opted out")
+
+_SERVED: Final = 20
+"""A step is over when so many rows in a row were acknowledged: two seconds."""
+_POLL: Final = 0.2
+_SECONDS: Final = 150.0
+
+
+@dataclass
+class Played:
+    """What became of one kind."""
+
+    kind: Kind
+    refusal: str = ""
+    """What the user was told; "" if it was adopted."""
+    steps: dict[str, Numbers] = field(default_factory=dict)
+    lost: int = 0
+    acknowledged: int = 0
+    rows: int = 0
+    """Of the rows from before, how many are there in the end."""
+    takeovers: int = 0
+    changes: list[str] = field(default_factory=list)
+    """The commands that the user had to run, besides those of the steps."""
+
+
+class Play:
+    """Plays one kind; the namespace and the volumes are made anew and taken away."""
+
+    def __init__(self, stage: Stage, kind: Kind, rows: int, folder: Path) -> None:
+        """`folder`: where the client notes what it did."""
+        self._stage = stage
+        self._kind = kind
+        self._rows = rows
+        self._load = Load(folder, PASSWORD)
+        self._steps: list[Step] = []
+        self._played = Played(kind)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def play(self, tell: Callable[[str], None] = lambda _: None) -> Played:
+        """Return what became of it; StepFailedError where a step did not come true."""
+        sweep(self._stage)
+        try:
+            if self._kind.refused:
+                self._refused()
+            else:
+                self._adopted(tell)
+        finally:
+            self._load.stop()
+            sweep(self._stage)
+        return self._played
+
+    def _refused(self) -> None:
+        """Nothing runs: what a user has to know is refused by what the template says."""
+        self._put()
+        told = self._kubectl("annotate", self._set, "pgset.dev/enabled=true", check=False)
+        if self._kind.refused not in told:
+            raise StepFailedError(f"it is not refused by these words: {told}")
+        self._played.refusal = told.strip()
+
+    def _adopted(self, tell: Callable[[str], None]) -> None:
+        self._put()
+        self._begin()
+        for name, does in (
+            (STEPS[0], self._opt_in),
+            (STEPS[1], self._scale),
+            (STEPS[2], self._kill),
+            (STEPS[3], self._delete),
+            (STEPS[4], self._drain),
+            (STEPS[5], self._opt_out),
+        ):
+            with self._step(name):
+                does()
+            seen = self._numbers(self._steps[-1])
+            tell(
+                f"{self._kind.name}: {name}, longest gap {seen.gap:.1f} s, "
+                f"{seen.failed} failed, {seen.read_only} of them read-only"
+            )
+        self._load.stop()
+        self._count()
+
+    # ── Before ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _set(self) -> str:
+        return f"statefulset/{self._kind.name}"
+
+    @property
+    def _first(self) -> str:
+        return f"{self._kind.name}-0"
+
+    def _put(self) -> None:
+        kind, stage = self._kind, self._stage
+        cluster.load_image(kind.image)
+        for ordinal in ORDINALS:
+            place = FOLDER / f"{kind.name}-{ordinal}"
+            place.mkdir(parents=True)
+            os.chown(place, kind.uid, kind.uid)
+        stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        stage.apply([*objects.volumes(kind.name, kind.claim), *kind.objects])
+
+    def _begin(self) -> None:
+        """Fill the plain database, and start the client."""
+        self._wait(lambda: self._sql(self._first, "select 1") == "1", "the plain database")
+        fill = f"create table rows as select generate_series(1, {self._rows}) n"
+        self._sql(self._first, f"{fill}; {TABLES[0]}", check=True)
+        found = self._stage.get("service", self._kind.service, namespace=NAMESPACE)
+        self._load.start("anew", CLIENT, NODES[0], found["spec"]["clusterIP"])
+        self._wait(self._is_served, "the client to be served, before there is any change")
+
+    # ── The steps ─────────────────────────────────────────────────────────────────────────
+
+    def _opt_in(self) -> None:
+        more = [f"{key}={value}" for key, value in self._kind.annotations.items()]
+        self._kubectl("annotate", self._set, "pgset.dev/enabled=true", *more)
+        self._played.changes += [f"annotation {it}" for it in more]
+        self._wait(lambda: self._roles() == {self._first: "primary"}, "the adopted primary")
+        self._wait(self._is_served, "the client to be served")
+        # What an Event asks for is what a user does next; with one member there is time for it.
+        self._wait(self._has_advice, "an Event about the Service", 90)
+        for command in self._advice():
+            self._kubectl(*command.split()[1:], namespace=False)
+            self._played.changes.append(command)
+
+    def _scale(self) -> None:
+        self._played.takeovers = self._transitions()
+        self._kubectl("scale", self._set, "--replicas=3")
+        self._wait_for_three()
+
+    def _kill(self) -> None:
+        kill = 'kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")"'
+        self._shell(self._primary(), kill)
+        time.sleep(1)
+        self._wait_for_three()
+
+    def _delete(self) -> None:
+        primary = self._primary()
+        before = self._uids()[primary]
+        self._kubectl("delete", "pod", primary, "--wait=false")
+        self._wait(lambda: self._uids().get(primary, before) != before, "another pod")
+        self._wait_for_three()
+
+    def _drain(self) -> None:
+        primary = self._primary()
+        (node,) = (it["spec"]["nodeName"] for it in self._pods() if _name(it) == primary)
+        before = self._uids()[primary]
+        try:
+            chosen = ",".join(f"{key}={value}" for key, value in self._kind.labels.items())
+            self._kubectl(
+                *("drain", node, f"--pod-selector={chosen}", "--ignore-daemonsets"),
+                *("--delete-emptydir-data", "--timeout=120s"),
+                namespace=False,
+            )
+        finally:
+            self._kubectl("uncordon", node, namespace=False)
+        self._wait(lambda: self._uids().get(primary, before) != before, "another pod")
+        self._wait_for_three()
+
+    def _opt_out(self) -> None:
+        """As a user does who wants her single database back, behind the same Service."""
+        self._played.takeovers = self._transitions() - self._played.takeovers
+        if self._primary() != self._first:
+            wish = f"{contract.DOMAIN}/switchover-to={self._first}"
+            self._kubectl("annotate", f"lease/{contract.lease_name(self._kind.name)}", wish)
+            self._wait(lambda: self._roles().get(self._first) == "primary", "the first to lead")
+        # Without the others a Service that leads to all pods leads to the primary.
+        self._kubectl("scale", self._set, "--replicas=1")
+        self._wait(lambda: len(self._pods()) == 1, "the others to be gone")
+        if self._played.changes:
+            self._kubectl("annotate", f"service/{self._kind.service}", f"{contract.SELECTS}-")
+        self._kubectl("annotate", self._set, "pgset.dev/enabled-")
+        self._kubectl("rollout", "status", self._set, "--timeout=120s")
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._wait(self._is_served, f"the client to be served after: {name}")
+        self._steps.append(Step(name, began, time.monotonic()))
+
+    def _count(self) -> None:
+        attempts = self._attempts()
+        rows = self._sql(self._first, "select count(*) from rows", check=True)
+        there = self._sql(self._first, "select n from chaos", check=True).split()
+        self._played.rows = int(rows)
+        self._played.acknowledged = sum(it.by is not None for it in attempts)
+        self._played.lost = len(lost(attempts, map(int, there)))
+        self._played.steps = {it.name: self._numbers(it) for it in self._steps}
+
+    # ── What is asked ─────────────────────────────────────────────────────────────────────
+
+    def _attempts(self) -> list[Attempt]:
+        return self._load.attempts()
+
+    def _numbers(self, step: Step) -> Numbers:
+        return numbers(step, self._attempts())
+
+    def _is_served(self) -> bool:
+        last = self._attempts()[-_SERVED:]
+        return len(last) == _SERVED and all(it.by is not None for it in last)
+
+    def _has_advice(self) -> bool:
+        return bool(self._advice())
+
+    def _advice(self) -> list[str]:
+        events = self._stage.get("events", namespace=NAMESPACE)["items"]
+        told = [it["message"] for it in events if it["reason"] == "ServiceLeadsToReplicas"]
+        return sorted({f"kubectl{it.rpartition('kubectl')[2]}" for it in told})
+
+    def _transitions(self) -> int:
+        name = contract.lease_name(self._kind.name)
+        lease = self._stage.get("lease", name, namespace=NAMESPACE)
+        return int(lease["spec"].get("leaseTransitions", 0))
+
+    def _wait_for_three(self) -> None:
+        led = ["primary", "replica", "replica"]
+        self._wait(lambda: sorted(self._roles().values()) == led, "three members")
+        streaming = "select count(*) from pg_stat_replication where state = 'streaming'"
+        self._wait(lambda: self._sql(self._primary(), streaming) == "2", "two that stream")
+
+    def _pods(self) -> list[objects.Manifest]:
+        found: list[objects.Manifest] = self._stage.get("pods", namespace=NAMESPACE)["items"]
+        return found
+
+    def _uids(self) -> dict[str, str]:
+        return {_name(it): it["metadata"]["uid"] for it in self._pods()}
+
+    def _roles(self) -> dict[str, str]:
+        return {
+            _name(it): it["metadata"]["labels"].get(contract.DEFAULT_ROLE_LABEL, "")
+            for it in self._pods()
+            if any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in it["status"].get("conditions") or []
+            )
+        }
+
+    def _primary(self) -> str:
+        found = [pod for pod, role in self._roles().items() if role == "primary"]
+        return found[0] if found else self._first
+
+    def _sql(self, pod: str, statement: str, *, check: bool = False) -> str:
+        psql = f'psql -U postgres -d postgres -h 127.0.0.1 -p {self._kind.port} -AtqX -c "$0"'
+        return self._shell(pod, f"PGPASSWORD={PASSWORD} {psql}", statement, check=check)
+
+    def _shell(self, pod: str, script: str, *words: str, check: bool = True) -> str:
+        inside = ("exec", pod, "-c", self._kind.container, "--", "sh", "-c", script, *words)
+        return self._kubectl(*inside, check=check).strip()
+
+    def _kubectl(self, *words: str, check: bool = True, namespace: bool = True) -> str:
+        scope = ("-n", NAMESPACE) if namespace else ()
+        return self._stage.ask(*scope, *words, check=check)
+
+    def _wait(self, question: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not question():
+            if time.monotonic() > deadline:
+                pods = self._kubectl("get", "pods", "-o", "wide", check=False)
+                events = self._kubectl("get", "events", check=False)
+                raise StepFailedError(
+                    f"{self._kind.name}: not within {seconds:.0f} s: {what}\n{pods}\n{events}"
+                )
+            time.sleep(_POLL)
+
+
+def sweep(stage: Stage) -> None:
+    """Remove what a run has made."""
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s")
+    selector = ",".join(f"{key}={value}" for key, value in objects.OURS.items())
+    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=60s")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _name(pod: objects.Manifest) -> str:
+    return str(pod["metadata"]["name"])
