@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions fuzz simulate chaos storm compat bench-agent bench-admission bench-pods bench-hostile diagram images-table \
+.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions fuzz simulate chaos storm adopt compat bench-agent bench-admission bench-pods bench-hostile diagram images-table \
 	chart plugin docs images cluster-up cluster-down clean
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
 	@echo "make storm                    a bank under faults that come faster than the set heals: MINUTES=10 SEED=1"
+	@echo "make adopt                    StatefulSets as charts and blogs write them become sets: KIND=groundhog ROWS=1000000"
 	@echo "make compat                   the walk-through, admission, rights and a fault on each Kubernetes: KUBERNETES_VERSIONS=1.33 FAULT=pod-deleted"
 	@echo "make bench-agent              what a member at rest costs"
 	@echo "make bench-admission          the webhook under load, beside one in Go: ROUNDS=3 SECONDS=5, or REVIEWS=200000"
@@ -125,6 +126,9 @@ chaos:
 
 storm:
 	@CHAOS_SET=$(or $(CHAOS_SET),storm) $(VENV) python -m tests.storm
+
+adopt:
+	@$(VENV) python -m tests.adopt
 
 # Older Kubernetes, each with a cluster of its own; it takes the present one down.
 KUBERNETES_VERSIONS ?= 1.30 1.33 1.36

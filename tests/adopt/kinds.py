@@ -4,8 +4,9 @@ None knows of pgset. Each is made with one member, since that is what these have
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final
 
 from deploy.local import images
 from tests.adopt.objects import Manifest, headless, isready, named, service, statefulset
@@ -194,4 +195,147 @@ def _cloudpirates() -> Kind:
     )
 
 
-KINDS: Final = {it.name: it for it in (_groundhog2k(), _cloudpirates())}
+def _plain(
+    name: str,
+    shape: str,
+    image: images.Image,
+    *,
+    database: Mapping[str, Any] = MappingProxyType({}),
+    pod: Mapping[str, Any] = MappingProxyType({}),
+    mount: str = _USUAL,
+    variables: tuple[Manifest, ...] = (),
+    password: Manifest | None = None,
+    policy: str | None = None,
+    port: int = 5432,
+    **more: Any,
+) -> Kind:
+    """Return what most manifests are: one container, one volume, a Service, a Secret.
+
+    `database` and `pod` are further fields of the container and of its pod.
+    """
+    labels = {"app": name}
+    container = {
+        "name": "postgres",
+        "image": image.reference,
+        "ports": [{"containerPort": port}],
+        "env": [password or _from_secret("POSTGRES_PASSWORD", name), *variables],
+        "volumeMounts": [{"name": "data", "mountPath": mount}],
+    }
+    for key, value in database.items():
+        container[key] = [*container[key], *value] if key in container else value
+    containers = [container, *pod.get("containers", ())]
+    others = more.pop("others", ())
+    return Kind(
+        name=name,
+        shape=shape,
+        objects=(
+            _password(name),
+            service(name, labels, port),
+            *others,
+            statefulset(
+                name, labels, {**pod, "containers": containers}, claim="data", policy=policy
+            ),
+        ),
+        service=name,
+        claim="data",
+        image=image,
+        port=port,
+        labels=labels,
+        **more,
+    )
+
+
+_FOLDER: Final = {"name": "PGDATA", "value": f"{_USUAL}/pgdata"}
+
+
+def _others() -> tuple[Kind, ...]:
+    official, alpine = images.postgres_image(), images.stand_in("alpine")
+    ready = isready(("pg_isready", "-U", "postgres"), initialDelaySeconds=5, periodSeconds=10)
+    tuned = ("max_connections=200", "shared_buffers=64MB", "wal_level=logical", "jit=off")
+    metrics = {
+        "name": "metrics",
+        "image": official.reference,
+        "command": [
+            "sh",
+            "-c",
+            "while sleep 5; do psql -h localhost -U postgres -c 'select 1'; done",
+        ],
+        "env": [_from_secret("PGPASSWORD", "exporter")],
+    }
+    file = {"name": "POSTGRES_PASSWORD_FILE", "value": "/etc/secrets/password"}
+    secret = {"name": "secret", "secret": {"secretName": "password-file"}}
+    return (
+        _plain(
+            "blog",
+            "a blog's manifest: one container, its data in a folder of the volume, no probes",
+            official,
+            variables=(_FOLDER,),
+        ),
+        _plain(
+            "tuned",
+            "a manifest with its settings in args, pods made at once, probes from 5 s on",
+            images.postgres_image("17"),
+            variables=(_FOLDER,),
+            database={
+                "args": [word for it in tuned for word in ("-c", it)],
+                "readinessProbe": ready,
+                "livenessProbe": ready,
+            },
+            policy="Parallel",
+        ),
+        _plain(
+            "port",
+            "a manifest with PGPORT, and a Service that leads there",
+            official,
+            variables=(_FOLDER, {"name": "PGPORT", "value": "5433"}),
+            port=5433,
+        ),
+        _plain(
+            "alpine",
+            "an image on Alpine with uid 70",
+            alpine,
+            variables=(_FOLDER,),
+            pod={"securityContext": {"runAsUser": 70, "runAsGroup": 70, "fsGroup": 70}},
+            uid=70,
+        ),
+        _plain(
+            "exporter",
+            "postgres beside an exporter, with a service account of its own",
+            official,
+            variables=(_FOLDER,),
+            pod={"serviceAccountName": "exporter", "containers": [metrics]},
+            others=(named("v1", "ServiceAccount", "exporter"),),
+            annotations={"pgset.dev/container": "postgres"},
+        ),
+        _plain(
+            "eighteen",
+            "postgres:18 with its volume where that version has it",
+            images.postgres_image("18"),
+            mount="/var/lib/postgresql",
+            policy="OrderedReady",
+        ),
+        _plain(
+            "password-file",
+            "a password that comes from a file",
+            official,
+            variables=(_FOLDER,),
+            password=file,
+            database={"volumeMounts": [{"name": "secret", "mountPath": "/etc/secrets"}]},
+            pod={"volumes": [secret]},
+        ),
+    )
+
+
+def _repmgr() -> Kind:
+    """Another manager of the same database. Its image is not here, and so its pod never starts."""
+    elsewhere = replace(images.postgres_image(), reference="docker.io/bitnami/postgresql-repmgr:16")
+    found = _plain(
+        "repmgr",
+        "Bitnami's chart postgresql-ha: repmgr manages the same database",
+        elsewhere,
+        refused="repmgr",
+    )
+    return replace(found, image=images.postgres_image(), always=True)
+
+
+KINDS: Final = {it.name: it for it in (_groundhog2k(), _cloudpirates(), *_others(), _repmgr())}

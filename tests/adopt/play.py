@@ -4,10 +4,11 @@ A client writes by the Service that was there before, from first to last, on a n
 each row: so each row goes to where the Service leads at that moment.
 """
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +27,20 @@ from tests.chaos.record import Attempt
 from tests.chaos.round import TABLES
 
 CLIENT: Final = "client"
-STEPS: Final = ("opted in", "scaled to 3", "killed", "deleted", "drained", "opted out")
+OPTED_IN: Final = "opted in"
+SCALED: Final = "scaled to 3"
+KILLED: Final = "killed"
+DELETED: Final = "deleted"
+DRAINED: Final = "drained"
+OPTED_OUT: Final = "opted out"
+STEPS: Final = (OPTED_IN, SCALED, KILLED, DELETED, DRAINED, OPTED_OUT)
+
+OPT_IN: Final = (f"{contract.ENABLED}=true", f"{contract.DURABILITY}=sync")
+"""With `async` a kill may cost rows, and then none that is lost would say anything."""
 
 _SERVED: Final = 20
-"""A step is over when so many rows in a row were acknowledged: two seconds."""
+"""A step is over when so many rows in a row were acknowledged, in two seconds: that does not come
+about where the Service leads to replicas as well."""
 _POLL: Final = 0.2
 _SECONDS: Final = 150.0
 
@@ -54,11 +65,14 @@ class Played:
 class Play:
     """Plays one kind; the namespace and the volumes are made anew and taken away."""
 
-    def __init__(self, stage: Stage, kind: Kind, rows: int, folder: Path) -> None:
-        """`folder`: where the client notes what it did."""
+    def __init__(
+        self, stage: Stage, kind: Kind, rows: int, folder: Path, steps: Sequence[str] = STEPS
+    ) -> None:
+        """`folder`: where the client notes what it did; `steps`: those of STEPS to be played."""
         self._stage = stage
         self._kind = kind
         self._rows = rows
+        self._wanted = steps
         self._load = Load(folder, PASSWORD)
         self._steps: list[Step] = []
         self._played = Played(kind)
@@ -80,24 +94,28 @@ class Play:
     def _refused(self) -> None:
         """Nothing runs: what a user has to know is refused by what the template says."""
         self._put()
-        told = self._kubectl("annotate", self._set, "pgset.dev/enabled=true", check=False)
+        told = self._kubectl("annotate", self._set, *OPT_IN, check=False)
         if self._kind.refused not in told:
             raise StepFailedError(f"it is not refused by these words: {told}")
+        found = self._stage.get(self._set, namespace=NAMESPACE)
+        if contract.DOMAIN in json.dumps([found["metadata"], found["spec"]]):
+            raise StepFailedError("it was changed, although it was refused")
         self._played.refusal = told.strip()
 
     def _adopted(self, tell: Callable[[str], None]) -> None:
         self._put()
         self._begin()
-        for name, does in (
-            (STEPS[0], self._opt_in),
-            (STEPS[1], self._scale),
-            (STEPS[2], self._kill),
-            (STEPS[3], self._delete),
-            (STEPS[4], self._drain),
-            (STEPS[5], self._opt_out),
-        ):
+        does = {
+            OPTED_IN: self._opt_in,
+            SCALED: self._scale,
+            KILLED: self._kill,
+            DELETED: self._delete,
+            DRAINED: self._drain,
+            OPTED_OUT: self._opt_out,
+        }
+        for name in self._wanted:
             with self._step(name):
-                does()
+                does[name]()
             seen = self._numbers(self._steps[-1])
             tell(
                 f"{self._kind.name}: {name}, longest gap {seen.gap:.1f} s, "
@@ -139,7 +157,7 @@ class Play:
 
     def _opt_in(self) -> None:
         more = [f"{key}={value}" for key, value in self._kind.annotations.items()]
-        self._kubectl("annotate", self._set, "pgset.dev/enabled=true", *more)
+        self._kubectl("annotate", self._set, *OPT_IN, *more)
         self._played.changes += [f"annotation {it}" for it in more]
         self._wait(lambda: self._roles() == {self._first: "primary"}, "the adopted primary")
         self._wait(self._is_served, "the client to be served")
