@@ -28,7 +28,9 @@ def main() -> int:
     parser.add_argument("--kind", default=os.environ.get("KIND") or ",".join(KINDS))
     parser.add_argument("--rows", default=os.environ.get("ROWS") or "1000000")
     chosen = parser.parse_args()
-    return run("adopt", lambda workspace: _play(chosen, workspace), "the cluster has what was made")
+    return run(
+        "adopt", lambda workspace: _play(chosen, workspace), "what is left goes with the next run"
+    )
 
 
 def _play(chosen: argparse.Namespace, workspace: Path) -> int:
