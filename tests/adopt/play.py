@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,8 @@ DELETED: Final = "deleted"
 DRAINED: Final = "drained"
 OPTED_OUT: Final = "opted out"
 STEPS: Final = (OPTED_IN, SCALED, KILLED, DELETED, DRAINED, OPTED_OUT)
+TAKEOVERS: Final = (KILLED, DELETED, DRAINED)
+"""What another member is to take over after."""
 
 OPT_IN: Final = (f"{contract.ENABLED}=true", f"{contract.DURABILITY}=sync")
 """With `async` a kill may cost rows, and then none that is lost would say anything."""
@@ -76,6 +78,8 @@ class Play:
         self._load = Load(folder, PASSWORD)
         self._steps: list[Step] = []
         self._played = Played(kind)
+        self._led = 0
+        """How often the Lease had been taken before there were several members."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def play(self, tell: Callable[[str], None] = lambda _: None) -> Played:
@@ -116,6 +120,8 @@ class Play:
         for name in self._wanted:
             with self._step(name):
                 does[name]()
+            if name in TAKEOVERS:
+                self._played.takeovers = self._transitions() - self._led
             seen = self._numbers(self._steps[-1])
             tell(
                 f"{self._kind.name}: {name}, longest gap {seen.gap:.1f} s, "
@@ -164,11 +170,12 @@ class Play:
         # What an Event asks for is what a user does next; with one member there is time for it.
         self._wait(self._has_advice, "an Event about the Service", 90)
         for command in self._advice():
-            self._kubectl(*command.split()[1:], namespace=False)
+            # To be repeated where no webhook answered, as the Event itself says.
+            self._wait(lambda command=command: self._obeys(command), command)  # type: ignore[misc]
             self._played.changes.append(command)
 
     def _scale(self) -> None:
-        self._played.takeovers = self._transitions()
+        self._led = self._transitions()
         self._kubectl("scale", self._set, "--replicas=3")
         self._wait_for_three()
 
@@ -203,7 +210,6 @@ class Play:
 
     def _opt_out(self) -> None:
         """As a user does who wants her single database back, behind the same Service."""
-        self._played.takeovers = self._transitions() - self._played.takeovers
         if self._primary() != self._first:
             wish = f"{contract.DOMAIN}/switchover-to={self._first}"
             self._kubectl("annotate", f"lease/{contract.lease_name(self._kind.name)}", wish)
@@ -225,9 +231,8 @@ class Play:
 
     def _count(self) -> None:
         attempts = self._attempts()
-        rows = self._sql(self._first, "select count(*) from rows", check=True)
-        there = self._sql(self._first, "select n from chaos", check=True).split()
-        self._played.rows = int(rows)
+        there = self._of_primary("select n from chaos").split()
+        self._played.rows = int(self._of_primary("select count(*) from rows"))
         self._played.acknowledged = sum(it.by is not None for it in attempts)
         self._played.lost = len(lost(attempts, map(int, there)))
         self._played.steps = {it.name: self._numbers(it) for it in self._steps}
@@ -243,6 +248,12 @@ class Play:
     def _is_served(self) -> bool:
         last = self._attempts()[-_SERVED:]
         return len(last) == _SERVED and all(it.by is not None for it in last)
+
+    def _obeys(self, command: str) -> bool:
+        """Run what an Event says, and return whether the Service selects the role by now."""
+        self._kubectl(*command.split()[1:], namespace=False)
+        found = self._stage.get("service", self._kind.service, namespace=NAMESPACE)
+        return contract.DEFAULT_ROLE_LABEL in found["spec"]["selector"]
 
     def _has_advice(self) -> bool:
         return bool(self._advice())
@@ -281,8 +292,21 @@ class Play:
         }
 
     def _primary(self) -> str:
+        """Return the primary, or the first pod, which is the only one where there is no role."""
         found = [pod for pod, role in self._roles().items() if role == "primary"]
         return found[0] if found else self._first
+
+    def _of_primary(self, statement: str) -> str:
+        """Return what the primary answers, whoever that is by then."""
+        answers: list[str] = []
+
+        def answers_now() -> bool:
+            with suppress(StepFailedError):
+                answers.append(self._sql(self._primary(), statement, check=True))
+            return bool(answers)
+
+        self._wait(answers_now, f"an answer to {statement}")
+        return answers[0]
 
     def _sql(self, pod: str, statement: str, *, check: bool = False) -> str:
         psql = f'psql -U postgres -d postgres -h 127.0.0.1 -p {self._kind.port} -AtqX -c "$0"'

@@ -9,15 +9,15 @@ import pytest
 from deploy.demo.stage import Stage
 from deploy.demo.steps import install
 from tests.adopt.kinds import KINDS, Kind
-from tests.adopt.play import DELETED, DRAINED, STEPS, Play
+from tests.adopt.play import DELETED, DRAINED, OPTED_OUT, STEPS, Play
 from tests.adopt.report import breaches, table
 
 pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
 ROWS: Final = int(os.environ.get("ROWS") or 20_000)
 
-SHOWN_ELSEWHERE: Final = (DELETED, DRAINED)
-"""Of every set, by tests/chaos; left out in `make test`, where minutes count."""
+SHOWN_ELSEWHERE: Final = (DELETED, DRAINED, OPTED_OUT)
+"""By tests/chaos and by the variants; left out in `make test`, where minutes count."""
 
 EACH = [
     pytest.param(kind, id=kind.name, marks=[] if kind.always else pytest.mark.rarely)
