@@ -157,7 +157,7 @@ class Play:
         self._sql(self._first, f"{fill}; {TABLES[0]}", check=True)
         found = self._stage.get("service", self._kind.service, namespace=NAMESPACE)
         self._load.start("anew", CLIENT, NODES[0], found["spec"]["clusterIP"])
-        self._wait(self._is_served, "the client to be served, before there is any change")
+        self._wait_until_served("before there is any change")
 
     # ── The steps ─────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +166,7 @@ class Play:
         self._kubectl("annotate", self._set, *OPT_IN, *more)
         self._played.changes += [f"annotation {it}" for it in more]
         self._wait(lambda: self._roles() == {self._first: "primary"}, "the adopted primary")
-        self._wait(self._is_served, "the client to be served")
+        self._wait_until_served("by the adopted primary")
         # What an Event asks for is what a user does next; with one member there is time for it.
         self._wait(self._has_advice, "an Event about the Service", 90)
         for command in self._advice():
@@ -226,7 +226,7 @@ class Play:
     def _step(self, name: str) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self._wait(self._is_served, f"the client to be served after: {name}")
+        self._wait_until_served(f"after: {name}")
         self._steps.append(Step(name, began, time.monotonic()))
 
     def _count(self) -> None:
@@ -245,9 +245,14 @@ class Play:
     def _numbers(self, step: Step) -> Numbers:
         return numbers(step, self._attempts())
 
-    def _is_served(self) -> bool:
-        last = self._attempts()[-_SERVED:]
-        return len(last) == _SERVED and all(it.by is not None for it in last)
+    def _wait_until_served(self, when: str) -> None:
+        since = time.monotonic()
+
+        def is_served() -> bool:
+            last = [it for it in self._attempts() if it.began >= since][-_SERVED:]
+            return len(last) == _SERVED and all(it.by is not None for it in last)
+
+        self._wait(is_served, f"the client to be served {when}")
 
     def _obeys(self, command: str) -> bool:
         """Run what an Event says, and return whether the Service selects the role by now."""
