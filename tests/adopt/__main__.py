@@ -41,16 +41,24 @@ def _play(chosen: argparse.Namespace, workspace: Path) -> int:
     folder = paths.state() / "adopt"
     shutil.rmtree(folder, ignore_errors=True)
     played: list[Played] = []
-    failed = False
-    for name in names:
-        try:
-            played.append(Play(stage, KINDS[name], rows, folder / name).play(tell))
-        except StepFailedError as error:
-            tell(str(error))
-            failed = True
-    show(report.table(played))
+    broken: list[str] = []
+    try:
+        for name in names:
+            try:
+                played.append(Play(stage, KINDS[name], rows, folder / name).play(tell))
+            except StepFailedError as error:
+                broken.append(str(error))
+    finally:
+        show(report.table(played))
+    broken += [
+        f"{it.kind.name}: {sentence}" for it in played for sentence in report.breaches(it, rows)
+    ]
+    for sentence in broken:
+        tell(sentence)
+    # Times of a busy machine are to be read beside each other alone.
+    tell(f"Load of the last quarter of an hour: {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores")
     tell(f"What the clients noted: {folder}")
-    return 1 if failed or any(report.breaches(it, rows) for it in played) else 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
