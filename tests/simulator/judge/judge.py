@@ -12,8 +12,9 @@ I2  Never two servers of a set that could both acknowledge a commit. But for a w
     stood still, which may take `WAKING_SECONDS` after it wakes, since nothing on it could act
     before (a ttl, for the watchdog, where its sidecar does not wake), and where nobody is left to
     act: with neither kubelet nor sidecar, or without the sidecar in a pod that is being deleted,
-    until its grace period ends. Who was promoted by hand beside a holder is no primary: it is
-    stopped within `FENCING_SECONDS`, and what it has of its own is nobody's.
+    until its grace period ends. Who was made writable by hand beside a holder is no primary:
+    it is stopped within `FENCING_SECONDS`, or a ttl later by the kubelet where its sidecar can't,
+    and what it has of its own is nobody's.
 I3  No commit that a client was told of is missing on a server that becomes writable, and none is
     acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
     always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
@@ -54,6 +55,7 @@ from tests.simulator.judge.reads import Reads
 from tests.simulator.judge.service import Service
 from tests.simulator.judge.settling import Settling
 from tests.simulator.judge.violation import fail
+from tests.simulator.kubernetes.api_server import LeaseChanged
 from tests.simulator.kubernetes.cluster import PodCreated
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged, ServerStarts
 from tests.simulator.postgres.phase import Phase
@@ -69,7 +71,7 @@ KILL_SECONDS: Final = 1.5
 in reality, and once in the fake."""
 
 FENCING_SECONDS: Final = 5.0
-"""In which a member that somebody promotes by hand is stopped; a look takes two."""
+"""In which a member that somebody makes writable is stopped; a look takes two."""
 
 WAKING_SECONDS: Final = 2.5
 """A look after the wake (a second at the most), and what a request in flight may take."""
@@ -103,6 +105,7 @@ class Judge:
         subscribe(ServerStarts, self._server_starts)
         subscribe(ServerChanged, self._server_changed)
         subscribe(PodCreated, self._pod_created)
+        subscribe(LeaseChanged, self._lease_changed)
         subscribe(RulesFailed, self._rules_failed)
 
     def start(self) -> None:
@@ -138,18 +141,35 @@ class Judge:
         self.labels.check_admission(life, server)
         if not self._is_of_this_set(server):
             return
-        if server.phase is Phase.WRITABLE and not server.by_hand:
-            self.promotions += 1
-            before, self.newest, self._newest_life = self.newest, server, life
-            self.check_writers()
-            self.commits.check(server)
-            self.reads.check(server)
-            if before is not None and before is not server and before.phase is Phase.WRITABLE:
-                self._check_need(before)
-        elif server.phase is Phase.WRITABLE:
-            self._must_be_fenced(life, server)
+        if server.phase is Phase.WRITABLE:
+            if server.by_hand and not self._holds_the_lease(life):
+                self._must_be_fenced(life, server)
+            else:
+                self._leads(life, server)
         elif server is self.newest and server.phase in (Phase.STOPPING, Phase.DEAD):
             self._check_need(server)
+
+    def _leads(self, life: PodLife, server: Server) -> None:
+        server.by_hand = False
+        self.promotions += 1
+        before, self.newest, self._newest_life = self.newest, server, life
+        self.check_writers()
+        self.commits.check(server)
+        self.reads.check(server)
+        if before is not None and before is not server and before.phase is Phase.WRITABLE:
+            self._check_need(before)
+
+    def _lease_changed(self, _: LeaseChanged) -> None:
+        """What somebody else has made writable is the set's primary once it has the Lease."""
+        for life in self._cluster.lives:
+            server = life.server
+            by_hand = server is not None and server.by_hand and server.phase is Phase.WRITABLE
+            if server is not None and by_hand and self._holds_the_lease(life):
+                self._leads(life, server)
+
+    def _holds_the_lease(self, life: PodLife) -> bool:
+        lease = self._cluster.api.lease
+        return lease is not None and lease.holder == f"{life.name}_{life.uid}"
 
     def _is_of_this_set(self, server: Server) -> bool:
         """And not the empty one that took the place of a database that has vanished."""
@@ -177,25 +197,24 @@ class Judge:
 
     def _must_be_fenced(self, life: PodLife, server: Server) -> None:
         """I2: who may write by somebody else's doing is soon stopped."""
-        self._world.after(FENCING_SECONDS, self._check_fenced, life, server)
+        now = self._world.now
+        self._world.after(FENCING_SECONDS, self._check_fenced, life, server, now, False)
 
-    def _check_fenced(self, life: PodLife, server: Server) -> None:
-        if life.server is not server or server.phase not in (Phase.PROMOTING, Phase.WRITABLE):
+    def _check_fenced(self, life: PodLife, server: Server, since: float, waits: bool) -> None:
+        """`waits`: at the last look its sidecar could not stop it, and the kubelet has to."""
+        if life.server is not server or server.phase is not Phase.WRITABLE or not server.by_hand:
             return
-        lease = self._cluster.api.lease
-        if lease is not None and lease.holder == f"{life.name}_{life.uid}":
-            server.by_hand = False
-        elif (
-            server.phase is Phase.PROMOTING
-            or life.agent is None
-            or life.agent.is_impaired
-            or life.takes_no_signals
-            or server.frozen
-            or life.volume_hangs
-        ):
+        if server.stuck or life.node.kubelet_stopped:
+            # It writes nothing, or nobody is left to act for it.
             self._must_be_fenced(life, server)
+            return
+        agent = life.agent
+        impaired = agent is None or agent.is_impaired or life.takes_no_signals
+        if (impaired or waits) and self._world.now - since < self._settings.ttl + FENCING_SECONDS:
+            again = self._check_fenced
+            self._world.after(FENCING_SECONDS, again, life, server, since, impaired)
         else:
-            self._fail("I2", f"{life.name} was promoted by hand, and nobody stops it")
+            self._fail("I2", f"{life.name} was made writable by hand, and nobody stops it")
 
     def _waking(self, life: PodLife) -> bool:
         node = life.node
