@@ -34,8 +34,9 @@ The rules (design §3), in the order of what they protect:
     Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
     the Lease was not written since the operator looked at it, and has been free for so long that
     whoever may lead by the rules would have. It has to be recorded as a member, of the recorded
-    system identifier and not on an older timeline all the same, and rules 2 to 4 hold; what was
-    promised before does not bind it, and others' WAL that it lacks is rule 7's.
+    system identifier and not on an older timeline all the same, nor on an older one than a member
+    that is heard, and rules 2 to 4 hold; what was promised before does not bind it, and others' WAL
+    that it lacks is rule 7's.
     Positions of different system identifiers are never compared: where no Lease says which is the
     set's, and all have reported, it is that of the lowest ordinal.
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is

@@ -77,8 +77,27 @@ class FailoverFacts:
         if self.data.is_of_another_set:
             yield "its data belongs to another set"
         # Before PostgreSQL answers, its timeline may not be known.
-        if self.server.is_in_recovery and not self.election.i_could_follow_on:
+        if not self.server.is_in_recovery:
+            return
+        if not self.election.i_could_follow_on:
             yield (
                 "its data is not on the recorded timeline, and a primary that has led on that one "
                 "would have begun another of the same number"
             )
+        if (ahead := self._on_a_newer_timeline) is not None:
+            yield (
+                f"{ahead} is on a newer timeline, and that which this member would begin could "
+                "have the same number"
+            )
+
+    @property
+    def _on_a_newer_timeline(self) -> str | None:
+        """A member that is, also on one that nobody has recorded. What it has by then is no part of
+        a second timeline of that number, which nothing would tell it."""
+        mine = self.data.timeline or 0
+        newer = (
+            peer.name
+            for peer in self.set.peers_with_data
+            if peer.system_identifier == self.set.system_identifier and (peer.timeline or 0) > mine
+        )
+        return next(newer, None)

@@ -183,6 +183,10 @@ REFUSED: dict[str, tuple[Observation, str]] = {
         asked(replace(GONE, timeline=2), bootstrap=replace(RUNNING, promoting_from=1)),
         "its data is not on the recorded timeline",
     ),
+    "a newer timeline that nobody has recorded": (
+        asked(NOT_IN_SYNC, peers=peer(2, timeline=2)),
+        "orders-2 is on a newer timeline",
+    ),
     "left alone": (
         asked(bootstrap=BootstrapView(data=DataState.PRESENT, running=False, left_alone=True)),
         "its database is none of the set's",
@@ -216,6 +220,10 @@ def test_it_is_not_answered_while_renewals_fail() -> None:
     leads = replace(LEADER, pods=asked().pods)
     assert refusal(leads) == AnswerFailover("7", None)
     assert refusal(replace(leads, renewal_failed_at=NOW - 0.1)) is None
+
+
+def test_a_newer_timeline_of_another_set_says_nothing() -> None:
+    assert takes(asked(NOT_IN_SYNC, peers=peer(2, timeline=2, system_identifier="999")))
 
 
 def test_its_timeline_counts_when_it_is_known() -> None:
