@@ -49,7 +49,8 @@ def _refuse_switchover(s: Situation) -> Iterator[Action]:
 def _accept_switchover(s: Situation) -> Iterator[Action]:
     yield from question(s)
     yield from renewal(s)
-    yield Checkpoint()
+    if not s.handover.has_fresh_checkpoint:
+        yield Checkpoint()
 
 
 def _prepare_to_stop(s: Situation) -> Iterator[Action]:

@@ -35,6 +35,13 @@ def test_a_wished_switchover_is_recorded_and_begun() -> None:
     assert (renewal.heir, renewal.switchover_to) == ("orders-2", None)
 
 
+def test_a_switchover_begins_no_checkpoint_that_its_stop_would_wait_for() -> None:
+    fresh = wished("orders-2", postgres=replace(WRITABLE, checkpointed_at=NOW - 10))
+    situation, actions = situation_and_actions(fresh)
+    assert situation == "AcceptingSwitchover"
+    assert [type(action) for action in actions] == [RenewLease]
+
+
 def test_a_switchover_stops_postgresql_after_a_checkpoint() -> None:
     accepted = replace(LEADER, lease=lease(replace(RECORD, heir="orders-2")), peers=peer(2))
     assert situation_and_actions(accepted) == ("PreparingToStop", (Checkpoint(),))
