@@ -58,7 +58,8 @@ def news(view: PostgresView) -> PostgresView:
         view,
         position=None,
         lag=None,
-        to_replay=None,
+        # Clients are let in as soon as nothing is left of it, if a promotion was asked for.
+        to_replay=None if view.promoting_since is None else int(view.to_replay != 0),
         followers=tuple(Follower(follower.name, 0) for follower in view.followers),
         followers_heard_at=None,
         oldest_wal=None,
