@@ -1,16 +1,25 @@
 """What a primary makes for its replicas: a role, its way in, and a bound on the WAL it keeps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from sidecar.postgres import commands, replication_role
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import Connection
 
+AGAIN_SECONDS: Final = 60.0
+"""A member that does not follow may be kept out by what somebody has changed: the role's password
+or rights, or pg_hba.conf. All is made again after so long, and again; where it is only away, that
+costs little."""
+
 
 class Preparation:
-    """Made once for each leadership, and again for another password."""
+    """Made once for each leadership, and again for another password, or where a member does not
+    follow."""
 
     def __init__(self) -> None:
+        self._complete_at: float | None = None
+        """When all members followed, or all was to be made again; None: not looked at yet."""
         self.done_with: str | None = None
         """The replication password for which everything was made last."""
         self._role_made: tuple[float, str] | None = None
@@ -19,6 +28,16 @@ class Preparation:
     def forget(self) -> None:
         """Make all of it again: the server's database is another, in which rights are given."""
         self._role_made = None
+
+    def is_due_again(self, slots: Sequence[str], followers: Sequence[object], now: float) -> bool:
+        """Take in a look at who follows, of those that have a slot, and count a True as done."""
+        if self._complete_at is None or len(followers) >= len(slots):
+            self._complete_at = now
+        if now - self._complete_at < AGAIN_SECONDS:
+            return False
+        self._complete_at = now
+        self.forget()
+        return True
 
     def make(self, connection: Connection, password: str | None, since: float) -> None:
         """Make all of it, as far as it can be made, in the leadership that began at `since`.

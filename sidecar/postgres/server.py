@@ -293,6 +293,8 @@ class Server:
                     self._lookout.was_set()
                     fields["waits_from"] = fields["ordered"] = None
         self._keep_hba_in_step()
+        if self._preparation.is_due_again(fields["slots"], fields["followers"], self._clock()):
+            self._memory.was_prepared_elsewhere()
         return self._seen(state, **fields)
 
     def _keep_hba_in_step(self) -> None:

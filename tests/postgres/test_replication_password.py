@@ -10,6 +10,7 @@ import pytest
 from sidecar.bootstrap import Bootstrap
 from sidecar.contract import slot_name
 from sidecar.observation import Identity, ServerState
+from sidecar.postgres import preparation
 from sidecar.postgres.configuration import (
     HBA_LINES,
     PASSWORD_FILE,
@@ -95,6 +96,33 @@ def test_a_role_with_a_password_that_anybody_can_compute_is_taken_back_once(
     own(database.directory / "pg_hba.conf")
     wait_until(lambda: ask(database, ROLE) == "(t,f)", "the role")
     assert identify(replication(database.port), "derived")
+
+
+def test_what_somebody_has_taken_from_the_members_is_given_back(
+    database: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one of them does not follow: its slot is there, and nobody uses it."""
+    monkeypatch.setattr(preparation, "AGAIN_SECONDS", 0.5)
+    server = watch(database, connect)
+    server.prepare("derived")
+    server.keep_slots(["pgset_orders_1"])
+    wait_until(lambda: server.view().prepared, "preparation")
+    own(database.directory / "pg_hba.conf")
+    (database.directory / "pg_hba.conf").write_text("host all postgres all scram-sha-256\n")
+    ask(database, "SELECT pg_reload_conf()")
+    with session(database) as connection:
+        connection.execute("ALTER ROLE pgset_replication NOLOGIN PASSWORD 'rotated'")
+
+    def follows() -> bool:
+        if not server.view().prepared:
+            server.prepare("derived")
+            own(database.directory / "pg_hba.conf")
+        try:
+            return bool(identify(replication(database.port), "derived"))
+        except UpstreamError:
+            return False
+
+    wait_until(follows, "that its members get in again")
 
 
 def test_pg_hba_conf_elsewhere_with_our_lines_is_as_good_as_one_of_ours(
