@@ -204,12 +204,14 @@ class Judge:
         """`waits`: at the last look its sidecar could not stop it, and the kubelet has to."""
         if life.server is not server or server.phase is not Phase.WRITABLE or not server.by_hand:
             return
-        if server.stuck or life.node.kubelet_stopped:
-            # It writes nothing, or nobody is left to act for it.
+        agent = life.agent
+        hangs = agent is not None and agent.is_impaired and not agent.stands_still
+        if server.stuck or life.node.kubelet_stopped or hangs:
+            # It writes nothing, or nobody is left to act for it. (A loop that hangs fails its
+            # probe after a while, which the fake does not know.)
             self._must_be_fenced(life, server)
             return
-        agent = life.agent
-        impaired = agent is None or agent.is_impaired or life.takes_no_signals
+        impaired = agent is None or agent.stands_still or life.takes_no_signals
         if (impaired or waits) and self._world.now - since < self._settings.ttl + FENCING_SECONDS:
             again = self._check_fenced
             self._world.after(FENCING_SECONDS, again, life, server, since, impaired)
