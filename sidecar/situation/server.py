@@ -57,11 +57,18 @@ class ServerFacts:
     @property
     def was_started_by_hand(self) -> bool:
         """It is writable, without the Lease, on a timeline that another member has begun: a standby
-        that somebody has started without standby.signal."""
+        that somebody has started without standby.signal.
+
+        Not the primary that the Lease was emptied or set back under: as the only member it may have
+        been started writable on that timeline by rule 1, or the record may be older than its own.
+        """
+        view = self.lease.view
+        held = view is not None and view.renewed_at is not None and self.lease.may_be_reclaimed
         return (
             self.is_writable
             and self.data.timeline_is_anothers_on_record
-            and not (self.lease.names_me or self.observation.bootstrap.left_alone)
+            and not (self.lease.names_me or held or self.lease.went_back)
+            and not self.observation.bootstrap.left_alone
         )
 
     @property

@@ -118,6 +118,21 @@ def test_a_primary_that_another_takes_over_from_has_its_timeline_from_the_set() 
     assert not any(isinstance(action, NotePromotedByHand) for action in actions)
 
 
+def test_the_only_member_that_was_started_writable_keeps_what_it_wrote() -> None:
+    """Rule 1 lets it go on on the timeline that a member has begun which is gone; then the Lease is
+    emptied, or an older one is restored: others do not have what it has written since."""
+    emptied = lease(replace(led_by("orders-0", "orders-1"), holder=""))
+    went_back = lease(led_by("orders-0", "orders-1"), went_back=True)
+    for view in (emptied, went_back):
+        situation, actions = situation_and_actions(replace(STARTED, lease=view))
+        assert situation == "Reclaiming"
+        assert [type(action) for action in actions] == [TakeLease]
+    # The API server was away for long before the older Lease was there.
+    away = replace(went_back, renewed_at=NOW - 300)
+    _, actions = situation_and_actions(replace(STARTED, lease=away))
+    assert not any(isinstance(action, NotePromotedByHand) for action in actions)
+
+
 def test_a_promotion_of_our_own_is_not_noted_as_by_hand() -> None:
     """It was asked for under the Lease, and is not on record, whoever leads now."""
     ours = replace(PROMOTED, bootstrap=UNRECORDED)
