@@ -1,11 +1,15 @@
 """An operator wants this member to lead where nobody may by the rules, whatever is lost by it."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from sidecar.situation.cached import cached
 from sidecar.situation.durability import DurabilityFacts
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.timing import FAILOVER_PATIENCE
+
+_MOST_DIGITS: Final = 20
+"""Of a version: etcd counts in 64 bits."""
 
 
 class FailoverFacts:
@@ -56,7 +60,8 @@ class FailoverFacts:
         if record is None or record.system_identifier is None:
             yield "no Lease says which database is the set's"
             return
-        if not asked.isdecimal():
+        # Python turns no text of thousands of digits into a number.
+        if not asked.isdecimal() or len(asked) > _MOST_DIGITS:
             yield "the annotation's value is not the Lease's resourceVersion"
         elif int(asked) < int(record.resource_version):
             yield "the Lease was written since: look at the set again"

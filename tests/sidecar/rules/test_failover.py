@@ -154,6 +154,10 @@ REFUSED: dict[str, tuple[Observation, str]] = {
         asked(NOT_IN_SYNC, value="yes"),
         "the annotation's value is not the Lease's resourceVersion",
     ),
+    "a number that no version is": (
+        asked(NOT_IN_SYNC, value="9" * 5000),
+        "the annotation's value is not the Lease's resourceVersion",
+    ),
     "no Lease": (asked(None), "no Lease says which database is the set's"),
     "no database yet": (
         asked(replace(FREE, system_identifier=None)),
