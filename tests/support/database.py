@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sidecar.postgres import process
 from tests.support.waiting import wait_until
 
 ENTRYPOINT = Path(__file__).parents[2] / "deploy/local/postgres-image/docker-entrypoint.sh"
@@ -101,6 +102,30 @@ class Database:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = [int(pid) for pid in children.read_text().split()]
         for pid in (self.process.pid, *pids):
-            os.kill(pid, signal.SIGKILL)
+            # The one of a session may have ended by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "children")
+
+    def stand_still(self) -> tuple[int, ...]:
+        """Stop all processes, and return their pids once none goes on or ends any more."""
+        wait_until(self._stands_still, "all processes to be stopped")
+        return process.processes(self.directory)
+
+    def _stands_still(self) -> bool:
+        pids = process.processes(self.directory)
+        stopped = [_state_of(pid) == "T" for pid in pids]
+        # The postmaster is the first, and makes no more of them.
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        return all(stopped) and pids == process.processes(self.directory)
+
+
+def _state_of(pid: int) -> str | None:
+    """Return the letter of proc(5); None of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
