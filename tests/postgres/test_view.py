@@ -10,10 +10,10 @@ import pytest
 from psycopg.rows import TupleRow
 
 from sidecar.observation import ServerState
-from sidecar.postgres import process
 from sidecar.postgres.configuration import REPLICATION_ROLE
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
+from sidecar.situation.timing import SILENCE
 from tests.support.database import Database
 from tests.support.mute_primary import mute_primary
 from tests.support.standby import Connect, clone, session, wait_for
@@ -52,18 +52,20 @@ def test_a_follower_is_heard_every_second_until_it_is_silent(
             lambda heard_at=heard_at: (primary.view().followers_heard_at or 0.0) > heard_at,
             "another word",
         )
-    pids = process.processes(standby.directory)
+    pids = standby.stand_still()
     assert len(pids) > 3
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    silent_from = time.monotonic()
-    time.sleep(2.5)
-    view = primary.refresh(1.0)
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
-    assert [follower.name for follower in view.followers] == ["orders-1"]
-    assert view.followers_heard_at is not None
-    assert view.followers_heard_at <= silent_from + 1.0
+    try:
+        wait_until(lambda: silence(primary) > 2.5, "silence")
+        assert follower_names(primary) == ["orders-1"]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def silence(server: Server) -> float:
+    """Return for how many seconds no follower has been heard."""
+    heard_at = server.refresh(1.0).followers_heard_at
+    return 0.0 if heard_at is None else time.monotonic() - heard_at
 
 
 @pytest.mark.usefixtures("primary")
@@ -81,21 +83,21 @@ def test_followers_that_fall_silent_wake_the_loop_once(database: Database) -> No
     try:
         standby = follow(database, "orders-1")
         wait_until(lambda: follower_names(watching) == ["orders-1"], "the follower")
-        time.sleep(2.5)
-        pids = process.processes(standby.directory)
-        woken.clear()
-        silent_from = time.monotonic()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: bool(woken), "it to be noticed")
-        time.sleep(1.5)
+        pids = standby.stand_still()
+
+        def is_noticed() -> bool:
+            heard_at = watching.view().followers_heard_at
+            return bool(woken) and heard_at is not None and woken[-1] - heard_at > SILENCE
+
+        wait_until(is_noticed, "it to be noticed")
+        before = len(woken)
+        for _ in range(5):
+            watching.refresh(10.0)
+        assert len(woken) == before
     finally:
         watching.stop()
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-    assert len(woken) == 1
-    # Its last word may be up to a second old by then.
-    assert 0.4 < woken[0] - silent_from < 10.0
 
 
 def test_only_who_streams_by_the_replication_role_is_a_follower(
@@ -117,7 +119,7 @@ def test_a_refreshed_view_was_looked_at_after_the_question(
             connection.execute("INSERT INTO foo VALUES (1)")
             row = connection.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
         assert row is not None
-        assert (primary.refresh(2.0).position or 0) >= row[0]
+        assert (primary.refresh(30.0).position or 0) >= row[0]
 
 
 def test_nothing_is_known_of_commits_before_the_reload_has_reached_everybody(
@@ -139,7 +141,7 @@ def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_
 ) -> None:
     """Stopped here; a slow disk keeps it as long. It is who lets commits wait."""
     with session(database) as connection, session(database) as other:
-        other.execute("SET statement_timeout = '2s'")
+        other.execute("SET statement_timeout = '30s'")
         connection.execute("CREATE TABLE foo AS SELECT generate_series(1, 1000000) AS id")
         pid = stop_checkpointer_at_work(connection, other)
         primary.set_synchronous(["nobody-there"], 1)
@@ -152,9 +154,12 @@ def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_
         # Now it waits. statement_timeout would not end that: it no longer counts at the commit.
         commit = threading.Thread(target=other.execute, args=["INSERT INTO foo VALUES (0)"])
         commit.start()
-        commit.join(timeout=0.5)
-        assert commit.is_alive()
-        connection.execute("SELECT pg_cancel_backend(%s)", [other.info.backend_pid])
+        waits = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+        pid = other.info.backend_pid
+        wait_until(
+            lambda: connection.execute(waits, [pid]).fetchone() == ("SyncRep",), "it to wait"
+        )
+        connection.execute("SELECT pg_cancel_backend(%s)", [pid])
         commit.join()
 
 
@@ -233,6 +238,7 @@ def test_a_lost_connection_of_the_sidecar_only_is_made_again(
             "WHERE application_name = 'pgset-sidecar'"
         )
     time.sleep(0.5)
+    wait_until(lambda: primary.view().problem is None, "a new connection")
     assert wait_for(primary, ServerState.WRITABLE).problem is None
 
 
