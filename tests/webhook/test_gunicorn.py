@@ -142,11 +142,26 @@ def test_it_ends_soon_after_sigterm_whatever_its_clients_keep_open(tmp_path, ope
 
 
 def test_a_review_that_comes_while_it_ends_is_answered_and_told_to_go_elsewhere(tmp_path):
+    # It has a second for that, in which a busy machine may stand still, but not each time.
+    folders = (tmp_path / name for name in "123")
+    assert any(is_answered_while_it_ends(folder) for folder in folders)
+
+
+def is_answered_while_it_ends(folder):
+    folder.mkdir()
     review = json.dumps(objects.admission_review(objects.article_pod()))
-    with serving(tmp_path) as server, server.connect() as connection:
+    with serving(folder) as server, server.connect() as connection:
         assert answer_to(connection, "GET", "/livez")[0] == 200
         server.process.terminate()
-        time.sleep(0.2)
-        connection.request("POST", "/mutate/pods", review, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        assert (response.status, response.headers["Connection"]) == (200, "close")
+        try:
+            # Until it has heard that it is to end, it keeps the connection.
+            while True:
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", "/mutate/pods", review, headers)
+                response = connection.getresponse()
+                assert response.status == 200
+                response.read()
+                if response.headers["Connection"] == "close":
+                    return True
+        except (OSError, http.client.HTTPException):
+            return False
