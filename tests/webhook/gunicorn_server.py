@@ -42,7 +42,7 @@ class Server:
         self.trust = trust
 
     @contextmanager
-    def connect(self, timeout: float = 10.0) -> Iterator[http.client.HTTPSConnection]:
+    def connect(self, timeout: float = 60.0) -> Iterator[http.client.HTTPSConnection]:
         """Connect to the loopback address, and verify as the API server would."""
         connection = http.client.HTTPSConnection(NAMES[0], self.port)
         connection.sock = self.tls(timeout)
@@ -51,11 +51,11 @@ class Server:
         finally:
             connection.close()
 
-    def tls(self, timeout: float = 10.0) -> ssl.SSLSocket:
+    def tls(self, timeout: float = 60.0) -> ssl.SSLSocket:
         context = ssl.create_default_context(cadata=self.trust.authority.certificate.decode())
         return context.wrap_socket(self.tcp(timeout), server_hostname=NAMES[0])
 
-    def tcp(self, timeout: float = 10.0) -> socket.socket:
+    def tcp(self, timeout: float = 60.0) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
