@@ -25,11 +25,16 @@ EACH = [
 ]
 
 
+@pytest.fixture(scope="module")
+def installed(played_on: Stage) -> Stage:
+    install(played_on)
+    return played_on
+
+
 @pytest.mark.parametrize("kind", EACH)
 def test_it_is_adopted_without_the_loss_of_a_row_or_refused_untouched(
-    played_on: Stage, tmp_path: Path, kind: Kind
+    installed: Stage, tmp_path: Path, kind: Kind
 ) -> None:
-    install(played_on)
     steps = [it for it in STEPS if not (kind.always and it in SHOWN_ELSEWHERE)]
-    played = Play(played_on, kind, ROWS, tmp_path, steps).play()
+    played = Play(installed, kind, ROWS, tmp_path, steps).play()
     assert breaches(played, ROWS) == [], table([played])
