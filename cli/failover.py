@@ -43,6 +43,8 @@ def failover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 def _may_be_asked(kubectl: Kubectl, workload: Workload, there: There, to: str) -> tuple[Lease, Pod]:
     """Raise CannotError where that is not what helps."""
     name, primary, lease = workload.name, primary_of(workload, there), lease_of(workload, there)
+    if primary is not None and primary.name == to:
+        raise CannotError(f"{to} leads already")
     if primary is not None:
         hint = kubectl.hint("switchover", name, "--to", to)
         raise CannotError(f"{primary.name} leads, so nothing need be lost: {hint}")

@@ -144,6 +144,11 @@ def test_what_was_refused_is_asked_again(carried_out) -> None:
             "orders-0 leads, so nothing need be lost: kubectl pgset switchover orders --to "
             "orders-1 -n shop",
         ),
+        (
+            (statefulset(), new(0), new(1, "primary"), record(1)),
+            "orders-1",
+            "orders-1 leads already",
+        ),
         (LEADERLESS, "orders-7", 'set "orders" has no pod "orders-7"'),
         (LEADERLESS[:2], "orders-1", "has no Lease that says which database is its own"),
         ((statefulset(), pod(1, ""), record()), "orders-1", "newer than version 0.2.0"),
@@ -154,7 +159,15 @@ def test_what_was_refused_is_asked_again(carried_out) -> None:
         ),
         ((statefulset(paused="true"), new(1), record()), "orders-1", "the set is paused"),
     ],
-    ids=["somebody leads", "no such pod", "no Lease", "old sidecar", "fenced", "paused"],
+    ids=[
+        "somebody leads",
+        "it leads",
+        "no such pod",
+        "no Lease",
+        "old sidecar",
+        "fenced",
+        "paused",
+    ],
 )
 def test_otherwise_it_is_told_what_helps(carried_out, items, to, why) -> None:
     with pytest.raises(CannotError, match=re.escape(why)):
