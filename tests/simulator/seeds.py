@@ -14,6 +14,9 @@ FAULTS_END: Final = 190.0
 _OF_ONE: Final = 0.04
 """How many of the sets have one member."""
 
+_GIVEN_UP: Final = 0.1
+"""In how many of the schedules an operator wants a member to lead whatever others have."""
+
 
 def from_seed(seed: int, *, world: bool = False) -> Schedule:
     """Make the schedule of a seed; with `world`, the same with one or two of its faults more."""
@@ -63,7 +66,7 @@ def from_seed(seed: int, *, world: bool = False) -> Schedule:
         second_writer=chance.randrange(members) if chance.random() < 0.4 else None,
         faults=tuple(faults),
     )
-    return _in_the_world(schedule) if world else schedule
+    return _with_a_failover(_in_the_world(schedule)) if world else schedule
 
 
 def _in_the_world(schedule: Schedule) -> Schedule:
@@ -89,6 +92,17 @@ def _in_the_world(schedule: Schedule) -> Schedule:
         faults=tuple(sorted((*schedule.faults, *more), key=lambda fault: fault.at)),
         orders=chance.choice(((0.01, 0.5), (0.01, 0.5), (0.01, 0.5), (0.5, 4.0))),
     )
+
+
+def _with_a_failover(schedule: Schedule) -> Schedule:
+    """Apart from these, too: now and then somebody gives up what a member lacks."""
+    chance = random.Random(f"pgset failover {schedule.seed}")  # noqa: S311 - a simulation
+    if chance.random() >= _GIVEN_UP:
+        return schedule
+    at = chance.uniform(40.0, FAULTS_END - 30)
+    wish = _fault(chance, "failover", schedule.members, schedule.ttl, at)
+    faults = sorted((*schedule.faults, wish), key=lambda fault: fault.at)
+    return replace(schedule, faults=tuple(faults))
 
 
 def _fault(chance: random.Random, name: str, members: int, ttl: int, time: float) -> Fault:

@@ -397,6 +397,7 @@ ALL: Final[dict[str, Kind]] = {
             "failover",
             "a member is to lead whatever others have, where nobody may",
             wishes.failover,
+            0,  # drawn apart (tests/simulator/seeds.py)
             world=True,
             details=("", wishes.UNTIL_IT_LEADS),
         ),
