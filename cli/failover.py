@@ -14,7 +14,7 @@ from cli.facts import Lease, Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl
 from cli.switchover import Asked, Outcome, Said, newest_refusal
 from cli.text import GREEN, RED, Paint
-from cli.view import FAILED, holder_of, lease_of, pods_of, primary_of
+from cli.view import FAILED, lease_of, pods_of, primary_of
 from sidecar import contract
 
 REFUSED_EVENTS: Final = ("FailoverRefused",)
@@ -99,7 +99,8 @@ def _confirmed(name: str) -> bool:
 
 def outcome(asked: Asked, there: There) -> Said:
     """Return what has come of it."""
-    now = holder_of(asked.workload, there)
+    # A primary that is gone keeps label and Lease for a while, and the request stands.
+    now = primary_of(asked.workload, there)
     if now is not None and now.name == asked.to:
         return Said(Outcome.DONE, f"{now.name} is primary")
     if now is not None:

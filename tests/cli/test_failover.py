@@ -76,6 +76,10 @@ def test_it_is_done_when_it_has_the_label_and_the_lease() -> None:
         "orders-0 is primary, and not orders-1",
     )
 
+    gone = new(0, "primary")
+    gone["status"]["conditions"] = []
+    assert outcome(before, there(new(1), gone, record(0))).outcome is Outcome.WAITING
+
 
 def test_a_refusal_is_its_own_sentence() -> None:
     old = event("Pod", "orders-1", "FailoverRefused", "it was fenced", id="old")
