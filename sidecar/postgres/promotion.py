@@ -36,6 +36,8 @@ class Promotion:
         self._until = -math.inf
         self._asked_by: float | None = None
         """Until when `at_once` may promote; None: nobody has asked it to."""
+        self._wanted = False
+        """Whether it was asked for, and has not come about since."""
 
     def is_expected(self, now: float) -> bool:
         """Return whether PostgreSQL was told to just now, so that it may be writable soon."""
@@ -45,6 +47,8 @@ class Promotion:
         """Ask for it, but not once the clock has passed `deadline`; `slots` are made before."""
 
         def promote(connection: Connection) -> None:
+            if not self._wanted:
+                return
             self._until = self._clock() + _SECONDS
             try:
                 commands.make_slots(connection, slots)
@@ -55,13 +59,22 @@ class Promotion:
                     commands.end_what_holds_up_replay(connection)
 
         def signal() -> None:
+            if not self._wanted:
+                return
             self._until = self._clock() + _SECONDS
             self._signals.promote(deadline, wait_seconds=_SECONDS)
 
+        self._wanted = True
         self._orders.order(("promote", *slots), promote, signal)
         if not slots and not self.is_expected(self._clock()):
             self._asked_by = deadline
             self._on_ask()
+
+    def has_come_about(self) -> None:
+        """The server was seen writable. What still waits for its turn must not promote it once
+        more: by then another may lead, and this one have started again as a standby."""
+        self._wanted = False
+        self._asked_by = None
 
     def at_once(self, connection: Connection | None) -> None:
         """Promote over this connection, if that was asked for: a new one takes a process and a

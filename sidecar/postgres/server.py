@@ -280,6 +280,8 @@ class Server:
             no_answer = isinstance(error, NoAnswerError | psycopg.errors.ConnectionTimeout)
             blind = None if no_answer else self._see_from_outside(problem)
             return blind or self._seen(ServerState.DOWN, problem=problem)
+        if state is ServerState.WRITABLE:
+            self._promotion.has_come_about()
         if state is ServerState.WRITABLE and self._last_answering_state is ServerState.RECOVERY:
             # pg_rewind takes a primary's timeline from its control file, up to PostgreSQL 15,
             # and that shows the new one only after a checkpoint.
