@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,19 @@ class Stage:
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
         self.ask("apply", "-f", "-", stdin=json.dumps(listed))
 
-    def wait(self, question: Callable[[], bool], what: str, seconds: float = 120) -> float:
-        """Wait until something is true and return the seconds it took."""
+    def wait(self, question: Callable[[], bool], what: str, seconds: float = 240) -> float:
+        """Wait until something is true and return the seconds it took.
+
+        A question that fails is asked again: a busy API server refuses one now and then.
+        """
         began = time.monotonic()
-        while not question():
+
+        def is_true() -> bool:
+            with suppress(StepFailedError):
+                return question()
+            return False
+
+        while not is_true():
             if time.monotonic() - began > seconds:
                 pods = self.ask("-n", NAMESPACE, "get", "pods", "-o", "wide", check=False)
                 events = self.ask("-n", NAMESPACE, "get", "events", check=False)

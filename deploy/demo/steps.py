@@ -39,7 +39,7 @@ def create_the_set(stage: Stage) -> None:
     stage.measured("from kubectl apply to two ready members", time.monotonic() - began)
     stage.do("get", "pods", "-L", "pgset.dev/role")
     stage.apply(manifests.client(stage))
-    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=180s")
     for service in ("pgset-primary", "pgset-replica"):
         wait_for_service(stage, service)
 
