@@ -44,7 +44,7 @@ _SERVED: Final = 20
 """A step is over when so many rows in a row were acknowledged, in two seconds: that does not come
 about where the Service leads to replicas as well."""
 _POLL: Final = 0.2
-_SECONDS: Final = 150.0
+_SECONDS: Final = 240.0
 
 
 @dataclass
@@ -168,7 +168,7 @@ class Play:
         self._wait(lambda: self._roles() == {self._first: "primary"}, "the adopted primary")
         self._wait_until_served("by the adopted primary")
         # What an Event asks for is what a user does next; with one member there is time for it.
-        self._wait(self._has_advice, "an Event about the Service", 90)
+        self._wait(self._has_advice, "an Event about the Service")
         for command in self._advice():
             # To be repeated where no webhook answered, as the Event itself says.
             self._wait(lambda command=command: self._obeys(command), command)  # type: ignore[misc]
@@ -180,9 +180,13 @@ class Play:
         self._wait_for_three()
 
     def _kill(self) -> None:
-        kill = 'kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")"'
-        self._shell(self._primary(), kill)
-        time.sleep(1)
+        primary = self._primary()
+        began = self._sql(primary, "select pg_postmaster_start_time()", check=True)
+        # In the background: the end of its container would end what kubectl runs in it.
+        kill = '(sleep 1; kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")") > /dev/null 2>&1 &'
+        self._shell(primary, kill)
+        later = f"select pg_postmaster_start_time() > '{began}'"
+        self._wait(lambda: self._sql(primary, later) == "t", "another postmaster")
         self._wait_for_three()
 
     def _delete(self) -> None:
@@ -200,7 +204,7 @@ class Play:
             chosen = ",".join(f"{key}={value}" for key, value in self._kind.labels.items())
             self._kubectl(
                 *("drain", node, f"--pod-selector={chosen}", "--ignore-daemonsets"),
-                *("--delete-emptydir-data", "--timeout=120s"),
+                *("--delete-emptydir-data", "--timeout=240s"),
                 namespace=False,
             )
         finally:
@@ -220,7 +224,7 @@ class Play:
         if self._played.changes:
             self._kubectl("annotate", f"service/{self._kind.service}", f"{contract.SELECTS}-")
         self._kubectl("annotate", self._set, "pgset.dev/enabled-")
-        self._kubectl("rollout", "status", self._set, "--timeout=120s")
+        self._kubectl("rollout", "status", self._set, "--timeout=240s")
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -327,7 +331,14 @@ class Play:
 
     def _wait(self, question: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
         deadline = time.monotonic() + seconds
-        while not question():
+
+        def is_true() -> bool:
+            # A busy API server refuses a question now and then.
+            with suppress(StepFailedError):
+                return question()
+            return False
+
+        while not is_true():
             if time.monotonic() > deadline:
                 pods = self._kubectl("get", "pods", "-o", "wide", check=False)
                 events = self._kubectl("get", "events", check=False)
@@ -339,9 +350,9 @@ class Play:
 
 def sweep(stage: Stage) -> None:
     """Remove what a run has made."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s")
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
     selector = ",".join(f"{key}={value}" for key, value in objects.OURS.items())
-    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=60s")
+    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=180s")
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
