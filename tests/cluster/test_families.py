@@ -87,7 +87,7 @@ def test_a_database_is_adopted_and_lives_as_a_set(namespace: Stage, family: Fami
     assert written.splitlines()[0] == "0"
 
     stage.ask("-n", NAMESPACE, "annotate", "statefulset", "kept", "pgset.dev/enabled-")
-    stage.ask("-n", NAMESPACE, "rollout", "status", "statefulset/kept", "--timeout=90s")
+    stage.ask("-n", NAMESPACE, "rollout", "status", "statefulset/kept", "--timeout=240s")
     stage.wait(lambda: _sql(stage, heir, "select 1") == "1", "the plain primary")
     assert _sql(stage, heir, "select pg_is_in_recovery()") == "f"
     assert _count(stage, heir) == ROWS + 1
