@@ -92,7 +92,7 @@ def test_a_set_of_one_comes_up_writable_with_a_setting_that_a_standby_refuses(
         ["postgres"] if where == "file" else ["postgres", "-c", "max_connections=40"]
     )
     namespace.apply(opted_in(alone))
-    namespace.ask("-n", NAMESPACE, "rollout", "status", "statefulset/alone", "--timeout=90s")
+    namespace.ask("-n", NAMESPACE, "rollout", "status", "statefulset/alone", "--timeout=240s")
     namespace.wait(lambda: roles(namespace, "alone") == {"alone-0": "primary"}, "the primary again")
     sql(namespace, "alone-0", "insert into kept values (43)", "postgres")
     assert sql(namespace, "alone-0", "select sum(n) from kept", "postgres") == "85"
