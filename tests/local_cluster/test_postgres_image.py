@@ -49,10 +49,10 @@ class Pod:
         return kubectl("logs", self.name)
 
     def wait_until_ready(self) -> None:
-        kubectl("wait", f"pod/{self.name}", "--for=condition=Ready", "--timeout=60s")
+        kubectl("wait", f"pod/{self.name}", "--for=condition=Ready", "--timeout=240s")
 
     def wait_until_ended(self) -> int:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             status = json.loads(kubectl("get", "pod", self.name, "-o", "json"))["status"]
             for container in status.get("containerStatuses", []):
