@@ -76,16 +76,21 @@ def webhook_pods() -> list[str]:
     return [pod["metadata"]["name"] for pod in pods]
 
 
-def install() -> None:
-    """Start the cluster where it is not running, and install the webhook as it is now."""
+def install(*, restart: bool = True) -> None:
+    """Start the cluster where it is not running, and install the webhook as it is now.
+
+    `restart`: not beside other tests, whose pods would be refused by a webhook that ends sooner
+    than a busy kube-proxy has heard of it.
+    """
     cluster.up()
     system = Kubectl(SYSTEM)
     system("apply", "-k", str(DEPLOY))
     # The pods of an older installation may run an older image of the same name.
     for deployment in ("deployment/pgset-certs", "deployment/pgset-webhook"):
-        system("rollout", "restart", deployment)
-        system("rollout", "status", deployment, "--timeout=90s")
-    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=30)
+        if restart:
+            system("rollout", "restart", deployment)
+        system("rollout", "status", deployment, "--timeout=300s")
+    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=120)
 
 
 def served_certificate(pod: str) -> str:

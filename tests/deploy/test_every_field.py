@@ -34,7 +34,7 @@ NOT_HERE = {
 
 @pytest.fixture(scope="module")
 def kubectl():
-    install()
+    install(restart=False)
     system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
     runtime = {
         "apiVersion": "node.k8s.io/v1",
