@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 HOME, ABROAD = "test-rights", "test-rights-abroad"
 SIDECAR, CONTROLLER, ADMIN, UNMARKED = "pgset-sa", "controller", "admin", "unmarked"
 CLUSTER_ADMIN = "clusterrole=cluster-admin"
-TAKES_EFFECT_WITHIN = 30.0
+TAKES_EFFECT_WITHIN = 120.0
 
 ARTICLE = {contract.ROLE_LABEL: "name", contract.PRIMARY_VALUE: "pgset-primary"}
 STAMPS: dict[str, dict[str, str]] = {
