@@ -19,7 +19,7 @@ KINDS = {
 """What deploy/monitoring has of each kind."""
 GROUP = "monitoring.coreos.com"
 DRY = ("apply", "--dry-run=server", "--validate=strict", "--output=name")
-SERVED_WITHIN = 30.0
+SERVED_WITHIN = 120.0
 
 
 def fields_are_known(kubectl):
@@ -43,7 +43,7 @@ def kubectl():
         wait_until(lambda: fields_are_known(kubectl), SERVED_WITHIN)
         yield kubectl
     finally:
-        kubectl("delete", "-f", definitions, "--ignore-not-found", "--timeout=60s")
+        kubectl("delete", "-f", definitions, "--ignore-not-found", "--timeout=240s")
 
 
 def test_all_of_it_is_accepted(kubectl):
