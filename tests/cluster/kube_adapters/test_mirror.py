@@ -37,7 +37,7 @@ class Mirrored:
 
     def start(self) -> None:
         self.mirror.start()
-        wait_until(lambda: self.mirror.objects() is not None, "the first list", seconds=10)
+        wait_until(lambda: self.mirror.objects() is not None, "the first list", seconds=60)
 
     def holders(self) -> dict[str, str]:
         objects = self.mirror.objects() or {}
@@ -45,7 +45,7 @@ class Mirrored:
 
     def wait(self, expected: dict[str, str]) -> None:
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.holders() == expected, "the mirror", seconds=10)
+            wait_until(lambda: self.holders() == expected, "the mirror", seconds=60)
         assert self.holders() == expected
 
     def create(self, name: str) -> Json:

@@ -26,13 +26,13 @@ def pods(site: Site, line: Line, name: str) -> Pods:
     settings = Settings(set_name=name)
     pods = Pods(line, site.name, settings, clock=Clock(), on_change=lambda: None)
     pods.start()
-    wait_until(lambda: pods.observe() is not None, "the first list", seconds=10)
+    wait_until(lambda: pods.observe() is not None, "the first list", seconds=60)
     return pods
 
 
 def wait_for_pods(pods: Pods, expected: tuple[Pod, ...]) -> None:
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: pods.observe() == expected, "the pods", seconds=10)
+        wait_until(lambda: pods.observe() == expected, "the pods", seconds=60)
     assert pods.observe() == expected
 
 
@@ -89,27 +89,27 @@ def test_as_many_members_are_wanted_as_the_statefulset_says(
 ) -> None:
     before = pods.wanted()
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
     site.delete("statefulset", name)
-    wait_until(lambda: pods.wanted() is None, "its deletion", seconds=10)
+    wait_until(lambda: pods.wanted() is None, "its deletion", seconds=60)
     assert before is None
 
 
 def test_a_set_is_paused_while_its_statefulset_says_so(site: Site, pods: Pods, name: str) -> None:
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
     assert not pods.paused()
     site.annotate("statefulset", name, f"{contract.PAUSED}=true")
-    wait_until(pods.paused, "the pause", seconds=10)
+    wait_until(pods.paused, "the pause", seconds=60)
     site.annotate("statefulset", name, f"{contract.PAUSED}=perhaps")
-    wait_until(lambda: not pods.paused(), "its end", seconds=10)
+    wait_until(lambda: not pods.paused(), "its end", seconds=60)
 
 
 def test_another_sets_pause_is_nothing_to_this_one(site: Site, pods: Pods, name: str) -> None:
     site.make_statefulset(f"{name}x", replicas=0)
     site.annotate("statefulset", f"{name}x", f"{contract.PAUSED}=true")
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=10)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
     assert not pods.paused()
 
 
@@ -122,14 +122,14 @@ def test_the_loop_is_woken_for_what_it_sees_and_not_for_all_that_happens_to_a_po
         line, site.name, settings, clock=clock, on_change=lambda: wakes.append(time.monotonic())
     )
     pods.start()
-    wait_until(lambda: pods.observe() is not None, "the first list", seconds=10)
+    wait_until(lambda: pods.observe() is not None, "the first list", seconds=60)
     me = site.make_pod(name, 0)
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
     before = len(wakes)
     site.annotate("pod", me.name, "shop.example/note=hello")
     pods.tell(me, "a sentence of mine")
     pods.set_role(SetRole(me.name, me.uid, "replica"))
-    wait_until(lambda: len(wakes) > before, "the label", seconds=10)
+    wait_until(lambda: len(wakes) > before, "the label", seconds=60)
     assert len(wakes) == before + 1
 
 
@@ -141,7 +141,7 @@ def test_the_revision_that_a_pod_was_made_from_is_seen(site: Site, pods: Pods, n
 
 def test_a_member_can_delete_its_own_pod(site: Site, pods: Pods, name: str) -> None:
     me = site.make_pod(name, 0)
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
     pods.delete(me)
     wait_for_pods(pods, ())
     with pytest.raises(NotFoundError):
@@ -167,14 +167,14 @@ def test_a_pod_leaves_from_when_its_deletion_was_seen(
     me = site.make_pod(name, 0)
     path = f"{site.pods}/{me.name}"
     person.merge(path, {"metadata": {"finalizers": ["shop.example/wait"]}})
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=10)
+    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
     stays = pods.leaving_since(me)
     clock.advance(5)
     pods.delete(me)
-    wait_until(lambda: pods.leaving_since(me) is not None, "the deletion", seconds=10)
+    wait_until(lambda: pods.leaving_since(me) is not None, "the deletion", seconds=60)
     clock.advance(5)
     pods.tell(me, "leaving")
     others = Identity(me.name, "another life")
     assert (stays, pods.leaving_since(me), pods.leaving_since(others)) == (None, 1005.0, None)
     person.merge(path, {"metadata": {"finalizers": None}})
-    wait_until(lambda: pods.leaving_since(me) is None, "its end", seconds=10)
+    wait_until(lambda: pods.leaving_since(me) is None, "its end", seconds=60)
