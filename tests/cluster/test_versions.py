@@ -36,7 +36,9 @@ def test_a_new_set_outlives_a_kill_a_switchover_and_a_clone_made_anew(
     _psql(stage, first, f"create table kept as select generate_series(1, {ROWS}) as n")
 
     before = _psql(stage, first, "select pg_postmaster_start_time()")
-    _run(stage, first, 'kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")"')
+    # In the background: the end of its container would end what kubectl runs in it.
+    kill = '(sleep 1; kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")") > /dev/null 2>&1 &'
+    _run(stage, first, kill)
     _wait_for(stage, name, {first: "replica", second: "primary"})
     assert _psql(stage, first, "select pg_postmaster_start_time()") != before
 
