@@ -57,9 +57,12 @@ def test_a_set_whose_database_postgres_is_dropped_goes_on_and_fails_over(trio: S
     trio.wait(lambda: sorted(roles(trio, "trio").values()) == led, "three members again")
 
     # A Service that leads to replicas, too, is told of with what mends it.
-    told = [event for event in events(trio, "trio") if "trio-app" in event["message"]]
-    assert told
-    command = told[0]["message"].partition("kubectl ")[2]
+    def told() -> list[str]:
+        messages = [event["message"] for event in events(trio, "trio")]
+        return [message for message in messages if "trio-app" in message]
+
+    trio.wait(lambda: bool(told()), "an Event about the Service")
+    command = told()[0].partition("kubectl ")[2]
     assert command.startswith(f"-n {NAMESPACE} annotate --overwrite service trio-app")
 
 
