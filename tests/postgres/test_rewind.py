@@ -205,6 +205,7 @@ def test_a_rewind_waits_for_the_first_checkpoint_of_a_new_primary(members: Set) 
 
     members.boot()
     members.pod.sidecar.order("rewind", members.target)
+    assert members.pod.wait_for(lambda view: view.busy == "rewind")
     time.sleep(2.0)
     assert members.pod.look().busy == "rewind"
     sql(members.new, "CHECKPOINT")
