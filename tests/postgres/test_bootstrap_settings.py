@@ -151,7 +151,7 @@ def test_where_the_look_fails_or_hangs_nothing_is_claimed(pod: Pod, text: str) -
     pod.stand_in("postgres", f"#!/bin/sh\n{text}\n")
     began = time.monotonic()
     assert find(pod) == ()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
 
 
 def test_the_only_member_comes_up_writable_with_its_setting_and_is_read_only_from_then_on(
