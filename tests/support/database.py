@@ -45,7 +45,7 @@ class Host:
         return process
 
     def run(self, *command: str | Path, **environment: str) -> None:
-        code = self.start(*command, **environment).wait(timeout=60)
+        code = self.start(*command, **environment).wait(timeout=240)
         assert code == 0, self.log()
 
     def make_folder(self, name: str) -> Path:
@@ -94,7 +94,7 @@ class Database:
     def stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=240)
 
     def crash(self) -> None:
         """As a container dies: the postmaster and all of its children at once."""
