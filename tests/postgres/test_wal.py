@@ -46,12 +46,17 @@ def received(standby: Database) -> int | None:
 
 
 def settled(standby: Database) -> int:
-    """Return what it has received, once nothing more comes."""
-    last = -1
-    while (now := received(standby) or 0) != last:
-        last = now
-        time.sleep(0.5)
-    return now
+    """Return what it has received, once nothing more comes: its primary has ended."""
+    receives = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+
+    def has_all() -> bool:
+        with session(standby) as connection:
+            return connection.execute(receives).fetchone() == (0,)
+
+    wait_until(has_all, "the receiver to have read all that was sent")
+    position = received(standby)
+    assert position is not None
+    return position
 
 
 def written(database: Database) -> int:
