@@ -194,6 +194,8 @@ def test_a_promotion_makes_the_slots_first_and_ends_with_a_checkpoint(
 
 
 def test_a_promotion_needs_no_new_connection(database: Database, connect: Connect) -> None:
+    with (database.directory / "postgresql.conf").open("a") as settings:
+        settings.write("\nmax_connections = 20\n")
     database.start()
     copy = clone(database, "orders-1", "postgres", "secret")
     standby = connect(copy.port)
