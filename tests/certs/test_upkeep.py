@@ -107,7 +107,7 @@ def test_a_second_check_writes_nothing(api, api_client):
 
 def test_two_replicas_that_start_together_serve_the_same_pair(api, api_client, tmp_path):
     # Both have seen that there is no Secret before either may write one.
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
     first = threading.local()
 
     def meet(path):
