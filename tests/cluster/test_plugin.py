@@ -84,7 +84,7 @@ def shell(stage: Stage, command: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     return done.returncode, done.stdout
 
@@ -112,7 +112,7 @@ def cure(stage: Stage, of: str) -> None:
         found[:] = re.findall(rf"^.*{of}.*\n    (.+)$", pgset(stage, "doctor orders")[1], re.M)
         return bool(found)
 
-    stage.wait(is_told, f"doctor to tell: {of}", seconds=60)
+    stage.wait(is_told, f"doctor to tell: {of}")
     code, said = shell(stage, found[0])
     assert code == 0, f"{found[0]}: {said}"
 
