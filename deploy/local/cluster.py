@@ -35,14 +35,19 @@ from deploy.local.teardown import tear_down
 from deploy.local.timing import Steps, wait_until
 
 _FORWARDER = "forwarder"
+_PATIENCE = 120.0
+"""Seconds; a busy API server answers late, and a node whose kubelet is late is not Ready."""
 _DNS_MANIFEST = programs.COREDNS.folder / "coredns.yaml"
 
 
 def up() -> None:
-    """Start the cluster and wait until all nodes and DNS are ready; a well one is left alone."""
+    """Start the cluster and wait until all nodes and DNS are ready; a well one is left alone.
+
+    One whose processes run gets time to be well: others may use it, and be why it is slow.
+    """
     check_machine()
     with _lock():
-        if is_well():
+        if _runs() and _gets_well():
             say("the cluster is up already")
             _load_changed_images()
             return
@@ -64,14 +69,27 @@ def down() -> None:
 
 def is_well() -> bool:
     """Whether every process runs, all nodes are Ready, and the DNS answers."""
+    return _runs() and _nodes_are_ready() and _dns_is_ready()
+
+
+def _runs() -> bool:
+    """Whether every process runs, of these programs, and all were ready once."""
     expected = {_FORWARDER, *control_plane.PROCESSES}
     for plan in NODES:
         expected.update(node(plan.name).process_names)
     if not expected.issubset(processes.alive()) or not _ready_file().is_file():
         return False
-    if _ready_file().read_text() != _key_of_programs():
+    return _ready_file().read_text() == _key_of_programs()
+
+
+def _gets_well() -> bool:
+    """Whether it is well before long, as long as it runs."""
+    try:
+        wait_until(lambda: is_well() or not _runs(), _PATIENCE, "the cluster, which runs,")
+    except LocalClusterError as error:
+        say(f"it is started anew: {error}")
         return False
-    return _nodes_are_ready() and _dns_is_ready()
+    return _runs()
 
 
 def node(name: str) -> Node:
@@ -88,7 +106,7 @@ def load_images() -> None:
     """Build what changed, and import it into the running nodes."""
     check_machine()
     with _lock():
-        if is_well():
+        if _runs() and _gets_well():
             _load_changed_images()
         else:
             images.archives()

@@ -102,7 +102,7 @@ def test_up_leaves_a_well_cluster_alone() -> None:
     before = processes.recorded()
     began = time.monotonic()
     cluster.up()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert before == processes.recorded()
 
 
@@ -181,10 +181,10 @@ def test_a_node_can_be_lost_and_brought_back() -> None:
 
     node.start()
 
-    wait(cluster.is_well, seconds=60)
+    wait(cluster.is_well, seconds=180)
     kubectl("run", "probe", f"--image={node_config.PAUSE_IMAGE}", "--overrides", on_node("n3"))
     try:
-        kubectl("wait", "pod/probe", "--for=condition=Ready", "--timeout=60s")
+        kubectl("wait", "pod/probe", "--for=condition=Ready", "--timeout=180s")
     finally:
         kubectl("delete", "pod", "probe", "--now")
 
@@ -193,7 +193,7 @@ def on_node(name: str) -> str:
     return f'{{"spec": {{"nodeName": "{name}", "terminationGracePeriodSeconds": 0}}}}'
 
 
-def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
