@@ -16,6 +16,7 @@ SYSTEM = "pgset-system"
 
 _LONGEST_SHOWN = 12
 _POLL_SECONDS = 0.25
+_TRIES = 5
 
 
 class StepFailedError(Exception):
@@ -74,6 +75,15 @@ class Stage:
         return output
 
     def _kubectl(self, words: Sequence[str], stdin: str | None = None) -> tuple[str, int]:
+        """Again where a busy webhook did not answer in time, and so nothing was stored."""
+        for _ in range(_TRIES):
+            output, code = self._run(words, stdin)
+            if code == 0 or "failed calling webhook" not in output:
+                break
+            time.sleep(_POLL_SECONDS)
+        return output, code
+
+    def _run(self, words: Sequence[str], stdin: str | None) -> tuple[str, int]:
         command = [str(self.kubectl)]
         if self.kubeconfig is not None:
             command += ["--kubeconfig", str(self.kubeconfig)]
@@ -117,6 +127,19 @@ class Stage:
         # A list: kubectl 1.30 reads no second JSON document from a stream.
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
         self.ask("apply", "-f", "-", stdin=json.dumps(listed))
+
+    def apply_folder(self, folder: Path) -> str:
+        """Apply a kustomization and return what kubectl printed.
+
+        Again where somebody else has made one of the objects at the same moment.
+        """
+        for _ in range(_TRIES):
+            output, code = self._kubectl(("apply", "-k", str(folder)), None)
+            if code == 0 or "(AlreadyExists)" not in output:
+                break
+        if code != 0:
+            raise StepFailedError(f"kubectl apply -k {folder}: {output.strip()}")
+        return output
 
     def wait(self, question: Callable[[], bool], what: str, seconds: float = 240) -> float:
         """Wait until something is true and return the seconds it took.

@@ -17,7 +17,7 @@ def install(stage: Stage) -> None:
     """kubectl apply -k deploy: two webhook replicas that make their own certificates"""
     began = time.monotonic()
     folder = manifests.install(stage)
-    output = stage.ask("apply", "-k", str(folder))
+    output = stage.apply_folder(folder)
     stage.show("kubectl apply -k deploy", output)
     stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=180s")
     stage.measured("pgset installed, two webhook replicas ready", time.monotonic() - began)
