@@ -1,12 +1,11 @@
 """The set that is put under faults: one member a node, each with a volume of its own."""
 
+import json
 import os
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any, Final
-
-import yaml
 
 from deploy.demo import manifests
 from deploy.demo.stage import SYSTEM, Stage
@@ -71,14 +70,14 @@ def new(stage: Stage, replicas: int, durability: str, policy: str = "Parallel") 
 def install(stage: Stage) -> None:
     """Install pgset, and take up an image that has changed since."""
     keys = {image.reference: image.key for image in images.all_images()}
-    # The image's name stays the same: only a changed template makes new pods of it.
-    stamp = {"op": "add", "path": "/spec/template/metadata/annotations", "value": {"image": ""}}
-    stamp["value"] = {f"{NAMESPACE}/image-key": keys[images.PGSET]}
-    patch = {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump([stamp])}
-    base = manifests.CHECKOUT / "deploy"
-    folder = manifests.overlay(stage, base, "install", SYSTEM, patches=[patch])
-    stage.ask("apply", "-k", str(folder))
-    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=180s")
+    stage.apply_folder(manifests.install(stage))
+    # The image's name stays the same: only a changed template makes new pods of it. Not by what is
+    # applied: other lanes apply that without it, and each time all pods would be made anew.
+    stamp = {"pgset-chaos/image-key": keys[images.PGSET]}
+    patch = json.dumps({"spec": {"template": {"metadata": {"annotations": stamp}}}})
+    for name in ("pgset-caretaker", "pgset-certs", "pgset-webhook"):
+        stage.ask("-n", SYSTEM, "patch", "deployment", name, "--patch", patch)
+    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=280s")
 
 
 def create(subject: Subject) -> None:
@@ -95,9 +94,9 @@ def create(subject: Subject) -> None:
 
 def sweep(stage: Stage) -> None:
     """Remove the set of an earlier run; its volumes' file systems stay."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s")
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
     selector = ",".join(f"{key}={value}" for key, value in _OURS.items())
-    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=60s")
+    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=180s")
 
 
 def delete_pod(member: str) -> float:
