@@ -96,6 +96,11 @@ class Settling:
         if lease.timeline is not None and max(branches, default=0) < lease.timeline:
             # Nobody is left who may lead and was ever on the timeline that the last primary led on.
             return True
+        left = max((each.position for each in directories if each and each.branch), default=0)
+        too_far = lease.position is not None and left < lease.position - self._settings.max_lag
+        if too_far and cluster.lost_volumes:
+            # Whoever is left may not lead: what the last primary told of is with a lost volume.
+            return True
         set_name = self._settings.set_name
         with_data = {
             f"{set_name}-{n}" for n, each in enumerate(directories) if each and each.branch
