@@ -420,6 +420,8 @@ ALL: Final[dict[str, Kind]] = {
             "start_by_hand",
             "a replica crashes, and somebody starts it without standby.signal",
             postgres.start_by_hand,
+            # Only in schedules that are written down, until the seeds may have other ones.
+            0.0,
             world=True,
         ),
     )
