@@ -58,8 +58,7 @@ def news(view: PostgresView) -> PostgresView:
         view,
         position=None,
         lag=None,
-        # Clients are let in as soon as nothing is left of it, if a promotion was asked for.
-        to_replay=None if view.promoting_since is None else int(view.to_replay != 0),
+        to_replay=None,
         followers=tuple(Follower(follower.name, 0) for follower in view.followers),
         followers_heard_at=None,
         oldest_wal=None,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar.observation import Follower
-from sidecar.postgres.polling import news, seconds_to_poll
-from tests.sidecar.rules.observations import NOW, STREAMING, followers, waiting
+from sidecar.postgres.polling import seconds_to_poll
+from tests.sidecar.rules.observations import NOW, followers, waiting
 
 AHEAD = followers(1, 2, position=6000)
 
@@ -27,10 +27,3 @@ def test_a_new_primary_is_looked_at_often_until_the_standbys_have_what_it_has(
     view = replace(waiting(1, 2, since=6000), followers=present)
     seconds = seconds_to_poll(view, NOW, promotes=promotes, wal_grows=False)
     assert (seconds < 0.1) is often
-
-
-def test_a_standby_that_is_promoted_wakes_the_loop_when_it_has_replayed_all() -> None:
-    asked = replace(STREAMING, promoting_since=NOW)
-    behind, more, done = (replace(asked, to_replay=left) for left in (100, 50, 0))
-    assert news(behind) == news(more) != news(done)
-    assert news(replace(STREAMING, to_replay=100)) == news(replace(STREAMING, to_replay=0))
