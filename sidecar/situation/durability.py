@@ -105,16 +105,6 @@ class DurabilityFacts:
         was waiting for standbys when its primary crashed is seen by all after the restart."""
         return self.recorded.copies > 1
 
-    @property
-    def shows_all_rows(self) -> bool:
-        """This holder, read-only as yet, shows every row that the last one did, which has stopped
-        and knew that all its WAL is here. Not with a promise: its rows may have to be on more disks
-        first."""
-        view = self.lease.view
-        is_heir = view is not None and view.taken_as_heir
-        replayed = self.observation.postgres.to_replay == 0
-        return is_heir and replayed and not self.recorded.voters
-
     @cached
     def is_settling(self) -> bool:
         """This server became writable a moment ago, and what it had then may be gone with it.

@@ -88,15 +88,10 @@ def _promote(s: Situation) -> Iterator[Action]:
     if not can_wait:
         yield from renewals
     yield from synchronous(s)
-    ready = s.durability.would_keep_promise
-    if ready:
+    if s.durability.would_keep_promise:
         yield from promotion(s, expired=s.lease.view is not None and s.lease.view.taken_expired)
     if can_wait:
         yield from renewals
-    if ready and s.durability.shows_all_rows:
-        # What it takes until clients find it passes meanwhile: a write is refused by whichever
-        # server until then.
-        yield from own_role(s, s.settings.primary_value)
     yield from _let_nobody_read(s)
 
 

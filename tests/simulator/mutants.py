@@ -11,7 +11,6 @@ from sidecar.action import (
     Clone,
     Decision,
     DeleteOwnPod,
-    Promote,
     Reclone,
     RunInitdb,
     SetRole,
@@ -126,15 +125,6 @@ def _label_before(observation: Observation, settings: Settings) -> Decision:
     return decision
 
 
-def _label_before_the_replay(observation: Observation, settings: Settings) -> Decision:
-    """Clients are led to what lacks rows that the last primary has shown."""
-    decision = decide(observation, settings)
-    if any(isinstance(action, Promote) for action in decision.actions):
-        label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
-        return decision._replace(actions=(*decision.actions, label))
-    return decision
-
-
 def _label_at_once(observation: Observation, settings: Settings) -> Decision:
     """Clients are let in before the standbys have all rows."""
     decision = decide(observation, settings)
@@ -233,10 +223,6 @@ LAGGARD: Final = (
     Fault(80.0, "kill_postmaster", -1),
 )
 _APART: Final = (Fault(60.0, "cut_from_peers", 1, 100.0),)
-_REPLAYS: Final = (
-    Fault(60.0, "slow_promotion", 1, 60.0, "replay"),
-    Fault(80.0, "switchover", 1),
-)
 _ONE_HAS_LESS: Final = (
     Fault(60.0, "freeze_node", 1, 6.0),
     Fault(61.0, "cut_node", -1, 40.0),
@@ -283,8 +269,6 @@ MUTANTS: Final = (
     Mutant("no other pod is stripped of its label", "I1", _each(_strip_nobody)),
     Mutant("who does not follow keeps its label", "I1", _each(_label_all_replicas), _APART),
     Mutant("the label comes before the Lease", "I1", _label_before),
-    Mutant("the label comes before all is replayed", "I1",
-           _label_before_the_replay, _REPLAYS, frozenset({"async"}), {"members": 2}),
     Mutant("the label comes before the standbys have everything", "I1",
            _label_at_once, _ONE_HAS_LESS, QUORUM | SYNC, {"members": 3, "length": 120.0}),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),

@@ -49,24 +49,6 @@ def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
     assert situation_and_actions(crashed) == ("Promoting", (Promote(1),))
 
 
-def test_clients_are_led_to_an_heir_while_it_is_promoted_if_it_shows_all_rows() -> None:
-    replays = replace(STREAMING, streaming=False, to_replay=1)
-    handed_over = lease(RECORD, taken_as_heir=True)
-    heir = replace(LEADER, lease=handed_over, pods=pods("replica", "primary"), postgres=replays)
-    assert situation_and_actions(heir) == ("Promoting", (Promote(1),))
-    done = replace(heir, postgres=replace(replays, to_replay=0))
-    label = SetRole("orders-0", "uid-0", "primary")
-    assert situation_and_actions(done) == ("Promoting", (Promote(1), label))
-    # Nobody has said that this one has everything.
-    assert decide(replace(done, lease=lease(RECORD)), SETTINGS).actions == (Promote(1),)
-    promised = promising(0, 1, copies=2)
-    waits = replace(done.postgres, waits_for=("orders-1",), waits_for_number=1, waits_from=4000)
-    promising_heir = replace(done, lease=lease(promised, taken_as_heir=True), postgres=waits)
-    decision = decide(promising_heir, SYNC)
-    assert decision.situation == "Promoting"
-    assert label not in decision.actions
-
-
 def test_nothing_is_promoted_while_the_new_timeline_could_not_be_recorded() -> None:
     crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
     silent = replace(crashed, renewal_failed_at=NOW - 0.1)

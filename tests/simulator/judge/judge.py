@@ -1,8 +1,7 @@
 """The invariants, checked on the true state of everything, which no sidecar sees.
 
 I1  Labels follow truth. The primary label is not put on a pod that answers read-only without the
-    Lease, or before it has replayed what the last primary, which gave the Lease up, had; no pod
-    takes traffic by the label of its admission once the set has led; and with a
+    Lease; no pod takes traffic by the label of its admission once the set has led; and with a
     sidecar and an API server that work, no wrong label stays for `LABEL_SECONDS` or
     `REPLICA_SECONDS`: on a read-only pod beside a writable one, on a writable one that carries
     the replica label, on a replica that does not stream. A promise holds for readers, too: for

@@ -1,6 +1,5 @@
 """I1: labels follow truth, and nobody is led to rows that may be gone yet."""
 
-import math
 from typing import Final
 
 from tests.simulator.judge.violation import fail
@@ -15,8 +14,6 @@ SETTLING_SECONDS: Final = 9.0
 """So long nobody need read what others may lead without; a member's clock may be fast."""
 REPLICA_SECONDS: Final = 20.0
 """The keepalives' 5 s, what a standby needs to find a new primary, and a look."""
-_LOOK: Final = 2.0
-"""So old a member's view of its server may be, a slow one's."""
 
 
 class Labels:
@@ -34,9 +31,6 @@ class Labels:
         """The server that was promoted last, when, and where its WAL ended then."""
         self._was_released = False
         """The Lease was taken last from a holder that had given it up."""
-        self._released_at = float("-inf")
-        self._behind: dict[Server, float] = {}
-        """Standbys with WAL that is yet to be replayed, and since when."""
         self._world.subscribe(LeaseChanged, self._lease_changed)
         self._world.subscribe(RoleChanged, self._role_changed)
         self._world.subscribe(ServerChanged, self._server_changed)
@@ -64,14 +58,6 @@ class Labels:
         if server is not None and server.accepts and not server.could_write and not holds:
             sentence = f"{name} gets the primary label, is read-only and not the holder"
             fail(self._world, "I1", sentence)
-        if (
-            server is not None
-            and server.to_replay
-            and not server.could_write
-            and (self._behind.get(server, math.inf) < self._released_at - _LOOK)
-        ):
-            sentence = f"{name} gets the primary label, and shows less than the last primary did"
-            fail(self._world, "I1", sentence)
         if server is not None and server is self._promoted[0] and holds:
             self._check_settled(name, server)
 
@@ -79,8 +65,6 @@ class Labels:
         before, after = event.before, event.after
         if after.holder and (before is None or before.holder != after.holder):
             self._was_released = before is not None and not before.holder
-        if not after.holder:
-            self._released_at = self._world.now
 
     def _server_changed(self, event: ServerChanged) -> None:
         server = event.server
@@ -123,9 +107,6 @@ class Labels:
             and primary.could_write
             and self._can_act(primary_life)
         )
-        servers = [life.server for life in cluster.pods.values()]
-        behind = [it for it in servers if it and it.phase is Phase.RECOVERY and it.to_replay]
-        self._behind = {it: self._behind.get(it, self._world.now) for it in behind}
         for name, life in cluster.pods.items():
             role = cluster.api.pods[name][1].role
             server = life.server
