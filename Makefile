@@ -77,24 +77,25 @@ thorough:
 
 # What takes the cluster down, or strikes what others live on, comes first and alone.
 ALONE := pytest -v --durations=60
-LANES := $(addprefix beside-,chaos-0 chaos-1 demo-0 demo-1 kube)
+LANES := $(addprefix beside-,kube chaos-0 demo-0 chaos-1 demo-1)
 # Where the tests of lanes are: nothing else has to be imported, once for each lane.
 WITH_CLUSTER := tests/bench tests/cluster tests/deploy tests/local_cluster
 
 # A step that fails does not keep the later ones from telling what they find.
 test: lint
 	$(LOCAL) prepare
-	@$(MAKE) --no-print-directory --keep-going off-cluster versions alone lanes
+	@$(MAKE) --no-print-directory --keep-going off-cluster alone lanes
 
 .PHONY: off-cluster alone lanes $(LANES)
 off-cluster:
-	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 2 simulate thorough SCHEDULES=2000
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 2 \
+		simulate thorough versions SCHEDULES=2000
 
 alone:
 	$(VENV) $(ALONE) -m "(cluster or busy) and not beside and not rarely"
 
 lanes:
-	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 4 $(LANES)
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(LANES)
 
 $(LANES): beside-%:
 	CHAOS_SET=$* DEMO_NAMESPACE=pgset-$* $(VENV) $(ALONE) -m "beside(lane='$*') and not rarely" $(WITH_CLUSTER)
@@ -110,7 +111,8 @@ postgres:
 	POSTGRES_VERSION=$(VERSION) $(VENV) pytest -q -n 4 --dist worksteal -m postgres tests/postgres
 
 # What may differ from one version to another; `thorough` runs all with Debian's own.
-versions: version-17 version-18
+versions:
+	@$(MAKE) --no-print-directory --keep-going -j 1 version-17 version-18
 
 version-%:
 	POSTGRES_VERSION=$* $(VENV) pytest -q -n 4 --dist worksteal -m "postgres and versions" tests/postgres

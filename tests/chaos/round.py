@@ -26,7 +26,7 @@ ANEW: Final = "anew"
 CUT_OFF: Final = "cut-off"
 READER: Final = "reader"
 
-WHOLE_SECONDS: Final = 90.0
+WHOLE_SECONDS: Final = 180.0
 """A set that is not whole again so long after the healing has not healed."""
 
 TABLES: Final = (
@@ -115,7 +115,7 @@ class Runner:
         if fault.cuts:
             load.start("write", CUT_OFF, there, address)
             writers.append(CUT_OFF)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not all(load.has_success(writer) for writer in writers):
             if time.monotonic() > deadline:
                 raise FaultError("the clients can't write, before there is any fault")
