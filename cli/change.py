@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import Final
 
 from cli import read
@@ -49,14 +50,7 @@ def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     began = time.monotonic()
     gap_began = None
-    while time.monotonic() - began < limit:
-        try:
-            there = look(kubectl, asked.workload)
-        except CannotError as error:
-            # The API server may be away for a moment, and the request stands.
-            print(f"kubectl pgset: {error}", file=sys.stderr)
-            time.sleep(POLL_SECONDS)
-            continue
+    for there in looks(kubectl, asked.workload, limit):
         at = time.monotonic()
         said = outcome(asked, there)
         if said.outcome is Outcome.REFUSED:
@@ -71,7 +65,6 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
                 f"primary's label for {gap}, as seen every {POLL_SECONDS} s"
             )
             return 0
-        time.sleep(POLL_SECONDS)
     print(
         f"kubectl pgset: {asked.pod.name} has not handed over to {asked.to} within {limit} s; "
         f"{kubectl.hint('events', asked.workload.name)} tells more. The request stands until it is "
@@ -87,8 +80,21 @@ def withdrawn(kubectl: str, workload: Workload) -> str:
     return f"{kubectl} -n {workload.namespace} annotate lease {lease} {contract.SWITCHOVER_TO}-"
 
 
-def look(kubectl: Kubectl, workload: Workload) -> There:
-    """Read what changes while something is waited for. Raises CannotError."""
+def looks(kubectl: Kubectl, workload: Workload, limit: int) -> Iterator[There]:
+    """Yield what there is, every POLL_SECONDS for `limit` seconds. Where it cannot be read, that is
+    told: the API server may be away for a moment, and the request stands."""
+    began = time.monotonic()
+    while time.monotonic() - began < limit:
+        try:
+            there = _look(kubectl, workload)
+        except CannotError as error:
+            print(f"kubectl pgset: {error}", file=sys.stderr)
+        else:
+            yield there
+        time.sleep(POLL_SECONDS)
+
+
+def _look(kubectl: Kubectl, workload: Workload) -> There:
     where = ("-n", workload.namespace)
     there = There.from_json(
         *kubectl.together(

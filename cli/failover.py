@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cli import read
-from cli.change import POLL_SECONDS, REFUSED, look
+from cli.change import REFUSED, looks
 from cli.facts import Lease, Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl
 from cli.switchover import Asked, Outcome, Said, newest_refusal
@@ -111,20 +111,14 @@ def outcome(asked: Asked, there: There) -> Said:
 
 def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     began = time.monotonic()
-    while time.monotonic() - began < limit:
-        try:
-            said = outcome(asked, look(kubectl, asked.workload))
-        except CannotError as error:
-            # The API server may be away for a moment, and the request stands.
-            print(f"kubectl pgset: {error}", file=sys.stderr)
-            said = Said(Outcome.WAITING)
+    for there in looks(kubectl, asked.workload, limit):
+        said = outcome(asked, there)
         if said.outcome is Outcome.DONE:
             print(f"{paint(GREEN, said.sentence)} after {time.monotonic() - began:.1f} s")
             return 0
         if said.outcome is Outcome.REFUSED:
             print(paint(RED, said.sentence))
             return REFUSED
-        time.sleep(POLL_SECONDS)
     where = f"{kubectl.shown} -n {asked.workload.namespace}"
     print(
         f"kubectl pgset: {asked.to} does not lead after {limit} s; "

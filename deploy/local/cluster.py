@@ -47,7 +47,7 @@ def up() -> None:
     """
     check_machine()
     with _lock():
-        if _runs() and _gets_well():
+        if _gets_well():
             say("the cluster is up already")
             _load_changed_images()
             return
@@ -106,7 +106,7 @@ def load_images() -> None:
     """Build what changed, and import it into the running nodes."""
     check_machine()
     with _lock():
-        if _runs() and _gets_well():
+        if _gets_well():
             _load_changed_images()
         else:
             images.archives()
