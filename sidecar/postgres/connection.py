@@ -35,8 +35,9 @@ _OWN_SETTINGS: Final = (
 
 APPLICATION_NAME: Final = "pgset-sidecar"
 
-_HAS_LOGIN_TRIGGERS: Final = 17
-"""The major version from which on a login may start a trigger; before, nobody knows the setting."""
+_HAS_LOGIN_TRIGGERS_AND_TRANSACTION_TIMEOUT: Final = 17
+"""The major version from which on a login may start a trigger, and a transaction may have a time
+limit of its own; before, nobody knows the settings."""
 
 _Result = TypeVar("_Result")
 
@@ -173,10 +174,10 @@ class Address:
         # Read until it is known, and never again: a volume may hang later.
         self._major = self._major or self._major_version()
         # A trigger that raises would lock us out, and none is to run with our rights.
-        triggers = "session_replication_role=replica"
-        if (self._major or 0) >= _HAS_LOGIN_TRIGGERS:
-            triggers = "event_triggers=off"
-        return f"{PINNED_PATH} {_OWN_SETTINGS} -c {triggers}"
+        by_version = "-c session_replication_role=replica"
+        if (self._major or 0) >= _HAS_LOGIN_TRIGGERS_AND_TRANSACTION_TIMEOUT:
+            by_version = "-c event_triggers=off -c transaction_timeout=0"
+        return f"{PINNED_PATH} {_OWN_SETTINGS} {by_version}"
 
     def _conninfo(self, **more: str) -> bytes:
         parameters = self._parameters | {"port": self._port(), "dbname": self._database} | more

@@ -112,11 +112,12 @@ def connect() -> Iterator[Connect]:
     """Watch a database as its sidecar does."""
     servers: list[Server] = []
 
-    def connect_to(port: int, password: str = "secret") -> Server:
+    def connect_to(port: int, password: str = "secret", directory: Path | None = None) -> Server:
         server = Server(
             Credentials("postgres", password),
             clock=time.monotonic,
             on_change=lambda: None,
+            data_directory=lambda: directory,
             port=port,
         )
         server.start()

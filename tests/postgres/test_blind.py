@@ -266,13 +266,14 @@ def test_the_end_of_a_server_that_was_blind_is_seen(primary: Database, watch: Wa
     assert not server.view().blind
 
 
-def test_login_triggers_are_switched_off_where_the_server_has_them() -> None:
-    """Before PostgreSQL 17 nobody knows that setting, and a connection that names it is refused."""
+@pytest.mark.parametrize("setting", ["event_triggers=off", "transaction_timeout=0"])
+def test_what_17_brought_is_switched_off_there(setting: str) -> None:
+    """Before PostgreSQL 17 nobody knows these, and a connection that names one is refused."""
     options = {
         version: Address(Credentials("postgres", ""), major_version=lambda v=version: v)._options()
         for version in (None, 14, 16, 17, 18)
     }
-    with_it = {version for version, text in options.items() if "event_triggers=off" in text}
+    with_it = {version for version, text in options.items() if setting in text}
     assert with_it == {17, 18}
 
 

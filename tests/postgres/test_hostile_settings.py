@@ -16,6 +16,7 @@ from sidecar.postgres.configuration import (
     primary_parameters,
     with_settings,
 )
+from sidecar.postgres.control_data import read_major_version
 from sidecar.settings import Settings
 from tests.postgres.test_hostile_schema import drive, hostile, prepared
 from tests.support.database import Database, own
@@ -25,7 +26,7 @@ from tests.support.waiting import wait_until
 
 __all__ = ["hostile", "prepared"]
 
-pytestmark = [pytest.mark.postgres, pytest.mark.thorough]
+pytestmark = [pytest.mark.postgres, pytest.mark.versions, pytest.mark.thorough]
 
 FOR_ANYBODY = {
     "search_path": "public, pg_catalog",
@@ -60,12 +61,16 @@ FOR_ANYBODY = {
 FOR_A_SUPERUSER = {"role": "stranger", "temp_file_limit": "'1kB'", "log_statement": "'all'"}
 
 
+SINCE_17 = {"transaction_timeout": "'1ms'"}
+
+
 def make_odd(database: Database) -> None:
     whose = ("DATABASE postgres", "ROLE ALL", "ROLE postgres", "ROLE pgset_replication")
     with session(database) as connection:
+        since = SINCE_17 if connection.info.server_version >= 170000 else {}
         connection.execute(b"CREATE ROLE stranger")
         for who in whose:
-            for name, value in (FOR_ANYBODY | FOR_A_SUPERUSER).items():
+            for name, value in (FOR_ANYBODY | FOR_A_SUPERUSER | since).items():
                 connection.execute(f"ALTER {who} SET {name} = {value}".encode())
 
 
@@ -74,7 +79,7 @@ def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
 ) -> None:
     make_odd(hostile)
     copy = clone(hostile, "orders-1", "pgset_replication", "derived")
-    server = connect(hostile.port)
+    server = connect(hostile.port, directory=hostile.directory)
     wait_for(server, ServerState.WRITABLE)
     drive(server)
     wait_until(lambda: len(server.view().followers) == 1, "the follower")
@@ -83,7 +88,7 @@ def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
     probe = server._probe
     assert probe._is_well(probe._clock() + 5.0)
 
-    standby = connect(copy.port)
+    standby = connect(copy.port, directory=copy.directory)
     wait_until(lambda: standby.view().streaming, "streaming")
     standby.follow("")
     wait_until(lambda: standby.view().detached, "no upstream")
@@ -185,7 +190,10 @@ def test_a_standby_connects_by_nothing_of_its_container(
     own(password.parent)
     own(password)
     port = primary_parameters(Settings(set_name="orders"), "orders-1")["port"]
-    ours = primary_conninfo(Settings(set_name="orders"), "orders-1", "127.0.0.1")
+    version = read_major_version(copy.directory)
+    ours = primary_conninfo(
+        Settings(set_name="orders"), "orders-1", "127.0.0.1", major_version=version
+    )
     auto_conf = copy.directory / "postgresql.auto.conf"
     here = {"primary_conninfo": ours.replace(f"port='{port}'", f"port='{hostile.port}'")}
     auto_conf.write_text(with_settings(auto_conf.read_text(), here))

@@ -12,7 +12,8 @@ from tests.support.database import Database, free_port
 from tests.support.waiting import wait_until
 
 Connect = Callable[..., Server]
-"""Takes a port, and a password other than the superuser's."""
+"""Takes a port, a password other than the superuser's, and the data directory, which tells the
+version."""
 
 SUPERUSER = ("postgres", "secret")
 
