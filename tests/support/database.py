@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,13 +64,35 @@ def own(path: Path) -> None:
         shutil.chown(path, USER, pwd.getpwnam(USER).pw_gid)
 
 
-def free_port() -> int:
-    """Not of those that the kernel gives to clients: some test beside this one would get it."""
+_FIRST_PORT, _PORTS = 10000, 20000
+"""Not of those that the kernel gives to clients: some test beside this one would get it."""
+_TOGETHER = 100
+
+
+def _take_ports() -> Iterator[int]:
+    """Yield ports of which no other process of the tests is given any for as long as this one
+    lives: what listens there comes later, and goes in between."""
+    # Released with the process, whatever ends it.
+    claim = socket.socket(socket.AF_UNIX)
     while True:
-        port = 10000 + secrets.randbelow(20000)
+        first = _FIRST_PORT + secrets.randbelow(_PORTS // _TOGETHER) * _TOGETHER
+        with contextlib.suppress(OSError):
+            claim.bind(f"\0pgset-test-ports-{first}")
+            break
+    while True:
+        yield from range(first, first + _TOGETHER)
+
+
+_ports = _take_ports()
+
+
+def free_port() -> int:
+    """Return one on which nobody listens, and which no test beside this one is given."""
+    for port in _ports:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("they begin again")
 
 
 @dataclass
