@@ -78,9 +78,16 @@ class LeaseServer:
                 events.put({"type": "MODIFIED", "object": copy.deepcopy(body)})
             return 200, copy.deepcopy(body)
 
+    def first_held(self) -> tuple[str, dict[str, Any]]:
+        """Return the first write that is held: who sent it may have given up before it came."""
+        wait_until(lambda: bool(self.held), "what was sent")
+        return self.held[0]
+
     def land(self) -> int:
         """Carry out what is held, and return the status that nobody hears."""
-        return self.write(*self.held.pop(0))[0]
+        status, _ = self.write(*self.first_held())
+        self.held.pop(0)
+        return status
 
     def edit(self, **spec: Any) -> None:
         """Let somebody else change the Lease."""
@@ -245,7 +252,7 @@ def test_a_lease_that_is_another_s_proves_no_renewal(
     before = observe(keeper)
     server.hold = True
     renew_in_vain(keeper, client)
-    _, body = server.held[0]
+    _, body = server.first_held()
     server.edit(holderIdentity="orders-1_uid-1", renewTime=body["spec"]["renewTime"])
     wait_until(lambda: observe(keeper).changed_at != before.changed_at, "the edit to be heard of")
     assert observe(keeper).renewed_at == before.renewed_at
