@@ -20,7 +20,7 @@ from sidecar.kube.client import (
     RetryLaterError,
 )
 from tests.support import loopback
-from tests.support.waiting import is_quick
+from tests.support.waiting import is_quick, wait_until
 
 
 class _Watch(loopback.QuietHandler):
@@ -149,9 +149,17 @@ def test_the_hurry_is_that_of_the_thread_that_fences(tmp_path: Path) -> None:
         client.hurry(clock.now() - 5.0)
         with pytest.raises(RetryLaterError):
             client.get("/leases/pgset-orders")
+
+        def is_answered() -> bool:
+            """Or is asked again: a busy machine may take as long as anybody is waited for."""
+            try:
+                return client.get("/leases/pgset-orders") == {"kind": "Lease"}
+            except RetryLaterError:
+                return False
+
         with concurrent.futures.ThreadPoolExecutor() as other:
-            answer = other.submit(client.get, "/leases/pgset-orders")
-            assert answer.result() == {"kind": "Lease"}
+            asked = other.submit(wait_until, is_answered, "an answer")
+            asked.result()
 
 
 def test_the_operating_system_looks_after_a_watch_that_says_nothing(
@@ -165,8 +173,10 @@ def test_the_operating_system_looks_after_a_watch_that_says_nothing(
     connect = socket.socket.connect
 
     def note(self: socket.socket, address: Any) -> None:
-        kept_alive = self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        options.append((kept_alive, self.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)))
+        # A thread that an earlier test has left behind may connect meanwhile, to somebody else.
+        if address == server.server_address:
+            kept_alive = self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            options.append((kept_alive, self.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)))
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
