@@ -108,7 +108,8 @@ def test_who_waits_gets_what_comes_or_an_error_in_time() -> None:
         with pytest.raises(TimeoutError):
             patiently.run(lambda: go_on.wait(60), 0.3)
     assert time.monotonic() - began < SECONDS
-    assert threading.active_count() == threads
+    # One that an earlier test has left behind may have ended meanwhile.
+    assert threading.active_count() <= threads
     go_on.set()
     wait_until(lambda: _tried(patiently), "the end of what has hung")
 

@@ -92,7 +92,8 @@ def test_who_looks_starts_no_thread() -> None:
         before = set(threading.enumerate())
         way_in.look(STANDBY, (POD,), ADDRESS)
         with silent.accept()[0]:
-            assert set(threading.enumerate()) == before
+            # One that an earlier test has left behind may have ended meanwhile.
+            assert set(threading.enumerate()) <= before
 
 
 def test_what_is_told_is_why_the_likeliest_password_did_not_let_it_in() -> None:
