@@ -207,7 +207,7 @@ def created(connections, refuses="", drops="", seconds=0.0, enter=lambda: None):
     handler = type("Handler", (Handler,), {"clients": set(), "created": Counter(), **told})
 
     def connect():
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
         connection.connect()
         return connection
 

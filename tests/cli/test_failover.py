@@ -113,7 +113,7 @@ def carried_out(tmp_path, monkeypatch):
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        chosen = Namespace(set="orders", to=to, yes=yes, timeout=5)
+        chosen = Namespace(set="orders", to=to, yes=yes, timeout=60)
         code = commands.failover(Kubectl([], "shop"), chosen, Paint(False))
         return code, changed.read_text().splitlines()
 

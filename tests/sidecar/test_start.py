@@ -31,7 +31,7 @@ def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
     assert (probing.is_alive(), codes) == (True, [])
     server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: None)
     server.start()
-    probing.join(5)
+    probing.join(60)
     server.stop()
     assert codes == [200]
 
