@@ -28,13 +28,14 @@ def test_the_work_of_a_process_of_ours_is_not_others() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        theirs = look().others - look([process.pid]).others
+        # Less what others did between the two looks, which is a lot on a busy machine at times.
+        theirs = max(look().others - look([process.pid]).others for _ in range(20))
         process.communicate()
-    # At most the half second, and less what others did between the two looks.
     assert 0.2 < theirs <= 0.6
 
 
 def test_a_process_that_has_ended_did_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert abs(look([process.pid]).others - look().others) < 1
+    # But for what others did between the two looks.
+    assert min(abs(look([process.pid]).others - look().others) for _ in range(20)) < 1
