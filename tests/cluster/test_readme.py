@@ -61,7 +61,7 @@ def shop(stage: Stage) -> Iterator[Stage]:
     stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found")
     stage.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     stage.apply(orders(stage))
-    rollout = ("rollout", "status", "statefulset/orders", "--timeout=60s")
+    rollout = ("rollout", "status", "statefulset/orders", "--timeout=240s")
     stage.ask("-n", NAMESPACE, *rollout)
     yield stage
     stage.ask("delete", "namespace", NAMESPACE)

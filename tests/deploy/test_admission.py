@@ -25,7 +25,7 @@ pytestmark = pytest.mark.cluster
 
 NAMESPACE = "test-admission"
 SECRETS = ("pgset-webhook-tls", "pgset-webhook-serving")
-HEALS_WITHIN = 30.0
+HEALS_WITHIN = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +162,10 @@ def test_a_pod_is_admitted_as_replica_once_its_sets_lease_exists(kubectl):
     assert role() == "primary"
     kubectl("create", "-f", "-", manifest=lease)
     try:
-        wait_until(lambda: role() == "replica", seconds=5)
+        wait_until(lambda: role() == "replica", HEALS_WITHIN)
     finally:
         kubectl("delete", "lease", contract.lease_name("pgset"))
-    wait_until(lambda: role() == "primary", seconds=5)
+    wait_until(lambda: role() == "primary", HEALS_WITHIN)
 
 
 @pytest.mark.parametrize(
@@ -271,5 +271,5 @@ def test_the_webhook_comes_back_when_all_its_pods_are_deleted(kubectl):
     before = set(webhook_pods())
     Kubectl(SYSTEM)("delete", "pods", "--all", "--wait=false")
     wait_until(lambda: not before & set(webhook_pods()), HEALS_WITHIN)
-    Kubectl(SYSTEM)("rollout", "status", "deployment/pgset-webhook", "--timeout=60s")
+    Kubectl(SYSTEM)("rollout", "status", "deployment/pgset-webhook", "--timeout=240s")
     kubectl.dry_run(pod())

@@ -400,7 +400,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     client = manifests.client(stage)
     del client["spec"]["volumes"], client["spec"]["containers"][0]["volumeMounts"]
     stage.apply(client)
-    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=240s")
     yield stage
     sweep(stage)
 

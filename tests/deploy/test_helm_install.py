@@ -71,7 +71,7 @@ def statefulset():
 def test_it_is_installed_well_upgraded_while_nothing_rolls_and_removed_without_a_trace(kubectl):
     install = ("pgset", str(CHART), "--wait", "--timeout=120s")
     helm("install", *install, "--create-namespace")
-    assert "Succeeded" in helm("test", "pgset", "--timeout=90s")
+    assert "Succeeded" in helm("test", "pgset", "--timeout=240s")
     assert is_injected(kubectl)
     trusted = ca_bundles(kubectl)
     assert all(trusted)

@@ -19,7 +19,7 @@ from tests.deploy.manifests import DEPLOY, cluster_role, document
 from tests.deploy.rights_table import EVERYWHERE, OF_A_SET, Right, of_rules, rows, told
 
 NAMESPACE = "test-rights-table"
-TAKES_EFFECT_WITHIN = 30.0
+TAKES_EFFECT_WITHIN = 120.0
 SPECIAL = ("bind", "escalate", "impersonate", "approve", "sign", "be")
 OF_PEOPLE = (
     *("users", "groups", "serviceaccounts"),

@@ -134,7 +134,7 @@ def short_lives():
     # Once nobody remembers the last CA, one of the usual life is made: tests that follow meet no
     # rotation.
     system("scale", CERTS, "--replicas=0")
-    wait_until(lambda: not certs_pods(), 60)
+    wait_until(lambda: not certs_pods(), 180)
     system("delete", SECRET, SERVING)
     system("apply", "-k", str(DEPLOY))
     all_replaced()
@@ -158,7 +158,7 @@ def set_command(start, arguments):
 def all_replaced():
     for deployment in (CERTS, WEBHOOK):
         Kubectl(SYSTEM)("rollout", "status", deployment, "--timeout=120s")
-    wait_until(lambda: len(certs_pods()) == len(webhook_pods()) == WEBHOOK_REPLICAS, 60)
+    wait_until(lambda: len(certs_pods()) == len(webhook_pods()) == WEBHOOK_REPLICAS, 180)
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ def _workload() -> Iterator[None]:
     kubectl("create", "namespace", NAMESPACE)
     text = MANIFEST.read_text().replace("VOLUMES", str(paths.volumes()))
     kubectl("apply", "-f", "-", stdin=text)
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-    kubectl("rollout", "status", "daemonset/client", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=240s")
+    kubectl("rollout", "status", "daemonset/client", "--timeout=240s")
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 

@@ -29,7 +29,7 @@ class Member:
         )
         self.wakes = 0
         self.keeper.start()
-        wait_until(lambda: self.keeper.look() is not None, "the first list", seconds=60)
+        wait_until(lambda: self.keeper.look() is not None, "the first list")
 
     def _on_change(self) -> None:
         self.wakes += 1
@@ -39,7 +39,7 @@ class Member:
         """The watch has told of what happens here, and nobody has looked."""
         before = self.version()
         yield
-        wait_until(lambda: self.version() != before, "the watch", seconds=60)
+        wait_until(lambda: self.version() != before, "the watch")
 
     def version(self) -> str | None:
         """Of the newest record that has come, whether or not the loop has looked at it."""
@@ -48,7 +48,7 @@ class Member:
 
     def catch_up_with(self, other: "Member") -> None:
         """Until it has been told all that the other one knows."""
-        wait_until(lambda: self.version() == other.version(), "the watch", seconds=60)
+        wait_until(lambda: self.version() == other.version(), "the watch")
 
     def view(self) -> LeaseView:
         """What it observes now."""
@@ -74,7 +74,7 @@ class Member:
 
     def wait(self, holder: str | None) -> None:
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.holder() == holder, "the Lease", seconds=60)
+            wait_until(lambda: self.holder() == holder, "the Lease")
         assert self.holder() == holder
 
     def renew(self, *, timeline: int | None = 1) -> None:

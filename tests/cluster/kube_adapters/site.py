@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from deploy.demo.stage import Stage
 from sidecar import contract
 from sidecar.kube.client import ApiClient, ApiError, Json
@@ -19,6 +21,8 @@ SIDECAR, POWERLESS, PERSON = "pgset-sa", "powerless", "person"
 
 ROOM = 1.0
 """For this shared machine, in seconds."""
+PATIENT = 60.0
+"""Seconds that a busy API server has for an answer, where the claim is not its deadline."""
 
 POD = {
     "schedulerName": "nobody",
@@ -49,6 +53,9 @@ class Line(ApiClient):
         self.slow_watch = threading.Event()
         """Cleared, it keeps each event until it is set."""
         self.slow_watch.set()
+
+    def _timeout(self, seconds: float | None) -> urllib3.Timeout:
+        return urllib3.Timeout(total=seconds or PATIENT)
 
     def get(
         self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None

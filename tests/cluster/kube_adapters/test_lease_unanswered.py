@@ -10,7 +10,7 @@ from sidecar.kube.client import ConflictError, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.settings import Settings
 from tests.cluster.kube_adapters.member import Detour, Member, renew_with, stored
-from tests.cluster.kube_adapters.site import ROOM, Site
+from tests.cluster.kube_adapters.site import PATIENT, ROOM, Site
 from tests.support.clock import Clock
 from tests.support.waiting import is_quick, wait_until
 
@@ -41,7 +41,7 @@ def test_a_look_of_ones_own_shows_what_the_watch_does_not_tell(
     other.line.slow_watch.clear()
     one.keeper.take(TakeLease(expired=False))
     other.clock.advance(3)
-    answered = other.keeper.refresh(1.0)
+    answered = other.keeper.refresh(PATIENT)
     view = other.view()
     assert (answered, other.holder()) == (True, one.me.name)
     assert (view.heard_at, view.changed_at) == (1003.0, 1003.0)
@@ -66,7 +66,7 @@ def test_a_look_that_nobody_answers_in_time_says_so(
 def test_a_lease_that_is_not_there_is_an_answer_too(members: tuple[Member, Member]) -> None:
     one, _ = members
     one.clock.advance(3)
-    assert one.keeper.refresh(1.0)
+    assert one.keeper.refresh(PATIENT)
     assert (one.view().record, one.view().heard_at) == (None, 1003.0)
 
 
@@ -115,7 +115,7 @@ def test_a_renewal_without_an_answer_may_have_recorded_its_members_until_somethi
     assert (view.possible_members, view.renewed_at) == (("a-0", "a-2"), 1000.0)
     assert one.version() == before
     one.line.slow_watch.set()
-    wait_until(lambda: one.version() != before, "the watch", seconds=60)
+    wait_until(lambda: one.version() != before, "the watch")
     assert (one.view().possible_members, one.record().members) == ((), ("a-0", "a-2"))
 
 
@@ -131,7 +131,7 @@ def test_a_renewal_that_was_given_up_can_still_be_done_later(
         renew_with(one, "a-0", "a-2")
     with pytest.raises(RetryLaterError):
         renew_with(one, "a-0", "a-3")
-    assert one.keeper.refresh(1.0), "reading goes another way, and shows the old record"
+    assert one.keeper.refresh(PATIENT), "reading goes another way, and shows the old record"
     assert (one.record().members, one.view().possible_members) == (
         ("a-0", "a-1"),
         ("a-0", "a-2", "a-3"),

@@ -37,7 +37,7 @@ class Mirrored:
 
     def start(self) -> None:
         self.mirror.start()
-        wait_until(lambda: self.mirror.objects() is not None, "the first list", seconds=60)
+        wait_until(lambda: self.mirror.objects() is not None, "the first list")
 
     def holders(self) -> dict[str, str]:
         objects = self.mirror.objects() or {}
@@ -45,7 +45,7 @@ class Mirrored:
 
     def wait(self, expected: dict[str, str]) -> None:
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.holders() == expected, "the mirror", seconds=60)
+            wait_until(lambda: self.holders() == expected, "the mirror")
         assert self.holders() == expected
 
     def create(self, name: str) -> Json:
@@ -171,7 +171,7 @@ def test_a_list_does_not_undo_what_we_wrote_while_it_was_on_its_way(
     mirrored.line.while_listing = write
     mirrored.line.refusal = GoneError("too old")
     mirrored.change(name, "before")
-    assert written.wait(10)
+    assert written.wait(180)
     mirrored.change(name, "after")
     mirrored.wait({name: "after"})
     assert mirrored.versions[name] == sorted(mirrored.versions[name])

@@ -26,13 +26,13 @@ def pods(site: Site, line: Line, name: str) -> Pods:
     settings = Settings(set_name=name)
     pods = Pods(line, site.name, settings, clock=Clock(), on_change=lambda: None)
     pods.start()
-    wait_until(lambda: pods.observe() is not None, "the first list", seconds=60)
+    wait_until(lambda: pods.observe() is not None, "the first list")
     return pods
 
 
 def wait_for_pods(pods: Pods, expected: tuple[Pod, ...]) -> None:
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: pods.observe() == expected, "the pods", seconds=60)
+        wait_until(lambda: pods.observe() == expected, "the pods")
     assert pods.observe() == expected
 
 
@@ -89,27 +89,27 @@ def test_as_many_members_are_wanted_as_the_statefulset_says(
 ) -> None:
     before = pods.wanted()
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet")
     site.delete("statefulset", name)
-    wait_until(lambda: pods.wanted() is None, "its deletion", seconds=60)
+    wait_until(lambda: pods.wanted() is None, "its deletion")
     assert before is None
 
 
 def test_a_set_is_paused_while_its_statefulset_says_so(site: Site, pods: Pods, name: str) -> None:
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet")
     assert not pods.paused()
     site.annotate("statefulset", name, f"{contract.PAUSED}=true")
-    wait_until(pods.paused, "the pause", seconds=60)
+    wait_until(pods.paused, "the pause")
     site.annotate("statefulset", name, f"{contract.PAUSED}=perhaps")
-    wait_until(lambda: not pods.paused(), "its end", seconds=60)
+    wait_until(lambda: not pods.paused(), "its end")
 
 
 def test_another_sets_pause_is_nothing_to_this_one(site: Site, pods: Pods, name: str) -> None:
     site.make_statefulset(f"{name}x", replicas=0)
     site.annotate("statefulset", f"{name}x", f"{contract.PAUSED}=true")
     site.make_statefulset(name, replicas=0)
-    wait_until(lambda: pods.wanted() == 0, "the StatefulSet", seconds=60)
+    wait_until(lambda: pods.wanted() == 0, "the StatefulSet")
     assert not pods.paused()
 
 
@@ -122,14 +122,15 @@ def test_the_loop_is_woken_for_what_it_sees_and_not_for_all_that_happens_to_a_po
         line, site.name, settings, clock=clock, on_change=lambda: wakes.append(time.monotonic())
     )
     pods.start()
-    wait_until(lambda: pods.observe() is not None, "the first list", seconds=60)
+    wait_until(lambda: pods.observe() is not None, "the first list")
+    before = len(wakes)
     me = site.make_pod(name, 0)
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
+    wait_until(lambda: bool(pods.observe()) and len(wakes) > before, "the pod")
     before = len(wakes)
     site.annotate("pod", me.name, "shop.example/note=hello")
     pods.tell(me, "a sentence of mine")
     pods.set_role(SetRole(me.name, me.uid, "replica"))
-    wait_until(lambda: len(wakes) > before, "the label", seconds=60)
+    wait_until(lambda: len(wakes) > before, "the label")
     assert len(wakes) == before + 1
 
 
@@ -141,7 +142,7 @@ def test_the_revision_that_a_pod_was_made_from_is_seen(site: Site, pods: Pods, n
 
 def test_a_member_can_delete_its_own_pod(site: Site, pods: Pods, name: str) -> None:
     me = site.make_pod(name, 0)
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
+    wait_until(lambda: bool(pods.observe()), "the pod")
     pods.delete(me)
     wait_for_pods(pods, ())
     with pytest.raises(NotFoundError):
@@ -167,14 +168,14 @@ def test_a_pod_leaves_from_when_its_deletion_was_seen(
     me = site.make_pod(name, 0)
     path = f"{site.pods}/{me.name}"
     person.merge(path, {"metadata": {"finalizers": ["shop.example/wait"]}})
-    wait_until(lambda: bool(pods.observe()), "the pod", seconds=60)
+    wait_until(lambda: bool(pods.observe()), "the pod")
     stays = pods.leaving_since(me)
     clock.advance(5)
     pods.delete(me)
-    wait_until(lambda: pods.leaving_since(me) is not None, "the deletion", seconds=60)
+    wait_until(lambda: pods.leaving_since(me) is not None, "the deletion")
     clock.advance(5)
     pods.tell(me, "leaving")
     others = Identity(me.name, "another life")
     assert (stays, pods.leaving_since(me), pods.leaving_since(others)) == (None, 1005.0, None)
     person.merge(path, {"metadata": {"finalizers": None}})
-    wait_until(lambda: pods.leaving_since(me) is None, "its end", seconds=60)
+    wait_until(lambda: pods.leaving_since(me) is None, "its end")
