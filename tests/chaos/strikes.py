@@ -32,6 +32,8 @@ from tests.chaos.subject import (
 _STEP_SECONDS: Final = 0.02
 _DRAIN: Final = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
 _TOO_MUCH: Final = 4 << 20
+_DONE_SECONDS: Final = 120.0
+"""What takes a second or a few has so long on a busy machine; the times are told elsewhere."""
 _NOTICED_SECONDS: Final = 2.0
 """After so long everybody has seen what was written to the API server, and has settled."""
 
@@ -219,15 +221,17 @@ def switch_over(strike: Strike) -> None:
     strike.wait(
         lambda: _leads(strike, strike.replica) and not _wished(strike),
         f"switchover to {strike.replica}:",
-        30,
+        _DONE_SECONDS,
     )
 
 
 def refused_switchover(strike: Strike) -> None:
     """Ask for a pod that there is not: the wish is cleared, and an Event says why."""
     _wish(strike, f"{SET}-99")
-    strike.wait(lambda: "SwitchoverRefused" in _events(strike.primary), "an Event says so:", 10)
-    strike.wait(lambda: not _wished(strike), "the wish is cleared:", 10)
+    strike.wait(
+        lambda: "SwitchoverRefused" in _events(strike.primary), "an Event says so:", _DONE_SECONDS
+    )
+    strike.wait(lambda: not _wished(strike), "the wish is cleared:", _DONE_SECONDS)
 
 
 def pause_and_kill_postmaster(strike: Strike) -> None:
@@ -244,7 +248,9 @@ def scale_primary_away(strike: Strike) -> None:
     last = strike.subject.members[-1]
     if strike.primary != last:
         _wish(strike, last)
-        strike.wait(lambda: strike.sampler.missing() == "" and _leads(strike, last), last, 30)
+        strike.wait(
+            lambda: strike.sampler.missing() == "" and _leads(strike, last), last, _DONE_SECONDS
+        )
         time.sleep(_NOTICED_SECONDS)
     strike.undo.callback(_scale, strike.subject.replicas)
     strike.moments.append(time.monotonic())
@@ -298,7 +304,11 @@ def during_clone(what: Callable[[Strike], None]) -> Callable[[Strike], None]:
     def strike_then(strike: Strike) -> None:
         volumes.empty(strike.replica)
         delete_pod(strike.replica)
-        strike.wait(lambda: pod_processes.cloning(strike.replica), f"{strike.replica}: a clone", 30)
+        strike.wait(
+            lambda: pod_processes.cloning(strike.replica),
+            f"{strike.replica}: a clone",
+            _DONE_SECONDS,
+        )
         _stop(strike, _of(pod_processes.cloning, strike.replica))
         strike.moments.append(time.monotonic())
         what(strike)
