@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from sidecar.observation import ServerState
+from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.server import Server
 from tests.support.database import Database
-from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.standby import Connect, clone, every_view, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -60,23 +60,26 @@ def test_an_order_shows_at_once_and_until_it_was_seen_to_have_taken_effect(
 
 
 def test_a_setting_that_was_there_before_counts_anew_once_it_was_ordered_again(
-    primary: Server,
+    database: Database,
 ) -> None:
     """The order in between may have been in force between two looks."""
-    settle(primary, ("orders-1",))
-    primary.set_synchronous((), 0)
-    primary.set_synchronous(("orders-1",), 1)
-    seen = []
+    database.start()
+    with every_view(database) as (primary, seen):
+        wait_for(primary, ServerState.WRITABLE)
+        settle(primary, ("orders-1",))
+        # Who is told of the look before has been told.
+        primary.refresh(60.0)
+        seen.clear()
+        primary.set_synchronous((), 0)
+        primary.set_synchronous(("orders-1",), 1)
 
-    def is_seen() -> bool:
-        view = primary.view()
-        seen.append(view)
-        return view.ordered is None
+        def after_it() -> list[PostgresView]:
+            return [view for view in seen if view.waits_for and view.ordered is None]
 
-    wait_until(is_seen, "the setting")
-    assert seen[-1].waits_for == ("orders-1",)
-    assert seen[-1].waits_from is None
-    wait_until(lambda: primary.view().waits_from is not None, "the setting to hold for everybody")
+        wait_until(lambda: bool(after_it()), "the setting")
+        assert after_it()[0].waits_for == ("orders-1",)
+        assert after_it()[0].waits_from is None
+        wait_until(lambda: primary.view().waits_from is not None, "it to hold for everybody")
 
 
 def test_what_an_earlier_sidecar_ordered_half_way_is_known_to_the_next(

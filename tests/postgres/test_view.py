@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from sidecar.observation import ServerState
+from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.configuration import REPLICATION_ROLE
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from sidecar.situation.timing import SILENCE
 from tests.support.database import Database
 from tests.support.mute_primary import mute_primary
-from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.standby import Connect, clone, every_view, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -123,17 +123,23 @@ def test_a_refreshed_view_was_looked_at_after_the_question(
 
 
 def test_nothing_is_known_of_commits_before_the_reload_has_reached_everybody(
-    primary: Server,
+    database: Database,
 ) -> None:
-    wait_until(lambda: primary.view().waits_from is not None, "the first setting to be settled")
-    asked_at = time.monotonic()
-    primary.set_synchronous(["orders-1"], 1)
-    wait_until(lambda: primary.view().waits_for == ("orders-1",), "the setting")
-    seen = primary.view()
-    assert (seen.waits_for_number, seen.waits_from) == (1, None)
-    wait_until(lambda: primary.view().waits_from is not None, "the position")
-    assert time.monotonic() - asked_at >= 1.0
-    assert (primary.view().waits_from or 0) >= (seen.position or 0)
+    database.start()
+    with every_view(database) as (primary, seen):
+        wait_until(lambda: primary.view().waits_from is not None, "the first setting")
+        asked_at = time.monotonic()
+        primary.set_synchronous(["orders-1"], 1)
+
+        def settled() -> list[PostgresView]:
+            return [view for view in seen if view.waits_for and view.waits_from is not None]
+
+        wait_until(lambda: bool(settled()), "the position")
+        assert time.monotonic() - asked_at >= 1.0
+        first = next(view for view in seen if view.waits_for)
+        assert (first.waits_for, first.waits_for_number) == (("orders-1",), 1)
+        assert first.waits_from is None
+        assert (settled()[0].waits_from or 0) >= (first.position or 0)
 
 
 def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_wait_yet(
@@ -188,13 +194,17 @@ def stop_checkpointer_at_work(
     raise AssertionError("the checkpointer was never met at work")
 
 
-def test_a_restart_makes_the_waiting_unknown_again(primary: Server, database: Database) -> None:
-    wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
-    database.stop()
-    wait_for(primary, ServerState.DOWN)
+def test_a_restart_makes_the_waiting_unknown_again(database: Database) -> None:
     database.start()
-    assert wait_for(primary, ServerState.WRITABLE).waits_from is None
-    wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
+    with every_view(database) as (primary, seen):
+        wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
+        database.stop()
+        wait_until(lambda: seen[-1].state is ServerState.DOWN, "the end")
+        seen.clear()
+        database.start()
+        wait_until(lambda: any(view.waits_from is not None for view in seen), "it to be settled")
+        first = next(view for view in seen if view.state is ServerState.WRITABLE)
+        assert first.waits_from is None
 
 
 def test_somebody_elses_synchronous_standby_names_are_not_ours(

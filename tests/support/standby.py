@@ -1,12 +1,15 @@
 """A streaming standby of a real PostgreSQL, and what a sidecar sees of a server."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.configuration import conninfo, with_settings
+from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, free_port
 from tests.support.waiting import wait_until
@@ -64,5 +67,30 @@ def session(database: Database) -> psycopg.Connection[TupleRow]:
 
 
 def wait_for(server: Server, state: ServerState) -> PostgresView:
-    wait_until(lambda: server.view().state is state, f"{state}, but {server.view()}")
-    return server.view()
+    """Return the view that shows it."""
+    seen: list[PostgresView] = []
+
+    def is_so() -> bool:
+        seen[:] = [server.view()]
+        return seen[0].state is state
+
+    wait_until(is_so, f"{state}, but {server.view()}")
+    return seen[0]
+
+
+@contextmanager
+def every_view(database: Database) -> Iterator[tuple[Server, list[PostgresView]]]:
+    """Watch a database as its sidecar does, and note each view that is news to it: who looks now
+    and then may miss one that lasts for a second."""
+    seen: list[PostgresView] = []
+    server = Server(
+        Credentials(*SUPERUSER),
+        clock=time.monotonic,
+        on_change=lambda: seen.append(server.view()),
+        port=database.port,
+    )
+    server.start()
+    try:
+        yield server, seen
+    finally:
+        server.stop()
