@@ -10,6 +10,7 @@ from sidecar.bootstrap import Bootstrap
 from sidecar.observation import DataState, Identity
 from sidecar.postgres.configuration import conninfo, password_file_line
 from tests.support.bootstrap_pod import Pod
+from tests.support.clock import Clock
 from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import session
 from tests.support.waiting import wait_until
@@ -215,12 +216,15 @@ def test_a_directory_where_another_pod_writes_is_in_use_until_that_one_is_silent
     pod: Pod, database: Database
 ) -> None:
     pod.data = database.directory
+    pod.clock = clock = Clock()
     heartbeat = pod.data / ".pgset-heartbeat"
     heartbeat.write_text("uid-old 1\n")
     pod.boot_with(DataState.PRESENT)
     assert pod.look().other_writer == "uid-old"
+    clock.advance(2.0)
     heartbeat.write_text("uid-old 2\n")
     assert pod.look().other_writer == "uid-old"
+    clock.advance(2.0)
     assert pod.wait_for(lambda view: view.other_writer is None)
     assert heartbeat.read_text().startswith("uid-0 ")
 
@@ -234,10 +238,12 @@ def test_half_moved_files_are_put_in_order_only_once_no_other_pod_writes_there(
     up.mkdir(0o700)
     (pod.data / "PG_VERSION").rename(up / "PG_VERSION")
     own(up)
+    pod.clock = clock = Clock()
     (pod.data / ".pgset-heartbeat").write_text("uid-old 1\n")
     pod.boot()
     waiting = pod.wait_for(lambda view: view.other_writer is not None)
     assert (waiting.data, (up / "PG_VERSION").exists()) == (None, True)
+    clock.advance(2.0)
     settled = pod.wait_for(lambda view: view.data is not None)
     assert (settled.data, settled.other_writer) == (DataState.PRESENT, None)
     assert not up.exists()

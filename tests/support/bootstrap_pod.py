@@ -22,6 +22,8 @@ class Pod:
         self.handshake = host.make_folder(f"{name}-handshake")
         self.data = host.folder / f"{name}-data"
         self.port = free_port()
+        self.clock: Callable[[], float] = time.monotonic
+        """By which the sidecar looks."""
         self.command: tuple[str | Path, ...] = (
             *(shutil.copy(ENTRYPOINT, host.folder), "postgres", "-k", host.folder),
         )
@@ -58,17 +60,26 @@ class Pod:
         self.path = f"{self.host.programs}:{tools}"
 
     def look(self) -> BootstrapView:
-        return self.sidecar.observe(time.monotonic())
+        return self.sidecar.observe(self.clock())
 
     def wait_for(self, question: Callable[[BootstrapView], bool]) -> BootstrapView:
-        wait_until(lambda: question(self.look()), f"bootstrap, which says {self.look()}")
-        return self.look()
+        """Return the look at which the answer was yes."""
+        seen: list[BootstrapView] = []
+
+        def is_so() -> bool:
+            seen[:] = [self.look()]
+            return question(seen[0])
+
+        wait_until(is_so, f"bootstrap, which says {self.look()}")
+        return seen[0]
 
     def obey(self, verb: str, argument: str = "") -> BootstrapView:
         self.sidecar.order(verb, argument)
         return self.wait_for(lambda view: view.busy is None)
 
     def boot_with(self, data: DataState, **environment: str) -> None:
+        # That of an earlier life stays until this one has begun.
+        (self.handshake / "report").unlink(missing_ok=True)
         self.boot(**environment)
         self.wait_for(lambda view: view.data is data)
 
