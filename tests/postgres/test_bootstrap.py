@@ -290,11 +290,15 @@ def test_a_directory_that_a_group_may_read_stays_one(
 
 def test_initdb_with_a_wal_directory_elsewhere_is_redone_after_it_was_cut_short(pod: Pod) -> None:
     wal = pod.host.make_folder("wal")
+    initdb = pod.host.programs / "initdb"
+    # However late this test looks, the order is not carried out yet.
+    endless = pod.stand_in("initdb", f'#!/bin/sh\n{initdb} "$@"\nexec sleep 600\n')
     pod.boot(POSTGRES_INITDB_WALDIR=str(wal))
     pod.wait_for(lambda view: view.data is DataState.EMPTY)
     pod.sidecar.order("initdb")
     wait_until((wal / "archive_status").is_dir, "initdb to be at work")
     pod.kill()
+    endless.unlink()
     assert pod.data.joinpath(".pgset-new/pg_wal").is_symlink()
     pod.boot(POSTGRES_INITDB_WALDIR=str(wal))
     pod.wait_for(lambda view: view.data is DataState.INTERRUPTED)
