@@ -26,7 +26,7 @@ def start_in_vain(members: Set) -> int:
         *("-k", members.old.host.folder),
     )
     try:
-        return process.wait(timeout=30)
+        return process.wait(timeout=180)
     except subprocess.TimeoutExpired:
         pytest.fail("PostgreSQL came up")
 
