@@ -220,8 +220,9 @@ def written(database: Database) -> int:
 
 
 def test_the_history_of_the_primary_tells_where_it_left_a_timeline(members: Set) -> None:
-    members.new.stop()
     before = written(members.old)
+    wait_until(lambda: caught_up(members.new, members.old), "replay")
+    members.new.stop()
     write(members.old, "lost")
     after = written(members.old)
     members.old.stop()
