@@ -81,6 +81,16 @@ def write_until_dead(database: Database) -> list[threading.Thread]:
     return threads
 
 
+def keep_background_from_writing(database: Database) -> None:
+    """Of itself PostgreSQL writes a little now and then, also just before it is killed."""
+    with session(database) as connection:
+        row = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"
+        ).fetchone()
+    assert row is not None
+    os.kill(row[0], signal.SIGSTOP)
+
+
 def kill(database: Database) -> None:
     assert database.process is not None
     process.send(database.directory, signal.SIGKILL)
@@ -114,9 +124,11 @@ def test_a_primary_killed_under_load_has_wal_up_to_where_its_own_recovery_would_
     primary: Database, programs: Path, _round: int
 ) -> None:
     threads = write_until_dead(primary)
-    time.sleep(1.0 + _round / 3)
+    beginning = written(primary)
+    wait_until(lambda: written(primary) > beginning + 100_000, "the load")
+    time.sleep(_round / 3)
     middle = written(primary)
-    time.sleep(0.3)
+    wait_until(lambda: written(primary) > middle, "more of it")
     kill(primary)
     for thread in threads:
         thread.join()
@@ -133,6 +145,7 @@ def test_a_standby_that_kept_up_with_a_killed_primary_lacks_nothing(
     with session(primary) as connection:
         for _ in range(200):
             connection.execute("INSERT INTO foo VALUES (1, repeat('x', 300))")
+    keep_background_from_writing(primary)
     wait_until(lambda: received(standby) == written(primary), "the standby to have all")
     kill(primary)
     assert not has_wal_beyond(primary.directory, 1, settled(standby))
@@ -186,6 +199,7 @@ def test_wal_after_a_switch_is_not_overlooked_from_before_it(primary: Database) 
 
 
 def test_a_switch_that_nothing_follows_is_the_end(primary: Database) -> None:
+    keep_background_from_writing(primary)
     with session(primary) as connection:
         connection.execute("INSERT INTO foo VALUES (1, 'before')")
         row = connection.execute("SELECT pg_switch_wal()::text").fetchone()
