@@ -40,7 +40,7 @@ def parameters(database: Database) -> dict[str, str]:
         "host": "127.0.0.1",
         "port": str(database.port),
         "user": "pgset_replication",
-        "connect_timeout": "3",
+        "connect_timeout": "60",
     }
 
 
