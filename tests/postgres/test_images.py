@@ -220,10 +220,8 @@ def test_a_database_is_made_after_an_attempt_that_failed(pod: Pod) -> None:
 def test_a_database_is_made_under_busybox(pod: Pod) -> None:
     pod.use_busybox()
     pod.boot_with(DataState.EMPTY, PGSET_UNKNOWN_IMAGE="yes")
-    pod.sidecar.order("initdb")
-    wait_until(lambda: pod.look().busy is None, "initdb", seconds=90)
-    assert pod.look().failure is None
-    assert pod.look().data is DataState.PRESENT
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None)
 
 
 def test_a_database_is_made_with_arguments_on_several_lines(pod: Pod) -> None:

@@ -9,7 +9,6 @@ from sidecar.action import NotePromotedByHand, Reclone, Rewind
 from sidecar.decide import decide
 from sidecar.memory.following import Following
 from sidecar.observation import (
-    BootstrapView,
     DataState,
     Leadership,
     LeaseView,
@@ -61,13 +60,6 @@ def promoted(members: Set, connect: Connect) -> tuple[Set, Observation]:
     return turned, seen
 
 
-def obey(members: Set, verb: str) -> BootstrapView:
-    """A rewind starts a server and programs one after the other, which may take its time."""
-    members.pod.sidecar.order(verb, members.target)
-    wait_until(lambda: members.pod.look().busy is None, f"the end of {verb}", 180.0)
-    return members.pod.look()
-
-
 def test_one_that_is_started_without_standby_signal_is_cloned_again(
     members: Set, connect: Connect
 ) -> None:
@@ -95,7 +87,7 @@ def test_one_that_is_started_without_standby_signal_is_cloned_again(
     turned.boot()
     back = replace(REPLICA, lease=held, bootstrap=members.pod.look(), postgres=DOWN)
     assert any(isinstance(action, Reclone) for action in decide(back, SETTINGS).actions)
-    assert obey(turned, "reclone").failure is None, members.pod.host.log()[-3000:]
+    assert turned.obey("reclone").failure is None, members.pod.host.log()[-3000:]
     assert turned.old_follows() == ["both", "meanwhile"]
 
 
@@ -109,7 +101,7 @@ def _held(members: Set) -> LeaseView:
 def test_it_is_rewound_and_streams(members: Set, connect: Connect) -> None:
     members, seen = promoted(members, connect)
     assert any(isinstance(action, Rewind) for action in decide(seen, SETTINGS).actions)
-    done = obey(members, "rewind")
+    done = members.obey("rewind")
     assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
     assert (done.rewound, done.rewind_failed) == (True, False)
     assert members.old_follows() == ["both", "meanwhile"]
@@ -126,7 +118,7 @@ def test_where_it_cannot_be_rewound_it_is_cloned_again_and_its_data_is_kept(
     members.boot()
     marked = replace(seen, bootstrap=members.pod.look())
     assert any(isinstance(action, Reclone) for action in decide(marked, SETTINGS).actions)
-    done = obey(members, "reclone")
+    done = members.obey("reclone")
     assert done.failure is None, members.pod.host.log()[-3000:]
     assert (done.promoting_from, done.promoted_by_hand_at) == (None, None)
     assert (members.old.directory / ".pgset-old/pgsql_tmp.data/PG_VERSION").exists()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def wait_until(
-    question: Callable[[], bool], what: str, seconds: float = 60.0, pause: float = 0.05
+    question: Callable[[], bool], what: str, seconds: float = 180.0, pause: float = 0.05
 ) -> None:
     """Return when the answer is yes; AssertionError if it never is in so many seconds."""
     deadline = time.monotonic() + seconds
