@@ -122,12 +122,10 @@ class Database:
     def crash(self) -> None:
         """As a container dies: the postmaster and all of its children at once."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids = [int(pid) for pid in children.read_text().split()]
-        for pid in (self.process.pid, *pids):
-            # The one of a session may have ended by itself.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Or one that is made meanwhile lives on, and keeps the next postmaster from its memory.
+        pids = self.stand_still()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "children")
 
