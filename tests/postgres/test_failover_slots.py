@@ -71,7 +71,7 @@ def test_a_failover_slot_survives_a_promotion_and_comes_back_to_the_former_prima
     )
     new.stop()
     start_as_member(Pod(host, name="new"), "orders-1", new, old)
-    wait_until(lambda: has_copy(new, old), "a copy of the slot", seconds=60)
+    wait_until(lambda: has_copy(new, old), "a copy of the slot")
 
     old.stop()
     sql(new, "SELECT pg_promote()")
@@ -85,11 +85,11 @@ def test_a_failover_slot_survives_a_promotion_and_comes_back_to_the_former_prima
     wait_for(server, ServerState.RECOVERY)
     wait_until(lambda: "feed" in server.view().logical_slots, "the slot of the former primary")
     server.keep_slots((), ("another",))
-    assert "feed" in server.refresh(5).logical_slots
+    assert "feed" in server.refresh(60.0).logical_slots
     server.keep_slots((), ("feed",))
-    wait_until(lambda: has_copy(old, new), "a copy of the slot", seconds=60)
+    wait_until(lambda: has_copy(old, new), "a copy of the slot")
     wait_until(lambda: server.view().logical_slots == (), "no slot that is ours to drop")
-    assert connect(new.port).refresh(5).logical_slots == ("feed",)
+    assert wait_for(connect(new.port), ServerState.WRITABLE).logical_slots == ("feed",)
 
 
 @pytest.mark.parametrize("logical", [True, False])

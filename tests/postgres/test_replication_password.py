@@ -81,7 +81,8 @@ def test_a_role_with_a_password_that_anybody_can_compute_is_taken_back_once(
     assert (database.directory / "pg_hba.conf").read_text() == before
     with pytest.raises(UpstreamError):
         identify(replication(database.port), FROM_NOTHING)
-    assert ask(thief, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == 0
+    receives = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+    wait_until(lambda: ask(thief, receives) == 0, "the thief to notice")
 
     version = ask(database, XMIN)
     server.prepare(None)

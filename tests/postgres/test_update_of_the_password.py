@@ -139,10 +139,11 @@ def test_a_standby_of_the_version_before_streams_as_long_as_its_pod_is_there(
     wait_until(lambda: old.server.view().streaming, "the old member")
     end_streams(database)
     wait_until(lambda: len(primary.refresh(1.0).followers) == 2, "both")
+    wait_until(lambda: new.server.refresh(1.0).streaming, "what it sees of that itself")
 
     # The old pod is made anew; who streams goes on, and takes to the other password by itself.
     give(primary, database, KEYS.replication_password((NEW, NEW)) or "")
-    assert new.server.refresh(1.0).streaming
+    assert new.server.refresh(60.0).streaming
     new.keeps(SLOW, NEW)
     with pytest.raises(PasswordRefusedError):
         identify(replication(database.port), QUICK)
