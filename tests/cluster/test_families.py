@@ -60,7 +60,12 @@ def test_a_database_is_adopted_and_lives_as_a_set(namespace: Stage, family: Fami
 
     # The postmaster is killed.
     primary = _primary(stage)
-    _shell(stage, primary, f"kill -9 $(head -n 1 {family.directory(primary)}/postmaster.pid)")
+    started = "select pg_postmaster_start_time()"
+    began = _sql(stage, primary, started)
+    # In the background: the end of its container would end what kubectl runs in it.
+    kill = f"kill -9 $(head -n 1 {family.directory(primary)}/postmaster.pid)"
+    _shell(stage, primary, f"(sleep 1; {kill}) > /dev/null 2>&1 &")
+    stage.wait(lambda: _sql(stage, primary, started) not in (began, ""), "another postmaster")
     stage.wait(lambda: _writable(stage), "a primary after the kill")
     _wait_for_three(stage)
 
@@ -132,7 +137,9 @@ def _uid(stage: Stage, pod: str) -> str | None:
 
 
 def _primary(stage: Stage) -> str:
-    return next(pod for pod, role in roles(stage, "kept").items() if role == "primary")
+    """Return it; "" while nobody is."""
+    found = roles(stage, "kept").items()
+    return next((pod for pod, role in found if role == "primary"), "")
 
 
 def _writable(stage: Stage) -> bool:
