@@ -230,8 +230,10 @@ class ElectionFacts:
         return (to_replay or 0) <= self.settings.max_lag
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
-        """A peer slightly ahead that does not take the Lease must not block the set for ever."""
-        near = (peer.position or 0) - self.data.wal_position[1] <= self.settings.max_lag
+        """A peer slightly ahead that does not take the Lease must not block the set for ever. Where
+        it is on a newer timeline, no position tells how far ahead that is."""
+        (timeline, position), theirs = self.data.wal_position, wal_position_of(peer)
+        near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
         waited = self._record_tells and self.lease.free_for > YIELD_PATIENCE
         return near and waited and peer.running
 

@@ -251,6 +251,26 @@ def test_another_than_the_heir_waits_a_while(ago: float, situation: str) -> None
     assert decide(other, SETTINGS).situation == situation
 
 
+@pytest.mark.parametrize(
+    ("ahead", "situation"),
+    [
+        ({"position": 5100}, "TakingLease"),
+        ({"position": 5001 + SETTINGS.max_lag}, "YieldingToPeer"),
+        ({"timeline": 2, "position": 5100}, "YieldingToPeer"),
+        ({"timeline": 2, "position": 10}, "YieldingToPeer"),
+    ],
+    ids=["a little", "much", "on a newer timeline", "on a newer one with a lower position"],
+)
+def test_who_is_ahead_and_does_not_lead_is_passed_by_only_within_max_lag_on_the_same_timeline(
+    ahead: dict[str, int], situation: str
+) -> None:
+    """What was acknowledged on a timeline that is not recorded yet may be any number of rows."""
+    long_free = lease(FREE, renewed_at=None, changed_at=NOW - 9)
+    assert decide(replace(VACANT, lease=long_free, peers=peer(2, **ahead)), SETTINGS).situation == (
+        situation
+    )
+
+
 def test_who_has_promised_does_not_take_the_lease() -> None:
     expired = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 60))
     assert decide(expired, SETTINGS).situation == "TakingLease"
