@@ -138,9 +138,19 @@ class DurabilityFacts:
         return promised({self.me}, self.wanted)
 
     @property
+    def _promise_to_keep(self) -> Promise:
+        """The next promise, or before the promotion the recorded one, where no order keeps both: to
+        go from one to the other takes standbys that stream."""
+        if not self.recorded.voters:
+            return self.first_promise
+        following, recorded = self.next_promise, self.recorded
+        keeps_both = recorded.implies(following, self.me) or following.implies(recorded, self.me)
+        return following if keeps_both or self.server.is_writable else recorded
+
+    @property
     def standbys_to_wait_for(self) -> tuple[tuple[str, ...], int]:
         """The members that commits are to wait for now, and the number of them."""
-        following = self.next_promise if self.recorded.voters else self.first_promise
+        following = self._promise_to_keep
         standbys = following.names(self.me)
         if not standbys and self.wanted == "sync-strict":
             return self._any_other

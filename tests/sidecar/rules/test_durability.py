@@ -206,6 +206,27 @@ def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
     assert situation_and_actions(ready, SYNC) == ("Promoting", (Promote(1),))
 
 
+def test_who_takes_over_as_the_set_is_scaled_down_keeps_the_old_promise_until_it_is_primary() -> (
+    None
+):
+    """All who stay are to have everything, but nobody streams to say so before the promotion."""
+    record = replace(promising(0, 1, 2, 3, copies=3), members=("orders-0", "orders-1"))
+    taken = replace(
+        LEADER, lease=lease(record), pods=pods("replica", "replica"), wanted=2, postgres=STREAMING
+    )
+    keeping = SetSynchronous(("orders-1", "orders-2", "orders-3"), 2)
+    assert situation_and_actions(taken, QUORUM) == ("Promoting", (keeping,))
+    kept = replace(STREAMING, waits_for=keeping.members, waits_for_number=2, waits_from=4000)
+    assert situation_and_actions(replace(taken, postgres=kept), QUORUM) == (
+        "Promoting",
+        (Promote(1),),
+    )
+    primary = replace(waiting(1, 2, 3, number=2), followers=followers(1), slots=("pgset_orders_1",))
+    assert (
+        SetSynchronous(("orders-1",), 1) in decide(replace(taken, postgres=primary), QUORUM).actions
+    )
+
+
 @pytest.mark.parametrize(
     ("durability", "copies", "names", "number"),
     [
