@@ -97,8 +97,9 @@ class LeaseView:
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
-    taken_as_heir: bool = False
-    """Whether the last holder had named this member when this process took the Lease."""
+    handed_over_by: str | None = None
+    """The last holder, as `holderIdentity`, if it had named this member as its heir when this
+    process took the Lease, and was seen to hold it before."""
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
     excused_at: float | None = None

@@ -71,7 +71,9 @@ class LeaseMemory:
         self._renewed_at: float | None = None
         self._excused_at: float | None = None
         self._taken_expired = False
-        self._taken_as_heir = False
+        self._released_by: str | None = None
+        """Who was seen to hold it before it was released last."""
+        self._handed_over_by: str | None = None
         self._unanswered_renewals: list[tuple[str, RenewLease]] = []
         """The version that a renewal without an answer was to replace, and what it was to say."""
         self._unanswered_take: str | None = None
@@ -95,6 +97,8 @@ class LeaseMemory:
             self._unanswered_take = None
         if last is not None and record is not None and record.holder == last.holder != "":
             self._renewal_seen = True
+        if last is not None and record is not None and last.holder and not record.holder:
+            self._released_by = last.holder
         before = self._went_back_at
         self._went_back_at = self._since_it_went_back(last, record, now)
         self._transitions = 0 if record is None else max(self._transitions, record.transitions)
@@ -174,7 +178,7 @@ class LeaseMemory:
             renewed_at=self._renewed_at,
             renewal_seen=self._renewal_seen,
             taken_expired=self._taken_expired,
-            taken_as_heir=self._taken_as_heir,
+            handed_over_by=self._handed_over_by,
             heard_at=heard_at,
             excused_at=self._excused_at,
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
@@ -203,7 +207,8 @@ class LeaseMemory:
         self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
         self._taken_expired = action.expired
-        self._taken_as_heir = not record.holder and record.heir == self._name
+        named = not record.holder and record.heir == self._name
+        self._handed_over_by = self._released_by if named else None
         return replace(
             record,
             holder=self._me,

@@ -1,7 +1,7 @@
 """Whose the Lease is, until when it counts, and who can be reached to ask."""
 
 from sidecar.contract import lease_name
-from sidecar.observation import LeaseRecord, Observation
+from sidecar.observation import Identity, LeaseRecord, Observation
 from sidecar.settings import Settings
 from sidecar.situation.cached import cached
 from sidecar.situation.timing import (
@@ -219,13 +219,19 @@ class LeaseFacts:
     @property
     def handed_over_by(self) -> str | None:
         """The other member that has named this one as its heir, if it was so: that one's disk has
-        all that this one came up with."""
-        if self.view is None or self.record is None or not self.view.taken_as_heir:
+        all that this one came up with. As long as its pod is there: the next one of its name may
+        have another volume."""
+        if self.view is None or self.record is None or self.view.handed_over_by is None:
             return None
+        there = {
+            pod.name
+            for pod in self.observation.pods or ()
+            if str(Identity(pod.name, pod.uid)) == self.view.handed_over_by
+        }
         # By the last primary's timeline: this one's own is on record a moment later, or never.
         before = (self.observation.postgres.timeline or 0) - 1
         leaders = {led.pod for led in self.record.history if led.timeline == before}
-        return next(iter(leaders - {self.observation.me.name}), None)
+        return next(iter((leaders & there) - {self.observation.me.name}), None)
 
     @property
     def system_identifier(self) -> str | None:

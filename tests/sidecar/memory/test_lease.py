@@ -153,6 +153,29 @@ def test_a_released_lease_says_which_pod_the_heir_is_or_that_any_will_do() -> No
         assert released.lives == lives
 
 
+HANDED_OVER = replace(version(OTHERS, 8), holder="", heir="orders-0")
+
+
+@pytest.mark.parametrize(
+    ("heard", "by"),
+    [
+        ((OTHERS, HANDED_OVER), OTHERS.holder),
+        ((OTHERS, replace(HANDED_OVER, heir="orders-2")), None),
+        ((HANDED_OVER,), None),
+    ],
+    ids=["to this member", "to another", "before this process began"],
+)
+def test_who_has_handed_over_is_known_by_its_pod(
+    heard: tuple[LeaseRecord, ...], by: str | None
+) -> None:
+    remembers = LeaseMemory(ME, SETTINGS)
+    for record in heard:
+        remembers.hear(record, record.resource_version, 0.0)
+    remembers.look(0.0)
+    remembers.to_take(TakeLease(expired=False), 0.0)
+    assert view(remembers).handed_over_by == by
+
+
 LATER = replace(OTHERS, resource_version="20", timeline=2, transitions=3)
 
 

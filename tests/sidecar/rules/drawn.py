@@ -133,6 +133,7 @@ _leases = st.none() | drawn(
     renewed_at=maybe_past,
     heard_at=ever,
     excused_at=maybe_past,
+    handed_over_by=st.sampled_from([None, "orders-1_uid-1", "orders-1_old"]),
     possible_members=other_lists,
     possible_promises=st.lists(promises, max_size=1).map(tuple),
 )

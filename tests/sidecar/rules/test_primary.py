@@ -119,10 +119,17 @@ class TestAPrimaryWhoseRowsMayBeGoneYet:
         timeline = self.BEHIND.timeline or 0
         history = (Leadership(timeline - 1, "orders-1", ""), Leadership(timeline, "orders-0", ""))
         record = replace(promising(0, 1, 2, copies=3), history=history)
-        heir = replace(self.PROMOTED, lease=lease(record, taken_as_heir=True))
+        heir = replace(
+            self.PROMOTED,
+            lease=lease(record, handed_over_by="orders-1_uid-1"),
+            pods=pods("replica", "primary"),
+        )
         assert self.LABEL in decide(heir, SYNC).actions
+        assert decide(replace(heir, pods=pods("replica")), SYNC).situation == "Settling"
         no_voter = replace(record, voters=("orders-0", "orders-2"))
-        for view in (lease(record), lease(no_voter, taken_as_heir=True)):
+        by_another_life = lease(record, handed_over_by="orders-1_former")
+        not_on_record = lease(no_voter, handed_over_by="orders-1_uid-1")
+        for view in (lease(record), not_on_record, by_another_life):
             assert decide(replace(heir, lease=view), SYNC).situation == "Settling"
 
     def test_before_long_it_serves_no_reads_as_a_replica_either(self) -> None:
