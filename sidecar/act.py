@@ -206,7 +206,8 @@ class Actor:
                 adapters.way_in.leave(adapters.pods.observe())
                 version = self._major_version()
                 adapters.server.follow(
-                    primary_conninfo(settings, me, action.address, major_version=version)
+                    primary_conninfo(settings, me, action.address, major_version=version),
+                    slot_name(me),
                 )
             case KeepSlots():
                 physical = [slot_name(member) for member in action.members]

@@ -212,7 +212,7 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Make this standby follow the primary at this address, and nobody else."""
+    """Make this standby follow the primary at this address, by its own slot, and nobody else."""
 
     address: str
 

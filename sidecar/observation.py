@@ -265,6 +265,8 @@ class PostgresView:
     """A standby whose last order was to receive WAL from nobody."""
     upstream: str | None = None
     """The host that a standby is to follow; empty: none, also if none was ever set."""
+    primary_slot_name: str | None = None
+    """A standby's setting: the replication slot of its primary that it uses; empty: none."""
     slots: tuple[str, ...] = ()
     """Replication slots that are ours to drop: members'."""
     logical_slots: tuple[str, ...] = ()

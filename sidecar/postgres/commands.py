@@ -76,10 +76,15 @@ def set_synchronous(connection: Connection, members: Sequence[str], number: int)
     connection.execute("SELECT pg_reload_conf()")
 
 
-def follow(connection: Connection, conninfo: str) -> None:
+def follow(connection: Connection, conninfo: str, slot: str | None = None) -> None:
     """Make this standby receive WAL from there, or from nobody if empty, and end what it receives
-    now."""
+    now.
+
+    `slot`: the replication slot that it uses there; None: the one that is set.
+    """
     _set(connection, "primary_conninfo", conninfo)
+    if slot is not None:
+        _set(connection, "primary_slot_name", slot)
     connection.execute("SELECT pg_reload_conf()")
 
 

@@ -66,6 +66,7 @@ SELECT system.system_identifier,
            ELSE true END AS exhausted,
        coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')
            AS upstream,
+       current_setting('primary_slot_name') AS primary_slot_name,
        (SELECT pg_catalog.string_agg(
                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
                              coalesce(replay_lsn::text, '-'::text),
@@ -163,6 +164,7 @@ class Lookout:
             detached,
             exhausted,
             upstream,
+            primary_slot_name,
             followers,
             slots,
             logical_slots,
@@ -188,6 +190,7 @@ class Lookout:
             "followers_heard_at": None if in_recovery else self.followers_heard_at,
             "detached": detached == "t",
             "upstream": upstream if in_recovery else None,
+            "primary_slot_name": (primary_slot_name or "") if in_recovery else None,
             "waits_for": members,
             "waits_for_number": number,
             "waits_from": self._commit_wait.waits_from,

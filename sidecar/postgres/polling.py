@@ -85,6 +85,7 @@ def fields_from_outside(found: RunningServer, before: PostgresView) -> dict[str,
         "slots": told.slots,
         "oldest_wal": told.oldest_wal,
         "upstream": told.upstream,
+        "primary_slot_name": told.primary_slot_name,
     }
 
 

@@ -198,11 +198,14 @@ class Server:
 
         self._orders.order((SET_SYNCHRONOUS, tuple(members), number), set_synchronous)
 
-    def follow(self, conninfo: str) -> None:
-        """Let this standby receive WAL from there; empty: from nobody, and `detached` shows it."""
+    def follow(self, conninfo: str, slot: str | None = None) -> None:
+        """Let this standby receive WAL from there; empty: from nobody, and `detached` shows it.
+
+        `slot`: the replication slot that it uses there; None: the one that is set.
+        """
 
         def follow(connection: Connection) -> None:
-            commands.follow(connection, conninfo)
+            commands.follow(connection, conninfo, slot)
 
         self._orders.order((FOLLOW, bool(conninfo)), follow)
 

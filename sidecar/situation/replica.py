@@ -1,5 +1,6 @@
 """How this member follows its primary, and what is wrong where it does not."""
 
+from sidecar.contract import slot_name
 from sidecar.situation.cached import cached
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.server import ServerFacts
@@ -27,6 +28,12 @@ class ReplicaFacts:
         if postgres.detached:
             return True
         return postgres.upstream is not None and postgres.upstream != self.set.leader_address
+
+    @cached
+    def uses_wrong_slot(self) -> bool:
+        """Its primary_slot_name is not its own slot: the primary may remove WAL that it needs."""
+        name = self.observation.postgres.primary_slot_name
+        return name is not None and name != slot_name(self.observation.me.name)
 
     @cached
     def follows_leader(self) -> bool:

@@ -31,7 +31,8 @@ def _clone_again(s: Situation) -> Iterator[Action]:
 
 def _follow(s: Situation) -> Iterator[Action]:
     yield from own_role(s, s.settings.replica_value if s.replica.may_serve_reads else None)
-    leads_at, astray = s.set.leader_address, s.replica.follows_wrong_primary
+    leads_at = s.set.leader_address
+    astray = s.replica.follows_wrong_primary or s.replica.uses_wrong_slot
     if s.server.is_in_recovery and astray and leads_at is not None:
         yield Attach(leads_at)
     if s.replica.promotion_note_is_obsolete:

@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
+SLOT_IN_USE = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgset_orders_1'"
+
 
 @pytest.fixture
 def primary(database: Database, connect: Connect) -> Server:
@@ -94,11 +96,34 @@ def test_slots_are_made_and_dropped_but_neither_those_in_use_nor_other_peoples(
     with session(copy) as connection:
         connection.execute("ALTER SYSTEM SET primary_slot_name = 'pgset_orders_1'")
         connection.execute("SELECT pg_reload_conf()")
-    active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgset_orders_1'"
-    wait_until(lambda: ask(database, active) is True, "the slot to be used")
+    wait_until(lambda: ask(database, SLOT_IN_USE) is True, "the slot to be used")
     primary.keep_slots([])
     wait_until(lambda: primary.view().slots == ("pgset_orders_1",), "the other slot to be dropped")
     assert ask(database, "SELECT count(*) FROM pg_replication_slots WHERE slot_name='mine'") == 1
+
+
+def test_a_standby_whose_slot_was_taken_from_it_shows_that_and_uses_it_again(
+    primary: Server, database: Database, connect: Connect
+) -> None:
+    primary.keep_slots(["pgset_orders_1"])
+    wait_until(lambda: primary.view().slots == ("pgset_orders_1",), "the slot")
+    assert primary.view().primary_slot_name is None
+    copy = clone(database, "orders-1", "postgres", "secret")
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    upstream = str(ask(copy, "SHOW primary_conninfo"))
+    for name in ("", "somebody_elses"):
+        with session(copy) as connection:
+            connection.execute(f"ALTER SYSTEM SET primary_slot_name = '{name}'")
+            connection.execute("SELECT pg_reload_conf()")
+        wait_until(
+            lambda name=name: standby.view().primary_slot_name == name,  # type: ignore[misc]
+            "the name to be seen",
+        )
+        standby.follow(upstream, "pgset_orders_1")
+        wait_until(lambda: ask(database, SLOT_IN_USE) is True, "the slot to be used")
+        wait_until(lambda: standby.view().primary_slot_name == "pgset_orders_1", "its own name")
+        wait_until(lambda: standby.view().streaming, "streaming")
 
 
 def test_a_slot_that_has_lost_its_wal_is_made_anew(primary: Server, database: Database) -> None:

@@ -30,7 +30,7 @@ __all__ = ["adapters", "data"]
 
 def carry_out(adapters: Adapters, action: Action, **changes: Any) -> str | None:
     """Return what has failed; the action must not take long, whatever hangs."""
-    followed: Any = SimpleNamespace(follow=lambda _: None)
+    followed: Any = SimpleNamespace(follow=lambda *_: None)
     events: Any = None
     actor = Actor(replace(adapters, server=followed, **changes), events)
     told: list[str | None] = []

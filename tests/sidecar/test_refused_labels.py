@@ -42,7 +42,7 @@ class Doing:
         )
         pods: Any = SimpleNamespace(set_role=self._label, observe=lambda: ())
         server: Any = SimpleNamespace(
-            follow=lambda _: self.done.append("attached"),
+            follow=lambda *_: self.done.append("attached"),
             prepare=lambda _: self.done.append("prepared"),
             keep_slots=lambda *_: self.done.append("slots"),
             set_synchronous=lambda *_: self.done.append("waits"),

@@ -198,6 +198,7 @@ _servers = drawn(
     waits_from=st.sampled_from([None, 100, 200]),
     ordered=st.none() | st.tuples(other_lists, st.sampled_from([0, 1])),
     upstream=st.sampled_from([None, "", "10.0.0.1"]),
+    primary_slot_name=st.sampled_from([None, "", "pgset_orders_0"]),
     slots=st.sampled_from([(), ("pgset_orders_1",)]),
     logical_slots=_slots,
     checkpointed_at=maybe_past,

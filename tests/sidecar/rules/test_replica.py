@@ -58,6 +58,14 @@ def test_a_replica_follows_the_holder_of_the_lease_and_nobody_else() -> None:
     assert situation_and_actions(right) == ("Following", ())
 
 
+def test_a_replica_uses_the_slot_in_which_its_primary_keeps_wal_for_it() -> None:
+    for name in ("", "somebody_elses"):
+        changed = replace(REPLICA, postgres=replace(STREAMING, primary_slot_name=name))
+        assert situation_and_actions(changed) == ("Following", (Attach("10.0.0.1"),))
+    own = replace(REPLICA, postgres=replace(STREAMING, primary_slot_name="pgset_orders_0"))
+    assert situation_and_actions(own) == ("Following", ())
+
+
 def test_between_two_primaries_a_replica_keeps_its_label_for_a_moment() -> None:
     """Each label that changes costs kube-proxy one of its syncs, which the primary's needs."""
     lost = replace(STREAMING, streaming=False, lag=None, streamed_at=NOW - 4)

@@ -121,6 +121,14 @@ def promote_by_hand(strike: Strike) -> None:
         server.promote()
 
 
+def change_slot_name(strike: Strike) -> None:
+    """ALTER SYSTEM SET primary_slot_name = '', and a reload."""
+    found = strike.hit_server()
+    if found is not None:
+        _, server = found
+        server.reload(server.directory.upstream, uses_slot=False)
+
+
 def start_by_hand(strike: Strike) -> None:
     """Of one that follows, while the holder of the Lease leads. Then only a copy helps."""
     found, lease, leader = strike.hit_server(), strike.cluster.api.lease, strike.judge.newest

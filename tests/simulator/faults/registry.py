@@ -424,6 +424,13 @@ ALL: Final[dict[str, Kind]] = {
             0.0,
             world=True,
         ),
+        Kind(
+            "change_slot_name",
+            "somebody sets primary_slot_name of a replica to nothing",
+            postgres.change_slot_name,
+            0.0,  # likewise
+            world=True,
+        ),
     )
 }
 

@@ -186,6 +186,7 @@ class Hands:
     def start_postgres(self, action: StartPostgres) -> Steps[None]:
         yield from self._change_volume()
         self._pod.directory.upstream = self._views.leader_address()
+        self._pod.directory.uses_slot = True
         raised = dict(action.raised).get("max_connections")
         self._pod.directory.raised = 0 if raised is None else int(raised)
         yield from self.order("start-writable" if action.writable else "start")

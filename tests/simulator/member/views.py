@@ -261,6 +261,9 @@ class Views:
                 "promoting_since": member.server.promoting_since,
                 "detached": stays_detached(_is_detached(server), outstanding),
                 "upstream": SERVICE if directory.upstream is None else directory.upstream,
+                "primary_slot_name": contract.slot_name(server.pod.name)
+                if directory.uses_slot
+                else "",
             }
         followers, heard_at = self._followers(server)
         return fields | {

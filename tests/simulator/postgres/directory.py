@@ -101,6 +101,8 @@ class Directory:
     """The heartbeat file."""
     upstream: str | None = None
     """The host in primary_conninfo: an address, None for the Service, empty for nobody."""
+    uses_slot: bool = True
+    """Whether primary_slot_name is this member's own slot; else it is empty."""
     promoting_from: int | None = None
     """The note of a promotion that was asked for."""
     promoted_by_hand_at: int | None = None
@@ -192,6 +194,7 @@ class Directory:
         self.synchronous = source.synchronous
         self.prepared = source.prepared
         self.slots = ()
+        self.uses_slot = True
         self.promoting_from = self.promoted_by_hand_at = None
         self.broken = self.spoiled = False
         self.found = ""

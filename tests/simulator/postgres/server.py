@@ -370,11 +370,17 @@ class Server:
         self.pod.streaming_changed()
 
     def follow(self, address: str) -> None:
-        """Follow whoever is there; empty: nobody."""
-        if self.phase is Phase.DEAD or self.frozen or self.directory.upstream == address:
-            # A reload that changes nothing leaves the WAL receiver alone.
+        """Follow whoever is there, by its own slot; empty: nobody."""
+        directory = self.directory
+        uses_slot = directory.uses_slot or address != ""
+        if (directory.upstream, directory.uses_slot) != (address, uses_slot):
+            self.reload(address, uses_slot=uses_slot)
+
+    def reload(self, address: str | None, *, uses_slot: bool) -> None:
+        """Replicate as these settings say; one that changes nothing leaves the receiver alone."""
+        if self.phase is Phase.DEAD or self.frozen:
             return
-        self.directory.upstream = address
+        self.directory.upstream, self.directory.uses_slot = address, uses_slot
         self._disconnect()
         self.pod.streaming_changed()
         self._retry()
@@ -394,8 +400,8 @@ class Server:
         mine, theirs = self.directory, primary.directory
         if primary.phase is not Phase.WRITABLE:
             return mine.branch is theirs.branch and mine.position <= theirs.position
-        kept = self.pod.name in theirs.slots and mine.position >= primary.oldest_wal
-        return kept and theirs.admits(mine)
+        admitted = self.pod.name in theirs.slots or not mine.uses_slot
+        return admitted and mine.position >= primary.oldest_wal and theirs.admits(mine)
 
     def network_changed(self) -> None:
         """A silent connection shows in that nothing is heard."""
@@ -431,5 +437,5 @@ class Server:
         self.oldest_wal = self.directory.position
         for name in self.directory.slots:
             link = self.links.get(name)
-            if link is not None:
+            if link is not None and link.standby.directory.uses_slot:
                 self.oldest_wal = min(self.oldest_wal, link.acknowledged)
