@@ -21,6 +21,7 @@ from sidecar.action import (
     ForgetReturns,
     KeepSlots,
     LeaveAlone,
+    MarkForReclone,
     NotePromotedByHand,
     PreparePrimary,
     Promote,
@@ -175,6 +176,8 @@ class Actor:
                 adapters.pods.set_role(action)
             case DeleteOwnPod():
                 self._delete_own_pod(action)
+            case MarkForReclone():
+                self._mark_as_wished(action.value)
             case RunInitdb():
                 adapters.bootstrap.order("initdb")
             case Clone():
@@ -270,14 +273,18 @@ class Actor:
         adapters.reach.question_was_asked(adapters.clock(), answered=answered)
 
     def _delete_own_pod(self, action: DeleteOwnPod) -> None:
-        if action.reclone and not action.wished:
+        if action.reclone and action.wish is None:
             self._adapters.bootstrap.mark_for_reclone()
         self._adapters.pods.delete(self._adapters.me)
-        if action.reclone and action.wished:
-            self._adapters.bootstrap.mark_for_reclone()
+        if action.wish is not None:
+            self._mark_as_wished(action.wish)
         if action.returns is not None:
             # Not before: what was refused is no return, and would be decided again right away.
             self._adapters.bootstrap.note_returns(action.returns)
+
+    def _mark_as_wished(self, wish: str) -> None:
+        self._adapters.bootstrap.mark_for_reclone()
+        self._adapters.pods.reinit_is_answered(self._adapters.me, wish)
 
     def _copy(self, verb: str, system_identifier: str) -> None:
         """Order bootstrap to copy the primary, once it is known to be this set's."""

@@ -126,13 +126,23 @@ class DeleteOwnPod:
 
     reclone: bool
     """Only a new clone helps; bootstrap is told so by a mark in the data directory."""
-    wished: bool = False
-    """An operator wants that. The mark is made when the pod is on its way: until then this member
-    is as good as any, and may come to lead with what is there."""
+    wish: str | None = None
+    """The value by which an operator wants that, and which is answered by it. The mark is made when
+    the pod is on its way: until then this member is as good as any, and may come to lead with what
+    is there."""
     returns: int | None = None
     """How many times in a row the reason was that PostgreSQL did not come up, this time included;
     noted in the data directory. 0: it may well come up, and is only to come back sooner. None: the
     reason is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkForReclone:
+    """Make that mark in a pod that is being deleted: whether our own request to delete it came
+    through was not known. The wish is answered by it."""
+
+    value: str
+    """What asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +272,7 @@ Action = (
     | Rewind
     | Reclone
     | DeleteOwnPod
+    | MarkForReclone
     | ForgetReturns
     | StartPostgres
     | LeaveAlone
@@ -286,9 +297,9 @@ NEED_AUTHORITY: Final = (Promote, SetRole)
 server checks neither."""
 
 
-NEEDS_NO_ANSWER: Final = (Promote, Attach, PreparePrimary, KeepSlots)
+NEEDS_NO_ANSWER: Final = (Promote, Attach, PreparePrimary, KeepSlots, MarkForReclone)
 """What is done although the API server has not answered to a label: without any of these there
-would be no primary, or nobody who can follow it."""
+would be no primary, or nobody who can follow it, or a wish would be lost with its pod."""
 
 
 class Attention(enum.Enum):

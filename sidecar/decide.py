@@ -53,7 +53,14 @@ Pure: no clock, no I/O; the time is in the observation. What the rows ask is in
 
 from collections.abc import Iterator
 
-from sidecar.action import Action, AnswerFailover, Decision, PutStandbySignal, RefuseReinit
+from sidecar.action import (
+    Action,
+    AnswerFailover,
+    Decision,
+    MarkForReclone,
+    PutStandbySignal,
+    RefuseReinit,
+)
 from sidecar.deadlines import (
     asks_peers,
     seconds_to_look,
@@ -78,7 +85,7 @@ def decide(
         fence_in=seconds_to_stop(s),
         probe_fails_in=seconds_to_the_kubelet(s),
         authority_for=s.lease.fence_in if s.lease.names_me else None,
-        actions=(*_keep_next_start_read_only(s), *row.actions(s), *_refuse_wishes(s)),
+        actions=(*_keep_next_start_read_only(s), *row.actions(s), *_answer_wishes(s)),
         situation=row.name,
         sentence=row.sentence.format(s=s),
         attention=row.attention,
@@ -101,7 +108,7 @@ def _keep_next_start_read_only(s: Situation) -> Iterator[Action]:
         yield PutStandbySignal()
 
 
-def _refuse_wishes(s: Situation) -> Iterator[Action]:
+def _answer_wishes(s: Situation) -> Iterator[Action]:
     """After all else, and not while each moment counts."""
     if s.lease.view is None or s.observation.renewal_failed_at is not None:
         return
@@ -109,7 +116,11 @@ def _refuse_wishes(s: Situation) -> Iterator[Action]:
     if s.observation.bootstrap.data is None:
         return
     asked, refusal = s.replica.reinit_was_asked, s.replica.reinit_refusal
-    if asked is not None and refusal is not None:
+    if asked is not None and s.pod.is_leaving:
+        # Whoever has deleted it: this member's own request may have got no answer.
+        if s.replica.is_reinitialized:
+            yield MarkForReclone(asked)
+    elif asked is not None and refusal is not None:
         yield RefuseReinit(asked, f"this member is not cloned again: {refusal}")
     asked = s.pod.failover_was_asked
     if asked is not None and s.lease.names_me:

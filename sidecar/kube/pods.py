@@ -150,7 +150,7 @@ class Pods:
         return self._memory.unfenced_at(me.uid)
 
     def reinit_is_answered(self, me: Identity, value: str) -> None:
-        """This pod need not be cloned again for that: it was refused."""
+        """This pod need not be cloned again for that: it was refused, or the next one is."""
         self._memory.reinit_is_answered(me.uid, value)
 
     def failover_is_answered(self, me: Identity, value: str) -> None:

@@ -87,7 +87,7 @@ class PodsMemory:
         return self._reinit.of(uid)
 
     def reinit_is_answered(self, uid: str, value: str) -> None:
-        """What asked for it was refused."""
+        """What asked for it was refused, or done."""
         self._reinit.is_answered(uid, value)
 
     def failover(self, uid: str) -> str | None:

@@ -116,9 +116,8 @@ class ReplicaFacts:
 
     @property
     def reinit_was_asked(self) -> str | None:
-        """What an operator's wish says that this member is cloned again, while its pod stays."""
-        shown = self.pod.shown
-        return None if shown is None or shown.deleting else shown.reinit
+        """What an operator's wish says that this member is cloned again, if it is not answered."""
+        return None if self.pod.shown is None else self.pod.shown.reinit
 
     @property
     def is_reinitialized(self) -> bool:

@@ -15,6 +15,7 @@ from sidecar.action import (
     AnswerFailover,
     Attach,
     DeleteOwnPod,
+    MarkForReclone,
     RefuseReinit,
     RenewLease,
     StartPostgres,
@@ -149,9 +150,9 @@ def test_of_a_failover_that_was_done_no_event_tells_here(adapters: Adapters) -> 
     assert answered == ["7"]
 
 
-@pytest.mark.parametrize("wished", [False, True])
+@pytest.mark.parametrize("wish", [None, "now"])
 def test_who_may_yet_lead_is_marked_only_when_its_pod_goes(
-    adapters: Adapters, data: Path, *, wished: bool
+    adapters: Adapters, data: Path, wish: str | None
 ) -> None:
     def delete(_: Any) -> None:
         marked.append((data / ".pgset-reclone").exists())
@@ -159,6 +160,20 @@ def test_who_may_yet_lead_is_marked_only_when_its_pod_goes(
 
     marked: list[bool] = []
     pods: Any = SimpleNamespace(delete=delete)
-    assert carry_out(adapters, DeleteOwnPod(reclone=True, wished=wished), pods=pods) is not None
-    assert marked == [not wished]
-    assert (data / ".pgset-reclone").exists() is not wished
+    assert carry_out(adapters, DeleteOwnPod(reclone=True, wish=wish), pods=pods) is not None
+    assert marked == [wish is None]
+    assert (data / ".pgset-reclone").exists() is (wish is None)
+
+
+@pytest.mark.parametrize("action", [DeleteOwnPod(reclone=True, wish="now"), MarkForReclone("now")])
+def test_a_wish_for_a_clone_is_answered_once_the_data_is_marked(
+    adapters: Adapters, data: Path, action: Action
+) -> None:
+    def answered(_: Any, value: str) -> None:
+        assert (data / ".pgset-reclone").exists()
+        values.append(value)
+
+    values: list[str] = []
+    pods: Any = SimpleNamespace(delete=lambda _: None, reinit_is_answered=answered)
+    assert carry_out(adapters, action, pods=pods) is None
+    assert values == ["now"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.action import Action, DeleteOwnPod, RefuseReinit, SetRole
+from sidecar.action import Action, DeleteOwnPod, MarkForReclone, RefuseReinit, SetRole
 from sidecar.decide import decide
 from sidecar.observation import BootstrapView, DataState, Observation
 from tests.sidecar.rules.observations import (
@@ -47,7 +47,7 @@ def refusal(observation: Observation) -> Action | None:
 def test_a_replica_goes_back_to_be_cloned_again(changes: dict[str, Any]) -> None:
     assert situation_and_actions(asked(**changes)) == (
         "Reinitializing",
-        (SetRole("orders-0", "uid-0", None), DeleteOwnPod(reclone=True, wished=True)),
+        (SetRole("orders-0", "uid-0", None), DeleteOwnPod(reclone=True, wish="now")),
     )
 
 
@@ -113,5 +113,20 @@ def test_nothing_is_marked_in_a_directory_in_which_another_pod_is_at_work() -> N
     assert decide(seen, SETTINGS).situation == "DirectoryInUse"
 
 
-def test_a_pod_that_goes_is_left_to_go() -> None:
-    assert refusal(asked(mine={"deleting": True})) is None
+def test_in_a_pod_that_goes_the_wish_is_not_lost() -> None:
+    """Its own request may have deleted it, without an answer to tell."""
+    goes = asked(mine={"deleting": True})
+    assert decide(goes, SETTINGS).actions[-1] == MarkForReclone("now")
+    stopped = replace(goes, postgres=STOPPED)
+    assert decide(stopped, SETTINGS).actions[-1] == MarkForReclone("now")
+    assert decide(asked(peers=None, mine={"deleting": True}), SETTINGS).asks_peers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"peers": {}}, {"bootstrap": replace(IN_BOOTSTRAP, busy="rewind"), "postgres": STOPPED}],
+    ids=["nobody leads", "bootstrap is at work"],
+)
+def test_a_pod_that_goes_and_cannot_be_cloned_again_is_left_to_go(changes: dict[str, Any]) -> None:
+    actions = decide(asked(mine={"deleting": True}, **changes), SETTINGS).actions
+    assert not any(isinstance(it, MarkForReclone | RefuseReinit) for it in actions)

@@ -20,6 +20,7 @@ from sidecar.action import (
     ForgetReturns,
     KeepSlots,
     LeaveAlone,
+    MarkForReclone,
     NotePromotedByHand,
     PreparePrimary,
     Promote,
@@ -150,16 +151,21 @@ class Hands:
 
     def delete_own_pod(self, action: DeleteOwnPod) -> Steps[None]:
         directory, me, api = self._pod.directory, self._member.me, self._api
-        if action.reclone and not action.wished:
+        if action.reclone and action.wish is None:
             yield from self._change_volume()
             directory.broken = True
         yield from api.request(self._pod.agent, lambda: api.delete_pod(me.name, me.uid))
-        if action.reclone and action.wished:
-            yield from self._change_volume()
-            directory.broken = True
+        if action.wish is not None:
+            yield from self.mark_as_wished(action.wish)
         if action.returns is not None:
             yield from self._change_volume()
             directory.returns = action.returns
+
+    def mark_as_wished(self, wish: str) -> Steps[None]:
+        yield from self._change_volume()
+        self._pod.directory.broken = True
+        self._member.pods.reinit_is_answered(self._member.me.uid, wish)
+        self._watch.look_at_pods()
 
     # ── bootstrap ─────────────────────────────────────────────────────────────────────────
 
@@ -324,6 +330,7 @@ _HANDS: Final[dict[type, Callable[[Hands, Any], Steps[None]]]] = {
     AnswerFailover: Hands.answer_failover,
     SetRole: Hands.set_role,
     DeleteOwnPod: Hands.delete_own_pod,
+    MarkForReclone: lambda hands, action: hands.mark_as_wished(action.value),
     RunInitdb: lambda hands, _: hands.order("initdb"),
     Clone: lambda hands, action: hands.copy("clone", action.system_identifier),
     Rewind: lambda hands, action: hands.copy("rewind", action.system_identifier),
