@@ -80,6 +80,15 @@ class ElectionFacts:
         return (not record.members or name in record.members) and (not voters or name in voters)
 
     @cached
+    def member_not_created(self) -> str | None:
+        """One that may lead by the record, and that the StatefulSet creates only when this pod is
+        ready."""
+        if not self.set.waits_for_me_to_create:
+            return None
+        later = (name for name in self.set.not_created if ordinal(name) > ordinal(self.me))
+        return next(filter(self.may_lead, later), None)
+
+    @cached
     def i_may_lead(self) -> bool:
         """Rule 6: of this set, recorded, and not on an older timeline."""
         return self.i_could_follow_on and self.may_lead(self.me)

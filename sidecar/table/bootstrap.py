@@ -16,7 +16,7 @@ from sidecar.action import (
     TellSet,
 )
 from sidecar.situation import Situation
-from sidecar.situation.timing import REJOIN_PATIENCE
+from sidecar.situation.timing import COLD_START_PATIENCE, REJOIN_PATIENCE
 from sidecar.table.steps import (
     LEFT_ALONE,
     Row,
@@ -202,6 +202,23 @@ BOOTSTRAP: Final = (
         "may have the data, only when this one is ready: delete the StatefulSet with "
         "--cascade=orphan, and create it again with podManagementPolicy: Parallel; if no volume "
         "has the data that Lease {s.lease.name} remembers, and it is to be gone, delete that Lease",
+        Attention.WARNING,
+    ),
+    Row(
+        "KeepsMemberFromBeingCreated",
+        lambda s: (
+            s.lease.set_has_data
+            and s.lease.is_free
+            # Who has data and may lead does so within this time.
+            and s.lease.free_for >= COLD_START_PATIENCE
+            and (s.data.is_broken or s.data.is_missing)
+            and s.election.member_not_created is not None
+        ),
+        no_role,
+        "nobody leads, and this pod waits for a primary to copy; the StatefulSet creates "
+        "{s.election.member_not_created}, which may have what the others lack, only when this one "
+        "is ready: delete the StatefulSet with --cascade=orphan, and create it again with "
+        "podManagementPolicy: Parallel",
         Attention.WARNING,
     ),
     Row(

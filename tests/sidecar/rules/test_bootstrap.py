@@ -312,6 +312,28 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
         seen = replace(self.FIRST, bootstrap=EMPTY, **changes)
         assert decide(seen, SETTINGS).situation == "WaitingForLeader"
 
+    def test_the_operator_is_told_of_a_member_that_has_what_the_others_lack(self) -> None:
+        """orders-0 may not lead, and orders-2 waits for orders-1, which is empty, to be ready."""
+        voters = ("orders-2",)
+        empty = replace(
+            FIRST_POD,
+            me=Identity("orders-1", "uid-1"),
+            ordered=True,
+            pods=pods("replica", None),
+            peers=peer(0),
+            lease=lease(replace(FREE, voters=voters, copies=1), changed_at=NOW - 40),
+        )
+        decision = decide(empty, SETTINGS)
+        assert decision.situation == "KeepsMemberFromBeingCreated"
+        assert decision.attention is Attention.WARNING
+        assert "creates orders-2" in decision.sentence
+        soon = replace(empty, lease=lease(replace(FREE, voters=voters, copies=1)))
+        may_lead = replace(
+            empty, lease=lease(replace(FREE, voters=("orders-0",), copies=1), changed_at=NOW - 40)
+        )
+        for waits in (soon, may_lead, replace(empty, ordered=False)):
+            assert decide(waits, SETTINGS).situation == "WaitingForLeader"
+
     def test_once_another_leads_it_is_copied(self) -> None:
         led = replace(self.FIRST, bootstrap=EMPTY, lease=lease(OTHERS, renewed_at=None))
         assert decide(led, SETTINGS).situation == "Cloning"

@@ -68,6 +68,7 @@ class Settling:
             return False
         told = (
             "KeepsOthersFromBeingCreated",
+            "KeepsMemberFromBeingCreated",
             "PodsCannotBeCreated",
             "DownBeforeOthersAreCreated",
         )
