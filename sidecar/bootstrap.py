@@ -294,7 +294,8 @@ class Bootstrap:
         """Make the next start writable, and with the operator's own settings."""
 
         def remove(directory: Path) -> None:
-            (directory / "standby.signal").unlink(missing_ok=True)
+            for name in ("standby.signal", "recovery.signal"):
+                (directory / name).unlink(missing_ok=True)
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
             if present != (own := with_raised(present, {})):
