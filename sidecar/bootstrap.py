@@ -50,7 +50,7 @@ class _Found:
     promotion: tuple[int | None, int | None] = (None, None)
     found_standby: bool = False
     vanished: bool = False
-    standby_signal: bool = True
+    standby_signal: bool = False  # not known before the first look: the start may be writable
     port: int | None = None
 
 

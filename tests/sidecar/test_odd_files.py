@@ -1,5 +1,6 @@
 """Files that hold what nobody expects there: the sidecar goes on, and keeps what is not its own."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -68,3 +69,15 @@ def test_a_note_that_cannot_be_read_says_nothing(tmp_path: Path, name: str) -> N
     (tmp_path / "data" / name).write_bytes(NOT_UTF_8)
     view = bootstrap.observe(1.0)
     assert (view.found_standby, view.returns, view.promoting_from) == (False, None, None)
+
+
+def test_a_directory_that_cannot_be_looked_into_does_not_pass_for_read_only(
+    tmp_path: Path,
+) -> None:
+    """As one of another user's, or on a disk with errors: here its name is too long."""
+    path = tmp_path / ("x" * 300)
+    bootstrap = made(tmp_path, pgdata=bytes(path))
+    assert bootstrap.observe(1.0).write_failure == f"{path}: {os.strerror(errno.ENAMETOOLONG)}"
+    assert not bootstrap.has_standby_signal()
+    with pytest.raises(OSError, match=os.strerror(errno.ENAMETOOLONG)):
+        bootstrap.put_standby_signal()
