@@ -34,6 +34,19 @@ def test_the_readme_is_read_in_one_go_and_leads_to_every_page() -> None:
         assert f"(docs/{page.name})" in readme
 
 
+def test_each_test_that_a_page_names_is_there() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    named = re.findall(r"`(tests/\S+)::(\w+)`", pages)
+    assert len(named) > 40
+    gone = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (ROOT / file).exists()
+        or not re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M)
+    ]
+    assert gone == []
+
+
 KUBERNETES_OWN = {"CrashLoopBackOff", "OnDelete"}
 
 
