@@ -53,14 +53,25 @@ def _may_be_asked(kubectl: Kubectl, workload: Workload, there: There, to: str) -
         raise CannotError(f'set "{name}" has no pod "{to}"')
     if lease is None:
         raise CannotError(f'set "{name}" has no Lease that says which database is its own')
-    if not pod.signs:
-        hint = kubectl.hint("restart", name, to)
-        raise CannotError(f"{to} has no sidecar newer than version 0.2.0: {hint} gives it one")
-    if pod.fenced:
-        raise CannotError(f"{to} is fenced: {kubectl.hint('unfence', to)} comes first")
-    if workload.paused:
-        raise CannotError(f"the set is paused: {kubectl.hint('resume', name)} comes first")
+    for reason in _reasons_against(kubectl, workload, lease, pod):
+        raise CannotError(reason)
     return lease, pod
+
+
+def _reasons_against(kubectl: Kubectl, workload: Workload, lease: Lease, pod: Pod) -> Iterator[str]:
+    """Yield why its sidecar would refuse it, or would not even hear of it."""
+    if pod.leaving:
+        yield f"{pod.name} is being deleted: ask again when its next pod is there"
+    if lease.members and pod.name not in lease.members:
+        known = ", ".join(lease.members)
+        yield f"{pod.name} is none of the members that the Lease records: {known}"
+    if not pod.signs:
+        hint = kubectl.hint("restart", workload.name, pod.name)
+        yield f"{pod.name} has no sidecar newer than version 0.2.0: {hint} gives it one"
+    if pod.fenced:
+        yield f"{pod.name} is fenced: {kubectl.hint('unfence', pod.name)} comes first"
+    if workload.paused:
+        yield f"the set is paused: {kubectl.hint('resume', workload.name)} comes first"
 
 
 def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterator[str]:
@@ -69,8 +80,12 @@ def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterat
     yield f"Nobody leads set {workload.name}; {last or 'nobody'} was the last that did."
     if lease.position is not None:
         heard = lease.followers.get(pod.name)
-        had = "nothing is on record" if heard is None else f"it had {_wal(heard.received)}"
-        yield f"It told of WAL up to {_wal(lease.position)} last; of {pod.name} {had}."
+        yield f"The last WAL position on record is {_wal(lease.position)}; " + (
+            f"how much of it {pod.name} has is not."
+            if heard is None
+            else f"{pod.name} had received up to {_wal(heard.received)} by then, "
+            f"{max(0, lease.position - heard.received)} bytes less."
+        )
     if lease.voters:
         yield (
             f"Each acknowledged commit is on at least {lease.copies} of {', '.join(lease.voters)}. "
@@ -85,6 +100,9 @@ def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterat
             yield f"  {name}: is not there; bring it back if its data still exists"
         else:
             yield f"  {name}: {pods[name].says or 'says nothing'}"
+    for other in pods.values():
+        if other.name != pod.name and lease.version and other.failover == lease.version:
+            yield f"{other.name} was asked to lead, too: whichever can do so first leads."
     yield "Others that have more are rewound to it, or cloned again, when they come back."
 
 
@@ -105,26 +123,41 @@ def outcome(asked: Asked, there: There) -> Said:
         return Said(Outcome.DONE, f"{now.name} is primary")
     if now is not None:
         return Said(Outcome.REFUSED, f"{now.name} is primary, and not {asked.to}")
+    if asked.pod.uid not in {it.uid for it in there.pods}:
+        return Said(
+            Outcome.REFUSED,
+            f"the pod of {asked.to} that was asked is gone, and the request with it: look at the "
+            "set again before you ask the next one",
+        )
     refusal = newest_refusal(asked, there, REFUSED_EVENTS)
     return Said(Outcome.WAITING) if refusal is None else Said(Outcome.REFUSED, refusal)
 
 
 def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
     began = time.monotonic()
-    for there in looks(kubectl, asked.workload, limit):
-        said = outcome(asked, there)
-        if said.outcome is Outcome.DONE:
-            print(f"{paint(GREEN, said.sentence)} after {time.monotonic() - began:.1f} s")
-            return 0
-        if said.outcome is Outcome.REFUSED:
-            print(paint(RED, said.sentence))
-            return REFUSED
-    where = f"{kubectl.shown} -n {asked.workload.namespace}"
+    try:
+        for there in looks(kubectl, asked.workload, limit):
+            said = outcome(asked, there)
+            if said.outcome is Outcome.DONE:
+                print(f"{paint(GREEN, said.sentence)} after {time.monotonic() - began:.1f} s")
+                return 0
+            if said.outcome is Outcome.REFUSED:
+                print(paint(RED, said.sentence))
+                return REFUSED
+    except KeyboardInterrupt:
+        print(f"\nkubectl pgset: {_stands(kubectl, asked)}", file=sys.stderr)
+        raise
     print(
         f"kubectl pgset: {asked.to} does not lead after {limit} s; "
-        f"{kubectl.hint('doctor', asked.workload.name)} tells more. The request stands until the "
-        f"Lease is written, or it is withdrawn: {where} annotate pod {asked.to} "
-        f"{contract.FAILOVER}-",
+        f"{kubectl.hint('doctor', asked.workload.name)} tells more. {_stands(kubectl, asked)}",
         file=sys.stderr,
     )
     return FAILED
+
+
+def _stands(kubectl: Kubectl, asked: Asked) -> str:
+    return (
+        "The request stands until the Lease is written, or it is withdrawn: "
+        f"{kubectl.shown} -n {asked.workload.namespace} annotate pod {asked.to} "
+        f"{contract.FAILOVER}-"
+    )

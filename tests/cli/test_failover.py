@@ -55,15 +55,27 @@ def test_what_may_be_lost_is_told_of_the_lease_and_of_each_member() -> None:
     found = there(*LEADERLESS)
     told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
     assert "orders-0 was the last that did" in told
-    assert "WAL up to 1/0 last; of orders-1 it had 0/F0000000." in told
+    assert (
+        "The last WAL position on record is 1/0; orders-1 had received up to 0/F0000000 by then, "
+        "268435456 bytes less."
+    ) in told
+    assert "was asked to lead, too" not in told
     assert "on at least 2 of orders-0, orders-1, orders-2. That promise is waived" in told
     assert "orders-0: is not there" in told
     assert "orders-1: orders-1 waits" in told
     assert "orders-2: is not there" in told
     found = there(statefulset(), new(1), record(position="5"))
     told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
-    assert "of orders-1 nothing is on record" in told
+    assert "how much of it orders-1 has is not" in told
     assert "No standby is promised anything" in told
+
+
+@pytest.mark.parametrize(("version", "told"), [("17", True), ("16", False)])
+def test_that_another_was_asked_on_the_same_lease_is_told(version: str, told: bool) -> None:
+    """By somebody else, at the same time. An older request is none any more."""
+    found = there(*LEADERLESS, new(2, failover=version))
+    lines = at_stake(the_set(found), found, found.leases[0], found.pods[0])
+    assert ("orders-2 was asked to lead, too: whichever can do so first leads." in lines) is told
 
 
 def test_it_is_done_when_it_has_the_label_and_the_lease() -> None:
@@ -79,6 +91,24 @@ def test_it_is_done_when_it_has_the_label_and_the_lease() -> None:
     gone = new(0, "primary")
     gone["status"]["conditions"] = []
     assert outcome(before, there(new(1), gone, record(0))).outcome is Outcome.WAITING
+
+
+def test_a_request_ends_with_the_pod_that_was_asked() -> None:
+    """Its next pod does nothing by the annotation, if it has it at all."""
+    before = asked(*LEADERLESS)
+    anew = new(1)
+    anew["metadata"]["uid"] = "uid-new"
+    for found in (there(anew, record()), there(record())):
+        said = outcome(before, found)
+        assert (said.outcome, "and the request with it" in said.sentence) == (
+            Outcome.REFUSED,
+            True,
+        )
+    anew = new(1, "primary")
+    anew["metadata"]["uid"] = "uid-new"
+    led = record(1)
+    led["spec"]["holderIdentity"] = "orders-1_uid-new"
+    assert outcome(before, there(anew, led)).outcome is Outcome.DONE
 
 
 def test_a_refusal_is_its_own_sentence() -> None:
@@ -139,6 +169,24 @@ def test_what_was_refused_is_asked_again(carried_out) -> None:
     assert carried_out(*again, yes=True) == (0, [f"{WORDS}-", f"{WORDS}=17 --overwrite"])
 
 
+def test_who_interrupts_the_wait_is_told_that_the_request_stands(
+    carried_out, monkeypatch, capsys
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "outcome", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(*LEADERLESS, yes=True)
+    assert f"kubectl -n shop {WORDS.replace(' -n shop', '')}-" in capsys.readouterr().err
+
+
+def leaving() -> Json:
+    made = new(1)
+    made["metadata"]["deletionTimestamp"] = AT
+    return made
+
+
 @pytest.mark.parametrize(
     ("items", "to", "why"),
     [
@@ -162,6 +210,12 @@ def test_what_was_refused_is_asked_again(carried_out) -> None:
             "orders-1 is fenced: kubectl pgset unfence orders-1 -n shop comes first",
         ),
         ((statefulset(paused="true"), new(1), record()), "orders-1", "the set is paused"),
+        ((statefulset(), leaving(), record()), "orders-1", "orders-1 is being deleted"),
+        (
+            (statefulset(), new(1), record(members="orders-0,orders-2")),
+            "orders-1",
+            "orders-1 is none of the members that the Lease records: orders-0, orders-2",
+        ),
     ],
     ids=[
         "somebody leads",
@@ -171,6 +225,8 @@ def test_what_was_refused_is_asked_again(carried_out) -> None:
         "old sidecar",
         "fenced",
         "paused",
+        "it is being deleted",
+        "no member",
     ],
 )
 def test_otherwise_it_is_told_what_helps(carried_out, items, to, why) -> None:

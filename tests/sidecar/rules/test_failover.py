@@ -70,6 +70,10 @@ WAIVED = {
         asked(replace(GONE, position=2**30), postgres=FAR_BEHIND),
         "TooFarBehind",
     ),
+    "another was asked before, and died before it led": (
+        asked(replace(GONE, voters=("orders-1",), copies=1)),
+        "NotEligible",
+    ),
     "another has more": (asked(peers=peer(2, position=2**30)), "YieldingToPeer"),
 }
 
