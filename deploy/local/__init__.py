@@ -3,7 +3,7 @@
     packages, toolchain, programs   what is run: Debian's binaries, and ours built by Go
     prometheus_operator             definitions that tests put into the cluster
     images, image_store             what runs in pods, built without a Docker engine
-    layout, paths                   every name, address, port and folder
+    layout, paths, locks            every name, address, port and folder; who has to wait
     network, cgroups, pki           what processes need before they start
     control_plane, node, forwarder  the processes
     cluster                         up, down, status: composes all of the above

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import paths, toolchain
+from deploy.local import locks, paths, toolchain
 from deploy.local.digest import key_of, key_of_files
 from deploy.local.errors import LocalClusterError
 from deploy.local.shell import run_long, say
@@ -105,7 +105,9 @@ def build(module: GoModule) -> Path:
     """The folder of the module's binaries, built now if the cache has none."""
     target = paths.cache() / "programs" / f"{module.name}-{module.key}"
     if not target.is_dir():
-        _build(module, target)
+        with locks.alone(target.name):
+            if not target.is_dir():  # by now, by somebody else
+                _build(module, target)
     return target
 
 

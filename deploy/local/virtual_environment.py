@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from deploy.local import packages, paths
+from deploy.local import locks, packages, paths
 from deploy.local.digest import key_of
 from deploy.local.shell import run_long, say
 
@@ -33,8 +33,10 @@ def of(lock: Path) -> Path:
     folder = paths.cache() / "venvs" / key
     finished = folder / "finished"
     if not finished.is_file():
-        _install(folder, lock)
-        finished.touch()
+        with locks.alone(key):
+            if not finished.is_file():  # by now, by somebody else
+                _install(folder, lock)
+                finished.touch()
     return folder
 
 

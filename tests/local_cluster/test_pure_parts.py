@@ -5,6 +5,8 @@ import ipaddress
 import json
 import os
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from deploy.local import (
     image_store,
     kubeconfig,
     layout,
+    locks,
     node_config,
     paths,
     pki,
@@ -236,3 +239,27 @@ def test_a_failed_command_says_which_and_why() -> None:
 def test_a_failed_long_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
     with pytest.raises(LocalClusterError, match="the last line"):
         run_long("it", ["sh", "-c", "echo the last line; exit 3"], tmp_path / "log")
+
+
+def test_who_would_make_the_same_waits_and_finds_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands in a fresh cache would else empty each other's virtual environment."""
+    monkeypatch.setenv("PGSET_CACHE", str(tmp_path))
+    made, asked = list[int](), threading.Event()
+
+    def make() -> None:
+        asked.set()
+        with locks.alone("it"):
+            if not made:
+                made.append(1)
+
+    other = threading.Thread(target=make)
+    with locks.alone("it"), locks.alone("something else"):
+        other.start()
+        assert asked.wait(60)
+        time.sleep(0.2)
+        assert made == []
+        made.append(0)
+    other.join(60)
+    assert made == [0]
