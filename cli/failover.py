@@ -77,7 +77,8 @@ def _reasons_against(kubectl: Kubectl, workload: Workload, lease: Lease, pod: Po
 def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterator[str]:
     """Yield lines that say what may be lost if this pod leads, by the Lease and the members."""
     last = lease.history[-1].pod if lease.history else lease.holder
-    yield f"Nobody leads set {workload.name}; {last or 'nobody'} was the last that did."
+    where = f"{workload.namespace}/{workload.name}"
+    yield f"Nobody leads set {where}; {last or 'nobody'} was the last that did."
     if lease.position is not None:
         heard = lease.followers.get(pod.name)
         yield f"The last WAL position on record is {_wal(lease.position)}; " + (

@@ -54,7 +54,7 @@ def asked(*items: Json) -> Asked:
 def test_what_may_be_lost_is_told_of_the_lease_and_of_each_member() -> None:
     found = there(*LEADERLESS)
     told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
-    assert "orders-0 was the last that did" in told
+    assert "Nobody leads set shop/orders; orders-0 was the last that did" in told
     assert (
         "The last WAL position on record is 1/0; orders-1 had received up to 0/F0000000 by then, "
         "268435456 bytes less."
