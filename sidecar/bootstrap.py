@@ -282,8 +282,7 @@ class Bootstrap:
         return report is not None and report.get("logical") == "yes"
 
     def has_standby_signal(self) -> bool:
-        """Return whether the next start is read-only, by the last look; True if none can happen
-        yet."""
+        """Return whether the next start is read-only, by the last look; True before any can be."""
         return self.data_directory() is None or self._found.standby_signal
 
     def put_standby_signal(self) -> None:
@@ -294,8 +293,8 @@ class Bootstrap:
         """Make the next start writable, and with the operator's own settings."""
 
         def remove(directory: Path) -> None:
-            for name in ("standby.signal", "recovery.signal"):
-                (directory / name).unlink(missing_ok=True)
+            (directory / "recovery.signal").unlink(missing_ok=True)
+            (directory / "standby.signal").unlink(missing_ok=True)
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
             if present != (own := with_raised(present, {})):

@@ -310,11 +310,12 @@ start() {
         *) failure="there is no database to start"; return 1 ;;
     esac
     if [ -n "$contract" ]; then failure=$contract; return 1; fi
-    rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found && forget_restore || return 1
+    rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found || return 1
     if [ "$1" = start-writable ]; then
+        # A recovery.signal stays: who restores into a set of one wants what the archive has.
         rm -f "$data/standby.signal" && sync
     else
-        touch "$data/standby.signal" && sync
+        touch "$data/standby.signal" && forget_restore && sync
     fi
 }
 

@@ -90,15 +90,13 @@ def leave_recovery_signal(pod: Pod) -> None:
     own(pod.data / "recovery.signal")
 
 
-@pytest.mark.parametrize("writable", [False, True], ids=["start", "start-writable"])
-def test_a_signal_of_a_restore_does_not_outlive_the_next_start(pod: Pod, *, writable: bool) -> None:
+def test_a_signal_of_a_restore_does_not_outlive_the_next_start(pod: Pod) -> None:
     """PostgreSQL leaves it there when it is promoted, and would not start by it."""
     leave_recovery_signal(pod)
     assert find(pod) == ()
-    start(pod, writable=writable)
+    start(pod)
     database = run(pod)
-    if not writable:
-        ask(pod, "select pg_promote()")
+    ask(pod, "select pg_promote()")
     wait_until(lambda: ask(pod, "select pg_is_in_recovery()") == "f", "a primary")
     database.stop()
     end_bootstrap(pod)
@@ -106,6 +104,14 @@ def test_a_signal_of_a_restore_does_not_outlive_the_next_start(pod: Pod, *, writ
 
     # As the next plain pod does, after an opt-out.
     run(pod).stop()
+
+
+def test_a_restore_into_a_set_of_one_goes_on(pod: Pod) -> None:
+    leave_recovery_signal(pod)
+    assert find(pod) == ()
+    start(pod, writable=True)
+    end_bootstrap(pod)
+    assert (pod.data / "recovery.signal").exists()
 
 
 def test_nothing_is_told_where_no_restore_has_left_anything(pod: Pod) -> None:
