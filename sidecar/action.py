@@ -297,9 +297,17 @@ NEED_AUTHORITY: Final = (Promote, SetRole)
 server checks neither."""
 
 
-NEEDS_NO_ANSWER: Final = (Promote, Attach, PreparePrimary, KeepSlots, MarkForReclone)
+NEEDS_NO_ANSWER: Final = (
+    Promote,
+    Attach,
+    PreparePrimary,
+    KeepSlots,
+    DeleteOwnPod,
+    MarkForReclone,
+)
 """What is done although the API server has not answered to a label: without any of these there
-would be no primary, or nobody who can follow it, or a wish would be lost with its pod."""
+would be no primary, or nobody who can follow it; or whoever has rows that are none of the set's
+would go on showing them; or a wish would be lost with its pod."""
 
 
 class Attention(enum.Enum):

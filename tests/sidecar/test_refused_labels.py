@@ -9,6 +9,7 @@ import pytest
 from sidecar.act import Actor
 from sidecar.action import (
     Attach,
+    DeleteOwnPod,
     ForgetPromotion,
     KeepSlots,
     PreparePrimary,
@@ -40,7 +41,11 @@ class Doing:
             renew=lambda _: self.done.append("renewed"),
             release=lambda *_: self.done.append("released"),
         )
-        pods: Any = SimpleNamespace(set_role=self._label, observe=lambda: ())
+        pods: Any = SimpleNamespace(
+            set_role=self._label,
+            observe=lambda: (),
+            delete=lambda _: self.done.append("deleted"),
+        )
         server: Any = SimpleNamespace(
             follow=lambda *_: self.done.append("attached"),
             prepare=lambda _: self.done.append("prepared"),
@@ -97,6 +102,16 @@ def test_without_an_answer_a_new_primary_still_lets_others_follow_it(adapters: A
     wait = SetSynchronous(("orders-1",), 1)
     assert doing.carry_out(OWN, wait, PreparePrimary(), KeepSlots(("orders-1",))) is not None
     assert doing.done == ["asked for orders-0", "prepared", "slots"]
+
+
+def test_without_an_answer_a_member_that_has_diverged_is_deleted_all_the_same(
+    adapters: Adapters,
+) -> None:
+    """Until then it may be what the label of the primary leads to."""
+    doing = Doing(adapters, RetryLaterError("timed out"))
+    stripped = SetRole("orders-0", "uid-0", None)
+    assert doing.carry_out(stripped, DeleteOwnPod(reclone=False)) is not None
+    assert doing.done == ["asked for orders-0", "deleted"]
 
 
 def test_the_next_action_that_fails_ends_the_turn_as_before(adapters: Adapters) -> None:
