@@ -42,7 +42,7 @@ class Reads:
         self._seen: dict[tuple[Branch, str], _Row] = {}
         self._reach = reach
         self._helpless_at: dict[Server, float] = {}
-        """When its sidecar last did nothing."""
+        """When its sidecar last did nothing, or could not change its label."""
         self._taken_at = 0.0
         """When somebody else took the Lease last."""
         self._world.subscribe(RowsSeen, self._rows_seen)
@@ -86,12 +86,14 @@ class Reads:
     def _is_on_its_own(self, server: Server) -> bool:
         """It shows what it has, commits that nobody has acknowledged as well. Its label cannot be
         taken away: the API server does not hear its sidecar, or that does nothing, and the others
-        leave a primary its label until its Lease has run out. Who takes over waits for neither."""
+        leave a primary its label until its Lease has run out; or a policy refuses each change. Who
+        takes over waits for none of these."""
         if server.phase is not Phase.RECOVERY:
             return False
         now = self._world.now
         life = self._cluster.pods.get(server.pod.name)
-        if life is not None and (life.agent is None or life.agent.is_impaired):
+        helpless = life is not None and (life.agent is None or life.agent.is_impaired)
+        if helpless or self._cluster.api.refuses_labels:
             self._helpless_at[server] = now
         if now - self._helpless_at.get(server, -_HEARD_AGAIN) < _HEARD_AGAIN:
             return True
