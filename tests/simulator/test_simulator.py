@@ -166,6 +166,15 @@ def test_a_loop_that_hangs_would_write_on_without_its_watchdog() -> None:
     assert found.invariant == "I2"
 
 
+def test_the_watchdog_stops_an_entrypoint_that_makes_another_database() -> None:
+    """Before it has; where the ttl is long, clients may write to it first (docs/limits.md)."""
+    stands_still = (Fault(60.0, "freeze_sidecar", 0, 40.0), Fault(60.1, "vanish", 0))
+    schedule = replace(QUIET, durability="sync", tick=2.0, commit_every=0.5)
+    crashed = (*stands_still, Fault(60.3, "kill_postmaster", 0))
+    result = run(replace(schedule, faults=crashed))
+    assert (result.violation, result.leader != "pg-0") == (None, True)
+
+
 @pytest.mark.parametrize("thread", [LOOP, WATCHDOG, HTTP, PROBE])
 @pytest.mark.parametrize("whom", [0, 1])
 def test_a_set_survives_a_thread_that_hangs_alone(thread: str, whom: int) -> None:

@@ -269,8 +269,8 @@ class Server:
             self.directory.position += SHUTDOWN_RECORD
             self.sender.ship()
         directory = self.directory
-        assert directory.branch is not None
-        directory.checkpoint = (directory.branch.number, directory.position)
+        if directory.branch is not None:  # else the image's entrypoint had no database yet
+            directory.checkpoint = (directory.branch.number, directory.position)
         self._end(clean=True)
 
     def crash(self, orphans_for: float) -> None:
