@@ -166,6 +166,12 @@ def test_a_loop_that_hangs_would_write_on_without_its_watchdog() -> None:
     assert found.invariant == "I2"
 
 
+def test_a_pod_gets_ready_whose_postmaster_went_on_while_its_machine_stood_still() -> None:
+    faults = (Fault(60.0, "hang_postmaster", 0, 8.0), Fault(64.0, "freeze_node", 0, 6.0))
+    result = run(replace(QUIET, members=1, faults=faults))
+    assert (result.violation, result.leader) == (None, "pg-0")
+
+
 def test_the_watchdog_stops_an_entrypoint_that_makes_another_database() -> None:
     """Before it has; where the ttl is long, clients may write to it first (docs/limits.md)."""
     stands_still = (Fault(60.0, "freeze_sidecar", 0, 40.0), Fault(60.1, "vanish", 0))

@@ -72,8 +72,10 @@ def freeze_node(strike: Strike) -> None:
         node.woke_at = world.now
         node.slept += world.now - began
         for other in cluster.lives:
-            if other.node is node and other.agent is not None:
-                other.agent.wakes()
+            if other.node is node:
+                other.probe_soon()
+                if other.agent is not None:
+                    other.agent.wakes()
         cluster.network_changed()
         world.after(3.0, strike.judge.check_writers)
 
