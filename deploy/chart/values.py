@@ -76,7 +76,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
         Value((*_WEBHOOK, "env", "PGSET_GRANTS", "value"), _GRANTS),
         Value(
             (*_WEBHOOK, "env", "PGSET_SIDECAR_RESOURCES", "value"),
-            ".Values.sidecarResources | quote",
+            '.Values.sidecarResources | default "" | quote',
         ),
     ),
     "base/pod-disruption-budget.yaml": (

@@ -150,6 +150,26 @@ def test_every_value_is_in_the_schema():
     assert asked == set(named(schema)) - {".global"}
 
 
+def test_what_a_template_cannot_do_without_is_required():
+    """Helm drops a default for which null is given; an empty one is as good as none."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def required(part, values, path=""):
+        part = schema["definitions"].get(part.get("$ref", "").rpartition("/")[2], part)
+        for name, value in values.items():
+            if value not in ("", [], {}):
+                yield f"{path}.{name}", name in part.get("required", [])
+            if (
+                isinstance(value, dict)
+                and "properties" in part
+                and f"{path}.{name}" != ".resources"
+            ):
+                yield from required(part["properties"][name], value, f"{path}.{name}")
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert [name for name, it_is in required(schema, values) if not it_is] == []
+
+
 # ── As Helm renders it ────────────────────────────────────────────────────────────────────
 
 
@@ -395,12 +415,29 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         ({"tolerations": {"key": "infra"}}, "tolerations"),
         ({"extraArgs": {"caretaker": []}}, "extraArgs"),
         ({"serviceMonitor": {"labels": ["release"]}}, "serviceMonitor"),
+        ({"extraArgs": None}, "extraArgs"),
+        ({"image": {"repository": None}}, "repository"),
+        ({"networkPolicy": {"enabled": None}}, "enabled"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(values, name):
     with pytest.raises(subprocess.CalledProcessError) as refusal:
         helm(values=values)
     assert name in refusal.value.stderr
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
+def test_a_value_that_is_empty_can_be_taken_away_as_well():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    empty = {name: None for name, value in values.items() if value in ("", [], {})}
+    below = {
+        "image": {"tag": None, "digest": None, "pullPolicy": None},
+        "extraArgs": {"webhook": None, "certs": None},
+        "topologySpreadConstraints": {"webhook": None, "certs": None},
+    }
+    assert "sidecarResources" in empty
+    assert helm(values=empty | below) == helm()
 
 
 @pytest.mark.cluster
