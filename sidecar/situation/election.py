@@ -80,13 +80,14 @@ class ElectionFacts:
         return (not record.members or name in record.members) and (not voters or name in voters)
 
     @cached
-    def member_not_created(self) -> str | None:
-        """One that may lead by the record, and that the StatefulSet creates only when this pod is
-        ready."""
-        if not self.set.waits_for_me_to_create:
-            return None
-        later = (name for name in self.set.not_created if ordinal(name) > ordinal(self.me))
-        return next(filter(self.may_lead, later), None)
+    def a_peer_may_lead(self) -> bool:
+        """Rule 6, of those that answered and have data. A server that does not run may have come
+        further than its control file tells."""
+        return any(
+            self.may_lead(peer.name)
+            and (not peer.running or wal_position_of(peer) >= self.recorded_timeline_begins)
+            for peer in self.set.peers_with_data
+        )
 
     @cached
     def i_may_lead(self) -> bool:

@@ -16,7 +16,7 @@ from sidecar.action import (
     TellSet,
 )
 from sidecar.situation import Situation
-from sidecar.situation.timing import COLD_START_PATIENCE, REJOIN_PATIENCE
+from sidecar.situation.timing import REJOIN_PATIENCE
 from sidecar.table.steps import (
     LEFT_ALONE,
     Row,
@@ -193,7 +193,7 @@ BOOTSTRAP: Final = (
         lambda s: (
             s.lease.set_has_data
             and s.lease.is_free
-            and not s.set.peers_with_data
+            and not s.election.a_peer_may_lead
             and (s.data.is_broken or s.data.is_missing)
             and s.set.waits_for_me_to_create
         ),
@@ -202,23 +202,6 @@ BOOTSTRAP: Final = (
         "may have the data, only when this one is ready: delete the StatefulSet with "
         "--cascade=orphan, and create it again with podManagementPolicy: Parallel; if no volume "
         "has the data that Lease {s.lease.name} remembers, and it is to be gone, delete that Lease",
-        Attention.WARNING,
-    ),
-    Row(
-        "KeepsMemberFromBeingCreated",
-        lambda s: (
-            s.lease.set_has_data
-            and s.lease.is_free
-            # Who has data and may lead does so within this time.
-            and s.lease.free_for >= COLD_START_PATIENCE
-            and (s.data.is_broken or s.data.is_missing)
-            and s.election.member_not_created is not None
-        ),
-        no_role,
-        "nobody leads, and this pod waits for a primary to copy; the StatefulSet creates "
-        "{s.election.member_not_created}, which may have what the others lack, only when this one "
-        "is ready: delete the StatefulSet with --cascade=orphan, and create it again with "
-        "podManagementPolicy: Parallel",
         Attention.WARNING,
     ),
     Row(

@@ -41,7 +41,6 @@ TOLD = {
     "pod.deletion_to_clone": ", *and whether this pod is deleted, to be cloned again*",
     "pod.deletion_to_wait": ", *and whether this pod is deleted, to wait for the other*",
     "set.cannot_be_created": "*a pod*",
-    "election.member_not_created": "*a pod*",
     "set.first_member": "*the lowest ordinal*",
     "set.waits_for_reports": "*for the members that have not said yet what data they have*",
     "set.who_has_which_database": "*each pod with its number*",

@@ -304,6 +304,30 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
         assert "--cascade=orphan" in decision.sentence
 
     @pytest.mark.parametrize(
+        ("left", "told"),
+        [
+            ({"timeline": 1}, True),
+            ({"timeline": 2}, False),
+            ({"timeline": 1, "running": False}, False),
+            ({"timeline": 2, "has_data": False}, True),
+        ],
+        ids=["behind", "on the recorded timeline", "not up yet", "empty"],
+    )
+    def test_who_is_there_and_may_not_lead_by_the_record_is_no_way_out(
+        self, left: dict[str, Any], *, told: bool
+    ) -> None:
+        recorded = lease(replace(FREE, timeline=2), renewed_at=None)
+        waits = replace(
+            self.FIRST,
+            lease=recorded,
+            pods=pods(None, "replica"),
+            bootstrap=EMPTY,
+            peers=peer(1, **left),
+        )
+        keeps_others = decide(waits, SETTINGS).situation == "KeepsOthersFromBeingCreated"
+        assert keeps_others == told
+
+    @pytest.mark.parametrize(
         "changes",
         [{"ordered": False}, {"pods": pods(None, "replica", "replica")}],
         ids=["parallel", "all-are-there"],
@@ -312,26 +336,21 @@ class TestAStatefulSetThatCreatesItsPodsInOrder:
         seen = replace(self.FIRST, bootstrap=EMPTY, **changes)
         assert decide(seen, SETTINGS).situation == "WaitingForLeader"
 
-    def test_the_operator_is_told_of_a_member_that_has_what_the_others_lack(self) -> None:
+    def test_the_operator_is_told_where_a_pod_after_an_empty_one_has_what_the_others_lack(
+        self,
+    ) -> None:
         """orders-0 may not lead, and orders-2 waits for orders-1, which is empty, to be ready."""
-        voters = ("orders-2",)
         empty = replace(
             FIRST_POD,
             me=Identity("orders-1", "uid-1"),
             ordered=True,
             pods=pods("replica", None),
             peers=peer(0),
-            lease=lease(replace(FREE, voters=voters, copies=1), changed_at=NOW - 40),
+            lease=lease(replace(FREE, voters=("orders-2",), copies=1)),
         )
-        decision = decide(empty, SETTINGS)
-        assert decision.situation == "KeepsMemberFromBeingCreated"
-        assert decision.attention is Attention.WARNING
-        assert "creates orders-2" in decision.sentence
-        soon = replace(empty, lease=lease(replace(FREE, voters=voters, copies=1)))
-        may_lead = replace(
-            empty, lease=lease(replace(FREE, voters=("orders-0",), copies=1), changed_at=NOW - 40)
-        )
-        for waits in (soon, may_lead, replace(empty, ordered=False)):
+        assert decide(empty, SETTINGS).situation == "KeepsOthersFromBeingCreated"
+        may_lead = lease(replace(FREE, voters=("orders-0",), copies=1))
+        for waits in (replace(empty, lease=may_lead), replace(empty, ordered=False)):
             assert decide(waits, SETTINGS).situation == "WaitingForLeader"
 
     def test_once_another_leads_it_is_copied(self) -> None:

@@ -68,7 +68,6 @@ class Settling:
             return False
         told = (
             "KeepsOthersFromBeingCreated",
-            "KeepsMemberFromBeingCreated",
             "PodsCannotBeCreated",
             "DownBeforeOthersAreCreated",
         )
