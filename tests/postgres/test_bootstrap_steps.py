@@ -266,8 +266,11 @@ def clone(trial: Trial, step: int) -> int:
 def test_stopped_before_any_step_it_is_gone_on_with_and_nothing_is_lost(
     folder: Path, order: Callable[[Trial, int], int]
 ) -> None:
-    def run(step: int) -> int:
-        trial = make_trial(folder / str(step))
+    def make(step: int) -> tuple[int, Trial]:
+        return step, make_trial(folder / str(step))
+
+    def run(made: tuple[int, Trial]) -> int:
+        step, trial = made
         try:
             return order(trial, step)
         except AssertionError as error:
@@ -276,10 +279,13 @@ def test_stopped_before_any_step_it_is_gone_on_with_and_nothing_is_lost(
             if trial.pod.process.poll() is None:
                 trial.pod.kill()
 
-    steps = run(NEVER)
+    steps = run(make(NEVER))
     assert steps > 10
+    # All are made first: a program that is written in one thread cannot be started for as long as a
+    # process that another thread has begun at that moment still has it open.
+    made = [make(step) for step in range(1, steps + 1)]
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(run, range(1, steps + 1))) == list(range(1, steps + 1))
+        assert list(pool.map(run, made)) == list(range(1, steps + 1))
 
 
 @pytest.mark.parametrize("order", [reclone_marked, reclone_broken, rewind, clone])
