@@ -124,6 +124,9 @@ def test_neither_a_clone_nor_a_follow_nor_a_promotion_shows_the_password_to_anyb
 
         # A clone, as bootstrap makes it.
         pod = Pod(host, name="second")
+        copying = host.programs / "pg_basebackup"
+        # It takes some seconds, so that the neighbour sees it.
+        pod.stand_in("pg_basebackup", f'#!/bin/sh\nexec {copying} --max-rate=10M "$@"\n')
         pod.boot()
         pod.wait_for(lambda view: view.data is not None)
         pod.sidecar.write_password_file(password_file_line(SECRET))
@@ -174,6 +177,10 @@ def test_neither_a_clone_nor_a_follow_nor_a_promotion_shows_the_password_to_anyb
 def test_the_neighbour_sees_what_there_is_to_see(host: Host) -> None:
     """The claim above is worth what its reader is."""
     with Neighbour() as neighbour:
-        host.start("sleep", "0.5", PGPASSWORD=SECRET)
-        host.start("sh", "-c", "sleep 0.5", SECRET).wait(timeout=60)
-    assert {it.split(":")[0].rsplit("/", 1)[1] for it in neighbour.found} == {"cmdline", "environ"}
+        host.start("sleep", "600", PGPASSWORD=SECRET)
+        host.start("sh", "-c", "while :; do sleep 1; done", SECRET)
+
+        def kinds() -> set[str]:
+            return {it.split(":")[0].rsplit("/", 1)[1] for it in tuple(neighbour.found)}
+
+        wait_until(lambda: kinds() == {"cmdline", "environ"}, "both to be seen")
