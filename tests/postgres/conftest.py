@@ -16,7 +16,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, Host, free_port, own
 from tests.support.former_primary import Set, make_set
-from tests.support.standby import Connect
+from tests.support.standby import Connect, patient
 
 IN_MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
@@ -122,7 +122,7 @@ def connect() -> Iterator[Connect]:
         )
         server.start()
         servers.append(server)
-        return server
+        return patient(server)
 
     yield connect_to
     for server in servers:

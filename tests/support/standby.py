@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.configuration import conninfo, with_settings
+from sidecar.postgres.connection import Connection
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, free_port
@@ -76,6 +77,27 @@ def wait_for(server: Server, state: ServerState) -> PostgresView:
 
     wait_until(is_so, f"{state}, but {server.view()}")
     return seen[0]
+
+
+ORDER_SECONDS = 15.0
+
+
+def patient(server: Server) -> Server:
+    """Return it with more time to connect for an order: what was given up on a busy machine, the
+    loop orders again, and a test does not."""
+    connect = server._orders._connect
+
+    def connect_in_time() -> Connection:
+        until = time.monotonic() + ORDER_SECONDS
+        while True:
+            try:
+                return connect()
+            except psycopg.errors.ConnectionTimeout:
+                if time.monotonic() > until:
+                    raise
+
+    server._orders._connect = connect_in_time
+    return server
 
 
 @contextmanager
