@@ -17,7 +17,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.sidecar.rules.observations import LEADER, NOW, RUNNING, SETTINGS
 from tests.support.database import Database, own
-from tests.support.standby import session, wait_for
+from tests.support.standby import patient, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -38,7 +38,7 @@ def watch() -> Iterator[Callable[..., Server]]:
         )
         server.start()
         servers.append(server)
-        return server
+        return patient(server)
 
     yield start
     for server in servers:

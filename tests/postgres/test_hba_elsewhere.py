@@ -15,6 +15,7 @@ from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap
 from tests.postgres.test_replication_password import replication
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
+from tests.support.standby import patient
 from tests.support.waiting import wait_until
 
 __all__ = ["pod"]
@@ -59,7 +60,7 @@ def watch(pod: Pod) -> Server:
         hba_file=pod.sidecar.hba_file,
     )
     server.start()
-    return server
+    return patient(server)
 
 
 @pytest.mark.parametrize("config_is_elsewhere", [False, True])

@@ -10,6 +10,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
+from tests.support.standby import patient
 from tests.support.waiting import wait_until
 
 
@@ -74,7 +75,7 @@ def prepare(database: Database) -> None:
     )
     server.start()
     wait_until(lambda: server.view().state is ServerState.WRITABLE, "the sidecar's connection")
-    server.prepare("derived")
+    patient(server).prepare("derived")
     wait_until(lambda: server.view().prepared, "the preparation")
     server.stop()
     own(database.directory / "pg_hba.conf")
