@@ -15,6 +15,13 @@ def test_kubernetes_and_helm_are_those_that_are_built() -> None:
     assert f"\n| Helm | {helm} |" in PAGE
 
 
+def test_promtool_is_that_of_the_module_that_is_built() -> None:
+    """Prometheus 3.15.1 is its module's v0.315.1."""
+    module = (programs.PROMTOOL.folder / "go.mod").read_text()
+    (minor,) = re.findall(r"^\tgithub.com/prometheus/prometheus v0\.3(\d+)\.", module, re.M)
+    assert f"\n| Prometheus | promtool 3.{minor} |" in PAGE
+
+
 def test_each_postgresql_that_tests_run_with_is_told_and_no_other_as_run() -> None:
     _, _, rest = PAGE.partition("\n| PostgreSQL |")
     rows = re.findall(r"^\| \| ([\d, ]+) \| (.*)$", f"| |{rest}", re.M)

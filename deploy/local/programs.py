@@ -1,4 +1,4 @@
-"""The programs that are built by Go from their own modules: Kubernetes, CoreDNS, pause and Helm.
+"""The programs that are built by Go from their own modules: Kubernetes, Helm, promtool and others.
 
 Each module is a folder, here if not said otherwise, with a go.mod and go.sum that fix every
 dependency. What was built is kept in the cache under a key of these files and of the flags.
@@ -28,6 +28,7 @@ class GoModule:
     link_flags: tuple[str, ...] = ("-s", "-w")
     free_gib: int = 1
     parent: Path = paths.HERE
+    tags: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -38,7 +39,9 @@ class GoModule:
     def key(self) -> str:
         """Changes with whatever changes the binaries."""
         sources = [it for it in self.folder.rglob("*") if it.suffix in {".go", ".mod", ".sum"}]
-        return key_of(key_of_files(sources, self.folder), *self.packages, *self.link_flags)
+        return key_of(
+            key_of_files(sources, self.folder), *self.packages, *self.link_flags, *self.tags
+        )
 
 
 NEWEST_KUBERNETES = "1.36"
@@ -99,6 +102,13 @@ HELM = GoModule(
     ),
     free_gib=2,
 )
+PROMTOOL = GoModule(
+    "promtool",
+    ("github.com/prometheus/prometheus/cmd/promtool",),
+    free_gib=3,
+    # Rules need no client of each cloud, which is a third of what there is to build.
+    tags=("remove_all_sd",),
+)
 
 
 def build(module: GoModule) -> Path:
@@ -131,6 +141,7 @@ def _build(module: GoModule, target: Path) -> None:
             toolchain.go(),
             "build",
             "-v",
+            f"-tags={','.join(module.tags)}",
             "-ldflags",
             " ".join(module.link_flags),
             "-o",

@@ -14,7 +14,7 @@ RULES = {
     for group in document("monitoring/prometheus-rule.yaml")["spec"]["groups"]
     for rule in group["rules"]
 }
-NOW = 100 * 3600.0
+NOW = 2 * 3600.0
 FOREVER = float("inf")
 DAY = 24 * 3600.0
 LOST = NOW - 300.0
