@@ -17,6 +17,20 @@ NEEDED: Final = (3, 11)
 UNCHANGED: Final = ("patch", "--local", "--type=merge", "-p", "{}")
 """kubectl reads what it is given, and prints it as it is."""
 
+OF_THE_CLUSTER: Final = frozenset(
+    (
+        "APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding",
+        "ClusterTrustBundle", "CSIDriver", "CSINode", "CustomResourceDefinition",
+        "DeviceClass", "FlowSchema", "IngressClass", "IPAddress", "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "Namespace",
+        "Node", "PersistentVolume", "PriorityClass", "PriorityLevelConfiguration",
+        "ResourceSlice", "RuntimeClass", "ServiceCIDR", "StorageClass",
+        "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration", "VolumeAttachment", "VolumeAttributesClass",
+    )
+)  # fmt: skip
+"""Kubernetes' own kinds that are in no namespace (kubectl api-resources --namespaced=false)."""
+
 
 def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Print the file's objects, opted-in StatefulSets injected, and before each what it needs."""
@@ -32,12 +46,12 @@ def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     objects: list[Any] = []
     found = False
     read = _objects(kubectl, chosen.file)
+    if chosen.namespace is not None:
+        _put_into(chosen.namespace, read)
     for it in read:
         if (it.get("apiVersion"), it.get("kind")) != ("apps/v1", "StatefulSet"):
             objects.append(it)
             continue
-        if chosen.namespace is not None:
-            it["metadata"].setdefault("namespace", chosen.namespace)
         try:
             injected = manifest.inject(it, image)
         except DeniedError as error:
@@ -57,6 +71,26 @@ def inject(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
         )
     print(_written(kubectl, objects, chosen.output), end="")
     return 0
+
+
+def _put_into(namespace: str, objects: list[Any]) -> None:
+    """As kubectl apply -n does: what has no namespace gets this one, and another is refused.
+
+    Without a cluster nobody knows which kinds of others' have none; the API server takes it away
+    from those.
+    """
+    for it in objects:
+        metadata = it.get("metadata")
+        group = str(it.get("apiVersion")).rpartition("/")[0]
+        built_in = not group or group.endswith(".k8s.io")
+        if not isinstance(metadata, dict) or (built_in and it.get("kind") in OF_THE_CLUSTER):
+            continue
+        present = metadata.setdefault("namespace", namespace)
+        if present != namespace:
+            raise CannotError(
+                f'{it.get("kind")} "{metadata.get("name", "")}" is in namespace "{present}", and '
+                f'-n names "{namespace}": leave one of them out'
+            )
 
 
 def _is_among(wanted: Any, objects: list[Any]) -> bool:

@@ -76,6 +76,30 @@ def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
     assert {it["metadata"]["namespace"] for it in items} == {"shop"}
 
 
+def test_each_object_of_the_file_gets_the_namespace_that_kubectl_would_give_it(built: Path) -> None:
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "read"}}
+    there = SERVICE | {"metadata": {"name": "there", "namespace": "shop"}}
+    class_ = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "ssd"},
+    }
+    others = [SERVICE, there, role | {"kind": "Role"}, role | {"kind": "ClusterRole"}, class_]
+    done = inject(built, *others, STATEFULSET, namespace="shop")
+    assert done.returncode == 0, done.stderr
+    items = json.loads(done.stdout)["items"]
+    without = [it["kind"] for it in items if it["metadata"].get("namespace") != "shop"]
+    assert without == ["ClusterRole", "StorageClass"]
+    assert all("namespace" not in it["metadata"] for it in items if it["kind"] in without)
+
+
+def test_an_object_of_another_namespace_is_refused_as_kubectl_refuses_it(built: Path) -> None:
+    elsewhere = SERVICE | {"metadata": {"name": "orders", "namespace": "elsewhere"}}
+    done = inject(built, elsewhere, STATEFULSET, namespace="shop")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert 'Service "orders" is in namespace "elsewhere", and -n names "shop"' in done.stderr
+
+
 @pytest.mark.parametrize(
     ("objects", "sentence"),
     [
