@@ -90,7 +90,7 @@ class LeaseView:
     record: LeaseRecord | None
     """None: the API server says that there is no Lease."""
     changed_at: float
-    """When this sidecar saw the record change last; expiry counts from here."""
+    """When this sidecar saw it taken, renewed, released or deleted last: expiry counts from it."""
     renewed_at: float | None = None
     """Just before this sidecar sent its last renewal that has landed; fencing counts from here."""
     renewal_seen: bool = False

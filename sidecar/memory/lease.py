@@ -86,7 +86,7 @@ class LeaseMemory:
     def hear(self, record: LeaseRecord | None, proof: Hashable, now: float) -> bool:
         """Take in the newest record, None where there is no Lease; return whether it is news.
 
-        `proof`: the mark of the write that made the record. A mere renewal by another is not news.
+        `proof`: the mark of its holder's write. A mere renewal by another is not news.
         """
         last = self._record
         if self._heard and _version(record) == _version(last):
@@ -95,14 +95,17 @@ class LeaseMemory:
         self._view = None
         if self._unanswered_take != _version(record):
             self._unanswered_take = None
-        if last is not None and record is not None and record.holder == last.holder != "":
-            self._renewal_seen = True
+        # Who asks for a switchover, say, writes to the Lease as well, and renews nobody's.
+        if last is None or record is None or (record.holder, proof) != (last.holder, self._proof):
+            self._changed_at = now
+            if last is not None and record is not None and record.holder == last.holder != "":
+                self._renewal_seen = True
         if last is not None and record is not None and last.holder and not record.holder:
             self._released_by = last.holder
         before = self._went_back_at
         self._went_back_at = self._since_it_went_back(last, record, now)
         self._transitions = 0 if record is None else max(self._transitions, record.transitions)
-        self._record, self._proof, self._changed_at = record, proof, now
+        self._record, self._proof = record, proof
         landed = record is not None and self._has_landed(record)
         is_news = first or self._went_back_at != before or not _says_the_same(last, record)
         return landed or is_news

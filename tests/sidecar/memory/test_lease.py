@@ -45,6 +45,21 @@ def test_expiry_counts_from_when_each_change_was_heard() -> None:
     assert (view(remembers).changed_at, view(remembers).renewal_seen) == (9.0, True)
 
 
+def test_who_asks_for_a_switchover_does_not_renew_the_lease() -> None:
+    """A set whose primary is dead would wait for as long as somebody asks."""
+    remembers = memory(OTHERS)
+    asked = replace(version(OTHERS, 8), switchover_to="orders-2")
+    assert remembers.hear(asked, "first", 9.0)
+    assert (view(remembers).changed_at, view(remembers).renewal_seen) == (0.0, False)
+
+
+@pytest.mark.parametrize("holder", ["", "orders-2_uid-2"])
+def test_a_holder_that_was_changed_by_hand_counts_from_then(holder: str) -> None:
+    remembers = memory(OTHERS)
+    remembers.hear(replace(version(OTHERS, 8), holder=holder), "first", 9.0)
+    assert view(remembers).changed_at == 9.0
+
+
 def test_what_is_heard_twice_changes_nothing() -> None:
     remembers = memory(OTHERS)
     assert not remembers.hear(OTHERS, "first", 9.0)
