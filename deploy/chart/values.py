@@ -11,7 +11,9 @@ _POD: Final = ("spec", "template", "spec")
 _TEMPLATE: Final = ("spec", "template", "metadata", "labels")
 _IMAGE: Final = 'include "pgset.image" . | quote'
 _WEBHOOKS: Final = ("statefulsets.pgset.dev", "pods.pgset.dev")
-_EXCLUDED: Final = 'concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces'
+_EXCLUDED: Final = (
+    'concat (list "kube-system" .Release.Namespace) (default list .Values.excludedNamespaces)'
+)
 _CERTS: Final = (*_POD, "containers", "certs")
 _CARETAKER: Final = (*_POD, "containers", "caretaker")
 _PORT: Final = ".Values.port | quote"
