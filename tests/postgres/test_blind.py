@@ -17,7 +17,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.sidecar.rules.observations import LEADER, NOW, RUNNING, SETTINGS
 from tests.support.database import Database, own
-from tests.support.standby import patient, session, wait_for
+from tests.support.standby import patient, prepare_server, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -144,15 +144,13 @@ def test_without_the_database_postgres_another_one_is_used(primary: Database, wa
     """Not the template for long: CREATE DATABASE copies it, and refuses where somebody is in it."""
     server = watch(primary)
     wait_for(server, ServerState.WRITABLE)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     own(primary.directory / "pg_hba.conf")
     run(primary, "DROP DATABASE postgres WITH (FORCE)", dbname="app")
     stays_writable(server, 3.0)
     wait_until(lambda: not server.view().blind, "another database")
     wait_until(lambda: not server.view().prepared, "what it is to be prepared for anew")
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation, in this database")
+    prepare_server(server)
     may = "has_function_privilege('pgset_replication', 'pg_read_binary_file(text)', 'execute')"
     run(primary, f"SELECT 1 / {may}::int", dbname="app")
     server.keep_slots(["pgset_orders_1"])

@@ -15,7 +15,7 @@ from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap
 from tests.postgres.test_replication_password import replication
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
-from tests.support.standby import patient
+from tests.support.standby import patient, prepare_server
 from tests.support.waiting import wait_until
 
 __all__ = ["pod"]
@@ -80,8 +80,7 @@ def test_replicas_connect_although_pg_hba_conf_cannot_be_written(
     ask(pod, "select pg_promote()")
     server = watch(pod)
     wait_until(lambda: server.view().state.name == "WRITABLE", "the promotion")
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     assert server.view().problem is None
     assert identify(replication(pod.port), "derived")
     assert elsewhere.read_bytes() == OPERATORS.encode("latin-1")

@@ -17,7 +17,7 @@ from sidecar.postgres.server import Server
 from tests.support import our_sql
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
-from tests.support.standby import Connect, clone, replication, session, wait_for
+from tests.support.standby import Connect, clone, prepare_server, replication, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -251,8 +251,7 @@ def prepared(database: Database, connect: Connect) -> Database:
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     own(database.directory / "pg_hba.conf")
     server.stop()
     as_superuser(

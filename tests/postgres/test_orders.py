@@ -11,7 +11,7 @@ from sidecar.observation import ServerState
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database
-from tests.support.standby import Connect, clone, session, wait_for
+from tests.support.standby import Connect, clone, prepare_server, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -149,8 +149,7 @@ def test_a_slot_that_has_lost_its_wal_is_made_anew(primary: Server, database: Da
 
 
 def test_preparing_bounds_the_wal_that_slots_keep(primary: Server, database: Database) -> None:
-    primary.prepare("derived")
-    wait_until(lambda: primary.view().prepared, "preparation")
+    prepare_server(primary)
     assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
 
 
@@ -158,8 +157,7 @@ def test_who_has_set_no_bound_keeps_none(primary: Server, database: Database) ->
     with session(database) as connection:
         connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = -1")
         connection.execute("SELECT pg_reload_conf()")
-    primary.prepare("derived")
-    wait_until(lambda: primary.view().prepared, "preparation")
+    prepare_server(primary)
     assert ask(database, "SHOW max_slot_wal_keep_size") == "-1"
 
 
@@ -243,8 +241,7 @@ def test_an_order_that_has_to_wait_delays_no_look(primary: Server, database: Dat
                 break
         # New sessions wait for that lock as well: nobody can log in.
         assert primary.view().state is ServerState.WRITABLE
-    primary.prepare("derived")
-    wait_until(lambda: primary.view().prepared, "preparation")
+    prepare_server(primary)
 
 
 def test_orders_from_several_threads_are_all_carried_out(

@@ -23,7 +23,7 @@ from sidecar.postgres.server import Server
 from sidecar.settings import Settings
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, own
-from tests.support.standby import Connect, clone, replication, session, wait_for
+from tests.support.standby import Connect, clone, prepare_server, replication, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -135,8 +135,7 @@ def test_pg_hba_conf_elsewhere_with_our_lines_is_as_good_as_one_of_ours(
     with (database.directory / "postgresql.conf").open("a") as file:
         file.write(f"hba_file = '{elsewhere}'\n")
     server = watch(database, connect)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     assert server.view().problem is None
 
 
@@ -167,8 +166,7 @@ def test_a_pg_hba_conf_in_any_encoding_is_kept_byte_for_byte(
     theirs = "# café\n".encode("latin-1") + path.read_bytes()
     path.write_bytes(theirs)
     server = watch(database, connect)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     assert path.read_bytes().endswith(theirs)
     assert HBA_LINES[0].encode() in path.read_bytes()
 
@@ -187,8 +185,7 @@ def test_a_power_cut_leaves_the_old_pg_hba_conf_or_the_new_one(
 
     monkeypatch.setattr(os, "fsync", record)
     server = watch(database, connect)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     new = path.with_name("pg_hba.conf.pgset-new")
     assert synced == [(new, False), (database.directory, True)]
 

@@ -13,7 +13,7 @@ from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
 from sidecar.postgres.primary_queries import UpstreamError, identify
 from tests.support.database import Database, own
-from tests.support.standby import Connect, clone, replication, wait_for
+from tests.support.standby import Connect, clone, prepare_server, replication, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -63,8 +63,7 @@ def test_a_prepared_primary_lets_a_replica_be_cloned_and_follow(
     database.start()
     server = connect(database.port)
     primary = wait_for(server, ServerState.WRITABLE)
-    server.prepare("derived")
-    wait_until(lambda: server.view().prepared, "preparation")
+    prepare_server(server)
     # In a pod the sidecar has PostgreSQL's uid; the test, being root, has left root's file.
     own(database.directory / "pg_hba.conf")
     server.prepare("derived")
@@ -97,8 +96,7 @@ def test_preparing_twice_changes_nothing(connect: Connect, database: Database) -
     wait_for(server, ServerState.WRITABLE)
     hba = database.directory / "pg_hba.conf"
     for _ in range(2):
-        server.prepare("derived")
-        wait_until(lambda: server.view().prepared, "preparation")
+        prepare_server(server)
         time.sleep(1.1)
     assert [hba.read_text().splitlines().count(line) for line in HBA_LINES] == [1, 1]
 

@@ -10,7 +10,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
-from tests.support.standby import patient
+from tests.support.standby import patient, prepare_server
 from tests.support.waiting import wait_until
 
 
@@ -75,8 +75,7 @@ def prepare(database: Database) -> None:
     )
     server.start()
     wait_until(lambda: server.view().state is ServerState.WRITABLE, "the sidecar's connection")
-    patient(server).prepare("derived")
-    wait_until(lambda: server.view().prepared, "the preparation")
+    prepare_server(patient(server))
     server.stop()
     own(database.directory / "pg_hba.conf")
 

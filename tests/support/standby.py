@@ -1,5 +1,6 @@
 """A streaming standby of a real PostgreSQL, and what a sidecar sees of a server."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,6 +99,21 @@ def patient(server: Server) -> Server:
 
     server._orders._connect = connect_in_time
     return server
+
+
+def prepare_server(server: Server) -> None:
+    """Have the sidecar make the role, its rights and its pg_hba lines. Ordered again now and then,
+    as the loop does it: on a busy machine, PostgreSQL may end the first attempt."""
+    due = -math.inf
+
+    def is_prepared() -> bool:
+        nonlocal due
+        if time.monotonic() > due:
+            server.prepare("derived")
+            due = time.monotonic() + ORDER_SECONDS
+        return server.view().prepared
+
+    wait_until(is_prepared, "the preparation")
 
 
 @contextmanager
