@@ -185,6 +185,12 @@ def observe(keeper: LeaseKeeper) -> LeaseView:
     return view
 
 
+def version_of(keeper: LeaseKeeper) -> str:
+    record = observe(keeper).record
+    assert record is not None
+    return record.resource_version
+
+
 def renew_in_vain(keeper: LeaseKeeper, client: ApiClient, known: RenewLease = KNOWN) -> None:
     observe(keeper)
     client.hurry(time.monotonic() - 10.0)
@@ -238,23 +244,23 @@ def test_one_that_lands_in_spite_of_another_that_was_sent_after_it_counts_for_it
 def test_another_version_alone_proves_no_renewal(
     keeper: LeaseKeeper, client: ApiClient, server: LeaseServer, spec: dict[str, str]
 ) -> None:
-    before = observe(keeper)
+    before, version = observe(keeper), version_of(keeper)
     server.hold = True
     renew_in_vain(keeper, client)
     server.edit(**spec)
-    wait_until(lambda: observe(keeper).changed_at != before.changed_at, "the edit to be heard of")
+    wait_until(lambda: version_of(keeper) != version, "the edit to be heard of")
     assert observe(keeper).renewed_at == before.renewed_at
 
 
 def test_a_lease_that_is_another_s_proves_no_renewal(
     keeper: LeaseKeeper, client: ApiClient, server: LeaseServer
 ) -> None:
-    before = observe(keeper)
+    before, version = observe(keeper), version_of(keeper)
     server.hold = True
     renew_in_vain(keeper, client)
     _, body = server.first_held()
     server.edit(holderIdentity="orders-1_uid-1", renewTime=body["spec"]["renewTime"])
-    wait_until(lambda: observe(keeper).changed_at != before.changed_at, "the edit to be heard of")
+    wait_until(lambda: version_of(keeper) != version, "the edit to be heard of")
     assert observe(keeper).renewed_at == before.renewed_at
 
 
