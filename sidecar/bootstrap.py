@@ -293,7 +293,6 @@ class Bootstrap:
         """Make the next start writable, and with the operator's own settings."""
 
         def remove(directory: Path) -> None:
-            (directory / "recovery.signal").unlink(missing_ok=True)
             (directory / "standby.signal").unlink(missing_ok=True)
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)

@@ -312,19 +312,10 @@ start() {
     if [ -n "$contract" ]; then failure=$contract; return 1; fi
     rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found || return 1
     if [ "$1" = start-writable ]; then
-        # A recovery.signal stays: who restores into a set of one wants what the archive has.
         rm -f "$data/standby.signal" && sync
     else
-        touch "$data/standby.signal" && forget_restore && sync
+        touch "$data/standby.signal" && sync
     fi
-}
-
-# What a restore has left. With standby.signal it counts for nothing, and a promotion leaves it there;
-# but a start without standby.signal, the next plain one, would be a restore again, and mostly fail.
-forget_restore() {
-    if [ ! -e "$data/recovery.signal" ]; then return; fi
-    echo "pgset: recovery.signal, which a restore has left in $data, is deleted: this data starts as a standby" >&2
-    rm -f "$data/recovery.signal"
 }
 
 # In case pgset is removed before any member has led: only what was writable may become so again.

@@ -5,15 +5,7 @@ import pytest
 from sidecar.observation import DataState
 from sidecar.postgres.configuration import standby_settings
 from sidecar.settings import Settings
-from tests.postgres.test_bootstrap_settings import (
-    ask,
-    configure,
-    end_bootstrap,
-    find,
-    pod,
-    run,
-    start,
-)
+from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap, find, pod, run
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import own
 from tests.support.waiting import wait_until
@@ -83,51 +75,3 @@ def test_no_target_on_the_command_line_is_as_good_as_none(pod: Pod) -> None:
     pod.boot_with(DataState.PRESENT)
     assert pod.look().refusal is None
     pod.kill()
-
-
-def leave_recovery_signal(pod: Pod) -> None:
-    (pod.data / "recovery.signal").touch()
-    own(pod.data / "recovery.signal")
-
-
-def test_a_signal_of_a_restore_does_not_outlive_the_next_start(pod: Pod) -> None:
-    """PostgreSQL leaves it there when it is promoted, and would not start by it."""
-    leave_recovery_signal(pod)
-    assert find(pod) == ()
-    start(pod)
-    database = run(pod)
-    ask(pod, "select pg_promote()")
-    wait_until(lambda: ask(pod, "select pg_is_in_recovery()") == "f", "a primary")
-    database.stop()
-    end_bootstrap(pod)
-    assert "recovery.signal, which a restore has left" in pod.host.log()
-
-    # As the next plain pod does, after an opt-out.
-    run(pod).stop()
-
-
-def test_a_restore_into_a_set_of_one_goes_on(pod: Pod) -> None:
-    leave_recovery_signal(pod)
-    assert find(pod) == ()
-    start(pod, writable=True)
-    end_bootstrap(pod)
-    assert (pod.data / "recovery.signal").exists()
-
-
-def test_nothing_is_told_where_no_restore_has_left_anything(pod: Pod) -> None:
-    assert find(pod) == ()
-    start(pod)
-    end_bootstrap(pod)
-    assert "recovery.signal" not in pod.host.log()
-
-
-def test_who_makes_the_next_start_writable_leaves_no_signal_of_a_restore(pod: Pod) -> None:
-    assert find(pod) == ()
-    start(pod)
-    end_bootstrap(pod)
-    leave_recovery_signal(pod)
-    pod.sidecar.remove_standby_signal()
-    own(pod.data / "postgresql.auto.conf")
-    database = run(pod)
-    assert ask(pod, "select pg_is_in_recovery()") == "f"
-    database.stop()
