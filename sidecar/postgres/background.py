@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 _IN_WORDS: Final[dict[object, str]] = {
     SET_SYNCHRONOUS: "setting synchronous_standby_names",
-    FOLLOW: "setting primary_conninfo",
+    FOLLOW: "setting primary_conninfo and primary_slot_name",
     "promote": "the promotion",
     "prepare": "preparing for replicas",
     "keep-slots": "making replication slots",

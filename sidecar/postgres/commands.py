@@ -80,12 +80,18 @@ def follow(connection: Connection, conninfo: str, slot: str | None = None) -> No
     """Make this standby receive WAL from there, or from nobody if empty, and end what it receives
     now.
 
-    `slot`: the replication slot that it uses there; None: the one that is set.
+    `slot`: the replication slot that it uses there; None: the one that is set. Raises
+    NeedsOperatorError where that is an argument, after it was told whom to follow.
     """
     _set(connection, "primary_conninfo", conninfo)
     if slot is not None:
         _set(connection, "primary_slot_name", slot)
     connection.execute("SELECT pg_reload_conf()")
+    if slot and _parameter(connection, "primary_slot_name")["source"] == "command line":
+        raise NeedsOperatorError(
+            "primary_slot_name is an argument of PostgreSQL's command line: remove it there, or "
+            "the primary does not keep the WAL that this replica needs"
+        )
 
 
 def promote(connection: Connection) -> None:

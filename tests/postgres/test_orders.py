@@ -126,6 +126,24 @@ def test_a_standby_whose_slot_was_taken_from_it_shows_that_and_uses_it_again(
         wait_until(lambda: standby.view().streaming, "streaming")
 
 
+def test_a_slot_on_the_command_line_is_told_and_the_primary_is_followed_all_the_same(
+    primary: Server, database: Database, connect: Connect
+) -> None:
+    assert primary.view().state is ServerState.WRITABLE
+    copy = clone(database, "orders-1", "postgres", "secret", start=False)
+    copy.process = copy.host.start(
+        *("postgres", "-D", copy.directory, "-p", str(copy.port), "-k", copy.host.folder),
+        *("-c", "primary_slot_name=somebody_elses"),
+    )
+    standby = connect(copy.port)
+    wait_for(standby, ServerState.RECOVERY)
+    standby.follow("host='127.0.0.9'", "pgset_orders_1")
+    wait_until(
+        lambda: "primary_slot_name is an arg" in (standby.view().problem or ""), "the advice"
+    )
+    wait_until(lambda: standby.view().upstream == "127.0.0.9", "the new primary")
+
+
 def test_a_slot_that_has_lost_its_wal_is_made_anew(primary: Server, database: Database) -> None:
     with session(database) as connection:
         for setting in (
