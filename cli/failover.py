@@ -34,7 +34,11 @@ def failover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     if pod.failover == lease.version:
         # What was refused is asked again where the annotation has come anew.
         kubectl.run(*words, f"{contract.FAILOVER}-")
-    kubectl.run(*words, f"{contract.FAILOVER}={lease.version}", "--overwrite")
+    uid = ("-o", "jsonpath={.metadata.uid}")
+    asked = kubectl.run(*words, f"{contract.FAILOVER}={lease.version}", "--overwrite", *uid)
+    if asked != pod.uid:
+        kubectl.run(*words, f"{contract.FAILOVER}-")
+        raise CannotError(f"{pod.name} was made anew meanwhile: look at the set again")
     print(f"{pod.name} was asked to lead; it waits for those that may lead without a loss")
     before = frozenset(it.id for it in there.events)
     return _wait(kubectl, Asked(workload, pod, pod.name, before), chosen.timeout, paint)
@@ -82,7 +86,7 @@ def at_stake(workload: Workload, there: There, lease: Lease, pod: Pod) -> Iterat
     if lease.position is not None:
         heard = lease.followers.get(pod.name)
         yield f"The last WAL position on record is {_wal(lease.position)}; " + (
-            f"how much of it {pod.name} has is not."
+            f"how much of that {pod.name} has received is not."
             if heard is None
             else f"{pod.name} had received up to {_wal(heard.received)} by then, "
             f"{max(0, lease.position - heard.received)} bytes less."

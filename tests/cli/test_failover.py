@@ -66,7 +66,7 @@ def test_what_may_be_lost_is_told_of_the_lease_and_of_each_member() -> None:
     assert "orders-2: is not there" in told
     found = there(statefulset(), new(1), record(position="5"))
     told = "\n".join(at_stake(the_set(found), found, found.leases[0], found.pods[0]))
-    assert "how much of it orders-1 has is not" in told
+    assert "how much of that orders-1 has received is not" in told
     assert "No standby is promised anything" in told
 
 
@@ -123,10 +123,12 @@ def test_a_refusal_is_its_own_sentence() -> None:
 def carried_out(tmp_path, monkeypatch):
     """Carry it out on these objects; return the exit code and kubectl's words of what was changed.
 
-    As soon as the annotation is there, orders-1 leads.
+    As soon as the annotation is there, orders-1 leads. `uid`: of the pod that has got it.
     """
 
-    def carry_out(*items: Json, typed: str = "", yes: bool = False, to: str = "orders-1"):
+    def carry_out(
+        *items: Json, typed: str = "", yes: bool = False, to: str = "orders-1", uid: str = "uid-1"
+    ):
         script, changed = tmp_path / "kubectl", tmp_path / "changed"
         changed.write_text("")
         after = [new(1, "primary"), record(1)]
@@ -139,6 +141,7 @@ def carried_out(tmp_path, monkeypatch):
             f"#!/bin/sh\nfolder=before; grep -q failover= {changed} && folder=after\n"
             f'if [ "$1" = get ]; then exec cat {tmp_path}/$folder/$2; fi\n'
             f'echo "$@" >> {changed}\n'
+            f'case "$*" in *jsonpath*) printf {uid};; esac\n'
         )
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -151,22 +154,29 @@ def carried_out(tmp_path, monkeypatch):
 
 
 WORDS = "annotate pod orders-1 -n shop pgset.dev/failover"
+ASKED = f"{WORDS}=17 --overwrite -o jsonpath={{.metadata.uid}}"
 
 
 def test_the_version_of_the_lease_that_was_looked_at_is_given(carried_out, capsys) -> None:
-    assert carried_out(*LEADERLESS, yes=True) == (0, [f"{WORDS}=17 --overwrite"])
+    assert carried_out(*LEADERLESS, yes=True) == (0, [ASKED])
     assert "orders-1 is primary after" in capsys.readouterr().out
 
 
 def test_nothing_is_changed_before_the_sets_name_is_typed(carried_out) -> None:
     assert carried_out(*LEADERLESS) == (1, [])
     assert carried_out(*LEADERLESS, typed="yes\n") == (1, [])
-    assert carried_out(*LEADERLESS, typed="orders\n") == (0, [f"{WORDS}=17 --overwrite"])
+    assert carried_out(*LEADERLESS, typed="orders\n") == (0, [ASKED])
 
 
 def test_what_was_refused_is_asked_again(carried_out) -> None:
     again = (statefulset(), new(1, failover="17"), record())
-    assert carried_out(*again, yes=True) == (0, [f"{WORDS}-", f"{WORDS}=17 --overwrite"])
+    assert carried_out(*again, yes=True) == (0, [f"{WORDS}-", ASKED])
+
+
+def test_a_pod_that_was_made_anew_meanwhile_is_not_asked(carried_out) -> None:
+    """It was not looked at, and might lead with less than was told."""
+    with pytest.raises(CannotError, match="orders-1 was made anew meanwhile"):
+        carried_out(*LEADERLESS, yes=True, uid="another")
 
 
 def test_who_interrupts_the_wait_is_told_that_the_request_stands(
