@@ -76,6 +76,9 @@ def _is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
     """Whether it must not be done after a signal that was refused, or a label without an answer."""
     if refused and isinstance(action, ReleaseLease | Promote):
         return True
+    if unheard and isinstance(action, DeleteOwnPod):
+        # The mark of a re-clone is made first, and who bears it can lead no more.
+        return action.reclone
     return unheard and not isinstance(action, NEEDS_NO_ANSWER)
 
 
