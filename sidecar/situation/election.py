@@ -80,16 +80,6 @@ class ElectionFacts:
         return (not record.members or name in record.members) and (not voters or name in voters)
 
     @cached
-    def a_peer_may_lead(self) -> bool:
-        """Rule 6, of those that answered and have data. A server that does not run may have come
-        further than its control file tells."""
-        return any(
-            self.may_lead(peer.name)
-            and (not peer.running or wal_position_of(peer) >= self.recorded_timeline_begins)
-            for peer in self.set.peers_with_data
-        )
-
-    @cached
     def i_may_lead(self) -> bool:
         """Rule 6: of this set, recorded, and not on an older timeline."""
         return self.i_could_follow_on and self.may_lead(self.me)
@@ -241,9 +231,13 @@ class ElectionFacts:
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
         """A peer slightly ahead that does not take the Lease must not block the set for ever. Where
-        it is on a newer timeline, no position tells how far ahead that is."""
+        it is on a newer timeline, no position tells how far ahead that is; where nobody can look
+        into its server, the promise alone tells whether this member has each commit."""
         (timeline, position), theirs = self.data.wal_position, wal_position_of(peer)
-        near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
+        if peer.position is None:
+            near = bool(self.recorded_promise.voters)
+        else:
+            near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
         waited = self._record_tells and self.lease.free_for > YIELD_PATIENCE
         return near and waited and peer.running
 

@@ -16,7 +16,7 @@ from sidecar.action import (
     TellSet,
 )
 from sidecar.situation import Situation
-from sidecar.situation.timing import REJOIN_PATIENCE
+from sidecar.situation.timing import COLD_START_PATIENCE, REJOIN_PATIENCE
 from sidecar.table.steps import (
     LEFT_ALONE,
     Row,
@@ -193,7 +193,8 @@ BOOTSTRAP: Final = (
         lambda s: (
             s.lease.set_has_data
             and s.lease.is_free
-            and not s.election.a_peer_may_lead
+            # Who has data and may lead does so within this time.
+            and (not s.set.peers_with_data or s.lease.free_for >= COLD_START_PATIENCE)
             and (s.data.is_broken or s.data.is_missing)
             and s.set.waits_for_me_to_create
         ),

@@ -1,6 +1,7 @@
 """Rules for who leads where nobody does."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -269,6 +270,20 @@ def test_who_is_ahead_and_does_not_lead_is_passed_by_only_within_max_lag_on_the_
     assert decide(replace(VACANT, lease=long_free, peers=peer(2, **ahead)), SETTINGS).situation == (
         situation
     )
+
+
+@pytest.mark.parametrize(
+    ("promise", "situation"),
+    [({}, "YieldingToPeer"), ({"voters": ("orders-0",), "copies": 1}, "TakingLease")],
+    ids=["async", "this member has each promised commit"],
+)
+def test_who_is_ahead_and_cannot_be_looked_into_is_passed_by_where_a_promise_says_what_counts(
+    promise: dict[str, Any], situation: str
+) -> None:
+    long_free = lease(replace(FREE, **promise), renewed_at=None, changed_at=NOW - 9)
+    locked_out = peer(2, timeline=2, position=None)
+    seen = replace(VACANT, lease=long_free, peers=locked_out)
+    assert decide(seen, SETTINGS).situation == situation
 
 
 def test_who_has_promised_does_not_take_the_lease() -> None:
