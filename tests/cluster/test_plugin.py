@@ -124,7 +124,15 @@ def is_well(stage: Stage) -> bool:
 
 def test_status_before_and_after_a_switchover(shop: Stage) -> None:
     settled(shop, "orders-0")
-    code, said = pgset(shop, "switchover orders --wait")
+    answer: list[tuple[int, str]] = []
+
+    def is_in_sync() -> bool:
+        # A replica that has just begun to stream is none that commits wait for yet.
+        answer[:] = [pgset(shop, "switchover orders --wait")]
+        return "is not in sync" not in answer[0][1]
+
+    shop.wait(is_in_sync, "a replica that is in sync")
+    code, said = answer[0]
     assert (code, said.split(" after ")[0]) == (0, "orders-1 is primary"), said
     settled(shop, "orders-1")
     assert [line.split()[1] for line in pgset(shop, "history orders")[1].splitlines()] == [
@@ -172,3 +180,30 @@ def test_a_report_has_all_and_no_password(shop: Stage, tmp_path: Path) -> None:
     assert b"primary orders-" in files["pgset-report/status.txt"]
     assert b'"situation"' in files["pgset-report/sidecars.log"]
     assert not [name for name, content in files.items() if PASSWORD.encode() in content]
+
+
+@pytest.mark.rarely
+def test_where_nobody_may_lead_a_failover_gives_up_what_only_the_last_primary_has(
+    shop: Stage,
+) -> None:
+    shop.ask("-n", NAMESPACE, "scale", "statefulset", "orders", "--replicas=2")
+    shop.wait(lambda: pgset(shop, "status orders")[0] == 0, "two members")
+    last = next(
+        name for name, role in roles(shop, "orders", NAMESPACE).items() if role == "primary"
+    )
+    other = {"orders-0": "orders-1", "orders-1": "orders-0"}[last]
+
+    assert pgset(shop, f"fence {other}")[0] == 0
+    shop.wait(lambda: "this pod is fenced" in pgset(shop, "status orders")[1], "the fence")
+    ask = f"kubectl pgset psql orders -n {NAMESPACE} -- -Atc '{{}}'"
+    shop.wait(lambda: shell(shop, ask.format("create table gone ()"))[0] == 0, "a commit alone")
+    assert pgset(shop, f"fence {last} --yes")[0] == 0
+    shop.wait(lambda: pgset(shop, "status orders")[0] == 1, "nobody to lead")
+    assert pgset(shop, f"unfence {other}")[0] == 0
+    shop.wait(lambda: "nobody leads" in pgset(shop, "status orders")[1], "why")
+
+    code, said = pgset(shop, f"failover orders --to {other} --yes --timeout 200")
+    assert (code, f"{other} is primary" in said) == (0, True), said
+    assert shell(shop, ask.format("table gone"))[0] != 0
+    assert pgset(shop, f"unfence {last}")[0] == 0
+    settled(shop, other)
