@@ -1,10 +1,7 @@
 """The whole cluster: up, down, and whether it is well."""
 
-import contextlib
-import fcntl
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from deploy.local import (
     image_store,
     images,
     kubeconfig,
+    locks,
     network,
     packages,
     paths,
@@ -46,7 +44,7 @@ def up() -> None:
     One whose processes run gets time to be well: others may use it, and be why it is slow.
     """
     check_machine()
-    with _lock():
+    with locks.alone("cluster"):
         if _gets_well():
             say("the cluster is up already")
             _load_changed_images()
@@ -61,7 +59,7 @@ def up() -> None:
 def down() -> None:
     """End the cluster, whatever is left of it, and put the host back as it was."""
     check_machine()
-    with _lock():
+    with locks.alone("cluster"):
         steps = Steps()
         tear_down()
         steps.done("the cluster is down, and the host as it was")
@@ -105,7 +103,7 @@ def node(name: str) -> Node:
 def load_images() -> None:
     """Build what changed, and import it into the running nodes."""
     check_machine()
-    with _lock():
+    with locks.alone("cluster"):
         if _gets_well():
             _load_changed_images()
         else:
@@ -115,7 +113,7 @@ def load_images() -> None:
 
 def load_image(image: images.Image) -> None:
     """Build one that the nodes need not hold, and import it into them: the cluster is up."""
-    with _lock():
+    with locks.alone("cluster"):
         _load_everywhere({image.reference: image.archive()})
 
 
@@ -246,12 +244,3 @@ def _load(it: Node, archives: image_store.Archives) -> None:
         image_store.load(reference, archive, [*it.enter(), packages.node_programs() / "ctr"])
         say(f"{it.plan.name}: loaded {reference}")
     image_store.note(root, archives)
-
-
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """One `up` or `down` at a time; a second one waits."""
-    paths.cache().mkdir(parents=True, exist_ok=True)
-    with (paths.cache() / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -13,7 +13,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     looks = iter((False, False))
     monkeypatch.setattr(cluster, "check_machine", lambda: None)
-    monkeypatch.setattr(cluster, "_lock", contextlib.nullcontext)
+    monkeypatch.setattr(cluster.locks, "alone", contextlib.nullcontext)
     monkeypatch.setattr(cluster, "_runs", lambda: True)
     monkeypatch.setattr(cluster, "_nodes_are_ready", lambda: next(looks, True))
     monkeypatch.setattr(cluster, "_dns_is_ready", lambda: True)
