@@ -7,7 +7,6 @@ from typing import Final
 
 from sidecar.action import (
     NEED_AUTHORITY,
-    NEEDS_NO_ANSWER,
     Action,
     AnswerFailover,
     AskToStay,
@@ -40,6 +39,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
     TellSet,
+    is_left_undone,
 )
 from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.contract import slot_name
@@ -70,16 +70,6 @@ _IN_WORDS: Final[dict[type, str]] = {
 
 _TELLS_AGAIN: Final = 10.0
 """Seconds after which an Event is tried again that the API server did not take."""
-
-
-def _is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
-    """Whether it must not be done after a signal that was refused, or a label without an answer."""
-    if refused and isinstance(action, ReleaseLease | Promote):
-        return True
-    if unheard and isinstance(action, DeleteOwnPod):
-        # The mark of a re-clone is made first, and who bears it can lead no more.
-        return action.reclone
-    return unheard and not isinstance(action, NEEDS_NO_ANSWER)
 
 
 class Actor:
@@ -127,7 +117,7 @@ class Actor:
         unlabelled: str | None = None
         unheard = False
         for action in (*actions, *new):
-            if _is_left_undone(action, refused=refused is not None, unheard=unheard):
+            if is_left_undone(action, refused=refused is not None, unheard=unheard):
                 continue
             if self._adapters.clock() > deadline and isinstance(action, NEED_AUTHORITY):
                 return f"too late for {type(action).__name__}: looking again first"

@@ -297,17 +297,20 @@ NEED_AUTHORITY: Final = (Promote, SetRole)
 server checks neither."""
 
 
-NEEDS_NO_ANSWER: Final = (
-    Promote,
-    Attach,
-    PreparePrimary,
-    KeepSlots,
-    DeleteOwnPod,
-    MarkForReclone,
-)
+_NEEDS_NO_ANSWER: Final = (Promote, Attach, PreparePrimary, KeepSlots, MarkForReclone)
 """What is done although the API server has not answered to a label: without any of these there
-would be no primary, or nobody who can follow it; or whoever has rows that are none of the set's
-would go on showing them; or a wish would be lost with its pod."""
+would be no primary, or nobody who can follow it, or a wish would be lost with its pod."""
+
+
+def is_left_undone(action: Action, *, refused: bool, unheard: bool) -> bool:
+    """Whether it must not be done after a signal that was refused, or a label without an answer."""
+    if refused and isinstance(action, ReleaseLease | Promote):
+        return True
+    if isinstance(action, DeleteOwnPod):
+        # Whoever has rows that are none of the set's would go on showing them. But the mark of a
+        # re-clone that nobody wished for is made first, and who bears it can lead no more.
+        return unheard and action.reclone and action.wish is None
+    return unheard and not isinstance(action, _NEEDS_NO_ANSWER)
 
 
 class Attention(enum.Enum):

@@ -18,6 +18,7 @@ from sidecar.action import (
     RenewLease,
     SetRole,
     SetSynchronous,
+    is_left_undone,
 )
 from sidecar.kube.client import ApiError, ConflictError, ForbiddenError, RetryLaterError
 from sidecar.observe import Adapters
@@ -112,6 +113,13 @@ def test_without_an_answer_a_member_that_has_diverged_is_deleted_all_the_same(
     stripped = SetRole("orders-0", "uid-0", None)
     assert doing.carry_out(stripped, DeleteOwnPod(reclone=False)) is not None
     assert doing.done == ["asked for orders-0", "deleted"]
+
+
+def test_a_pod_to_be_cloned_again_stays_until_its_label_is_gone_unless_that_was_wished() -> None:
+    """Who bears the mark can lead no more; for a wish it is made after the deletion."""
+    assert is_left_undone(DeleteOwnPod(reclone=True), refused=False, unheard=True)
+    wished = DeleteOwnPod(reclone=True, wish="today")
+    assert not is_left_undone(wished, refused=False, unheard=True)
 
 
 def test_the_next_action_that_fails_ends_the_turn_as_before(adapters: Adapters) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sidecar.action import (
     NEED_AUTHORITY,
-    NEEDS_NO_ANSWER,
     Action,
     AnswerFailover,
     AskToStay,
@@ -39,6 +38,7 @@ from sidecar.action import (
     StopPostgres,
     TakeLease,
     TellSet,
+    is_left_undone,
 )
 from sidecar.memory.lease import promotes_until
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
@@ -87,9 +87,7 @@ class Hands:
         member, recording = self._member, self._world.transcript is not None
         refused = unheard = False
         for action in actions:
-            if (refused and isinstance(action, ReleaseLease | Promote)) or (
-                unheard and not isinstance(action, NEEDS_NO_ANSWER)
-            ):
+            if is_left_undone(action, refused=refused, unheard=unheard):
                 continue
             if self.freezes_before(type(action).__name__):
                 yield 0.001
