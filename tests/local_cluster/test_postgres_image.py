@@ -231,8 +231,9 @@ def test_existing_data_is_started_as_it_is(start_pod: StartPod) -> None:
     pod.query("create table kept (id int)")
     pod.run("cp -a $PGDATA /tmp/copy && rm -f /tmp/copy/postmaster.pid")
     started = pod.run(
-        "cd / && PGDATA=/tmp/copy POSTGRES_PASSWORD= timeout 3 docker-entrypoint.sh"
-        " -c port=6000 2>&1 || :"
+        "cd /; PGDATA=/tmp/copy POSTGRES_PASSWORD= docker-entrypoint.sh -c port=6000 &>/tmp/log & "
+        "until grep -q 'ready to accept' /tmp/log || ! kill -0 $!; do sleep 0.2; done; "
+        "kill $!; wait; cat /tmp/log"
     )
     assert "skipping it" in started
     assert "ready to accept connections" in started

@@ -17,7 +17,7 @@ from sidecar.situation.timing import SILENCE
 from tests.support.database import Database
 from tests.support.mute_primary import mute_primary
 from tests.support.standby import Connect, clone, every_view, session, wait_for
-from tests.support.waiting import wait_until
+from tests.support.waiting import state_of, wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
@@ -149,16 +149,18 @@ def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_
     with session(database) as connection, session(database) as other:
         other.execute("SET statement_timeout = '30s'")
         connection.execute("CREATE TABLE foo AS SELECT generate_series(1, 1000000) AS id")
+        # Apart: no page of it is written, and so locked, by whom we stop.
+        connection.execute("CREATE TABLE bar (id int)")
         pid = stop_checkpointer_at_work(connection, other)
         primary.set_synchronous(["nobody-there"], 1)
         wait_until(lambda: primary.view().waits_for == ("nobody-there",), "the setting")
         time.sleep(2.5)
-        other.execute("INSERT INTO foo VALUES (0)")
+        other.execute("INSERT INTO bar VALUES (0)")
         assert primary.view().waits_from is None
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: primary.view().waits_from is not None, "the setting to be settled")
         # Now it waits. statement_timeout would not end that: it no longer counts at the commit.
-        commit = threading.Thread(target=other.execute, args=["INSERT INTO foo VALUES (0)"])
+        commit = threading.Thread(target=other.execute, args=["INSERT INTO bar VALUES (0)"])
         commit.start()
         waits = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
         pid = other.info.backend_pid
@@ -177,7 +179,8 @@ def stop_checkpointer_at_work(
             "SELECT pid, wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
         ).fetchone()
         assert row is not None
-        return None if row[1] in ("CheckpointerMain", "CheckpointWriteDelay") else int(row[0])
+        # Elsewhere it may hold a lock that every new session needs.
+        return int(row[0]) if row[1] == "DataFileWrite" else None
 
     for _ in range(20):
         connection.execute("UPDATE foo SET id = id + 1 WHERE id % 10 = 0")
@@ -186,7 +189,8 @@ def stop_checkpointer_at_work(
         while checkpoint.is_alive():
             if (pid := pid_at_work()) is not None:
                 os.kill(pid, signal.SIGSTOP)
-                # It may have ended between the answer and the signal.
+                wait_until(lambda pid=pid: state_of(pid) == "T", "it to stand still", pause=0)
+                # It may have gone on between the answer and the signal.
                 if pid_at_work() is not None:
                     return pid
                 os.kill(pid, signal.SIGCONT)

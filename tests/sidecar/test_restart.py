@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import state_of, wait_until
 
 PROGRAM = """
 import os, signal, sys, time
@@ -99,18 +99,10 @@ def test_a_sidecar_that_hangs_dies_with_its_container(runs: list[Run], tmp_path:
     child = run.wait_for_child(1)
     os.kill(child, signal.SIGSTOP)
     # Of two signals that have not been seen to, the lower number comes first, which is the end.
-    wait_until(lambda: state(child) == "T", "the child to hang")
+    wait_until(lambda: state_of(child) == "T", "the child to hang")
     run.process.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         run.process.wait(1)
     run.process.kill()
 
-    wait_until(lambda: state(child) in ("Z", ""), "the child's end")
-
-
-def state(pid: int) -> str:
-    """Return the letter of proc(5): T stopped, Z a zombie; nothing where there is no process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
+    wait_until(lambda: state_of(child) in ("Z", None), "the child's end")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.postgres import process
-from tests.support.waiting import wait_until
+from tests.support.waiting import state_of, wait_until
 
 ENTRYPOINT = Path(__file__).parents[2] / "deploy/local/postgres-image/docker-entrypoint.sh"
 USER = "nobody"
@@ -136,17 +136,9 @@ class Database:
 
     def _stands_still(self) -> bool:
         pids = process.processes(self.directory)
-        stopped = [_state_of(pid) == "T" for pid in pids]
+        stopped = [state_of(pid) == "T" for pid in pids]
         # The postmaster is the first, and makes no more of them.
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
         return all(stopped) and pids == process.processes(self.directory)
-
-
-def _state_of(pid: int) -> str | None:
-    """Return the letter of proc(5); None of one that has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return None

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def wait_until(
@@ -26,3 +27,11 @@ def is_quick(question: Callable[[], object], seconds: float) -> bool:
         return time.monotonic() - began
 
     return any(took() < seconds for _ in range(5))
+
+
+def state_of(pid: int) -> str | None:
+    """Return the letter of proc(5): T stopped, Z a zombie; None where there is no process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
