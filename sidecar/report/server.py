@@ -8,7 +8,8 @@ something else is left to other threads, which are there from the start; the kub
 
 The cost of each request is bounded, too: every byte is looked at once, and what is expensive to
 compute is computed once a second. Of all that have come, the first of each address is answered
-before the second of any: whoever comes in hundreds waits for himself.
+before the second of any: whoever comes in hundreds waits for himself. After every few answers it is
+looked who else has come, so that a probe waits for those few and not for the hundreds.
 
 An answer has a few kB at most, which the kernel takes for any new connection, whether or not the
 client reads it: so sending waits for no client either.
@@ -16,25 +17,26 @@ client reads it: so sending waits for no client either.
 
 import contextlib
 import logging
+import resource
 import select
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Final
 
 from sidecar.report.message import Answer, Reading, Request
+from sidecar.report.newcomers import Newcomers
 from sidecar.workers import Workers
 
 SECONDS: Final = 2.0
 """For a whole request to arrive. The kubelet gives its probe 1 s, a member its request 0.6 s."""
 
 CONNECTIONS: Final = 256
-"""Open at once: below the 1024 file descriptors that a process has at least, and more than come
-while a probe's request is on its way. The oldest gives way to a new one."""
+"""Held at once: more than come while a probe's request is on its way. The oldest gives way to a
+new one."""
 
 
 class Waiting(Enum):
@@ -51,9 +53,14 @@ THREADS: Final = {Waiting.FAILSAFE: 4, Waiting.MEMBER: 8, Waiting.STRANGER: 4}
 WAITING: Final = 64
 """More of a kind, until one of those has its answer. Who asks gives up after 0.6 s."""
 
-_AT_ONCE: Final = 384
-"""Accepted before any of them is read. With those that are held or wait for threads, below the file
-descriptors again."""
+_FILES: Final = 2048
+"""File descriptors to ask the kernel for; where a process may have 1024, as with containerd 2, the
+limit that it may set itself is far higher."""
+_OTHER_FILES: Final = 128
+"""For all that is no client: PostgreSQL, the API server, files, and what they are made of."""
+
+_IN_A_TURN: Final = 16
+"""Newcomers that are heard before it is looked who else has come: some milliseconds."""
 
 _BACKLOG: Final = 1024
 """Connections in the kernel's queue. If it is full, a client tries again after a second, which is
@@ -118,8 +125,11 @@ class HttpServer:
         self.port: int = self._listener.getsockname()[1]
         self._poll = select.epoll()
         self._poll.register(self._listener, select.EPOLLIN)
+        self._newcomers = Newcomers()
         self._held: dict[int, _Connection] = {}
         """By file descriptor; the oldest first."""
+        served = CONNECTIONS + sum(number + WAITING for number in threads.values())
+        self._most_newcomers = min(_BACKLOG, _may_open(_FILES) - _OTHER_FILES - served)
         self._workers = {
             it: Workers(f"http-{it.value}", number, most_waiting=WAITING)
             for it, number in threads.items()
@@ -154,19 +164,24 @@ class HttpServer:
                 time.sleep(_PAUSE)
         for connection in list(self._held.values()):
             self._end(connection)
+        while self._newcomers:
+            self._newcomers.take().close()
 
     def _turn(self) -> None:
         ready = [descriptor for descriptor, _ in self._poll.poll(self._seconds_left())]
         # A new connection is usually a probe, and those that are held are slow.
         if self._listener.fileno() in ready:
-            for client in self._newcomers():
-                self._begin(client)
+            self._accept()
+        for _ in range(min(_IN_A_TURN, len(self._newcomers))):
+            self._begin(self._newcomers.take())
         for descriptor in ready:
             if descriptor in self._held:
                 self._read(self._held[descriptor])
         self._end_late_ones()
 
     def _seconds_left(self) -> float | None:
+        if self._newcomers:
+            return 0.0
         oldest = next(iter(self._held.values()), None)
         return None if oldest is None else max(0.0, oldest.deadline - time.monotonic())
 
@@ -181,26 +196,21 @@ class HttpServer:
                 _send(connection.client, late.encode())
             self._end(connection)
 
-    def _newcomers(self) -> list[socket.socket]:
-        """Accept all that wait: one per turn would leave a probe waiting for as many turns as there
-        are others. Return the first of each address, then the second of each, and so on."""
-        found: list[tuple[int, socket.socket]] = []
-        come: Counter[str] = Counter()
-        while len(found) < _AT_ONCE:
+    def _accept(self) -> None:
+        """Accept all that wait: a probe is behind those that came before it, until it is known."""
+        while len(self._newcomers) < self._most_newcomers:
             try:
                 client, (address, *_) = self._listener.accept()
             except BlockingIOError:
-                break
+                return
             except ConnectionError:
                 continue
             except OSError as error:
-                if not found and not self._stopping:
+                if not self._newcomers and not self._stopping:
                     _log.warning("cannot accept a connection: %s", error.strerror)
                     time.sleep(_PAUSE)
-                break
-            found.append((come[address], client))
-            come[address] += 1
-        return [client for _, client in sorted(found, key=lambda it: it[0])]
+                return
+            self._newcomers.add(client, address)
 
     def _begin(self, client: socket.socket) -> None:
         client.setblocking(False)
@@ -285,3 +295,14 @@ def _send(client: socket.socket, answer: bytes) -> None:
     """Hand it to the kernel; a client that has gone or takes nothing gets no answer."""
     with contextlib.suppress(OSError):
         client.sendall(answer)
+
+
+def _may_open(wanted: int) -> int:
+    """Return how many files this process may have open, after asking for so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
