@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cli import leaderless, password, quota, services, storage
+from cli import leaderless, password, quota, rollout, services, storage
 from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
@@ -163,6 +163,10 @@ class _Set(Seen):
                     pod.name,
                 )
             return
+        why = rollout.hindrance(pod)
+        if why and (undone := rollout.undone(self, pod, why)):
+            yield undone
+            return
         for it in pod.waiting:
             if it.reason in PULL_FAILS:
                 yield self._image(pod, it.container, it.image)
@@ -222,6 +226,10 @@ class _Set(Seen):
                 fixed,
                 pod.name,
             )
+        elif event.reason in rollout.REFUSED and (
+            undone := rollout.undone(self, pod, event.message)
+        ):
+            yield undone
         else:
             sentence = f"{pod.name}: {event.message}"
             yield self.cause(sentence, f"describe pod {pod.name}", pod.name)

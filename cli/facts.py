@@ -10,7 +10,8 @@ from typing import Final
 from cli import defaults
 from cli.followers import Follower, number, read_followers
 from cli.installation import Unread
-from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, waiting
+from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, unschedulable, waiting
+from cli.service import Service
 from sidecar import contract
 
 PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
@@ -56,6 +57,8 @@ class Pod:
     """The StatefulSet's that it was made of."""
     restarts: int = 0
     waiting: tuple[Waiting, ...] = ()
+    unschedulable: str = ""
+    """Why no node takes it; "" if one does."""
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
 
@@ -100,6 +103,7 @@ class Pod:
             revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
             restarts=sum(it.get("restartCount", 0) for it in statuses),
             waiting=tuple(waiting(statuses)),
+            unschedulable=unschedulable(status),
             containers=tuple(it["name"] for it in containers),
             images=tuple(it.get("image", "") for it in containers),
         )
@@ -203,6 +207,8 @@ class Workload:
     """The one that pods are to have."""
     rolling: bool = False
     """Whether pods of the revision before are there yet."""
+    parallel: bool = False
+    """Whether its pods do not wait for each other."""
     on_delete: bool = False
     """Whether pods are made anew only when somebody deletes them."""
     first_ordinal: int = 0
@@ -289,39 +295,11 @@ class Workload:
             port_names={it["name"]: it.get("containerPort", 0) for it in ports if "name" in it},
             revision=status.get("updateRevision", ""),
             rolling=status.get("updateRevision") != status.get("currentRevision"),
+            parallel=spec.get("podManagementPolicy") == "Parallel",
             on_delete=(spec.get("updateStrategy") or {}).get("type") == "OnDelete",
             first_ordinal=(spec.get("ordinals") or {}).get("start", 0),
             template=template,
             paused_since=_written(metadata, contract.PAUSED),
-        )
-
-
-@dataclass(frozen=True)
-class Service:
-    """A Service, whoever made it."""
-
-    namespace: str
-    name: str
-    selector: Mapping[str, str] = field(default_factory=dict)
-    headless: bool = False
-    target_ports: frozenset[object] = frozenset({contract.POSTGRES_PORT})
-    """Of the pods that it selects, by number or name; empty: all of them."""
-    also_unready: bool = False
-    """Whether it leads to unready pods too (publishNotReadyAddresses)."""
-
-    @classmethod
-    def from_json(cls, service: Json) -> Service:
-        """Read a Service."""
-        metadata, spec = service["metadata"], service.get("spec") or {}
-        return cls(
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            selector=spec.get("selector") or {},
-            headless=spec.get("clusterIP") == "None",
-            target_ports=frozenset(
-                it.get("targetPort") or it["port"] for it in spec.get("ports") or []
-            ),
-            also_unready=bool(spec.get("publishNotReadyAddresses")),
         )
 
 

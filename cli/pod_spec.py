@@ -58,3 +58,11 @@ def data_directories(spec: Json) -> dict[str, str]:
         for variable in container.get("env") or []
         if variable["name"] == "PGDATA" and variable.get("value")
     }
+
+
+def unschedulable(status: Json) -> str:
+    """Return why no node takes the pod, in the scheduler's words; "" if one does."""
+    for it in status.get("conditions") or []:
+        if (it["type"], it.get("reason")) == ("PodScheduled", "Unschedulable"):
+            return str(it.get("message") or it["reason"])
+    return ""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from cli import defaults
 from cli.cause import Cause
-from cli.facts import Service
 from cli.seen import Seen
+from cli.service import Service
 from cli.view import is_to_database
 from sidecar import contract
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cli.facts import Leadership, Lease, Pod, Service, There, Workload
+from cli.facts import Leadership, Lease, Pod, There, Workload
 from cli.followers import Follower, number
+from cli.service import Service
 from sidecar import contract
 
 HEALTHY: Final = 0

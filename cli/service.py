@@ -1,0 +1,38 @@
+"""Services, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cli.pod_spec import Json
+from sidecar import contract
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Service, whoever made it."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str] = field(default_factory=dict)
+    headless: bool = False
+    target_ports: frozenset[object] = frozenset({contract.POSTGRES_PORT})
+    """Of the pods that it selects, by number or name; empty: all of them."""
+    also_unready: bool = False
+    """Whether it leads to unready pods too (publishNotReadyAddresses)."""
+
+    @classmethod
+    def from_json(cls, service: Json) -> Service:
+        """Read a Service."""
+        metadata, spec = service["metadata"], service.get("spec") or {}
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            selector=spec.get("selector") or {},
+            headless=spec.get("clusterIP") == "None",
+            target_ports=frozenset(
+                it.get("targetPort") or it["port"] for it in spec.get("ports") or []
+            ),
+            also_unready=bool(spec.get("publishNotReadyAddresses")),
+        )
