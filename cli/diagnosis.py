@@ -19,7 +19,7 @@ from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
 from cli.leaderless import GIVES_UP, UNKNOWN_TO_HOLDER
-from cli.pod_spec import Json
+from cli.pod_spec import Json, images
 from cli.seen import Seen
 from sidecar import contract
 
@@ -192,6 +192,16 @@ class _Set(Seen):
             return self.cause(
                 f"the sidecar of {pod.name} has image {image}, which can't be pulled; the webhook "
                 "has another one by now: make the pod anew",
+                f"delete pod {pod.name}",
+                pod.name,
+            )
+        # Bootstrap runs in the database's image.
+        named = self.workload.container if container == contract.BOOTSTRAP_CONTAINER else container
+        wanted = images(self.workload.template.get("spec") or {}).get(named)
+        if pod.owner and wanted and wanted != image:
+            return self.cause(
+                f"{pod.name} has image {image} in container {container}, which can't be pulled; "
+                f"its template has {wanted}: make the pod anew",
                 f"delete pod {pod.name}",
                 pod.name,
             )

@@ -10,7 +10,16 @@ from typing import Final
 from cli import defaults
 from cli.followers import Follower, number, read_followers
 from cli.installation import Unread
-from cli.pod_spec import Claim, Json, Waiting, claims, data_directories, unschedulable, waiting
+from cli.pod_spec import (
+    Claim,
+    Json,
+    Waiting,
+    claims,
+    data_directories,
+    images,
+    unschedulable,
+    waiting,
+)
 from cli.service import Service
 from sidecar import contract
 
@@ -102,7 +111,7 @@ class Pod:
             data_directories=data_directories(spec),
             revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
             restarts=sum(it.get("restartCount", 0) for it in statuses),
-            waiting=tuple(waiting(statuses)),
+            waiting=tuple(waiting(statuses, images(spec))),
             unschedulable=unschedulable(status),
             containers=tuple(it["name"] for it in containers),
             images=tuple(it.get("image", "") for it in containers),

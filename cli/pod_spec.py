@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,25 @@ def claims(spec: Json) -> Iterator[Claim]:
                 yield Claim(names[mount["name"]], container["name"], mount["mountPath"])
 
 
-def waiting(statuses: Sequence[Json]) -> list[Waiting]:
-    """Return the containers that the kubelet can't start."""
+def waiting(statuses: Sequence[Json], images: Mapping[str, str]) -> list[Waiting]:
+    """Return the containers that the kubelet can't start; `images`: those of the spec, since a
+    status may have the one that ran before."""
     return [
-        Waiting(it["name"], it.get("image", ""), why.get("reason", ""), why.get("message", ""))
+        Waiting(
+            it["name"],
+            images.get(it["name"]) or it.get("image", ""),
+            why.get("reason", ""),
+            why.get("message", ""),
+        )
         for it in statuses
         if (why := (it.get("state") or {}).get("waiting"))
     ]
+
+
+def images(spec: Json) -> dict[str, str]:
+    """Return the image of each container, those of the start included."""
+    found = (spec.get("initContainers") or []) + (spec.get("containers") or [])
+    return {it["name"]: it.get("image", "") for it in found}
 
 
 def data_directories(spec: Json) -> dict[str, str]:

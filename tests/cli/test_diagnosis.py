@@ -257,6 +257,18 @@ def test_a_sidecar_whose_image_is_missing() -> None:
     assert "pgset:1" in only.sentence
 
 
+@pytest.mark.parametrize("container", ["postgres", "pgset-bootstrap"])
+def test_an_image_that_is_not_the_templates(container) -> None:
+    """Somebody has changed it in the pod; the status still has the one that ran before."""
+    changed = waiting(pod(1, "", ready=False), container, "ErrImagePull", "postgres:15")
+    changed["spec"]["containers"] = [{"name": container, "image": "postgres:typo"}]
+    (only,) = causes(*with_replica(changed))
+    assert only.command == "kubectl -n shop delete pod orders-1"
+    assert "postgres:typo" in only.sentence
+    changed["spec"]["containers"][0]["image"] = "postgres:15"
+    assert command(*with_replica(changed)) == "describe pod orders-1"
+
+
 @pytest.mark.parametrize("reason", diagnosis.COPIED_AGAIN)
 def test_a_member_that_needs_to_be_cloned_again(reason) -> None:
     ended = waits()
