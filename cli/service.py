@@ -21,11 +21,16 @@ class Service:
     """Of the pods that it selects, by number or name; empty: all of them."""
     also_unready: bool = False
     """Whether it leads to unready pods too (publishNotReadyAddresses)."""
+    selects: str = ""
+    """The role that the webhook is asked to add to its selector; "" if none is."""
+    added: str = ""
+    """The label key that the webhook has added for that."""
 
     @classmethod
     def from_json(cls, service: Json) -> Service:
         """Read a Service."""
         metadata, spec = service["metadata"], service.get("spec") or {}
+        annotations = metadata.get("annotations") or {}
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -35,4 +40,6 @@ class Service:
                 it.get("targetPort") or it["port"] for it in spec.get("ports") or []
             ),
             also_unready=bool(spec.get("publishNotReadyAddresses")),
+            selects=annotations.get(contract.SELECTS, ""),
+            added=annotations.get(contract.SELECTED_BY, ""),
         )

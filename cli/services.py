@@ -29,6 +29,12 @@ def causes(seen: Seen) -> Iterator[Cause]:
                 "if its clients write, make it select the primary alone",
                 _primary_alone(seen, service),
             )
+        elif _leads_nowhere(seen, service):
+            yield seen.cause(
+                f"Service {service.name} leads nowhere, since no pod of the set ever has the role "
+                "that it selects: make it select the primary alone",
+                _primary_alone(seen, service),
+            )
 
 
 def _in_the_way(seen: Seen, service: Service) -> Cause:
@@ -44,7 +50,6 @@ def _in_the_way(seen: Seen, service: Service) -> Cause:
 
 def _leads_to_all(seen: Seen, service: Service) -> bool:
     workload = seen.workload
-    names_the_pods = service.headless and service.name == workload.governing_service
     return bool(
         # A set of one has no replica that could be taken for the primary.
         (workload.replicas > 1 or len(seen.pods) > 1)
@@ -53,8 +58,29 @@ def _leads_to_all(seen: Seen, service: Service) -> bool:
         and workload.role_label not in service.selector
         and service.selector.items() <= _labels(seen).items()
         and is_to_database(service, workload, seen.there)
-        and not names_the_pods
+        and not _names_the_pods(seen, service)
     )
+
+
+def _leads_nowhere(seen: Seen, service: Service) -> bool:
+    """Whether it selects the set's pods, and of these a role that none of them ever has."""
+    workload = seen.workload
+    others = _others(seen, service)
+    # A key that the webhook has added for a role label that is not the set's.
+    foreign = service.selects in contract.SELECTABLE and others.pop(service.added, None) is not None
+    roles = (workload.primary_value, workload.replica_value)
+    role = service.selector.get(workload.role_label)
+    return bool(
+        others
+        and others.items() <= _labels(seen).items()
+        and (foreign or (role is not None and role not in roles))
+        and is_to_database(service, workload, seen.there)
+        and not _names_the_pods(seen, service)
+    )
+
+
+def _names_the_pods(seen: Seen, service: Service) -> bool:
+    return service.headless and service.name == seen.workload.governing_service
 
 
 def _labels(seen: Seen) -> dict[str, str]:
@@ -70,8 +96,10 @@ def _others(seen: Seen, service: Service) -> dict[str, str]:
 def _primary_alone(seen: Seen, service: Service) -> str:
     """Return the command, as the caretaker's Event has it."""
     workload = seen.workload
-    if service.headless:
-        # The webhook refuses these: it does not know whether one names the pods.
+    own_role = workload.role_label in service.selector and service.added != workload.role_label
+    if service.headless or own_role:
+        # The webhook refuses these: it does not know whether a headless one names the pods, nor
+        # what the user's own role is for.
         change = {"spec": {"selector": {workload.role_label: workload.primary_value}}}
         patch = json.dumps(change, separators=(",", ":"))
         return f"patch service {service.name} --type merge -p {shlex.quote(patch)}"
@@ -83,4 +111,6 @@ def _primary_alone(seen: Seen, service: Service) -> str:
     ):
         if value != default:
             wanted.append(shlex.quote(f"{annotation}={value}"))
+        elif service.selects:
+            wanted.append(f"{annotation}-")
     return f"annotate --overwrite service {service.name} {' '.join(wanted)}"

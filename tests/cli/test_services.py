@@ -52,6 +52,39 @@ def test_a_users_service_in_the_way_is_not_deleted() -> None:
     assert command(*items, other) == "describe service orders-primary"
 
 
+def patched(line: str):
+    words = shlex.split(line)
+    assert (words[:2], words[3:6]) == (["patch", "service"], ["--type", "merge", "-p"])
+    return words[2], json.loads(words[-1])["spec"]
+
+
+def test_a_role_that_the_user_has_put_into_the_selector_is_changed_there() -> None:
+    """The webhook refuses to change it for an annotation."""
+    replicas = service("orders-primary", app="orders", role="replica")
+    found = patched(command(*healthy()[:-1], replicas))
+    assert found == ("orders-primary", {"selector": {"pgset.dev/role": "primary"}})
+
+
+def test_a_role_that_no_pod_has_leads_nowhere() -> None:
+    found = patched(command(*healthy(), service("app", app="orders", role="leader")))
+    assert found == ("app", {"selector": {"pgset.dev/role": "primary"}})
+
+
+def test_a_role_label_that_no_pod_has_leads_nowhere() -> None:
+    app = service("app", **{"app": "orders", "role-of-app": "leader"})
+    app["metadata"]["annotations"] = {
+        "pgset.dev/selects": "primary",
+        "pgset.dev/selected-by": "role-of-app",
+        "pgset.dev/role-label": "role-of-app",
+        "pgset.dev/primary-value": "leader",
+    }
+    assert command(*healthy(), app) == (
+        f"{ALONE} pgset.dev/role-label- pgset.dev/primary-value- pgset.dev/replica-value-"
+    )
+    app["metadata"]["annotations"].pop("pgset.dev/selected-by")
+    assert causes(*healthy(), app) == (), "the user's own key"
+
+
 @pytest.mark.parametrize("selector", [{"app": "mail"}, {"app": "orders", "role": "replica"}, {}])
 def test_other_services_are_left_alone(selector) -> None:
     assert causes(*healthy(), service("app", **selector)) == ()
