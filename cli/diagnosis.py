@@ -167,12 +167,33 @@ class _Set(Seen):
         if why and (undone := rollout.undone(self, pod, why)):
             yield undone
             return
+        lacking = self._lacking_labels(pod)
+        if lacking:
+            yield self.cause(
+                f"{pod.name} lacks labels of its template, by which its set, its StatefulSet and "
+                f"Services know it: {', '.join(sorted(lacking))}",
+                f"label --overwrite pod {pod.name} "
+                + " ".join(shlex.quote(f"{key}={it}") for key, it in sorted(lacking.items())),
+                pod.name,
+            )
         for it in pod.waiting:
             if it.reason in PULL_FAILS:
                 yield self._image(pod, it.container, it.image)
                 return
         yield from storage.causes(self, pod)
         yield from self._situation(pod)
+
+    def _lacking_labels(self, pod: Pod) -> dict[str, str]:
+        """Return what the pod's template has and the pod not; of other revisions that is not known,
+        and the role is the sidecar's."""
+        workload = self.workload
+        if not pod.revision or pod.revision != workload.revision:
+            return {}
+        return {
+            key: it
+            for key, it in workload.pod_labels.items()
+            if key != workload.role_label and pod.labels.get(key) != it
+        }
 
     def _comes_back_with_one(self, pod: Pod) -> bool:
         """Whether the pod gets a sidecar when it is made anew, and nothing else makes it anew."""

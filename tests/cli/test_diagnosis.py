@@ -248,6 +248,25 @@ def test_a_pod_without_a_sidecar() -> None:
     assert "delete" not in command(*items), "nobody makes it anew"
 
 
+@pytest.mark.parametrize("label", ["pgset.dev/set", "app"])
+def test_a_label_that_somebody_has_taken_off_a_pod(label) -> None:
+    stripped = pod(1, "replica")
+    del stripped["metadata"]["labels"][label]
+    stripped["metadata"]["labels"]["controller-revision-hash"] = "a"
+    items = with_replica(stripped)
+    assert causes(*items) == (), "it may be of another template"
+    items[0]["status"] = {"updateRevision": "a", "currentRevision": "a"}
+    assert command(*items) == f"label --overwrite pod orders-1 {label}=orders"
+
+
+def test_the_role_is_the_sidecars_label() -> None:
+    items = healthy()
+    items[0]["spec"]["template"]["metadata"]["labels"]["pgset.dev/role"] = "replica"
+    items[0]["status"] = {"updateRevision": "a", "currentRevision": "a"}
+    items[1]["metadata"]["labels"]["controller-revision-hash"] = "a"
+    assert causes(*items) == ()
+
+
 def test_a_sidecar_whose_image_is_missing() -> None:
     image = "ImagePullBackOff"
     old = waiting(pod(1, "replica", ready=False), "pgset-sidecar", image, "pgset:typo")
