@@ -45,7 +45,13 @@ def of_set(
 
 class _Set(Seen):
     def causes(self) -> Iterator[Cause]:
-        roots = [*self._paused(), *self._fenced(), *self._not_created(), *self._grants()]
+        roots = [
+            *self._paused(),
+            *self._fenced(),
+            *self._not_accepted(),
+            *self._not_created(),
+            *self._grants(),
+        ]
         yield from roots
         yield from services.causes(self)
         for pod in self.pods:
@@ -97,6 +103,18 @@ class _Set(Seen):
                     f"{pod.name} is fenced: its PostgreSQL is stopped, and it never leads",
                     f"annotate pod {pod.name} {contract.FENCED}-",
                     pod.name,
+                )
+
+    def _not_accepted(self) -> Iterator[Cause]:
+        """An annotation that came while no webhook answered, as the caretaker has read it."""
+        name = self.workload.name
+        event = self.newest("StatefulSet", name, CARETAKER, NOT_ACCEPTED)
+        for annotation, value in self.workload.annotations.items() if event is not None else ():
+            ours = annotation.startswith(f"{contract.DOMAIN}/")
+            if event is not None and ours and f'{annotation}: "{value}"' in event.message:
+                yield self.cause(
+                    f"{event.message}: take it off",
+                    f"annotate statefulset {name} {shlex.quote(annotation)}-",
                 )
 
     def _not_created(self) -> Iterator[Cause]:
@@ -305,7 +323,8 @@ STUCK: Final = 60.0
 
 CARETAKER: Final = "pgset-caretaker"
 GRANT_MISSING: Final = "GrantMissing"
-"""The caretaker's name and one of its reasons, as `webhook.caretaker` has them."""
+NOT_ACCEPTED: Final = "NotAccepted"
+"""The caretaker's name and some of its reasons, as `webhook.caretaker` has them."""
 
 OF_THE_SET: Final = (*GIVES_UP, UNKNOWN_TO_HOLDER, "Paused")
 """Situations that are the set's, and are told once."""

@@ -190,6 +190,15 @@ def test_what_has_passed_is_no_cause() -> None:
     assert "is absent" in causes(*not_created("x"), later)[0].sentence
 
 
+def test_an_annotation_that_no_webhook_has_read() -> None:
+    why = 'annotation pgset.dev/ttl: "soon" is not allowed; allowed: 9s and more'
+    told = event("StatefulSet", "orders", "NotAccepted", why, component="pgset-caretaker")
+    items = [statefulset(ttl="soon"), *healthy()[1:], told]
+    assert command(*items) == "annotate statefulset orders pgset.dev/ttl-"
+    items[0] = statefulset(ttl="20s")
+    assert causes(*items) == (), "it is another one by now"
+
+
 def test_rights_that_are_missing() -> None:
     told = event("StatefulSet", "orders", "GrantMissing", component="pgset-caretaker")
     nobody = [statefulset(), pod(0, "replica"), pod(1, "replica"), lease()]
