@@ -158,8 +158,10 @@ class _Set(Seen):
 
     def _grants(self) -> Iterator[Cause]:
         event = self.newest("StatefulSet", self.workload.name, CARETAKER, GRANT_MISSING)
-        primary = self.primary
-        if event is not None and primary is None:
+        # A primary without rights leads on, for as long as its members answer.
+        renewed = self.lease.renewed if self.lease else None
+        lapsed = renewed is None or (self.now - renewed).total_seconds() > LAPSED
+        if event is not None and (self.primary is None or lapsed):
             account = self.workload.service_account or contract.service_account(self.workload.name)
             subject = f"{self.workload.namespace}:{account}"
             yield self.cause(
@@ -320,6 +322,9 @@ class _Set(Seen):
 
 STUCK: Final = 60.0
 """Seconds after the end of its grace period, from which on a pod that is still there is told."""
+
+LAPSED: Final = 60.0
+"""Seconds by this machine's clock, which may be off: so long nobody has renewed the Lease."""
 
 CARETAKER: Final = "pgset-caretaker"
 GRANT_MISSING: Final = "GrantMissing"

@@ -206,7 +206,10 @@ def test_rights_that_are_missing() -> None:
         "create rolebinding pgset-sidecar-orders-pgset --clusterrole=pgset-sidecar "
         "--serviceaccount=shop:orders-pgset"
     )
-    assert causes(*healthy(), told) == ()
+    assert command(*healthy(), told).startswith("create rolebinding"), "it leads without renewals"
+    renewed = healthy()
+    renewed[3]["spec"]["renewTime"] = "2026-11-29T12:05:20.123456Z"
+    assert causes(*renewed, told) == ()
 
 
 def test_another_refusal_needs_no_new_revision() -> None:
