@@ -46,6 +46,7 @@ def of_set(
 class _Set(Seen):
     def causes(self) -> Iterator[Cause]:
         roots = [
+            *self._scaled_to_nobody(),
             *self._paused(),
             *self._fenced(),
             *self._not_accepted(),
@@ -78,6 +79,12 @@ class _Set(Seen):
                 yield pod.name, self.cause(sentence, f"describe pod {pod.name}")
 
     def _stuck(self, pod: Pod) -> Cause:
+        if pod.finalizers and pod.phase in ENDED:
+            return self.cause(
+                f"{pod.name} has ended, and is kept by {', '.join(pod.finalizers)}: if nobody "
+                "comes to take that off, do so",
+                f"""patch pod {pod.name} --type merge -p '{{"metadata":{{"finalizers":null}}}}'""",
+            )
         return self.cause(
             f"{pod.name} is being deleted and does not end: its node {pod.node} may be down. Once "
             "it is certain that the machine is off, deleting the node's object lets the pod go",
@@ -85,6 +92,16 @@ class _Set(Seen):
         )
 
     # ── the StatefulSet ───────────────────────────────────────────────────────────────────
+
+    def _scaled_to_nobody(self) -> Iterator[Cause]:
+        """With as many as the Lease remembers: which of them has the newest data is not known."""
+        known = self.lease.members if self.lease else ()
+        before = max(map(self.workload.place, known), default=0)
+        if not self.workload.replicas and before:
+            yield self.cause(
+                f"the set is scaled to 0: nobody serves what {', '.join(known)} have",
+                f"scale statefulset {self.workload.name} --replicas={before}",
+            )
 
     def _paused(self) -> Iterator[Cause]:
         if self.workload.paused:
@@ -325,6 +342,9 @@ STUCK: Final = 60.0
 
 LAPSED: Final = 60.0
 """Seconds by this machine's clock, which may be off: so long nobody has renewed the Lease."""
+
+ENDED: Final = ("Succeeded", "Failed")
+"""Phases of a pod whose containers have all ended."""
 
 CARETAKER: Final = "pgset-caretaker"
 GRANT_MISSING: Final = "GrantMissing"

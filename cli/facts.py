@@ -56,6 +56,8 @@ class Pod:
     leaving: bool = False
     leaves_by: datetime.datetime | None = None
     """When it ought to be gone, its grace period over; None if it isn't leaving."""
+    finalizers: tuple[str, ...] = ()
+    """What keeps it there after its end."""
     node: str = ""
     image: str = ""
     """Of the first container: PostgreSQL's, where the set does not name another."""
@@ -105,6 +107,7 @@ class Pod:
             answers=conditions.get("ContainersReady") == "True",
             leaving="deletionTimestamp" in metadata,
             leaves_by=parse_time(metadata.get("deletionTimestamp") or ""),
+            finalizers=tuple(metadata.get("finalizers") or []),
             node=spec.get("nodeName", ""),
             image=containers[0].get("image", "") if containers else "",
             claims=tuple(claims(spec)),

@@ -146,6 +146,14 @@ def test_a_pause() -> None:
     assert command(*paused) == "annotate statefulset orders pgset.dev/paused-"
 
 
+def test_a_set_that_is_scaled_to_nobody() -> None:
+    items = [statefulset(), lease(members="orders-0,orders-2")]
+    items[0]["spec"]["replicas"] = 0
+    assert command(*items) == "scale statefulset orders --replicas=3"
+    items[1] = lease()
+    assert causes(*items) == (), "it has never had any"
+
+
 def test_a_template_that_the_webhook_has_not_seen() -> None:
     items = healthy()
     items[0]["spec"]["template"]["metadata"]["labels"] = {"app": "orders"}
@@ -226,6 +234,16 @@ def test_a_member_that_is_absent_or_does_not_end_is_told() -> None:
     assert command(*with_replica(stuck)) == "describe node node-1"
     stuck["metadata"]["deletionTimestamp"] = "2026-11-29T12:05:00Z"
     assert causes(*with_replica(stuck)) == ()
+
+
+def test_a_pod_that_has_ended_and_is_kept_by_a_finalizer() -> None:
+    kept = pod(1, "replica", ready=False)
+    kept["metadata"] |= {"deletionTimestamp": "2026-11-29T12:00:00Z", "finalizers": ["a.b/c"]}
+    assert command(*with_replica(kept)) == "describe node node-1", "it may still run"
+    kept["status"]["phase"] = "Succeeded"
+    assert command(*with_replica(kept)) == (
+        """patch pod orders-1 --type merge -p '{"metadata":{"finalizers":null}}'"""
+    )
 
 
 def test_a_member_is_not_hidden_by_one_whose_name_begins_as_its_own() -> None:
