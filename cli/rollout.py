@@ -9,10 +9,13 @@ from cli.facts import PULL_FAILS, Pod
 from cli.seen import Seen
 from sidecar import contract
 
+CONFIGURATION: Final = "CreateContainerConfigError"
+"""A Secret or a ConfigMap that is not there, or lacks the key."""
+
 CANNOT_START: Final = (
     *PULL_FAILS,
+    CONFIGURATION,
     "CrashLoopBackOff",
-    "CreateContainerConfigError",
     "CreateContainerError",
     "RunContainerError",
 )
@@ -25,10 +28,11 @@ REFUSED: Final = ("CannotBootstrap", "SettingsRefused", "StartFailed")
 def hindrance(pod: Pod) -> str:
     """Return what Kubernetes says keeps the pod from starting; "" if nothing that lasts does.
 
-    The sidecar's image is the webhook's, and not the template's.
+    Of the sidecar, nothing but the variables is the template's.
     """
     for it in pod.waiting:
-        if it.reason in CANNOT_START and it.container != contract.SIDECAR_CONTAINER:
+        ours = it.container == contract.SIDECAR_CONTAINER
+        if it.reason in ((CONFIGURATION,) if ours else CANNOT_START):
             return f"container {it.container}: {it.reason}"
     return f"no node takes it: {pod.unschedulable}" if pod.unschedulable else ""
 

@@ -64,7 +64,9 @@ def test_the_pods_of_the_template_before_are_not_its_fault() -> None:
     assert "undo" not in command(*items)
 
 
-def test_the_sidecars_image_is_not_the_templates() -> None:
+def test_the_sidecars_variables_are_the_templates_and_its_image_is_not() -> None:
+    lacking = waiting(waits(), "pgset-sidecar", "CreateContainerConfigError")
+    assert command(*rolled(lacking)) == UNDO
     failing = waiting(waits(), "pgset-sidecar", "ImagePullBackOff", "pgset:typo")
     assert command(*rolled(failing)) == "delete pod orders-1"
 
