@@ -286,8 +286,6 @@ class _Set(Seen):
             return
         elif not (present or event.reason.endswith("Problem")):
             return  # it has passed
-        elif event.reason in COPIED_AGAIN:
-            yield self._cloned_again(pod, event.message)
         elif event.reason == "SettingsRefused" and (fixed := self._settings()):
             yield self.cause(
                 f"{pod.name} can't start with wal_level=minimal, which has no standbys",
@@ -298,6 +296,8 @@ class _Set(Seen):
             undone := rollout.undone(self, pod, event.message)
         ):
             yield undone
+        elif event.reason in COPIED_AGAIN:
+            yield self._cloned_again(pod, event.message)
         else:
             sentence = f"{pod.name}: {event.message}"
             yield self.cause(sentence, f"describe pod {pod.name}", pod.name)

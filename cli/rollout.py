@@ -21,8 +21,9 @@ CANNOT_START: Final = (
 )
 """Reasons for which a container waits that do not pass by themselves."""
 
-REFUSED: Final = ("CannotBootstrap", "SettingsRefused", "StartFailed")
-"""Situations of a member whose PostgreSQL can't be started as the template has it."""
+REFUSED: Final = ("CannotBootstrap", "SettingsRefused", "StartFailed", "NotComingUp")
+"""Situations of a member whose PostgreSQL can't be started as the template has it. With the same
+template, a new clone would come up no better."""
 
 
 def hindrance(pod: Pod) -> str:

@@ -38,7 +38,9 @@ def test_a_pod_that_no_node_takes() -> None:
     assert only.command.endswith(UNDO)
 
 
-@pytest.mark.parametrize("reason", ["CannotBootstrap", "SettingsRefused", "StartFailed"])
+@pytest.mark.parametrize(
+    "reason", ["CannotBootstrap", "SettingsRefused", "StartFailed", "NotComingUp"]
+)
 def test_a_postgresql_that_cannot_be_started(reason) -> None:
     assert command(*rolled(waits(), said(reason))) == UNDO
 
