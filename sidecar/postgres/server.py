@@ -19,7 +19,7 @@ from typing import Any, Final
 import psycopg
 
 from sidecar.contract import POSTGRES_PORT
-from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, with_what_was_ordered
+from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, Order, with_what_was_ordered
 from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
@@ -108,7 +108,8 @@ class Server:
         self._preparation = Preparation()
         self._wal_grows = False
         self._silent = False
-        self._orders_were_seen = False
+        self._shown: list[Order] = []
+        """The orders that the present look shows to have taken effect."""
         self._last_answering_state: ServerState | None = None
         self._threads_started = False
         self._begun_looking = threading.Event()
@@ -146,8 +147,8 @@ class Server:
         of it now.
         """
         with self._looks:
-            view, ended_at = self._view, self._ended_at
-        view = with_what_was_ordered(view, self._orders.outstanding)
+            view = with_what_was_ordered(self._view, self._orders.outstanding)
+            ended_at = self._ended_at
         return as_of(view, ended_at, self._clock())
 
     def refresh(self, timeout: float) -> PostgresView:
@@ -252,16 +253,18 @@ class Server:
             self._begun += 1
             number = self._begun
         view = self._look()
-        changed = (
-            news(view) != news(self._view)
-            or self._have_fallen_silent(view)
-            or self._orders_were_seen
-        )
-        self._wal_grows = view.position != self._view.position
+        # With the view: of the one before, which does not show them, they are still outstanding.
         with self._looks:
+            shown = [order for order in self._shown if self._orders.was_seen(order)]
+            if any(order[0] == SET_SYNCHRONOUS for order in shown):
+                # The setting before may have come and gone between two looks.
+                self._lookout.was_set()
+                view = replace(view, waits_from=None, ordered=None)
+            before = self._view
             self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
             self._looks.notify_all()
-        if changed:
+        self._wal_grows = view.position != before.position
+        if news(view) != news(before) or self._have_fallen_silent(view) or shown:
             self._on_change()
 
     def _have_fallen_silent(self, view: PostgresView) -> bool:
@@ -272,7 +275,7 @@ class Server:
 
     def _look(self) -> PostgresView:
         carried_out = self._orders.carried_out()
-        self._orders_were_seen = False
+        self._shown = []
         try:
             state, fields = self._ask()
         except Exception as error:
@@ -290,13 +293,7 @@ class Server:
             # and that shows the new one only after a checkpoint.
             self._checkpoints.ask_anew()
         self._last_answering_state = state
-        for order in carried_out:
-            if is_shown(order, state, fields) and self._orders.was_seen(order):
-                self._orders_were_seen = True
-                if order[0] == SET_SYNCHRONOUS:
-                    # The one before may have come and gone between two looks.
-                    self._lookout.was_set()
-                    fields["waits_from"] = fields["ordered"] = None
+        self._shown = [order for order in carried_out if is_shown(order, state, fields)]
         self._keep_hba_in_step()
         if self._preparation.is_due_again(fields["slots"], fields["followers"], self._clock()):
             self._memory.was_prepared_elsewhere()

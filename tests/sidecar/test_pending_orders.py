@@ -9,8 +9,8 @@ import pytest
 
 from sidecar.action import Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
-from sidecar.memory.orders import Order
-from sidecar.observation import Observation, ServerState
+from sidecar.memory.orders import SET_SYNCHRONOUS, Order
+from sidecar.observation import Observation, PostgresView, ServerState
 from sidecar.postgres.background import Background
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
@@ -177,6 +177,32 @@ def test_the_last_word_counts_where_an_order_is_given_again_while_it_is_carried_
     orders.let_end(1)
     assert orders.carried_out == [("set", 1)]
     assert orders.background.was_seen(("set", 1))
+
+
+def test_an_order_is_outstanding_until_there_is_a_view_that_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The view before has the setting before: by that alone, commits would count as waiting."""
+    server = Server(Credentials("postgres", ""), clock=time.monotonic, on_change=lambda: None)
+    fields = {"waits_for": STRONG[0], "waits_for_number": 1, "upstream": None, "detached": False}
+    fields |= {"slots": (), "followers": ()}
+    monkeypatch.setattr(server, "_ask", lambda: (ServerState.WRITABLE, dict(fields)))
+    server._look_and_tell()
+    server._orders.order((SET_SYNCHRONOUS, *WEAK), lambda _: None)
+    order = server._orders._orders.begin_next()
+    assert order is not None
+    server._orders._orders.end(order, well=True)
+    fields |= {"waits_for": (), "waits_for_number": 0}
+    meanwhile: list[PostgresView] = []
+
+    def look_meanwhile(*_: object) -> bool:
+        meanwhile.append(server.view())
+        return False
+
+    monkeypatch.setattr(server._preparation, "is_due_again", look_meanwhile)
+    server._look_and_tell()
+    assert [(view.waits_for, view.ordered) for view in meanwhile] == [(STRONG[0], WEAK)]
+    assert (server.view().waits_for, server.view().ordered) == ((), None)
 
 
 @pytest.mark.thorough
