@@ -6,10 +6,9 @@ import time
 import pytest
 from psycopg import sql
 
-from sidecar.bootstrap import Bootstrap
-from sidecar.observation import DataState, Identity
+from sidecar.observation import DataState
 from sidecar.postgres.configuration import conninfo, password_file_line
-from tests.support.bootstrap_pod import Pod
+from tests.support.bootstrap_pod import Pod, sidecar_of
 from tests.support.clock import Clock
 from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import session
@@ -48,7 +47,7 @@ def test_initdb_by_the_stock_entrypoint_with_checksums_and_then_a_read_only_star
     assert made.system_identifier is not None
     assert (pod.data / "standby.signal").exists()
     assert pod.obey("start").running is False
-    assert pod.process.wait(timeout=60) == 0
+    assert pod.process.wait(timeout=180) == 0
 
     database = Database(pod.host, pod.data, pod.port)
     database.start()
@@ -197,7 +196,7 @@ def test_an_order_of_an_earlier_life_is_not_obeyed(pod: Pod) -> None:
     pod.boot_with(DataState.EMPTY)
     pod.obey("initdb")
     pod.obey("start")
-    pod.process.wait(timeout=60)
+    pod.process.wait(timeout=180)
     pod.boot_with(DataState.PRESENT)
     time.sleep(0.5)
     assert pod.process.poll() is None
@@ -208,7 +207,7 @@ def test_a_restarted_sidecar_knows_that_postgresql_was_started(pod: Pod) -> None
     pod.boot_with(DataState.EMPTY)
     pod.obey("initdb")
     pod.obey("start")
-    again = Bootstrap(pod.handshake, Identity("orders-0", "uid-0"), ttl=1)
+    again = sidecar_of(pod.handshake, "orders-0", "uid-0")
     assert again.observe(time.monotonic()).running is False
 
 
@@ -253,7 +252,7 @@ def test_a_pod_that_left_in_order_is_not_waited_for(pod: Pod, database: Database
     pod.data = database.directory
     pod.boot_with(DataState.PRESENT)
     pod.sidecar.leave()
-    successor = Bootstrap(pod.handshake, Identity("orders-0", "uid-new"), ttl=60)
+    successor = sidecar_of(pod.handshake, "orders-0", "uid-new", ttl=60)
     assert successor.observe(time.monotonic()).other_writer is None
 
 

@@ -4,7 +4,6 @@ All with a real PostgreSQL; what is decided on it is in tests/sidecar/test_refus
 """
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def ask(pod: Pod, statement: str) -> str:
 
 
 def end_bootstrap(pod: Pod) -> None:
-    pod.process.wait(timeout=60)
+    pod.process.wait(timeout=180)
 
 
 def test_a_lowered_setting_in_a_file_is_raised_for_a_standbys_start_and_for_no_longer(
@@ -149,9 +148,8 @@ def test_a_command_that_ignores_its_words_is_never_run_to_look(pod: Pod) -> None
 def test_where_the_look_fails_or_hangs_nothing_is_claimed(pod: Pod, text: str) -> None:
     configure(pod, "max_connections = 50")
     pod.stand_in("postgres", f"#!/bin/sh\n{text}\n")
-    began = time.monotonic()
+    pod.hurry()
     assert find(pod) == ()
-    assert time.monotonic() - began < 300
 
 
 def test_the_only_member_comes_up_writable_with_its_setting_and_is_read_only_from_then_on(

@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from sidecar.bootstrap import Bootstrap
-from sidecar.observation import Identity
 from tests.sidecar.test_vanished_data import REPORT
+from tests.support.bootstrap_pod import sidecar_of
 from tests.support.database import Database, own
 
 pytestmark = pytest.mark.postgres
@@ -21,7 +20,7 @@ def test_an_initdb_refuses_what_was_made_again_in_its_place(database: Database) 
     handshake = host.make_folder("handshake")
     (handshake / "report").write_text(report.format(directory))
     (handshake / "order").write_text("1 1 start\n\n")
-    bootstrap = Bootstrap(handshake, Identity("orders-0", "uid-0"), ttl=10)
+    bootstrap = sidecar_of(handshake, "orders-0", "uid-0", ttl=10)
     assert bootstrap.observe(1.0).vanished is False
 
     shutil.rmtree(directory)
@@ -29,5 +28,5 @@ def test_an_initdb_refuses_what_was_made_again_in_its_place(database: Database) 
     own(directory)
     own(directory / ".pgset-heartbeat")
     initdb = host.start("initdb", "--no-sync", "--pgdata", directory)
-    assert initdb.wait(timeout=60) != 0
+    assert initdb.wait(timeout=180) != 0
     assert not (directory / "PG_VERSION").exists()

@@ -6,12 +6,35 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
 from deploy.local import packages
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import BootstrapView, DataState, Identity
+from sidecar.patiently import Patiently
 from tests.support.database import ENTRYPOINT, Host, free_port
 from tests.support.waiting import wait_until
+
+_Result = TypeVar("_Result")
+
+_TIMEOUT: Final = """#!/bin/sh
+[ "$1 $2 $3" = "-s KILL 5" ] || exit 125
+shift 3
+exec /usr/bin/timeout -s KILL 180 "$@"
+"""
+"""bootstrap gives PostgreSQL's programs five seconds to answer, and then knows nothing."""
+
+
+class Unhurried(Patiently):
+    """Takes no volume for hung: this machine may stand still for longer than one may take."""
+
+    def run(self, function: Callable[[], _Result], seconds: float = 180.0) -> _Result:  # noqa: ARG002
+        return super().run(function, 180.0)
+
+
+def sidecar_of(handshake: Path, name: str, uid: str, ttl: int = 1) -> Bootstrap:
+    """The sidecar's end of the hand-shake, in a pod of that name."""
+    return Bootstrap(handshake, Identity(name, uid), ttl, Unhurried())
 
 
 class Pod:
@@ -27,10 +50,12 @@ class Pod:
         self.command: tuple[str | Path, ...] = (
             *(shutil.copy(ENTRYPOINT, host.folder), "postgres", "-k", host.folder),
         )
-        self.sidecar = Bootstrap(self.handshake, Identity("orders-0", uid), ttl=1)
+        self.sidecar = sidecar_of(self.handshake, "orders-0", uid)
         self.sidecar.provide_script()
         self.shell: str | Path = "/bin/sh"
         self.path = self.host.environment()["PATH"]
+        if not self._in_place_of("timeout").exists():
+            self.stand_in("timeout", _TIMEOUT)
 
     def boot(self, **environment: str) -> None:
         self.process = self.host.start(
@@ -53,6 +78,7 @@ class Pod:
 
     def use_busybox(self) -> None:
         """Have no programs but PostgreSQL's, those that stand in, and busybox's, as in Alpine."""
+        self.hurry()
         tools = self.host.make_folder("busybox")
         shutil.copy(packages.unpack(packages.BUSYBOX) / "bin/busybox", tools)
         self.host.run(tools / "busybox", "--install", "-s", tools)
@@ -83,9 +109,16 @@ class Pod:
         self.boot(**environment)
         self.wait_for(lambda view: view.data is data)
 
+    def hurry(self) -> None:
+        """Give PostgreSQL's programs no more time than bootstrap does."""
+        self._in_place_of("timeout").unlink()
+
+    def _in_place_of(self, program: str) -> Path:
+        return self.host.folder / "stand-ins" / program
+
     def stand_in(self, program: str, text: str) -> Path:
         """Put a program before the real one, and return its path."""
-        path = self.host.folder / "stand-ins" / program
+        path = self._in_place_of(program)
         path.parent.mkdir(exist_ok=True)
         path.parent.chmod(0o755)
         path.write_text(text)
