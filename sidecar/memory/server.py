@@ -11,8 +11,9 @@ ANSWER_SECONDS: Final = 3.0
 class ServerMemory:
     """Remembers from look to look what a single one does not show."""
 
-    def __init__(self, now: float) -> None:
-        """It counts as down until it has answered."""
+    def __init__(self, now: float, answer_seconds: float = ANSWER_SECONDS) -> None:
+        """It counts as down until it has answered, and when it has not for so many seconds."""
+        self._answer_seconds = answer_seconds
         self._state = ServerState.DOWN
         self._since = now
         self._answered_at = now
@@ -34,9 +35,8 @@ class ServerMemory:
         return changed
 
     def look(self, now: float) -> tuple[ServerState, float]:
-        """Return the state and since when it is so; a server that has not answered for
-        ANSWER_SECONDS counts as down."""
-        silent_from = _silent_from(self._state, self._answered_at, now)
+        """Return the state and since when it is so; one that is silent counts as down."""
+        silent_from = _silent_from(self._state, self._answered_at, now, self._answer_seconds)
         if silent_from is None:
             return self._state, self._since
         return ServerState.DOWN, silent_from
@@ -75,18 +75,22 @@ class ServerMemory:
         self._prepared_since = None
 
 
-def as_of(view: PostgresView, answered_at: float, now: float) -> PostgresView:
+def as_of(
+    view: PostgresView, answered_at: float, now: float, answer_seconds: float = ANSWER_SECONDS
+) -> PostgresView:
     """Return what can be said now of a server that was seen so by a look that ended then."""
-    silent_from = _silent_from(view.state, answered_at, now)
+    silent_from = _silent_from(view.state, answered_at, now, answer_seconds)
     if silent_from is None:
         return view
     problem = f"PostgreSQL has not answered for {now - answered_at:.0f} s"
     return PostgresView(ServerState.DOWN, since=silent_from, problem=problem)
 
 
-def _silent_from(state: ServerState, answered_at: float, now: float) -> float | None:
+def _silent_from(
+    state: ServerState, answered_at: float, now: float, seconds: float
+) -> float | None:
     """Return since when a server counts as down that has not answered; None if it does not."""
-    silent_from = answered_at + ANSWER_SECONDS
+    silent_from = answered_at + seconds
     return None if state is ServerState.DOWN or now <= silent_from else silent_from
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -10,16 +11,28 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 from sidecar.contract import POSTGRES_PORT
+from sidecar.memory.server import ANSWER_SECONDS
 from sidecar.postgres import libpq
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.libpq import NoAnswerError
 
 CONNECT_SECONDS: Final = 2
 """libpq's minimum; it holds for everything up to the end of the authentication."""
-_STATEMENT_SECONDS: Final = 5
-"""What PostgreSQL itself gives a statement of ours. Nothing that we ask takes long."""
-_WAIT_SECONDS: Final = 6.0
-"""So long one answer may take: PostgreSQL ends its statement before, if it can do anything."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """For how many seconds PostgreSQL is waited for."""
+
+    connect: int = CONNECT_SECONDS
+    statement: int = 5
+    """What PostgreSQL itself gives a statement of ours. Nothing that we ask takes long."""
+    answer: float = 6.0
+    """So long one answer may take: PostgreSQL ends its statement before, if it can do anything."""
+    look: float = ANSWER_SECONDS
+
+
+LIMITS: Final = Limits()
 
 PINNED_PATH: Final = "-c search_path=pg_catalog,pg_temp"
 """Of every connection of ours: no function, operator or table of a user's is ever ours to call,
@@ -48,7 +61,7 @@ class Connection(psycopg.Connection[DictRow]):
     A stopped or hung server keeps its sockets, so TCP itself would wait for ever.
     """
 
-    seconds: float | None = _WAIT_SECONDS
+    seconds: float | None = Limits.answer
     """The limit; None waits for as long as it takes."""
 
     def wait(
@@ -75,8 +88,10 @@ class Address:
         port: Callable[[], int] = lambda: POSTGRES_PORT,
         *,
         major_version: Callable[[], int | None] = lambda: None,
+        limits: Limits = LIMITS,
     ) -> None:
         """`major_version`: the server's, as far as it is known without a connection."""
+        self._limits = limits
         self._major_version = major_version
         self._port = port
         self._major: int | None = None
@@ -92,16 +107,12 @@ class Address:
             "password": credentials.password,
             # In a database of encoding SQL_ASCII text would come as bytes.
             "client_encoding": "utf8",
-            "connect_timeout": CONNECT_SECONDS,
+            "connect_timeout": limits.connect,
             "gssencmode": "disable",
         }
 
-    def connect(
-        self,
-        *,
-        seconds: float | None = _WAIT_SECONDS,
-    ) -> Connection:
-        """Return a new connection in autocommit; `seconds` limits each answer on it.
+    def connect(self, *, seconds: float | None) -> Connection:
+        """Return a new connection in autocommit; `seconds` limits each answer on it, None does not.
 
         Where the usual databases are gone, it is one to any other. Raises psycopg.Error.
         """
@@ -133,7 +144,7 @@ class Address:
         with (
             # Names are not in any one encoding.
             contextlib.suppress(psycopg.Error, UnicodeError),
-            self._connect_to("template1", _WAIT_SECONDS) as connection,
+            self._connect_to("template1", self._limits.answer) as connection,
         ):
             rows = connection.execute(
                 "SELECT datname FROM pg_catalog.pg_database "
@@ -143,7 +154,7 @@ class Address:
         return ()
 
     def _connect_to(self, database: str, seconds: float | None) -> Connection:
-        statement_seconds = 0 if seconds is None else _STATEMENT_SECONDS
+        statement_seconds = 0 if seconds is None else self._limits.statement
         connection = Connection.connect(
             **self._parameters,
             port=self._port(),

@@ -40,17 +40,17 @@ class PasswordRefusedError(UpstreamError):
     """
 
 
-def identify(parameters: dict[str, str], password: str) -> str:
+def identify(parameters: dict[str, str], password: str, seconds: float = _ANSWER_SECONDS) -> str:
     """Return the system identifier of the server behind these libpq parameters.
 
-    Raises UpstreamError.
+    `seconds`: for the answer. Raises UpstreamError.
     """
-    result = _ask(parameters, password, "IDENTIFY_SYSTEM")
+    result = _ask(parameters, password, "IDENTIFY_SYSTEM", seconds)
     return _value(result, _SYSTEM_IDENTIFIER_COLUMN).decode()
 
 
 def history(
-    parameters: dict[str, str], password: str, timeline: int
+    parameters: dict[str, str], password: str, timeline: int, seconds: float = _ANSWER_SECONDS
 ) -> tuple[tuple[int, int], ...]:
     """Return how the server's `timeline` came about: (timeline, position in bytes) pairs.
 
@@ -59,7 +59,7 @@ def history(
     """
     if timeline == _FIRST_TIMELINE:
         return ()
-    result = _ask(parameters, password, f"TIMELINE_HISTORY {timeline:d}")
+    result = _ask(parameters, password, f"TIMELINE_HISTORY {timeline:d}", seconds)
     try:
         return parse_history(_value(result, _HISTORY_COLUMN).decode(errors="replace"))
     except ValueError as error:
@@ -86,12 +86,12 @@ def fork_point(history: tuple[tuple[int, int], ...], timeline: int) -> int | Non
     return dict(history).get(timeline)
 
 
-def _ask(parameters: dict[str, str], password: str, command: str) -> PGresult:
+def _ask(parameters: dict[str, str], password: str, command: str, seconds: float) -> PGresult:
     own = {"password": password, "replication": "true"}
     target = conninfo(parameters | own | _NEVER_IN_CLEAR)
     try:
         with closing(psycopg.connect(target, autocommit=True)) as connection:
-            result = _answer(connection.pgconn, command)
+            result = _answer(connection.pgconn, command, seconds)
     except psycopg.Error as error:
         # By libpq, a refused connection does not tell the error's code.
         refused = error.pgconn is not None and error.pgconn.used_password
@@ -102,14 +102,14 @@ def _ask(parameters: dict[str, str], password: str, command: str) -> PGresult:
     return result
 
 
-def _answer(connection: PGconn, command: str) -> PGresult:
-    deadline = time.monotonic() + _ANSWER_SECONDS
+def _answer(connection: PGconn, command: str, seconds: float) -> PGresult:
+    deadline = time.monotonic() + seconds
     connection.send_query(command.encode())
     while connection.is_busy():
         # What is sent here is far less than a socket's buffer takes.
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([connection.socket], [], [], left)[0]:
-            raise UpstreamError(f"the primary has not answered for {_ANSWER_SECONDS:.0f} s")
+            raise UpstreamError(f"the primary has not answered for {seconds:.0f} s")
         connection.consume_input()
     result = connection.get_result()
     if result is None:

@@ -20,13 +20,13 @@ import psycopg
 
 from sidecar.contract import POSTGRES_PORT
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS, Order, with_what_was_ordered
-from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of
+from sidecar.memory.server import ServerMemory, as_of
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
 from sidecar.postgres.background import Background
 from sidecar.postgres.checkpoints import Checkpoints
 from sidecar.postgres.commands import NeedsOperatorError
-from sidecar.postgres.connection import Address, Connection
+from sidecar.postgres.connection import LIMITS, Address, Connection, Limits
 from sidecar.postgres.control_data import read_major_version, read_running_server
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.libpq import NoAnswerError
@@ -67,6 +67,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = POSTGRES_PORT,
         port_alone: Callable[[], int | None] = lambda: None,
+        limits: Limits = LIMITS,
     ) -> None:
         """`clock`: monotonic seconds. `on_change`: called by the thread when something changes.
 
@@ -78,16 +79,19 @@ class Server:
         self._hba_looked_at = -math.inf
         self._data_directory = data_directory
         self._address = Address(
-            *(credentials, host, lambda: port_alone() or port), major_version=self._major_version
+            *(credentials, host, lambda: port_alone() or port),
+            major_version=self._major_version,
+            limits=limits,
         )
+        self._limits = limits
         self._signals = Signals(data_directory, self._address.answers, clock)
         self._clock = clock
         self._on_change = on_change
         self._connection: Connection | None = None
         self._lookout = Lookout(clock)
-        self._memory = ServerMemory(clock())
+        self._memory = ServerMemory(clock(), limits.look)
         self._view = PostgresView(ServerState.DOWN, since=self._memory.since)
-        self._orders = Background(self._address.connect, self._wake)
+        self._orders = Background(lambda: self._address.connect(seconds=limits.answer), self._wake)
         self._promotion = Promotion(self._orders, self._signals, clock=clock, on_ask=self._wake)
         self._checkpoints = Checkpoints(
             lambda: self._address.connect(seconds=None), clock=clock, on_done=self._wake
@@ -149,7 +153,7 @@ class Server:
         with self._looks:
             view = with_what_was_ordered(self._view, self._orders.outstanding)
             ended_at = self._ended_at
-        return as_of(view, ended_at, self._clock())
+        return as_of(view, ended_at, self._clock(), self._limits.look)
 
     def refresh(self, timeout: float) -> PostgresView:
         """Return a look that began after this call, or the last one after `timeout` seconds."""
@@ -307,20 +311,20 @@ class Server:
     def _ask(self) -> tuple[ServerState, dict[str, Any]]:
         if self._connection is not None:
             try:
-                return self._lookout.look(self._connection, ANSWER_SECONDS)
+                return self._lookout.look(self._connection, self._limits.look)
             except NoAnswerError:
                 raise
             except psycopg.Error:
                 # It may be the connection alone that has ended.
                 self._disconnect()
                 self._lookout.lost()
-        self._connection = self._address.connect(seconds=ANSWER_SECONDS)
+        self._connection = self._address.connect(seconds=self._limits.look)
         if (database := self._connection.info.dbname) != self._database:
             # What the replication role may call, it may in one database.
             self._database = database
             self._preparation.forget()
             self._memory.was_prepared_elsewhere()
-        return self._lookout.look(self._connection, ANSWER_SECONDS)
+        return self._lookout.look(self._connection, self._limits.look)
 
     def _see_from_outside(self, problem: str) -> PostgresView | None:
         """Return what can be said of a server that answers, but not to us; None: it does not.

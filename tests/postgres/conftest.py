@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from deploy.local import postgresql
+from sidecar.postgres.connection import Limits
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, Host, free_port, own
 from tests.support.former_primary import Set, make_set
-from tests.support.standby import Connect, patient
+from tests.support.standby import PATIENT, Connect
 
 IN_MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
@@ -91,7 +92,7 @@ def host(programs: Path, scratch: Path) -> Iterator[Host]:
             postgres = process.args[0] == "postgres"  # type: ignore[index]
             process.send_signal(signal.SIGQUIT if postgres else signal.SIGTERM)
             try:
-                process.wait(timeout=60)
+                process.wait(timeout=180)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -112,17 +113,23 @@ def connect() -> Iterator[Connect]:
     """Watch a database as its sidecar does."""
     servers: list[Server] = []
 
-    def connect_to(port: int, password: str = "secret", directory: Path | None = None) -> Server:
+    def connect_to(
+        port: int,
+        password: str = "secret",
+        directory: Path | None = None,
+        limits: Limits = PATIENT,
+    ) -> Server:
         server = Server(
             Credentials("postgres", password),
             clock=time.monotonic,
             on_change=lambda: None,
             data_directory=lambda: directory,
             port=port,
+            limits=limits,
         )
         server.start()
         servers.append(server)
-        return patient(server)
+        return server
 
     yield connect_to
     for server in servers:

@@ -17,7 +17,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.sidecar.rules.observations import LEADER, NOW, RUNNING, SETTINGS
 from tests.support.database import Database, own
-from tests.support.standby import patient, prepare_server, session, wait_for
+from tests.support.standby import PATIENT, prepare_server, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -35,10 +35,11 @@ def watch() -> Iterator[Callable[..., Server]]:
             on_change=lambda: None,
             data_directory=lambda: database.directory,
             port=database.port,
+            limits=PATIENT,
         )
         server.start()
         servers.append(server)
-        return patient(server)
+        return server
 
     yield start
     for server in servers:
@@ -67,7 +68,6 @@ def stays_writable(server: Server, seconds: float) -> PostgresView:
     """See it writable throughout, with nobody who would be stopped, released or deleted for it."""
     until = time.monotonic() + seconds
     while True:
-        # Not the last look: on a busy machine it may be three seconds old, and count no more.
         view = server.refresh(60.0)
         assert view.state is ServerState.WRITABLE, view
         seen = replace(
@@ -164,8 +164,9 @@ def test_without_the_database_postgres_another_one_is_used(primary: Database, wa
 def test_the_database_of_the_application_is_tried_first(primary: Database) -> None:
     run(primary, "CREATE DATABASE shop")
     run(primary, "DROP DATABASE postgres WITH (FORCE)", dbname="app")
-    address = Address(Credentials("postgres", "secret", "shop"), port=lambda: primary.port)
-    with address.connect() as connection:
+    credentials = Credentials("postgres", "secret", "shop")
+    address = Address(credentials, port=lambda: primary.port, limits=PATIENT)
+    with address.connect(seconds=None) as connection:
         assert connection.info.dbname == "shop"
 
 
@@ -237,8 +238,13 @@ def test_a_set_of_one_whose_clients_take_all_connections_after_a_crash_is_promot
     assert server.view().state is ServerState.RECOVERY, "it was too late"
     assert not (database.directory / "promote").exists()
 
-    server.promote(deadline=time.monotonic() + 60)
-    promoted = wait_for(server, ServerState.WRITABLE)
+    def is_promoted() -> bool:
+        """Asked again, as the loop does: the file goes after five seconds, whoever stood still."""
+        server.promote(deadline=time.monotonic() + 60)
+        return server.view().state is ServerState.WRITABLE
+
+    wait_until(is_promoted, "the promotion", pause=0.5)
+    promoted = server.view()
     assert promoted.blind
     assert promoted.timeline == 2
     wait_until(lambda: not (database.directory / "promote").exists(), "the file to be gone")

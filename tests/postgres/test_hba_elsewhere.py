@@ -9,13 +9,12 @@ import pytest
 from sidecar.observation import DataState
 from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.primary_queries import identify
 from sidecar.postgres.server import Server
 from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap, find, pod, run
 from tests.postgres.test_replication_password import replication
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
-from tests.support.standby import patient, prepare_server
+from tests.support.standby import PATIENT, identify, prepare_server
 from tests.support.waiting import wait_until
 
 __all__ = ["pod"]
@@ -58,9 +57,10 @@ def watch(pod: Pod) -> Server:
         on_change=lambda: None,
         port=pod.port,
         hba_file=pod.sidecar.hba_file,
+        limits=PATIENT,
     )
     server.start()
-    return patient(server)
+    return server
 
 
 @pytest.mark.parametrize("config_is_elsewhere", [False, True])

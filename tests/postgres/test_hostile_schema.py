@@ -17,7 +17,15 @@ from sidecar.postgres.server import Server
 from tests.support import our_sql
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
-from tests.support.standby import Connect, clone, prepare_server, replication, session, wait_for
+from tests.support.standby import (
+    Connect,
+    clone,
+    prepare_server,
+    replication,
+    session,
+    wait_for,
+    wait_for_a_good_probe,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -300,8 +308,7 @@ def test_no_function_of_a_users_runs_in_a_look_a_probe_or_an_order(
     wait_for(server, ServerState.WRITABLE)
     drive(server)
     wait_until(lambda: len(server.view().followers) == 1, "the follower")
-    probe = server._probe
-    assert probe._is_well(probe._clock() + 60.0)
+    wait_for_a_good_probe(server)
 
     standby = connect(copy.port)
     wait_until(lambda: standby.view().streaming, "streaming")

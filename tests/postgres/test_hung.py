@@ -16,13 +16,13 @@ import pytest
 
 from sidecar.observation import ServerState
 from sidecar.postgres import process
-from sidecar.postgres.connection import Address
+from sidecar.postgres.connection import LIMITS, Address
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.server import Server
 from tests.support.database import USER, Database, own
-from tests.support.standby import Connect, session, wait_for
+from tests.support.standby import Connect, every_view, session, wait_for, wait_for_a_good_probe
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -38,44 +38,40 @@ def primary(database: Database, connect: Connect) -> Server:
     return server
 
 
-def test_a_stopped_server_is_down_after_three_seconds_and_seen_again_at_once(
-    primary: Server, database: Database
-) -> None:
-    asked_at = time.monotonic()
-    assert primary.refresh(30.0).state is ServerState.WRITABLE
-    pids = database.stand_still()
-    stopped_at = time.monotonic()
-    wait_for(primary, ServerState.DOWN)
-    assert "has not answered" in (primary.view().problem or "")
-    since = primary.view().since
-    assert asked_at + 3.0 <= since < stopped_at + 10.0
-    time.sleep(3.5)
-    assert (primary.view().state, primary.view().since) == (ServerState.DOWN, since)
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
-    wait_for(primary, ServerState.WRITABLE)
+def test_a_stopped_server_is_down_after_three_seconds_and_seen_again(database: Database) -> None:
+    database.start()
+    with every_view(database, LIMITS) as (primary, seen):
 
+        def is_down_after_three_seconds() -> bool:
+            asked_at = time.monotonic()
+            wait_until(lambda: primary.refresh(60.0).state is ServerState.WRITABLE, "an answer")
+            seen.clear()
+            pids = database.stand_still()
+            stopped_at = time.monotonic()
+            wait_until(lambda: any(view.state is ServerState.DOWN for view in seen), "the end")
+            down = next(view for view in seen if view.state is ServerState.DOWN)
+            assert "has not answered" in (down.problem or "")
+            assert down.since >= asked_at + 3.0
+            time.sleep(3.5)
+            now = primary.view()
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+            stays = (now.state, now.since) == (ServerState.DOWN, down.since)
+            return stays and down.since < stopped_at + 10.0
 
-def wait_for_a_good_probe(database: Database) -> None:
-    """Only who was well before can become unwell soon; the first probe commits something."""
-    with session(database) as connection:
-        question = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
-        before = connection.execute(question).fetchone()
-        wait_until(lambda: connection.execute(question).fetchone() != before, "a probe")
-    time.sleep(0.5)
+        # This machine may have stood still itself.
+        assert any(is_down_after_three_seconds() for _ in range(5))
+        wait_for(primary, ServerState.WRITABLE)
 
 
 def test_a_stopped_postmaster_makes_no_new_sessions_and_that_is_unwell(
     primary: Server, database: Database
 ) -> None:
     assert database.process is not None
-    wait_for_a_good_probe(database)
+    wait_for_a_good_probe(primary)
     database.process.send_signal(signal.SIGSTOP)
-    stopped_at = time.monotonic()
     wait_until(lambda: primary.view().unwell_since is not None, "the probe to fail")
     assert primary.view().state is ServerState.WRITABLE
-    # Not since before the probe that was perhaps under way.
-    assert stopped_at - 3.0 <= (primary.view().unwell_since or 0.0)
     database.process.send_signal(signal.SIGCONT)
     wait_until(lambda: primary.view().unwell_since is None, "the probe to succeed")
 
@@ -97,7 +93,7 @@ def is_good(probe: WriteProbe) -> bool:
     return probe._probe() > 1.0
 
 
-def test_a_postmaster_that_stood_still_for_one_probe_is_not_unwell(
+def test_a_postmaster_that_stood_still_for_one_probe_is_not_unwell_and_for_two_it_is(
     database: Database, probe: WriteProbe
 ) -> None:
     database.start()
@@ -110,15 +106,33 @@ def test_a_postmaster_that_stood_still_for_one_probe_is_not_unwell(
     wait_until(lambda: is_good(probe), "a good probe")
     assert probe.unwell_since is None
 
+    stopped_at = time.monotonic()
+    database.process.send_signal(signal.SIGSTOP)
+    assert [is_good(probe), is_good(probe)] == [False, False]
+    assert (probe.unwell_since or 0.0) >= stopped_at
+    database.process.send_signal(signal.SIGCONT)
+
+
+CONNECTIONS = 6
+
 
 def test_a_server_out_of_connections_is_well(database: Database, probe: WriteProbe) -> None:
     with (database.directory / "postgresql.conf").open("a") as settings:
-        settings.write("\nmax_connections = 6\nsuperuser_reserved_connections = 0\n")
+        settings.write(f"\nmax_connections = {CONNECTIONS}\nsuperuser_reserved_connections = 0\n")
     database.start()
-    with contextlib.ExitStack() as sessions:
+    taken = 0
+
+    def take_all() -> bool:
+        """Also the one of a pg_isready that is about to end."""
+        nonlocal taken
         with contextlib.suppress(psycopg.OperationalError):
-            while True:
+            while taken < CONNECTIONS:
                 sessions.enter_context(session(database))
+                taken += 1
+        return taken == CONNECTIONS
+
+    with contextlib.ExitStack() as sessions:
+        wait_until(take_all, "all connections")
         # A busy machine may keep one from its answer; out of connections all of them are.
         wait_until(lambda: is_good(probe), "a good probe")
         with pytest.raises(psycopg.OperationalError, match="too many clients"):
@@ -149,12 +163,17 @@ def test_an_idle_database_gets_no_wal_from_the_probe_and_a_busy_one_a_little(
         connection.execute("CREATE TABLE foo (id int)")
         connection.execute("CHECKPOINT")
         wait_until(writes_nothing, "no commit of the probe's")
-        connection.execute("INSERT INTO foo VALUES (1)")
-        before, written = look()
-        wait_until(lambda: is_good(probe), "a good probe")
-        after, position = look()
-        assert after != before
-        assert position - written < 400
+
+        def bytes_written() -> int:
+            connection.execute("INSERT INTO foo VALUES (1)")
+            before, written = look()
+            wait_until(lambda: is_good(probe), "a good probe")
+            after, position = look()
+            assert after != before
+            return position - written
+
+        # One that failed may have committed before, and PostgreSQL itself writes now and then.
+        assert any(bytes_written() < 400 for _ in range(5))
 
 
 @pytest.fixture
@@ -182,7 +201,7 @@ def test_a_full_volume_is_unwell_while_the_server_still_answers(
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
-    wait_for_a_good_probe(database)
+    wait_for_a_good_probe(server)
     filling = small_volume / "filling"
 
     def is_unwell() -> bool:
@@ -222,7 +241,9 @@ def test_a_backend_outlives_its_postmaster_and_is_an_orphan_until_it_is_killed(
     # Who idles ends by itself.
     wait_until(lambda: len(process.orphans(database.directory)) == 1, "the end of all others")
     wait_for(primary, ServerState.DOWN)
-    process.send(database.directory, signal.SIGINT)
+    # Without a postmaster it waits for the volume, and not for long.
+    with contextlib.suppress(TimeoutError):
+        process.send(database.directory, signal.SIGINT)
     assert len(process.orphans(database.directory)) == 1
     process.send(database.directory, signal.SIGKILL)
     wait_until(lambda: process.processes(database.directory) == (), "the end of all")
@@ -237,7 +258,7 @@ def test_a_stopped_server_is_killed_as_a_whole(primary: Server, database: Databa
     # A stopped process takes no signal but this one.
     assert set(process.processes(database.directory)) == set(everybody)
     process.send(database.directory, signal.SIGKILL)
-    database.process.wait(timeout=60)
+    database.process.wait(timeout=180)
     wait_until(lambda: process.processes(database.directory) == (), "the end of all")
 
 
@@ -248,7 +269,7 @@ def test_a_stopped_postmaster_that_is_killed_leaves_idle_backends_to_end_by_them
     assert database.process is not None
     database.process.send_signal(signal.SIGSTOP)
     database.process.kill()
-    database.process.wait(timeout=60)
+    database.process.wait(timeout=180)
     wait_until(lambda: process.processes(database.directory) == (), "the end of all")
 
 
@@ -260,9 +281,9 @@ def test_a_smart_shutdown_that_sessions_hold_up_is_made_a_fast_one(
         database.process.terminate()
         time.sleep(1.0)
         connection.execute("CREATE TABLE still_writable (id int)")
-        assert primary.refresh(30.0).state is ServerState.WRITABLE
+        assert primary.refresh(60.0).state is ServerState.WRITABLE
         process.send(database.directory, signal.SIGINT)
-        assert database.process.wait(timeout=60) == 0
+        assert database.process.wait(timeout=180) == 0
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
 

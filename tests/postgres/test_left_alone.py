@@ -10,6 +10,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host
+from tests.support.standby import PATIENT
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -44,7 +45,7 @@ def test_data_that_no_replica_can_be_made_of_is_left_as_it_is(pod: Pod, host: Ho
     assert view.refusal is None
     assert (view.objection or "").startswith("the database has tablespaces")
     pod.sidecar.order("leave")
-    assert pod.process.wait(timeout=60) == 0
+    assert pod.process.wait(timeout=180) == 0
     view = pod.look()
     assert (view.left_alone, view.running, view.failure) == (True, False, None)
     assert {it for it in files(pod) - before if not it.startswith(".pgset-heartbeat")} == set()
@@ -57,7 +58,7 @@ def test_it_is_left_alone_where_bootstrap_refuses_every_other_order(pod: Pod) ->
     assert view.refusal is not None
     assert view.objection == view.refusal
     pod.sidecar.order("leave")
-    assert pod.process.wait(timeout=60) == 0
+    assert pod.process.wait(timeout=180) == 0
     assert pod.look().left_alone
     assert not (pod.data / "standby.signal").exists()
 
@@ -68,7 +69,7 @@ def test_a_server_that_was_left_alone_is_looked_for_on_the_port_that_it_has(
     pod.command = ("postgres", "-p", str(database.port))
     assert "listen on port" in (boot(pod).refusal or "")
     pod.sidecar.order("leave")
-    assert pod.process.wait(timeout=60) == 0
+    assert pod.process.wait(timeout=180) == 0
     database.start()
     server = Server(
         Credentials("postgres", "secret"),
@@ -76,6 +77,7 @@ def test_a_server_that_was_left_alone_is_looked_for_on_the_port_that_it_has(
         on_change=lambda: None,
         port=pod.port,
         port_alone=pod.sidecar.port_alone,
+        limits=PATIENT,
     )
     server.start()
     try:
@@ -100,7 +102,7 @@ def test_what_bootstrap_refuses_an_image_for_is_no_failure_once_the_data_is_left
     assert "starts another process" in (view.objection or "")
     assert "starts another process" in (pod.obey("start").failure or "")
     pod.sidecar.order("leave")
-    assert pod.process.wait(timeout=60) == 0
+    assert pod.process.wait(timeout=180) == 0
     view = pod.look()
     assert (view.left_alone, view.running, view.failure) == (True, False, None)
     assert not (pod.data / "postmaster.pid").exists()
@@ -108,7 +110,7 @@ def test_what_bootstrap_refuses_an_image_for_is_no_failure_once_the_data_is_left
 
 def test_an_earlier_report_is_not_believed_while_bootstrap_refuses(pod: Pod) -> None:
     (pod.handshake / "report").write_text("session=earlier\n")
-    pod.stand_in("postgres", "#!/bin/sh\nexec sleep 60\n")
+    pod.stand_in("postgres", "#!/bin/sh\nexec sleep 600\n")
     pod.boot()
     wait_until(lambda: not (pod.handshake / "report").exists(), "the report's end")
     pod.kill()
@@ -118,7 +120,7 @@ def test_what_pgset_has_had_started_before_is_not_objected_to(pod: Pod, host: Ho
     """A set that has led goes on, with what it was accepted with."""
     assert boot(pod).objection is None
     assert pod.obey("start").failure is None
-    pod.process.wait(timeout=60)
+    pod.process.wait(timeout=180)
     with_tablespace(pod, host.make_folder("elsewhere"))
     assert boot(pod).objection is None
 

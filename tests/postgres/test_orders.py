@@ -11,8 +11,8 @@ from sidecar.observation import ServerState
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database
-from tests.support.standby import Connect, clone, prepare_server, session, wait_for
-from tests.support.waiting import wait_until
+from tests.support.standby import PATIENT, Connect, clone, prepare_server, session, wait_for
+from tests.support.waiting import is_quick, wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
@@ -37,6 +37,8 @@ def ask(database: Database, question: str) -> object:
 def test_commits_wait_for_the_named_members_and_a_standby_can_be_told_before_it_is_promoted(
     primary: Server, database: Database, connect: Connect
 ) -> None:
+    # Before the setting: with it, a copy that says nothing for five seconds is cut off, and fails.
+    copy = clone(database, "orders-1", "postgres", "secret", start=False)
     primary.set_synchronous(["orders-1", "orders-2"], 1)
     wait_until(
         lambda: (
@@ -46,7 +48,7 @@ def test_commits_wait_for_the_named_members_and_a_standby_can_be_told_before_it_
         "the setting",
     )
     assert ask(database, "SHOW wal_sender_timeout") == "5s"
-    copy = clone(database, "orders-1", "postgres", "secret")
+    copy.start()
     with session(database) as connection:
         connection.execute("CREATE TABLE foo (id int)")  # would wait for ever without it
 
@@ -200,6 +202,7 @@ def test_a_checkpoint_that_has_just_ended_is_not_made_again(database: Database) 
         clock=lambda: now[0],
         on_change=lambda: None,
         port=database.port,
+        limits=PATIENT,
     )
     server.start()
     try:
@@ -250,16 +253,17 @@ def test_a_promotion_needs_no_new_connection(database: Database, connect: Connec
 
 
 def test_an_order_that_has_to_wait_delays_no_look(primary: Server, database: Database) -> None:
-    with session(database) as connection, connection.transaction():
-        connection.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")
+    with session(database) as connection:
+        connection.execute("BEGIN")
+        connection.execute("CREATE ROLE pgset_replication")
         primary.prepare("derived")
-        for _ in range(20):
-            time.sleep(0.1)
-            if primary.view().problem is not None:
-                break
-        # New sessions wait for that lock as well: nobody can log in.
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: connection.execute(waits).fetchone() == (1,), "the order to wait")
+        assert is_quick(lambda: primary.refresh(60.0), 5.0)
         assert primary.view().state is ServerState.WRITABLE
-    prepare_server(primary)
+        assert connection.execute(waits).fetchone() == (1,)
+        connection.execute("ROLLBACK")
+    wait_until(lambda: primary.view().prepared, "the preparation")
 
 
 def test_orders_from_several_threads_are_all_carried_out(
@@ -283,6 +287,6 @@ def test_orders_from_several_threads_are_all_carried_out(
         f"all four, but {primary.view()}",
     )
     with session(database) as connection:
-        connection.execute("SET statement_timeout = '300ms'")
+        connection.execute("SET statement_timeout = '60s'")
         with pytest.raises(psycopg.errors.UndefinedTable):
             connection.execute("TABLE missing")

@@ -3,22 +3,27 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres.server import Server
 from tests.support.database import Database
-from tests.support.standby import Connect, clone, every_view, session, wait_for
+from tests.support.standby import PATIENT, Connect, clone, every_view, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 
 
+GIVEN_UP_SOON = replace(PATIENT, connect=20)
+"""An order that is given up is waited for here, and all others are given once."""
+
+
 @pytest.fixture
 def primary(database: Database, connect: Connect) -> Server:
     database.start()
-    server = connect(database.port)
+    server = connect(database.port, limits=GIVEN_UP_SOON)
     wait_for(server, ServerState.WRITABLE)
     return server
 
@@ -104,7 +109,7 @@ def test_a_standby_is_not_detached_any_more_once_it_was_ordered_to_follow(
 ) -> None:
     database.start()
     copy = clone(database, "orders-1", "postgres", "secret")
-    standby = connect(copy.port)
+    standby = connect(copy.port, limits=GIVEN_UP_SOON)
     wait_for(standby, ServerState.RECOVERY)
     standby.follow("")
     wait_until(lambda: standby.view().detached, f"nobody to be followed, but {standby.view()}")

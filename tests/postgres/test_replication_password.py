@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.contract import slot_name
-from sidecar.observation import Identity, ServerState
+from sidecar.observation import ServerState
 from sidecar.postgres import preparation
 from sidecar.postgres.configuration import (
     HBA_LINES,
@@ -18,12 +19,20 @@ from sidecar.postgres.configuration import (
     password_file_line,
     primary_conninfo,
 )
-from sidecar.postgres.primary_queries import UpstreamError, identify
+from sidecar.postgres.primary_queries import UpstreamError
 from sidecar.postgres.server import Server
 from sidecar.settings import Settings
-from tests.support.bootstrap_pod import Pod
+from tests.support.bootstrap_pod import Pod, sidecar_of
 from tests.support.database import Database, Host, own
-from tests.support.standby import Connect, clone, prepare_server, replication, session, wait_for
+from tests.support.standby import (
+    Connect,
+    clone,
+    identify,
+    prepare_server,
+    replication,
+    session,
+    wait_for,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -107,7 +116,8 @@ def test_what_somebody_has_taken_from_the_members_is_given_back(
     server = watch(database, connect)
     server.prepare("derived")
     server.keep_slots(["pgset_orders_1"])
-    wait_until(lambda: server.view().prepared, "preparation")
+    # Not by the view, which soon shows that it is due again.
+    wait_until(lambda: server.prepared_with == "derived", "preparation")
     own(database.directory / "pg_hba.conf")
     (database.directory / "pg_hba.conf").write_text("host all postgres all scram-sha-256\n")
     ask(database, "SELECT pg_reload_conf()")
@@ -190,20 +200,20 @@ def test_a_power_cut_leaves_the_old_pg_hba_conf_or_the_new_one(
     assert synced == [(new, False), (database.directory, True)]
 
 
-def sidecar_of(host: Host, copy: Database) -> Bootstrap:
+def sidecar_in(host: Host, copy: Database) -> Bootstrap:
     """The sidecar's hand in this data directory."""
     handshake = host.make_folder("handshake")
     (handshake / "report").write_text(
         f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={copy.directory}\ndata=present\n"
     )
-    return Bootstrap(handshake, Identity("orders-1", "uid-1"), ttl=1)
+    return sidecar_of(handshake, "orders-1", "uid-1")
 
 
 def follow(
     host: Host, copy: Database, primary: Database, secret: str = SECRET, name: str = "orders-1"
 ) -> None:
     """As the sidecar of that member does it before a start; a test's primary has its own port."""
-    sidecar = sidecar_of(host, copy)
+    sidecar = sidecar_in(host, copy)
     sidecar.keep_password(password_file_line(secret))
     text = primary_conninfo(Settings(set_name="orders"), name, "127.0.0.1")
     sidecar.write_settings(
@@ -299,13 +309,16 @@ def test_the_password_is_in_no_log_no_setting_and_no_copy(
 def copies_with_the_secret(host: Host, source: Database) -> list[Path]:
     folder = host.folder / "backup"
     target = conninfo(replication(source.port))
-    host.run("pg_basebackup", f"--pgdata={folder}", f"--dbname={target}", PGPASSWORD=SECRET)
+    host.run("pg_basebackup", f"-D{folder}", f"-d{target}", "-cfast", PGPASSWORD=SECRET)
     return files_with_the_secret(folder)
 
 
 def files_with_the_secret(folder: Path, secret: str = SECRET) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and secret.encode() in path.read_bytes()
-    ]
+    """Of a running server as well, whose temporary files come and go."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                if secret.encode() in path.read_bytes():
+                    found.append(path)
+    return found

@@ -11,9 +11,9 @@ from sidecar.observation import Follower, ServerState
 from sidecar.postgres import process
 from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
-from sidecar.postgres.primary_queries import UpstreamError, identify
+from sidecar.postgres.primary_queries import UpstreamError
 from tests.support.database import Database, own
-from tests.support.standby import Connect, clone, prepare_server, replication, wait_for
+from tests.support.standby import Connect, clone, identify, prepare_server, replication, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
@@ -145,7 +145,7 @@ def test_the_end_of_the_server_is_seen_at_once(connect: Connect, database: Datab
     assert process.postmaster_pid(database.directory) == database.process.pid
     process.send(database.directory, signal.SIGINT)
     wait_for(server, ServerState.DOWN)
-    database.process.wait(timeout=60)
+    database.process.wait(timeout=180)
     assert process.postmaster_pid(database.directory) is None
 
 

@@ -16,14 +16,14 @@ from sidecar.postgres.configuration import (
     primary_conninfo,
     with_settings,
 )
-from sidecar.postgres.primary_queries import PasswordRefusedError, UpstreamError, identify
+from sidecar.postgres.primary_queries import PasswordRefusedError, UpstreamError
 from sidecar.postgres.server import Server
 from sidecar.postgres.way_in import WayIn
 from sidecar.settings import Settings
 from sidecar.small_files import replace
 from tests.support.database import Database, own
 from tests.support.keys import keys_of
-from tests.support.standby import Connect, clone, replication, session, wait_for
+from tests.support.standby import Connect, clone, identify, replication, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres

@@ -10,7 +10,7 @@ from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, free_port, own
-from tests.support.standby import patient, prepare_server
+from tests.support.standby import PATIENT, prepare_server
 from tests.support.waiting import wait_until
 
 
@@ -72,10 +72,11 @@ def prepare(database: Database) -> None:
         clock=lambda: 0.0,
         on_change=lambda: None,
         port=database.port,
+        limits=PATIENT,
     )
     server.start()
     wait_until(lambda: server.view().state is ServerState.WRITABLE, "the sidecar's connection")
-    prepare_server(patient(server))
+    prepare_server(server)
     server.stop()
     own(database.directory / "pg_hba.conf")
 
@@ -96,6 +97,8 @@ class Set:
     def boot(self) -> None:
         self.pod.sidecar.write_password_file(password_file_line("derived"))
         own(self.pod.handshake / "pgpass")
+        # That of an earlier life stays until this one has begun.
+        (self.pod.handshake / "report").unlink(missing_ok=True)
         self.pod.boot()
         self.pod.wait_for(lambda view: view.data is not None)
 
@@ -104,7 +107,7 @@ class Set:
 
     def promote(self, *, checkpoint: bool = True) -> None:
         self.new.start()
-        sql(self.new, "SELECT pg_promote()")
+        sql(self.new, "SELECT pg_promote(true, 180)")
         write(self.new, "new")
         if checkpoint:
             sql(self.new, "CHECKPOINT")
@@ -134,8 +137,9 @@ def make_set(host: Host, *, options: tuple[str, ...]) -> Set:
         *(f"--pwfile={password_file}", "--no-sync", *options),
     )
     with (directory / "postgresql.conf").open("a") as file:
-        # No test cuts the power; what the kernel was given outlives every kill.
-        file.write("listen_addresses = '*'\nfsync = off\n")
+        # No test cuts the power; what the kernel was given outlives every kill. And autovacuum
+        # writes when it likes, also just before a crash.
+        file.write("listen_addresses = '*'\nfsync = off\nautovacuum = off\n")
     old = Database(host, directory, free_port())
     old.start()
     prepare(old)

@@ -1,6 +1,5 @@
 """A streaming standby of a real PostgreSQL, and what a sidecar sees of a server."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +8,17 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres import primary_queries
 from sidecar.postgres.configuration import conninfo, with_settings
-from sidecar.postgres.connection import Connection
+from sidecar.postgres.connection import Limits
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.database import Database, free_port
 from tests.support.waiting import wait_until
 
 Connect = Callable[..., Server]
-"""Takes a port, a password other than the superuser's, and the data directory, which tells the
-version."""
+"""Takes a port, a password other than the superuser's, the data directory, which tells the version,
+and limits other than PATIENT."""
 
 SUPERUSER = ("postgres", "secret")
 
@@ -80,44 +80,31 @@ def wait_for(server: Server, state: ServerState) -> PostgresView:
     return seen[0]
 
 
-ORDER_SECONDS = 15.0
+PATIENT = Limits(connect=60, statement=60, answer=90.0, look=60.0)
+"""For tests whose claim is none of these: this machine may stand still for many seconds, and what
+is given up then, the loop orders again, and a test does not."""
 
 
-def patient(server: Server) -> Server:
-    """Return it with more time to connect for an order: what was given up on a busy machine, the
-    loop orders again, and a test does not."""
-    connect = server._orders._connect
+def identify(parameters: dict[str, str], password: str) -> str:
+    """Ask a primary who it is, with more time for its answer than the sidecar has."""
+    return primary_queries.identify(parameters, password, PATIENT.answer)
 
-    def connect_in_time() -> Connection:
-        until = time.monotonic() + ORDER_SECONDS
-        while True:
-            try:
-                return connect()
-            except psycopg.errors.ConnectionTimeout:
-                if time.monotonic() > until:
-                    raise
 
-    server._orders._connect = connect_in_time
-    return server
+def wait_for_a_good_probe(server: Server) -> None:
+    """Until one succeeds in the present leadership: only then can it become unwell soon."""
+    wait_until(lambda: server._probe._verdict._was_well, "a good probe")
 
 
 def prepare_server(server: Server) -> None:
-    """Have the sidecar make the role, its rights and its pg_hba lines. Ordered again now and then,
-    as the loop does it: on a busy machine, PostgreSQL may end the first attempt."""
-    due = -math.inf
-
-    def is_prepared() -> bool:
-        nonlocal due
-        if time.monotonic() > due:
-            server.prepare("derived")
-            due = time.monotonic() + ORDER_SECONDS
-        return server.view().prepared
-
-    wait_until(is_prepared, "the preparation")
+    """Have the sidecar make the role, its rights and its pg_hba lines."""
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "the preparation")
 
 
 @contextmanager
-def every_view(database: Database) -> Iterator[tuple[Server, list[PostgresView]]]:
+def every_view(
+    database: Database, limits: Limits = PATIENT
+) -> Iterator[tuple[Server, list[PostgresView]]]:
     """Watch a database as its sidecar does, and note each view that is news to it: who looks now
     and then may miss one that lasts for a second."""
     seen: list[PostgresView] = []
@@ -126,6 +113,7 @@ def every_view(database: Database) -> Iterator[tuple[Server, list[PostgresView]]
         clock=time.monotonic,
         on_change=lambda: seen.append(server.view()),
         port=database.port,
+        limits=limits,
     )
     server.start()
     try:
