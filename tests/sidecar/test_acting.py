@@ -1,6 +1,7 @@
 """What is done for a start of PostgreSQL, and for a change of its primary."""
 
 import os
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from sidecar.kube.client import RetryLaterError
 from sidecar.observe import Adapters
 from tests.sidecar.rules.observations import RECORD, lease
 from tests.sidecar.test_loop import adapters, data
+from tests.support.patient_volume import hurry
 
 __all__ = ["adapters", "data"]
 
@@ -39,7 +41,7 @@ def carry_out(adapters: Adapters, action: Action, **changes: Any) -> str | None:
         target=lambda: told.append(actor.carry_out((action,), float("inf"))), daemon=True
     )
     acting.start()
-    acting.join(10)
+    acting.join(180)
     assert told, "it hangs with the volume"
     return told[0]
 
@@ -50,9 +52,11 @@ def test_a_volume_that_hangs_does_not_hang_the_loop_that_asks_for_the_version(
     adapters: Adapters, data: Path, action: Action
 ) -> None:
     os.mkfifo(data / "PG_VERSION")
+    hurry(adapters.bootstrap)
     told = carry_out(adapters, action)
     assert told is not None
-    assert "the volume has not answered" in told
+    # The one who looked first, where the machine was too busy for the look before.
+    assert re.search("the volume (has not answered|does not answer)", told)
 
 
 @pytest.mark.parametrize(

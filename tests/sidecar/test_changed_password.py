@@ -15,6 +15,7 @@ from tests.support.clock import Clock
 from tests.support.http_server import serving
 from tests.support.keys import keys_of
 from tests.support.patient_peers import patient_peers
+from tests.support.patient_volume import patient
 
 __all__ = ["port"]
 
@@ -28,7 +29,7 @@ def bootstrap(folder: Path) -> Bootstrap:
     data.mkdir(exist_ok=True)
     report = f"session=1\ndone=0\nrefusal=\nfailure=\nrewind=none\npgdata={data}\ndata=present\n"
     (folder / "report").write_text(report)
-    return Bootstrap(folder, Identity("orders-1", "uid-1"), ttl=10)
+    return patient(Bootstrap(folder, Identity("orders-1", "uid-1"), ttl=10))
 
 
 def started(keys: Keys, folder: Path) -> Keys:

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import Identity
+from tests.support.patient_volume import patient
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def data(tmp_path: Path) -> Path:
 def bootstrap(tmp_path: Path, data: Path) -> Bootstrap:
     report = f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\nrewind=\n"
     (tmp_path / "report").write_text(report)
-    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10)
+    return patient(Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10))
 
 
 def test_a_volume_that_takes_writes_has_no_failure(bootstrap: Bootstrap, data: Path) -> None:

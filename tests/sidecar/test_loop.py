@@ -38,8 +38,10 @@ from sidecar.report.snapshot import Reporter
 from sidecar.settings import Settings
 from sidecar.teller import Teller
 from sidecar.watchdog import Watchdog
+from tests.support.clock import Clock
 from tests.support.database import free_port
 from tests.support.keys import keys_of
+from tests.support.patient_volume import patient
 from tests.support.waiting import wait_until
 
 ME = Identity("orders-0", "uid-0")
@@ -79,7 +81,7 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
             client, "shop", SETTINGS, ME, clock=time.monotonic, on_change=lambda: None
         ),
         pods=Pods(client, "shop", SETTINGS, clock=time.monotonic, on_change=lambda: None),
-        bootstrap=Bootstrap(handshake, ME, ttl=10),
+        bootstrap=patient(Bootstrap(handshake, ME, ttl=10)),
         server=Server(SUPERUSER, clock=time.monotonic, on_change=lambda: None),
         writers=WriterMemory(handshake),
         peers=Peers(ME),
@@ -108,7 +110,7 @@ def postmaster(tmp_path: Path, data: Path) -> Iterator[None]:
     """A process by that name, as far as the sidecar can see."""
     program = tmp_path / "postgres"
     shutil.copy("/bin/sleep", program)
-    process = subprocess.Popen([program, "60"])
+    process = subprocess.Popen([program, "3600"])
     (data / "postmaster.pid").write_text(f"{process.pid}\n")
     name = Path(f"/proc/{process.pid}/comm")
     wait_until(lambda: name.read_text() == "postgres\n", "the process to have its name")
@@ -150,7 +152,7 @@ def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Repor
     first = reporter.newest()
     wait_until(lambda: reporter.newest() is not first, "another turn")
     loop.leave()
-    thread.join(timeout=60)
+    thread.join(timeout=180)
     assert first is not None
     assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
 
@@ -167,12 +169,15 @@ def test_a_sidecar_that_has_not_decided_yet_lets_the_kubelet_stop_postgresql(
     loop: Loop, reporter: Reporter
 ) -> None:
     """Restarted, it may hold a Lease that runs out, and has given its watchdog no time."""
+    # A machine that stands still for longer than turns may fail would end the loop at once.
+    clock = Clock(time.monotonic())
+    loop._adapters = replace(loop._adapters, clock=clock)
     fail(loop)
     thread = threading.Thread(target=lambda: suppressed(loop.run))
     thread.start()
     wait_until(reporter.probe_fails, "the probe to fail")
-    loop.leave()
-    thread.join(timeout=60)
+    clock.advance(60)
+    thread.join(timeout=180)
     assert (reporter.newest(), thread.is_alive()) == (None, False)
 
 
@@ -184,7 +189,7 @@ def test_a_sidecar_whose_turns_fail_again_and_again_ends_and_is_started_anew(
     thread.start()
     wait_until(lambda: reporter.newest() is not None, "the first turn")
     fail(loop)
-    thread.join(timeout=60)
+    thread.join(timeout=180)
     assert not thread.is_alive()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import Identity
+from tests.support.patient_volume import patient
 
 AUTO = b"log_line_prefix = 'B\xfcro '\n"
 
@@ -18,7 +19,7 @@ def made(home: Path, failure: bytes = b"") -> Bootstrap:
         b"session=s\ndone=0\nrefusal=\nfailure=%s\npgdata=%s\ndata=present\nrewind=\n"
         % (failure, bytes(data))
     )
-    return Bootstrap(home, Identity("orders-0", "uid-0"), 10)
+    return patient(Bootstrap(home, Identity("orders-0", "uid-0"), 10))
 
 
 def test_a_setting_in_another_encoding_is_kept_byte_for_byte(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import Identity
+from tests.support.patient_volume import patient
 
 NOT_UTF_8 = b"B\xfcro"
 
@@ -27,7 +28,7 @@ def made(home: Path, **lines: bytes) -> Bootstrap:
     }
     report = b"".join(b"%s=%s\n" % (name.encode(), it) for name, it in (head | lines).items())
     (home / "report").write_bytes(report)
-    return Bootstrap(home, Identity("orders-0", "uid-0"), ttl=10)
+    return patient(Bootstrap(home, Identity("orders-0", "uid-0"), ttl=10))
 
 
 def test_settings_that_are_not_utf_8_stay_as_they_are(tmp_path: Path) -> None:

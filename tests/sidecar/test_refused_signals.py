@@ -69,8 +69,8 @@ def test_whether_signals_are_refused_is_found_without_one() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
 def test_each_process_is_tried_though_one_refuses() -> None:
     """Here the first is another user's."""
-    theirs = subprocess.Popen(["sleep", "60"])
-    mine = subprocess.Popen(["sleep", "60"], user=NOBODY)
+    theirs = subprocess.Popen(["sleep", "3600"])
+    mine = subprocess.Popen(["sleep", "3600"], user=NOBODY)
 
     def tries() -> bool:
         refusals: list[OSError] = []

@@ -38,6 +38,7 @@ from tests.sidecar.rules.observations import (
     pods,
     situation_and_actions,
 )
+from tests.support.patient_volume import patient
 
 LEADS = peer(1, writable=True)
 
@@ -160,7 +161,7 @@ def test_the_note_outlives_the_pod_and_is_gone_when_it_is_forgotten(tmp_path: Pa
         f"session=1\ndone=0\nrefusal=\nfailure=\npgdata={data}\ndata=present\nrewind=\n"
     )
     for uid, before in (("uid-0", None), ("uid-1", 3)):
-        bootstrap = Bootstrap(handshake, Identity("orders-0", uid), ttl=0)
+        bootstrap = patient(Bootstrap(handshake, Identity("orders-0", uid), ttl=0))
         assert bootstrap.observe(NOW).returns == before
         bootstrap.note_returns(3)
     bootstrap.forget_returns()

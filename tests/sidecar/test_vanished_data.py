@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import Identity
+from tests.support.patient_volume import patient
 
 CONTROL = """\
 Database system identifier:           7300000000000000001
@@ -34,7 +35,7 @@ def control_file(tmp_path: Path) -> Path:
 def bootstrap(tmp_path: Path, control_file: Path) -> Bootstrap:
     (tmp_path / "report").write_text(REPORT.format(control_file.parents[1]))
     (tmp_path / "order").write_text("1 1 start\n\n")
-    return Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10)
+    return patient(Bootstrap(tmp_path, Identity("orders-0", "uid-0"), ttl=10))
 
 
 def identifier(number: int) -> bytes:
