@@ -79,9 +79,9 @@ _log = logging.getLogger(__name__)
 class _Connection:
     """A client that has not sent its whole request, or whose request was refused."""
 
-    def __init__(self, client: socket.socket) -> None:
+    def __init__(self, client: socket.socket, deadline: float) -> None:
         self.client = client
-        self.deadline = time.monotonic() + SECONDS
+        self.deadline = deadline
         self.reading = Reading()
         self.refused = False
         self.let_go = False
@@ -112,13 +112,16 @@ class HttpServer:
         *,
         waits: Callable[[Request], Waiting | None],
         threads: Mapping[Waiting, int] = THREADS,
+        seconds: float = SECONDS,
     ) -> None:
         """Take over a socket that `listen` has made.
 
         `waits` says as what a request waits for whose answer may take longer than a few
-        milliseconds; None for any other. `threads`: for each of these.
+        milliseconds; None for any other. `threads`: for each of these. `seconds`: for a whole
+        request to arrive.
         """
         self._answer = answer
+        self._seconds = seconds
         self._waits = waits
         self._listener = listener
         self._listener.setblocking(False)
@@ -192,8 +195,8 @@ class HttpServer:
             if connection.deadline > now:
                 break
             if not connection.refused:
-                late = Answer.of(408, {"error": f"no whole request has come within {SECONDS:g} s"})
-                _send(connection.client, late.encode())
+                sentence = f"no whole request has come within {self._seconds:g} s"
+                _send(connection.client, Answer.of(408, {"error": sentence}).encode())
             self._end(connection)
 
     def _accept(self) -> None:
@@ -214,7 +217,7 @@ class HttpServer:
 
     def _begin(self, client: socket.socket) -> None:
         client.setblocking(False)
-        connection = _Connection(client)
+        connection = _Connection(client, time.monotonic() + self._seconds)
         # A probe's request has usually come by now, and waiting for it would take another turn.
         self._read(connection)
         if connection.let_go:

@@ -29,6 +29,7 @@ from tests.sidecar.test_patroni_paths import (
     application,
     member,
 )
+from tests.support.http_server import PATIENT
 
 OK, CRITICAL = 0, 2
 """Exit codes of a check."""
@@ -59,7 +60,8 @@ class Served:
     def url(self, name: str) -> str:
         if name not in self._servers:
             answers = application(MEMBERS[name])
-            server = HttpServer(answers, listen(0, "127.0.0.1"), waits=answers.waits)
+            listener = listen(0, "127.0.0.1")
+            server = HttpServer(answers, listener, waits=answers.waits, seconds=PATIENT)
             server.start()
             self._servers[name] = server
         return f"http://127.0.0.1:{self._servers[name].port}"
@@ -130,6 +132,6 @@ def test_a_check_notices_that_the_settings_have_changed(served: Served) -> None:
 def asked(served: Served, name: str, check: str) -> tuple[int, str]:
     """The check's exit code and what it said."""
     # Its own time limit is for networks; this machine may be busy.
-    words = ["--timeout", "60", "-e", served.url(name), *check.split()]
+    words = ["--timeout", "180", "-e", served.url(name), *check.split()]
     result = CliRunner().invoke(main, words)
     return result.exit_code, result.output

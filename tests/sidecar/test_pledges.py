@@ -156,11 +156,11 @@ def test_a_member_that_is_silent_costs_one_deadline_and_the_leave(one: Member, p
         """The other one; it is asked again if the machine was too busy, and was too late."""
         began = time.monotonic()
         assert not holder.ask_to_stay((one.pod, frozen.pod), MEMBERS, RECORD)
-        assert time.monotonic() - began < 20.0
+        assert time.monotonic() - began < 120.0
         return holder.heard_at == 1000.0
 
     with socket.create_server((frozen.address, port)):
-        wait_until(heard, "the one that answers", seconds=60.0)
+        wait_until(heard, "the one that answers")
 
 
 def test_nobody_is_heard_where_nobody_answers(holder: Peers) -> None:
@@ -414,7 +414,7 @@ def test_of_a_pledge_and_a_take_at_the_same_time_only_one_succeeds() -> None:
 def send(
     member: Member, port: int, method: str, body: bytes, signature: str = ""
 ) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection(member.address, port, timeout=60)
+    connection = http.client.HTTPConnection(member.address, port, timeout=180)
     with contextlib.closing(connection):
         connection.request(method, PATH, body=body, headers={SIGNATURE_HEADER: signature})
         response = connection.getresponse()

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.thorough
 
 
 def code(port: int, path: str) -> int:
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=180) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
         return int(client.recv(4096).split()[1])
 

@@ -182,7 +182,7 @@ def test_a_member_of_version_0_2_0_is_believed_for_as_long_as_its_pod_is_there(p
 
 def test_a_member_of_version_0_2_0_gets_its_answer(port: int) -> None:
     with serving(member(), ADDRESS, port):
-        client = http.client.HTTPConnection(ADDRESS, port, timeout=60)
+        client = http.client.HTTPConnection(ADDRESS, port, timeout=180)
         client.request("GET", "/status?fresh=1")
         assert json.loads(client.getresponse().read())["pgset"]["position"] == 5000
         client.close()

@@ -13,6 +13,7 @@ import pytest
 
 from sidecar.report.message import Answer
 from sidecar.report.server import HttpServer, listen
+from tests.support.http_server import PATIENT
 
 
 def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
@@ -21,7 +22,7 @@ def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
     codes: list[int] = []
 
     def probe() -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=180)) as connection:
             connection.request("GET", "/liveness")
             codes.append(connection.getresponse().status)
 
@@ -29,9 +30,9 @@ def test_a_probe_that_comes_before_all_is_loaded_is_answered_then() -> None:
     probing.start()
     probing.join(0.3)
     assert (probing.is_alive(), codes) == (True, [])
-    server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: None)
+    server = HttpServer(lambda _: Answer(200, b""), listener, waits=lambda _: None, seconds=PATIENT)
     server.start()
-    probing.join(60)
+    probing.join(180)
     server.stop()
     assert codes == [200]
 

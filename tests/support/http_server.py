@@ -2,15 +2,21 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from sidecar.report.message import Answer, Request
 from sidecar.report.server import HttpServer, Waiting, listen
+
+PATIENT: Final = 600.0
+"""Seconds for a request to arrive: a busy machine may not run its client for longer than a sidecar
+waits."""
 
 
 @contextlib.contextmanager
 def serving(answer: Callable[[Request], Answer], address: str, port: int) -> Iterator[HttpServer]:
     """Answer there until the end of the block; each request in a thread of its own."""
-    server = HttpServer(answer, listen(port, address.strip("[]")), waits=lambda _: Waiting.MEMBER)
+    listener = listen(port, address.strip("[]"))
+    server = HttpServer(answer, listener, waits=lambda _: Waiting.MEMBER, seconds=PATIENT)
     server.start()
     try:
         yield server

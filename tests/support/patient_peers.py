@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.peers import Peers
 
-PATIENT: Final = 30.0
+PATIENT: Final = 180.0
 """Seconds. Only where an answer does not come is so long waited for."""
 
 patient_peers = partial(Peers, seconds=PATIENT, stay_seconds=PATIENT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sidecar.report.server import HttpServer, listen
 from tests.sidecar.test_http import LEADING, application
+from tests.support.http_server import PATIENT
 
 ROOM = 512 * 1024
 """Bytes: less than a thread's stack, and more than an answer."""
@@ -17,7 +18,8 @@ ROOM = 512 * 1024
 
 def main() -> None:
     answers = application(LEADING, clock=lambda: 1000.0)
-    server = HttpServer(answers, listen(0, "127.0.0.1"), waits=answers.waits)
+    listener = listen(0, "127.0.0.1")
+    server = HttpServer(answers, listener, waits=answers.waits, seconds=PATIENT)
     server.start()
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ROOM
