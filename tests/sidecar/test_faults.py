@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import loop as loop_module
 from sidecar.act import Actor
 from sidecar.action import Attention, RunInitdb
 from sidecar.kube.mirror import Mirror
@@ -33,6 +35,7 @@ from sidecar.watchdog import Watchdog
 from sidecar.workers import Workers
 from tests.sidecar import test_loop
 from tests.support.database import free_port
+from tests.support.http_server import PATIENT
 from tests.support.keys import keys_of
 from tests.support.waiting import wait_until
 
@@ -89,7 +92,8 @@ def served() -> Iterator[Callable[..., HttpServer]]:
     def serve(
         answer: Callable[[Request], Answer], waits: Callable[[Request], Waiting | None]
     ) -> HttpServer:
-        servers.append(HttpServer(answer, listen(0, "127.0.0.1"), waits=waits))
+        listener = listen(0, "127.0.0.1")
+        servers.append(HttpServer(answer, listener, waits=waits, seconds=PATIENT))
         servers[0].start()
         return servers[0]
 
@@ -197,11 +201,13 @@ def test_the_teller(error: Exception) -> None:
     teller = Teller(Identity("orders-0", "uid-0"), Api(), Api())  # type: ignore[arg-type]
     teller._told = ("Situation", "sentence")
     teller.start()
-    for _ in range(2):
+
+    def has_recovered() -> bool:
+        # Of several that wait it tells one, so that the next may come too soon.
         teller._put("Situation", "sentence", Attention.NONE)
-        wait_until(teller._waiting.empty, "the queue to be empty")
-        time.sleep(0.05)
-    wait_until(Api.tell.has_recovered, "another sentence")
+        return Api.tell.has_recovered()
+
+    wait_until(has_recovered, "another sentence")
 
 
 def test_a_question_to_a_peer(error: Exception) -> None:
@@ -223,8 +229,9 @@ def test_what_asks_a_primary_where_its_history_left_ours(
     record = LeaseRecord(holder="orders-1_uid-1", resource_version="7", ttl=10, timeline=2)
     stands = PostgresView(ServerState.RECOVERY, since=0.0, timeline=1)
     wait_until(lambda: finder.find(stands, record, "127.0.0.1") is not None, "an answer")
-    assert history.calls == 3
-    wait_until(lambda: told.calls == 1, "that it is told")
+    # Who asks in the moment between the answer and its being known asks once more.
+    assert history.calls in (3, 4)
+    wait_until(lambda: told.calls > 0, "that it is told")
     later = replace(record, timeline=3)
     wait_until(lambda: finder.find(stands, later, "127.0.0.1") is not None, "another")
 
@@ -249,11 +256,15 @@ def test_what_waits_for_the_volume(error: Exception) -> None:
     patiently, look = Patiently(), Failing(error, 7)
     for _ in range(2):
         with pytest.raises(type(error)):
-            patiently.run(look)
-    assert patiently.run(look) == 7
+            patiently.run(look, 180.0)
+    assert patiently.run(look, 180.0) == 7
 
 
-def test_a_turn_of_the_loop(error: Exception, loop: Loop, reporter: Reporter) -> None:
+def test_a_turn_of_the_loop(
+    error: Exception, loop: Loop, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Turns fail for long where a busy machine stands still in the only one that fails.
+    monkeypatch.setattr(loop_module, "_MOST_FAULTY_SECONDS", math.inf)
     observe = Failing(error, times=1)
     working = loop._adapters.bootstrap.observe
 
@@ -266,13 +277,13 @@ def test_a_turn_of_the_loop(error: Exception, loop: Loop, reporter: Reporter) ->
     thread.start()
     wait_until(lambda: reporter.newest() is not None, "a turn that does not fail")
     loop.leave()
-    thread.join(timeout=60)
+    thread.join(timeout=180)
     assert not thread.is_alive()
 
 
 def test_an_action_is_told_and_ends_nothing(error: Exception, loop: Loop) -> None:
     actor: Actor = loop._actor
     actor._adapters.bootstrap.order = Failing(error)  # type: ignore[method-assign]
-    told = actor.carry_out((RunInitdb(),), time.monotonic() + 10)
+    told = actor.carry_out((RunInitdb(),), float("inf"))
     assert told is not None
     assert told.startswith("RunInitdb did not succeed: ")
