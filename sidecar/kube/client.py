@@ -85,9 +85,20 @@ _ERRORS: Final[dict[int, type[ApiError]]] = {
 class ApiClient:
     """One API server, as the pod's ServiceAccount."""
 
-    def __init__(self, base_url: str, ca_file: Path, token_file: Path) -> None:
-        """Take the address of the API server, the CA that it is verified by, and our token."""
+    def __init__(
+        self,
+        base_url: str,
+        ca_file: Path,
+        token_file: Path,
+        *,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """Take the address of the API server, the CA that it is verified by, and our token.
+
+        `read_seconds`: for an answer.
+        """
         self._base_url = base_url
+        self._read_seconds = read_seconds
         self._token_file = token_file
         self._hurry = threading.local()
         self._counted = dict.fromkeys((*_READING_VERBS, *_VERBS.values()), 0)
@@ -233,8 +244,8 @@ class ApiClient:
     def _timeout(self, seconds: float | None) -> urllib3.Timeout:
         deadline: float = getattr(self._hurry, "deadline", float("inf"))
         left = max(_LEAST_SECONDS, deadline - clock.now())
-        total = min(CONNECT_SECONDS + READ_SECONDS, left, seconds or float("inf"))
-        return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=READ_SECONDS)
+        total = min(CONNECT_SECONDS + self._read_seconds, left, seconds or float("inf"))
+        return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=self._read_seconds)
 
     def _fresh_token(self) -> str:
         now = time.monotonic()

@@ -39,7 +39,7 @@ class _Api(loopback.QuietHandler):
                 self.wfile.write(server.said.pop(0))
             elif server.stays:
                 self.wfile.flush()
-                server.stays.wait(60)
+                server.stays.wait(600)
         else:
             server.lists += 1
             self.wfile.write(json.dumps(server.listed).encode())
@@ -72,9 +72,10 @@ def shows(mirror: Mirror) -> list[str]:
 
 
 def assert_pauses(server: Any) -> None:
-    """Between two watches; a busy machine may only make them longer."""
+    """Between two watches; a busy machine may only make them longer, but for the one in which it
+    has noted the first late, after which the next has no pause before it."""
     wait_until(lambda: len(server.watches) >= 5, "some watches")
-    assert (server.watches[4] - server.watches[0]) / 4 > 0.25
+    assert (server.watches[4] - server.watches[0]) / 4 > 0.15
 
 
 @pytest.mark.thorough
