@@ -15,7 +15,8 @@ from sidecar.clock import now
 from sidecar.kube.client import READ_SECONDS, ApiClient, RetryLaterError
 from tests.support.waiting import is_quick
 
-print(round(now() - time.monotonic()))
+# The machine may stand still between the two.
+print(max(round(now() - time.monotonic()) for _ in range(5)))
 silent = socket.create_server(("127.0.0.1", 0))
 address = "http://127.0.0.1:%d" % silent.getsockname()[1]
 client = ApiClient(address, Path("none"), Path(sys.argv[1]))

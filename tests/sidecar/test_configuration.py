@@ -148,7 +148,7 @@ def ask_in_clear(listener: socket.socket, told: list[bytes]) -> None:
     """Be a server that wants the password as it is, and note what the client sends then."""
     client, _ = listener.accept()
     with client:
-        client.settimeout(60)
+        client.settimeout(180)
         client.recv(8)  # whether TLS is spoken
         client.sendall(b"N")
         client.recv(4096)  # who connects
@@ -173,10 +173,12 @@ def test_who_asks_for_the_password_in_clear_is_not_told_it(
             primary_conninfo(SETTINGS, "orders-1", "127.0.0.1", major_version=major_version)
         )
         port = str(listener.getsockname()[1])
-        there = make_conninfo(**ours | {"port": port, "passfile": str(passwords)})
+        # Its three seconds to connect are for networks; this machine may be busy.
+        here = {"port": port, "passfile": str(passwords), "connect_timeout": "180"}
+        there = make_conninfo(**ours | here)
         # In a process of its own, as libpq keeps Python's lock while it connects.
         connects = "import sys; from psycopg import pq; pq.PGconn.connect(sys.argv[1].encode())"
-        subprocess.run([sys.executable, "-c", connects, there], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", connects, there], check=True, timeout=180)
         server.join()
     assert [b"derived" in it for it in told] == [is_told]
 

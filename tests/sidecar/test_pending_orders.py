@@ -107,7 +107,7 @@ class Orders:
     def give(self, *key: object) -> None:
         def command(_: object) -> None:
             self.begun.append(key)
-            assert self.may_end.acquire(timeout=30)
+            assert self.may_end.acquire(timeout=600)
             if self.fail:
                 raise psycopg.OperationalError("gone")
             self.carried_out.append(key)

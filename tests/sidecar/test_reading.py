@@ -81,9 +81,9 @@ def test_a_body_that_drips_costs_no_more_with_each_byte() -> None:
     head = b"POST / HTTP/1.1\r\n" + b"a:%s\r\n" % (b"b" * 120) * (MAX_FIELDS - 1)
     reading = Reading()
     assert reading.take(head + b"Content-Length: %d\r\n\r\n" % MAX_BODY) is None
-    began = time.process_time()
+    began = time.thread_time()
     for _ in range(MAX_BODY - 1):
         assert reading.take(b"x") is None
     assert isinstance(reading.take(b"x"), Request)
     # Read anew with every byte, this takes minutes.
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 20

@@ -80,7 +80,7 @@ def test_each_process_is_tried_though_one_refuses() -> None:
 
     try:
         assert as_nobody(tries)
-        assert mine.wait(timeout=60) == -signal.SIGKILL
+        assert mine.wait(timeout=180) == -signal.SIGKILL
         assert theirs.poll() is None
     finally:
         theirs.kill()

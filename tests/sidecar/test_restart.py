@@ -22,10 +22,10 @@ def work():
         raise RuntimeError("a fault")
     if "ends" in sys.argv:
         return 0
-    time.sleep(60)
+    time.sleep(3600)
 sys.exit(keep_running(work, steady_seconds=float(sys.argv[1])))
 """
-STEADY, NOT_STEADY = "0", "30"
+STEADY, NOT_STEADY = "0", "3600"
 
 
 class Run:
@@ -77,7 +77,7 @@ def test_who_fails_at_once_is_left_to_the_kubelet_and_who_has_ended_stays_so(
     runs: list[Run], tmp_path: Path, words: tuple[str, ...], code: int
 ) -> None:
     run = start(runs, tmp_path, *words)
-    assert run.process.wait(60) == code
+    assert run.process.wait(180) == code
     assert len(run.children()) == 1
     assert run.process.stderr is not None
     assert (b"RuntimeError: a fault" in run.process.stderr.read()) is (code == 1)
@@ -90,7 +90,7 @@ def test_what_ends_the_container_ends_the_sidecar(
     run = start(runs, tmp_path, STEADY, *words)
     run.wait_for_child(1)
     run.process.terminate()
-    assert run.process.wait(60) == code
+    assert run.process.wait(180) == code
     assert len(run.children()) == 1
 
 
