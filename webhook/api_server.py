@@ -31,9 +31,18 @@ class ApiError(Exception):
 class ApiServer:
     """One API server. Create it only after gunicorn's fork: connections don't survive a fork."""
 
-    def __init__(self, base_url: str, directory: Path) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        directory: Path,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         """Take its address, and the directory of the CA that it is verified by and of our token."""
         self._base_url = base_url
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
         self._token_file = directory / TOKEN_FILE
         self._pool = urllib3.PoolManager(ca_certs=str(directory / CA_FILE), retries=False)
 
@@ -53,7 +62,7 @@ class ApiServer:
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Return an object or a list. Raises ApiError."""
         try:
-            return _decoded(self._send(path, query or {}, READ_SECONDS).data)
+            return _decoded(self._send(path, query or {}, self._read_seconds).data)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise ApiError(f"GET {path}: {error}") from error
 
@@ -79,7 +88,7 @@ class ApiServer:
             "GET",
             f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else ""),
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds),
+            timeout=urllib3.Timeout(connect=self._connect_seconds, read=seconds),
             preload_content=not stream,
         )
         if response.status != OK:

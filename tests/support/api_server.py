@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from typing import Any, Final
 
 from kubernetes import client
 
 from tests.support import loopback
+
+PATIENT: Final = 300.0
+"""Seconds, as long as a watch is kept open."""
 
 
 class RefusalError(Exception):
@@ -18,6 +22,13 @@ class RefusalError(Exception):
         self.reason = reason
 
 
+class _PatientClient(client.ApiClient):
+    """Gives each request minutes, whatever ours gives it: a busy machine may stand still."""
+
+    def request(self, *words: Any, **more: Any) -> Any:
+        return super().request(*words, **more | {"_request_timeout": PATIENT})
+
+
 @contextmanager
 def client_of(
     handler: type[BaseHTTPRequestHandler],
@@ -25,7 +36,7 @@ def client_of(
     validates: bool = True,
     before_close: Callable[[], None] = lambda: None,
 ) -> Iterator[client.ApiClient]:
-    """Serve on loopback; gives a client of the `kubernetes` library that talks to it.
+    """Serve on loopback; gives a patient client of the `kubernetes` library that talks to it.
 
     `before_close` lets go of requests that are being answered.
     """
@@ -33,6 +44,6 @@ def client_of(
         configuration = client.Configuration()
         configuration.host = loopback.url(server)
         configuration.client_side_validation = validates
-        with client.ApiClient(configuration) as api_client:
+        with _PatientClient(configuration) as api_client:
             yield api_client
             api_client.rest_client.pool_manager.clear()

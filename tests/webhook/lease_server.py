@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import loopback
+from tests.webhook.patient_api_server import patient_api_server
 from webhook.api_server import TOKEN_FILE, ApiServer
 
 END_OF_WATCH = None
@@ -49,7 +50,7 @@ def serving(leases: LeaseServer) -> Iterator[ApiServer]:
     ):
         leases.url = loopback.url(server)
         (Path(directory) / TOKEN_FILE).write_text("a token\n")
-        api = ApiServer(leases.url, Path(directory))
+        api = patient_api_server(leases.url, Path(directory))
         yield api
         api._pool.clear()
 

@@ -13,6 +13,7 @@ import pytest
 
 from certs.renewal import renewed
 from tests.webhook import mounted
+from tests.webhook.patient_api_server import patient_api_server
 from webhook import own_pod
 from webhook.api_server import TOKEN_FILE, ApiError, ApiServer
 from webhook.settings import InvalidEnvironmentError, SidecarImage, WebhookSettings
@@ -61,7 +62,7 @@ def whole(content: bytes) -> bytes:
 
 def test_a_request_carries_the_token_as_it_is_in_its_file_now(directory):
     with answering(whole(b'{"kind": "Pod"}')) as (url, asked):
-        api = ApiServer(url, directory)
+        api = patient_api_server(url, directory)
         (directory / TOKEN_FILE).write_text("a newer token\n")
         assert api.get("/api/v1/pods/one", {"a": "b/c"}) == {"kind": "Pod"}
     assert asked[0].startswith(b"GET /api/v1/pods/one?a=b%2Fc HTTP/1.1\r\n")
@@ -80,19 +81,21 @@ def test_a_request_carries_the_token_as_it_is_in_its_file_now(directory):
 )
 def test_what_is_no_good_answer_can_be_tried_again_later(directory, answer, reason):
     with answering(answer) as (url, _), pytest.raises(ApiError, match=reason):
-        ApiServer(url, directory).get("/x")
+        patient_api_server(url, directory).get("/x")
 
 
 def test_nobody_there_can_be_tried_again_later(directory):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(ApiError):
-        ApiServer(url, directory).get("/x")
+    # Bound, so that nobody else is given the port meanwhile, and nobody listens there.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ApiError):
+            patient_api_server(url, directory).get("/x")
 
 
 def test_without_a_token_it_can_be_tried_again_later(tmp_path):
     with pytest.raises(ApiError, match=TOKEN_FILE):
-        ApiServer("http://127.0.0.1:1", tmp_path).get("/x")
+        patient_api_server("http://127.0.0.1:1", tmp_path).get("/x")
 
 
 def test_only_the_api_server_that_the_ca_vouches_for_is_told_the_token(directory):
@@ -101,11 +104,11 @@ def test_only_the_api_server_that_the_ca_vouches_for_is_told_the_token(directory
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(directory / mounted.CERTIFICATE_FILE, directory / mounted.KEY_FILE)
     with answering(whole(b"{}"), context) as (url, asked):
-        assert ApiServer(url, directory).get("/x") == {}
+        assert patient_api_server(url, directory).get("/x") == {}
     assert b"a token" in asked[0]
     mounted.write(directory, other)
     with answering(whole(b"{}"), context) as (url, asked):
-        api = ApiServer(url, directory)
+        api = patient_api_server(url, directory)
         with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
             api.get("/x")
     assert asked == []
@@ -117,14 +120,14 @@ def test_events_are_told_however_they_are_cut_into_chunks(directory):
     pieces = (text[start : start + 7] for start in range(0, len(text), 7))
     answer = CHUNKED + b"".join(map(chunk, pieces)) + chunk(b"")
     with answering(answer) as (url, asked):
-        assert list(ApiServer(url, directory).watch("/x", {}, 30)) == events
+        assert list(patient_api_server(url, directory).watch("/x", {}, 30)) == events
     assert b"watch=true&timeoutSeconds=30 " in asked[0]
 
 
 def test_a_watch_that_is_cut_off_is_told_after_its_events(directory):
     answer = CHUNKED + chunk(b'{"type": "ADDED", "object": {}}\n')
     with answering(answer) as (url, _):
-        events = ApiServer(url, directory).watch("/x", {}, 30)
+        events = patient_api_server(url, directory).watch("/x", {}, 30)
         assert next(events)["type"] == "ADDED"
         with pytest.raises(ApiError, match="watch of /x"):
             next(events)
@@ -140,7 +143,7 @@ def test_sidecars_run_the_image_of_the_webhooks_own_container(directory):
         url,
         asked,
     ):
-        found = own_pod.sidecar_image(ApiServer(url, directory), settings)
+        found = own_pod.sidecar_image(patient_api_server(url, directory), settings)
     assert found == SidecarImage("mirror/pgset:1", "Always")
     assert asked[0].startswith(b"GET /api/v1/namespaces/pgset-system/pods/pgset-webhook-x HTTP/1.1")
 
