@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import http.client
 import json
+import math
 import re
 import resource
 import socket
@@ -75,7 +77,10 @@ def assert_a_review_is_answered_at_once(server, open_others):
     """Once in five times: a busy machine may stand still. By then none of them is cut off."""
 
     def took():
-        open_others()
+        try:
+            open_others()
+        except OSError:  # one was cut off by then, as this took so long
+            return math.inf
         began = time.monotonic()
         assert_a_review_is_answered(server)
         return time.monotonic() - began
@@ -154,21 +159,41 @@ def test_a_body_that_ends_early_is_nobodys_trouble(server):
     assert_a_review_is_answered(server)
 
 
+def comes_in_time(question):
+    """Return the first answer; asked again where the client was cut off, as a busy machine may take
+    all of the time that it has, but not five times in a row."""
+    for _ in range(5):
+        began = time.monotonic()
+        try:
+            return question()
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() - began < PATIENCE:
+                raise
+    raise AssertionError("it was cut off each time")
+
+
 def test_a_review_may_come_in_pieces(server):
     body = json.dumps(objects.admission_review(objects.article_pod())).encode()
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    with server.tls() as client:
-        for start in range(0, len(request), 500):
-            client.sendall(request[start : start + 500])
-            time.sleep(0.01)
-        assert client.recv(12) == b"HTTP/1.1 200"
+
+    def asked():
+        with server.tls() as client:
+            for start in range(0, len(request), 500):
+                client.sendall(request[start : start + 500])
+                time.sleep(0.01)
+            return answered(client)
+
+    assert comes_in_time(asked).startswith(b"HTTP/1.1 200")
 
 
 def test_a_review_of_7_mib_is_read(server):
-    body = json.dumps(objects.admission_review(objects.article_pod())).encode()
-    with server.connect() as connection:
-        status, _ = answer_to(connection, "POST", "/mutate/pods", body.ljust(MAX_BODY).decode())
-    assert status == 200
+    body = json.dumps(objects.admission_review(objects.article_pod())).ljust(MAX_BODY)
+
+    def asked():
+        with server.connect() as connection:
+            return answer_to(connection, "POST", "/mutate/pods", body)
+
+    assert comes_in_time(asked)[0] == 200
 
 
 def test_a_client_that_does_not_wait_for_answers_gets_the_first_and_is_closed(server):
@@ -230,7 +255,9 @@ def test_answers_that_nobody_reads_hold_only_so_much_memory(server, opened):
     for _ in range(40):
         client = opened(in_reserve)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.sendall(request)
+        # On a busy machine one is cut off before all of it has come, as it has its time only.
+        with contextlib.suppress(OSError):
+            client.sendall(request)
     assert_a_review_is_answered(server)
     # What is held, twice while it grows, and one answer in the making. All forty: 400 MiB.
     assert memory(server) - before < 128
@@ -297,22 +324,28 @@ def test_who_only_asks_whether_it_lives_pushes_no_api_server_out(opened_there):
 def assert_has_a_review_answered(client):
     body = json.dumps(objects.admission_review(objects.article_pod())).encode()
     client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    received = b""
+    assert answered(client).startswith(b"HTTP/1.1 200")
+
+
+def answered(client):
+    """Return the whole answer; ConnectionError where it is closed before."""
+    received = bytearray()
     while b"\r\n\r\n" not in received or len(received) < length_of(received):
-        piece = client.recv(4096)
+        piece = client.recv(2**20)
         if not piece:
             raise ConnectionError("closed before it answered")
         received += piece
-    assert received.startswith(b"HTTP/1.1 200")
+    return bytes(received)
 
 
 def test_an_answer_that_is_read_late_is_whole(opened):
-    client = opened(in_reserve)
-    client.sendall(large_review())
-    time.sleep(1.0)
-    received = bytearray()
-    while b"\r\n\r\n" not in received or len(received) < length_of(received):
-        received += client.recv(2**20)
+    def read_late():
+        client = opened(in_reserve)
+        client.sendall(large_review())
+        time.sleep(1.0)
+        return client, answered(client)
+
+    client, received = comes_in_time(read_late)
     response = json.loads(received.partition(b"\r\n\r\n")[2])["response"]
     assert len(base64.b64decode(response["patch"])) > 2 * 3 * 2**20
     client.sendall(b"GET /livez HTTP/1.1\r\nHost: webhook\r\n\r\n")
