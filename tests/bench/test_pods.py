@@ -253,13 +253,13 @@ def test_each_clients_thread_enters_first():
 
 
 def test_a_server_that_is_not_there_is_not_measured():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
     def connect():
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection(*bound.getsockname())
         connection.connect()
         return connection
 
-    with pytest.raises(ConnectionRefusedError):
-        create(PATH, creations(2, seed=0), 2, connect)
+    # Bound, so that nobody else is given the port meanwhile, and nobody listens there.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            create(PATH, creations(2, seed=0), 2, connect)
