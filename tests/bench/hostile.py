@@ -20,8 +20,9 @@ from typing import Final
 
 from tests.bench.columns import aligned
 from tests.bench.options import number, tell
-from tests.support.honest import Target, liveness, seconds, work
+from tests.support.honest import LATE, Target, liveness, seconds, work
 from tests.support.hostile import ATTACKS
+from tests.support.waiting import wait_until
 from tests.webhook.gunicorn_server import serving
 
 LIMIT: Final = {"sidecar": 128, "webhook": 256, "probes": 256}
@@ -82,22 +83,24 @@ def measure(server: str, attack: str, goes_on: float) -> Outcome:
     """Let the attack go on for so many seconds, and ask meanwhile."""
     asked: dict[Callable[[Target], None], Answers] = {liveness: Answers(), work: Answers()}
     with started(server) as (target, pids):
-        work(target)
+        wait_until(lambda: seconds(work, target) < LATE, f"an answer before the attack {attack}")
         forget_peaks(pids)
         # "probes" is the webhook's second port, where only its kubelet asks.
         attacked = target.of_probes() if server == "probes" else target
         command = [sys.executable, "-m", "tests.support.hostile", attack, attacked.encode()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
             assert attacker.stdout is not None
-            attacker.stdout.readline()
-            end = time.monotonic() + goes_on
-            while time.monotonic() < end:
-                for ask, answers in asked.items():
-                    answers.took.append(seconds(ask, target))
-                time.sleep(_PAUSE)
-            if attacker.poll() is not None:
-                raise RuntimeError(f"the attack {attack} ended by itself")
-            attacker.kill()
+            try:
+                attacker.stdout.readline()
+                end = time.monotonic() + goes_on
+                while time.monotonic() < end:
+                    for ask, answers in asked.items():
+                        answers.took.append(seconds(ask, target))
+                    time.sleep(_PAUSE)
+                if attacker.poll() is not None:
+                    raise RuntimeError(f"the attack {attack} ended by itself")
+            finally:
+                attacker.kill()
         after = seconds_until_served(target)
         memory = peak(pids)
     return Outcome(server, attack, asked[liveness], asked[work], after, memory)

