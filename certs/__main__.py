@@ -79,15 +79,20 @@ def run(
         wake.clear()
         if stop.is_set():
             return
+        # Before the round: what it has judged by a clock that is set meanwhile is judged again.
+        offset = _offset(now)
         well = checked(upkeep, arguments.well)
         pause = lifetimes.interval if well else min(RETRY, lifetimes.interval)
-        _pause(pause.total_seconds(), wake, now)
+        _pause(pause.total_seconds(), wake, now, offset)
         stop.wait(AFTER_CHANGE_SECONDS)
 
 
-def _pause(seconds: float, wake: threading.Event, now: Callable[[], datetime]) -> None:
-    """Return when the time is over, at a wake, or soon after the wall clock was set."""
-    end, offset = time.monotonic() + seconds, _offset(now)
+def _pause(
+    seconds: float, wake: threading.Event, now: Callable[[], datetime], offset: float
+) -> None:
+    """Return when the time is over, at a wake, or soon after the wall clock was set: it is not any
+    more what it was, by this offset from the monotonic one."""
+    end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and abs(_offset(now) - offset) < STEP_SECONDS:
         if wake.wait(min(left, CLOCK_LOOK_SECONDS)):
             return

@@ -52,11 +52,18 @@ SELDOM = replace(DEFAULT, interval=timedelta(seconds=10 * WITHIN))
 
 
 @contextmanager
-def running(api, directory, now=wall_clock):
+def running(api, directory, now=wall_clock, after_round=lambda: None):
     """Have certs keep the trust in rounds that come too seldom for a test."""
+
+    class Well(type(directory)):
+        def touch(self):
+            super().touch()
+            after_round()
+
     api.objects[CONFIGURATION] = registration("statefulsets.pgset.dev", "pods.pgset.dev")
-    well = directory / "well"
-    arguments = argument_parser().parse_args(["--namespace=pgset-system", f"--well={well}"])
+    well = Well(directory / "well")
+    arguments = argument_parser().parse_args(["--namespace=pgset-system"])
+    arguments.well = well
     stop, wake = threading.Event(), threading.Event()
     with serving(api) as api_client:
         thread = threading.Thread(
@@ -104,6 +111,21 @@ def test_what_expires_by_a_clock_that_is_set_is_replaced_without_waiting_for_the
             lambda: served().not_valid_after_utc > wall_clock() + stepped[0], "a new certificate"
         )
         assert served().not_valid_before_utc < wall_clock()
+
+
+def test_a_clock_that_is_set_while_a_round_ends_is_noticed_too(tmp_path):
+    api, stepped, ahead = ApiServer(), [timedelta()], timedelta(days=366)
+    api.refuses_watches = True  # nothing else wakes it
+
+    def set_the_clock():
+        stepped[0] = ahead
+
+    def is_renewed():
+        content = base64.b64decode(api.objects[SERVING]["data"]["tls.crt"])
+        return x509.load_pem_x509_certificate(content).not_valid_after_utc > wall_clock() + ahead
+
+    with running(api, tmp_path, lambda: wall_clock() + stepped[0], after_round=set_the_clock):
+        wait_until(is_renewed, "a new certificate")
 
 
 def test_the_kubelet_is_told_whether_the_last_round_was_well(tmp_path):
