@@ -17,9 +17,10 @@ from sidecar.kube.client import ApiClient
 from tests.deploy.cluster_tools import SYSTEM, Kubectl, wait_until
 from tests.deploy.manifests import DEPLOY, cluster_role, document
 from tests.deploy.rights_table import EVERYWHERE, OF_A_SET, Right, of_rules, rows, told
+from tests.support.patient_client import PatientClient
 
 NAMESPACE = "test-rights-table"
-TAKES_EFFECT_WITHIN = 120.0
+TAKES_EFFECT_WITHIN = 180.0
 SPECIAL = ("bind", "escalate", "impersonate", "approve", "sign", "be")
 OF_PEOPLE = (
     *("users", "groups", "serviceaccounts"),
@@ -119,7 +120,7 @@ def asking(tmp_path_factory):
     def somebody(place: Kubectl, account: str) -> Somebody:
         file = folder / f"{place.namespace}-{account}"
         file.write_text(place("create", "token", account))
-        return Somebody(ApiClient(config["server"], folder / "ca.crt", file))
+        return Somebody(PatientClient(config["server"], folder / "ca.crt", file))
 
     kubectl("create", "namespace", NAMESPACE)
     try:
