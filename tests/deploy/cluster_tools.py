@@ -17,6 +17,8 @@ SYSTEM = "pgset-system"
 WEBHOOK_PODS = "app.kubernetes.io/name=pgset,app.kubernetes.io/component=webhook"
 WEBHOOK_REPLICAS = 2
 
+_TRIES = 5
+
 _ANSWERED = re.compile(
     r'^pgset_admission_requests_total\{.*outcome="(\w+)".*\} (\S+)$', re.MULTILINE
 )
@@ -38,19 +40,25 @@ class Kubectl:
         ]
         self.warnings: list[str] = []
         """What the API server warned of in the last call."""
+        self.tries = 0
+        """How often the last call was made."""
 
     def __call__(self, *arguments: str, manifest: Any = None) -> str:
         """Return standard output; a manifest goes in by standard input.
 
-        Raises RefusedError if kubectl fails.
+        Raises RefusedError if kubectl fails. Where a webhook was too busy to answer in time, it is
+        called again: nothing was stored.
         """
-        run = subprocess.run(
-            [*self._command, *arguments],
-            input=yaml.dump(manifest) if manifest is not None else None,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        for self.tries in range(1, _TRIES + 1):
+            run = subprocess.run(
+                [*self._command, *arguments],
+                input=yaml.dump(manifest) if manifest is not None else None,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if run.returncode == 0 or not is_late(run.stderr):
+                break
         if run.returncode != 0:
             raise RefusedError(run.stderr.strip())
         self.warnings = [
@@ -68,6 +76,20 @@ class Kubectl:
     def dry_run(self, manifest: Any) -> dict[str, Any]:
         """Have an object admitted, but not stored; return it as it would be stored."""
         return self.json("create", "--dry-run=server", "-f", "-", manifest=manifest)
+
+
+def is_late(refusal: str) -> bool:
+    """Whether a webhook did not answer in its seconds; it may well be right otherwise."""
+    return "failed calling webhook" in refusal and "deadline exceeded" in refusal
+
+
+def make_namespace(name: str) -> Kubectl:
+    """Create it, and wait until pods can be made there: they need the default service account."""
+    kubectl = Kubectl(name)
+    kubectl("create", "namespace", name)
+    account = ("get", "serviceaccount", "default", "--ignore-not-found")
+    wait_until(lambda: bool(kubectl(*account)), seconds=180)
+    return kubectl
 
 
 def webhook_pods() -> list[str]:
@@ -90,7 +112,10 @@ def install(*, restart: bool = True) -> None:
         if restart:
             system("rollout", "restart", deployment)
         system("rollout", "status", deployment, "--timeout=300s")
-    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=120)
+    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS, seconds=180)
+    # Until then each pod is admitted as a replica.
+    known = "pgset_leases_known 1.0"
+    wait_until(lambda: all(known in _metrics(pod) for pod in webhook_pods()), seconds=180)
 
 
 def served_certificate(pod: str) -> str:
@@ -102,10 +127,14 @@ def reviews_by_outcome() -> Counter[str]:
     """All reviews that the webhook's pods have counted: patched, unchanged, denied or error."""
     found: Counter[str] = Counter()
     for pod in webhook_pods():
-        path = f"/api/v1/namespaces/{SYSTEM}/pods/https:{pod}:8443/proxy/metrics"
-        for outcome, number in _ANSWERED.findall(Kubectl(SYSTEM)("get", "--raw", path)):
+        for outcome, number in _ANSWERED.findall(_metrics(pod)):
             found[outcome] += int(float(number))
     return found
+
+
+def _metrics(pod: str) -> str:
+    path = f"/api/v1/namespaces/{SYSTEM}/pods/https:{pod}:8443/proxy/metrics"
+    return Kubectl(SYSTEM)("get", "--raw", path)
 
 
 def reviews_answered() -> int:
@@ -114,9 +143,21 @@ def reviews_answered() -> int:
 
 
 def wait_until(claim: Callable[[], bool], seconds: float) -> None:
-    """Return when the claim holds; TimeoutError if it doesn't in time."""
-    deadline = time.monotonic() + seconds
-    while not claim():
+    """Return when the claim holds; TimeoutError if it doesn't in time.
+
+    What is refused is asked again: a busy API server refuses something now and then.
+    """
+    deadline, refusal = time.monotonic() + seconds, ""
+
+    def holds() -> bool:
+        nonlocal refusal
+        try:
+            return claim()
+        except RefusedError as error:
+            refusal = f": {error}"
+            return False
+
+    while not holds():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not so after {seconds} s")
+            raise TimeoutError(f"not so after {seconds} s{refusal}")
         time.sleep(0.2)

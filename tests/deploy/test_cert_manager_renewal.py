@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.rarely]
 NAMESPACE = "test-cert-manager"
 OF_CERT_MANAGER = {"Issuer", "Certificate"}
 NAMES = service_names("pgset-webhook", SYSTEM)
-PROPAGATES_WITHIN = 180.0
+PROPAGATES_WITHIN = 300.0
 """Seconds: a kubelet brings a changed Secret into the pods in its own time, up to 90 s."""
 
 
@@ -92,8 +92,8 @@ def test_a_renewed_certificate_comes_into_service_and_fails_no_admission():
     ]
     system("apply", "-f", "-", manifest={"apiVersion": "v1", "kind": "List", "items": installation})
     write_ca_bundles(first)
-    system("rollout", "status", "deployment/pgset-webhook", "--timeout=120s")
-    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS and all_serve(first), 60)
+    system("rollout", "status", "deployment/pgset-webhook", "--timeout=300s")
+    wait_until(lambda: len(webhook_pods()) == WEBHOOK_REPLICAS and all_serve(first), 180)
 
     second = Trust(first.authority, make_leaf(first.authority, NAMES, now + timedelta(days=1)))
     with (
@@ -102,5 +102,4 @@ def test_a_renewed_certificate_comes_into_service_and_fails_no_admission():
     ):
         write_secret(second)
         wait_until(lambda: all_serve(second), PROPAGATES_WITHIN)
-    assert admissions.failures == []
-    assert admissions.admitted > 20
+    admissions.assert_all_well()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sidecar import contract
-from tests.deploy.cluster_tools import SYSTEM, Kubectl, install
+from tests.deploy.cluster_tools import SYSTEM, Kubectl, install, make_namespace
 from webhook.injection import NOT_ALLOWED
 from webhook.json_patch import Json
 
@@ -35,7 +35,7 @@ NOT_HERE = {
 @pytest.fixture(scope="module")
 def kubectl():
     install(restart=False)
-    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    system = Kubectl(SYSTEM)
     runtime = {
         "apiVersion": "node.k8s.io/v1",
         "kind": "RuntimeClass",
@@ -45,7 +45,7 @@ def kubectl():
     }
     try:
         system("apply", "-f", "-", manifest=runtime)
-        kubectl("create", "namespace", NAMESPACE)
+        kubectl = make_namespace(NAMESPACE)
         kubectl("create", "serviceaccount", SPEC["serviceAccountName"])
         yield kubectl
     finally:

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from certs.authority import made_at
 from deploy.local import cluster, paths
@@ -21,6 +22,7 @@ from tests.deploy.cluster_tools import (
     WEBHOOK_PODS,
     WEBHOOK_REPLICAS,
     Kubectl,
+    make_namespace,
     served_certificate,
     wait_until,
     webhook_pods,
@@ -34,13 +36,15 @@ WEBHOOK, CERTS = "deployment/pgset-webhook", "deployment/pgset-certs"
 CERTS_PODS = "app.kubernetes.io/name=pgset,app.kubernetes.io/component=certs"
 SECRET, SERVING = "secret/pgset-webhook-tls", "secret/pgset-webhook-serving"
 TIMES = (
-    *("--ca-life=60s", "--leaf-life=30s", "--overlap=10s"),
-    *("--settle=1s", "--delivery=5s", "--interval=1s"),
+    *("--ca-life=90s", "--leaf-life=70s", "--overlap=25s"),
+    *("--settle=5s", "--delivery=15s", "--interval=1s"),
 )
-ROTATES_WITHIN = 120.0
-"""Seconds: a CA is due 40 s after it was made, and its predecessor goes about 15 s later."""
-HEALS_WITHIN = 30.0
-AHEAD = 60.0
+"""As short as it may be where an API server may hear of a CA some seconds late, and a kubelet bring
+a leaf a dozen: on a busy machine they do."""
+ROTATES_WITHIN = 240.0
+"""Seconds: a CA is due 60 s after it was made, and its predecessor goes about 35 s later."""
+HEALS_WITHIN = 180.0
+AHEAD = 140.0
 """Seconds by which a clock is set ahead: two lives of a leaf, and no CA's."""
 AHEAD_FILE = "/tmp/ahead"
 WITH_A_CLOCK_TO_SET = f"""
@@ -110,9 +114,11 @@ def delivered_at_once(api_client):
             if ended.wait(1):
                 return
             change = {"metadata": {"annotations": {"test/look": str(number)}}}
-            for pod in pods.list_namespaced_pod(SYSTEM, label_selector=WEBHOOK_PODS).items:
-                with contextlib.suppress(ApiException):  # it has gone meanwhile
-                    pods.patch_namespaced_pod(pod.metadata.name, SYSTEM, change)
+            # A pod may have gone meanwhile, and a busy API server refuse something.
+            with contextlib.suppress(ApiException, HTTPError):
+                for pod in pods.list_namespaced_pod(SYSTEM, label_selector=WEBHOOK_PODS).items:
+                    with contextlib.suppress(ApiException, HTTPError):
+                        pods.patch_namespaced_pod(pod.metadata.name, SYSTEM, change)
 
     thread = threading.Thread(target=have_them_look, daemon=True)
     thread.start()
@@ -124,8 +130,7 @@ def delivered_at_once(api_client):
 @pytest.fixture(scope="module", autouse=True)
 def short_lives():
     cluster.up()
-    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
-    kubectl("create", "namespace", NAMESPACE)
+    system, kubectl = Kubectl(SYSTEM), make_namespace(NAMESPACE)
     kubectl("create", "serviceaccount", "pgset-sa")
     system("apply", "-k", str(DEPLOY))
     set_command(("-m", "certs"), TIMES)
@@ -157,7 +162,7 @@ def set_command(start, arguments):
 
 def all_replaced():
     for deployment in (CERTS, WEBHOOK):
-        Kubectl(SYSTEM)("rollout", "status", deployment, "--timeout=120s")
+        Kubectl(SYSTEM)("rollout", "status", deployment, "--timeout=300s")
     wait_until(lambda: len(certs_pods()) == len(webhook_pods()) == WEBHOOK_REPLICAS, 180)
 
 
@@ -172,8 +177,7 @@ def test_two_rotations_fail_no_admission(api_client, authorities):
     first = authorities.alone[-1]
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         authorities.wait_for(2)
-    assert admissions.failures == []
-    assert admissions.admitted > 100
+    admissions.assert_all_well()
     assert authorities.most == 2
     assert first not in authorities.alone[1:]
     assert len(set(authorities.alone)) == 3
@@ -194,16 +198,14 @@ def test_a_secret_deleted_and_broken_again_and_again_fails_no_admission(
                 system("patch", secret, "--patch", json.dumps(broken))
                 time.sleep(4)
         authorities.wait_for(1)
-    assert admissions.failures == []
-    assert admissions.admitted > 100
+    admissions.assert_all_well()
 
 
 def test_a_rolling_update_fails_no_admission(api_client):
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         Kubectl(SYSTEM)("rollout", "restart", WEBHOOK, CERTS)
         all_replaced()
-    assert admissions.failures == []
-    assert admissions.admitted > 100
+    admissions.assert_all_well()
 
 
 def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_client):
@@ -214,6 +216,12 @@ def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_c
         configuration = registrations.read_mutating_webhook_configuration("pgset")
         return [webhook.client_config.ca_bundle for webhook in configuration.webhooks]
 
+    def none_fails():
+        admissions.failures.clear()
+        before = admissions.admitted
+        time.sleep(2)
+        return admissions.admitted > before and not admissions.failures
+
     blank = [{"op": "remove", "path": f"/webhooks/{it}/clientConfig/caBundle"} for it in (0, 1)]
     with Admissions(client.CoreV1Api(api_client), NAMESPACE) as admissions:
         for _ in range(3):
@@ -223,10 +231,7 @@ def test_a_blanked_ca_bundle_is_mended_and_fails_no_admission_from_then_on(api_c
             )
             wait_until(lambda: all(bundles()), HEALS_WITHIN)
             # The API server learns of it by its own watch.
-            time.sleep(2)
-            admissions.failures.clear()
-            time.sleep(2)
-            assert admissions.failures == []
+            wait_until(none_fails, HEALS_WITHIN)
 
 
 @pytest.fixture
@@ -258,5 +263,4 @@ def test_a_clock_stepped_past_expiry_and_back_fails_no_admission(api_client):
         for pod_ahead in (first, second):
             set_clock(pod_ahead, AHEAD)
         time.sleep(5)
-    assert admissions.failures == []
-    assert admissions.admitted > 100
+    admissions.assert_all_well()

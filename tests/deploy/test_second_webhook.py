@@ -17,7 +17,14 @@ from deploy.local.layout import CONTROL_PLANE_NAMESPACE
 from deploy.local.network import namespace_path
 from sidecar import contract
 from tests.deploy import second_webhook
-from tests.deploy.cluster_tools import SYSTEM, Kubectl, install, reviews_by_outcome, wait_until
+from tests.deploy.cluster_tools import (
+    SYSTEM,
+    Kubectl,
+    install,
+    make_namespace,
+    reviews_by_outcome,
+    wait_until,
+)
 from tests.deploy.second_webhook import MUTATIONS, Mutation, SecondWebhook, mutated
 from tests.deploy.test_admission import plain_pod, pod
 from webhook.json_patch import Json
@@ -27,7 +34,7 @@ pytestmark = pytest.mark.cluster
 NAMESPACE = "test-second-webhook"
 CASE = "user-init-containers"
 OURS = (contract.SIDECAR_CONTAINER, contract.BOOTSTRAP_CONTAINER)
-SEEN_WITHIN = 30.0
+SEEN_WITHIN = 180.0
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,9 @@ def the_names(containers):
 @pytest.fixture(scope="module")
 def kubectl():
     install()
-    system, kubectl = Kubectl(SYSTEM), Kubectl(NAMESPACE)
+    system = Kubectl(SYSTEM)
     try:
-        kubectl("create", "namespace", NAMESPACE)
+        kubectl = make_namespace(NAMESPACE)
         kubectl("create", "serviceaccount", "pgset-sa")
         yield kubectl
     finally:
@@ -115,10 +122,15 @@ def admitted(kubectl, other):
 
     @functools.cache
     def admit(mutation):
-        before = reviews_by_outcome()
         other.webhook.mutation = mutation
-        pod_admitted = kubectl.dry_run(pod(CASE))
-        return Admission(other, mutation, pod_admitted, reviews_by_outcome() - before)
+        for _ in range(5):
+            before = reviews_by_outcome()
+            pod_admitted = kubectl.dry_run(pod(CASE))
+            answered = reviews_by_outcome() - before
+            # Where one of the two was late, ours was asked for another try, too.
+            if kubectl.tries == 1:
+                break
+        return Admission(other, mutation, pod_admitted, answered)
 
     return admit
 
