@@ -92,7 +92,7 @@ print(sorted(got))
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert victim.poll() is None
     victim.communicate()

@@ -19,7 +19,7 @@ KINDS = {
 """What deploy/monitoring has of each kind."""
 GROUP = "monitoring.coreos.com"
 DRY = ("apply", "--dry-run=server", "--validate=strict", "--output=name")
-SERVED_WITHIN = 120.0
+SERVED_WITHIN = 180.0
 
 
 def fields_are_known(kubectl):
