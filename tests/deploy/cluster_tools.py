@@ -47,7 +47,8 @@ class Kubectl:
         """Return standard output; a manifest goes in by standard input.
 
         Raises RefusedError if kubectl fails. Where a webhook was too busy to answer in time, it is
-        called again: nothing was stored.
+        called again: nothing was stored; and so is `apply` where a test beside this one made one of
+        the objects at the same moment.
         """
         for self.tries in range(1, _TRIES + 1):
             run = subprocess.run(
@@ -57,7 +58,8 @@ class Kubectl:
                 text=True,
                 check=False,
             )
-            if run.returncode == 0 or not is_late(run.stderr):
+            made_meanwhile = arguments[0] == "apply" and "(AlreadyExists)" in run.stderr
+            if run.returncode == 0 or not (is_late(run.stderr) or made_meanwhile):
                 break
         if run.returncode != 0:
             raise RefusedError(run.stderr.strip())
