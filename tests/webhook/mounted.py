@@ -18,6 +18,12 @@ def write(directory: Path, trust: Trust) -> None:
         AUTHORITY_FILE: trust.authority.certificate,
     }
     for name, value in content.items():
-        new = directory / f".{name}.new"
-        new.write_bytes(value)
-        new.replace(directory / name)
+        replace(directory / name, value)
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put another file in its place: two of the same size that are written in one tick of the
+    clock can't be told from each other by anything else."""
+    new = file.with_name(f".{file.name}.new")
+    new.write_bytes(content)
+    new.replace(file)

@@ -58,9 +58,9 @@ def test_key_and_certificate_of_different_rounds_leave_the_last_good_pair(tmp_pa
     certificate = ServingCertificate(tmp_path)
     first = certificate.context()
     other, _ = renewed(None, [NAME], NOW)
-    (tmp_path / "tls.key").write_bytes(other.leaf.key)
+    mounted.replace(tmp_path / "tls.key", other.leaf.key)
     assert certificate.context() is first
-    (tmp_path / "tls.crt").write_bytes(other.leaf.certificate)
+    mounted.replace(tmp_path / "tls.crt", other.leaf.certificate)
     assert certificate.context() is not first
 
 
