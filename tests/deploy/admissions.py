@@ -20,8 +20,8 @@ class Admissions:
         self.admitted = 0
         self.failures: list[str] = []
         self.late = 0
-        """Not answered in a webhook's seconds, as on a busy machine. Who is not trusted, or is not
-        there any more, is told at once."""
+        """Not answered in a webhook's seconds, or refused by the API server itself, as on a busy
+        machine. Who is not trusted, or is not there any more, is told at once."""
         self._api = api
         self._namespace = namespace
         self._stop = threading.Event()
@@ -49,7 +49,7 @@ class Admissions:
                 self.failures.append("admitted without a sidecar")
 
     def _note(self, failure: str) -> None:
-        if is_late(failure):
+        if is_late(failure) or "webhook" not in failure:
             self.late += 1
         else:
             self.failures.append(failure)

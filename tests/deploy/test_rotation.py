@@ -89,7 +89,8 @@ class Authorities:
         wanted = len(self.alone) + rotations
 
         def have_come():
-            self.look()
+            with contextlib.suppress(ApiException, HTTPError):  # it is busy, and looked at again
+                self.look()
             return len(self.alone) >= wanted
 
         wait_until(have_come, rotations * ROTATES_WITHIN)
