@@ -161,7 +161,7 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=_WATCH_SILENCE)
+        timeout = self._watch_timeout()
         response = self._send("GET", path, query=parameters, timeout=timeout, stream=True)
         try:
             buffer = b""
@@ -246,6 +246,9 @@ class ApiClient:
         left = max(_LEAST_SECONDS, deadline - clock.now())
         total = min(CONNECT_SECONDS + self._read_seconds, left, seconds or float("inf"))
         return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=self._read_seconds)
+
+    def _watch_timeout(self) -> urllib3.Timeout:
+        return urllib3.Timeout(connect=CONNECT_SECONDS, read=_WATCH_SILENCE)
 
     def _fresh_token(self) -> str:
         now = time.monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sidecar.action import RenewLease, TakeLease
-from sidecar.kube.client import ApiClient
+from sidecar.kube.client import ApiClient, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.observation import Identity, LeaseRecord, LeaseView
 from sidecar.settings import Settings
@@ -108,7 +108,15 @@ class Detour:
     def client(self, site: Site) -> ApiClient:
         """A sidecar's, with a connection that is there already, as after what it asked before."""
         client = ApiClient(f"https://127.0.0.1:{self.port}", site.ca_file, site.token_file(SIDECAR))
-        client.get("/version")
+
+        def is_answered() -> bool:
+            # Its deadline is a sidecar's own, and may pass on a busy machine.
+            with contextlib.suppress(RetryLaterError):
+                client.get("/version")
+                return True
+            return False
+
+        wait_until(is_answered, "a connection")
         return client
 
     def close(self) -> None:

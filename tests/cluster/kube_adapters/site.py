@@ -12,9 +12,10 @@ import urllib3
 
 from deploy.demo.stage import Stage
 from sidecar import contract
-from sidecar.kube.client import ApiClient, ApiError, Json
+from sidecar.kube.client import ApiClient, ApiError, ForbiddenError, Json
 from sidecar.observation import Identity
 from tests.deploy.manifests import cluster_role
+from tests.support.waiting import wait_until
 
 SIDECAR, POWERLESS, PERSON = "pgset-sa", "powerless", "person"
 """Who asks: with deploy/grant's rights, with none, with all in the namespace."""
@@ -56,6 +57,10 @@ class Line(ApiClient):
 
     def _timeout(self, seconds: float | None) -> urllib3.Timeout:
         return urllib3.Timeout(total=seconds or PATIENT)
+
+    def _watch_timeout(self) -> urllib3.Timeout:
+        # Given up while it connects, a watch would be followed by another list, which tests count.
+        return urllib3.Timeout(connect=PATIENT, read=super()._watch_timeout().read_timeout)
 
     def get(
         self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
@@ -134,6 +139,21 @@ class Site:
             "-n", self.name, "create", "rolebinding", PERSON, "--clusterrole=cluster-admin",
             f"--serviceaccount={self.name}:{PERSON}",
         )  # fmt: skip
+        for account in (SIDECAR, PERSON):
+            wait_until(self._may_look(account), f"the rights of {account}")
+
+    def _may_look(self, account: str) -> Callable[[], bool]:
+        """A busy API server knows of a new RoleBinding a moment after it has stored it."""
+        line = self.line(account)
+
+        def may_look() -> bool:
+            try:
+                line.get(self.leases)
+            except ForbiddenError:
+                return False
+            return True
+
+        return may_look
 
     def clear(self) -> None:
         for line in self._lines:

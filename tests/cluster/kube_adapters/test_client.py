@@ -61,7 +61,7 @@ def test_a_watch_without_the_right_to_it_is_told_so_too(site: Site) -> None:
 def test_a_token_that_nobody_gave_is_forbidden(site: Site, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("nonsense")
     with pytest.raises(ForbiddenError):
-        ApiClient(site.address, site.ca_file, tmp_path / "token").get(site.leases)
+        Line(site.address, site.ca_file, tmp_path / "token").get(site.leases)
 
 
 def is_given_up(client: ApiClient, seconds: float) -> bool:
@@ -110,7 +110,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
     (tmp_path / "token").write_text("token")
     (tmp_path / "other.crt").write_bytes(make_authority(datetime.now(UTC)).certificate)
     with pytest.raises(RetryLaterError, match="CERTIFICATE_VERIFY_FAILED"):
-        ApiClient(site.address, tmp_path / "other.crt", tmp_path / "token").get("/version")
+        Line(site.address, tmp_path / "other.crt", tmp_path / "token").get("/version")
 
 
 def test_a_token_that_is_not_there_yet_is_no_end_of_a_watch(site: Site, tmp_path: Path) -> None:
