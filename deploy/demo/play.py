@@ -55,11 +55,11 @@ def current_cluster(workspace: Path) -> Stage:
 
 def sweep(stage: Stage) -> None:
     """Remove what an earlier run left: its namespace, its volumes and their content."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
     volumes = stage.get("persistentvolumes", namespace=None)["items"]
     for volume in volumes:
         metadata = volume["metadata"]
         if metadata.get("labels", {}).items() >= OURS.items():
-            stage.ask("delete", "persistentvolume", metadata["name"], "--timeout=180s")
+            stage.ask("delete", "persistentvolume", metadata["name"], "--timeout=600s")
     if stage.kubeconfig is not None:
         shutil.rmtree(stage.folder, ignore_errors=True)

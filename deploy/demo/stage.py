@@ -17,6 +17,22 @@ SYSTEM = "pgset-system"
 _LONGEST_SHOWN = 12
 _POLL_SECONDS = 0.25
 _TRIES = 5
+_PATIENCE = 180.0
+"""Seconds in which kubectl is run again where what it wants has not begun."""
+_MOST_SECONDS = 900
+"""Of one kubectl; what it waits for has limits of its own."""
+_CONNECT_SECONDS = 60
+"""Of psql, which is not asked again."""
+_PROBE_SECONDS = 3
+"""Of psql, where it is asked again and again."""
+
+_NOT_BEGUN = (
+    "failed calling webhook",
+    "TLS handshake timeout",
+    "error dialing backend",
+)
+"""What kubectl says where a busy webhook, API server or kubelet did not answer in time, and so
+nothing was stored or run. It has no other way to tell."""
 
 
 class StepFailedError(Exception):
@@ -69,34 +85,34 @@ class Stage:
 
     def ask(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         """Run kubectl quietly and return what it printed on both streams."""
-        output, code = self._kubectl(words, stdin)
+        said, output, code = self._kubectl(words, stdin)
         if check and code != 0:
-            raise StepFailedError(f"kubectl {shlex.join(words)}: {output.strip()}")
-        return output
+            raise StepFailedError(f"kubectl {shlex.join(words)}: {f'{said}{output}'.strip()}")
+        return f"{said}{output}"
 
-    def _kubectl(self, words: Sequence[str], stdin: str | None = None) -> tuple[str, int]:
-        """Again where a busy webhook did not answer in time, and so nothing was stored."""
-        for _ in range(_TRIES):
-            output, code = self._run(words, stdin)
-            if code == 0 or "failed calling webhook" not in output:
-                break
+    def _kubectl(self, words: Sequence[str], stdin: str | None = None) -> tuple[str, str, int]:
+        """Return what it said, what it printed, and its code; again where it has not begun."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            said, output, code = self._run(words, stdin)
+            begun = code == 0 or not any(it in f"{said}{output}" for it in _NOT_BEGUN)
+            if begun or time.monotonic() > deadline:
+                return said, output, code
             time.sleep(_POLL_SECONDS)
-        return output, code
 
-    def _run(self, words: Sequence[str], stdin: str | None) -> tuple[str, int]:
+    def _run(self, words: Sequence[str], stdin: str | None) -> tuple[str, str, int]:
         command = [str(self.kubectl)]
         if self.kubeconfig is not None:
             command += ["--kubeconfig", str(self.kubeconfig)]
         done = subprocess.run(
             [*command, *words],
             input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=_MOST_SECONDS,
         )
-        return done.stdout, done.returncode
+        return done.stderr, done.stdout, done.returncode
 
     def do(self, *words: str, namespace: str | None = NAMESPACE) -> str:
         """Run kubectl in front of the audience; it has to succeed."""
@@ -108,7 +124,8 @@ class Stage:
 
     def _perform(self, words: Sequence[str], namespace: str | None, *, refused: bool) -> str:
         words = (*(("-n", namespace) if namespace else ()), *words)
-        output, code = self._kubectl(words)
+        said, printed, code = self._kubectl(words)
+        output = f"{said}{printed}"
         self.show(f"kubectl {shlex.join(words)}", output)
         if (code != 0) != refused:
             expected = "to be refused" if refused else "to succeed"
@@ -118,7 +135,12 @@ class Stage:
     def get(self, *words: str, namespace: str | None = NAMESPACE) -> dict[str, Any]:
         """Return an object or a list."""
         scope = ("-n", namespace) if namespace else ()
-        answer: dict[str, Any] = json.loads(self.ask("get", *scope, *words, "-o", "json"))
+        words = ("get", *scope, *words, "-o", "json")
+        # What kubectl says of a slow API server is no JSON.
+        said, output, code = self._kubectl(words)
+        if code != 0:
+            raise StepFailedError(f"kubectl {shlex.join(words)}: {said.strip()}")
+        answer: dict[str, Any] = json.loads(output)
         return answer
 
     def apply(self, manifest: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -134,14 +156,15 @@ class Stage:
         Again where somebody else has made one of the objects at the same moment.
         """
         for _ in range(_TRIES):
-            output, code = self._kubectl(("apply", "-k", str(folder)), None)
+            said, printed, code = self._kubectl(("apply", "-k", str(folder)), None)
+            output = f"{said}{printed}"
             if code == 0 or "(AlreadyExists)" not in output:
                 break
         if code != 0:
             raise StepFailedError(f"kubectl apply -k {folder}: {output.strip()}")
         return output
 
-    def wait(self, question: Callable[[], bool], what: str, seconds: float = 240) -> float:
+    def wait(self, question: Callable[[], bool], what: str, seconds: float = 360) -> float:
         """Wait until something is true and return the seconds it took.
 
         A question that fails is asked again: a busy API server refuses one now and then.
@@ -181,17 +204,23 @@ class Stage:
             raise StepFailedError(f"psql -h {host} was expected to be refused: {output}")
         return output
 
-    def query(self, host: str, statement: str) -> str | None:
-        """Return the bare value of a query; None where it cannot be had now."""
-        output, code = self._psql(host, statement, "-At")
+    def query(self, host: str, statement: str, *, again: bool = False) -> str | None:
+        """Return the bare value of a query; None where it cannot be had now.
+
+        `again`: the caller asks again where there is none, and so it need not wait long.
+        """
+        seconds = _PROBE_SECONDS if again else _CONNECT_SECONDS
+        output, code = self._psql(host, statement, "-At", seconds=seconds)
         return output.strip() if code == 0 else None
 
-    def _psql(self, host: str, statement: str, *flags: str) -> tuple[str, int]:
+    def _psql(
+        self, host: str, statement: str, *flags: str, seconds: int = _CONNECT_SECONDS
+    ) -> tuple[str, int]:
         marker = "psql ended with "
         script = 'psql -X -U postgres -h "$0" "$@" 2>&1; echo "psql ended with $?"'
         words = ("sh", "-c", script, host, *flags, "-c", statement)
         output = self.ask(
-            "-n", NAMESPACE, "exec", "client", "--", "env", "PGCONNECT_TIMEOUT=3",
+            "-n", NAMESPACE, "exec", "client", "--", "env", f"PGCONNECT_TIMEOUT={seconds}",
             *words,
         )  # fmt: skip
         text, _, code = output.rpartition(marker)

@@ -19,7 +19,7 @@ def install(stage: Stage) -> None:
     folder = manifests.install(stage)
     output = stage.apply_folder(folder)
     stage.show("kubectl apply -k deploy", output)
-    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=180s")
+    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=600s")
     stage.measured("pgset installed, two webhook replicas ready", time.monotonic() - began)
     # A replica of an earlier roll-out may still answer on its old connections and count.
     stage.wait(lambda: len(webhook_pods(stage)) == WEBHOOK_REPLICAS, "old replicas to be gone")
@@ -39,13 +39,14 @@ def create_the_set(stage: Stage) -> None:
     stage.measured("from kubectl apply to two ready members", time.monotonic() - began)
     stage.do("get", "pods", "-L", "pgset.dev/role")
     stage.apply(manifests.client(stage))
-    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=180s")
+    stage.ask("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/client", "--timeout=360s")
     for service in ("pgset-primary", "pgset-replica"):
         wait_for_service(stage, service)
 
 
 def one_replica_streams(stage: Stage) -> None:
     """psql through the primary's Service shows one streaming replica"""
+    stage.wait(lambda: streaming(stage, "pgset-primary") == ["pgset-1"], "pgset-1 to stream")
     output = stage.psql(
         "pgset-primary", "select application_name, state, sync_state from pg_stat_replication"
     )
@@ -65,7 +66,8 @@ def scale_to_three(stage: Stage) -> None:
     wanted = {"pgset-0": "primary", "pgset-1": "replica", "pgset-2": "replica"}
     stage.wait(lambda: roles(stage) == wanted, "three members")
     stage.measured("scaled from two to three ready members", time.monotonic() - began)
-    _expect(streaming(stage, "pgset-primary"), ["pgset-1", "pgset-2"], "streaming replicas")
+    both = ["pgset-1", "pgset-2"]
+    stage.wait(lambda: streaming(stage, "pgset-primary") == both, "both replicas to stream")
     stage.do("get", "pods", "-L", "pgset.dev/role", "-o", "wide")
 
 
@@ -89,9 +91,10 @@ def a_row_outlives_its_pod(stage: Stage) -> None:
         "pgset-1 to stream again",
     )
     stage.measured("a new pgset-1 streams again", seconds)
-    for replica in ("pgset-1", "pgset-2"):
-        output = stage.psql(f"{replica}.pgset", "select id, pg_is_in_recovery() from foo")
-        _expect(re.findall(r"42 \| t", output), ["42 | t"], f"the row on {replica}")
+    for host in ("pgset-1.pgset", "pgset-2.pgset"):
+        _wait_for_row(stage, host)
+        output = stage.psql(host, "select id, pg_is_in_recovery() from foo")
+        _expect(re.findall(r"42 \| t", output), ["42 | t"], f"the row on {host}")
 
 
 def data_outlives_the_statefulset(stage: Stage) -> None:
@@ -106,7 +109,7 @@ def data_outlives_the_statefulset(stage: Stage) -> None:
     stage.wait(lambda: sorted(roles(stage).values()) == ["primary", "replica"], "two members")
     stage.measured("the re-created set is ready", time.monotonic() - began)
     for service in ("pgset-primary", "pgset-replica"):
-        wait_for_service(stage, service)
+        _wait_for_row(stage, service)
         output = stage.psql(service, "select id from foo")
         _expect(re.findall(r"\b42\b", output), ["42"], f"the row through {service}")
     lease = stage.get("lease", "pgset-pgset")
@@ -214,6 +217,7 @@ def streaming(stage: Stage, host: str) -> list[str]:
         host,
         "select string_agg(application_name, ' ' order by application_name) "
         "from pg_stat_replication where state = 'streaming'",
+        again=True,
     )
     return (names or "").split()
 
@@ -226,7 +230,13 @@ def uid(stage: Stage, pod: str) -> str | None:
 
 def wait_for_service(stage: Stage, host: str) -> None:
     """Wait until a database answers there: kube-proxy follows a ready pod in a second or two."""
-    stage.wait(lambda: stage.query(host, "select 1") == "1", f"{host} to answer")
+    stage.wait(lambda: stage.query(host, "select 1", again=True) == "1", f"{host} to answer")
+
+
+def _wait_for_row(stage: Stage, host: str) -> None:
+    """Wait for the walk-through's row: DNS follows a pod, and a replica its primary, later."""
+    asked = "select id from foo"
+    stage.wait(lambda: stage.query(host, asked, again=True) == "42", f"the row on {host}")
 
 
 def pod_ip(stage: Stage, pod: str) -> str:

@@ -7,7 +7,11 @@ import pytest
 from deploy.demo import stage as stages
 from deploy.demo.stage import Stage, StepFailedError
 
-TOOK_LONG = 'Internal error occurred: failed calling webhook "pods.pgset.dev": deadline exceeded'
+NOT_BEGUN = (
+    'Internal error occurred: failed calling webhook "pods.pgset.dev": deadline exceeded',
+    "Unable to connect to the server: net/http: TLS handshake timeout",
+    "Error from server: error dialing backend: dial tcp 10.1.1.1:10250: i/o timeout",
+)
 THERE = 'Error from server (AlreadyExists): namespaces "pgset-system" already exists'
 DENIED = 'admission webhook "pods.pgset.dev" denied the request: no'
 
@@ -29,10 +33,17 @@ def refuses_once(stage: Stage, sentence: str) -> Path:
     return asked
 
 
-def test_a_webhook_that_did_not_answer_in_time_is_asked_again(stage: Stage) -> None:
-    asked = refuses_once(stage, TOOK_LONG)
+@pytest.mark.parametrize("sentence", NOT_BEGUN, ids=["webhook", "API server", "kubelet"])
+def test_who_did_not_answer_in_time_is_asked_again(stage: Stage, sentence: str) -> None:
+    asked = refuses_once(stage, sentence)
     assert stage.ask("scale") == "done\n"
     assert asked.read_text() == "scale\n" * 2
+
+
+def test_an_object_is_read_beside_what_kubectl_says_of_a_slow_server(stage: Stage) -> None:
+    stage.kubectl.write_text("#!/bin/sh\necho 'Waited for 2 s' >&2\necho '{\"items\": []}'\n")
+    stage.kubectl.chmod(0o755)
+    assert stage.get("pods") == {"items": []}
 
 
 def test_what_is_denied_is_not_asked_again(stage: Stage) -> None:
