@@ -33,8 +33,10 @@ from deploy.local.teardown import tear_down
 from deploy.local.timing import Steps, wait_until
 
 _FORWARDER = "forwarder"
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 """Seconds; a busy API server answers late, and a node whose kubelet is late is not Ready."""
+_BOOT_SECONDS = 300.0
+"""What one step of the start may take; each is a matter of seconds where nothing else runs."""
 _DNS_MANIFEST = programs.COREDNS.folder / "coredns.yaml"
 
 
@@ -151,15 +153,15 @@ def _boot(steps: Steps) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda it: _start_runtime(it, template), nodes))
     steps.done("containerd on every node")
-    wait_until(lambda: api.is_ready(_port()), 90, "the API server")
+    wait_until(lambda: api.is_ready(_port()), _BOOT_SECONDS, "the API server")
     steps.done("API server")
     control_plane.start_controllers()
     with ThreadPoolExecutor() as pool:
         list(pool.map(Node.join, nodes))
     _apply(_DNS_MANIFEST)
-    wait_until(_nodes_are_ready, 90, "three Ready nodes")
+    wait_until(_nodes_are_ready, _BOOT_SECONDS, "three Ready nodes")
     steps.done("three Ready nodes")
-    wait_until(_dns_is_ready, 90, "CoreDNS")
+    wait_until(_dns_is_ready, _BOOT_SECONDS, "CoreDNS")
     steps.done("DNS")
     _ready_file().write_text(_key_of_programs())
 
@@ -183,7 +185,7 @@ def _start_forwarder() -> None:
         ],
         {"PYTHONPATH": str(paths.CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
     )
-    wait_until(_port_file().is_file, 10, "the forwarder")
+    wait_until(_port_file().is_file, _BOOT_SECONDS, "the forwarder")
     kubeconfig.write(paths.kubeconfig(), "admin", f"https://127.0.0.1:{_port()}")
 
 

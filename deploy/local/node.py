@@ -26,8 +26,8 @@ from deploy.local.shell import Command, run
 from deploy.local.timing import wait_until
 
 _MOUNTS_SCRIPT = paths.HERE / "node_mounts.sh"
-_HOLD_SECONDS = 10.0
-_CONTAINERD_SECONDS = 20.0
+_HOLD_SECONDS = 120.0
+_CONTAINERD_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _network_namespace(pid: int) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def kill_until_gone(find: Callable[[], set[int]], seconds: float = 15.0) -> None:
+def kill_until_gone(find: Callable[[], set[int]], seconds: float = 120.0) -> None:
     """SIGKILL whatever `find` finds, again and again, until it finds nothing."""
     deadline = time.monotonic() + seconds
     while pids := {pid for pid in find() if start_time(pid) is not None}:

@@ -5,17 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.local import cgroups, cluster, network, node_config, paths, processes
 from deploy.local.layout import NODES
+from tests.support.waiting import is_quick, wait_until
 
 pytestmark = pytest.mark.cluster
 
-WARM_START_SECONDS = 120  # 30 are promised; this machine may have other things to do
+WARM_START_SECONDS = 300  # 30 are promised, and what is not warm is built for much longer
 FOLDERS_THAT_NODES_MOUNT_OVER = ("/etc", "/run", "/var/lib", "/var/log")
 SYSCTLS = ("fs/inotify/max_user_instances", "kernel/panic", "vm/overcommit_memory")
 
@@ -100,9 +100,7 @@ def test_the_host_sees_nothing_of_the_running_cluster_but_a_loopback_port(
 def test_up_leaves_a_well_cluster_alone() -> None:
     cluster.up()
     before = processes.recorded()
-    began = time.monotonic()
-    cluster.up()
-    assert time.monotonic() - began < 30
+    assert is_quick(cluster.up, 30)
     assert before == processes.recorded()
 
 
@@ -125,7 +123,7 @@ def test_up_recovers_from_a_cluster_with_killed_processes(victims: tuple[str, ..
     alive = processes.alive()
     for name in victims:
         os.kill(alive[name].pid, signal.SIGKILL)
-    wait(lambda: not processes.alive(victims))
+    wait_until(lambda: not processes.alive(victims), "their end")
 
     assert not cluster.is_well()
     cluster.up()
@@ -143,7 +141,7 @@ def test_up_recovers_from_an_up_that_was_killed_half_way() -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait(lambda: "n3-containerd" in processes.recorded())
+    wait_until(lambda: "n3-containerd" in processes.recorded(), "the last runtime")
     interrupted.kill()
     interrupted.wait()
 
@@ -181,7 +179,7 @@ def test_a_node_can_be_lost_and_brought_back() -> None:
 
     node.start()
 
-    wait(cluster.is_well, seconds=180)
+    wait_until(cluster.is_well, "the cluster to be well")
     kubectl("run", "probe", f"--image={node_config.PAUSE_IMAGE}", "--overrides", on_node("n3"))
     try:
         kubectl("wait", "pod/probe", "--for=condition=Ready", "--timeout=180s")
@@ -191,10 +189,3 @@ def test_a_node_can_be_lost_and_brought_back() -> None:
 
 def on_node(name: str) -> str:
     return f'{{"spec": {{"nodeName": "{name}", "terminationGracePeriodSeconds": 0}}}}'
-
-
-def wait(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)

@@ -1,5 +1,6 @@
 """What a user expects of any cluster: Services, DNS, shared volumes, init containers."""
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from deploy.local import cluster, images, paths
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "local-cluster-test"
 MANIFEST = Path(__file__).parent / "usage.yaml"
-FETCH = "import urllib.request as u; print(u.urlopen('http://{}/', timeout=5).status)"
+FETCH = "import urllib.request as u; print(u.urlopen('http://{}/', timeout=60).status)"
 
 
 def kubectl(*words: str, stdin: str = "") -> str:
@@ -36,11 +38,12 @@ def kubectl(*words: str, stdin: str = "") -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _workload() -> Iterator[None]:
     cluster.up()
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     kubectl("create", "namespace", NAMESPACE)
     text = MANIFEST.read_text().replace("VOLUMES", str(paths.volumes()))
     kubectl("apply", "-f", "-", stdin=text)
-    kubectl("rollout", "status", "deployment/web", "--timeout=240s")
-    kubectl("rollout", "status", "daemonset/client", "--timeout=240s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=600s")
+    kubectl("rollout", "status", "daemonset/client", "--timeout=600s")
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
@@ -53,16 +56,24 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_service_is_reached_by_name_from_every_node(client: str) -> None:
+    def fetch(name: str) -> str:
+        words = ("exec", client, "-c", "sidecar", "--", "python", "-c", FETCH.format(name))
+        return kubectl(*words).strip()
+
+    def is_reached() -> bool:
+        # A busy kube-proxy follows a moment later.
+        with contextlib.suppress(AssertionError):
+            return fetch("web") == "200"
+        return False
+
+    wait_until(is_reached, "the Service")
     for name in ("web", f"web.{NAMESPACE}.svc.cluster.local"):
         for _ in range(4):  # both replicas, one of which may be on the client's own node
-            answer = kubectl(
-                "exec", client, "-c", "sidecar", "--", "python", "-c", FETCH.format(name)
-            )
-            assert answer.strip() == "200"
+            assert fetch(name) == "200"
 
 
 def test_the_api_server_is_reached_from_every_node(client: str) -> None:
-    connect = "import socket; socket.create_connection(('kubernetes.default', 443), 5)"
+    connect = "import socket; socket.create_connection(('kubernetes.default', 443), 60)"
     kubectl("exec", client, "-c", "sidecar", "--", "python", "-c", connect)
 
 
@@ -75,7 +86,7 @@ def test_the_process_namespace_is_shared(client: str) -> None:
 
 ORPHAN = """
 orphan=$(sh -c 'sleep 0.1 > /dev/null & echo $!')
-for _ in $(seq 100); do
+for _ in $(seq 1000); do
     test -e /proc/$orphan || { echo reaped; exit; }
     sleep 0.1
 done
