@@ -11,7 +11,8 @@ from deploy.local import paths, pki
 
 Json = dict[str, Any]
 
-_SECONDS: Final = 5.0
+_SECONDS: Final = 60.0
+"""What a busy API server may take to answer."""
 _WATCH_SILENCE: Final = 5.0
 """After so long without a word a watch is begun anew: the API server may have been replaced."""
 
@@ -21,10 +22,15 @@ class ApiError(Exception):
 
 
 def request(
-    method: str, path: str, body: Json | None = None, *, kind: str = "application/json"
+    method: str,
+    path: str,
+    body: Json | None = None,
+    *,
+    kind: str = "application/json",
+    seconds: float = _SECONDS,
 ) -> Json:
-    """Return what the API server answers; ApiError where it does not say yes."""
-    connection = _connect(_SECONDS)
+    """Return what the API server answers; ApiError where it does not say yes, or not in time."""
+    connection = _connect(seconds)
     try:
         text = None if body is None else json.dumps(body)
         connection.request(method, path, text, {"Content-Type": kind})

@@ -48,6 +48,8 @@ class Link:
                 results.append(result)
         except psycopg.Error as error:
             raise LinkError(_first_line(str(error))) from error
+        if not results:
+            raise LinkError("the server has ended the connection")
         return _rows(results[-1])
 
     def close(self) -> None:

@@ -66,5 +66,12 @@ class Load:
         """Tell whether a client has been acknowledged anything yet."""
         return any(it.client == name and it.by is not None for it in self.attempts())
 
+    def is_served(self, name: str, since: float) -> bool:
+        """Tell whether a client whose name begins so was acknowledged what it began after then."""
+        return any(
+            it.client.startswith(name) and it.by is not None and it.began >= since
+            for it in self.attempts()
+        )
+
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"

@@ -26,14 +26,22 @@ ANEW: Final = "anew"
 CUT_OFF: Final = "cut-off"
 READER: Final = "reader"
 
-WHOLE_SECONDS: Final = 180.0
-"""A set that is not whole again so long after the healing has not healed."""
+WHOLE_SECONDS: Final = 360.0
+"""A set that is not whole again so long after the healing has not healed: the kubelet puts the
+start of a container that has ended often off for up to 300 s."""
+
+_STILL_WHOLE: Final = 60.0
+"""A set that was whole before and is not in this time is made anew."""
+_SERVED_SECONDS: Final = 120.0
+"""Writes that have not resumed so long after the set was whole do not resume."""
+_ANSWER_SECONDS: Final = 180.0
 
 TABLES: Final = (
     "create table if not exists chaos (w text, n int, primary key (w, n))",
     "truncate chaos",
 )
 
+_LOOK_SECONDS: Final = 60.0
 _LEAD: Final = 2.0
 _TAIL: Final = 2.0
 _AT_LEAST: Final = 5.0
@@ -58,18 +66,18 @@ class Runner:
 
     def prepare(self) -> None:
         """See to it that the set is whole."""
-        if not self._made or self.until_whole(10.0)[1]:
+        if not self._made or self.until_whole(_STILL_WHOLE)[1]:
             subjects.create(self.subject)
             self._made = True
             lack = self.until_whole(WHOLE_SECONDS)[1]
             if lack:
                 raise StepFailedError(f"the new set does not become whole: {lack}")
-        try:
-            self._make_table()
-        except LinkError:
-            # The primary ended just then, as a new one may on a busy machine. Nothing has begun.
-            self.until_whole(WHOLE_SECONDS)
-            self._make_table()
+        # The primary may end just then, as a new one does on a busy machine.
+        self.insist(*self.tables)
+
+    def renew(self) -> None:
+        """Have the set made anew for the next round."""
+        self._made = False
 
     def _primary(self) -> str:
         """Return it; on a busy machine a member does not answer for a moment, and has no fault."""
@@ -79,10 +87,6 @@ class Runner:
                 raise StepFailedError("no member is writable")
             time.sleep(_POLL)
         return writable[0]
-
-    def _make_table(self) -> None:
-        for statement in self.tables:
-            self.ask(statement)
 
     def play(self, fault: Fault, number: int) -> Record:
         """Play one round and return what was seen."""
@@ -96,12 +100,12 @@ class Runner:
             began = time.monotonic()
             try:
                 self._start(load, fault, primary)
-                moments, trouble = self._strike(fault, primary, number)
+                moments, trouble = self._strike(fault, primary, number, load)
             finally:
                 load.stop()
         present: dict[str, list[int]] = {}
         try:
-            for writer, row in self.ask("select w, n from chaos"):
+            for writer, row in self.insist("select w, n from chaos"):
                 present.setdefault(str(writer), []).append(int(row or 0))
         except LinkError as error:
             trouble = trouble or f"the rows can't be counted: {error}"
@@ -124,14 +128,14 @@ class Runner:
         if fault.cuts:
             load.start("write", CUT_OFF, there, address)
             writers.append(CUT_OFF)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _ANSWER_SECONDS
         while not all(load.has_success(writer) for writer in writers):
             if time.monotonic() > deadline:
                 raise FaultError("the clients can't write, before there is any fault")
             time.sleep(_POLL)
         time.sleep(_LEAD)
 
-    def _strike(self, fault: Fault, primary: str, number: int) -> tuple[Moments, str]:
+    def _strike(self, fault: Fault, primary: str, number: int, load: Load) -> tuple[Moments, str]:
         """Strike, heal and wait; return when that was, and what did not go well."""
         trouble, healed = "", None
         with ExitStack() as undo:
@@ -150,6 +154,7 @@ class Runner:
         if lack:
             trouble = trouble or f"not whole {WHOLE_SECONDS:.0f} s later: {lack}"
         time.sleep(_TAIL)
+        self.until_served(load, MAIN)
         return Moments(0.0, at, healed, None if lack else whole, time.monotonic()), trouble
 
     def until_whole(self, seconds: float, earliest: float = 0.0) -> tuple[float, str]:
@@ -166,6 +171,27 @@ class Runner:
                 return now, lack or "it does not stay whole"
             time.sleep(_POLL)
 
+    def until_served(self, load: Load, name: str) -> None:
+        """Wait until a client whose name begins so is acknowledged something that it begins now, or
+        until it is certain that none is: a client may stand still for a moment at a round's end."""
+        since = time.monotonic()
+        while not load.is_served(name, since) and time.monotonic() < since + _SERVED_SECONDS:
+            time.sleep(_POLL)
+
+    def insist(self, *statements: str) -> list[Row]:
+        """Ask the primary all of these, from the first on again where one is not answered.
+
+        Return the last answer, or LinkError after three minutes.
+        """
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            try:
+                return [self.ask(it) for it in statements][-1]
+            except LinkError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+
     def ask(self, statement: str, member: str | None = None) -> list[Row]:
         """Ask a member, or the primary; LinkError where it does not answer.
 
@@ -177,9 +203,11 @@ class Runner:
         def ask() -> None:
             try:
                 asked = member or self.sampler.writable()[0]
-                link = connect(asked, self.subject.password, 5.0)
-                answer.extend(link.ask(statement, 10.0))
-                link.close()
+                link = connect(asked, self.subject.password, _LOOK_SECONDS)
+                try:
+                    answer.extend(link.ask(statement, _LOOK_SECONDS))
+                finally:
+                    link.close()
             except IndexError:
                 failure.append(LinkError("no member is writable"))
             except LinkError as error:

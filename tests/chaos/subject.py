@@ -77,7 +77,7 @@ def install(stage: Stage) -> None:
     patch = json.dumps({"spec": {"template": {"metadata": {"annotations": stamp}}}})
     for name in ("pgset-caretaker", "pgset-certs", "pgset-webhook"):
         stage.ask("-n", SYSTEM, "patch", "deployment", name, "--patch", patch)
-    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=280s")
+    stage.ask("-n", SYSTEM, "rollout", "status", "deployment/pgset-webhook", "--timeout=600s")
 
 
 def create(subject: Subject) -> None:
@@ -94,9 +94,9 @@ def create(subject: Subject) -> None:
 
 def sweep(stage: Stage) -> None:
     """Remove the set of an earlier run; its volumes' file systems stay."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
     selector = ",".join(f"{key}={value}" for key, value in _OURS.items())
-    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=180s")
+    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=600s")
 
 
 def delete_pod(member: str) -> float:

@@ -19,7 +19,7 @@ from tests.chaos.record import (
 )
 from tests.chaos.steps import Step, steps
 from tests.chaos.strikes import FaultError
-from tests.chaos.verdict import breaches
+from tests.chaos.verdict import breaches, too_many_takeovers
 
 OLD, NEW = "chaos-0", "chaos-1"
 FAULT = 100.0
@@ -205,6 +205,8 @@ def test_promises_are_judged_by_what_the_fault_allows() -> None:
     ):
         assert len(breaches(planned, "async", bad, "")) == 1
     assert breaches(planned, "async", good, "not whole") == ["not whole"]
+    hasty = replace(good, takeovers=3)
+    assert breaches(planned, "async", hasty, "") == [too_many_takeovers(planned, hasty)]
     killed = faults.ALL["sidecar-killed"]
     assert len(breaches(killed, "async", good, "")) == 1
     assert breaches(killed, "async", good, "", again=True) == []

@@ -142,7 +142,10 @@ def returns(record: Record, blows: Sequence[Struck]) -> list[Return]:
 
 
 def never_back(record: Record) -> list[str]:
-    """Return the members that neither led nor streamed in the end."""
+    """Return the members that neither led nor streamed in the end; none where all did at once, and
+    some may have been silent for a moment since."""
+    if record.moments.whole is not None:
+        return []
     last = {look.member: look for look in record.looks}
     return [name for name in record.members if name not in last or not _takes_part(last[name])]
 

@@ -37,12 +37,14 @@ RETURN_SECONDS: Final = 360.0
 """What a member's return may take after the last fault: the kubelet puts the start of a container
 that has ended often off for up to 300 s."""
 
-_START_SECONDS: Final = 15.0
+_START_SECONDS: Final = 180.0
 _WHOLE_SECONDS: Final = 30.0
 """How long a fault that removes data waits for a whole set."""
 _RETURN_WAIT: Final = 30.0
 """How long a fault that is to strike during a return waits for that return to begin."""
-_CATCH_UP_SECONDS: Final = 10.0
+_CATCH_UP_SECONDS: Final = 180.0
+_LEASE_SECONDS: Final = 5.0
+"""How long the API server, which a fault may have stopped, is waited for before a blow."""
 _UNDO_SECONDS: Final = 120.0
 _EARLIEST: Final = 5.0
 _POLL: Final = 0.1
@@ -119,6 +121,7 @@ class Storm:
                 healed = time.monotonic()
                 self.tell(f"{healed - self._began:7.1f} s  the last fault is over")
                 whole, lack = runner.until_whole(RETURN_SECONDS, healed + _EARLIEST)
+                runner.until_served(self._load, WRITER)
                 ended = time.monotonic()
             finally:
                 self._load.stop()
@@ -275,7 +278,7 @@ class Storm:
         if self.runner.subject.durability == "async":
             return ""
         try:
-            lease = api.request("GET", LEASE)
+            lease = api.request("GET", LEASE, seconds=_LEASE_SECONDS)
         except ApiError as error:
             return str(error)
         notes = lease["metadata"].get("annotations") or {}
@@ -289,7 +292,7 @@ class Storm:
         """Look what has become of every transfer, and at every member's tables."""
         seen = story.record
         try:
-            for writer, number in self.runner.ask(bank.ROWS):
+            for writer, number in self.runner.insist(bank.ROWS):
                 seen.present.setdefault(str(writer), []).append(int(number or 0))
         except LinkError as error:
             seen.trouble = seen.trouble or f"the transfers can't be counted: {error}"

@@ -141,6 +141,8 @@ def test_a_return_counts_from_when_the_member_went_if_nothing_struck_it() -> Non
 def test_a_member_that_does_not_stream_in_the_end_never_came_back() -> None:
     seen = quiet()
     away_from(109, ENDED, seen)
+    assert judge.never_back(seen.record) == []
+    seen.record.moments = replace(seen.record.moments, whole=None)
     numbers = judge.judge(seen)
     assert numbers.never == [B]
     assert broken(numbers) == [f"never came back: {B}"]
