@@ -35,6 +35,11 @@ _NOT_BEGUN = (
 nothing was stored or run. It has no other way to tell."""
 
 
+def has_not_begun(said: str) -> bool:
+    """Whether a kubectl that failed with these words may be run again."""
+    return any(it in said for it in _NOT_BEGUN)
+
+
 class StepFailedError(Exception):
     """What a step was to show did not come true; the message says what was seen instead."""
 
@@ -95,7 +100,7 @@ class Stage:
         deadline = time.monotonic() + _PATIENCE
         while True:
             said, output, code = self._run(words, stdin)
-            begun = code == 0 or not any(it in f"{said}{output}" for it in _NOT_BEGUN)
+            begun = code == 0 or not has_not_begun(f"{said}{output}")
             if begun or time.monotonic() > deadline:
                 return said, output, code
             time.sleep(_POLL_SECONDS)

@@ -14,6 +14,7 @@ from deploy.demo.stage import NAMESPACE, Stage
 from deploy.demo.steps import install, roles
 from deploy.local import cluster, images
 from tests.cluster.families import FAMILIES, Family
+from tests.cluster.handing_over import switch_over
 
 pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="demo-0")]
 
@@ -84,15 +85,13 @@ def test_a_database_is_adopted_and_lives_as_a_set(namespace: Stage, family: Fami
 
     # Another is chosen to lead.
     heir = next(pod for pod, role in roles(stage, "kept").items() if role == "replica")
-    wish = f"pgset.dev/switchover-to={heir}"
-    stage.ask("-n", NAMESPACE, "annotate", "lease", "pgset-kept", wish)
-    stage.wait(lambda: roles(stage, "kept").get(heir) == "primary", "the chosen primary")
+    switch_over(stage, "kept", heir)
     _wait_for_three(stage)
     written = _sql(stage, heir, "insert into rows values (0) returning n")
     assert written.splitlines()[0] == "0"
 
     stage.ask("-n", NAMESPACE, "annotate", "statefulset", "kept", "pgset.dev/enabled-")
-    stage.ask("-n", NAMESPACE, "rollout", "status", "statefulset/kept", "--timeout=240s")
+    stage.ask("-n", NAMESPACE, "rollout", "status", "statefulset/kept", "--timeout=800s")
     stage.wait(lambda: _sql(stage, heir, "select 1") == "1", "the plain primary")
     assert _sql(stage, heir, "select pg_is_in_recovery()") == "f"
     assert _count(stage, heir) == ROWS + 1
@@ -108,6 +107,7 @@ def test_a_new_set_has_what_the_image_would_make(namespace: Stage, family: Famil
     stage.wait(lambda: roles(stage, "fresh") == wanted, "two members")
     asked = "select datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding) "
     asked += "from pg_database where datname = 'app'"
+    stage.wait(lambda: _sql(stage, "fresh-1", "select 1") == "1", "an answer")
     assert _sql(stage, "fresh-1", asked) == f"app|{family.owner}|{family.encoding}"
 
 

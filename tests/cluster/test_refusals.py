@@ -107,7 +107,7 @@ def test_a_wrong_uid_is_told_and_nothing_is_written(namespace: Stage) -> None:
         apply(namespace, statefulset(namespace, uid="70"))
         advice = 'set the annotation pgset.dev/uid to "999"'
         wait_for_event(namespace, "CannotBootstrap", advice)
-        assert advice in status(namespace)["sentence"]
+        namespace.wait(lambda: advice in status(namespace)["sentence"], "the same under /status")
         # It may not look, so nobody is told that the directory is empty.
         assert status(namespace)["data"] is None
         assert not is_ready(namespace, f"{SET}-0")
@@ -128,9 +128,10 @@ def test_a_wrong_password_is_told_and_takes_nobody_down(database: Stage) -> None
     made["spec"]["template"]["spec"]["containers"][0]["env"][0] = other
     apply(database, made)
     wait_for_event(database, "LeadingProblem", "password authentication failed")
-    assert "password authentication failed" in status(database)["problem"]
+    told = "password authentication failed"
+    database.wait(lambda: told in (status(database)["problem"] or ""), "the same under /status")
     # It answers, and so it goes on: what it was told without a connection is to lead.
-    assert roles(database, SET) == {f"{SET}-0": "primary"}
+    database.wait(lambda: roles(database, SET) == {f"{SET}-0": "primary"}, "the primary")
 
 
 def test_data_of_another_set_is_refused_and_left_as_it_was(database: Stage) -> None:
@@ -145,7 +146,8 @@ def test_data_of_another_set_is_refused_and_left_as_it_was(database: Stage) -> N
     )  # fmt: skip
     apply(database)
     wait_for_event(database, "DataOfAnotherSet", identifier)
-    assert "this set's is 7000000000000000001" in status(database)["sentence"]
+    told = "this set's is 7000000000000000001"
+    database.wait(lambda: told in status(database)["sentence"], "the same under /status")
     assert status(database)["system_identifier"] == identifier
     assert not is_ready(database, f"{SET}-0")
 
