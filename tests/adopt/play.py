@@ -5,6 +5,7 @@ each row: so each row goes to where the Service leads at that moment.
 """
 
 import json
+import math
 import os
 import shutil
 import time
@@ -44,7 +45,9 @@ _SERVED: Final = 20
 """A step is over when so many rows in a row were acknowledged, in two seconds: that does not come
 about where the Service leads to replicas as well."""
 _POLL: Final = 0.2
-_SECONDS: Final = 240.0
+_SECONDS: Final = 480.0
+"""Members that are made in order are asked by their charts' probes from half a minute on, each."""
+_ASK_AGAIN: Final = 30.0
 
 
 @dataclass
@@ -204,7 +207,7 @@ class Play:
             chosen = ",".join(f"{key}={value}" for key, value in self._kind.labels.items())
             self._kubectl(
                 *("drain", node, f"--pod-selector={chosen}", "--ignore-daemonsets"),
-                *("--delete-emptydir-data", "--timeout=240s"),
+                *("--delete-emptydir-data", "--timeout=800s"),
                 namespace=False,
             )
         finally:
@@ -215,16 +218,31 @@ class Play:
     def _opt_out(self) -> None:
         """As a user does who wants her single database back, behind the same Service."""
         if self._primary() != self._first:
-            wish = f"{contract.DOMAIN}/switchover-to={self._first}"
-            self._kubectl("annotate", f"lease/{contract.lease_name(self._kind.name)}", wish)
-            self._wait(lambda: self._roles().get(self._first) == "primary", "the first to lead")
+            self._wait(self._hands_over(), "the first to lead")
         # Without the others a Service that leads to all pods leads to the primary.
         self._kubectl("scale", self._set, "--replicas=1")
         self._wait(lambda: len(self._pods()) == 1, "the others to be gone")
         if self._played.changes:
             self._kubectl("annotate", f"service/{self._kind.service}", f"{contract.SELECTS}-")
         self._kubectl("annotate", self._set, "pgset.dev/enabled-")
-        self._kubectl("rollout", "status", self._set, "--timeout=240s")
+        self._kubectl("rollout", "status", self._set, "--timeout=800s")
+
+    def _hands_over(self) -> Callable[[], bool]:
+        """Ask for the first to lead, and again where that was refused: a replica may lag."""
+        wish = f"{contract.DOMAIN}/switchover-to={self._first}"
+        lease = f"lease/{contract.lease_name(self._kind.name)}"
+        asked = -math.inf
+
+        def leads() -> bool:
+            nonlocal asked
+            if self._roles().get(self._first) == "primary":
+                return True
+            if time.monotonic() > asked + _ASK_AGAIN:
+                self._kubectl("annotate", "--overwrite", lease, wish)
+                asked = time.monotonic()
+            return False
+
+        return leads
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -306,12 +324,13 @@ class Play:
         return found[0] if found else self._first
 
     def _of_primary(self, statement: str) -> str:
-        """Return what the primary answers, whoever that is by then."""
+        """Return what the primary answers, whoever that is by then, and no replica that lags."""
         answers: list[str] = []
 
         def answers_now() -> bool:
-            with suppress(StepFailedError):
-                answers.append(self._sql(self._primary(), statement, check=True))
+            primary = self._primary()
+            if self._sql(primary, "select pg_is_in_recovery()", check=True) == "f":
+                answers.append(self._sql(primary, statement, check=True))
             return bool(answers)
 
         self._wait(answers_now, f"an answer to {statement}")
@@ -350,9 +369,9 @@ class Play:
 
 def sweep(stage: Stage) -> None:
     """Remove what a run has made."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
+    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
     selector = ",".join(f"{key}={value}" for key, value in objects.OURS.items())
-    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=180s")
+    stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=600s")
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
