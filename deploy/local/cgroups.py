@@ -5,6 +5,7 @@ follows the kernel's documentation (Documentation/admin-guide/cgroup-v2.rst) and
 """
 
 import os
+import time
 from pathlib import Path
 
 from deploy.local.errors import LocalClusterError
@@ -22,6 +23,9 @@ _V1_CONTROLLERS = (
     "pids",
     "systemd",
 )
+_END_SECONDS = 60.0
+"""A process that was killed is in its cgroup until the kernel has ended it."""
+_POLL_SECONDS = 0.05
 _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 
 
@@ -73,15 +77,25 @@ def remove(name: str | None = None) -> None:
 def _remove_tree(top: Path) -> None:
     folders = sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True)
     for folder in (*folders, top):
+        _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    deadline = time.monotonic() + _END_SECONDS
+    while True:
         try:
             folder.rmdir()
         except FileNotFoundError:
-            continue
+            return
         except OSError as error:
-            raise LocalClusterError(
-                f"the cgroup {folder} can't be removed ({error.strerror}): "
-                "end the processes in its cgroup.procs, then try again"
-            ) from error
+            if time.monotonic() > deadline:
+                raise LocalClusterError(
+                    f"the cgroup {folder} can't be removed ({error.strerror}): "
+                    "end the processes in its cgroup.procs, then try again"
+                ) from error
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
 
 
 def _is_v2() -> bool:

@@ -145,4 +145,4 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 
 def _wait_for_answer(address: Path) -> None:
     version: Command = [packages.node_programs() / "ctr", f"--address={address}", "version"]
-    wait_until(lambda: "Server:" in run(version, check=False), 20, "containerd for imports")
+    wait_until(lambda: "Server:" in run(version, check=False), 180, "containerd for imports")

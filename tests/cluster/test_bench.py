@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 @pytest.mark.rarely
 def test_each_member_of_a_set_at_rest_has_a_line_with_its_cost(played_on: Stage) -> None:
     install(played_on)
-    costs = agent.measure(played_on, seconds=10, settle=5)
+    costs = agent.measure(played_on, seconds=30, settle=5)
     roles = sorted(it.role for it in costs)
     assert roles == ["primary", *["replica"] * (subject.REPLICAS - 1)]
     for it in costs:

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local import __main__ as command_line
 from deploy.local import (
+    cgroups,
     cluster,
     image_store,
     kubeconfig,
@@ -78,6 +79,28 @@ def test_a_zombie_is_not_alive() -> None:
 def test_a_command_name_with_spaces_and_brackets_does_not_shift_the_fields() -> None:
     fields = " ".join(["S", *(str(number) for number in range(4, 53))])
     assert processes.parse_stat(f"42 (a (strange) name) {fields}") == ("S", 22)
+
+
+def test_a_cgroup_that_somebody_is_still_about_to_leave_is_removed(tmp_path: Path) -> None:
+    cgroup = tmp_path / "pgset-n1"
+    leaving = cgroup / "pods/leaving"
+    leaving.mkdir(parents=True)
+    # A file stands for the process: it keeps a folder from being removed as well.
+    (leaving / "process").touch()
+    leaves = threading.Timer(0.3, (leaving / "process").unlink)
+    leaves.start()
+    cgroups._remove_tree(cgroup)
+    leaves.join()
+    assert not cgroup.exists()
+
+
+def test_a_cgroup_that_nobody_leaves_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "process").touch()
+    monkeypatch.setattr(cgroups, "_END_SECONDS", 0.0)
+    with pytest.raises(LocalClusterError, match=r"can't be removed .*: end the processes"):
+        cgroups._remove_tree(tmp_path)
 
 
 def test_no_two_networks_overlap() -> None:
