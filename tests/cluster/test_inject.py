@@ -9,7 +9,7 @@ import pytest
 from deploy import plugin
 from deploy.demo.stage import Stage
 from deploy.demo.steps import roles
-from tests.cluster.test_plugin import orders, shell
+from tests.cluster.test_plugin import orders, ran, shell
 
 pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
 
@@ -28,8 +28,7 @@ def injected(played_on: Stage) -> Iterator[Stage]:
     file = stage.workspace / "unseen.json"
     file.write_text(manifest)
     command = f"kubectl pgset inject -f {file} --image pgset:0.2.0"
-    code, said = shell(stage, f"set -o pipefail; {command} 2>/dev/null | kubectl apply -f -")
-    assert code == 0, said
+    ran(stage, f"set -o pipefail; {command} 2>/dev/null | kubectl apply -f -")
     yield stage
     # Before its Lease: a sidecar that still runs would make that again.
     stage.ask("-n", SYSTEM, "delete", "statefulset", "unseen", "--cascade=foreground")
