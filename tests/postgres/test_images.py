@@ -179,7 +179,8 @@ def test_an_unknown_image_that_keeps_the_contract_is_used(pod: Pod, database: Da
 def test_where_postgres_itself_is_started_bootstrap_makes_the_database(
     pod: Pod, locale: str
 ) -> None:
-    pod.command = ("postgres", "-c", "work_mem=8MB")
+    logs_all = ("-c", "log_statement=all", "-c", "log_min_duration_statement=0")
+    pod.command = ("postgres", "-c", "work_mem=8MB", *logs_all)
     pod.boot_with(
         DataState.EMPTY,
         POSTGRES_DB="it's an app",
@@ -200,6 +201,8 @@ def test_where_postgres_itself_is_started_bootstrap_makes_the_database(
     assert "listen_addresses = '*'" in (pod.data / "postgresql.conf").read_text()
     assert "host all all all scram-sha-256" in (pod.data / "pg_hba.conf").read_text()
     assert not (pod.handshake / "initdb-password").exists()
+    assert "LOG:  " in pod.host.log()
+    assert "s secret" not in pod.host.log()
 
 
 def test_without_a_password_bootstrap_makes_no_database(pod: Pod) -> None:
