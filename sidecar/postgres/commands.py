@@ -108,7 +108,9 @@ def end_what_holds_up_replay(connection: Connection) -> None:
     connection.execute(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE backend_type = 'client backend' AND xact_start IS NOT NULL "
-        "AND pid <> pg_catalog.pg_backend_pid() AND application_name <> %s "
+        "AND pid <> pg_catalog.pg_backend_pid() "
+        # Our name alone tells nothing: any client may take it.
+        "AND (application_name <> %s OR usename IS DISTINCT FROM session_user) "
         "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' "
         "AND (wait_event_type IN ('Lock', 'BufferPin') "
         "OR pg_catalog.starts_with(wait_event, 'RecoveryConflict'::text)))",

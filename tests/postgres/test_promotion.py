@@ -7,6 +7,7 @@ import pytest
 from psycopg.rows import TupleRow
 
 from sidecar.observation import ServerState
+from sidecar.postgres.connection import APPLICATION_NAME
 from sidecar.postgres.server import Server
 from tests.support.database import Database
 from tests.support.former_primary import caught_up, prepare, sql
@@ -91,6 +92,32 @@ def test_a_promotion_ends_the_transactions_that_hold_up_replay(
     assert sql(standby, "SELECT count(*) FROM afterwards") == [(0,)]
     with pytest.raises(psycopg.OperationalError):
         report.execute("SELECT count(*) FROM words")
+
+
+def test_a_client_is_ended_that_calls_itself_as_the_sidecar_does(
+    primary: Database, standby: Database, connect: Connect
+) -> None:
+    """Else any user could keep the set from having a primary."""
+    sql(primary, "CREATE ROLE mallory LOGIN PASSWORD 'mallory'")
+    sql(primary, "GRANT SELECT ON words TO mallory")
+    wait_until(lambda: caught_up(standby, primary), "the role")
+    server = connect(standby.port)
+    wait_for(server, ServerState.RECOVERY)
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=standby.port,
+        user="mallory",
+        password="mallory",
+        dbname="postgres",
+        application_name=APPLICATION_NAME,
+    ) as mallory:
+        mallory.execute("SELECT count(*) FROM words")
+        sql(primary, "ALTER TABLE words ADD COLUMN more text")
+        wait_until(lambda: "relation" in str(wait_of_replay(standby)), "replay to be held up")
+        primary.crash()
+        promote(server)
+        with pytest.raises(psycopg.OperationalError):
+            mallory.execute("SELECT 1")
 
 
 def test_a_promotion_that_nothing_holds_up_ends_nobody(
