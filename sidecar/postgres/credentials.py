@@ -1,5 +1,6 @@
 """Who the sidecar is to PostgreSQL: the superuser of the database container's own environment."""
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +35,11 @@ def from_environment(environment: Mapping[str, str]) -> Credentials:
 
 def _value(environment: Mapping[str, str], name: str) -> str:
     if path := environment.get(f"{name}_FILE"):
-        # The shell that reads it in the image drops trailing newlines, and nothing else.
-        return Path(path).read_bytes().decode().rstrip("\n")
+        try:
+            # The shell that reads it in the image drops trailing newlines, and nothing else.
+            return Path(path).read_bytes().decode().rstrip("\n")
+        except UnicodeDecodeError as error:
+            raise OSError(errno.EILSEQ, "it is not UTF-8", path) from error
     value = environment.get(name, "")
     # The kubelet leaves it so where the secret that it names is optional, and not there.
     return "" if _UNRESOLVED.fullmatch(value) else value

@@ -60,6 +60,14 @@ def test_an_empty_file_name_is_none() -> None:
     assert from_environment(environment).password == "secret"
 
 
+def test_a_file_that_is_not_utf_8_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"caf\xe9\n")
+    with pytest.raises(OSError, match="it is not UTF-8") as raised:
+        from_environment({"POSTGRES_PASSWORD_FILE": str(path)})
+    assert raised.value.filename == str(path)
+
+
 def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
     """An empty password instead would show as a refused login, far from its cause."""
     missing = tmp_path / "password"
