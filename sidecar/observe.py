@@ -98,7 +98,9 @@ def _postgres(
     directory = adapters.bootstrap.data_directory()
     pid, orphaned = (None, False) if directory is None else _seen(adapters, directory)
     if pid is not None and view.state is ServerState.WRITABLE:
-        adapters.writers.remember(pid)
+        # A full memory must not end the loop, which would neither renew nor fence.
+        with contextlib.suppress(OSError):
+            adapters.writers.remember(pid)
     standby_signal = adapters.bootstrap.has_standby_signal()
     # A server that is told to start without it may be writable before it answers.
     starts_writable = started_writable and not standby_signal

@@ -4,7 +4,6 @@ The data directory says which of them is the postmaster. It is remembered, becau
 not answer when PostgreSQL has to be stopped: /proc always does.
 """
 
-import contextlib
 import os
 import signal
 from pathlib import Path
@@ -235,15 +234,15 @@ class WriterMemory:
     def __init__(self, folder: Path) -> None:
         """`folder` is the hand-shake's."""
         self._file = folder / "writer"
-        self._pid: int | None = None
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            self._pid = int(self._file.read_text())
+        self._pid = self._kept = small_files.read_number(self._file)
 
     def remember(self, pid: int) -> None:
-        """Note that this postmaster is writable."""
-        if pid != self._pid:
-            self._file.write_text(str(pid))
-            self._pid = pid
+        """Note that this postmaster is writable. Raises OSError where only this process knows it
+        then; the next time the file is tried again."""
+        self._pid = pid
+        if pid != self._kept:
+            small_files.replace(self._file, f"{pid}\n")
+            self._kept = pid
 
     def last(self) -> int | None:
         """Return the pid that was noted last."""

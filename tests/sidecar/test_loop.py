@@ -25,7 +25,7 @@ from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.loop import Loop
-from sidecar.observation import Identity
+from sidecar.observation import Identity, PostgresView, ServerState
 from sidecar.observe import observe
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges
@@ -131,6 +131,16 @@ def test_a_sidecar_that_leaves_makes_room_for_its_successor_at_once(
     loop.leave()
     loop.run()
     assert (before, beats(data)) == (True, False)
+
+
+@pytest.mark.usefixtures("postmaster")
+def test_a_writer_that_cannot_be_noted_ends_no_turn(
+    adapters: Adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "handshake/writer").mkdir()
+    writes = PostgresView(ServerState.WRITABLE, since=0.0)
+    monkeypatch.setattr(adapters.server, "view", lambda: writes)
+    assert observe(adapters, 0.0).postgres.has_written
 
 
 @pytest.mark.usefixtures("postmaster")
