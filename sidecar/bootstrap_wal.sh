@@ -6,8 +6,8 @@
 
 wal_folder=pgset-wal
 
-# Prints the directory that initdb is given or, if somebody has set pg_wal up by hand, where that is.
-wal_volume() {
+# Prints the directory that initdb is given.
+given_wal_volume() {
     given=${POSTGRES_INITDB_WALDIR:-}
     previous=
     for word in ${POSTGRES_INITDB_ARGS:-}; do
@@ -18,6 +18,12 @@ wal_volume() {
         previous=
         case $word in -X | --waldir) previous=$word ;; esac
     done
+    if [ -n "$given" ]; then printf '%s\n' "${given%/}"; fi
+}
+
+# Prints the same or, if somebody has set pg_wal up by hand, where that is.
+wal_volume() {
+    given=$(given_wal_volume)
     for place in "$data" "$rewinding"; do
         linked=$(leads_to "$place")
         given=${given:-${linked%/"$wal_folder"-*}}
@@ -30,9 +36,10 @@ leads_to() {
     if [ -L "$1/pg_wal" ]; then readlink -f "$1/pg_wal"; fi
 }
 
-# As the official image does, before it stops to be root.
+# As the official image does, before it stops to be root: by what the pod says alone. Where pg_wal leads
+# is up to PostgreSQL's user, who must not become the owner of another volume by that.
 own_wal_volume() {
-    volume=$(wal_volume)
+    volume=$(given_wal_volume)
     if [ -z "$volume" ]; then return; fi
     mkdir -p "$volume"
     find "$volume" \! -user postgres -exec chown postgres {} +

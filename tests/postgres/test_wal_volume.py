@@ -1,9 +1,11 @@
 """WAL on a volume of its own, as POSTGRES_INITDB_WALDIR has it: for clones as well."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from sidecar import bootstrap
 from sidecar.observation import DataState
 from tests.postgres.test_bootstrap import from_primary, pod, primary
 from tests.support.bootstrap_pod import Pod
@@ -74,3 +76,27 @@ def test_pg_wal_that_somebody_has_moved_by_hand_stays_where_it_is(
     pod.host.run("ln", "-s", volume / "moved", pod.data / "pg_wal")
     assert pod.obey("reclone", conninfo).failure is None
     assert wal_of(pod.data).parent == volume / "moved"
+
+
+@pytest.mark.parametrize(
+    ("variables", "owned"), [({}, ""), ({"POSTGRES_INITDB_ARGS": "-X /wal"}, "/wal")]
+)
+def test_root_gives_nothing_away_by_a_link_in_the_data_directory(
+    tmp_path: Path, variables: dict[str, str], owned: str
+) -> None:
+    """PostgreSQL's user can make one that leads to another volume of the container's."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/pg_wal").symlink_to(tmp_path / "of-somebody-else")
+    (tmp_path / "bin").mkdir()
+    for name in ("find", "mkdir"):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "$1 $2" >> {tmp_path}/{name}.log\n')
+        program.chmod(0o755)
+    script = Path(bootstrap.__file__).with_name("bootstrap_wal.sh")
+    asks = f". {script}; data={tmp_path}/data; rewinding={tmp_path}/no; own_wal_volume"
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"} | variables
+    subprocess.run(["/bin/sh", "-euc", asks], env=environment, check=True)
+    done = [
+        it.read_text().split()[-1 if it.stem == "mkdir" else 0] for it in tmp_path.glob("*.log")
+    ]
+    assert done == ([owned] * 2 if owned else [])
