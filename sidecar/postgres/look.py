@@ -178,7 +178,8 @@ class Lookout:
         filed = self._commit_wait.filed
         members, number = _standbys(synchronous)
         heard = self._hear(followers, began)
-        self._look_for_unwaited(connection, promises=number > 0 and not in_recovery)
+        promises = number > 0 and not in_recovery
+        self._look_for_unwaited(connection.pgconn, seconds, promises=promises)
         return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
             "system_identifier": system_identifier,
             "timeline": int(timeline or 0),
@@ -244,12 +245,14 @@ class Lookout:
             return False
         return self._commit_wait.read(row["filed"] or "", everybody=bool(row["everybody"]))
 
-    def _look_for_unwaited(self, connection: Connection, *, promises: bool) -> None:
+    def _look_for_unwaited(
+        self, connection: pq.abc.PGconn, seconds: float, *, promises: bool
+    ) -> None:
         now = self._clock()
         if not promises:
             self.unwaited = None
         elif now - self._unwaited_at >= _UNWAITED_SECONDS:
-            self.unwaited, self._unwaited_at = unwaited.problem(connection), now
+            self.unwaited, self._unwaited_at = unwaited.problem(connection, seconds), now
 
     def _find_oldest_wal(self, connection: Connection) -> int | None:
         now = self._clock()

@@ -1,11 +1,17 @@
 """Commits that wait for no standby, whatever the set promises: by synchronous_commit."""
 
-from typing import Final, LiteralString
+from functools import partial
+from typing import Final
 
-from sidecar.postgres.connection import Connection
+from psycopg import pq
+from psycopg.errors import DataError
 
-# Of our own session, which sets it itself, pg_settings tells nothing of the others.
-_PLACES: Final[LiteralString] = """
+from sidecar.postgres import libpq
+
+# Of our own session, which sets it itself, pg_settings tells nothing of the others. Names and
+# settings are in the encoding of whichever database they were made in: of those that are no concern
+# here, only bytes are looked at, as what takes them for characters may fail.
+_PLACES: Final = b"""
 SELECT pg_catalog.string_agg(place || ' (' || value || ')', ', '::text ORDER BY place) AS places
 FROM (SELECT * FROM (SELECT 'the configuration' AS place, setting AS value FROM pg_file_settings
                      WHERE lower(name) = 'synchronous_commit'
@@ -14,12 +20,12 @@ FROM (SELECT * FROM (SELECT 'the configuration' AS place, setting AS value FROM 
       SELECT pg_catalog.concat_ws(' in '::text,
                                   CASE WHEN setrole <> 0 THEN 'role ' || rolname::text END,
                                   CASE WHEN setdatabase <> 0 THEN 'database ' || datname::text END),
-             split_part(config, '=', 2)
+             pg_catalog.substr(config, 20)
       FROM pg_db_role_setting
            CROSS JOIN LATERAL unnest(setconfig) AS config
            LEFT JOIN pg_roles ON pg_roles.oid = setrole
            LEFT JOIN pg_database ON pg_database.oid = setdatabase
-      WHERE split_part(config, '=', 1) = 'synchronous_commit') AS settings
+      WHERE pg_catalog.starts_with(config, 'synchronous_commit='::text)) AS settings
 WHERE lower(value) NOT IN ('on', 'remote_apply', 'true', 'yes', '1')
 """
 
@@ -30,10 +36,14 @@ PROBLEM: Final = (
 )
 
 
-def problem(connection: Connection) -> str | None:
+def problem(connection: pq.abc.PGconn, seconds: float) -> str | None:
     """Return where it is set so, and what to do, as sentences; None: nowhere that can be seen.
 
     Each session may set it, too, and so may the server's command line. Raises psycopg.Error.
     """
-    row = connection.execute(_PLACES).fetchone()
-    return None if row is None or row["places"] is None else PROBLEM.format(places=row["places"])
+    try:
+        (places,) = libpq.ask(connection, partial(connection.send_query, _PLACES), seconds)
+    except DataError:
+        # A database of encoding SQL_ASCII tells no name that is not UTF-8.
+        return None
+    return None if places is None else PROBLEM.format(places=places)

@@ -1,8 +1,11 @@
 """What a real PostgreSQL is set to that no promise of the set's covers."""
 
+import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from sidecar.observation import ServerState
+from sidecar.postgres import unwaited
 from sidecar.postgres.server import Server
 from tests.support.database import Database
 from tests.support.former_primary import sql
@@ -19,6 +22,20 @@ def server(database: Database, connect: Connect) -> Server:
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
     return server
+
+
+def session(
+    database: Database, name: str = "postgres", encoding: str = "utf8"
+) -> psycopg.Connection[TupleRow]:
+    return psycopg.connect(
+        host="127.0.0.1",
+        port=database.port,
+        user="postgres",
+        password="secret",
+        dbname=name,
+        client_encoding=encoding,
+        autocommit=True,
+    )
 
 
 def problem_with_a_promise(server: Server) -> str | None:
@@ -48,6 +65,30 @@ def test_commits_that_wait_for_nobody_are_told_of(
     problem = problem_with_a_promise(server)
     assert problem is not None
     assert f"for {told}. " in problem
+
+
+def test_names_and_settings_in_another_encoding_hide_no_server(
+    database: Database, server: Server
+) -> None:
+    """Any user may have made some, in a database of that encoding; every database shows them."""
+    made = "ENCODING '{}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    sql(database, f"CREATE DATABASE latin {made.format('LATIN1')}")
+    sql(database, f"CREATE DATABASE unicode {made.format('UTF8')}")
+    with session(database, "latin", "latin1") as connection:
+        for statement in (
+            'CREATE ROLE "caf\xe9"',
+            'ALTER ROLE "caf\xe9" SET "app.word" = \'d\xe9j\xe0 vu \xe9\'',
+            'ALTER ROLE "caf\xe9" SET synchronous_commit = off',
+        ):
+            connection.execute(statement.encode("latin1"))
+    with session(database, "unicode") as connection:
+        told = unwaited.problem(connection.pgconn, 60.0)
+    assert "for role caf\ufffd (off). " in str(told)
+    with session(database) as connection:
+        assert unwaited.problem(connection.pgconn, 60.0) is None
+    # The database that the sidecar looks at is of encoding SQL_ASCII here, and tells no such name.
+    problem_with_a_promise(server)
+    assert server.view().state is ServerState.WRITABLE
 
 
 def test_what_waits_is_no_problem_nor_is_anything_without_a_promise(
