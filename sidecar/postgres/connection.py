@@ -42,7 +42,9 @@ schema is searched first where it is not named.)"""
 _OWN_SETTINGS: Final = (
     "-c role=none -c default_transaction_read_only=off -c idle_session_timeout=0 -c lock_timeout=0 "
     # A standby refuses serializable transactions.
-    r"-c default_transaction_isolation=read\ committed"
+    r"-c default_transaction_isolation=read\ committed "
+    # One that is not there lets nobody in.
+    "-c local_preload_libraries="
 )
 """What a role's or a database's own settings are not to make of a connection of ours."""
 

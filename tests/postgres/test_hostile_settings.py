@@ -95,6 +95,23 @@ def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
     wait_for(standby, ServerState.WRITABLE)
 
 
+def test_a_library_that_is_not_there_keeps_neither_the_sidecar_out_nor_bootstrap(
+    members: Set, connect: Connect
+) -> None:
+    """Whoever owns the database may have it loaded by all who come."""
+    members.promote()
+    members.old.crash()
+    with session(members.new) as connection:
+        connection.execute(b"ALTER DATABASE postgres SET local_preload_libraries = 'nowhere'")
+    with pytest.raises(psycopg.OperationalError, match="nowhere"):
+        session(members.new)
+    server = connect(members.new.port)
+    wait_for(server, ServerState.WRITABLE)
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True)
+
+
 def test_none_matters_to_a_clone_and_a_rewind(members: Set) -> None:
     members.promote()
     members.old.crash()
