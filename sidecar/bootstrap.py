@@ -258,7 +258,9 @@ class Bootstrap:
                 **(COPY_SLOTS if self._copies_slots() and not alone else {}),
             }
             text = with_settings(small_files.read_text(path), settings)
-            small_files.replace(path, with_raised(text, for_this_start), mode=0o600)
+            text = with_raised(text, for_this_start)
+            # It may have what somebody has set by ALTER SYSTEM.
+            small_files.replace(path, text, mode=0o600, durable=True)
 
         self._change(write)
 
@@ -271,7 +273,7 @@ class Bootstrap:
         if not text:
             own.unlink(missing_ok=True)
             return {}
-        small_files.replace(own, text, mode=0o600)
+        small_files.replace(own, text, mode=0o600, durable=True)
         return {"hba_file": str(own)}
 
     def hba_file(self) -> str | None:
@@ -299,7 +301,7 @@ class Bootstrap:
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
             if present != (own := with_raised(present, {})):
-                small_files.replace(path, own, mode=0o600)
+                small_files.replace(path, own, mode=0o600, durable=True)
 
         self._change(remove)
 

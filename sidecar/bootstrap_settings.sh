@@ -38,7 +38,7 @@ has_raised_settings() {
 
 lower_settings() {
     new=$data/.pgset-auto.conf
-    LC_ALL=C sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && mv "$new" "$auto_conf" && sync
+    LC_ALL=C sed -E "/$raised/d" "$auto_conf" > "$new" && chmod 0600 "$new" && sync && mv "$new" "$auto_conf" && sync
 }
 
 # Where pg_hba.conf is, and a copy of it, if the sidecar cannot write to it and a file can say that it

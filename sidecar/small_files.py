@@ -42,10 +42,11 @@ def read_number(path: Path, line: int = 1) -> int | None:
         return None
 
 
-def replace(path: Path, text: str, mode: int = 0o644) -> None:
+def replace(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) -> None:
     """Replace a file at once: a reader sees the old content or the new. Raises OSError.
 
-    What `read_text` has kept is written as it was.
+    `durable`: after a crash of the node, too; it could be empty then. What `read_text` has kept is
+    written as it was.
     """
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -54,9 +55,13 @@ def replace(path: Path, text: str, mode: int = 0o644) -> None:
         content = text.encode(errors=_KEPT)
         while content:
             content = content[os.write(descriptor, content) :]
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     new.replace(path)
+    if durable:
+        sync(path.parent)
 
 
 def overwrite(path: Path, text: str) -> None:

@@ -43,6 +43,30 @@ def test_settings_that_are_not_utf_8_stay_as_they_are(tmp_path: Path) -> None:
     assert auto_conf.read_bytes() == theirs
 
 
+def test_a_power_cut_leaves_the_old_settings_or_the_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them what somebody has set by ALTER SYSTEM. Only what was synced is on the disk, and a
+    name only with its directory."""
+    bootstrap = made(tmp_path)
+    auto_conf = tmp_path / "data/postgresql.auto.conf"
+    sync, synced = os.fsync, list[tuple[str, bool]]()
+
+    def record(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append((name, auto_conf.read_bytes() == before))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    for change in (
+        lambda: bootstrap.write_settings({"hot_standby": "on"}, {"max_connections": "100"}),
+        bootstrap.remove_standby_signal,
+    ):
+        auto_conf.write_bytes(before := b"work_mem = '8MB'\nmax_connections = '0x00000064'\n")
+        change()
+    assert synced == [("postgresql.auto.conf.new", True), ("data", False)] * 2
+
+
 @pytest.mark.parametrize(
     "name", [NOT_UTF_8, b"\xe2\x80\xa8", b"\xc2\x85", b"\x0b\x1c", b"\r", b"a=b"]
 )
