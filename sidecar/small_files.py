@@ -1,4 +1,9 @@
-"""Small files, read and replaced by few system calls: it happens at every look and heartbeat."""
+"""Small files, read and replaced by few system calls: it happens at every look and heartbeat.
+
+Where one is a link, it is not followed. In the data directory a superuser of the database may put
+some, and the sidecar has files that PostgreSQL has not, such as its token: what it reads there it
+tells, or writes back.
+"""
 
 import os
 from pathlib import Path
@@ -8,9 +13,12 @@ _KEPT: Final = "surrogateescape"
 """How bytes that are no UTF-8 are read, so that they can be written again."""
 
 
+_NEVER_BY_A_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 def read(path: Path | str, size: int = 4096) -> bytes:
     """Return the file's first `size` bytes at most, without what open() adds. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | _NEVER_BY_A_LINK)
     try:
         return os.read(descriptor, size)
     finally:
@@ -21,9 +29,11 @@ def read_text(path: Path) -> str:
     """Return the text of a file that others write too, in whatever encoding; none if there is no
     such file. Raises OSError."""
     try:
-        return path.read_bytes().decode(errors=_KEPT)
+        descriptor = os.open(path, os.O_RDONLY | _NEVER_BY_A_LINK)
     except FileNotFoundError:
         return ""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode(errors=_KEPT)
 
 
 def read_line(path: Path, line: int = 1) -> str | None:
@@ -49,7 +59,7 @@ def replace(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) 
     written as it was.
     """
     new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NEVER_BY_A_LINK, mode)
     try:
         os.fchmod(descriptor, mode)
         content = text.encode(errors=_KEPT)
@@ -66,7 +76,7 @@ def replace(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) 
 
 def overwrite(path: Path, text: str) -> None:
     """Write over a file's beginning; no name comes or goes in its directory. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BY_A_LINK, 0o644)
     try:
         os.pwrite(descriptor, text.encode(errors=_KEPT), 0)
     finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar import small_files
 from sidecar.observation import ServerState
 
 _HEAD: Final = struct.Struct("=QIIi4xqQQI")
@@ -82,8 +83,7 @@ def read_running_server(data_directory: Path) -> RunningServer | None:
 
     None where it is not one that lets clients in. Raises OSError.
     """
-    with (data_directory / "global/pg_control").open("rb") as file:
-        head = file.read(_HEAD.size)
+    head = small_files.read(data_directory / "global/pg_control", _HEAD.size)
     if len(head) < _HEAD.size:
         return None
     identifier, _, _, code, _, checkpoint, _, timeline = _HEAD.unpack(head)
@@ -99,7 +99,7 @@ def read_running_server(data_directory: Path) -> RunningServer | None:
 def read_major_version(data_directory: Path) -> int | None:
     """Return the major version that the data is of; None where that can't be told."""
     try:
-        return int((data_directory / "PG_VERSION").read_text())
+        return int(small_files.read(data_directory / "PG_VERSION"))
     except (OSError, ValueError):
         return None
 

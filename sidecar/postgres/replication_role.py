@@ -90,7 +90,7 @@ def admit(connection: Connection) -> None:
     """Put our lines into pg_hba.conf. Raises NeedsOperatorError where that is not ours to write."""
     path = Path(setting(connection, "hba_file"))
     is_ours = path.is_relative_to(setting(connection, "data_directory"))
-    present = _read(path) if is_ours else _read_through(connection, path)
+    present = _read(connection, path)
     wanted = with_hba_lines(present)
     if wanted == present:
         return
@@ -110,7 +110,7 @@ def refuse(connection: Connection) -> None:
     path = Path(setting(connection, "hba_file"))
     if not path.is_relative_to(setting(connection, "data_directory")):
         return
-    present = _read(path)
+    present = _read(connection, path)
     wanted = without_hba_lines(present)
     if wanted != present:
         _write(path, wanted)
@@ -121,11 +121,11 @@ def keep_in_step(connection: Connection) -> None:
     path = Path(setting(connection, "hba_file"))
     if path != Path(setting(connection, "data_directory")) / OWN_HBA_FILE:
         return
-    present = _read(path)
+    present = _read(connection, path)
     source = copied_from(present)
     if source is None:
         return
-    wanted = in_step(present, source, _read_through(connection, Path(source)))
+    wanted = in_step(present, source, _read(connection, Path(source)))
     if wanted != present:
         _write(path, wanted)
         # Whoever has asked for that may have done so before.
@@ -137,13 +137,12 @@ def _mute(connection: Connection) -> None:
         connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
 
 
-# Whatever a user has written there, in whatever encoding, is kept byte for byte.
-def _read(path: Path) -> str:
-    return path.read_bytes().decode(errors="surrogateescape")
+def _read(connection: Connection, path: Path) -> str:
+    """Let the server read it: what is mounted into its container may not be in ours, and what is in
+    ours alone, such as our token, must not be what a link there leads to.
 
-
-def _read_through(connection: Connection, path: Path) -> str:
-    """Let the server read it: what is mounted into its container may not be in ours."""
+    Whatever a user has written there, in whatever encoding, is kept byte for byte.
+    """
     row = connection.execute(
         "SELECT pg_catalog.pg_read_binary_file(%s::text) AS content", [str(path)]
     ).fetchone()
@@ -152,10 +151,5 @@ def _read_through(connection: Connection, path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    new = path.with_name("pg_hba.conf.pgset-new")
-    new.write_bytes(text.encode(errors="surrogateescape"))
-    new.chmod(0o600)
     # Or a power cut could leave an empty file, which lets nobody in.
-    small_files.sync(new)
-    new.replace(path)
-    small_files.sync(path.parent)
+    small_files.replace(path, text, mode=0o600, durable=True)

@@ -181,6 +181,23 @@ def test_a_pg_hba_conf_in_any_encoding_is_kept_byte_for_byte(
     assert HBA_LINES[0].encode() in path.read_bytes()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else has a file that the server has not")
+def test_a_link_in_the_place_of_pg_hba_conf_leads_to_nothing_that_the_server_has_not(
+    database: Database, connect: Connect, tmp_path: Path
+) -> None:
+    """Such as the sidecar's token: what was read is written into the data directory."""
+    token = tmp_path / "token"
+    token.write_text("# the token\n")
+    token.chmod(0o600)
+    path = database.directory / "pg_hba.conf"
+    server = watch(database, connect)
+    path.unlink()
+    path.symlink_to(token)
+    server.prepare(SECRET)
+    wait_until(lambda: server.view().problem is not None, "a word of it")
+    assert path.is_symlink()
+
+
 def test_a_power_cut_leaves_the_old_pg_hba_conf_or_the_new_one(
     database: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +213,7 @@ def test_a_power_cut_leaves_the_old_pg_hba_conf_or_the_new_one(
     monkeypatch.setattr(os, "fsync", record)
     server = watch(database, connect)
     prepare_server(server)
-    new = path.with_name("pg_hba.conf.pgset-new")
+    new = path.with_name("pg_hba.conf.new")
     assert synced == [(new, False), (database.directory, True)]
 
 
