@@ -23,9 +23,17 @@ READ_SECONDS: Final = 10.0
 
 OK: Final = 200
 
+MAX_ANSWER: Final = 4 * 2**20
+"""Bytes of an object or a list: more than the largest object has, and, once it is read, a quarter
+of the memory that this process may have."""
+
 
 class ApiError(Exception):
     """Try again later: the API server did not answer as it should. The message is for the log."""
+
+
+class TooLargeError(ApiError):
+    """Ask for fewer objects at once."""
 
 
 class ApiServer:
@@ -60,9 +68,16 @@ class ApiServer:
         return cls(f"https://{address}:{port}", Path(TOKEN_DIRECTORY))
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """Return an object or a list. Raises ApiError."""
+        """Return an object or a list. Raises ApiError; TooLargeError beyond `MAX_ANSWER`."""
         try:
-            return _decoded(self._send(path, query or {}, self._read_seconds).data)
+            response = self._send(path, query or {}, self._read_seconds, stream=True)
+            try:
+                content = response.read(MAX_ANSWER + 1)
+            finally:
+                response.close()
+            if len(content) > MAX_ANSWER:
+                raise TooLargeError(f"GET {path}: an answer of more than {MAX_ANSWER} bytes")
+            return _decoded(content)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise ApiError(f"GET {path}: {error}") from error
 

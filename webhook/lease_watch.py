@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from sidecar import contract
-from webhook.api_server import ApiServer
+from webhook.api_server import ApiServer, TooLargeError
 from webhook.json_patch import Json
 from webhook.lease_cache import LeaseCache, LeaseKey
 
@@ -20,6 +20,9 @@ LEASES: Final = "/apis/coordination.k8s.io/v1/leases"
 
 WATCH_SECONDS: Final = 30
 """How long the API server keeps a watch open; well under `lease_cache.STALE_AFTER`."""
+
+PAGE: Final = 500
+"""Leases in one answer; one of a set has some 2 kB."""
 
 MAX_BACK_OFF: Final = 30.0
 
@@ -62,12 +65,34 @@ class LeaseWatch:
     def follow(self) -> None:
         """Do one round. Raises ApiError if the API server or the connection to it fails."""
         query = {"labelSelector": contract.SET_LABEL}
-        leases = self._api.get(LEASES, query)
-        self._cache.replace(_key(lease) for lease in leases["items"])
-        seen = {"resourceVersion": leases["metadata"]["resourceVersion"]}
-        for event in self._api.watch(LEASES, {**query, **seen}, WATCH_SECONDS):
+        leases, seen = self._list(query)
+        self._cache.replace(leases)
+        seen_from = {"resourceVersion": seen}
+        for event in self._api.watch(LEASES, {**query, **seen_from}, WATCH_SECONDS):
             self._take(event)
         self._cache.confirm()
+
+    def _list(self, query: dict[str, str]) -> tuple[set[LeaseKey], str]:
+        """Return all Leases, and the resource version that shows them.
+
+        In pages that fit: whoever may create Leases somewhere may fill many of them with megabytes.
+        """
+        found: set[LeaseKey] = set()
+        limit, next_page = PAGE, ""
+        while True:
+            part = {"limit": str(limit)} | ({"continue": next_page} if next_page else {})
+            try:
+                page = self._api.get(LEASES, {**query, **part})
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
+                continue
+            found.update(_key(lease) for lease in page["items"])
+            next_page = page["metadata"].get("continue") or ""
+            if not next_page:
+                return found, page["metadata"]["resourceVersion"]
+            limit = min(PAGE, limit * 2)
 
     def _take(self, event: Json) -> None:
         if event["type"] in ("ADDED", "MODIFIED"):

@@ -24,6 +24,10 @@ class LeaseServer:
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.selectors: list[str] = []
         self.lists = 0
+        self.padding = ""
+        """In each Lease."""
+        self.sizes: list[int] = []
+        """Of the answers to lists."""
         self.url = ""
 
     def send(self, kind: str, namespace: str, name: str) -> None:
@@ -66,12 +70,19 @@ def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
                 self._watch()
             else:
                 leases.lists += 1
-                self._list()
+                begin = int(query.get("continue", ["0"])[0])
+                self._list(begin, begin + int(query.get("limit", [str(len(leases.leases))])[0]))
 
-        def _list(self) -> None:
-            items = [_lease(*lease) for lease in leases.leases]
-            document = {"kind": "LeaseList", "metadata": {"resourceVersion": "5"}, "items": items}
+        def _list(self, begin: int, end: int) -> None:
+            items = [_lease(*lease) for lease in leases.leases[begin:end]]
+            for it in items:
+                it["metadata"]["annotations"] = {"padding": leases.padding}
+            metadata = {"resourceVersion": "5"}
+            if end < len(leases.leases):
+                metadata["continue"] = str(end)
+            document = {"kind": "LeaseList", "metadata": metadata, "items": items}
             content = json.dumps(document).encode()
+            leases.sizes.append(len(content))
             self.send_response(leases.list_status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.webhook.lease_server import LeaseServer, serving
-from webhook.api_server import ApiError
+from webhook.api_server import MAX_ANSWER, ApiError
 from webhook.initial_role import LeaseState
 from webhook.lease_cache import STALE_AFTER, LeaseCache
 from webhook.lease_watch import LeaseWatch
@@ -44,6 +44,18 @@ def test_a_round_lists_and_then_follows_the_events(server):
         LeaseState.NEVER_LED,
         LeaseState.NEVER_LED,
     ]
+
+
+def test_leases_of_megabytes_are_listed_a_few_at_a_time(server):
+    """Whoever may create some in a namespace must not take all of the webhook's memory."""
+    cache = LeaseCache(Clock())
+    server.leases = [("shop", f"pgset-{number}") for number in range(12)]
+    server.padding = "x" * 2**20
+    server.end_watch()
+    with serving(server) as api:
+        LeaseWatch(api, cache).follow()
+    assert all(cache.state("shop", str(number)) is LeaseState.HAS_LED for number in range(12))
+    assert sum(it for it in server.sizes if it <= MAX_ANSWER) > 12 * 2**20
 
 
 def test_only_leases_of_sets_are_asked_for(server):
