@@ -257,9 +257,7 @@ class Bootstrap:
                 **self._use_own_hba(directory),
                 **(COPY_SLOTS if self._copies_slots() and not alone else {}),
             }
-            text = with_settings(small_files.read_text(path), settings)
-            text = with_raised(text, for_this_start)
-            # It may have what somebody has set by ALTER SYSTEM.
+            text = with_raised(with_settings(small_files.read_text(path), settings), for_this_start)
             small_files.replace(path, text, mode=0o600, durable=True)
 
         self._change(write)
