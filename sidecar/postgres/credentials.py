@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar import contract
+
 _DEFAULT_USER = "postgres"
+_TOKEN_DIRECTORY: Final = Path(contract.TOKEN_DIRECTORY)
 _UNRESOLVED: Final = re.compile(r"\$\([A-Za-z0-9_.-]+\)")
 
 
@@ -37,9 +40,20 @@ def _value(environment: Mapping[str, str], name: str) -> str:
     if path := environment.get(f"{name}_FILE"):
         try:
             # The shell that reads it in the image drops trailing newlines, and nothing else.
-            return Path(path).read_bytes().decode().rstrip("\n")
+            return _content(path).decode().rstrip("\n")
         except UnicodeDecodeError as error:
             raise OSError(errno.EILSEQ, "it is not UTF-8", path) from error
     value = environment.get(name, "")
     # The kubelet leaves it so where the secret that it names is optional, and not there.
     return "" if _UNRESOLVED.fullmatch(value) else value
+
+
+def _content(path: str) -> bytes:
+    """Return what is in the file. Raises OSError, also where that is the sidecar's own token: on a
+    volume that PostgreSQL may write to, somebody may have put a link to it in the file's place, and
+    a server can be set up to pass on the password that it is given."""
+    with Path(path).open("rb") as file:
+        found = Path(f"/proc/self/fd/{file.fileno()}").readlink()
+        if found.is_relative_to(_TOKEN_DIRECTORY.resolve()):
+            raise OSError(errno.EPERM, "it leads to the sidecar's own token", path)
+        return file.read()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.postgres import credentials
 from sidecar.postgres.credentials import Credentials, from_environment
 
 
@@ -66,6 +67,21 @@ def test_a_file_that_is_not_utf_8_is_told_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is not UTF-8") as raised:
         from_environment({"POSTGRES_PASSWORD_FILE": str(path)})
     assert raised.value.filename == str(path)
+
+
+def test_a_link_to_the_sidecars_own_token_is_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a volume that the database container may write to, its user may put one there."""
+    mounted, path = tmp_path / "run/secrets", tmp_path / "password"
+    (mounted / "..now").mkdir(parents=True)
+    (mounted / "..now/token").write_text("the token")
+    (mounted / "token").symlink_to("..now/token")
+    (tmp_path / "var-run").symlink_to("run")
+    monkeypatch.setattr(credentials, "_TOKEN_DIRECTORY", tmp_path / "var-run/secrets")
+    path.symlink_to(mounted / "token")
+    with pytest.raises(OSError, match="own token"):
+        from_environment({"POSTGRES_PASSWORD_FILE": str(path)})
 
 
 def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
