@@ -170,6 +170,8 @@ recover() {
     # From PostgreSQL 17 on, a standby with a logical slot does not start without.
     hot=off
     if [ -n "$(find "$data/pg_replslot" -mindepth 1 -maxdepth 1 ! -name 'pgset_*' 2>/dev/null)" ]; then hot=on; fi
+    # Later versions do not know it; it would promote this server, which then writes.
+    if [ "${major:-16}" -lt 16 ]; then set -- "$@" -c promote_trigger_file=; fi
     : > "$handshake/replayed"
     touch "$data/standby.signal" && rm -f "$data/postmaster.pid" && sync || return 1
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.

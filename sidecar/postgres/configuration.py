@@ -45,6 +45,10 @@ _LEFT_BY_A_RESTORE: Final = ("restore_command", "archive_cleanup_command", "reco
 well. The archive may be another cluster's, with other WAL in files of the same names. In
 postgresql.conf they are somebody's wish."""
 
+_LAST_WITH_A_TRIGGER_FILE: Final = 15
+"""The last major version with `promote_trigger_file`: as soon as that file is there, a standby
+promotes itself, whoever holds the Lease."""
+
 COPY_SLOTS: Final = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
 """By them a standby copies its primary's failover slots. Written so that they are known as ours."""
 
@@ -170,6 +174,8 @@ def standby_settings(
         # PostgreSQL's own 5 s would be most of the time that a set takes to stream again.
         "wal_retrieve_retry_interval": "200ms",
     }
+    if major_version is not None and major_version <= _LAST_WITH_A_TRIGGER_FILE:
+        needed["promote_trigger_file"] = ""
     return needed | ({"wal_log_hints": "on"} if log_hints else {})
 
 

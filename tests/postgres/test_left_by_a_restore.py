@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.observation import DataState
 from sidecar.postgres.configuration import standby_settings
+from sidecar.postgres.control_data import read_major_version
 from sidecar.settings import Settings
 from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap, find, pod, run
 from tests.support.bootstrap_pod import Pod
@@ -46,6 +47,31 @@ def test_a_target_in_a_file_keeps_nobody_from_leading(pod: Pod, target: str, fil
     wait_until(lambda: ask(pod, "select pg_is_in_recovery()") == "f", "the promotion")
     # What somebody has written into postgresql.conf is meant for standbys.
     assert (pod.data / "asked-for").exists() is (file == "postgresql.conf")
+    end_bootstrap(pod)
+
+
+def test_a_trigger_file_promotes_nobody(pod: Pod) -> None:
+    version = read_major_version(pod.data)
+    if version is None or version > 15:
+        pytest.skip("this version has no such file")
+    trigger = pod.host.folder / "trigger"
+    trigger.touch()
+    configure(pod, f"promote_trigger_file = '{trigger}'")
+    assert find(pod) == ()
+    pod.sidecar.write_settings(
+        standby_settings(
+            Settings(set_name="orders"),
+            "orders-0",
+            log_hints=False,
+            major_version=version,
+        )
+    )
+    own(pod.data / "postgresql.auto.conf")
+    assert pod.obey("start").failure is None
+    run(pod)
+    assert ask(pod, "show promote_trigger_file") == ""
+    assert ask(pod, "select pg_sleep(1), pg_is_in_recovery()") == "|t"
+    assert trigger.exists()
     end_bootstrap(pod)
 
 

@@ -207,6 +207,13 @@ def test_a_standby_follows_to_the_newest_timeline() -> None:
     assert settings["primary_slot_name"] == slot_name("orders-1")
 
 
+@pytest.mark.parametrize(("version", "told"), [(14, ""), (15, ""), (16, None), (None, None)])
+def test_no_file_promotes_a_standby(version: int | None, told: str | None) -> None:
+    """A version that does not know the parameter would not start with it."""
+    settings = standby_settings(SETTINGS, "orders-1", log_hints=False, major_version=version)
+    assert settings.get("promote_trigger_file") == told
+
+
 @pytest.mark.parametrize("log_hints", [True, False])
 def test_hints_are_logged_where_there_are_no_checksums(log_hints: bool) -> None:
     """And left alone elsewhere: they cost WAL, and a user may have them on for other reasons."""
