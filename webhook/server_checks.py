@@ -20,6 +20,9 @@ LOOPBACK: Final = ("localhost", "127.0.0.1")
 OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
 """Parameters that say whom a standby follows, and when it stops to."""
 
+OFF: Final = (("off", 2), ("false", 1), ("no", 1))
+"""Words that PostgreSQL reads as off, with how many of their first characters are enough."""
+
 OTHERS_READ: Final = 0o004
 ROOTS_GROUP_READS: Final = 0o044
 """The kubelet's files belong to root and, without fsGroup, to its group."""
@@ -262,11 +265,22 @@ def _ours(server: Server) -> Iterator[Fault]:
                 f"{server.name}: the arguments set {name}, which decides whom a member follows "
                 "and when it is promoted; allowed: arguments without it"
             )
-    if server.line.parameters.get("hot_standby", "on").lower() in ("off", "false", "no", "0"):
+    if _is_off(server, "allow_alter_system"):
+        yield Fault(
+            f"{server.name}: the arguments set allow_alter_system to off, and by ALTER SYSTEM the "
+            "sidecar tells a running member whom to follow; allowed: arguments without it"
+        )
+    if _is_off(server, "hot_standby"):
         yield Fault(
             f"{server.name}: the arguments set hot_standby to off, and the sidecar cannot look at "
             "a standby that lets nobody in; allowed: arguments without it"
         )
+
+
+def _is_off(server: Server, name: str) -> bool:
+    """Return whether the arguments say so, of a parameter that is on by default."""
+    value = server.line.parameters.get(name, "on").strip("'").lower()
+    return value == "0" or any(len(value) >= least and it.startswith(value) for it, least in OFF)
 
 
 def _inert(name: str, value: str) -> bool:

@@ -49,6 +49,11 @@ _LAST_WITH_A_TRIGGER_FILE: Final = 15
 """The last major version with `promote_trigger_file`: as soon as that file is there, a standby
 promotes itself, whoever holds the Lease."""
 
+_FIRST_WITHOUT_ALTER_SYSTEM: Final = 17
+"""The first major version in which `allow_alter_system` may be off. By ALTER SYSTEM a running
+member is told whom to follow; without it nobody could take over. PostgreSQL takes the parameter
+from postgresql.auto.conf, though not by ALTER SYSTEM."""
+
 COPY_SLOTS: Final = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
 """By them a standby copies its primary's failover slots. Written so that they are known as ours."""
 
@@ -176,6 +181,8 @@ def standby_settings(
     }
     if major_version is not None and major_version <= _LAST_WITH_A_TRIGGER_FILE:
         needed["promote_trigger_file"] = ""
+    if major_version is not None and major_version >= _FIRST_WITHOUT_ALTER_SYSTEM:
+        needed["allow_alter_system"] = "on"
     return needed | ({"wal_log_hints": "on"} if log_hints else {})
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.observation import DataState
+from sidecar.postgres.configuration import standby_settings
+from sidecar.postgres.control_data import read_major_version
 from sidecar.refused_setting import Origin, RefusedSetting
+from sidecar.settings import Settings
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, own
 from tests.support.waiting import wait_until
@@ -117,6 +120,24 @@ def test_a_lowered_argument_is_told_from_a_file_and_nothing_is_written(pod: Pod)
     after = {path.name: path.stat().st_mtime_ns for path in pod.data.iterdir()}
     del after[".pgset-heartbeat"]
     assert after == before
+
+
+@pytest.mark.versions
+def test_a_member_can_be_told_whom_to_follow_where_alter_system_is_off(pod: Pod) -> None:
+    version = read_major_version(pod.data)
+    if version is None or version < 17:
+        pytest.skip("this version cannot do without ALTER SYSTEM")
+    configure(pod, "allow_alter_system = off")
+    assert find(pod) == ()
+    settings = Settings(set_name="orders")
+    pod.sidecar.write_settings(
+        standby_settings(settings, "orders-0", log_hints=False, major_version=version)
+    )
+    own(pod.data / "postgresql.auto.conf")
+    assert pod.obey("start").failure is None
+    run(pod)
+    ask(pod, "alter system set primary_conninfo = ''")
+    end_bootstrap(pod)
 
 
 def test_a_configuration_elsewhere_is_the_one_that_counts(pod: Pod) -> None:

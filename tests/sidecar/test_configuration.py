@@ -214,6 +214,12 @@ def test_no_file_promotes_a_standby(version: int | None, told: str | None) -> No
     assert settings.get("promote_trigger_file") == told
 
 
+@pytest.mark.parametrize(("version", "told"), [(16, None), (17, "on"), (18, "on"), (None, None)])
+def test_a_member_can_always_be_told_whom_to_follow(version: int | None, told: str | None) -> None:
+    settings = standby_settings(SETTINGS, "orders-1", log_hints=False, major_version=version)
+    assert settings.get("allow_alter_system") == told
+
+
 @pytest.mark.parametrize("log_hints", [True, False])
 def test_hints_are_logged_where_there_are_no_checksums(log_hints: bool) -> None:
     """And left alone elsewhere: they cost WAL, and a user may have them on for other reasons."""

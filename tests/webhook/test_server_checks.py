@@ -71,6 +71,8 @@ REFUSED = [
     (with_args("-c", "primary_conninfo=host=a"), "set primary_conninfo"),
     (with_args("-c", "promote_trigger_file=/tmp/x"), "set promote_trigger_file"),
     (with_args("-c", "hot_standby=off"), "set hot_standby to off"),
+    (with_args("-c", "hot_standby=F"), "set hot_standby to off"),
+    (with_args("--allow-alter-system=of"), "set allow_alter_system to off"),
     (with_args("-c", "wal_level=minimal"), 'wal_level to "minimal"'),
     (with_args("-c", "max_wal_senders=0"), 'max_wal_senders to "0"'),
     (
@@ -163,6 +165,7 @@ ACCEPTED = [
     with_args("-c", "listen_addresses=localhost,$(POD_IP)"),
     with_args("-c", "recovery_target_timeline=latest", "-c", "recovery_target_action=promote"),
     with_args("-c", "synchronous_standby_names=*"),
+    with_args("-c", "allow_alter_system=on", "-c", "hot_standby=TRUE"),
     with_args("-c", "wal_level=logical", "-c", "max_wal_senders=20"),
     shell('cp /tls/* /certs; exec "$0" "$@"', "docker-entrypoint.sh", "postgres"),
     in_database(command=["/scripts/start.sh"]),
