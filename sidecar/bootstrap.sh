@@ -145,8 +145,14 @@ user_files() {
 }
 
 # Why this data can't become a set's, if pgset has not had it started yet: it may then be left alone.
+# What is to be restored may have our files from before: a backup has them as well.
 objection() {
-    if [ "$(data_state)" != present ] || [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
+    if [ "$(data_state)" != present ]; then return; fi
+    if [ -e "$data/recovery.signal" ] && [ ! -e "$data/standby.signal" ]; then
+        echo "recovery.signal asks for a recovery from an archive, up to where its settings say, which no standby would do: let it end, until PostgreSQL is writable"
+        return
+    fi
+    if [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
     echo "${refusal:-${contract:-$objection}}"
 }
 

@@ -52,6 +52,27 @@ def test_data_that_no_replica_can_be_made_of_is_left_as_it_is(pod: Pod, host: Ho
     assert before - files(pod) == set()
 
 
+@pytest.mark.parametrize("of_a_backup", [(), (".pgset-found",)], ids=["plain", "of a member"])
+def test_data_that_waits_for_its_restore_is_left_to_it(
+    pod: Pod, of_a_backup: tuple[str, ...]
+) -> None:
+    for name in ("recovery.signal", *of_a_backup):
+        (pod.data / name).touch()
+    before = files(pod)
+    view = boot(pod)
+    assert view.refusal is None
+    assert (view.objection or "").startswith("recovery.signal asks for a recovery")
+    pod.sidecar.order("leave")
+    assert pod.process.wait(timeout=60) == 0
+    assert {it for it in files(pod) - before if not it.startswith(".pgset-heartbeat")} == set()
+
+
+def test_a_restore_that_goes_on_as_a_standby_needs_nobody(pod: Pod) -> None:
+    for name in ("recovery.signal", "standby.signal"):
+        (pod.data / name).touch()
+    assert boot(pod).objection is None
+
+
 def test_it_is_left_alone_where_bootstrap_refuses_every_other_order(pod: Pod) -> None:
     pod.command = (*pod.command, "-p", "1")
     view = boot(pod)
