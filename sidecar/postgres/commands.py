@@ -12,6 +12,8 @@ MAX_SLOT_WAL_KEEP_MB: Final = 1024
 """How much WAL a member that stays away may hold back on the primary, if the operator has set no
 limit: beyond it the slot is lost, and the member cloned again, before the volume is full."""
 
+MEGABYTE: Final = 1024 * 1024
+
 _WAL_SENDER_TIMEOUT: Final = "5s"
 """For commits that wait for standbys: one that was cut off must be noticed before clients give up.
 PostgreSQL's own 60 s are kept if no commit waits."""
@@ -39,8 +41,11 @@ def keep_wal(connection: Connection) -> None:
             raise NeedsOperatorError(
                 f"{name} is {lacking}: remove that setting, or no replica can stream"
             )
-    if int(setting(connection, "wal_keep_size")) < MIN_WAL_KEEP_MB:
-        _set(connection, "wal_keep_size", f"{MIN_WAL_KEEP_MB}MB")
+    # Whole segments are kept, and of less than one none: initdb makes them of up to 1 GB.
+    segment_mb = int(setting(connection, "wal_segment_size")) // MEGABYTE
+    needed_mb = max(MIN_WAL_KEEP_MB, segment_mb)
+    if int(setting(connection, "wal_keep_size")) < needed_mb:
+        _set(connection, "wal_keep_size", f"{needed_mb}MB")
     # Whoever has set -1 has room for it.
     if _parameter(connection, "max_slot_wal_keep_size")["source"] == "default":
         _set(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")

@@ -173,6 +173,19 @@ def test_preparing_bounds_the_wal_that_slots_keep(primary: Server, database: Dat
     assert ask(database, "SHOW max_slot_wal_keep_size") == "1GB"
 
 
+def test_a_whole_segment_is_kept_however_large_they_are(
+    database: Database, connect: Connect
+) -> None:
+    database.host.run("pg_resetwal", "--wal-segsize=256", "-D", database.directory)
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write("min_wal_size = 512MB\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    prepare_server(server)
+    assert ask(database, "SHOW wal_keep_size") == "256MB"
+
+
 def test_who_has_set_no_bound_keeps_none(primary: Server, database: Database) -> None:
     with session(database) as connection:
         connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = -1")
