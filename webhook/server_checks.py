@@ -314,8 +314,9 @@ def without_replication(server: Server) -> Mapping[str, str]:
     found = {
         "wal_level": server.line.parameters.get("wal_level", "").lower(),
         "max_wal_senders": server.line.parameters.get("max_wal_senders", ""),
+        "max_replication_slots": server.line.parameters.get("max_replication_slots", ""),
     }
-    none = {"wal_level": "minimal", "max_wal_senders": "0"}
+    none = {"wal_level": "minimal", "max_wal_senders": "0", "max_replication_slots": "0"}
     return {name: value for name, value in found.items() if value == none[name]}
 
 

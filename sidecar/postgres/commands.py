@@ -36,7 +36,8 @@ def keep_wal(connection: Connection) -> None:
 
     Raises NeedsOperatorError if no replica can ever stream. Takes effect with a reload.
     """
-    for name, lacking in (("wal_level", "minimal"), ("max_wal_senders", "0")):
+    none = {"wal_level": "minimal", "max_wal_senders": "0", "max_replication_slots": "0"}
+    for name, lacking in none.items():
         if setting(connection, name) == lacking:
             raise NeedsOperatorError(
                 f"{name} is {lacking}: remove that setting, or no replica can stream"

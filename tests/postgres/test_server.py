@@ -177,3 +177,15 @@ def test_a_primary_that_only_its_own_pod_can_reach_says_what_to_set(
     wait_for(server, ServerState.WRITABLE)
     server.prepare("derived")
     wait_until(lambda: "listen_addresses is localhost" in (server.view().problem or ""), "advice")
+
+
+def test_a_primary_that_can_have_no_slots_says_what_to_remove(
+    connect: Connect, database: Database
+) -> None:
+    settings = database.directory / "postgresql.conf"
+    settings.write_text(f"{settings.read_text()}\nmax_replication_slots = 0\n")
+    database.start()
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare("derived")
+    wait_until(lambda: "max_replication_slots is 0" in (server.view().problem or ""), "advice")

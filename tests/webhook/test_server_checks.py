@@ -75,6 +75,7 @@ REFUSED = [
     (with_args("--allow-alter-system=of"), "set allow_alter_system to off"),
     (with_args("-c", "wal_level=minimal"), 'wal_level to "minimal"'),
     (with_args("-c", "max_wal_senders=0"), 'max_wal_senders to "0"'),
+    (with_args("-c", "max_replication_slots = 0"), 'max_replication_slots to "0"'),
     (
         together(annotate(durability="sync"), with_args("-c", "synchronous_standby_names=*")),
         "set synchronous_standby_names",
