@@ -303,6 +303,17 @@ class Actor:
         adapters.bootstrap.order(verb, conninfo(target), holder, slot)
 
     def _start(self, action: StartPostgres) -> None:
+        bootstrap = self._adapters.bootstrap
+        verb = "start-writable" if action.writable else "start"
+        try:
+            self._prepare_to_start(action)
+        except OSError as error:
+            # A full volume, for one: a holder that cannot even be started keeps no Lease for it.
+            bootstrap.note_refusal(verb, "", str(error), self._adapters.clock())
+            raise
+        bootstrap.order(verb)
+
+    def _prepare_to_start(self, action: StartPostgres) -> None:
         settings, me = self._adapters.settings, self._adapters.me
         can_rewind = self._adapters.bootstrap.observe(self._adapters.clock()).can_rewind
         self._adapters.bootstrap.write_settings(
@@ -319,7 +330,6 @@ class Actor:
         self._adapters.way_in.leave(self._adapters.pods.observe())
         keys = self._adapters.keys
         keys.learn(self._adapters.bootstrap.keep_secrets(keys.lines_to_keep))
-        self._adapters.bootstrap.order("start-writable" if action.writable else "start")
 
     def _is_alone(self) -> bool:
         """Whether no other member is wanted or on record."""

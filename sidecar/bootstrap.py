@@ -198,7 +198,8 @@ class Bootstrap:
         self._handshake.order(report, verb, conninfo, slot)
 
     def note_refusal(self, verb: str, holder: str, why: str, now: float) -> None:
-        """Note that an order was not given, because the Lease holder cannot be copied now."""
+        """Note that an order was not given: the Lease holder cannot be copied now, or what has to
+        be there before a start could not be written."""
         self._attempts.refused(verb, holder, why, now)
 
     def write_password_file(self, line: str) -> None:

@@ -143,7 +143,8 @@ class Failures:
     why: str
     """How it failed last, as a clause."""
     refused: bool = False
-    """The primary refused, or did not answer, before anything was copied: a cheap failure."""
+    """The primary refused, or did not answer, before anything was copied, or nothing could be
+    written before a start: a cheap failure."""
 
 
 @dataclass(frozen=True, slots=True)

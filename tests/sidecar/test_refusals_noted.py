@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sidecar.act import Actor
-from sidecar.action import Clone, DeleteOwnPod, ForgetReturns
+from sidecar.action import Clone, DeleteOwnPod, ForgetReturns, StartPostgres
 from sidecar.kube.events import Events
 from sidecar.observe import Adapters
 from sidecar.settings import Settings
@@ -25,6 +27,21 @@ def test_a_clone_from_nobody_is_a_failure_and_no_order(adapters: Adapters, tmp_p
         assert failures is not None
         assert (failures.verb, failures.number, failures.refused) == ("clone", number, True)
         assert failures.why in " ".join(problem.split())
+    assert not (tmp_path / "handshake/order").exists()
+
+
+@pytest.mark.parametrize(("writable", "verb"), [(False, "start"), (True, "start-writable")])
+def test_a_start_that_cannot_be_prepared_is_a_failure_and_no_order(
+    adapters: Adapters, tmp_path: Path, data: Path, verb: str, *, writable: bool
+) -> None:
+    """On a full volume nothing can be written, and the holder whose it is must not keep the Lease:
+    see `test_a_holder_whose_start_fails_lets_its_lease_run_out`."""
+    (data / "postgresql.auto.conf.new").mkdir()
+    actor = Actor(adapters, Events(adapters.client, "shop", ME))
+    assert actor.carry_out((StartPostgres(writable=writable),), float("inf")) is not None
+    failures = adapters.bootstrap.observe(adapters.clock()).failures
+    assert failures is not None
+    assert (failures.verb, failures.holder, failures.refused) == (verb, "", True)
     assert not (tmp_path / "handshake/order").exists()
 
 

@@ -123,8 +123,10 @@ def test_a_holder_whose_start_fails_lets_its_lease_run_out() -> None:
     first = replace(STARTING, lease=due)
     assert RenewLease in map(type, decide(first, SETTINGS).actions)
     for ago in (0.0, 5.0):
-        waits = after(first, failed("start", 2, ago=ago, holder=""))
-        assert RenewLease not in map(type, decide(waits, SETTINGS).actions)
+        for refused in (False, True):
+            failure = replace(failed("start", 2, ago=ago, holder=""), refused=refused)
+            waits = after(first, failure)
+            assert RenewLease not in map(type, decide(waits, SETTINGS).actions)
 
 
 def test_another_holder_or_another_order_is_tried_at_once() -> None:

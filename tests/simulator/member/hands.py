@@ -1,5 +1,7 @@
 """Carries decisions out on the fakes, as `sidecar.act` does on the world."""
 
+import errno
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import fields
@@ -107,12 +109,14 @@ class Hands:
                 if not (goes_on or isinstance(action, SetRole)):
                     return
 
-    def _change_volume(self) -> Steps[None]:
-        """Wait for the volume, before something is changed there. Raises TimeoutError."""
+    def _change_volume(self, *, grows: bool = False) -> Steps[None]:
+        """Wait for the volume, before something is changed there. Raises OSError."""
         if self._pod.volume_hangs:
             # A second call is not begun while the first one hangs.
             yield 0.001 if self._views.directory.is_silent else WRITE_SECONDS
             raise TimeoutError("the volume does not answer")
+        if grows and self._pod.directory.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _is_mere_renewal(self, action: Action) -> bool:
         lease = self._watch.peek()
@@ -156,7 +160,7 @@ class Hands:
         if action.wish is not None:
             yield from self.mark_as_wished(action.wish)
         if action.returns is not None:
-            yield from self._change_volume()
+            yield from self._change_volume(grows=True)
             directory.returns = action.returns
 
     def mark_as_wished(self, wish: str) -> Steps[None]:
@@ -188,12 +192,17 @@ class Hands:
         yield from self.order(verb, holder)
 
     def start_postgres(self, action: StartPostgres) -> Steps[None]:
-        yield from self._change_volume()
+        verb, member = "start-writable" if action.writable else "start", self._member
+        try:
+            yield from self._change_volume(grows=True)
+        except OSError as error:
+            member.attempts.refused(verb, "", str(error), member.clock())
+            raise
         self._pod.directory.upstream = self._views.leader_address()
         self._pod.directory.uses_slot = True
         raised = dict(action.raised).get("max_connections")
         self._pod.directory.raised = 0 if raised is None else int(raised)
-        yield from self.order("start-writable" if action.writable else "start")
+        yield from self.order(verb)
 
     def put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
         yield from self._change_volume()
@@ -214,7 +223,7 @@ class Hands:
         yield 0.001
 
     def note_promoted_by_hand(self, action: NotePromotedByHand) -> Steps[None]:
-        yield from self._change_volume()
+        yield from self._change_volume(grows=True)
         directory = self._pod.directory
         if action.from_timeline == action.timeline:
             directory.promoting_from, directory.promoted_by_hand_at = action.timeline - 1, None
@@ -236,7 +245,7 @@ class Hands:
         until = promotes_until(self._watch.peek(), member.settings.ttl)
         if until is None:
             return
-        yield from self._change_volume()
+        yield from self._change_volume(grows=directory.promoting_from is None)
         deadline = min(member.deadlines.authority_ends_at, until)
         if directory.promoting_from is None:
             directory.promoting_from = action.from_timeline
