@@ -53,6 +53,11 @@ class DataFacts:
         return since is not None and self.observation.now - since >= seconds
 
     @property
+    def takes_no_writes(self) -> bool:
+        """The data volume is full or read-only, say: a promotion could not be noted there."""
+        return self.observation.bootstrap.write_failure is not None
+
+    @property
     def system_identifier(self) -> str | None:
         """The database's own."""
         observation = self.observation

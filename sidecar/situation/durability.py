@@ -204,11 +204,19 @@ class DurabilityFacts:
     def cannot_be_promoted(self) -> bool:
         """This holder would only keep the Lease from others: a promotion is noted on the volume,
         and with a promise the sidecar has to set what commits wait for."""
-        if self.observation.postgres.has_written or not self.lease.others_who_may_lead:
+        if not self.lease.others_who_may_lead:
             return False
+        postgres, seconds = self.observation.postgres, self.server.in_this_state_for
+        full = self.data.takes_no_writes and seconds > HUNG_PATIENCE
+        if postgres.has_written:
+            # A primary that has crashed for want of space is a standby when it comes up again. One
+            # that was asked to be promoted may be about to.
+            return full and postgres.promoting_since is None
         locked_out = self.server.is_blind and not self.would_keep_promise
-        return self.data.has_hung_for(HUNG_PATIENCE) or (
-            locked_out and self.server.in_this_state_for > BLIND_PATIENCE
+        return (
+            full
+            or self.data.has_hung_for(HUNG_PATIENCE)
+            or (locked_out and seconds > BLIND_PATIENCE)
         )
 
     @property

@@ -114,6 +114,16 @@ ELECTION: Final = (
         Attention.WARNING,
     ),
     Row(
+        "VolumeTakesNoWrites",
+        lambda s: (
+            s.lease.set_has_data and s.data.takes_no_writes and bool(s.lease.others_who_may_lead)
+        ),
+        nothing,
+        "nobody leads, and this member may not: {s.observation.bootstrap.write_failure}, and so a "
+        "promotion could not be noted there",
+        Attention.WARNING,
+    ),
+    Row(
         "LockedOut",
         lambda s: (
             s.server.is_blind

@@ -61,6 +61,11 @@ def _resume(s: Situation) -> Iterator[Action]:
         yield from _let_nobody_read(s)
 
 
+def _give_way(s: Situation) -> Iterator[Action]:
+    """A server that was writable before counts as one that could be again, until it was killed."""
+    yield from (kill(s) if s.server.could_write else release(s))
+
+
 def _come_back(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     yield DeleteOwnPod(reclone=False, returns=0)
@@ -252,9 +257,10 @@ NOT_SERVING: Final = (
     Row(
         "CannotPromote",
         lambda s: s.server.is_in_recovery and s.durability.cannot_be_promoted,
-        release,
-        "PostgreSQL cannot be promoted now: its volume does not answer, or it does not let the "
-        "sidecar set which standbys commits wait for; giving the Lease up to another member",
+        _give_way,
+        "PostgreSQL cannot be promoted now: its volume does not answer or takes no writes, or it "
+        "does not let the sidecar set which standbys commits wait for; giving the Lease up to "
+        "another member",
         Attention.WARNING,
     ),
     Row(

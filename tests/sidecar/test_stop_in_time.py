@@ -102,6 +102,42 @@ def test_a_member_whose_volume_is_silent_leaves_the_lease_to_another() -> None:
     assert ReleaseLease() in decide(holder, SETTINGS).actions
 
 
+FULL = replace(RUNNING, write_failure="/data takes no writes: No space left on device")
+
+
+def test_a_member_whose_volume_is_full_leaves_the_lease_to_another() -> None:
+    """It could not note its promotion, and so would hold the Lease for nothing."""
+    free = replace(RECORD, holder="")
+    seen = replace(REPLICA, lease=lease(free, renewed_at=None), peers=peer(1) | peer(2))
+    assert decide(seen, SETTINGS).situation == "TakingLease"
+    decision = decide(replace(seen, bootstrap=FULL), SETTINGS)
+    assert (decision.situation, decision.actions) == ("VolumeTakesNoWrites", ())
+    assert "/data takes no writes: No space left on device" in decision.sentence
+    alone = replace(free, members=("orders-0",))
+    seen = replace(seen, lease=lease(alone, renewed_at=None), bootstrap=FULL)
+    assert decide(seen, SETTINGS).situation == "TakingLease"
+
+
+def test_a_holder_whose_volume_is_full_before_its_promotion_gives_the_lease_up() -> None:
+    standby = replace(STREAMING, streaming=False)
+    holder = replace(LEADER, postgres=standby, bootstrap=FULL)
+    assert ReleaseLease() in decide(holder, SETTINGS).actions
+    fresh = replace(holder, postgres=replace(standby, since=NOW - 1))
+    assert decide(fresh, SETTINGS).situation == "Promoting"
+
+
+def test_a_primary_that_has_crashed_for_want_of_space_is_killed_before_its_lease_goes() -> None:
+    crashed = replace(STREAMING, streaming=False, has_written=True)
+    seen = replace(LEADER, postgres=crashed, bootstrap=FULL)
+    found = decide(seen, SETTINGS)
+    assert (found.situation, found.actions) == (
+        "CannotPromote",
+        (StopPostgres(signal.SIGKILL),),
+    )
+    asked = replace(seen, postgres=replace(crashed, promoting_since=NOW - 1))
+    assert decide(asked, SETTINGS).situation == "Promoting"
+
+
 def test_a_server_that_lets_nobody_set_whom_commits_wait_for_is_not_what_a_set_waits_for() -> None:
     promised = replace(RECORD, voters=("orders-0", "orders-1", "orders-2"), copies=2)
     blind = replace(STREAMING, streaming=False, blind=True, since=NOW - 6)

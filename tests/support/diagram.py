@@ -37,6 +37,7 @@ TOLD = {
     "observation.bootstrap.busy": "*its order, such as clone*",
     "observation.bootstrap.objection": "*why not*",
     "observation.bootstrap.other_writer": "*so and so*",
+    "observation.bootstrap.write_failure": "*why its volume takes no writes*",
     "observation.bootstrap.refusal": "*why this image or this data cannot be used*",
     "pod.deletion_to_clone": ", *and whether this pod is deleted, to be cloned again*",
     "pod.deletion_to_wait": ", *and whether this pod is deleted, to wait for the other*",
