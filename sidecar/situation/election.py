@@ -28,19 +28,31 @@ class ElectionFacts:
         """The Lease has gone back to an older record, which counts no more than a lost one.
 
         A sidecar that has been restarted knows it where a member is on a newer timeline than a
-        Lease that names this one, and this one has noted no promotion of its own.
+        Lease that names this one, or that nobody holds, and this one has noted no promotion of its
+        own.
         """
         record = self.lease.record
-        resumes = self.lease.names_me and not (self.lease.is_mine or self.server.could_write)
-        if self.lease.went_back or not resumes or record is None or record.timeline is None:
+        if self.lease.went_back or record is None or record.timeline is None:
             return self.lease.went_back
+        if self.lease.is_mine or self.server.could_write:
+            return False
+        if not (self.lease.names_me or self._the_set_was_down):
+            return False
         theirs = (
             peer.timeline or 0
             for peer in self.set.peers_with_data
             if peer.system_identifier == record.system_identifier
+            and (self.lease.names_me or peer.name not in (record.holder_pod, record.last_leader))
         )
         newest = max(self.data.timeline or 0, *theirs, 0)
         return newest > record.timeline and self.observation.bootstrap.promoting_from is None
+
+    @property
+    def _the_set_was_down(self) -> bool:
+        """Nobody leads, and this sidecar has seen nobody renew. One that has may know a timeline
+        that nobody has recorded: its primary was lost right after its promotion."""
+        view = self.lease.view
+        return view is not None and not view.renewal_seen and self.lease.is_free
 
     @property
     def _record_tells(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.action import Promote, RenewLease, StopPostgres, TakeLease
 from sidecar.decide import decide
-from sidecar.observation import Observation
+from sidecar.observation import Leadership, Observation
 from tests.sidecar.rules.observations import (
     DOWN,
     FREE,
@@ -19,6 +19,7 @@ from tests.sidecar.rules.observations import (
     RETURNED,
     SETTINGS,
     STREAMING,
+    SYNC,
     UNRECORDED,
     WRITABLE,
     lease,
@@ -80,6 +81,68 @@ REPORTED = peer(1, timeline=2) | peer(2, timeline=2)
 )
 def test_nobody_leads_or_renews_by_an_outdated_record(observation: Observation) -> None:
     assert situation_and_actions(observation) == ("OutdatedLease", ())
+
+
+LED = replace(promising(0, copies=1), holder="")
+"""This member led when etcd was saved, and no other was in sync."""
+
+COLD = replace(
+    NAMED,
+    lease=lease(LED, renewed_at=None, renewal_seen=False),
+    postgres=replace(STANDBY, streaming=False),
+    peers=peer(2, timeline=2),
+)
+"""The whole set was down when etcd was restored: its pods are other ones, which know no newer
+record, and the member that led last has not come back."""
+
+BEHIND = replace(COLD, postgres=replace(STREAMING, streaming=False))
+"""Likewise; this member has not even followed that one."""
+
+
+def test_after_a_full_outage_the_data_tells_that_the_record_is_outdated() -> None:
+    assert situation_and_actions(COLD, SYNC) == ("OutdatedLease", ())
+    assert situation_and_actions(BEHIND, SYNC) == ("OutdatedLease", ())
+    expired = lease(
+        replace(LED, holder="orders-0_uid-9"),
+        renewed_at=None,
+        renewal_seen=False,
+        changed_at=NOW - 11,
+    )
+    assert situation_and_actions(replace(COLD, lease=expired), SYNC) == ("OutdatedLease", ())
+    back = peer(1, timeline=2, position=6000) | peer(2, timeline=2)
+    for seen in (COLD, BEHIND):
+        assert situation_and_actions(replace(seen, peers=back), SYNC)[0] == "YieldingToPeer"
+
+
+def test_then_the_one_that_is_furthest_ahead_leads_although_the_record_has_no_promise_of_it() -> (
+    None
+):
+    of_another = lease(replace(LED, voters=("orders-1",)), renewed_at=None, renewal_seen=False)
+    reported = replace(COLD, lease=of_another, peers=peer(1) | peer(2, timeline=2))
+    assert situation_and_actions(reported, SYNC)[0] == "TakingLease"
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        replace(COLD, lease=lease(LED, renewed_at=None)),
+        replace(COLD, bootstrap=UNRECORDED),
+        replace(BEHIND, peers=peer(2)),
+    ],
+    ids=["it has seen others renew", "it was promoted itself", "nobody knows of a newer timeline"],
+)
+def test_not_where_a_promotion_that_nobody_has_recorded_tells_as_much(
+    observation: Observation,
+) -> None:
+    assert situation_and_actions(observation, SYNC)[0] == "TakingLease"
+
+
+def test_nor_where_it_is_the_last_primary_that_is_on_a_newer_timeline() -> None:
+    theirs = replace(FREE, history=(Leadership(1, "orders-1", "2026-01-01T00:00:00Z"),))
+    cold = lease(theirs, renewed_at=None, renewal_seen=False)
+    ahead = peer(1, timeline=2, running=False) | peer(2)
+    seen = replace(BEHIND, lease=cold, peers=ahead, postgres=replace(BEHIND.postgres, since=NOW))
+    assert situation_and_actions(seen)[0] in ("WaitingForLastLeader", "YieldingToPeer")
 
 
 def test_what_the_others_have_is_asked_for() -> None:
