@@ -198,8 +198,7 @@ class Bootstrap:
         self._handshake.order(report, verb, conninfo, slot)
 
     def note_refusal(self, verb: str, holder: str, why: str, now: float) -> None:
-        """Note that an order was not given: the Lease holder cannot be copied now, or what has to
-        be there before a start could not be written."""
+        """Note that an order was not given: the holder cannot be copied, or a file not written."""
         self._attempts.refused(verb, holder, why, now)
 
     def write_password_file(self, line: str) -> None:
@@ -215,8 +214,8 @@ class Bootstrap:
                 path.unlink(missing_ok=True)
                 return
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            # Even if it says so already: with fsGroup the kubelet lets the group read each file
-            # of a volume that it mounts, and libpq takes no password from one that others may read.
+            # Even if it says so already: with fsGroup the kubelet lets the group read each file of
+            # a volume that it mounts, and libpq takes no password from one that others may read.
             small_files.replace(path, f"{line}\n", mode=0o600)
 
         self._change(keep)
@@ -247,8 +246,7 @@ class Bootstrap:
     ) -> None:
         """Set PostgreSQL parameters in the stopped server's postgresql.auto.conf.
 
-        `raised`: those that are there for one start, beside what an operator has set. `alone`: no
-        other member could have slots to copy.
+        `raised`: for one start, beside what an operator has set. `alone`: nobody has slots to copy.
         """
 
         def write(directory: Path) -> None:
