@@ -12,6 +12,7 @@ from sidecar.observation import DataState
 from sidecar.postgres.configuration import password_file_line, with_settings
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
+from tests.support.background_writer import stop_background_writer
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
 from tests.support.former_primary import (
@@ -139,6 +140,10 @@ def test_a_primary_that_did_not_diverge_keeps_everything(
     marker = members.old.directory / "only-here"
     marker.write_text("a file that pg_rewind would remove")
     own(marker)
+    if end is not stop:
+        # What it writes of itself just before a crash, the replica may not have.
+        stop_background_writer(members.old)
+        wait_until(lambda: caught_up(members.new, members.old), "replay")
     end(members.old)
     wait_until(members.new.answers, "the replica")
     members.new.stop()
@@ -228,7 +233,7 @@ def test_the_history_of_the_primary_tells_where_it_left_a_timeline(members: Set)
     members.old.stop()
     members.promote()
     upstream = parameters(members.new)
-    known = history(upstream, "derived", 2)
+    known = history(upstream, "derived", 2, seconds=60.0)
     assert [timeline for timeline, _ in known] == [1]
     fork = fork_point(known, 1)
     assert fork is not None

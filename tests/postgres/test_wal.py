@@ -14,6 +14,7 @@ import pytest
 from sidecar.postgres import process
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.wal import has_wal_beyond
+from tests.support.background_writer import stop_background_writer
 from tests.support.database import Database
 from tests.support.standby import clone, session
 from tests.support.waiting import wait_until
@@ -25,6 +26,9 @@ WRITERS = 4
 
 @pytest.fixture
 def primary(database: Database) -> Database:
+    with (database.directory / "postgresql.conf").open("a") as file:
+        # It, too, writes when it likes.
+        file.write("autovacuum = off\n")
     database.start()
     with session(database) as connection:
         connection.execute("CREATE TABLE foo (id int, text text)")
@@ -81,20 +85,10 @@ def write_until_dead(database: Database) -> list[threading.Thread]:
     return threads
 
 
-def keep_background_from_writing(database: Database) -> None:
-    """Of itself PostgreSQL writes a little now and then, also just before it is killed."""
-    with session(database) as connection:
-        row = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"
-        ).fetchone()
-    assert row is not None
-    os.kill(row[0], signal.SIGSTOP)
-
-
 def kill(database: Database) -> None:
     assert database.process is not None
     process.send(database.directory, signal.SIGKILL)
-    database.process.wait(timeout=60)
+    database.process.wait(timeout=180)
     wait_until(lambda: process.processes(database.directory) == (), "the end of all processes")
 
 
@@ -145,7 +139,7 @@ def test_a_standby_that_kept_up_with_a_killed_primary_lacks_nothing(
     with session(primary) as connection:
         for _ in range(200):
             connection.execute("INSERT INTO foo VALUES (1, repeat('x', 300))")
-    keep_background_from_writing(primary)
+    stop_background_writer(primary)
     wait_until(lambda: received(standby) == written(primary), "the standby to have all")
     kill(primary)
     assert not has_wal_beyond(primary.directory, 1, settled(standby))
@@ -199,7 +193,7 @@ def test_wal_after_a_switch_is_not_overlooked_from_before_it(primary: Database) 
 
 
 def test_a_switch_that_nothing_follows_is_the_end(primary: Database) -> None:
-    keep_background_from_writing(primary)
+    stop_background_writer(primary)
     with session(primary) as connection:
         connection.execute("INSERT INTO foo VALUES (1, 'before')")
         row = connection.execute("SELECT pg_switch_wal()::text").fetchone()
