@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ from sidecar.postgres.configuration import conninfo, with_settings
 from sidecar.postgres.recovery import RecoveryWatch
 from tests.support.database import Database, Host, free_port, own
 from tests.support.standby import replication, session
-from tests.support.waiting import wait_until
+from tests.support.waiting import state_of, wait_until
 
 pytestmark = pytest.mark.postgres
 
 RECOVERY = PostgresView(ServerState.RECOVERY, since=0.0)
-MEGABYTES = 300
+MEGABYTES = 100
 
 
 class Clock:
@@ -50,13 +49,6 @@ def startup_process(postmaster: int) -> int:
     return found
 
 
-def recovers(postmaster: int) -> bool:
-    try:
-        return b"recovering" in title(startup_process(postmaster))
-    except (OSError, ValueError):
-        return False
-
-
 def crash_with_much_to_replay(database: Database) -> None:
     start(database, "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=1h")
     wait_until(database.answers, "PostgreSQL to accept connections")
@@ -75,20 +67,24 @@ def crash_with_much_to_replay(database: Database) -> None:
 
 def test_a_recovery_is_seen_to_move_and_one_that_hangs_is_seen_not_to(database: Database) -> None:
     crash_with_much_to_replay(database)
+    # In memory it takes a second: it waits at its beginning until it has been looked at.
+    asked, go_on = database.host.folder / "asked", database.host.folder / "go-on"
+    waits = f"touch {asked}; until [ -e {go_on} ]; do sleep 0.1; done; false"
     clock = Clock()
     watch = RecoveryWatch(clock)
     assert watch.look(RECOVERY, 1) is None
-    down = PostgresView(ServerState.DOWN, since=clock())
-    postmaster = start(database)
+    began = time.monotonic()
+    postmaster = start(database, "-c", f"restore_command={waits}")
 
     def look() -> float | None:
         clock.ahead += 1.0
-        return watch.look(replace(down, since=clock() - 1.0), postmaster)
+        down = PostgresView(ServerState.DOWN, since=began + clock.ahead)
+        return watch.look(down, postmaster)
 
-    # Stopped before it is looked at: in memory it takes a second, and less than that is left soon.
-    wait_until(lambda: recovers(postmaster), "the recovery", pause=0.001)
+    wait_until(asked.exists, "the recovery")
     startup = startup_process(postmaster)
     os.kill(startup, signal.SIGSTOP)
+    wait_until(lambda: state_of(startup) == "T", "it to stand still")
     wait_until(lambda: look() is not None, "the recovery to be seen")
     for _ in range(10):
         look()
@@ -97,6 +93,7 @@ def test_a_recovery_is_seen_to_move_and_one_that_hangs_is_seen_not_to(database: 
     assert [look() for _ in range(300)] == [since] * 300
 
     before = title(startup)
+    go_on.touch()
     while title(startup) == before:
         os.kill(startup, signal.SIGCONT)
         time.sleep(0.01)
