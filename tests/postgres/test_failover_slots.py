@@ -86,8 +86,13 @@ def test_a_failover_slot_survives_a_promotion_and_comes_back_to_the_former_prima
     wait_until(lambda: "feed" in server.view().logical_slots, "the slot of the former primary")
     server.keep_slots((), ("another",))
     assert "feed" in server.refresh(60.0).logical_slots
-    server.keep_slots((), ("feed",))
-    wait_until(lambda: has_copy(old, new), "a copy of the slot")
+
+    def is_copied() -> bool:
+        """Ordered again, as the loop does: while it does not stream, nothing is dropped."""
+        server.keep_slots((), ("feed",))
+        return has_copy(old, new)
+
+    wait_until(is_copied, "a copy of the slot", pause=0.5)
     wait_until(lambda: server.view().logical_slots == (), "no slot that is ours to drop")
     assert wait_for(connect(new.port), ServerState.WRITABLE).logical_slots == ("feed",)
 
@@ -114,7 +119,7 @@ def test_slots_are_copied_where_the_server_can(
     if expected:
         # Another start, with another wal_level: it goes, or the standby would end by it.
         database.stop()
-        pod.process.wait(timeout=60)
+        pod.process.wait(timeout=180)
         with (database.directory / "postgresql.conf").open("a") as file:
             file.write("wal_level = replica\n")
         pod.boot()

@@ -54,7 +54,7 @@ class Neighbour:
         while not self._ended.is_set():
             for path, content in _processes():
                 if path.name == "cmdline":
-                    self.programs.add(Path(content.split(b"\0")[0].decode()).name)
+                    self.programs.add(Path(content.split(b"\0")[0].decode(errors="replace")).name)
                 if SECRET.encode() in content:
                     self.found.add(f"{path}: {content!r}")
             time.sleep(0.05)
@@ -111,6 +111,13 @@ def no_copy_has_the_secret(host: Host, member: Database) -> None:
     assert files_with_the_secret(backup, SECRET) == []
 
 
+def copy_until_seen(pod: Pod, source: str, neighbour: Neighbour) -> None:
+    assert pod.obey("clone", source).failure is None
+    while "pg_basebackup" not in neighbour.programs:
+        # He stood still meanwhile.
+        assert pod.obey("reclone", source).failure is None
+
+
 def test_neither_a_clone_nor_a_follow_nor_a_promotion_shows_the_password_to_anybody(
     database: Database, connect: Connect, host: Host
 ) -> None:
@@ -131,7 +138,7 @@ def test_neither_a_clone_nor_a_follow_nor_a_promotion_shows_the_password_to_anyb
         pod.wait_for(lambda view: view.data is not None)
         pod.sidecar.write_password_file(password_file_line(SECRET))
         own(pod.handshake / "pgpass")
-        assert pod.obey("clone", conninfo(replication(database.port))).failure is None
+        copy_until_seen(pod, conninfo(replication(database.port)), neighbour)
         copy = Database(host, pod.data, pod.port)
         assert files_with_the_secret(pod.data, SECRET) == []
 

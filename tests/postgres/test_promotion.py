@@ -85,8 +85,11 @@ def test_a_promotion_ends_the_transactions_that_hold_up_replay(
     for statement in statements:
         sql(primary, statement)
     sql(primary, "CREATE TABLE afterwards ()")
-    wait_until(lambda: wait in str(wait_of_replay(standby)), f"{wait_of_replay(standby)}")
+    wait_until(lambda: wait in str(wait_of_replay(standby)), f"replay to wait for {wait}")
     wait_until(lambda: bool(server.view().to_replay), "the WAL that is left to replay")
+    position = str(sql(primary, "SELECT pg_current_wal_lsn()")[0][0])
+    has_it = f"SELECT pg_last_wal_receive_lsn() >= '{position}'"
+    wait_until(lambda: sql(standby, has_it) == [(True,)], "all WAL to be received")
     primary.crash()
     promote(server)
     assert sql(standby, "SELECT count(*) FROM afterwards") == [(0,)]

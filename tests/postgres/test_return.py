@@ -49,7 +49,7 @@ def strand(members: Set) -> None:
     own(history)
 
 
-def seen(members: Set, postgres: PostgresView) -> Observation:
+def seen(members: Set, postgres: PostgresView, now: float) -> Observation:
     """What the member's sidecar sees, while the new primary leads."""
     held = replace(
         OTHERS,
@@ -59,7 +59,6 @@ def seen(members: Set, postgres: PostgresView) -> Observation:
         timeline=2,
         history=(Leadership(1, "orders-0", ""), Leadership(2, "orders-1", "")),
     )
-    now = time.monotonic()
     return replace(
         REPLICA,
         now=now,
@@ -93,11 +92,11 @@ def test_a_member_that_missed_its_rewind_goes_back_through_bootstrap_and_streams
 
     view = connect(members.old.port).view()
     assert view.state is ServerState.DOWN
-    pause = seconds_before_return(in_vain)
-    soon = replace(view, alive=False, since=time.monotonic() - pause + 30)
-    late = replace(view, alive=False, since=time.monotonic() - pause)
-    assert decide(seen(members, soon), SETTINGS).situation == "Down"
-    decision = decide(seen(members, late), SETTINGS)
+    pause, now = seconds_before_return(in_vain), time.monotonic()
+    soon = replace(view, alive=False, since=now - pause + 30)
+    late = replace(view, alive=False, since=now - pause - 1)
+    assert decide(seen(members, soon, now), SETTINGS).situation == "Down"
+    decision = decide(seen(members, late, now), SETTINGS)
     assert decision.situation == "NotComingUp"
     (delete,) = (action for action in decision.actions if isinstance(action, DeleteOwnPod))
     assert delete == DeleteOwnPod(reclone=in_vain == 1, returns=in_vain + 1)
@@ -109,7 +108,7 @@ def test_a_member_that_missed_its_rewind_goes_back_through_bootstrap_and_streams
     for name in ("report", "order"):
         (members.pod.handshake / name).unlink()
     members.boot()
-    made = act(members, seen(members, view))
+    made = act(members, seen(members, view, time.monotonic()))
     assert made.failure is None, members.pod.host.log()[-3000:]
     assert (made.rewound, made.returns) == (in_vain == 0, in_vain + 1)
     kept = members.old.directory / ".pgset-old/pgsql_tmp.data"
