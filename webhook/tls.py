@@ -65,7 +65,7 @@ class ServingCertificate:
             return
         content = (self._certificate.read_bytes(), self._key.read_bytes())
         if content == self._content:
-            self._stamps = stamps
+            self._stamps, self._fault = stamps, ""
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

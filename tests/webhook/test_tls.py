@@ -78,6 +78,17 @@ def test_a_fault_counts_once_however_many_connections_meet_it(tmp_path):
         assert expected == certificate.reload_errors
 
 
+def test_a_pair_that_was_put_back_as_it_was_can_become_unusable_anew(tmp_path):
+    trust = write_new_pair(tmp_path)
+    certificate = ServingCertificate(tmp_path)
+    for expected in (1, 2):
+        mounted.write(tmp_path, trust)
+        certificate.context()
+        mounted.replace(tmp_path / "tls.crt", b"nonsense")
+        certificate.context()
+        assert expected == certificate.reload_errors
+
+
 @pytest.mark.parametrize("age", [0, 10, 400, 5000])
 def test_when_the_pair_ends_is_told_even_if_it_has_ended(tmp_path, age):
     trust = write_new_pair(tmp_path, NOW - timedelta(days=age))
