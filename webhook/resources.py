@@ -84,8 +84,11 @@ def _is_above(chosen: Chosen, name: str) -> bool:
 def fitted(spec: Json, chosen: Chosen) -> Json:
     """Return the sidecar's resources in a pod with this spec, as chosen as far as it is."""
     fixed = _all(spec, _is_fixed)
+    requests = FIXED if fixed else REQUESTS
     found = {
-        "requests": dict(FIXED if fixed else REQUESTS),
+        "requests": {
+            name: it if _has_room(spec, name, it) else "0" for name, it in requests.items()
+        },
         "limits": dict(FIXED if fixed else LIMITS),
     }
     if _all(spec, _has_cpu_limit):
@@ -106,9 +109,34 @@ def fitted(spec: Json, chosen: Chosen) -> Json:
     return found
 
 
+def _has_room(spec: Json, name: str, wanted: str) -> bool:
+    """Return whether the sidecar may ask for this beside the others, of what the pod as a whole
+    asks for (`spec.resources`), if it does.
+
+    The API server makes no pod whose containers together ask for more. Where the user's pod has
+    only limits, it was given the others' sum as its requests, before webhooks are called.
+    """
+    of_pod = ((spec.get("resources") or {}).get("requests") or {}).get(name)
+    if of_pod is None:
+        return True
+    others = [_asked_for(it.get("resources") or {}, name) for it in _containers(spec)]
+    quantities = [wanted, *others, of_pod]
+    if not all(_QUANTITY.fullmatch(it) for it in quantities):
+        return False  # written as few people do, such as 1e3
+    return sum(map(_amount, quantities[:-1])) <= _amount(of_pod)
+
+
+def _asked_for(resources: Json, name: str) -> str:
+    sides: Json = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return str(sides.get(name, "0"))
+
+
 def _all(spec: Json, has: Callable[[Json], bool]) -> bool:
-    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
-    return all(has(container.get("resources") or {}) for container in containers)
+    return all(has(container.get("resources") or {}) for container in _containers(spec))
+
+
+def _containers(spec: Json) -> list[Json]:
+    return [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
 
 
 def _has_cpu_limit(resources: Json) -> bool:

@@ -78,6 +78,7 @@ _POD_SPEC: Final = Fields(
         "automountServiceAccountToken": bool,
         "serviceAccountName": str,
         "terminationGracePeriodSeconds": int,
+        "resources": Fields(optional={"requests": _ANY_OBJECT}),
     },
 )
 _STATEFULSET_SPEC: Final = Fields(

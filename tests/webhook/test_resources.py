@@ -29,6 +29,25 @@ def test_where_all_others_have_a_cpu_limit_the_sidecar_has_one_too():
     }
 
 
+@pytest.mark.parametrize(
+    ("others", "of_pod", "cpu"),
+    [
+        (LIMITED, "500m", "0"),
+        (LIMITED, "524m", "0"),
+        (LIMITED, "525m", "25m"),
+        (FIXED, "2", "0"),
+        (FIXED, "2250m", "250m"),
+        ({"limits": {"cpu": "2"}}, "2", "0"),
+        (LIMITED, "1e3", "0"),
+        ({}, "1", "25m"),
+    ],
+)
+def test_the_sidecar_asks_for_no_more_than_the_pod_as_a_whole_has_left(others, of_pod, cpu):
+    pod = pod_of(others) | {"resources": {"requests": {"cpu": of_pod}}}
+    assert fitted(pod, {})["requests"]["cpu"] == cpu
+    assert fitted(pod, parse("requests.cpu=50m"))["requests"]["cpu"] == "50m"
+
+
 @pytest.mark.parametrize("others", [[{}], [LIMITED, {}], [{"limits": {"memory": "1Gi"}}]])
 def test_where_one_has_none_the_sidecar_is_not_throttled(others):
     assert fitted(pod_of(*others), {}) == DEFAULT
