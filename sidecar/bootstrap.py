@@ -57,15 +57,13 @@ class _Found:
 class Bootstrap:
     """The bootstrap container of this pod, and the data directory that it reports."""
 
-    def __init__(
-        self, handshake: Path, me: Identity, ttl: int, patiently: Patiently | None = None
-    ) -> None:
+    def __init__(self, handshake: Path, me: Identity, ttl: int) -> None:
         """`ttl`: of this set; another pod's heartbeat that is silent for longer is dead."""
         self._handshake = Handshake(handshake)
         self._heartbeat = Heartbeat(me.uid, ttl)
         self._attempts = Attempts()
         self._vanished = Vanished()
-        self.patiently = patiently or Patiently()
+        self.patiently = Patiently()
         """Every look at the data volume goes through it."""
         self._found = _Found()
         self._silent_since: float | None = None

@@ -34,7 +34,9 @@ class Unhurried(Patiently):
 
 def sidecar_of(handshake: Path, name: str, uid: str, ttl: int = 1) -> Bootstrap:
     """The sidecar's end of the hand-shake, in a pod of that name."""
-    return Bootstrap(handshake, Identity(name, uid), ttl, Unhurried())
+    sidecar = Bootstrap(handshake, Identity(name, uid), ttl)
+    sidecar.patiently = Unhurried()
+    return sidecar
 
 
 class Pod:
