@@ -20,6 +20,8 @@ from deploy.local.errors import LocalClusterError
 
 _PROC = Path("/proc")
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
+_ENDED = "ZX"
+"""The states of a zombie and of what is no more even that."""
 _FIELDS_BEFORE_START_TIME = 19  # of those after the command's name; proc(5), field 22
 
 
@@ -48,12 +50,32 @@ def parse_stat(stat: str) -> tuple[str, int]:
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started; None where there is none, or only a zombie."""
+    """When the process started; None where there is none, or only a zombie.
+
+    The first thread of one that was killed may be a zombie while others still end: until then its
+    files are open, and its cgroup is in use.
+    """
+    folder = _PROC / str(pid)
+    found = _stat(folder)
+    if found is None:
+        return None
+    state, started = found
+    return None if state in _ENDED and not _has_threads(folder) else started
+
+
+def _has_threads(folder: Path) -> bool:
     try:
-        state, started = parse_stat((_PROC / str(pid) / "stat").read_text())
+        threads = [_stat(it) for it in (folder / "task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(it is not None and it[0] not in _ENDED for it in threads)
+
+
+def _stat(folder: Path) -> tuple[str, int] | None:
+    try:
+        return parse_stat((folder / "stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if state in "ZX" else started
 
 
 def record_of(pid: int) -> ProcessRecord:

@@ -5,6 +5,8 @@ import ipaddress
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -30,6 +32,7 @@ from deploy.local.digest import key_of, key_of_files
 from deploy.local.errors import LocalClusterError
 from deploy.local.forwarder import listen
 from deploy.local.shell import run, run_long
+from tests.support.waiting import state_of, wait_until
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,26 @@ def test_a_zombie_is_not_alive() -> None:
         assert processes.start_time(pid) is None
     finally:
         os.waitpid(pid, 0)
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=[999]).start()
+exit_of_one_thread = {"x86_64": 60, "aarch64": 93}[platform.machine()]
+ctypes.CDLL(None).syscall(exit_of_one_thread, 0)
+"""
+
+
+def test_a_process_of_which_only_the_first_thread_has_ended_is_alive() -> None:
+    process = subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDS])
+    try:
+        wait_until(lambda: state_of(process.pid) == "Z", "the end of its first thread")
+        assert processes.record_of(process.pid).is_alive()
+        process.kill()
+        wait_until(lambda: processes.start_time(process.pid) is None, "its end")
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_command_name_with_spaces_and_brackets_does_not_shift_the_fields() -> None:
