@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def mounts() -> list[str]:
+    """Without those of other tests, which may come and go at the same time."""
+    lines = Path("/proc/mounts").read_text().splitlines()
+    return [it for it in lines if not it.split()[1].startswith(f"{tempfile.gettempdir()}/")]
+
+
 def trace_of_the_host() -> dict[str, object]:
     """All that a cluster could leave behind on the host."""
     firewall = output("iptables-save").splitlines()
@@ -41,7 +48,7 @@ def trace_of_the_host() -> dict[str, object]:
         "routes": output("ip", "route", "show", "table", "all"),
         "rules": output("ip", "rule"),
         "firewall": [line for line in firewall if not line.startswith("#")],
-        "mounts": Path("/proc/mounts").read_text(),
+        "mounts": mounts(),
         "namespaces": output("ip", "netns", "list"),
         "cgroups": cgroups.existing(),
         "sysctls": {name: Path("/proc/sys", name).read_text() for name in SYSCTLS},
