@@ -7,9 +7,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sidecar.failsafe import (
+    NONCE_HEADER,
     Challenges,
     Kind,
     Question,
@@ -21,6 +22,9 @@ from sidecar.failsafe import (
 )
 from sidecar.memory.pledge import Pledge
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
+
+_REMEMBERED: Final = 4096
+"""Nonces: what the members of a set ask in minutes of trouble. Each takes some 100 bytes."""
 
 
 class PledgedError(Exception):
@@ -100,6 +104,8 @@ class Respondent:
         self._challenges = Challenges(clock)
         self._clock = clock
         self._paused = paused
+        self._asked: dict[str, None] = {}
+        """The nonces of members' last questions for the status, the oldest first."""
 
     def respond(self, body: bytes, signature: str) -> Response:
         """Return 200 or 409 with a signed reply, 401 with a challenge, or what is wrong."""
@@ -124,8 +130,17 @@ class Respondent:
         return self._seal_of("question", body, signature) is not None
 
     def is_asked_by_a_member(self, headers: Mapping[str, str], query: str) -> bool:
-        """Tell whether a member has signed its question for the status."""
-        return is_status_question(self._seal, headers, self._me.uid, query)
+        """Tell whether a member has signed its question for the status, and asks it for the first
+        time: who has seen it pass may send it again, by the thousand. From one thread."""
+        if not is_status_question(self._seal, headers, self._me.uid, query):
+            return False
+        nonce = headers.get(NONCE_HEADER.lower(), "")
+        if nonce in self._asked:
+            return False
+        self._asked[nonce] = None
+        if len(self._asked) > _REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        return True
 
     def sign_status(self, headers: Mapping[str, str], query: str, body: bytes) -> str | None:
         """Return the signature of this member's status; None for who is no member of the set."""

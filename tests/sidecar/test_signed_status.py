@@ -194,6 +194,23 @@ def test_without_a_password_members_believe_who_answers_as_before(port: int) -> 
         assert ask(port, seal=NO_PASSWORD) == TOLD
 
 
+def test_a_question_that_is_sent_again_waits_as_a_strangers() -> None:
+    """Who has seen one pass could keep all members from their answers by it."""
+    asked, uid = member(), "uid-1"
+    first, second = (
+        Request(
+            "GET",
+            "/status",
+            "fresh=1",
+            {k.lower(): v for k, v in status_question(SEAL, nonce, uid, "fresh=1").items()},
+        )
+        for nonce in ("7", "8")
+    )
+    waits = [asked.waits(it) for it in (first, first, second, first)]
+    member_, stranger = Waiting.MEMBER, Waiting.STRANGER
+    assert waits == [member_, stranger, member_, stranger]
+
+
 @pytest.mark.parametrize(
     ("seal", "waits_as"), [(SEAL, Waiting.MEMBER), (seal_of("guessed"), Waiting.STRANGER)]
 )
