@@ -20,6 +20,14 @@ OF_OTHERS = {
         "app.kubernetes.io/component": "webhook",
     },
     "a caretaker of somebody's": {"app.kubernetes.io/component": "caretaker"},
+    **{
+        f"{part} of another release of pgset": {
+            "app.kubernetes.io/name": "pgset",
+            "app.kubernetes.io/instance": "another",
+            "app.kubernetes.io/component": part,
+        }
+        for part in ("webhook", "caretaker", "certs")
+    },
 }
 
 Labels = dict[str, str]
