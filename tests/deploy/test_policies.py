@@ -52,6 +52,12 @@ def test_all_policies_judge_the_same_requests():
     assert pods["variables"][:2] == leases["variables"]
 
 
+def test_each_refuses_a_token_that_is_bound_to_no_pod():
+    for spec in POLICIES.values():
+        first, *_ = spec["validations"]
+        assert first["expression"] == "variables.pod != ''"
+
+
 def test_whatever_the_role_lets_a_sidecar_write_is_judged_but_events():
     granted = {
         (resource, OPERATIONS[verb])
