@@ -24,8 +24,14 @@ FIXED: Final = {"cpu": "250m", "memory": "128Mi"}
 database would lose exclusive CPUs and its place in the order of eviction. 250m is 25 ms in
 each of the kernel's periods of 100 ms. It is also the limit where all others have one."""
 
+STORAGE: Final = "ephemeral-storage"
+SCRATCH: Final = {"requests": "64Mi", "limits": "1Gi"}
+"""Of ephemeral storage, where all others say how much, as a quota on it demands. A pod is evicted
+for a container with more than its limit, and the sidecar's log counts: 50 MiB, or what the
+kubelet's containerLogMaxSize allows."""
+
 SIDES: Final = ("requests", "limits")
-NAMES: Final = ("cpu", "memory", "ephemeral-storage")
+NAMES: Final = ("cpu", "memory", STORAGE)
 KEYS: Final = tuple(f"{side}.{name}" for side in SIDES for name in NAMES)
 
 LEAST: Final = {"limits.cpu": "100m", "limits.memory": "96Mi"}
@@ -93,6 +99,9 @@ def fitted(spec: Json, chosen: Chosen) -> Json:
     }
     if _all(spec, _has_cpu_limit):
         found["limits"]["cpu"] = FIXED["cpu"]
+    for side, has in (("requests", _asks_for_storage), ("limits", _has_storage_limit)):
+        if _all(spec, has):
+            found[side][STORAGE] = SCRATCH[side]
     for key, quantity in chosen.items():
         side, name = key.split(".", 1)
         found[side][name] = quantity
@@ -141,6 +150,15 @@ def _containers(spec: Json) -> list[Json]:
 
 def _has_cpu_limit(resources: Json) -> bool:
     return "cpu" in (resources.get("limits") or {})
+
+
+def _asks_for_storage(resources: Json) -> bool:
+    """Return whether it does; a limit without a request is one, too."""
+    return STORAGE in (resources.get("requests") or {}) or _has_storage_limit(resources)
+
+
+def _has_storage_limit(resources: Json) -> bool:
+    return STORAGE in (resources.get("limits") or {})
 
 
 def _is_fixed(resources: Json) -> bool:

@@ -30,6 +30,19 @@ def test_where_all_others_have_a_cpu_limit_the_sidecar_has_one_too():
 
 
 @pytest.mark.parametrize(
+    ("side", "found"),
+    [("requests", {"requests": "64Mi"}), ("limits", {"requests": "64Mi", "limits": "1Gi"})],
+)
+def test_where_all_others_say_what_storage_they_need_the_sidecar_does_too(side, found):
+    """As where a quota demands it."""
+    storage = {side: {"ephemeral-storage": "2Gi"}}
+    wanted = fitted(pod_of(storage, storage), {})
+    told = {it: of["ephemeral-storage"] for it, of in wanted.items() if "ephemeral-storage" in of}
+    assert told == found
+    assert fitted(pod_of(storage, {}), {}) == DEFAULT
+
+
+@pytest.mark.parametrize(
     ("others", "of_pod", "cpu"),
     [
         (LIMITED, "500m", "0"),
