@@ -4,6 +4,7 @@ One line each, of at most 120 characters (`review.MAX_WARNING`). They are given 
 StatefulSet, since a pod's warnings would reach only the StatefulSet controller.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,9 @@ VOLATILE_VOLUMES: Final = (
 
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
+
+PERCENT: Final = 100
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 INIT_SCRIPTS: Final = "/docker-entrypoint-initdb.d"
 
@@ -111,6 +115,25 @@ def _short_grace(statefulset: Json, _: Database) -> bool:
 def _updates_on_delete(statefulset: Json, _: Database) -> bool:
     strategy = statefulset["spec"].get("updateStrategy") or {}
     return bool(strategy.get("type") == "OnDelete")
+
+
+def _rolling_update(statefulset: Json) -> Json:
+    strategy = statefulset["spec"].get("updateStrategy") or {}
+    found: Json = strategy.get("rollingUpdate") or {}
+    return found
+
+
+def _partition(statefulset: Json, _: Database) -> bool:
+    return bool((_rolling_update(statefulset).get("partition") or 0) > 0)
+
+
+def _rolls_several(statefulset: Json, _: Database) -> bool:
+    together = str(_rolling_update(statefulset).get("maxUnavailable", 1))
+    found = _NUMBER.match(together)
+    number = int(found[0]) if found else 1
+    if together.endswith("%"):  # rounded up
+        return bool(number * statefulset["spec"].get("replicas", 1) > PERCENT)
+    return number > 1
 
 
 def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
@@ -262,6 +285,16 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     (
         "updateStrategy OnDelete: pods get the sidecar, or lose it, only when you delete them",
         _updates_on_delete,
+    ),
+    (
+        "updateStrategy partition: pods below it do not get the sidecar, or lose it, even when you "
+        "delete them",
+        _partition,
+    ),
+    (
+        "updateStrategy maxUnavailable: a roll takes down several members at once, those that "
+        "could take over among them",
+        _rolls_several,
     ),
     (
         "the database container has no persistent volume: its data is lost with the pod",

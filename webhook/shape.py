@@ -86,7 +86,9 @@ _STATEFULSET_SPEC: Final = Fields(
     optional={
         "replicas": int,
         "ordinals": Fields(optional={"start": int}),
-        "updateStrategy": Fields(optional={"type": str}),
+        "updateStrategy": Fields(
+            optional={"type": str, "rollingUpdate": Fields(optional={"partition": int})}
+        ),
         "podManagementPolicy": str,
         "selector": Fields(
             optional={

@@ -49,6 +49,15 @@ def with_variable(name, value):
     return change
 
 
+def rolling(**update):
+    """In a set of three."""
+
+    def change(statefulset):
+        statefulset["spec"].update(replicas=3, updateStrategy={"rollingUpdate": update})
+
+    return change
+
+
 def kept_by(replicas, durability):
     def change(statefulset):
         annotate(durability=durability)(statefulset)
@@ -65,6 +74,8 @@ def kept_by(replicas, durability):
         kept_by(2, "sync"),
         kept_by(3, "sync-strict"),
         kept_by(3, "quorum"),
+        rolling(partition=0, maxUnavailable=1),
+        rolling(maxUnavailable="33%"),
         in_pod_spec(terminationGracePeriodSeconds=10),
         in_database(readinessProbe={"initialDelaySeconds": 1, "periodSeconds": 1}),
         mounting("/var/lib/postgresql/data-of-others"),
@@ -80,6 +91,8 @@ def kept_by(replicas, durability):
         "sync",
         "sync-strict of 3",
         "quorum of 3",
+        "one after the other",
+        "a third of three at once",
         "10 s of grace",
         "readiness within 2 s",
         "a mount beside PGDATA",
@@ -98,6 +111,9 @@ def test_what_will_do_needs_no_warning(change):
         (lambda s: s["spec"].pop("podManagementPolicy"), "back up the Lease"),
         (lambda s: s["spec"].update(replicas=1), "replicas: 1"),
         (lambda s: s["spec"].update(updateStrategy={"type": "OnDelete"}), "OnDelete"),
+        (rolling(partition=1), "partition: pods below it do not get"),
+        (rolling(maxUnavailable=2), "several members at once"),
+        (rolling(maxUnavailable="34%"), "several members at once"),
         (on_an_empty_dir, "no persistent volume"),
         (with_its_data_on_an_empty_dir, "no persistent volume"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
