@@ -100,7 +100,12 @@ FROM pg_control_system() AS system,
 _RELOADED: Final[LiteralString] = """
 SELECT EXISTS (SELECT FROM pg_stat_activity
                WHERE backend_type = 'checkpointer'
-                     AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')) AS everybody,
+                     AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay'))
+       -- What an earlier life of this sidecar has ordered may be on its way to a slow disk.
+       AND NOT EXISTS (SELECT FROM pg_stat_activity
+                       WHERE application_name = 'pgset-sidecar' AND usename = session_user
+                             AND state = 'active' AND pid <> pg_catalog.pg_backend_pid()
+                             AND pg_catalog.starts_with(query, 'ALTER SYSTEM'::text)) AS everybody,
        CASE WHEN (SELECT source FROM pg_settings
                   WHERE name = 'synchronous_standby_names') = 'command line'
             THEN current_setting('synchronous_standby_names')

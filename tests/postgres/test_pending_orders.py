@@ -1,13 +1,16 @@
 """What a real PostgreSQL is told counts until it was seen to do it, however long that takes."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from sidecar.memory.commit_wait import RELOAD_SECONDS
 from sidecar.observation import PostgresView, ServerState
+from sidecar.postgres.connection import APPLICATION_NAME
 from sidecar.postgres.server import Server
 from tests.support.database import Database
 from tests.support.standby import PATIENT, Connect, clone, every_view, session, wait_for
@@ -102,6 +105,37 @@ def test_what_an_earlier_sidecar_ordered_half_way_is_known_to_the_next(
     assert after.view().waits_for == ("orders-1",)
     assert after.view().waits_from is None
     settle(after, ("orders-1",))
+
+
+@contextmanager
+def under_way(database: Database) -> Iterator[None]:
+    """An ALTER SYSTEM of an earlier sidecar that has not ended, as on a slow disk: without a Sync
+    the server takes the statement for unfinished."""
+    with session(database) as connection:
+        connection.execute("SELECT set_config('application_name', %s, false)", [APPLICATION_NAME])
+        connection.pgconn.enter_pipeline_mode()
+        connection.pgconn.send_query_params(b"ALTER SYSTEM SET work_mem = '5MB'", None)
+        connection.pgconn.send_flush_request()
+        connection.pgconn.flush()
+        yield
+        connection.close()
+
+
+def test_what_an_earlier_sidecar_ordered_may_be_under_way_still(
+    database: Database, connect: Connect
+) -> None:
+    """It may be the order to wait for nobody, and stand in the file a moment later."""
+    database.start()
+    before = connect(database.port)
+    wait_for(before, ServerState.WRITABLE)
+    settle(before, ("orders-1",))
+    before.stop()
+    with under_way(database):
+        after = connect(database.port)
+        wait_until(lambda: after.view().waits_for == ("orders-1",), f"a look, but {after.view()}")
+        time.sleep(3 * RELOAD_SECONDS)
+        assert after.view().waits_from is None
+    wait_until(lambda: after.view().waits_from is not None, "the setting to hold for everybody")
 
 
 def test_a_standby_is_not_detached_any_more_once_it_was_ordered_to_follow(
