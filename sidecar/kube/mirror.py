@@ -94,13 +94,15 @@ class Mirror:
     def _run(self) -> None:
         pause = _MIN_PAUSE
         while True:
+            began = time.monotonic()
             try:
-                version = self._list()
-                pause = _MIN_PAUSE
-                self._follow(version)
+                self._follow(self._list())
             # Without this thread the sidecar would believe the last news for ever.
             except Exception as error:
                 _log.warning("watch: %s", error if isinstance(error, ApiError) else repr(error))
+                # A server that answers lists and refuses watches is busy enough.
+                if time.monotonic() - began >= _AT_ONCE:
+                    pause = _MIN_PAUSE
                 pause = _wait(pause)
 
     def _list(self) -> str:

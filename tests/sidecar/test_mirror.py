@@ -94,6 +94,17 @@ def test_a_bookmark_is_no_reason_to_ask_again_at_once(server: Any, mirror: Mirro
     assert_pauses(server)
 
 
+@pytest.mark.thorough
+def test_a_server_that_refuses_each_watch_is_asked_more_and_more_rarely(
+    server: Any, mirror: Mirror
+) -> None:
+    server.said = [b"null\n"] * 5
+    mirror.start()
+    wait_until(lambda: len(server.watches) >= 5, "some watches")
+    # Twice as long each time, but for half of it or half as much more: without that, 1.2 s at most.
+    assert server.watches[4] - server.watches[0] > 1.4
+
+
 def test_news_are_asked_for_on_without_a_pause(server: Any, mirror: Mirror) -> None:
     """Some proxy may end each answer; all pods of a set come that way nevertheless."""
     server.said = [
