@@ -67,6 +67,7 @@ def _member(it: Member) -> dict[str, Any]:
         "says": it.says or None,
         "saysForSeconds": it.says_for,
         "slot": it.slot,
+        "tags": dict(it.tags),
         "version": it.version or None,
         "node": it.node or None,
         "image": it.image or None,

@@ -46,6 +46,8 @@ class Pod:
     """Whether its sidecar is newer than 0.2.0."""
     fenced: bool = False
     """Whether somebody wants its PostgreSQL stopped."""
+    nofailover: bool = False
+    """Whether somebody wants others to take over."""
     failover: str = ""
     """The version of the Lease on which somebody wants it to lead."""
     phase: str = ""
@@ -101,6 +103,7 @@ class Pod:
             version=annotations.get(contract.INJECTED, ""),
             signs=annotations.get(contract.SIGNS) == contract.SIGNS_BY,
             fenced=annotations.get(contract.FENCED) == "true",
+            nofailover=annotations.get(contract.NOFAILOVER) == "true",
             failover=annotations.get(contract.FAILOVER, ""),
             phase=status.get("phase", ""),
             ready=conditions.get("Ready") == "True",

@@ -74,6 +74,9 @@ def _reasons_against(kubectl: Kubectl, workload: Workload, lease: Lease, pod: Po
         yield f"{pod.name} has no sidecar newer than version 0.2.0: {hint} gives it one"
     if pod.fenced:
         yield f"{pod.name} is fenced: {kubectl.hint('unfence', pod.name)} comes first"
+    if pod.nofailover:
+        words = f"{kubectl.shown} -n {pod.namespace} annotate pod {pod.name} {contract.NOFAILOVER}-"
+        yield f"{pod.name} is not to take over by its annotations: {words} comes first"
     if workload.paused:
         yield f"the set is paused: {kubectl.hint('resume', workload.name)} comes first"
 

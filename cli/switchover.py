@@ -21,7 +21,7 @@ def candidate(workload: Workload, there: There) -> str | None:
         it
         for it in pods_of(workload, there)
         if it.ready
-        and not (it.leaving or it.fenced)
+        and not (it.leaving or it.fenced or it.nofailover)
         and it.labels.get(workload.role_label) == workload.replica_value
     ]
     best = sorted(ready, key=lambda it: (it.name not in voters, len(it.name), it.name))

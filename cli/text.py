@@ -60,7 +60,7 @@ def _set(view: SetView, paint: Paint, *, wide: bool) -> Iterator[str]:
         + (paint(YELLOW, ", PAUSED") if view.paused else "")
     )
     head = ("MEMBER", "ROLE", "STATE", "TL", "LAG", "SYNC", "FOR", "SAYS")
-    more = ("SLOT", "VERSION", "RESTARTS", "NODE", "IMAGE")
+    more = ("SLOT", "TAGS", "VERSION", "RESTARTS", "NODE", "IMAGE")
     rows = [_member(it) + (_wide(it) if wide else ()) for it in view.members]
     colours = [RED if it.missing else None for it in view.members]
     yield from table(head + (more if wide else ()), rows, colours, paint)
@@ -101,6 +101,7 @@ def _member(it: Member) -> tuple[str, ...]:
 def _wide(it: Member) -> tuple[str, ...]:
     return (
         it.slot,
+        ", ".join(it.tags) or NOTHING,
         it.version or NOTHING,
         str(it.restarts),
         it.node or NOTHING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,8 @@ class Member:
     """Seconds."""
     slot: str
     """The name of its replication slot."""
+    tags: Mapping[str, object]
+    """By Patroni's names, what somebody has set on its pod; empty where nobody has."""
     version: str
     node: str
     image: str
@@ -245,6 +247,7 @@ def _members(
             says=pod.says,
             says_for=None if since is None else max(0.0, (now - since).total_seconds()),
             slot=contract.slot_name(name),
+            tags={"nofailover": True} if pod.nofailover else {},
             version=pod.version,
             node=pod.node,
             image=_database_image(workload, pod),

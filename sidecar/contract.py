@@ -103,6 +103,10 @@ FAILOVER: Final = f"{DOMAIN}/failover"
 it lacks. The value is the Lease's resourceVersion, so that it is void once anybody has written that
 Lease. What was there before the sidecar started is of the past. Version 0.2.0 does not know it."""
 
+NOFAILOVER: Final = f"{DOMAIN}/nofailover"
+"""Annotation on the pod, by an operator, by Patroni's name. "true": its member does not take the
+Lease while others are on record. It goes with the pod. Version 0.2.0 does not know it."""
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (

@@ -26,10 +26,10 @@ The rules (design §3), in the order of what they protect:
     A replica that does not follow carries no role.
 5.  initdb happens once in a set's life: on the lowest ordinal, under the Lease, while no system
     identifier is recorded and no pod of the set has data.
-6.  Who may take over: not fenced by an operator, recorded as a member, of the recorded system
-    identifier, not on an older timeline than the recorded one, with everything that can have been
-    acknowledged (see `sidecar.synchronous`) or else within max-lag, and no member that could lead
-    is further ahead.
+6.  Who may take over: not fenced by an operator, nor left to others by one while others are on
+    record, recorded as a member, of the recorded system identifier, not on an older timeline than
+    the recorded one, with everything that can have been acknowledged (see `sidecar.synchronous`) or
+    else within max-lag, and no member that could lead is further ahead.
     Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
     the Lease was not written since the operator looked at it, and has been free for so long that
     whoever may lead by the rules would have. It has to be recorded as a member, of the recorded

@@ -310,6 +310,8 @@ class Pod:
     """An operator's wish that it is cloned again, which was not answered yet."""
     failover: str | None = None
     """The version of the Lease on which an operator wants it to lead, if that was not answered."""
+    nofailover: bool = False
+    """An operator does not want it to take over from others."""
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 

@@ -16,6 +16,7 @@ from sidecar.observation import (
     LeaseRecord,
     LeaseView,
     Observation,
+    Pod,
     PostgresView,
     ServerState,
 )
@@ -83,6 +84,7 @@ def keys_of_a_paused_standby(record: LeaseRecord, settings: Settings) -> list[st
         OBSERVATION,
         lease=LeaseView(record, changed_at=0.0),
         postgres=PostgresView(ServerState.RECOVERY, since=0.0),
+        pods=(Pod(OBSERVATION.me.name, OBSERVATION.me.uid, None, None, nofailover=True),),
         paused=True,
     )
     return list(status(Snapshot(seen, decide(seen, settings), problem=None), settings))

@@ -86,6 +86,11 @@ def is_fenced(annotations: Mapping[str, str]) -> bool:
     return annotations.get(contract.FENCED) == "true"
 
 
+def has_nofailover(annotations: Mapping[str, str]) -> bool:
+    """Return whether an operator wants others to lead; any value but "true" means no."""
+    return annotations.get(contract.NOFAILOVER) == "true"
+
+
 def signs(annotations: Mapping[str, str]) -> bool:
     """Return whether it is no sidecar of version 0.2.0 or before: only those may do without."""
     return (
@@ -238,5 +243,6 @@ class Pods:
             fenced_since=self._memory.fenced_since(metadata["uid"]),
             reinit=self._memory.reinit(metadata["uid"]),
             failover=self._memory.failover(metadata["uid"]),
+            nofailover=has_nofailover(_annotations(pod)),
             signs=signs(_annotations(pod)),
         )

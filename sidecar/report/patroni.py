@@ -1,24 +1,28 @@
 """What Patroni's paths answer, by what a member knows: yes or no, and what there is of the set.
 
 Pure, and without a question to anybody: all of it is in the newest snapshot. What Patroni has and
-pgset has not (a standby cluster, tags, something scheduled) is answered as Patroni answers no.
+pgset has not (a standby cluster, other tags, something scheduled) is answered as Patroni answers
+no.
 """
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.action import Role
 from sidecar.observation import LeaseRecord, Pod, PostgresView, ServerState
 from sidecar.report.snapshot import Snapshot
 from sidecar.report.status import (
+    if_any,
     in_quorum,
     is_in_sync,
     is_locked,
     is_primary,
     is_replica,
+    own_tags,
     replication_state,
+    tags,
 )
 from sidecar.settings import Settings, parse_size
 
@@ -35,8 +39,7 @@ class Conditions:
     replication_state: str | None = None
     received: bool = False
     """WAL that was received and not replayed is no lag."""
-    tagged: bool = False
-    """It asks for a tag, and no member has any."""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_conditions(query: Mapping[str, list[str]]) -> Conditions:
@@ -45,7 +48,11 @@ def read_conditions(query: Mapping[str, list[str]]) -> Conditions:
         max_lag=parse_size("lag", query["lag"][0]) if "lag" in query else None,
         replication_state=query.get("replication_state", [None])[0],
         received=query.get("mode", [""])[0] == "write",
-        tagged=any(name.startswith("tag_") for name in query),
+        tags={
+            name.removeprefix("tag_"): values[0]
+            for name, values in query.items()
+            if name.startswith("tag_")
+        },
     )
 
 
@@ -63,10 +70,16 @@ def _never(_: Snapshot, __: Settings, ___: Conditions) -> bool:
     return False
 
 
+def _has_tags(snapshot: Snapshot, asked: Conditions) -> bool:
+    """Whether it has them all, with these values: true is written so in a query, too."""
+    mine = {name: str(value).lower() for name, value in own_tags(snapshot.observation).items()}
+    return asked.tags.items() <= mine.items()
+
+
 def _meets(snapshot: Snapshot, asked: Conditions) -> bool:
     postgres = snapshot.observation.postgres
     return (
-        not asked.tagged
+        _has_tags(snapshot, asked)
         and (asked.max_lag is None or (postgres.lag or 0) <= asked.max_lag)
         and asked.replication_state in (None, replication_state(postgres))
     )
@@ -91,14 +104,16 @@ def _asynchronous(snapshot: Snapshot, settings: Settings, asked: Conditions) -> 
 
 def _or_primary(of_replicas: "_Check") -> "_Check":
     def check(snapshot: Snapshot, settings: Settings, asked: Conditions) -> bool:
-        leads = is_primary(snapshot) and not asked.tagged
+        leads = is_primary(snapshot) and _has_tags(snapshot, asked)
         return leads or of_replicas(snapshot, settings, asked)
 
     return check
 
 
 def _runs(snapshot: Snapshot, _: Settings, asked: Conditions) -> bool:
-    return snapshot.observation.postgres.state is not ServerState.DOWN and not asked.tagged
+    return snapshot.observation.postgres.state is not ServerState.DOWN and _has_tags(
+        snapshot, asked
+    )
 
 
 def _ready(snapshot: Snapshot, settings: Settings, asked: Conditions) -> bool:
@@ -163,9 +178,10 @@ def _member(
         state, said = "running" if serves else _UNKNOWN, {"timeline": timeline}
     else:
         state, said = _of_another(pod.name, snapshot, record if holder else None)
+    known = {"name": pod.name, "state": state} | if_any(tags(pod))
     if leads:
-        return {"name": pod.name, "role": "leader", "state": state, "timeline": said["timeline"]}
-    return {"name": pod.name, "role": _standby(pod.name, record), "state": state} | said
+        return known | {"role": "leader", "timeline": said["timeline"]}
+    return known | {"role": _standby(pod.name, record)} | said
 
 
 def _standby(name: str, record: LeaseRecord | None) -> str:

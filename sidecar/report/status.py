@@ -5,7 +5,7 @@ from typing import Any, Final
 from sidecar.action import Role
 from sidecar.contract import VERSION
 from sidecar.memory.status import describe
-from sidecar.observation import PostgresView, ServerState
+from sidecar.observation import Observation, Pod, PostgresView, ServerState
 from sidecar.report.snapshot import Snapshot
 from sidecar.settings import Settings
 from sidecar.situation import Situation
@@ -64,6 +64,22 @@ def replication_state(postgres: PostgresView) -> str | None:
     return "streaming" if postgres.streaming else None
 
 
+def tags(pod: Pod) -> dict[str, Any]:
+    """Return Patroni's tags for what an operator has set on a pod."""
+    return {"nofailover": True} if pod.nofailover else {}
+
+
+def own_tags(observation: Observation) -> dict[str, Any]:
+    """Return this member's."""
+    shown = (tags(it) for it in observation.pods or () if it.uid == observation.me.uid)
+    return next(shown, {})
+
+
+def if_any(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what Patroni has in its answers where there are tags, and only there."""
+    return {"tags": found} if found else {}
+
+
 def status(snapshot: Snapshot, settings: Settings, *, turns: bool = True) -> dict[str, Any]:
     """Return Patroni's keys where it has the same, and under "pgset" what is ours.
 
@@ -91,6 +107,7 @@ def status(snapshot: Snapshot, settings: Settings, *, turns: bool = True) -> dic
         ],
         "database_system_identifier": postgres.system_identifier,
         **{name: True for name, is_so in flags.items() if is_so},
+        **if_any(own_tags(observation)),
         "patroni": {
             "version": PATRONI,
             "scope": settings.set_name,

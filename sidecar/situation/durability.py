@@ -55,8 +55,8 @@ class DurabilityFacts:
         if durability == "async":
             return NONE
         if durability == "quorum":
-            return promised({*self.set.members, self.me}, durability)
-        standbys = self._standbys_in_step
+            return promised({*self.set.members, self.me} - self._left_out, durability)
+        standbys = self._standbys_in_step - self._left_out
         if durability == "sync-strict" and not standbys:
             wanted = self.set.wanted_members or self.recorded.voters
             return promised({*(self.recorded.voters & wanted), self.me}, durability)
@@ -79,6 +79,14 @@ class DurabilityFacts:
             there = {pod.name for pod in self.observation.pods or () if not pod.deleting}
             streaming |= (recorded & there) - {self.lease.last_leader}
         return frozenset(streaming) - {self.me}
+
+    @property
+    def _left_out(self) -> frozenset[str]:
+        """Standbys that are not to take over, while commits can wait for another: whoever leads
+        next needs what those are told, and could not get it from one that stays a replica."""
+        others = {*self.set.members, *self._standbys_in_step} - {self.me}
+        marked = frozenset(filter(self.set.has_nofailover, others))
+        return marked if self._standbys_in_step - marked else frozenset()
 
     @cached
     def next_promise(self) -> Promise:

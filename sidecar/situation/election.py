@@ -97,6 +97,15 @@ class ElectionFacts:
         return self.i_could_follow_on and self.may_lead(self.me)
 
     @cached
+    def is_left_to_others(self) -> bool:
+        """An operator wants others to lead, and by a record that counts there are some."""
+        return (
+            self._record_tells
+            and self.set.has_nofailover(self.me)
+            and bool(self.lease.others_who_may_lead)
+        )
+
+    @cached
     def i_could_follow_on(self) -> bool:
         """Rule 6 but for what is on record of members: what no operator can wave through, since
         the timelines of two databases could then have one number."""
@@ -216,12 +225,13 @@ class ElectionFacts:
 
     def _can_take(self, peer: Peer) -> bool:
         """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
-        writes, and its pod stays, is not fenced and was known to the last holder."""
+        writes, and its pod stays, is not fenced, may take over and was known to the last holder."""
         return (
             peer.reaches_api
             and peer.well
             and not self.set.is_being_deleted(peer.name)
             and not self.set.is_fenced(peer.name)
+            and not self.set.has_nofailover(peer.name)
             and not self.set.may_be_spoken_for(peer.name)
         )
 

@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.situation.cached import cached
 from sidecar.situation.durability import DurabilityFacts
 from sidecar.situation.pod import PodFacts
+from sidecar.situation.set import HAS_NOFAILOVER
 from sidecar.situation.timing import FAILOVER_PATIENCE
 
 _MOST_DIGITS: Final = 20
@@ -67,6 +68,8 @@ class FailoverFacts:
             yield "the Lease was written since: look at the set again"
         if self.pod.is_fenced:
             yield "it is fenced"
+        if self.election.is_left_to_others:
+            yield HAS_NOFAILOVER
         if self.lease.is_paused and record.last_leader != self.me:
             yield "the set is paused or opted out"
         if record.members and self.me not in record.members:

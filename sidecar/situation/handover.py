@@ -6,7 +6,7 @@ from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
 from sidecar.situation.fitness import FitnessFacts
 from sidecar.situation.pod import PodFacts
-from sidecar.situation.set import ordinal, wal_position_of
+from sidecar.situation.set import HAS_NOFAILOVER, ordinal, wal_position_of
 from sidecar.situation.timing import (
     CHECKPOINT_PATIENCE,
     FRESH_CHECKPOINT,
@@ -122,6 +122,7 @@ class HandoverFacts:
             and wal_position_of(peer) >= self.election.recorded_timeline_begins
             and not self._goes_without_need(peer.name)
             and not self.set.is_fenced(peer.name)
+            and not self.set.has_nofailover(peer.name)
             and (self.set.kept is None or peer.name in self.set.kept)
             and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
@@ -276,6 +277,8 @@ class HandoverFacts:
             yield "it is being deleted"
         if self.set.is_fenced(name):
             yield "it is fenced"
+        if self.set.has_nofailover(name):
+            yield HAS_NOFAILOVER
 
     @property
     def heir_to_record(self) -> str | None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Final
 
-from sidecar.contract import slot_name
+from sidecar import contract
 from sidecar.observation import Follower, Identity, LeaseRecord, Peer, Pod
 from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
@@ -21,6 +22,10 @@ def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | Non
     return None
 
 
+HAS_NOFAILOVER: Final = f"its pod has annotation {contract.NOFAILOVER}"
+"""For messages: why a member does not take over."""
+
+
 @lru_cache
 def ordinal(pod: str) -> int:
     """Return the number at the end of the name of a StatefulSet's pod."""
@@ -35,7 +40,7 @@ def names(set_name: str, first: int, number: int) -> frozenset[str]:
 
 @lru_cache
 def _slots_of(members: frozenset[str]) -> frozenset[str]:
-    return frozenset(slot_name(member) for member in members)
+    return frozenset(contract.slot_name(member) for member in members)
 
 
 def wal_position_of(peer: Peer) -> WalPosition:
@@ -304,6 +309,11 @@ class SetFacts:
         """Whether an operator wants the PostgreSQL of this pod stopped."""
         pods = self.observation.pods or ()
         return any(pod.fenced_since is not None for pod in pods if pod.name == name)
+
+    def has_nofailover(self, name: str) -> bool:
+        """Whether an operator does not want this pod's member to take over."""
+        pods = self.observation.pods or ()
+        return any(pod.nofailover for pod in pods if pod.name == name)
 
     def others_with_role(self, value: str) -> Iterator[Pod]:
         """Yield the other pods that carry this value of the role label."""

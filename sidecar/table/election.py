@@ -6,6 +6,7 @@ from typing import Final
 from sidecar import contract
 from sidecar.action import Action, Attention, Detach, TakeLease, TellSet
 from sidecar.situation import Situation
+from sidecar.situation.set import HAS_NOFAILOVER
 from sidecar.table.steps import Row, no_role, nothing, take
 
 _UNRELATED: Final = (
@@ -132,6 +133,14 @@ ELECTION: Final = (
         nothing,
         "nobody leads, and this member may not: PostgreSQL does not let the sidecar set which "
         "standbys commits wait for",
+        Attention.WARNING,
+    ),
+    Row(
+        "NotToLead",
+        lambda s: s.election.is_left_to_others,
+        nothing,
+        f"nobody leads, and this member may not: {HAS_NOFAILOVER}; where no other member comes "
+        "back, take that away, and this one may lead",
         Attention.WARNING,
     ),
     Row(

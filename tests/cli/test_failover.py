@@ -219,6 +219,11 @@ def leaving() -> Json:
             "orders-1",
             "orders-1 is fenced: kubectl pgset unfence orders-1 -n shop comes first",
         ),
+        (
+            (statefulset(), new(1, nofailover="true"), record()),
+            "orders-1",
+            "kubectl -n shop annotate pod orders-1 pgset.dev/nofailover- comes first",
+        ),
         ((statefulset(paused="true"), new(1), record()), "orders-1", "the set is paused"),
         ((statefulset(), leaving(), record()), "orders-1", "orders-1 is being deleted"),
         (
@@ -234,6 +239,7 @@ def leaving() -> Json:
         "no Lease",
         "old sidecar",
         "fenced",
+        "left to others",
         "paused",
         "it is being deleted",
         "no member",

@@ -102,8 +102,9 @@ def test_a_paused_primary_hands_nothing_over() -> None:
     assert not nobody_would_lead(the_set(found), found, replica)
 
 
-def test_nobody_is_asked_to_lead_who_is_fenced() -> None:
-    found = there(*PAIR[:2], annotated(new(1, "replica"), fenced="true"), lease())
+@pytest.mark.parametrize("mark", ["fenced", "nofailover"])
+def test_nobody_is_asked_to_lead_who_is_fenced_or_left_to_others(mark: str) -> None:
+    found = there(*PAIR[:2], annotated(new(1, "replica"), **{mark: "true"}), lease())
     assert candidate(the_set(found), found) is None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cli import as_json, text, view
 from tests.cli.objects import NOW, healthy, lease, pod, statefulset, there
+from tests.cli.test_member import annotated
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "cli/status.schema.json").read_text())
 PLAIN, COLOURED = text.Paint(on=False), text.Paint(on=True)
@@ -33,7 +34,18 @@ def test_status_as_text() -> None:
 
 def test_wide_has_slots_versions_and_nodes() -> None:
     shown = text.status(views(*healthy()), PLAIN, wide=True)
-    assert "pgset_orders_1  0.2.0    0         node-1  postgres:15" in shown
+    assert "pgset_orders_1  -     0.2.0    0         node-1  postgres:15" in shown
+
+
+def test_tags_are_shown_where_somebody_has_set_some() -> None:
+    marked = views(
+        statefulset(), pod(0, "primary"), annotated(pod(1, "replica"), nofailover="true"), lease()
+    )
+    assert "pgset_orders_1  nofailover  0.2.0" in text.status(marked, PLAIN, wide=True)
+    assert [it["tags"] for it in json.loads(as_json.status(marked))["items"][0]["members"]] == [
+        {},
+        {"nofailover": True},
+    ]
 
 
 def test_an_overview_has_a_line_for_each_set() -> None:

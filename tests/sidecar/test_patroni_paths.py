@@ -193,6 +193,35 @@ def test_a_replica_is_asked_for_more(query: str, meets: bool) -> None:
     assert meets or not yes(OF_QUORUM, query) & ASKS_ABOUT_REPLICAS
 
 
+def marked(snapshot: Snapshot) -> Snapshot:
+    """The same, where this member's pod is not to take over from others."""
+    seen = snapshot.observation
+    pods = tuple(replace(it, nofailover=it.uid == seen.me.uid) for it in seen.pods or ())
+    return replace(snapshot, observation=replace(seen, pods=pods))
+
+
+@pytest.mark.parametrize(
+    ("query", "meets"),
+    [
+        ("tag_nofailover=true", True),
+        ("tag_nofailover=false", False),
+        ("tag_nofailover=true&tag_zone=a", False),
+    ],
+)
+def test_a_member_is_asked_for_its_tag(query: str, meets: bool) -> None:
+    assert bool(yes(marked(OF_QUORUM), query) & ASKS_ABOUT_REPLICAS) is meets
+    assert not yes(OF_QUORUM, query) & ASKS_ABOUT_REPLICAS
+
+
+def test_tags_are_told_where_there_are_some() -> None:
+    assert told(marked(REPLICA), "/patroni")["tags"] == {"nofailover": True}
+    tags = [it.get("tags") for it in told(marked(REPLICA), "/cluster")["members"]]
+    assert tags == [None, {"nofailover": True}, None]
+    leads = told(marked(LEADER), "/cluster")["members"][0]
+    assert (leads["role"], leads["tags"]) == ("leader", {"nofailover": True})
+    assert "tags" not in told(REPLICA, "/patroni")
+
+
 @pytest.mark.parametrize("query", ["lag=0", "replication_state=streaming", "tag_zone=a"])
 def test_nothing_more_is_asked_of_the_leader(query: str) -> None:
     assert yes(LEADER, query) >= WRITES

@@ -3,10 +3,18 @@
 import pytest
 
 from sidecar.action import Attention
-from sidecar.contract import ENABLED, FENCED, INJECTED, PAUSED, SIGNS
+from sidecar.contract import ENABLED, FENCED, INJECTED, NOFAILOVER, PAUSED, SIGNS
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.events import Events
-from sidecar.kube.pods import as_involved, backs_off, is_fenced, is_opted_out, is_paused, signs
+from sidecar.kube.pods import (
+    as_involved,
+    backs_off,
+    has_nofailover,
+    is_fenced,
+    is_opted_out,
+    is_paused,
+    signs,
+)
 from sidecar.observation import Identity
 
 
@@ -110,5 +118,9 @@ def test_only_a_pod_that_an_older_version_made_need_not_sign(
     ("annotations", "expected"),
     [({FENCED: "true"}, True), ({FENCED: "false"}, False), ({FENCED: "yes"}, False), ({}, False)],
 )
-def test_a_pod_is_fenced_by_true_alone(annotations: dict[str, str], expected: bool) -> None:
+def test_a_pod_is_fenced_by_true_alone_and_left_to_others_by_true_alone(
+    annotations: dict[str, str], expected: bool
+) -> None:
     assert is_fenced(annotations) is expected
+    renamed = {name.replace(FENCED, NOFAILOVER): value for name, value in annotations.items()}
+    assert has_nofailover(renamed) is expected

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.contract import FAILOVER, FENCED, REINIT
+from sidecar.contract import FAILOVER, FENCED, NOFAILOVER, REINIT
 from sidecar.kube.client import Json
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, Pod
@@ -46,3 +46,6 @@ def test_a_fence_and_wishes_are_seen_when_they_come(tmp_path: Path) -> None:
     assert (shown.reinit, shown.failover, woke) == (None, "12", True)
     pods.failover_is_answered(ME, "12")
     assert [it.failover for it in pods.observe() or ()] == [None]
+    assert learn(with_annotations(9))[0].nofailover is False
+    shown, woke = learn(with_annotations(10, **{NOFAILOVER: "true"}))
+    assert (shown.nofailover, woke) == (True, True)

@@ -18,6 +18,10 @@ _GIVEN_UP: Final = 0.1
 """In how many of the schedules an operator wants a member to lead whatever others have."""
 
 
+_MARKED: Final = 0.25
+"""In how many of them a member is not to take over."""
+
+
 def from_seed(seed: int, *, world: bool = False) -> Schedule:
     """Make the schedule of a seed; with `world`, the same with one or two of its faults more."""
     chance = random.Random(f"pgset {seed}")  # noqa: S311 - a simulation
@@ -66,7 +70,7 @@ def from_seed(seed: int, *, world: bool = False) -> Schedule:
         second_writer=chance.randrange(members) if chance.random() < 0.4 else None,
         faults=tuple(faults),
     )
-    return _with_a_failover(_in_the_world(schedule)) if world else schedule
+    return _with_marks(_with_a_failover(_in_the_world(schedule))) if world else schedule
 
 
 def _in_the_world(schedule: Schedule) -> Schedule:
@@ -102,6 +106,20 @@ def _with_a_failover(schedule: Schedule) -> Schedule:
     at = chance.uniform(40.0, FAULTS_END - 30)
     wish = _fault(chance, "failover", schedule.members, schedule.ttl, at)
     faults = sorted((*schedule.faults, wish), key=lambda fault: fault.at)
+    return replace(schedule, faults=tuple(faults))
+
+
+def _with_marks(schedule: Schedule) -> Schedule:
+    """Apart again: members that are not to take over, mostly from before the first fault on."""
+    chance = random.Random(f"pgset marks {schedule.seed}")  # noqa: S311 - a simulation
+    if chance.random() >= _MARKED:
+        return schedule
+    marks = []
+    for _ in range(chance.randint(1, 2)):
+        at = chance.choice((35.0, chance.uniform(35.0, FAULTS_END - 30)))
+        seconds = chance.uniform(10.0, FAULTS_END - at)
+        marks.append(Fault(at, "nofailover", chance.randrange(schedule.members), seconds))
+    faults = sorted((*schedule.faults, *marks), key=lambda fault: fault.at)
     return replace(schedule, faults=tuple(faults))
 
 

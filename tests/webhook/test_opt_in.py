@@ -142,6 +142,14 @@ DENIALS = [
     ),
     pytest.param(
         lambda s: s["spec"]["template"]["metadata"].update(
+            annotations={"pgset.dev/nofailover": "true"}
+        ),
+        'annotation pgset.dev/nofailover: "true" is in the pod template, where pgset writes it '
+        "itself; allowed: a template without it",
+        id="a mark that would be on every pod",
+    ),
+    pytest.param(
+        lambda s: s["spec"]["template"]["metadata"].update(
             annotations={"pgset.dev/injected": "0.1.0"}
         ),
         'annotation pgset.dev/injected: "0.1.0" is in the pod template, where pgset writes it '

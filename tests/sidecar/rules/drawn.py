@@ -217,6 +217,7 @@ _pods = st.none() | st.lists(
         fenced_since=st.none() | maybe_past,
         reinit=st.sampled_from([None, None, "now"]),
         failover=st.sampled_from([None, "7", "6"]),
+        nofailover=st.sampled_from([False, False, True]),
         backs_off=st.sampled_from([False, False, True]),
     ),
     unique_by=lambda pod: pod.name,

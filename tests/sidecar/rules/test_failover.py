@@ -174,6 +174,10 @@ REFUSED: dict[str, tuple[Observation, str]] = {
     "paused": (asked(NOT_IN_SYNC, paused=True), "the set is paused or opted out"),
     "opted out": (asked(NOT_IN_SYNC, opted_out=True), "the set is paused or opted out"),
     "fenced": (asked(NOT_IN_SYNC, mine={"fenced_since": NOW - 60}), "it is fenced"),
+    "left to others": (
+        asked(NOT_IN_SYNC, mine={"nofailover": True}),
+        "its pod has annotation pgset.dev/nofailover",
+    ),
     "empty": (asked(bootstrap=EMPTY, postgres=STOPPED), "it has no data"),
     "marked to be cloned again": (
         asked(bootstrap=with_data(DataState.BROKEN), postgres=STOPPED),

@@ -394,6 +394,13 @@ ALL: Final[dict[str, Kind]] = {
         Kind("fence", "a pod is fenced, and unfenced", wishes.fence, world=True),
         Kind("reinit", "a replica is to be cloned again", wishes.reinit, world=True),
         Kind(
+            "nofailover",
+            "a member is not to take over from others",
+            wishes.nofailover,
+            0,  # drawn apart (tests/simulator/seeds.py)
+            world=True,
+        ),
+        Kind(
             "failover",
             "a member is to lead whatever others have, where nobody may",
             wishes.failover,

@@ -78,6 +78,20 @@ def fence(strike: Strike) -> None:
     strike.at_its_end(end)
 
 
+def nofailover(strike: Strike) -> None:
+    """Likewise. It explains nothing: whoever leads goes on."""
+    life, cluster = strike.life(), strike.cluster
+    if life is None or cluster.api.outage:
+        return
+    cluster.mark(life.name, nofailover=True)
+
+    def end() -> None:
+        if cluster.pods.get(life.name) is life:
+            cluster.mark(life.name, nofailover=False)
+
+    strike.at_its_end(end)
+
+
 def reinit(strike: Strike) -> None:
     """Refused by who leads, and while nobody does."""
     life, cluster = strike.hit(), strike.cluster

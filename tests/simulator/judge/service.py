@@ -73,8 +73,9 @@ class Service:
             return False
         if lease is self._restored and len(well) < cluster.wanted:
             return False  # by an older record nobody leads before its primary or all have reported
-        names = {life.name for life in well}
-        missing = set(lease.voters) - names
+        # Nobody gets from a member what it alone has if that one is not to take over.
+        may = [life for life in well if not api.pods[life.name][1].nofailover]
+        missing = set(lease.voters) - {life.name for life in may}
         if lease.copies and len(missing) >= lease.copies:
             return False  # one of those may have a commit that nobody else has
         return any(
@@ -83,7 +84,7 @@ class Service:
             # Another life of the pod may let that holder go on where nobody hears of it.
             and (not lease.lives or f"{life.name}_{life.uid}" in lease.lives)
             and self._has_everything(life, lease.timeline)
-            for life in well
+            for life in may
         )
 
     def _has_everything(self, life: PodLife, timeline: int | None) -> bool:

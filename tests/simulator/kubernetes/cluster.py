@@ -227,6 +227,11 @@ class Cluster:
             since = 0.0 if fenced else None
             self.api.put_pod(replace(self.api.pods[name][1], fenced_since=since))
 
+    def mark(self, name: str, *, nofailover: bool) -> None:
+        """Likewise, so that others take over."""
+        if name in self.api.pods:
+            self.api.put_pod(replace(self.api.pods[name][1], nofailover=nofailover))
+
     def ask_for_a_clone(self, name: str, value: str) -> None:
         """An operator sets the annotation on the pod."""
         if name in self.api.pods:
