@@ -101,12 +101,16 @@ def _member(it: Member) -> tuple[str, ...]:
 def _wide(it: Member) -> tuple[str, ...]:
     return (
         it.slot,
-        ", ".join(it.tags) or NOTHING,
+        ", ".join(_tag(*each) for each in it.tags.items()) or NOTHING,
         it.version or NOTHING,
         str(it.restarts),
         it.node or NOTHING,
         it.image or NOTHING,
     )
+
+
+def _tag(name: str, value: object) -> str:
+    return name if value is True else f"{name}={value}"
 
 
 def table(

@@ -247,13 +247,18 @@ def _members(
             says=pod.says,
             says_for=None if since is None else max(0.0, (now - since).total_seconds()),
             slot=contract.slot_name(name),
-            tags={"nofailover": True} if pod.nofailover else {},
+            tags=_tags(pod),
             version=pod.version,
             node=pod.node,
             image=_database_image(workload, pod),
             restarts=pod.restarts,
             missing=name in workload.pods and not (role and pod.ready),
         )
+
+
+def _tags(pod: Pod) -> dict[str, object]:
+    priority = {"failover_priority": pod.failover_priority} if pod.failover_priority != 1 else {}
+    return {**({"nofailover": True} if pod.nofailover else {}), **priority}
 
 
 def _lag(lease: Lease | None, follows: Follower | None) -> int | None:

@@ -107,6 +107,10 @@ NOFAILOVER: Final = f"{DOMAIN}/nofailover"
 """Annotation on the pod, by an operator, by Patroni's name. "true": its member does not take the
 Lease while others are on record. It goes with the pod. Version 0.2.0 does not know it."""
 
+FAILOVER_PRIORITY: Final = f"{DOMAIN}/failover-priority"
+"""Annotation on the pod, likewise. From 0 to 1000, by default 1: of members with the same data the
+one with the greater takes over. 0 is as `NOFAILOVER`."""
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (

@@ -134,6 +134,8 @@ class Loop:
         problem = failure or observation.bootstrap.failure or observation.postgres.problem
         if observation.bootstrap.silent_since is not None:
             problem = problem or observation.bootstrap.write_failure
+        if (shown := Situation(observation, settings).pod.shown) is not None:
+            problem = problem or shown.problem
         self._reporter.publish(Snapshot(observation, decision, problem))
         self._teller.tell(decision, problem, observation.now)
         return observation, decision

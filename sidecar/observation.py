@@ -312,6 +312,10 @@ class Pod:
     """The version of the Lease on which an operator wants it to lead, if that was not answered."""
     nofailover: bool = False
     """An operator does not want it to take over from others."""
+    failover_priority: int = 1
+    """Of members with the same data, the one with the greater takes over."""
+    problem: str | None = None
+    """Which annotation of its pod counts as if it were not there, and why, as a sentence."""
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 

@@ -9,7 +9,13 @@ from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.mirror import Mirror
 from sidecar.memory.pods import PodsMemory
 from sidecar.observation import Identity, Pod
-from sidecar.settings import InvalidSettingError, Settings, parse_enabled, parse_paused
+from sidecar.settings import (
+    InvalidSettingError,
+    Settings,
+    parse_enabled,
+    parse_failover_priority,
+    parse_paused,
+)
 
 REVISION_LABEL = "controller-revision-hash"
 """Set by the StatefulSet controller: the template that a pod was made from."""
@@ -86,9 +92,17 @@ def is_fenced(annotations: Mapping[str, str]) -> bool:
     return annotations.get(contract.FENCED) == "true"
 
 
+def failover_priority(annotations: Mapping[str, str]) -> tuple[int, str | None]:
+    """Return a pod's priority, and what is wrong with it: then it is the default."""
+    try:
+        return parse_failover_priority(annotations), None
+    except InvalidSettingError as error:
+        return 1, str(error)
+
+
 def has_nofailover(annotations: Mapping[str, str]) -> bool:
     """Return whether an operator wants others to lead; any value but "true" means no."""
-    return annotations.get(contract.NOFAILOVER) == "true"
+    return annotations.get(contract.NOFAILOVER) == "true" or failover_priority(annotations)[0] == 0
 
 
 def signs(annotations: Mapping[str, str]) -> bool:
@@ -231,6 +245,7 @@ class Pods:
     def _pod(self, pod: Json) -> Pod:
         metadata = pod["metadata"]
         labels = metadata.get("labels") or {}
+        priority, problem = failover_priority(_annotations(pod))
         return Pod(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -244,5 +259,7 @@ class Pods:
             reinit=self._memory.reinit(metadata["uid"]),
             failover=self._memory.failover(metadata["uid"]),
             nofailover=has_nofailover(_annotations(pod)),
+            failover_priority=priority,
+            problem=problem,
             signs=signs(_annotations(pod)),
         )

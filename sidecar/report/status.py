@@ -66,7 +66,10 @@ def replication_state(postgres: PostgresView) -> str | None:
 
 def tags(pod: Pod) -> dict[str, Any]:
     """Return Patroni's tags for what an operator has set on a pod."""
-    return {"nofailover": True} if pod.nofailover else {}
+    priority = pod.failover_priority
+    return ({"nofailover": True} if pod.nofailover else {}) | (
+        {"failover_priority": priority} if priority != 1 else {}
+    )
 
 
 def own_tags(observation: Observation) -> dict[str, Any]:

@@ -241,11 +241,11 @@ class ElectionFacts:
         record = self.lease.record
         return ((record.timeline if record else None) or 0, 0)
 
-    def _precedence(self, name: str, to_replay: int | None) -> tuple[bool, bool, int]:
-        """Of two members with the same data: who can be writable soon, then the last primary, then
-        the lower ordinal."""
-        soon = self.replays_soon(to_replay)
-        return (soon, name == self.lease.last_leader, -ordinal(name))
+    def _precedence(self, name: str, to_replay: int | None) -> tuple[bool, int, bool, int]:
+        """Of two members with the same data: who can be writable soon, then the greater priority,
+        then the last primary, then the lower ordinal."""
+        soon, priority = self.replays_soon(to_replay), self.set.failover_priority(name)
+        return (soon, priority, name == self.lease.last_leader, -ordinal(name))
 
     def replays_soon(self, to_replay: int | None) -> bool:
         """Whether so many bytes are no reason to let another member lead."""

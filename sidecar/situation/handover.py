@@ -147,11 +147,13 @@ class HandoverFacts:
         pods = self.observation.pods or ()
         return not any(pod.taken_out_since is not None for pod in pods if pod.name == name)
 
-    def _preference(self, name: str) -> tuple[bool, bool, bool, int, bool, bool, WalPosition, int]:
+    def _preference(
+        self, name: str
+    ) -> tuple[bool, bool, bool, int, bool, int, bool, WalPosition, int]:
         """The heir, then whoever new clients can reach, then whoever has everything; where all go,
-        the one that is there again however many come back; then whoever can be writable soon; in a
-        rolling update a pod that has been rolled already, or else the one that will be rolled
-        last."""
+        the one that is there again however many come back; then whoever can be writable soon; then
+        the greatest priority; in a rolling update a pod that has been rolled already, or else the
+        one that will be rolled last."""
         mine = self.pod.shown.revision if self.pod.shown else None
         rolled = any(p.revision != mine for p in self.observation.pods or () if p.name == name)
         peer = self.set.peers[name]
@@ -159,7 +161,8 @@ class HandoverFacts:
         complete = name in self.observation.complete_peers
         reached = self._is_in_service(name)
         first = -ordinal(name) if self.set.all_go else 0
-        return (name == self.heir, reached, complete, first, soon, rolled, position, -ordinal(name))
+        may_be = (name == self.heir, reached, complete, first, soon)
+        return (*may_be, self.set.failover_priority(name), rolled, position, -ordinal(name))
 
     @cached
     def candidate_name(self) -> str:

@@ -22,7 +22,9 @@ def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | Non
     return None
 
 
-HAS_NOFAILOVER: Final = f"its pod has annotation {contract.NOFAILOVER}"
+HAS_NOFAILOVER: Final = (
+    f"its pod has annotation {contract.NOFAILOVER}, or {contract.FAILOVER_PRIORITY} 0"
+)
 """For messages: why a member does not take over."""
 
 
@@ -314,6 +316,11 @@ class SetFacts:
         """Whether an operator does not want this pod's member to take over."""
         pods = self.observation.pods or ()
         return any(pod.nofailover for pod in pods if pod.name == name)
+
+    def failover_priority(self, name: str) -> int:
+        """An operator's order of members with the same data; the greatest goes first."""
+        pods = self.observation.pods or ()
+        return next((pod.failover_priority for pod in pods if pod.name == name), 1)
 
     def others_with_role(self, value: str) -> Iterator[Pod]:
         """Yield the other pods that carry this value of the role label."""

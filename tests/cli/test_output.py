@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli import as_json, text, view
+from sidecar import contract
 from tests.cli.objects import NOW, healthy, lease, pod, statefulset, there
 from tests.cli.test_member import annotated
 
@@ -46,6 +47,18 @@ def test_tags_are_shown_where_somebody_has_set_some() -> None:
         {},
         {"nofailover": True},
     ]
+
+
+def test_a_priority_is_a_tag_and_one_that_is_none_is_not() -> None:
+    first, second = pod(0, "primary"), pod(1, "replica")
+    first["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "high"
+    second["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "5"
+    shown = views(statefulset(), first, second, lease())
+    assert "pgset_orders_0  -  " in text.status(shown, PLAIN, wide=True)
+    assert "pgset_orders_1  failover_priority=5  " in text.status(shown, PLAIN, wide=True)
+    second["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "0"
+    (found,) = views(statefulset(), first, second, lease())
+    assert found.members[1].tags == {"nofailover": True, "failover_priority": 0}
 
 
 def test_an_overview_has_a_line_for_each_set() -> None:

@@ -25,7 +25,7 @@ from sidecar.kube.events import Events
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.loop import Loop
-from sidecar.observation import Identity, PostgresView, ServerState
+from sidecar.observation import Identity, Pod, PostgresView, ServerState
 from sidecar.observe import observe
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges
@@ -165,6 +165,19 @@ def test_a_loop_turns_and_ends_without_an_api_server(loop: Loop, reporter: Repor
     thread.join(timeout=180)
     assert first is not None
     assert (first.decision.situation, thread.is_alive()) == ("WaitingForApi", False)
+
+
+def test_an_annotation_that_counts_as_if_it_were_not_there_is_a_problem(
+    loop: Loop, reporter: Reporter, adapters: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = adapters.me
+    shown = Pod(me.name, me.uid, None, None, problem="annotation such and such")
+    monkeypatch.setattr(adapters.pods, "observe", lambda: (shown,))
+    loop.leave()
+    loop.run()
+    newest = reporter.newest()
+    assert newest is not None
+    assert newest.problem == "annotation such and such"
 
 
 def fail(loop: Loop) -> None:

@@ -220,6 +220,10 @@ def test_tags_are_told_where_there_are_some() -> None:
     leads = told(marked(LEADER), "/cluster")["members"][0]
     assert (leads["role"], leads["tags"]) == ("leader", {"nofailover": True})
     assert "tags" not in told(REPLICA, "/patroni")
+    seen = REPLICA.observation
+    pods = tuple(replace(it, failover_priority=5) for it in seen.pods or ())
+    preferred = replace(REPLICA, observation=replace(seen, pods=pods))
+    assert told(preferred, "/patroni")["tags"] == {"failover_priority": 5}
 
 
 @pytest.mark.parametrize("query", ["lag=0", "replication_state=streaming", "tag_zone=a"])

@@ -3,12 +3,13 @@
 import pytest
 
 from sidecar.action import Attention
-from sidecar.contract import ENABLED, FENCED, INJECTED, NOFAILOVER, PAUSED, SIGNS
+from sidecar.contract import ENABLED, FAILOVER_PRIORITY, FENCED, INJECTED, NOFAILOVER, PAUSED, SIGNS
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.events import Events
 from sidecar.kube.pods import (
     as_involved,
     backs_off,
+    failover_priority,
     has_nofailover,
     is_fenced,
     is_opted_out,
@@ -124,3 +125,26 @@ def test_a_pod_is_fenced_by_true_alone_and_left_to_others_by_true_alone(
     assert is_fenced(annotations) is expected
     renamed = {name.replace(FENCED, NOFAILOVER): value for name, value in annotations.items()}
     assert has_nofailover(renamed) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "priority", "is_wrong"),
+    [
+        ("5", 5, False),
+        ("0", 0, False),
+        ("1000", 1000, False),
+        ("1001", 1, True),
+        ("-1", 1, True),
+        ("high", 1, True),
+        ("", 1, True),
+        ("9" * 5000, 1, True),
+    ],
+    ids=lambda it: str(it)[:5],
+)
+def test_a_priority_that_is_none_counts_as_the_default_and_is_told(
+    value: str, priority: int, is_wrong: bool
+) -> None:
+    found, problem = failover_priority({FAILOVER_PRIORITY: value})
+    assert (found, problem is not None) == (priority, is_wrong)
+    assert has_nofailover({FAILOVER_PRIORITY: value}) is (priority == 0)
+    assert problem is None or "allowed: a whole number from 0 to 1000" in problem

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.contract import FAILOVER, FENCED, NOFAILOVER, REINIT
+from sidecar.contract import FAILOVER, FAILOVER_PRIORITY, FENCED, NOFAILOVER, REINIT
 from sidecar.kube.client import Json
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity, Pod
@@ -49,3 +49,8 @@ def test_a_fence_and_wishes_are_seen_when_they_come(tmp_path: Path) -> None:
     assert learn(with_annotations(9))[0].nofailover is False
     shown, woke = learn(with_annotations(10, **{NOFAILOVER: "true"}))
     assert (shown.nofailover, woke) == (True, True)
+    shown, woke = learn(with_annotations(11, **{FAILOVER_PRIORITY: "0"}))
+    assert (shown.nofailover, shown.failover_priority, shown.problem) == (True, 0, None)
+    shown, woke = learn(with_annotations(12, **{FAILOVER_PRIORITY: "high"}))
+    assert (shown.nofailover, shown.failover_priority, woke) == (False, 1, True)
+    assert 'failover-priority: "high" is not allowed' in (shown.problem or "")

@@ -19,7 +19,7 @@ _GIVEN_UP: Final = 0.1
 
 
 _MARKED: Final = 0.25
-"""In how many of them a member is not to take over."""
+"""In how many of them a member is not to take over, or is preferred."""
 
 
 def from_seed(seed: int, *, world: bool = False) -> Schedule:
@@ -110,7 +110,8 @@ def _with_a_failover(schedule: Schedule) -> Schedule:
 
 
 def _with_marks(schedule: Schedule) -> Schedule:
-    """Apart again: members that are not to take over, mostly from before the first fault on."""
+    """Apart again: who is not to take over, or is preferred, mostly from before the first fault
+    on."""
     chance = random.Random(f"pgset marks {schedule.seed}")  # noqa: S311 - a simulation
     if chance.random() >= _MARKED:
         return schedule
@@ -118,7 +119,8 @@ def _with_marks(schedule: Schedule) -> Schedule:
     for _ in range(chance.randint(1, 2)):
         at = chance.choice((35.0, chance.uniform(35.0, FAULTS_END - 30)))
         seconds = chance.uniform(10.0, FAULTS_END - at)
-        marks.append(Fault(at, "nofailover", chance.randrange(schedule.members), seconds))
+        kind = chance.choice(("nofailover", "nofailover", "prefer"))
+        marks.append(Fault(at, kind, chance.randrange(schedule.members), seconds))
     faults = sorted((*schedule.faults, *marks), key=lambda fault: fault.at)
     return replace(schedule, faults=tuple(faults))
 

@@ -30,6 +30,7 @@ NEVER_SET = {
     "LeaseRecord.followers": "it is for people: nothing is decided by it, and the fakes drop it",
     "Follower.replayed": "likewise",
     "Follower.seconds": "likewise",
+    "Pod.problem": "it is for people: the annotation counts as if it were not there",
     "Pod.signs": "nobody decides by it: it is for who asks, and in the simulator nobody forges",
 }
 """Fields of views, as Kind.field, that no schedule sets, each with a reason."""

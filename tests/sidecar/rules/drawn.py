@@ -48,6 +48,7 @@ from tests.sidecar.rules.observations import (
 Value = TypeVar("Value")
 
 NOT_DRAWN: Final = {
+    "Pod.problem": "it is for people: no rule asks for it",
     "Observation.now": "all other times are drawn relative to it",
     "Observation.me": "the other pods are drawn relative to it",
     "LeaseRecord.resource_version": "what names it is drawn relative to it",
@@ -217,6 +218,7 @@ _pods = st.none() | st.lists(
         fenced_since=st.none() | maybe_past,
         reinit=st.sampled_from([None, None, "now"]),
         failover=st.sampled_from([None, "7", "6"]),
+        failover_priority=st.sampled_from([1, 1, 0, 5]),
         nofailover=st.sampled_from([False, False, True]),
         backs_off=st.sampled_from([False, False, True]),
     ),

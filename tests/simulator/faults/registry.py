@@ -401,6 +401,13 @@ ALL: Final[dict[str, Kind]] = {
             world=True,
         ),
         Kind(
+            "prefer",
+            "a member is to take over rather than others with the same data",
+            wishes.prefer,
+            0,  # likewise
+            world=True,
+        ),
+        Kind(
             "failover",
             "a member is to lead whatever others have, where nobody may",
             wishes.failover,

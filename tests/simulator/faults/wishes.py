@@ -92,6 +92,13 @@ def nofailover(strike: Strike) -> None:
     strike.at_its_end(end)
 
 
+def prefer(strike: Strike) -> None:
+    """Until its pod is made anew."""
+    life, cluster = strike.life(), strike.cluster
+    if life is not None and not cluster.api.outage:
+        cluster.prefer(life.name, 2)
+
+
 def reinit(strike: Strike) -> None:
     """Refused by who leads, and while nobody does."""
     life, cluster = strike.hit(), strike.cluster

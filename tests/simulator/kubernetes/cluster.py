@@ -232,6 +232,11 @@ class Cluster:
         if name in self.api.pods:
             self.api.put_pod(replace(self.api.pods[name][1], nofailover=nofailover))
 
+    def prefer(self, name: str, priority: int) -> None:
+        """Likewise, so that it takes over rather than others with the same data."""
+        if name in self.api.pods:
+            self.api.put_pod(replace(self.api.pods[name][1], failover_priority=priority))
+
     def ask_for_a_clone(self, name: str, value: str) -> None:
         """An operator sets the annotation on the pod."""
         if name in self.api.pods:
