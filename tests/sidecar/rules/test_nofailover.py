@@ -146,3 +146,8 @@ def test_with_quorum_commits_wait_for_it_again_as_soon_as_no_other_streams() -> 
     assert isinstance(renewal, RenewLease)
     assert (renewal.voters, renewal.copies) == (("orders-0", "orders-1", "orders-2"), 2)
     assert setting == SetSynchronous(("orders-1", "orders-2"), 1)
+
+
+def test_a_primary_that_is_marked_has_its_copy_all_the_same() -> None:
+    seen = replace(LEADER, lease=lease(promising(0, copies=1)))
+    assert decide(marked(seen, 0), QUORUM) == decide(seen, QUORUM)
