@@ -105,6 +105,9 @@ def restore_lease(strike: Strike) -> None:
 
     def restore() -> None:
         api.restore_lease(older[-1])
+        if older[-1].switchover_to is not None:
+            # What was asked for then, and refused, is asked for again.
+            strike.excuse([older[-1].holder_pod], 60.0)
         strike.world.note("FAULT", f"the Lease names {older[-1].holder or 'nobody'} again")
         for agent in strike.cluster.agents if detail == "watches stay silent" else ():
             agent.watch.break_for(20.0)
