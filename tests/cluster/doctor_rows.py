@@ -267,11 +267,6 @@ MEMBERS: Final = (
         unseen=PODS,
     ),
     Row(
-        "a sidecar's image that can't be pulled",
-        "k set image pod/$(replica) pgset-sidecar=pgset:typo",
-        ("has image pgset:typo, which can't be pulled",),
-    ),
-    Row(
         "a database's image that can't be pulled",
         "k set image pod/$(replica) postgres=postgres:typo",
         ("has image postgres:typo in container postgres",),
