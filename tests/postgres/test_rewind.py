@@ -12,7 +12,6 @@ from sidecar.observation import DataState
 from sidecar.postgres.configuration import password_file_line, with_settings
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
-from tests.support.background_writer import stop_background_writer
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
 from tests.support.former_primary import (
@@ -26,6 +25,7 @@ from tests.support.former_primary import (
     stop,
     write,
 )
+from tests.support.server_processes import stop_background_writer
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]

@@ -17,8 +17,9 @@ from sidecar.postgres.server import Server
 from sidecar.situation.timing import SILENCE
 from tests.support.database import Database
 from tests.support.mute_primary import mute_primary
+from tests.support.server_processes import stop_at
 from tests.support.standby import Connect, clone, every_view, session, wait_for
-from tests.support.waiting import state_of, wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions]
 
@@ -168,29 +169,22 @@ def test_a_checkpointer_at_work_has_not_heard_of_the_setting_and_commits_do_not_
         commit.join()
 
 
+CHECKPOINTER_WRITING = b"""
+SELECT pid FROM pg_stat_activity
+WHERE backend_type = 'checkpointer' AND wait_event = 'DataFileWrite'
+"""
+
+
 def stop_checkpointer_at_work(
     connection: psycopg.Connection[TupleRow], other: psycopg.Connection[TupleRow]
 ) -> int:
-    def pid_at_work() -> int | None:
-        row = other.execute(
-            "SELECT pid, wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
-        ).fetchone()
-        assert row is not None
-        # Elsewhere it may hold a lock that every new session needs.
-        return int(row[0]) if row[1] == "DataFileWrite" else None
-
     for _ in range(100):
         connection.execute("UPDATE foo SET id = id + 1 WHERE id % 10 = 0")
         checkpoint = threading.Thread(target=connection.execute, args=["CHECKPOINT"], daemon=True)
         checkpoint.start()
         while checkpoint.is_alive():
-            if (pid := pid_at_work()) is not None:
-                os.kill(pid, signal.SIGSTOP)
-                wait_until(lambda pid=pid: state_of(pid) == "T", "it to stand still", pause=0)
-                # It may have gone on between the answer and the signal.
-                if pid_at_work() is not None:
-                    return pid
-                os.kill(pid, signal.SIGCONT)
+            if (pid := stop_at(other, CHECKPOINTER_WRITING)) is not None:
+                return pid
         checkpoint.join()
     raise AssertionError("the checkpointer was never met at work")
 

@@ -14,8 +14,8 @@ import pytest
 from sidecar.postgres import process
 from sidecar.postgres.control_data import parse_lsn
 from sidecar.postgres.wal import has_wal_beyond
-from tests.support.background_writer import stop_background_writer
 from tests.support.database import Database
+from tests.support.server_processes import stop_background_writer
 from tests.support.standby import clone, session
 from tests.support.waiting import wait_until
 

@@ -6,16 +6,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from deploy.local import packages
 from sidecar.bootstrap import Bootstrap
 from sidecar.observation import BootstrapView, DataState, Identity
-from sidecar.patiently import Patiently
 from tests.support.database import ENTRYPOINT, Host, free_port
+from tests.support.patient_volume import patient
 from tests.support.waiting import wait_until
-
-_Result = TypeVar("_Result")
 
 _TIMEOUT: Final = """#!/bin/sh
 [ "$1 $2 $3" = "-s KILL 5" ] || exit 125
@@ -25,18 +23,9 @@ exec /usr/bin/timeout -s KILL 180 "$@"
 """bootstrap gives PostgreSQL's programs five seconds to answer, and then knows nothing."""
 
 
-class Unhurried(Patiently):
-    """Takes no volume for hung: this machine may stand still for longer than one may take."""
-
-    def run(self, function: Callable[[], _Result], seconds: float = 180.0) -> _Result:  # noqa: ARG002
-        return super().run(function, 180.0)
-
-
 def sidecar_of(handshake: Path, name: str, uid: str, ttl: int = 1) -> Bootstrap:
     """The sidecar's end of the hand-shake, in a pod of that name."""
-    sidecar = Bootstrap(handshake, Identity(name, uid), ttl)
-    sidecar.patiently = Unhurried()
-    return sidecar
+    return patient(Bootstrap(handshake, Identity(name, uid), ttl))
 
 
 class Pod:
