@@ -1,4 +1,5 @@
-"""What the sidecar container starts: it listens, loads all the rest, and then answers.
+"""What the sidecar container starts: a small process that starts the sidecar, which listens, loads
+all the rest, and then answers.
 
 A sidecar that was killed has to answer the kubelet's third probe, some two seconds later, or the
 kubelet stops PostgreSQL. On a busy node loading takes one of them. A probe that finds somebody who
@@ -12,8 +13,6 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.environment import keep_only_what_is_ours
-from sidecar.report.log import configure_logging
-from sidecar.report.server import listen
 from sidecar.restart import keep_running
 
 _PR_SET_DUMPABLE: Final = 4
@@ -40,6 +39,10 @@ def main() -> int:
 
 def work() -> int:
     """Listen, load the rest and run until SIGTERM; return the exit code."""
+    # Not by the process that starts this one, and would keep them in memory as well.
+    from sidecar.report.log import configure_logging  # noqa: PLC0415
+    from sidecar.report.server import listen  # noqa: PLC0415
+
     configure_logging()
     # On every address of the pod: probes come from the node, peers from other pods.
     listener = listen(contract.SIDECAR_PORT)

@@ -75,7 +75,7 @@ class Bootstrap:
     def data_directory(self) -> Path | None:
         """Return PGDATA as the database's image has it; None before the first report."""
         report = self._handshake.report()
-        return Path(report["pgdata"]) if report else None
+        return report.directory if report else None
 
     def port_alone(self) -> int | None:
         """Return where a server that was left alone listens; None of any other, and unknown."""
@@ -132,7 +132,7 @@ class Bootstrap:
 
     def _look(self, report: Report, now: float) -> _Found:
         """Return what is in the data directory; while that does not answer, what was last found."""
-        directory = Path(report["pgdata"])
+        directory = report.directory
         started = self._handshake.has_started(report)
         stalled = self._silent_since is not None
         try:
@@ -174,12 +174,12 @@ class Bootstrap:
             if other is None
             else self._found.write_failure,
             reached_data=started and _has_reached_data(directory),
-            returns=small_files.read_number(directory / _RETURNS),
+            returns=small_files.read_number(f"{directory}/{_RETURNS}"),
             promotion=promotion_note.read(directory),
-            found_standby=small_files.read_line(directory / _FOUND) == "standby",
+            found_standby=small_files.read_line(f"{directory}/{_FOUND}") == "standby",
             vanished=vanished,
             # Where there is nothing to start, the file would only be in the way.
-            port=small_files.read_number(directory / "postmaster.pid", line=4),
+            port=small_files.read_number(f"{directory}/postmaster.pid", line=4),
             standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),
         )
 
@@ -357,7 +357,7 @@ def _sight(directory: Path, started_on: ControlData | None) -> Sight:
     if started_on is None:
         return Sight.UNCLEAR
     try:
-        found = parse_system_identifier(small_files.read(directory / "global/pg_control"))
+        found = parse_system_identifier(small_files.read(f"{directory}/global/pg_control"))
     except FileNotFoundError:
         return Sight.UNCLEAR if _is_there(directory / "PG_VERSION") else Sight.NOTHING
     except OSError:

@@ -6,6 +6,7 @@ It is memory of the pod's own (an emptyDir of that medium): nothing here hangs, 
 import itertools
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,11 @@ class Report(dict[str, str]):
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report
 
+    @cached_property
+    def directory(self) -> Path:
+        """PGDATA as the database's image has it."""
+        return Path(self["pgdata"])
+
     @property
     def done(self) -> int:
         """The number of the last order that was carried out, or has failed."""
@@ -54,6 +60,7 @@ class Handshake:
     def __init__(self, folder: Path) -> None:
         """`folder`: mounted into both containers."""
         self._folder = folder
+        self._report_file, self._order_file = folder / "report", folder / "order"
         self._read: tuple[tuple[int, int, int], Report] | None = None
         """The report that was read last, and what distinguishes a newer file from it."""
         self._ordered: tuple[str, int, str] | None = None
@@ -70,12 +77,11 @@ class Handshake:
 
     def report(self) -> Report | None:
         """Return the report, None before the first; bootstrap replaces the file for a new one."""
-        path = self._folder / "report"
         try:
-            state = path.stat()
+            state = self._report_file.stat()
             stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
             if self._read is None or self._read[0] != stamp:
-                self._read = (stamp, Report.parse(path.read_bytes()))
+                self._read = (stamp, Report.parse(self._report_file.read_bytes()))
         except FileNotFoundError:
             return None
         return self._read[1]
@@ -84,9 +90,7 @@ class Handshake:
         """Give the order that comes after this report."""
         session, number = report["session"], report.done + 1
         self._ordered = (session, number, verb)
-        small_files.replace(
-            self._folder / "order", f"{session} {number} {verb}\n{conninfo}\n{slot}\n"
-        )
+        small_files.replace(self._order_file, f"{session} {number} {verb}\n{conninfo}\n{slot}\n")
 
     def write_password_file(self, line: str) -> None:
         """Leave the password for clone, rewind and reclone where bootstrap's libpq looks for it."""
@@ -114,9 +118,9 @@ class Handshake:
 
     def _last_order(self, report: Report) -> tuple[str, int] | None:
         """Return (verb, number); read from the file after a restart of the sidecar."""
-        order = self._folder / "order"
-        if self._ordered is None and order.exists():
-            session, number, verb = order.read_bytes().partition(b"\n")[0].decode().split()
+        if self._ordered is None and self._order_file.exists():
+            line = self._order_file.read_bytes().partition(b"\n")[0]
+            session, number, verb = line.decode().split()
             self._ordered = (session, int(number), verb)
         if self._ordered is None or self._ordered[0] != report["session"]:
             return None

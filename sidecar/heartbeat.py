@@ -47,7 +47,7 @@ class Heartbeat:
     ) -> str | None:
         """Return the uid of another pod that may still write there; as the memory has it."""
         try:
-            beat = _parse(small_files.read(directory / _FILE).decode(errors="replace"))
+            beat = _parse(small_files.read(f"{directory}/{_FILE}").decode(errors="replace"))
         except OSError:
             beat = None
         return self._memory.look(beat, now, started=started, stalled=stalled)
@@ -60,13 +60,14 @@ class Heartbeat:
         gone before it has looked at it.
         """
         self._beats += 1
+        path = f"{directory}/{_FILE}"
         began = self._clock()
         try:
             text = f"{self._uid} {self._beats} {self._memory.generation} {self._ttl}\n"
             if is_listed:
-                small_files.overwrite(directory / _FILE, f"{text.rstrip():<{_WIDTH}}\n")
+                small_files.overwrite(path, f"{text.rstrip():<{_WIDTH}}\n")
             else:
-                small_files.replace(directory / _FILE, text)
+                small_files.replace(path, text)
         except OSError as error:
             # Full, read-only or broken: PostgreSQL may notice later, at its next commit.
             return f"{directory} takes no writes: {error.strerror}"

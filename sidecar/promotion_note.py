@@ -16,8 +16,11 @@ _NAME: Final = ".pgset-promoting"
 
 def read(directory: Path) -> tuple[int | None, int | None]:
     """Return both lines; None for what is not there."""
-    note = directory / _NAME
-    return small_files.read_number(note), small_files.read_number(note, line=2)
+    note = f"{directory}/{_NAME}"
+    from_timeline = small_files.read_number(note)
+    if from_timeline is None:
+        return None, None
+    return from_timeline, small_files.read_number(note, line=2)
 
 
 def write(directory: Path, from_timeline: int) -> None:

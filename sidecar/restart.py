@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -65,6 +64,8 @@ def _start(work: Callable[[], int]) -> int:
         if os.getppid() == parent:
             code = work()
     except BaseException:
+        import traceback  # noqa: PLC0415 - the first process would keep it in memory for nothing
+
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -36,7 +36,7 @@ def read_text(path: Path) -> str:
         return file.read().decode(errors=_KEPT)
 
 
-def read_line(path: Path, line: int = 1) -> str | None:
+def read_line(path: Path | str, line: int = 1) -> str | None:
     """Return one of a file's first lines, without blanks around it; None if there is none."""
     try:
         return read(path).decode(errors="replace").splitlines()[line - 1].strip()
@@ -44,7 +44,7 @@ def read_line(path: Path, line: int = 1) -> str | None:
         return None
 
 
-def read_number(path: Path, line: int = 1) -> int | None:
+def read_number(path: Path | str, line: int = 1) -> int | None:
     """Return the number in a line of a file; None if there is none."""
     try:
         return int(read_line(path, line) or "")
@@ -52,13 +52,13 @@ def read_number(path: Path, line: int = 1) -> int | None:
         return None
 
 
-def replace(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) -> None:
+def replace(path: Path | str, text: str, mode: int = 0o644, *, durable: bool = False) -> None:
     """Replace a file at once: a reader sees the old content or the new. Raises OSError.
 
     `durable`: after a crash of the node, too; it could be empty then. What `read_text` has kept is
     written as it was.
     """
-    new = path.with_name(f"{path.name}.new")
+    new = f"{path}.new"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NEVER_BY_A_LINK, mode)
     try:
         os.fchmod(descriptor, mode)
@@ -69,12 +69,13 @@ def replace(path: Path, text: str, mode: int = 0o644, *, durable: bool = False) 
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    new.replace(path)
+    # Neither name is taken apart: the heartbeat is written every second.
+    os.replace(new, path)  # noqa: PTH105
     if durable:
-        sync(path.parent)
+        sync(Path(path).parent)
 
 
-def overwrite(path: Path, text: str) -> None:
+def overwrite(path: Path | str, text: str) -> None:
     """Write over a file's beginning; no name comes or goes in its directory. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BY_A_LINK, 0o644)
     try:

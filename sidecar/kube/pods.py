@@ -147,6 +147,10 @@ class Pods:
         self._lock = threading.Lock()
         self._told: object = None
         self._memory = PodsMemory()
+        self._changes = 0
+        """Of the memory. A count that is read before it is never newer than what is read after."""
+        self._known: tuple[object, int, tuple[Pod, ...]] = (None, 0, ())
+        """What was read last, of which objects and after which change."""
 
     def start(self) -> None:
         """Begin to watch."""
@@ -155,10 +159,15 @@ class Pods:
 
     def observe(self) -> tuple[Pod, ...] | None:
         """Return the pods, sorted by name; None before the API server has answered once."""
-        objects = self._mirror.objects()
+        changes, objects = self._changes, self._mirror.objects()
         if objects is None:
             return None
-        return tuple(self._pod(objects[name]) for name in sorted(objects))
+        read, at, pods = self._known
+        # The mirror makes a new dict for each change. To read them takes longer than a decision.
+        if read is not objects or at != changes:
+            pods = tuple(self._pod(objects[name]) for name in sorted(objects))
+            self._known = objects, changes, pods
+        return pods
 
     def leaving_since(self, me: Identity) -> float | None:
         """Return when this pod was seen to be deleted; None while it is not."""
@@ -171,10 +180,12 @@ class Pods:
     def reinit_is_answered(self, me: Identity, value: str) -> None:
         """This pod need not be cloned again for that: it was refused, or the next one is."""
         self._memory.reinit_is_answered(me.uid, value)
+        self._changes += 1
 
     def failover_is_answered(self, me: Identity, value: str) -> None:
         """This pod need not lead for that: it was refused."""
         self._memory.failover_is_answered(me.uid, value)
+        self._changes += 1
 
     def wanted(self) -> int | None:
         """Return how many replicas the StatefulSet has; None if that is not known."""
@@ -234,6 +245,7 @@ class Pods:
                 failover=_asked(pods, contract.FAILOVER),
                 now=self._clock(),
             )
+            self._changes += 1
             told = (
                 *(self.observe(), self.wanted(), self.ordered()),
                 *(self.paused(), self.opted_out()),

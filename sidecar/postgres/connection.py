@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -194,4 +195,10 @@ class Address:
 
     def _conninfo(self, **more: str) -> bytes:
         parameters = self._parameters | {"port": self._port(), "dbname": self._database} | more
-        return psycopg.conninfo.make_conninfo("", **parameters).encode()
+        return _written(tuple(parameters.items()))
+
+
+# Written for each probe: libpq checks it each time, for longer than the connection takes.
+@lru_cache(maxsize=8)
+def _written(parameters: tuple[tuple[str, Any], ...]) -> bytes:
+    return psycopg.conninfo.make_conninfo("", **dict(parameters)).encode()

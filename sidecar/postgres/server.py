@@ -91,6 +91,8 @@ class Server:
         self._lookout = Lookout(clock)
         self._memory = ServerMemory(clock(), limits.look)
         self._view = PostgresView(ServerState.DOWN, since=self._memory.since)
+        self._told = news(self._view)
+        """What the loop was woken for last."""
         self._orders = Background(lambda: self._address.connect(seconds=limits.answer), self._wake)
         self._promotion = Promotion(self._orders, self._signals, clock=clock, on_ask=self._wake)
         self._checkpoints = Checkpoints(
@@ -268,7 +270,8 @@ class Server:
             self._view, self._ended_at, self._ended = view, self._memory.answered_at, number
             self._looks.notify_all()
         self._wal_grows = view.position != before.position
-        if news(view) != news(before) or self._have_fallen_silent(view) or shown:
+        told, self._told = self._told, news(view)
+        if told != self._told or self._have_fallen_silent(view) or shown:
             self._on_change()
 
     def _have_fallen_silent(self, view: PostgresView) -> bool:
@@ -304,9 +307,10 @@ class Server:
         return self._seen(state, **fields)
 
     def _keep_hba_in_step(self) -> None:
-        if self._clock() - self._hba_looked_at >= _HBA_SECONDS and self._hba_file() is not None:
+        if self._clock() - self._hba_looked_at >= _HBA_SECONDS:
             self._hba_looked_at = self._clock()
-            self._orders.order(("keep-hba",), replication_role.keep_in_step)
+            if self._hba_file() is not None:
+                self._orders.order(("keep-hba",), replication_role.keep_in_step)
 
     def _ask(self) -> tuple[ServerState, dict[str, Any]]:
         if self._connection is not None:

@@ -25,6 +25,8 @@ from sidecar.report.status import is_alive, status
 from sidecar.settings import InvalidSettingError, Settings
 
 _NOTHING_YET: Final = Answer.of(503, {"error": "nothing has been observed yet"})
+_YES: Final = Answer.of(200, {"ok": True})
+_NO: Final = Answer.of(503, {"ok": False})
 
 
 class Application:
@@ -46,10 +48,10 @@ class Application:
         self._refresh = refresh
         self._respondent = respondent
         self._answers: Mapping[str, Callable[[Mapping[str, list[str]]], Answer]] = {
-            "/liveness": lambda _: self._yes_or_no(self._turns() and not reporter.probe_fails()),
-            "/healthz": lambda _: self._yes_or_no(True),
+            "/liveness": lambda _: _yes_or_no(self._turns() and not reporter.probe_fails()),
+            "/healthz": lambda _: _YES,
             # The kubelet calls these three again and again, and reads only the code.
-            "/readyz": lambda _: self._yes_or_no(self._accepts_connections()),
+            "/readyz": lambda _: _yes_or_no(self._accepts_connections()),
             **{path: partial(self._patroni, path) for path in patroni.PATHS},
             "/cluster": lambda _: self._known(lambda it: patroni.cluster(it, settings)),
             "/history": lambda _: self._known(patroni.history),
@@ -104,7 +106,7 @@ class Application:
         if path not in self._answers:
             allowed = ", ".join(self._answers)
             return Answer.of(404, {"error": f"path {path} is unknown; allowed: {allowed}"})
-        return self._answers[path](parse_qs(query))
+        return self._answers[path](parse_qs(query) if query else {})
 
     def _failsafe(self, request: Request) -> Answer:
         if request.method != "POST":
@@ -166,6 +168,6 @@ class Application:
         body = status(snapshot, self._settings, turns=self._turns())
         return Answer.of(200 if says(snapshot) else 503, body)
 
-    @staticmethod
-    def _yes_or_no(yes: bool) -> Answer:
-        return Answer.of(200 if yes else 503, {"ok": yes})
+
+def _yes_or_no(yes: bool) -> Answer:
+    return _YES if yes else _NO

@@ -22,6 +22,8 @@ MAX_TARGET: Final = 256
 MAX_FIELDS: Final = 64
 """The kubelet sends four, HAProxy and Prometheus under ten. Each takes time to parse."""
 
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (RFC 9110's word, no secret)
@@ -70,7 +72,7 @@ class Answer:
             *self.headers,
         )
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        head = f"HTTP/1.1 {self.code} {HTTPStatus(self.code).phrase}\r\n{fields}\r\n"
+        head = f"HTTP/1.1 {self.code} {_PHRASES[self.code]}\r\n{fields}\r\n"
         return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
 
@@ -115,6 +117,8 @@ class Reading:
             return None
         if self._head is None or len(self._received) < self._length:
             return None
+        if self._length == 0:
+            return self._head
         return replace(self._head, body=bytes(self._received[: self._length]))
 
     def _read_head(self, seen: int) -> bool:
