@@ -228,7 +228,8 @@ class Actor:
         until = promotes_until(adapters.lease.peek(), adapters.settings.ttl)
         if until is None:
             return
-        adapters.bootstrap.note_promotion(action.from_timeline)
+        restores = adapters.server.restores
+        adapters.bootstrap.note_promotion(action.from_timeline, restores=restores)
         # A promotion may take its time: from now on this server counts as one that may write.
         pid = process.postmaster_pid(self._data_directory())
         if pid is not None:

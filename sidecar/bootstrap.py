@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sidecar import promotion_note, small_files
+from sidecar import promotion_note, signal_files, small_files
 from sidecar.handshake import Handshake, Report
 from sidecar.heartbeat import Heartbeat
 from sidecar.memory.attempts import Attempts
@@ -173,14 +173,14 @@ class Bootstrap:
             write_failure=self._heartbeat.beat(directory, is_listed=at_work)
             if other is None
             else self._found.write_failure,
-            reached_data=started and _has_reached_data(directory),
+            reached_data=started and signal_files.has_reached_data(directory),
             returns=small_files.read_number(f"{directory}/{_RETURNS}"),
             promotion=promotion_note.read(directory),
             found_standby=small_files.read_line(f"{directory}/{_FOUND}") == "standby",
             vanished=vanished,
             # Where there is nothing to start, the file would only be in the way.
             port=small_files.read_number(f"{directory}/postmaster.pid", line=4),
-            standby_signal=sight is Sight.NOTHING or (directory / "standby.signal").exists(),
+            standby_signal=sight is Sight.NOTHING or signal_files.start_is_read_only(directory),
         )
 
     def order(self, verb: str, conninfo: str = "", holder: str = "", slot: str = "") -> None:
@@ -286,13 +286,13 @@ class Bootstrap:
 
     def put_standby_signal(self) -> None:
         """Make the next start read-only."""
-        self._change(lambda directory: (directory / "standby.signal").touch())
+        self._change(signal_files.put_standby)
 
     def remove_standby_signal(self) -> None:
         """Make the next start writable, and with the operator's own settings."""
 
         def remove(directory: Path) -> None:
-            (directory / "standby.signal").unlink(missing_ok=True)
+            signal_files.remove_standby(directory)
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
             if present != (own := with_raised(present, {})):
@@ -322,9 +322,18 @@ class Bootstrap:
         """PostgreSQL has come up: delete the note."""
         self._change(lambda directory: (directory / _RETURNS).unlink(missing_ok=True))
 
-    def note_promotion(self, from_timeline: int) -> None:
-        """Note, for the next pod of this name as well, that a new timeline may have begun."""
-        self._change(lambda directory: promotion_note.write(directory, from_timeline))
+    def note_promotion(self, from_timeline: int, *, restores: bool) -> None:
+        """Note, for the next pod of this name as well, that a new timeline may have begun.
+
+        Until there is a standby.signal after it, PostgreSQL does not start; unless it `restores`.
+        """
+
+        def note(directory: Path) -> None:
+            promotion_note.write(directory, from_timeline)
+            if not restores:
+                signal_files.hold_the_next_start(directory)
+
+        self._change(note)
 
     def note_promotion_by_hand(self, from_timeline: int, timeline: int) -> None:
         """Note likewise that somebody else has begun one, while another member led."""
@@ -334,7 +343,12 @@ class Bootstrap:
 
     def forget_promotion(self) -> None:
         """Delete that note: the new timeline is recorded, or never began."""
-        self._change(promotion_note.forget)
+
+        def forget(directory: Path) -> None:
+            promotion_note.forget(directory)
+            signal_files.drop_hold(directory)
+
+        self._change(forget)
 
     def leave(self) -> None:
         """Stop the heartbeat, so that a successor need not wait for its silence."""
@@ -376,19 +390,6 @@ def _is_there(path: Path) -> bool:
     except OSError:
         pass
     return True
-
-
-def _has_reached_data(directory: Path) -> bool:
-    """Return whether a postmaster has got to its data since bootstrap put `standby.signal`.
-
-    It writes postmaster.opts when settings, libraries and shared memory are behind it, right before
-    it starts the recovery. Both times are the volume's own.
-    """
-    try:
-        begun = (directory / "postmaster.opts").stat().st_mtime_ns
-        return begun >= (directory / "standby.signal").stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 def _read_secrets(directory: Path) -> list[str]:

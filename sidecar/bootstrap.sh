@@ -37,6 +37,8 @@
 #   .pgset-initdb     an initdb was begun where there was nothing: what is there is of init scripts
 #   .pgset-no-room    a copy has filled the volume
 #   .pgset-found      whether this data was "writable" or a "standby" before pgset first started it
+# One file of the sidecar's has PostgreSQL's own name: recovery.signal with the line "pgset", put
+# before a promotion (see sidecar/signal_files.py). With any other, somebody asks for a recovery.
 set -eu
 # Of this volume alone: one of another pod's on the same node may hang.
 sync() {
@@ -144,11 +146,20 @@ user_files() {
     find "$folder" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name '.pgset-*' "$@"
 }
 
+# By the sidecar that had this server promoted: without standby.signal it is not to start.
+is_held() {
+    grep -qx pgset "$1/recovery.signal" 2>/dev/null
+}
+
+drop_hold() {
+    if is_held "$1"; then rm -f "$1/recovery.signal"; fi
+}
+
 # Why this data can't become a set's, if pgset has not had it started yet: it may then be left alone.
 # What is to be restored may have our files from before: a backup has them as well.
 objection() {
     if [ "$(data_state)" != present ]; then return; fi
-    if [ -e "$data/recovery.signal" ] && [ ! -e "$data/standby.signal" ]; then
+    if [ -e "$data/recovery.signal" ] && ! is_held "$data" && [ ! -e "$data/standby.signal" ]; then
         echo "recovery.signal asks for a recovery from an archive, up to where its settings say, which no standby would do: let it end, until PostgreSQL is writable"
         return
     fi
@@ -259,7 +270,7 @@ bring_up() {
 # A whole folder starts read-only, whoever starts it, and has no notes of the member that it was
 # copied from.
 seal() {
-    touch "$1/standby.signal" && rm -rf "$1"/.pgset-* "$1/postmaster.pid" && sync
+    touch "$1/standby.signal" && drop_hold "$1" && rm -rf "$1"/.pgset-* "$1/postmaster.pid" && sync
 }
 
 # The older copy is deleted only when all of the present data is beside it. A second run finds
@@ -361,6 +372,8 @@ while :; do
         continue
     fi
     failure=
+    # Nothing starts before this container ends, and then as the order says.
+    drop_hold "$data" || true
     case $verb in
         leave) leave ;;
         settle) ;; # as after every order

@@ -3,15 +3,16 @@
 The rules (design §3), in the order of what they protect:
 
 1.  No PostgreSQL starts writable. Bootstrap puts `standby.signal` in place before every start, and
-    a primary has it put back right after its promotion. The exceptions, once each: the very first
-    start, by initdb (rule 5). A start with settings that PostgreSQL refuses to a standby, or on
-    data that a standby refuses: under the Lease, and only if nobody else is a member and no other
-    pod has data; afterwards the file is put back as ever. And the start in the next pod, which has
-    no sidecar to promote it, of the last primary of a set that was opted out, if no other member
-    may lead, or of data as it was found where nobody ever led. Data that pgset never had started,
-    and that cannot become a set's, is left alone: in a set of one that nobody ever led, so that no
-    other pod can have a copy of it. With `wal_level=minimal` on the command line of an only member
-    the file stays away: nobody can follow that, and so nobody else can lead.
+    a primary has it put back right after its promotion; until then a `recovery.signal` keeps it
+    from starting at all, unless it has a `restore_command`. The exceptions, once each: the very
+    first start, by initdb (rule 5). A start with settings that PostgreSQL refuses to a standby, or
+    on data that a standby refuses: under the Lease, and only if nobody else is a member and no
+    other pod has data; afterwards the file is put back as ever. And the start in the next pod,
+    which has no sidecar to promote it, of the last primary of a set that was opted out, if no other
+    member may lead, or of data as it was found where nobody ever led. Data that pgset never had
+    started, and that cannot become a set's, is left alone: in a set of one that nobody ever led, so
+    that no other pod can have a copy of it. With `wal_level=minimal` on the command line of an only
+    member the file stays away: nobody can follow that, and so nobody else can lead.
 2.  Only the Lease holder promotes. Not by a record that has gone back to an older one (etcd was
     restored): it counts as lost, the primary claims the Lease again, and without one nobody leads
     before every member has reported.

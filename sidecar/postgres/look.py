@@ -67,6 +67,7 @@ SELECT system.system_identifier,
        coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')
            AS upstream,
        current_setting('primary_slot_name') AS primary_slot_name,
+       current_setting('restore_command') <> '' AS restores,
        (SELECT pg_catalog.string_agg(
                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
                              coalesce(replay_lsn::text, '-'::text),
@@ -136,6 +137,8 @@ class Lookout:
         """Whether the server has replayed all WAL that it had when it started."""
         self._oldest_wal: int | None = None
         self._oldest_wal_at = float("-inf")
+        self.restores = True
+        """Whether there is a restore_command by the last look; before the first, there may be."""
         self.unwaited: str | None = None
         """Which commits of a primary wait for nobody, although they should, as a problem."""
         self._unwaited_at = float("-inf")
@@ -143,7 +146,7 @@ class Lookout:
     def lost(self) -> None:
         """Forget what holds for one life of the server only: it was not seen for a while."""
         self._commit_wait.lost()
-        self._exhausted = False
+        self._exhausted, self.restores = False, True
         self._oldest_wal_at = self._unwaited_at = float("-inf")
 
     def was_set(self) -> None:
@@ -170,10 +173,12 @@ class Lookout:
             exhausted,
             upstream,
             primary_slot_name,
+            restores,
             followers,
             slots,
             logical_slots,
         ) = self._ask(connection, seconds)
+        self.restores = restores == "t"
         in_recovery = recovery == "t"
         self._exhausted = self._exhausted or exhausted == "t"
         position = _bytes(lsn) if self._exhausted else None

@@ -165,6 +165,11 @@ class Server:
             self._looks.wait_for(lambda: self._ended >= wanted, timeout)
         return self.view()
 
+    @property
+    def restores(self) -> bool:
+        """Return whether there is a restore_command, or may be."""
+        return self._lookout.restores
+
     def promote(self, *, slots: Sequence[str] = (), deadline: float = math.inf) -> None:
         """Ask for promotion; whether it is done shows in a later view.
 

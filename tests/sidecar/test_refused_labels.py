@@ -53,6 +53,7 @@ class Doing:
             keep_slots=lambda *_: self.done.append("slots"),
             set_synchronous=lambda *_: self.done.append("waits"),
             promote=lambda **_: self.done.append("promoted"),
+            restores=False,
         )
         events: Any = None
         self._actor = Actor(replace(adapters, pods=pods, lease=lease, server=server), events)

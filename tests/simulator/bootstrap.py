@@ -157,6 +157,7 @@ class Bootstrap:
         if self.refusal is not None:
             return
         self.busy, self.failure = verb, None
+        self._directory.held = False
         self.number += 1
         self.changes += 1
         chance = self._world.chance

@@ -166,6 +166,19 @@ def test_a_loop_that_hangs_would_write_on_without_its_watchdog() -> None:
     assert found.invariant == "I2"
 
 
+def test_who_stands_still_right_after_a_promotion_would_write_beside_the_next_primary() -> None:
+    """Its kubelet stops PostgreSQL, and starts it again; standby.signal is not back."""
+    faults = (
+        Fault(39.0, "freeze_sidecar", 1, 45.0, "PutStandbySignal"),
+        Fault(40.0, "switchover", 1),
+    )
+    schedule = replace(QUIET, durability="sync", faults=faults)
+    assert run(schedule).violation is None
+    found = run(schedule, Parts(holds_the_next_start=False)).violation
+    assert found is not None
+    assert found.invariant == "I2"
+
+
 def test_a_pod_gets_ready_whose_postmaster_went_on_while_its_machine_stood_still() -> None:
     faults = (Fault(60.0, "hang_postmaster", 0, 8.0), Fault(64.0, "freeze_node", 0, 6.0))
     result = run(replace(QUIET, members=1, faults=faults))

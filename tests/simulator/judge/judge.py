@@ -275,7 +275,7 @@ class Judge:
             for ordinal, directory in cluster.directories.items()
             if ordinal not in there
             and directory.data is DataState.PRESENT
-            and not directory.standby_signal
+            and not (directory.standby_signal or directory.held)
             and directory.system_identifier == self._system_identifier()
         }
         if len(left) > 1:

@@ -206,12 +206,12 @@ class Hands:
 
     def put_standby_signal(self, _: PutStandbySignal) -> Steps[None]:
         yield from self._change_volume()
-        self._pod.directory.standby_signal = True
+        self._pod.directory.standby_signal, self._pod.directory.held = True, False
         yield 0.001
 
     def remove_standby_signal(self, _: RemoveStandbySignal) -> Steps[None]:
         yield from self._change_volume()
-        self._pod.directory.standby_signal = False
+        self._pod.directory.standby_signal = self._pod.directory.held = False
         self._pod.directory.raised = 0
         yield 0.001
 
@@ -219,6 +219,7 @@ class Hands:
         yield from self._change_volume()
         directory = self._pod.directory
         directory.promoting_from = directory.promoted_by_hand_at = None
+        directory.drop_hold()
         self._pod.bootstrap.changes += 1
         yield 0.001
 
@@ -245,11 +246,13 @@ class Hands:
         until = promotes_until(self._watch.peek(), member.settings.ttl)
         if until is None:
             return
-        yield from self._change_volume(grows=directory.promoting_from is None)
+        holds = member.parts.holds_the_next_start and not directory.held
+        yield from self._change_volume(grows=holds or directory.promoting_from is None)
         deadline = min(member.deadlines.authority_ends_at, until)
         if directory.promoting_from is None:
             directory.promoting_from = action.from_timeline
         directory.promoted_by_hand_at = None
+        directory.held = directory.held or holds
         self._pod.bootstrap.changes += 1
         server = self._pod.server
         if server is not None and server.phase is not Phase.DEAD:

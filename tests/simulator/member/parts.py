@@ -49,5 +49,7 @@ class Parts:
     describe: Callable[..., dict[str, Any]] = describe
     watches_its_loop: bool = True
     """Whether there is a watchdog."""
+    holds_the_next_start: bool = True
+    """Whether a server that was promoted stays down where `standby.signal` is not back."""
     clock_stands_still: bool = False
     """While the machine does, as CLOCK_MONOTONIC; `sidecar.clock` goes on."""

@@ -89,6 +89,8 @@ class Directory:
     """Timeline and position that pg_controldata tells."""
     clean: bool = True
     standby_signal: bool = False
+    held: bool = False
+    """A sidecar has left `recovery.signal`: without `standby_signal` no server comes up."""
     synchronous: tuple[tuple[str, ...], int] = ((), 0)
     """synchronous_standby_names, which stand in postgresql.auto.conf."""
     prepared: bool = False
@@ -173,6 +175,10 @@ class Directory:
         """Whether a server that is to start as a standby ends at once."""
         return self.standby_signal and self.max_connections(configured) < self.written_with
 
+    def drop_hold(self) -> None:
+        """As `sidecar.signal_files` does, where the next start is read-only without it."""
+        self.held = self.held and not self.standby_signal
+
     def admits(self, standby: "Directory") -> bool:
         """Whether a primary here lets this one in, and has its history."""
         assert standby.branch is not None
@@ -190,7 +196,7 @@ class Directory:
         assert source.branch is not None
         self.checkpoint = (source.branch.number, source.position)
         self.clean = False
-        self.standby_signal = True
+        self.standby_signal, self.held = True, False
         self.synchronous = source.synchronous
         self.prepared = source.prepared
         self.slots = ()

@@ -118,7 +118,9 @@ class Server:
     @property
     def comes_up_never(self) -> bool:
         """It ends as soon as it has looked at its data."""
-        return self.directory.spoiled or self.directory.refuses_standby(self.pod.configured)
+        directory = self.directory
+        is_held = directory.held and not (directory.standby_signal or directory.starts_by_hand)
+        return is_held or directory.spoiled or directory.refuses_standby(self.pod.configured)
 
     def start(self) -> None:
         directory = self.directory
