@@ -12,6 +12,7 @@ from deploy.site.pages import AT_THE_TOP, page, page_of
 
 HERE: Final = Path(__file__).parent
 LOCK: Final = HERE / "requirements.txt"
+LOOKS: Final = ("logo.svg", "site.css")
 
 
 def build(folder: Path) -> Path:
@@ -25,7 +26,10 @@ def build(folder: Path) -> Path:
         (pages / (page_of(path) or "")).write_text(text)
         for picture in pictures:
             shutil.copy(paths.CHECKOUT / picture, pages)
-    shutil.copy(HERE / "mkdocs.yml", folder)
+    for name in LOOKS:
+        shutil.copy(HERE / name, pages)
+    for name in ("mkdocs.yml", "hooks.py"):
+        shutil.copy(HERE / name, folder)
     mkdocs = str(virtual_environment.of(LOCK) / "bin/mkdocs")
     command = [mkdocs, "build", "--strict", "--quiet", f"--config-file={folder / 'mkdocs.yml'}"]
     # Its authors go on with Zensical, and say so each time; until May 2027 this is mended.

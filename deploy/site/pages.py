@@ -13,7 +13,8 @@ AT_THE_TOP: Final[Mapping[str, str]] = {
 }
 """Pages outside of docs/: path in the repository → page of the site."""
 
-PICTURES: Final = (".svg", ".png")
+OF_THE_PROJECT: Final = ("CONTRIBUTING.md", "CHANGELOG.md")
+"""Pages that a search finds last."""
 
 _LINK: Final = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _BLOCK: Final = re.compile(r"(^```.*?^```$)", re.S | re.M)
@@ -52,7 +53,8 @@ def page(path: str, text: str) -> tuple[str, frozenset[str]]:
     text = _DIAGRAM.sub(lambda found: _as_list(found[1]), text)
     parts = _BLOCK.split(text)  # every second one is a block of code, in which nothing is a link
     parts[::2] = [_LINK.sub(linked, part) for part in parts[::2]]
-    return "".join(parts), frozenset(pictures)
+    head = "---\nsearch: {boost: 0.2}\n---\n" if path in OF_THE_PROJECT else ""
+    return head + "".join(parts), frozenset(pictures)
 
 
 def _as_list(diagram: str) -> str:
@@ -60,4 +62,5 @@ def _as_list(diagram: str) -> str:
     titles = re.findall(r'^ *part\d+\["(?:\d+\. )?(.*)"\]$', diagram, re.M)
     parts = re.findall(r"^ *subgraph .*?\n *direction .*?\n(.*?)^ *end$", diagram, re.S | re.M)
     names = (", ".join(f"`{it}`" for it in re.findall(r"\w+", part)) for part in parts)
-    return "\n".join(f"1. {title}: {of}" for title, of in zip(titles, names, strict=True))
+    heads = (it if it.endswith("?") else f"{it}:" for it in titles)
+    return "\n".join(f"1. {head} {of}" for head, of in zip(heads, names, strict=True))

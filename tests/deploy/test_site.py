@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.site.__main__ import build
+from deploy.site.hooks import on_page_content
 from deploy.site.pages import AT_THE_TOP, page
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,15 @@ def test_a_diagram_that_a_script_would_draw_becomes_a_list() -> None:
     text, _ = page("docs/how-it-works.md", (ROOT / "docs/how-it-works.md").read_text())
     assert "mermaid" not in text
     assert re.search(r"^1\. Replicas: `Diverged`, .*`NotFollowing`$", text, re.M)
+    assert re.search(r"^1\. May PostgreSQL write at all\? `DirectoryTaken`, ", text, re.M)
+
+
+def test_a_long_name_in_a_table_can_be_broken_between_its_parts_and_nowhere_else() -> None:
+    name = "<code>tests/deploy/test_site.py::test_it</code>"
+    broken = "<code>tests/<wbr>deploy/<wbr>test_<wbr>site.<wbr>py::<wbr>test_<wbr>it</code>"
+    row = "<p>{0}</p><table><tr><td>{0}</td><td><code>pgset.dev/role</code></td></tr></table>"
+    html = row.format(name)
+    assert on_page_content(html) == html.replace(f"<td>{name}", f"<td>{broken}")
 
 
 @pytest.mark.thorough
@@ -56,6 +66,7 @@ def test_it_is_built_with_every_page_and_its_browser_asks_no_other_host(tmp_path
         assert loads
         assert [to for to in loads if to.startswith(("http:", "https:", "//"))] == [], it.name
         assert 'class="mermaid"' not in html, "its script would be loaded from elsewhere"
+        assert (site / re.findall(r'rel="?icon"? href="?([^" >]+)', html)[0].lstrip("/")).is_file()
     css = "".join(it.read_text() for it in site.rglob("*.css"))
     assert not re.search(r"url\([\"']?(?:https?:)?//", css)
     index = json.loads((site / "search/search_index.json").read_text())

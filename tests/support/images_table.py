@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from sidecar import contract
-from webhook.profile import PROFILES, Profile
+from webhook.profile import OFFICIAL, PROFILES, Profile
 
 PAGE = Path(__file__).parents[2] / "docs/images.md"
 BEGIN, END = "<!-- made from webhook/profile.py by `make images-table` -->\n", "<!-- end -->\n"
@@ -15,7 +15,7 @@ def table() -> str:
     adopted = [it for it in PROFILES if not it.refusal]
     refused = [it for it in PROFILES if it.refusal]
     lines = [
-        f"| `{contract.PROFILE}` | found by | uid | data, if PGDATA does not say | starts with |"
+        "| family | found by | uid | data, if PGDATA does not say | starts with |"
         " superuser's password |",
         "| --- | --- | --- | --- | --- | --- |",
         *(_adopted(it) for it in adopted),
@@ -40,13 +40,18 @@ def _adopted(it: Profile) -> str:
     starts = f"`{' '.join(own)}`"
     if it.replaced_by:
         starts = f"`{' '.join(it.replaced_by)}`, in place of {starts}"
+    return (
+        f"| `{it.name}` | {_listed(it.images)} | {it.uid} | {data} | {starts} | {_password(it)} |"
+    )
+
+
+def _password(it: Profile) -> str:
+    if it != OFFICIAL and it.password_variables == OFFICIAL.password_variables:
+        return f"as `{OFFICIAL.name}`"
     password = [f"`{name}`" for name in it.password_variables]
     if it.password_file:
         password.append(f"a volume's `{it.password_file}`")
-    return (
-        f"| `{it.name}` | {_listed(it.images)} | {it.uid} | {data} | {starts} | "
-        f"{', '.join(password)} |"
-    )
+    return ", ".join(password)
 
 
 def _listed(names: tuple[str, ...]) -> str:
