@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions promtool fuzz simulate chaos storm adopt compat bench-agent bench-admission bench-pods bench-hostile diagram images-table \
+.PHONY: help demo test test-all check lint unit unit-rest unit-named thorough postgres versions promtool kubeconform fuzz simulate chaos storm adopt compat bench-agent bench-admission bench-pods bench-hostile diagram images-table \
 	chart plugin docs images cluster-up cluster-down clean
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make check                    lint, types, import contracts, unit tests"
 	@echo "make postgres                 tests with a PostgreSQL on this machine: VERSION=17"
 	@echo "make promtool                 Prometheus' own tool on the alerts; it is built for that, which takes a while"
+	@echo "make kubeconform              every manifest and the chart against Kubernetes' own schemas"
 	@echo "make fuzz                     made-up requests and files, webhook and sidecar: INPUTS=1000000 SEED=1"
 	@echo "make simulate                 random faults on simulated time: SCHEDULES=5000 WORLD=1"
 	@echo "make chaos                    real faults on the local cluster: FAULT=pod-deleted ROUNDS=3"
@@ -120,6 +121,9 @@ version-%:
 
 promtool:
 	$(VENV) pytest -q tests/deploy/test_promtool.py
+
+kubeconform:
+	$(VENV) pytest -q tests/deploy/test_kubeconform.py
 
 fuzz:
 	@$(VENV) python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)

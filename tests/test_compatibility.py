@@ -22,6 +22,12 @@ def test_promtool_is_that_of_the_module_that_is_built() -> None:
     assert f"\n| Prometheus | promtool 3.{minor} |" in PAGE
 
 
+def test_kubeconform_is_that_of_the_module_that_is_built() -> None:
+    module = (programs.KUBECONFORM.folder / "go.mod").read_text()
+    (version,) = re.findall(r"^\tgithub.com/yannh/kubeconform v(\d+\.\d+)\.", module, re.M)
+    assert f"\n| kubeconform | {version} |" in PAGE
+
+
 def test_each_postgresql_that_tests_run_with_is_told_and_no_other_as_run() -> None:
     _, _, rest = PAGE.partition("\n| PostgreSQL |")
     rows = re.findall(r"^\| \| ([\d, ]+) \| (.*)$", f"| |{rest}", re.M)

@@ -102,6 +102,7 @@ HELM = GoModule(
     ),
     free_gib=2,
 )
+KUBECONFORM = GoModule("kubeconform", ("github.com/yannh/kubeconform/cmd/kubeconform",))
 PROMTOOL = GoModule(
     "promtool",
     ("github.com/prometheus/prometheus/cmd/promtool",),
@@ -124,6 +125,13 @@ def build(module: GoModule) -> Path:
 def kubernetes() -> Path:
     """The folder of the Kubernetes programs."""
     return build(kubernetes_module(kubernetes_version()))
+
+
+def openapi() -> Path:
+    """What Kubernetes' sources say of its API, as the API server does: OpenAPI 2, as JSON."""
+    module = kubernetes_module(kubernetes_version())
+    sources = toolchain.sources(module.folder, "k8s.io/kubernetes")
+    return sources / "api/openapi-spec/swagger.json"
 
 
 def _build(module: GoModule, target: Path) -> None:

@@ -1,12 +1,11 @@
 """The Prometheus operator's custom resource definitions, from its Go module; nothing is built."""
 
-import json
 import shutil
 from pathlib import Path
 
 from deploy.local import paths, toolchain
 from deploy.local.digest import key_of, key_of_files
-from deploy.local.shell import Command, run, say
+from deploy.local.shell import say
 
 _MODULE = "github.com/prometheus-operator/prometheus-operator"
 _FOLDER = paths.HERE / "prometheus-operator"
@@ -24,7 +23,7 @@ def definitions() -> Path:
 
 def _fetch(target: Path) -> None:
     say("fetching the Prometheus operator's custom resource definitions")
-    source = _module() / "example/prometheus-operator-crd"
+    source = toolchain.sources(_FOLDER, _MODULE) / "example/prometheus-operator-crd"
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -33,9 +32,3 @@ def _fetch(target: Path) -> None:
             source / f"monitoring.coreos.com_{resource}.yaml", partial / f"{resource}.yaml"
         )
     partial.rename(target)
-
-
-def _module() -> Path:
-    """The module's folder in Go's cache; Go refuses what is not as go.sum says."""
-    download: Command = [toolchain.go(), "-C", _FOLDER, "mod", "download", "-json", _MODULE]
-    return Path(json.loads(run(download))["Dir"])

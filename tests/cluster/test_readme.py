@@ -45,6 +45,7 @@ NOT_RUN_HERE = {
     "make storm MINUTES=10 SEED=1": "test_storm plays a shorter one, with make test-all",
     "make adopt KIND=groundhog,exporter ROWS=100000": "each kind is a test, in test_adopt",
     "make promtool": "test_promtool is what it runs, with make test-all",
+    "make kubeconform": "test_kubeconform is what it runs, with make test-all",
     "make bench-agent": "test_bench runs it for a shorter time",
     "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
     "make bench-pods": "test_bench runs it with fewer pods",
