@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -49,7 +48,7 @@ class Pod:
     """Whether somebody wants its PostgreSQL stopped."""
     nofailover: bool = False
     """Whether somebody wants others to take over."""
-    failover_priority: int = 1
+    failover_priority: int = contract.DEFAULT_FAILOVER_PRIORITY
     failover: str = ""
     """The version of the Lease on which somebody wants it to lead."""
     phase: str = ""
@@ -82,7 +81,9 @@ class Pod:
         """Read a Pod."""
         metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
         annotations = metadata.get("annotations") or {}
-        priority = _priority(annotations.get(contract.FAILOVER_PRIORITY, ""))
+        priority = contract.failover_priority(annotations.get(contract.FAILOVER_PRIORITY, ""))
+        if priority is None:
+            priority = contract.DEFAULT_FAILOVER_PRIORITY
         conditions = {it["type"]: it["status"] for it in status.get("conditions") or []}
         statuses = (status.get("initContainerStatuses") or []) + (
             status.get("containerStatuses") or []
@@ -126,11 +127,6 @@ class Pod:
             containers=tuple(it["name"] for it in containers),
             images=tuple(it.get("image", "") for it in containers),
         )
-
-
-def _priority(value: str) -> int:
-    """As the sidecar reads it: what is no number from 0 to 1000 is the default."""
-    return int(value) if re.fullmatch(r"0*(\d{1,3}|1000)", value, re.ASCII) else 1
 
 
 def _written(metadata: Json, annotation: str) -> datetime.datetime | None:

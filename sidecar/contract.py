@@ -4,6 +4,8 @@ Annotations stand on the user's StatefulSet and are copied to its pod template; 
 of them may hold is in `sidecar.settings`.
 """
 
+from __future__ import annotations
+
 import functools
 import re
 from typing import Final
@@ -111,6 +113,9 @@ FAILOVER_PRIORITY: Final = f"{DOMAIN}/failover-priority"
 """Annotation on the pod, likewise. From 0 to 1000, by default 1: of members with the same data the
 one with the greater takes over. 0 is as `NOFAILOVER`."""
 
+DEFAULT_FAILOVER_PRIORITY: Final = 1
+MAX_FAILOVER_PRIORITY: Final = 1000
+
 DEFAULT_ROLE_LABEL: Final = f"{DOMAIN}/role"
 
 STATEFULSET_ANNOTATIONS: Final = (
@@ -195,6 +200,13 @@ HEIR: Final = f"{DOMAIN}/heir"
 SWITCHOVER_TO: Final = f"{DOMAIN}/switchover-to"
 """Annotation on the Lease, by an operator: the pod that is to lead. The holder carries the wish
 out or refuses it with an Event, and takes it away."""
+
+
+def failover_priority(text: str) -> int | None:
+    """Return what `FAILOVER_PRIORITY` says; None if that is no number from 0 to the greatest."""
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or int(text) > MAX_FAILOVER_PRIORITY:
+        return None
+    return int(text)
 
 
 def lease_name(set_name: str) -> str:

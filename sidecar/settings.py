@@ -249,12 +249,6 @@ def _integer(low: int, high: int) -> Callable[[str, str], int]:
     return parse
 
 
-def parse_failover_priority(annotations: Mapping[str, str]) -> int:
-    """Return the priority of a pod with these annotations."""
-    value = annotations.get(contract.FAILOVER_PRIORITY, "1")
-    return _integer(0, 1000)(contract.FAILOVER_PRIORITY, value)
-
-
 def _port(annotation: str, value: str) -> int:
     port = _integer(1, contract.MAX_PORT)(annotation, value)
     if port == contract.SIDECAR_PORT:

@@ -13,7 +13,6 @@ from sidecar.settings import (
     InvalidSettingError,
     Settings,
     parse_enabled,
-    parse_failover_priority,
     parse_paused,
 )
 
@@ -94,10 +93,13 @@ def is_fenced(annotations: Mapping[str, str]) -> bool:
 
 def failover_priority(annotations: Mapping[str, str]) -> tuple[int, str | None]:
     """Return a pod's priority, and what is wrong with it: then it is the default."""
-    try:
-        return parse_failover_priority(annotations), None
-    except InvalidSettingError as error:
-        return 1, str(error)
+    default = contract.DEFAULT_FAILOVER_PRIORITY
+    value = annotations.get(contract.FAILOVER_PRIORITY, str(default))
+    priority = contract.failover_priority(value)
+    if priority is not None:
+        return priority, None
+    allowed = f"allowed: a whole number from 0 to {contract.MAX_FAILOVER_PRIORITY}"
+    return default, str(InvalidSettingError(contract.FAILOVER_PRIORITY, value, allowed))
 
 
 def has_nofailover(annotations: Mapping[str, str]) -> bool:

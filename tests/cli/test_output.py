@@ -51,7 +51,8 @@ def test_tags_are_shown_where_somebody_has_set_some() -> None:
 
 def test_a_priority_is_a_tag_and_one_that_is_none_is_not() -> None:
     first, second = pod(0, "primary"), pod(1, "replica")
-    first["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "high"
+    # Longer than the sidecar reads.
+    first["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "0" * 10 + "5"
     second["metadata"]["annotations"][contract.FAILOVER_PRIORITY] = "5"
     shown = views(statefulset(), first, second, lease())
     assert "pgset_orders_0  -  " in text.status(shown, PLAIN, wide=True)

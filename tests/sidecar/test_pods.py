@@ -137,6 +137,8 @@ def test_a_pod_is_fenced_by_true_alone_and_left_to_others_by_true_alone(
         ("-1", 1, True),
         ("high", 1, True),
         ("", 1, True),
+        ("0010", 10, False),
+        ("0" * 10 + "5", 1, True),
         ("9" * 5000, 1, True),
     ],
     ids=lambda it: str(it)[:5],
