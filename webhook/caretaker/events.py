@@ -12,10 +12,7 @@ from webhook import logs
 from webhook.caretaker.carry_out import TIMEOUT, named_errors
 from webhook.caretaker.errors import LookAgainError
 from webhook.caretaker.facts import CARETAKER
-from webhook.caretaker.step import Tell
-
-_MAX_MESSAGE: Final = 1024
-"""Characters; the API server refuses longer ones."""
+from webhook.caretaker.step import MAX_SENTENCE, Tell
 
 _API_VERSIONS: Final = {"StatefulSet": "apps/v1", "Pod": "v1"}
 
@@ -80,7 +77,7 @@ def _event(namespace: str, it: Tell) -> dict[str, Any]:
         },
         "type": "Warning",
         "reason": it.reason,
-        "message": it.sentence[:_MAX_MESSAGE],
+        "message": it.sentence[:MAX_SENTENCE],
         "firstTimestamp": now,
         "lastTimestamp": now,
         "count": 1,

@@ -4,13 +4,12 @@ Answers are read as JSON: as the client library's models, a whole cluster's Stat
 many times their memory, for some ten fields.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from kubernetes import client, watch
+from kubernetes import client
 
 from sidecar import contract
 from webhook.caretaker import grants
@@ -27,12 +26,8 @@ from webhook.caretaker.facts import (
     Service,
     Workload,
 )
-
-TIMEOUT: Final = (3.0, 10.0)
-"""To connect and to read, in seconds."""
-
-PAGE: Final = 250
-"""Objects in one answer."""
+from webhook.caretaker.footprint import Room
+from webhook.caretaker.listing import TIMEOUT, events, pages
 
 
 class Look:
@@ -47,21 +42,19 @@ class Look:
         self._policy = client.PolicyV1Api(api)
         self._authorization = client.AuthorizationV1Api(api)
 
-    def statefulsets(self) -> tuple[list[Json], str]:
-        """Return all StatefulSets, and the resource version to watch them from."""
-        pages = list(_pages(self._apps.list_stateful_set_for_all_namespaces))
-        return _items(pages), pages[0]["metadata"]["resourceVersion"]
+    def workloads(self, read: Callable[[Json], Workload | None]) -> tuple[list[Workload], str]:
+        """Return what `read` makes of all StatefulSets, and the resource version to watch from."""
+        found, version = [], ""
+        for page in pages(self._apps.list_stateful_set_for_all_namespaces):
+            version = version or page["metadata"]["resourceVersion"]
+            found += [it for it in map(read, page["items"]) if it is not None]
+        return found, version
 
     def changes(self, resource_version: str, seconds: int) -> Iterator[tuple[bool, Json]]:
         """Yield (whether it still exists, StatefulSet) for each change, for that long."""
-        events = watch.Watch().stream(
-            self._apps.list_stateful_set_for_all_namespaces,
-            resource_version=resource_version,
-            timeout_seconds=seconds,
-            _request_timeout=(TIMEOUT[0], seconds + 5.0),
-        )
-        for event in events:
-            yield event["type"] != "DELETED", event["raw_object"]
+        request = self._apps.list_stateful_set_for_all_namespaces
+        for event in events(request, resource_version, seconds):
+            yield event["type"] != "DELETED", event["object"]
 
     def tended_namespaces(self) -> set[str]:
         """Return the namespaces in which there is something that the caretaker has to take away."""
@@ -74,24 +67,28 @@ class Look:
         return {
             it["metadata"]["namespace"]
             for request in requests
-            for it in _items(_pages(request, label_selector=f"{MADE_BY}={CARETAKER}"))
+            for it in _items(request, label_selector=f"{MADE_BY}={CARETAKER}")
         }
 
     def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
-        """Return what there is in a namespace with these opted-in StatefulSets."""
-        listed = _pages(self._core.list_namespaced_service, namespace=name)
-        accounts = _pages(self._core.list_namespaced_service_account, namespace=name)
-        policies = _pages(self._networking.list_namespaced_network_policy, namespace=name)
-        budgets = _pages(self._policy.list_namespaced_pod_disruption_budget, namespace=name)
+        """Return what there is in a namespace with these opted-in StatefulSets.
+
+        Raises TooMuchError as well, where that takes too much memory.
+        """
+        room = Room()
+        listed = _items(self._core.list_namespaced_service, namespace=name)
+        accounts = _items(self._core.list_namespaced_service_account, namespace=name)
+        policies = _items(self._networking.list_namespaced_network_policy, namespace=name)
+        budgets = _items(self._policy.list_namespaced_pod_disruption_budget, namespace=name)
         there = Namespace(
             name=name,
             now=time.time(),
-            workloads=workloads,
-            members=tuple(self._members(name, workloads)),
-            services=tuple(Service.from_json(it) for it in _items(listed)),
-            accounts=tuple(Account.from_json(it) for it in _items(accounts)),
-            policies=tuple(Policy.from_json(it) for it in _items(policies)),
-            budgets=tuple(Policy.from_json(it) for it in _items(budgets)),
+            workloads=tuple(room.take(workloads)),
+            members=tuple(room.take(self._members(name, workloads))),
+            services=tuple(room.take(Service.from_json(it) for it in listed)),
+            accounts=tuple(room.take(Account.from_json(it) for it in accounts)),
+            policies=tuple(room.take(Policy.from_json(it) for it in policies)),
+            budgets=tuple(room.take(Policy.from_json(it) for it in budgets)),
             binding=self._binding(name),
         )
         return self._with_grants(there)
@@ -105,18 +102,18 @@ class Look:
             if it.held_back and it.stamped
         ]
         for selector in selectors:
-            pages = _pages(
+            found = _items(
                 self._core.list_namespaced_pod, namespace=namespace, label_selector=selector
             )
-            yield from (Member.from_json(it) for it in _items(pages))
+            yield from (Member.from_json(it) for it in found)
 
     def _binding(self, namespace: str) -> Binding | None:
-        pages = _pages(
+        found = _items(
             self._rbac.list_namespaced_role_binding,
             namespace=namespace,
             field_selector=f"metadata.name={BINDING}",
         )
-        return next((Binding.from_json(it) for it in _items(pages)), None)
+        return next((Binding.from_json(it) for it in found), None)
 
     def _with_grants(self, there: Namespace) -> Namespace:
         bound = there.binding.accounts if there.binding and there.binding.ours else frozenset()
@@ -143,20 +140,6 @@ class Look:
         return bool(answer.status.allowed)
 
 
-def _pages(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
-    more: str | None = ""
-    while more is not None:
-        answer = request(
-            **arguments,
-            **({"_continue": more} if more else {}),
-            limit=PAGE,
-            _preload_content=False,
-            _request_timeout=TIMEOUT,
-        )
-        page: Json = json.loads(answer.data)
-        yield page
-        more = page["metadata"].get("continue") or None
-
-
-def _items(pages: Iterable[Json]) -> list[Json]:
-    return [item for page in pages for item in page["items"]]
+def _items(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
+    for page in pages(request, **arguments):
+        yield from page["items"]

@@ -4,11 +4,17 @@ Every round begins with a list, so an expired resource version (410), an event t
 Service that somebody deleted are all healed by the next round, without code of their own. Nothing
 else is watched: in a cluster of n namespaces with sets a round is 6 n + 5 requests a minute, and
 nothing is kept but one `facts.Workload` for each set.
+
+A namespace that can't be looked at is the last one in the next round: whatever somebody has put
+there, the others do not wait for it.
 """
 
 import logging
 from collections.abc import Callable
 from typing import Final
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from webhook import logs
 from webhook.caretaker import services
@@ -16,6 +22,7 @@ from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
 from webhook.caretaker.events import Events
 from webhook.caretaker.facts import Json, Workload
+from webhook.caretaker.footprint import TooMuchError, bounded
 from webhook.caretaker.look import Look
 from webhook.caretaker.plan import plan, refused
 from webhook.caretaker.settings import CaretakerSettings
@@ -38,6 +45,9 @@ ROUND_SECONDS: Final = 60
 SOON_SECONDS: Final = 2
 """The next round comes so soon if something is being deleted, or somebody else wrote at the same
 time. Doubled each time that this is still so."""
+
+MAX_FAILURES: Final = 3
+"""Namespaces in a row, after which it is taken for the API server's fault."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,15 +72,19 @@ class Rounds:
         self._workloads: dict[tuple[str, str], Workload] = {}
         """By namespace and name."""
         self._soon = SOON_SECONDS
+        self._failed: set[str] = set()
+        """The namespaces that could not be looked at last time."""
+        self._unread: set[str] = set()
+        """Those with a StatefulSet that this program fails to read: they are left as they are."""
 
     def follow(self) -> None:
         """Do one round. Raises NotLeadingError, ApiException or urllib3's HTTPError."""
-        statefulsets, version = self._look.statefulsets()
-        found = [it for it in map(self._workload, statefulsets) if it is not None]
+        self._unread.clear()
+        found, version = self._look.workloads(self._workload)
         self._workloads = {(it.namespace, it.name): it for it in found}
         namespaces = {it.namespace for it in found} | self._look.tended_namespaces()
-        settled = [self._tend(it) for it in sorted(namespaces - self._settings.excluded_namespaces)]
-        for present, statefulset in self._look.changes(version, self._pause(settled=all(settled))):
+        settled = self._tend_all(namespaces - self._settings.excluded_namespaces)
+        for present, statefulset in self._look.changes(version, self._pause(settled=settled)):
             if not self._take(statefulset, present=present):
                 return
 
@@ -82,20 +96,68 @@ class Rounds:
     def _workload(self, statefulset: Json) -> Workload | None:
         if statefulset["metadata"]["namespace"] in self._settings.excluded_namespaces:
             return None
-        return Workload.from_json(statefulset, own_accounts=self._settings.grants)
+        try:
+            found = Workload.from_json(statefulset, own_accounts=self._settings.grants)
+        except Exception:
+            # A fault of ours: no other namespace is to wait for its mending.
+            _log.exception("a StatefulSet could not be read")
+            self._unread.add(statefulset["metadata"]["namespace"])
+            return None
+        return None if found is None else bounded(found)
 
     def _take(self, statefulset: Json, *, present: bool) -> bool:
         """Take in a change; return whether that was all for now."""
         namespace, name = (statefulset["metadata"][it] for it in ("namespace", "name"))
         workload = self._workload(statefulset) if present else None
         # Most changes are of the status alone.
-        if workload == self._workloads.get((namespace, name)):
+        if namespace in self._unread or workload == self._workloads.get((namespace, name)):
             return True
         if workload is None:
             del self._workloads[namespace, name]
         else:
             self._workloads[namespace, name] = workload
-        return self._tend(namespace)
+        try:
+            return self._tend_apart(namespace)
+        except (ApiException, HTTPError) as error:
+            _note(namespace, error)
+            self._failed.add(namespace)
+            return True  # The next round is soon enough.
+
+    def _tend_all(self, namespaces: set[str]) -> bool:
+        """Tend each; return whether that was all for now.
+
+        Raises the error of the last one, where the API server failed for several in a row.
+        """
+        self._failed &= namespaces
+        order = sorted(namespaces - self._unread, key=lambda it: (it in self._failed, it))
+        settled, in_a_row = True, 0
+        for name in order:
+            try:
+                settled &= self._tend_apart(name)
+            except (ApiException, HTTPError) as error:
+                _note(name, error)
+                self._failed.add(name)
+                settled = False
+                in_a_row += 1
+                if in_a_row == min(MAX_FAILURES, len(order)):
+                    raise
+            else:
+                in_a_row = 0
+        return settled
+
+    def _tend_apart(self, namespace: str) -> bool:
+        """Tend it, as far as what is there lets us: no other one is to wait for its mending."""
+        self._failed.discard(namespace)
+        try:
+            return self._tend(namespace)
+        except (NotLeadingError, ApiException, HTTPError):
+            raise
+        except TooMuchError as error:
+            _note(namespace, error)
+        except Exception:
+            _log.exception("a fault of ours", extra={logs.FIELDS: {"namespace": namespace}})
+        self._failed.add(namespace)
+        return True
 
     def _tend(self, namespace: str) -> bool:
         """Do what has to be done in a namespace; return whether that was all for now."""

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from webhook.caretaker.facts import Account, Binding, Json, Policy, Workload
+
+MAX_SENTENCE: Final = 1024
+"""Characters of a warning; the API server refuses longer ones, and some quote what users wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,7 @@ class Tell:
     @property
     def identity(self) -> tuple[str, str, str]:
         """What is the same in a warning that need not be repeated."""
-        return self.uid, self.reason, "" if self.once else self.sentence
+        return self.uid, self.reason, "" if self.once else self.sentence[:MAX_SENTENCE]
 
 
 Write = (
