@@ -29,6 +29,7 @@ from typing import Final
 
 from sidecar.report.message import Answer, Reading, Request
 from sidecar.report.newcomers import Newcomers
+from sidecar.report.shares import Key, Shares
 from sidecar.workers import Workers
 
 SECONDS: Final = 2.0
@@ -52,6 +53,10 @@ THREADS: Final = {Waiting.FAILSAFE: 4, Waiting.MEMBER: 8, Waiting.STRANGER: 4}
 """Requests of a kind at once. Of the members only one asks to stay, and all may ask what it has."""
 WAITING: Final = 64
 """More of a kind, until one of those has its answer. Who asks gives up after 0.6 s."""
+
+FROM_ONE_ADDRESS: Final = 2
+"""Members' requests at once, as which a member asks. More wait as a stranger's: who has recorded
+thousands of signed ones may send them again, and what a member remembers of them is bounded."""
 
 _FILES: Final = 2048
 """File descriptors to ask the kernel for; where a process may have 1024, as with containerd 2, the
@@ -137,6 +142,7 @@ class HttpServer:
             it: Workers(f"http-{it.value}", number, most_waiting=WAITING)
             for it, number in threads.items()
         }
+        self._shares = Shares(FROM_ONE_ADDRESS)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -269,11 +275,18 @@ class HttpServer:
         waiting = self._waits(request)
         if waiting is None:
             self._respond(request, client)
-        elif not self._workers[waiting].take(partial(self._respond, request, client)):
+            return
+        share: Key | None = None
+        if waiting is not Waiting.STRANGER:
+            share = (waiting, _address_of(client))
+            if not self._shares.take(share):
+                share, waiting = None, Waiting.STRANGER
+        if not self._workers[waiting].take(partial(self._respond, request, client, share)):
+            self._give_back(share)
             with client:
                 _send(client, _BUSY.encode(request.method))
 
-    def _respond(self, request: Request, client: socket.socket) -> None:
+    def _respond(self, request: Request, client: socket.socket, share: Key | None = None) -> None:
         with client:
             try:
                 encoded = self._answer(request).encode(request.method)
@@ -281,7 +294,13 @@ class HttpServer:
                 # The thread has to go on: without it the kubelet would stop PostgreSQL.
                 _log.exception("%s %s could not be answered", request.method, request.path)
                 encoded = _FAULT.encode(request.method)
+            # Before the client has its answer: it may ask again at once.
+            self._give_back(share)
             _send(client, encoded)
+
+    def _give_back(self, share: Key | None) -> None:
+        if share is not None:
+            self._shares.give_back(share)
 
     def _let_go(self, connection: _Connection) -> socket.socket:
         connection.let_go = True
@@ -292,6 +311,15 @@ class HttpServer:
 
     def _end(self, connection: _Connection) -> None:
         self._let_go(connection).close()
+
+
+def _address_of(client: socket.socket) -> str:
+    """Return where it comes from; "" where it has gone."""
+    try:
+        address: str = client.getpeername()[0]
+    except OSError:
+        return ""
+    return address
 
 
 def _send(client: socket.socket, answer: bytes) -> None:

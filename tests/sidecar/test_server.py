@@ -17,6 +17,7 @@ import urllib3
 from sidecar.report.message import MAX_BODY, MAX_HEAD, Answer, Request
 from sidecar.report.server import (
     CONNECTIONS,
+    FROM_ONE_ADDRESS,
     SECONDS,
     THREADS,
     WAITING,
@@ -279,6 +280,43 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
     server.stop()
     # It is looked who else has come after every sixteen.
     assert answered.index("/probe") - answered.index(held_up) <= 17
+
+
+@pytest.mark.parametrize("path", ["/member", "/failsafe"])
+def test_members_questions_that_one_address_sends_again_keep_no_member_waiting(
+    open_clients: contextlib.ExitStack, path: str
+) -> None:
+    """However many it has recorded: what a member remembers of them is bounded."""
+    at_work, go_on = threading.Semaphore(0), threading.Event()
+
+    def answer(request: Request) -> Answer:
+        if request.query == "replayed":
+            at_work.release()
+            go_on.wait(600)
+        return Answer(200, b"")
+
+    def ask(query: str, address: str) -> socket.socket:
+        near = (address, 0)
+        client = socket.create_connection(("127.0.0.1", server.port), 180, source_address=near)
+        client.sendall(f"GET {path}?{query} HTTP/1.1\r\n\r\n".encode())
+        return open_clients.enter_context(client)
+
+    server = HttpServer(
+        answer, listen(0, "127.0.0.1"), waits=lambda it: WAITS[it.path], seconds=PATIENT
+    )
+    server.start()
+    again = FROM_ONE_ADDRESS + AT_ONCE
+    clients = [ask("replayed", "127.0.0.2") for _ in range(again + 20)]
+    for _ in range(again):
+        assert at_work.acquire(timeout=180)
+    for _ in range(5):
+        assert rest(ask("mine", "127.0.0.1")).startswith(b"HTTP/1.1 200 ")
+    go_on.set()
+    for client in clients:
+        rest(client)
+    assert rest(ask("mine", "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
+    assert not server._shares._taken
+    server.stop()
 
 
 @pytest.mark.thorough
