@@ -3,6 +3,7 @@
 The `kubernetes` client would do the same, but to import it takes half of the webhook's memory.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -33,7 +34,12 @@ class ApiError(Exception):
 
 
 class TooLargeError(ApiError):
-    """Ask for fewer objects at once."""
+    """Ask for fewer objects at once, or do without a single one that is too large or too deep."""
+
+    def __init__(self, message: str, beginning: bytes) -> None:
+        """`beginning`: of the answer, up to `MAX_ANSWER`."""
+        super().__init__(message)
+        self.beginning = beginning
 
 
 class ApiServer:
@@ -68,7 +74,8 @@ class ApiServer:
         return cls(f"https://{address}:{port}", Path(TOKEN_DIRECTORY))
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """Return an object or a list. Raises ApiError; TooLargeError beyond `MAX_ANSWER`."""
+        """Return an object or a list. Raises ApiError; TooLargeError beyond `MAX_ANSWER`, or where
+        it is nested too deeply to be read, as whoever writes managedFields can have it."""
         try:
             response = self._send(path, query or {}, self._read_seconds, stream=True)
             try:
@@ -76,19 +83,26 @@ class ApiServer:
             finally:
                 response.close()
             if len(content) > MAX_ANSWER:
-                raise TooLargeError(f"GET {path}: an answer of more than {MAX_ANSWER} bytes")
-            return _decoded(content)
+                raise TooLargeError(f"GET {path}: over {MAX_ANSWER} bytes", content)
+            try:
+                return _decoded(content)
+            except RecursionError as error:
+                raise TooLargeError(f"GET {path}: too deep", content) from error
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise ApiError(f"GET {path}: {error}") from error
 
     def watch(self, path: str, query: Mapping[str, str], seconds: int) -> Iterator[Json]:
-        """Yield events for so many seconds, then end. Raises ApiError if it ends otherwise."""
+        """Yield events for so many seconds, then end. Raises ApiError if it ends otherwise.
+
+        One that is nested too deeply to be read is passed over.
+        """
         parameters = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         try:
             response = self._send(path, parameters, seconds + 5.0, stream=True)
             try:
                 for line in _lines(response):
-                    yield _event(_decoded(line))
+                    with contextlib.suppress(RecursionError):
+                        yield _event(_decoded(line))
             finally:
                 response.close()
         except (OSError, urllib3.exceptions.HTTPError) as error:

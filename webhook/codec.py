@@ -20,6 +20,12 @@ def decode(text: bytes) -> Any:
         return _DECODER.decode(text.decode())
 
 
+def decode_metadata_of_list(beginning: bytes) -> Any:
+    """Read what the API server writes before the items of a list. Raises ValueError without it."""
+    _, _, rest = beginning.decode(errors="replace").partition('"metadata":')
+    return _DECODER.raw_decode(rest.lstrip())[0]
+
+
 def encode(value: object) -> bytes:
     """Write what `decode` returned, or something made from it. Raises RecursionError as it does."""
     try:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 from sidecar import contract
+from webhook import codec
 from webhook.api_server import ApiServer, TooLargeError
 from webhook.json_patch import Json
 from webhook.lease_cache import LeaseCache, LeaseKey
@@ -75,7 +76,8 @@ class LeaseWatch:
     def _list(self, query: dict[str, str]) -> tuple[set[LeaseKey], str]:
         """Return all Leases, and the resource version that shows them.
 
-        In pages that fit: whoever may create Leases somewhere may fill many of them with megabytes.
+        In pages that fit: whoever may create Leases somewhere may fill many of them with megabytes,
+        and one with more than fits, or with what cannot be read: that one is no sidecar's.
         """
         found: set[LeaseKey] = set()
         limit, next_page = PAGE, ""
@@ -83,11 +85,12 @@ class LeaseWatch:
             part = {"limit": str(limit)} | ({"continue": next_page} if next_page else {})
             try:
                 page = self._api.get(LEASES, {**query, **part})
-            except TooLargeError:
-                if limit == 1:
-                    raise
-                limit = max(1, limit // 8)
-                continue
+            except TooLargeError as error:
+                if limit > 1:
+                    limit = max(1, limit // 8)
+                    continue
+                _log.warning("passed over a Lease: %s", error)
+                page = {"metadata": codec.decode_metadata_of_list(error.beginning), "items": []}
             found.update(_key(lease) for lease in page["items"])
             next_page = page["metadata"].get("continue") or ""
             if not next_page:

@@ -21,21 +21,27 @@ class LeaseServer:
     def __init__(self) -> None:
         self.leases: list[tuple[str, str]] = []
         self.list_status = 200
-        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.events: queue.Queue[str | None] = queue.Queue()
         self.selectors: list[str] = []
         self.lists = 0
         self.padding = ""
         """In each Lease."""
+        self.of_one = ""
+        """JSON in Lease "odd", and in no other."""
         self.sizes: list[int] = []
         """Of the answers to lists."""
         self.url = ""
 
     def send(self, kind: str, namespace: str, name: str) -> None:
-        self.events.put({"type": kind, "object": _lease(namespace, name)})
+        self.send_text(kind, namespace, name, "null")
+
+    def send_text(self, kind: str, namespace: str, name: str, more: str) -> None:
+        event = {"type": kind, "object": _lease(namespace, name)}
+        self.events.put(json.dumps(event).replace("null", more))
 
     def send_error(self, code: int) -> None:
         status = {"kind": "Status", "code": code, "reason": "Expired", "message": "too old"}
-        self.events.put({"type": "ERROR", "object": status})
+        self.events.put(json.dumps({"type": "ERROR", "object": status}))
 
     def end_watch(self) -> None:
         self.events.put(END_OF_WATCH)
@@ -43,7 +49,8 @@ class LeaseServer:
 
 def _lease(namespace: str, name: str) -> dict[str, Any]:
     metadata = {"namespace": namespace, "name": name, "resourceVersion": "7"}
-    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+    more = {"more": None} if name == "odd" else {}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata} | more
 
 
 @contextmanager
@@ -81,7 +88,7 @@ def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
             if end < len(leases.leases):
                 metadata["continue"] = str(end)
             document = {"kind": "LeaseList", "metadata": metadata, "items": items}
-            content = json.dumps(document).encode()
+            content = json.dumps(document).replace("null", leases.of_one).encode()
             leases.sizes.append(len(content))
             self.send_response(leases.list_status)
             self.send_header("Content-Type", "application/json")
@@ -94,7 +101,7 @@ def _handler(leases: LeaseServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             while (event := leases.events.get()) is not END_OF_WATCH:
-                self._write_chunk(json.dumps(event).encode() + b"\n")
+                self._write_chunk(event.encode() + b"\n")
             self._write_chunk(b"")
 
         def _write_chunk(self, content: bytes) -> None:

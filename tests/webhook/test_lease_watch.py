@@ -58,6 +58,34 @@ def test_leases_of_megabytes_are_listed_a_few_at_a_time(server):
     assert sum(it for it in server.sizes if it <= MAX_ANSWER) > 12 * 2**20
 
 
+DEEP = '{"f:a":' * 50_000 + "{}" + "}" * 50_000
+"""As whoever writes managedFields may nest them."""
+
+
+@pytest.mark.parametrize("of_one", [f'"{"x" * MAX_ANSWER}"', DEEP], ids=["too large", "too deep"])
+def test_a_lease_that_cannot_be_read_hides_no_other(server, of_one):
+    cache = LeaseCache(Clock())
+    names = ["odd" if number == 5 else f"pgset-{number}" for number in range(12)]
+    server.leases = [("shop", name) for name in names]
+    server.of_one = of_one
+    server.end_watch()
+    with serving(server) as api:
+        LeaseWatch(api, cache).follow()
+    others = [str(number) for number in range(12) if number != 5]
+    assert all(cache.state("shop", it) is LeaseState.HAS_LED for it in others)
+    assert cache.state("shop", "5") is LeaseState.NEVER_LED
+
+
+def test_an_event_that_cannot_be_read_ends_no_watch(server):
+    cache = LeaseCache(Clock())
+    server.send_text("ADDED", "shop", "odd", DEEP)
+    server.send("ADDED", "shop", "pgset-new")
+    server.end_watch()
+    with serving(server) as api:
+        LeaseWatch(api, cache).follow()
+    assert cache.state("shop", "new") is LeaseState.HAS_LED
+
+
 def test_only_leases_of_sets_are_asked_for(server):
     server.end_watch()
     with serving(server) as api:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
+from webhook import codec
 from webhook.caretaker.facts import Json
 
 TIMEOUT: Final = (3.0, 10.0)
@@ -97,14 +98,7 @@ def _page(request: Callable[..., Any], *, limit: int, **arguments: Any) -> Json:
     if limit > 1:
         raise _TooLargeError
     _log.warning("passed over an object that is too large: %s", content[-200:])
-    return {"metadata": _metadata(content), "items": []}
-
-
-def _metadata(content: bytes) -> Json:
-    """Return the list's own, which the API server writes before the items."""
-    _, _, rest = content.decode(errors="replace").partition('"metadata":')
-    metadata: Json = json.JSONDecoder().raw_decode(rest.lstrip())[0]
-    return metadata
+    return {"metadata": codec.decode_metadata_of_list(content), "items": []}
 
 
 def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
