@@ -105,6 +105,7 @@ class Bootstrap:
             busy=self._handshake.busy(report),
             refusal=report["refusal"] or None,
             objection=report.get("objection") or None,
+            follows=report.get("follows") or None,
             left_alone=self._handshake.has_left(report),
             failure=report["failure"] or None,
             failures=self._attempts.look(

@@ -76,6 +76,7 @@ database=postgres
 refused=
 hba=
 logical=
+follows=
 starting=
 
 report() {
@@ -91,6 +92,7 @@ report() {
         echo "refused=$refused"
         echo "hba=$hba"
         echo "logical=$logical"
+        line follows "$follows"
         for place in "$data" "$rewinding"; do
             if [ -s "$place/PG_VERSION" ]; then control_data "$place" 2>&1 || true; fi
         done

@@ -83,6 +83,22 @@ look_for_objections() {
     fi
 }
 
+# Whom this data follows, if pgset has not had it started yet: as a member it would do so no more. Of
+# the conninfo the host alone, since there may be a password in it; ours is of another set's member.
+look_at_upstream() {
+    if [ ! -e "$data/standby.signal" ] || [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
+    upstream=$(configured primary_conninfo "$@" 2>/dev/null) || return 0
+    case $upstream in
+        "" | *pgset_replication*) ;;
+        *)
+            follows=$(printf '%s\n' "$upstream" | sed -nE \
+                -e "s#^postgres(ql)?://([^/?]*@)?(\[[^]]*\]|[^]:/?,]*).*#\3#p" -e t \
+                -e "s/^(.*[[:space:]])?host(addr)?[[:space:]]*=[[:space:]]*'?([^'[:space:],]+).*/\3/p")
+            follows=${follows:-"another server"}
+            ;;
+    esac
+}
+
 # Where the other members would look for this server.
 refuse_another_port() {
     expected=${PGSET_PORT:-5432}
@@ -100,6 +116,7 @@ look_at_settings() {
     refused=
     hba=
     logical=
+    follows=
     if [ "$(data_state)" != present ]; then return; fi
     look_for_objections
     case ${1##*/} in
@@ -110,6 +127,7 @@ look_at_settings() {
     # Of what another program makes of the command line, nothing is known.
     if [ "${1:-}" = wrapped ]; then shift; else refuse_another_port "$@"; fi
     refuse_recovery_target "$@"
+    look_at_upstream "$@"
     look_at_hba "$@"
     look_at_logical_slots "$@"
     refused=$(refused_settings "$@" 2>/dev/null) || refused=

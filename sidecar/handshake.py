@@ -23,8 +23,8 @@ _SCRIPTS: Final = (
 )
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical; then
-what pg_controldata says."""
+"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical,
+follows; then what pg_controldata says."""
 
 
 class Report(dict[str, str]):
@@ -38,7 +38,7 @@ class Report(dict[str, str]):
         lines = content.decode(errors="surrogateescape").split("\n")
         head = list(itertools.takewhile(_HEAD_LINE.match, lines))
         report = cls(line.split("=", 1) for line in head)
-        for name in report.keys() & {"refusal", "objection", "failure"}:
+        for name in report.keys() & {"refusal", "objection", "failure", "follows"}:
             report[name] = os.fsencode(report[name]).decode(errors="replace")
         report.control = parse_control_data("\n".join(lines[len(head) :]))
         return report

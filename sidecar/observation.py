@@ -167,6 +167,8 @@ class BootstrapView:
     """Why it refuses every order until somebody fixes it, as a sentence."""
     objection: str | None = None
     """Why this data, which pgset has never had started, can't become a set's, as a sentence."""
+    follows: str | None = None
+    """The host that this data, which pgset has never had started, follows as a standby."""
     left_alone: bool = False
     """PostgreSQL was let start as if there were no pgset."""
     failure: str | None = None

@@ -1,7 +1,8 @@
 """How PostgreSQL is to be started where a standby's start would refuse its settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
+from sidecar import contract
 from sidecar.refused_setting import Origin, RefusedSetting
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
@@ -121,17 +122,55 @@ class StartFacts:
     @cached
     def must_be_left_alone(self) -> bool:
         """This data can't become a set's, and was a database of its own until now: nobody ever led,
-        and no other pod that exists or is wanted has data, which could be a copy of it."""
+        and no other pod that exists or is wanted has data, which could be a copy of it. Or it
+        follows a server outside of the set: started as it is, it stays read-only."""
         observation = self.observation
-        others = self.set.wanted_members.union(self.set.other_pods) - {self.me}
         return (
-            observation.bootstrap.objection is not None
-            and self.lease.view is not None
+            self.lease.view is not None
             and not (self.lease.set_has_data or self.lease.was_just_deleted)
             and not self.lease.names_me
             and observation.wanted is not None
             and observation.pods is not None
-            and self.set.have_no_data(others)
+            and (
+                self._follows_outside
+                or (
+                    observation.bootstrap.objection is not None
+                    and self.set.have_no_data(self._others)
+                )
+            )
+        )
+
+    @property
+    def _others(self) -> Set[str]:
+        return self.set.wanted_members.union(self.set.other_pods) - {self.me}
+
+    @property
+    def _follows_outside(self) -> bool:
+        """By its host, the primary of this data is no member. Where the set is this pod alone, no
+        host is one's."""
+        host = self.observation.bootstrap.follows
+        if host is None:
+            return False
+        name, set_name = host.partition(".")[0], self.lease.settings.set_name
+        pod, _, ordinal = name.rpartition("-")
+        services = (
+            set_name,
+            contract.primary_service(set_name),
+            contract.replica_service(set_name),
+        )
+        is_ours = name in services or (pod == set_name and ordinal.isdecimal())
+        return not (is_ours and self._others)
+
+    @property
+    def objection(self) -> str | None:
+        """For messages: why this data is left alone."""
+        if not self._follows_outside:
+            return self.observation.bootstrap.objection
+        return (
+            f"it is a standby of {self.observation.bootstrap.follows}, which by its name is no "
+            "member of this set, and as a member it would follow that no more; if it is to be this "
+            "set's first primary, promote it by hand (SELECT pg_promote()), or wait until a member "
+            "of this set leads"
         )
 
     @property

@@ -35,7 +35,7 @@ HARDER_AND_HARDER: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 
 LEFT_ALONE: Final = (
     "this database cannot become a set's, so PostgreSQL runs as if there were no pgset, and "
-    "nothing was changed: {s.observation.bootstrap.objection}; then delete this pod"
+    "nothing was changed: {s.start.objection}; then delete this pod"
 )
 
 

@@ -73,6 +73,48 @@ def test_a_restore_that_goes_on_as_a_standby_needs_nobody(pod: Pod) -> None:
     assert boot(pod).objection is None
 
 
+@pytest.mark.parametrize(
+    ("conninfo", "upstream"),
+    [
+        ("user=repl host=db.example.com password=secret", "db.example.com"),
+        ("host = ''10.1.2.3,10.1.2.4'' port=5433", "10.1.2.3"),
+        ("postgresql://repl:secret@db-0.db:5433/postgres?sslmode=require", "db-0.db"),
+        ("service=production", "another server"),
+    ],
+)
+def test_a_standby_of_somebodys_primary_says_whom_it_follows_and_stays_as_it_is(
+    pod: Pod, conninfo: str, upstream: str
+) -> None:
+    (pod.data / "standby.signal").touch()
+    with (pod.data / "postgresql.auto.conf").open("a") as file:
+        file.write(f"primary_conninfo = '{conninfo}'\n")
+    before = {
+        name: (pod.data / name).read_bytes() for name in ("postgresql.auto.conf", "PG_VERSION")
+    }
+    view = boot(pod)
+    assert (view.refusal, view.follows) == (None, upstream)
+    assert "secret" not in (pod.handshake / "report").read_text()
+    pod.sidecar.order("leave")
+    assert pod.process.wait(timeout=180) == 0
+    assert (pod.data / "standby.signal").exists()
+    assert not (pod.data / ".pgset-found").exists()
+    assert before == {name: (pod.data / name).read_bytes() for name in before}
+
+
+def test_whom_a_primary_or_a_member_was_told_to_follow_counts_for_nothing(pod: Pod) -> None:
+    with (pod.data / "postgresql.auto.conf").open("a") as file:
+        file.write("primary_conninfo = 'host=db.example.com'\n")
+    assert boot(pod).follows is None  # it is no standby
+    (pod.data / "standby.signal").touch()
+    assert boot(pod).follows == "db.example.com"
+    (pod.data / ".pgset-found").write_text("standby\n")
+    assert boot(pod).follows is None
+    (pod.data / ".pgset-found").unlink()
+    with (pod.data / "postgresql.auto.conf").open("a") as file:
+        file.write("primary_conninfo = 'host=orders-primary user=pgset_replication'\n")
+    assert boot(pod).follows is None  # a copy of a member's
+
+
 def test_it_is_left_alone_where_bootstrap_refuses_every_other_order(pod: Pod) -> None:
     pod.command = (*pod.command, "-p", "1")
     view = boot(pod)

@@ -25,6 +25,7 @@ NEVER_SET = {
     "RefusedSetting.name": "the fakes have one setting that a standby refuses, for all of them",
     "RefusedSetting.value": "likewise, lowered to one value",
     "RefusedSetting.needed": "likewise, from one value",
+    "BootstrapView.follows": "no set of the simulator is made of another server's standbys",
     "PostgresView.logical_slots": "the fakes have none: nothing is decided by them but an Event",
     "LeaseRecord.logical_slots": "likewise",
     "LeaseRecord.followers": "it is for people: nothing is decided by it, and the fakes drop it",

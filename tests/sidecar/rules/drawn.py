@@ -166,6 +166,7 @@ _bootstraps = drawn(
     silent_since=maybe_past,
     refusal=st.sampled_from([None, None, "no"]),
     objection=st.sampled_from([None, None, "no"]),
+    follows=st.sampled_from([None, None, "db.example.com", "orders-1.orders"]),
     left_alone=st.sampled_from([False, False, False, True]),
     failures=_failures,
     system_identifier=identifiers,
