@@ -36,6 +36,8 @@ class RenewLease:
     """`str(Identity)` of each member's pod; pods change often, and a renewal for that can wait."""
     logical_slots: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """The primary's, which a copy of a table makes and drops; likewise."""
+    physical_slots: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The primary's, those that are no member's; likewise."""
     followers: tuple[Follower, ...] = field(default=(), repr=False, compare=False)
     """Where they are changes all the time; likewise."""
 

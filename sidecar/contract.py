@@ -190,6 +190,9 @@ LOGICAL_SLOTS: Final = f"{DOMAIN}/logical-slots"
 """Annotation on the Lease: the primary's logical replication slots, separated by commas. The next
 primary tells which of them it lacks."""
 
+PHYSICAL_SLOTS: Final = f"{DOMAIN}/physical-slots"
+"""Annotation on the Lease: likewise, those physical ones that are no member's."""
+
 FOLLOWERS: Final = f"{DOMAIN}/followers"
 """Annotation on the Lease: the holder's term, and the members that stream from it, separated by
 commas: name, newest WAL flushed and replayed (bytes), and by how many seconds that was late."""

@@ -68,7 +68,8 @@ class LeaseRecord:
     lives: tuple[str, ...] = ()
     """`str(Identity)` of each member's pod, as the holder knew them; empty: it told of none."""
     logical_slots: tuple[str, ...] = ()
-    """The logical replication slots that the primary had when it renewed last."""
+    physical_slots: tuple[str, ...] = ()
+    """The slots that the primary had when it renewed last; physical ones that are no member's."""
     followers: tuple[Follower, ...] = ()
     """The members that streamed from the primary when it renewed last: for people."""
 
@@ -119,11 +120,9 @@ class DataState(enum.Enum):
     """What the bootstrap container found in the data directory."""
 
     EMPTY = "empty"
-    INTERRUPTED = "interrupted"
-    """An initdb or a clone that did not finish."""
+    INTERRUPTED = "interrupted"  # an initdb or a clone that did not finish
     PRESENT = "present"
-    NOT_OURS = "not-ours"
-    """Files, but no PostgreSQL data directory."""
+    NOT_OURS = "not-ours"  # files, but no PostgreSQL data directory
     BROKEN = "broken"
     """A rewind that did not finish, or data marked to be cloned again: it cannot be started."""
 
@@ -208,10 +207,8 @@ class BootstrapView:
 class ServerState(enum.Enum):
     """PostgreSQL as its sidecar sees it."""
 
-    DOWN = "down"
-    """No connection to be had."""
-    RECOVERY = "recovery"
-    """Read-only: a standby, or a primary before its promotion."""
+    DOWN = "down"  # no connection to be had
+    RECOVERY = "recovery"  # read-only: a standby, or a primary before its promotion
     WRITABLE = "writable"
 
 
@@ -271,7 +268,8 @@ class PostgresView:
     primary_slot_name: str | None = None
     """A standby's setting: the replication slot of its primary that it uses; empty: none."""
     slots: tuple[str, ...] = ()
-    """Replication slots that are ours to drop: members'."""
+    physical_slots: tuple[str, ...] = ()
+    """Physical replication slots: members', which are ours to drop, and all others."""
     logical_slots: tuple[str, ...] = ()
     """Logical replication slots; on a standby: failover slots that it had as a primary itself."""
     checkpointed_at: float | None = None

@@ -44,6 +44,7 @@ def read_record(lease: Json) -> LeaseRecord:
         switchover_to=notes.get(contract.SWITCHOVER_TO, "").strip()[:_MAX_NAME] or None,
         lives=_of_term(notes.get(contract.LIVES, ""), spec.get("leaseTransitions") or 0),
         logical_slots=_names(notes.get(contract.LOGICAL_SLOTS, "")),
+        physical_slots=_names(notes.get(contract.PHYSICAL_SLOTS, "")),
         followers=_followers(notes.get(contract.FOLLOWERS, ""), spec.get("leaseTransitions") or 0),
     )
 
@@ -99,6 +100,7 @@ def with_record(lease: Json, record: LeaseRecord) -> Json:
         if record.lives
         else None,
         contract.LOGICAL_SLOTS: ",".join(record.logical_slots) or None,
+        contract.PHYSICAL_SLOTS: ",".join(record.physical_slots) or None,
         contract.FOLLOWERS: ",".join(
             (f"{_TERM}{record.transitions}", *(_follower(it) for it in record.followers))
         )

@@ -254,6 +254,7 @@ class LeaseMemory:
             switchover_to=known.switchover_to,
             lives=known.lives,
             logical_slots=known.logical_slots,
+            physical_slots=known.physical_slots,
             followers=known.followers,
         )
 

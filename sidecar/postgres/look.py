@@ -91,7 +91,13 @@ SELECT system.system_identifier,
                              AND pg_catalog.jsonb_extract_path_text(
                                      pg_catalog.to_jsonb(slot), 'synced') = 'false'
                         ELSE wal_status <> 'lost' END
-              ORDER BY slot_name LIMIT 100) AS logical) AS logical_slots
+              ORDER BY slot_name LIMIT 100) AS logical) AS logical_slots,
+       (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
+        FROM (SELECT slot_name FROM pg_replication_slots
+              WHERE slot_type = 'physical' AND NOT temporary
+                    AND wal_status IS DISTINCT FROM 'lost'
+                    AND NOT pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
+              ORDER BY slot_name LIMIT 100) AS physical) AS physical_slots
 FROM pg_control_system() AS system,
      pg_control_checkpoint() AS checkpoint,
      pg_control_recovery() AS recovery
@@ -177,6 +183,7 @@ class Lookout:
             followers,
             slots,
             logical_slots,
+            physical_slots,
         ) = self._ask(connection, seconds)
         self.restores = restores == "t"
         in_recovery = recovery == "t"
@@ -208,6 +215,7 @@ class Lookout:
             "ordered": None if filed is None else _standbys(str(filed)),
             "slots": tuple((slots or "").split()),
             "logical_slots": tuple((logical_slots or "").split()),
+            "physical_slots": tuple((physical_slots or "").split()),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 

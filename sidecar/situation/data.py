@@ -153,6 +153,14 @@ class DataFacts:
         return tuple(name for name in record.logical_slots if name not in postgres.logical_slots)
 
     @property
+    def lost_physical_slots(self) -> tuple[str, ...]:
+        """Likewise, of those that are no member's."""
+        record, postgres = self.lease.record, self.observation.postgres
+        if record is None or postgres.blind or (self.timeline or 0) <= (record.timeline or 0):
+            return ()
+        return tuple(name for name in record.physical_slots if name not in postgres.physical_slots)
+
+    @property
     def promotion_is_on_record(self) -> bool:
         """The history has a timeline that this member began by the promotion it noted."""
         before = self.observation.bootstrap.promoting_from or 0

@@ -30,11 +30,19 @@ from sidecar.table.steps import (
     synchronous,
 )
 
-_LOST_SLOTS: Final = (
+_LOST_LOGICAL_SLOTS: Final = (
     "the new primary lacks logical replication slots that the former one had: {names}. Their "
     "subscribers receive nothing any more and may have missed rows: set them up anew. The former "
     "primary may still have these slots, and holds WAL back for them: drop them there. From "
     "PostgreSQL 17 on, those made with failover are kept"
+)
+
+_LOST_PHYSICAL_SLOTS: Final = (
+    "the new primary lacks physical replication slots that the former one had: {names}. What used "
+    "them, such as pg_receivewal, barman or a standby outside of this set, receives nothing any "
+    "more, or has no WAL kept for it: make them again here, and see whether it goes on without a "
+    "gap. The former primary may still have these slots, and holds WAL back for them: drop them "
+    "there"
 )
 
 
@@ -100,7 +108,9 @@ def _lead(s: Situation) -> Iterator[Action]:
     if s.observation.wanted is not None and not s.set.slots_are_right:
         yield KeepSlots(s.set.wanted_slots)
     if lost := s.data.lost_logical_slots:
-        yield TellSet("LogicalSlotsLost", _LOST_SLOTS.format(names=", ".join(lost)))
+        yield TellSet("LogicalSlotsLost", _LOST_LOGICAL_SLOTS.format(names=", ".join(lost)))
+    if lost := s.data.lost_physical_slots:
+        yield TellSet("PhysicalSlotsLost", _LOST_PHYSICAL_SLOTS.format(names=", ".join(lost)))
 
 
 PRIMARY: Final = (

@@ -69,10 +69,11 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
     """Return what the record should say, by what is known now."""
     timeline, position = record.timeline, record.position
     voters, copies = record.voters, record.copies
-    logical_slots = record.logical_slots
+    logical_slots, physical_slots = record.logical_slots, record.physical_slots
     followers: tuple[Follower, ...] = ()
     if s.server.is_writable and not s.server.is_blind:
         logical_slots = s.observation.postgres.logical_slots
+        physical_slots = s.observation.postgres.physical_slots
         followers = s.set.members_that_follow
     if s.server.is_writable:
         timeline = max(record.timeline or 0, s.data.timeline or 0) or None
@@ -93,6 +94,7 @@ def _known(s: Situation, record: LeaseRecord) -> RenewLease:
         switchover_to=s.handover.request_to_record,
         lives=s.set.lives_of_members,
         logical_slots=logical_slots,
+        physical_slots=physical_slots,
         followers=followers,
     )
 

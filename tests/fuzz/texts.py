@@ -79,6 +79,7 @@ _NOTES: Final = [
     *(contract.POSITION, contract.IN_SYNC, contract.COPIES, contract.HEIR, contract.SWITCHOVER_TO),
     contract.LIVES,
     contract.LOGICAL_SLOTS,
+    contract.PHYSICAL_SLOTS,
 ]
 
 

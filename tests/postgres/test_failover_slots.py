@@ -139,3 +139,17 @@ def test_the_logical_slots_of_a_primary_are_seen(database: Database, connect: Co
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
     assert (server.view().logical_slots, server.view().slots) == (("feed",), ())
+
+
+def test_physical_slots_of_others_than_members_are_seen(
+    database: Database, connect: Connect
+) -> None:
+    database.start()
+    for name, kept in (("barman", True), ("not_used_yet", False), ("pgset_orders_1", True)):
+        sql(database, f"SELECT pg_create_physical_replication_slot('{name}', {kept})")
+    sql(database, "SELECT pg_create_physical_replication_slot('of_a_session', true, true)")
+    server = connect(database.port)
+    wait_for(server, ServerState.WRITABLE)
+    view = server.view()
+    assert (view.physical_slots, view.slots) == (("barman", "not_used_yet"), ("pgset_orders_1",))
+    assert view.logical_slots == ()

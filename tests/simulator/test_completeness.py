@@ -28,6 +28,8 @@ NEVER_SET = {
     "BootstrapView.follows": "no set of the simulator is made of another server's standbys",
     "PostgresView.logical_slots": "the fakes have none: nothing is decided by them but an Event",
     "LeaseRecord.logical_slots": "likewise",
+    "PostgresView.physical_slots": "likewise: the fakes have members' alone",
+    "LeaseRecord.physical_slots": "likewise",
     "LeaseRecord.followers": "it is for people: nothing is decided by it, and the fakes drop it",
     "Follower.replayed": "likewise",
     "Follower.seconds": "likewise",
