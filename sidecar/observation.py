@@ -242,9 +242,8 @@ class PostgresView:
     position: int | None = None
     """The newest WAL received or written."""
     streaming: bool = False
-    """A standby whose WAL receiver streams."""
     streamed_at: float | None = None
-    """When it was last seen to stream."""
+    """Whether a standby's WAL receiver streams, and when it was last seen to."""
     lag: int | None = None
     """Bytes between the newest WAL that its upstream has announced and what it has replayed."""
     to_replay: int | None = None
@@ -254,9 +253,8 @@ class PostgresView:
     followers_heard_at: float | None = None
     """On a primary: when a follower was last heard; each sends something every second."""
     waits_for: tuple[str, ...] = ()
-    """The standbys in synchronous_standby_names; empty also where that is not ours."""
     waits_for_number: int = 0
-    """How many of them each commit waits for."""
+    """Of which standbys how many each commit waits for; none where that setting is not ours."""
     waits_from: int | None = None
     """A WAL position from which on every commit has waited so; None: not known yet."""
     ordered: tuple[tuple[str, ...], int] | None = None
@@ -283,6 +281,8 @@ class PostgresView:
     """Whether a restart would come up read-only (rule 1)."""
     may_signal: bool = True
     """Whether this sidecar may signal the postmaster, and so could stop it."""
+    unsafe: tuple[str, ...] = ()
+    """Parameters that are off, with which a crash of the node may damage the data."""
     prepared: bool = False
     """On a primary: the replication role and its pg_hba line were made in this leadership."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data, port
+from webhook import image_data, port, server_checks
 from webhook.database import Database
 from webhook.injection import is_late
 from webhook.json_patch import Json
@@ -38,55 +38,6 @@ INIT_SCRIPTS: Final = "/docker-entrypoint-initdb.d"
 
 AT_ONCE: Final = {"periodSeconds": 1}
 """A readinessProbe that is soon enough, in place of none."""
-
-ON_OPTING_OUT: Final = (
-    "the last primary's pod stays writable, the others stay read-only, and the role labels are "
-    "removed",
-    "Services that select the role lead nowhere then; where it is added by annotation: kubectl "
-    f"annotate service NAME {contract.SELECTS}-",
-)
-"""They become plain pods."""
-
-
-def on_opting_in(database: Database) -> str:
-    """Return the warning for a StatefulSet that was a plain one until now. The caretaker names the
-    Services that it concerns, since no review asks the API server."""
-    settings = database.settings
-    if settings.role_label == contract.DEFAULT_ROLE_LABEL and settings.primary_value == "primary":
-        return (
-            "a Service that selects all pods now leads to replicas too: "
-            f"kubectl annotate service NAME {contract.SELECTS}=primary"
-        )
-    return (
-        f"a Service that does not select the role now leads to replicas too: add "
-        f"{settings.role_label}: {settings.primary_value} to its selector"
-    )
-
-
-UNLOGGED: Final = (
-    "opting in empties unlogged tables, as a crash does, and so does each restart of a set"
-)
-"""Every start is a standby's, which begins with a recovery."""
-
-
-SEVERAL: Final = (
-    "if the pods have databases of their own, that of the lowest ordinal becomes the set's, and "
-    "the others stay out"
-)
-
-
-def on_opting_in_several(statefulset: Json) -> tuple[str, ...]:
-    """Return the warning for plain pods that did not replicate until now, as far as is known."""
-    return (SEVERAL,) if statefulset["spec"].get("replicas", 1) > 1 else ()
-
-
-def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
-    """Return the warning for an update that leaves a set of several with one member, as an upgrade
-    of a chart that pins `replicas: 1` does."""
-    members = before["spec"].get("replicas", 1)
-    if members <= 1 or after["spec"].get("replicas", 1) != 1:
-        return ()
-    return (f"the set shrinks from {members} members to 1, and then nobody can take over",)
 
 
 def warnings(statefulset: Json, database: Database) -> tuple[str, ...]:
@@ -160,6 +111,11 @@ def _other_hba_file(_: Json, database: Database) -> bool:
     file = database.line.parameters.get("hba_file")
     directory = image_data.data_directory(database)
     return file is not None and not (directory and image_data.is_under(file, directory))
+
+
+def _unsafe(_: Json, database: Database) -> bool:
+    parameters = database.line.parameters
+    return any(server_checks.is_off(parameters, name) for name in ("fsync", "full_page_writes"))
 
 
 def _changes_owners(statefulset: Json, database: Database) -> bool:
@@ -309,6 +265,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "hba_file is in the arguments: that file needs the lines for pgset_replication, or "
         "replicas are not let in",
         _other_hba_file,
+    ),
+    (
+        "fsync or full_page_writes is off in the arguments: a node that crashes may damage the "
+        "data, and rows are lost",
+        _unsafe,
     ),
     (
         "the shell's chown also runs in bootstrap, which is not root then: it must not end the "

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
-from webhook import advice, injection, opt_in, own_account, server_checks, shape, template_opt_in
+from webhook import (
+    advice,
+    change_advice,
+    injection,
+    opt_in,
+    own_account,
+    server_checks,
+    shape,
+    template_opt_in,
+)
 from webhook.database import Database, find
 from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
@@ -104,12 +113,12 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
-    several = advice.on_opting_in_several(statefulset)
+    several = change_advice.on_opting_in_several(statefulset)
     return Verdict(
         patch=patch,
         warnings=(
-            *((advice.on_opting_in(found), advice.UNLOGGED, *several) if new else ()),
-            *(advice.on_shrinking(old, statefulset) if old else ()),
+            *((change_advice.on_opting_in(found), change_advice.UNLOGGED, *several) if new else ()),
+            *(change_advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),
         ),
@@ -151,7 +160,7 @@ def _plain(statefulset: Json) -> Verdict:
     patch = opt_in.unstamp(statefulset)
     return Verdict(
         patch=patch,
-        warnings=advice.ON_OPTING_OUT if patch else (),
+        warnings=change_advice.ON_OPTING_OUT if patch else (),
         audit={"unstamp": _counted(patch)},
     )
 

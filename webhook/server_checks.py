@@ -265,21 +265,21 @@ def _ours(server: Server) -> Iterator[Fault]:
                 f"{server.name}: the arguments set {name}, which decides whom a member follows "
                 "and when it is promoted; allowed: arguments without it"
             )
-    if _is_off(server, "allow_alter_system"):
+    if is_off(server.line.parameters, "allow_alter_system"):
         yield Fault(
             f"{server.name}: the arguments set allow_alter_system to off, and by ALTER SYSTEM the "
             "sidecar tells a running member whom to follow; allowed: arguments without it"
         )
-    if _is_off(server, "hot_standby"):
+    if is_off(server.line.parameters, "hot_standby"):
         yield Fault(
             f"{server.name}: the arguments set hot_standby to off, and the sidecar cannot look at "
             "a standby that lets nobody in; allowed: arguments without it"
         )
 
 
-def _is_off(server: Server, name: str) -> bool:
+def is_off(parameters: Mapping[str, str], name: str) -> bool:
     """Return whether the arguments say so, of a parameter that is on by default."""
-    value = server.line.parameters.get(name, "on").strip("'").lower()
+    value = parameters.get(name, "on").strip("'").lower()
     return value == "0" or any(len(value) >= least and it.startswith(value) for it, least in OFF)
 
 

@@ -97,7 +97,11 @@ SELECT system.system_identifier,
               WHERE slot_type = 'physical' AND NOT temporary
                     AND wal_status IS DISTINCT FROM 'lost'
                     AND NOT pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
-              ORDER BY slot_name LIMIT 100) AS physical) AS physical_slots
+              ORDER BY slot_name LIMIT 100) AS physical) AS physical_slots,
+       pg_catalog.concat_ws(' '::text,
+           CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
+           CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END)
+           AS unsafe
 FROM pg_control_system() AS system,
      pg_control_checkpoint() AS checkpoint,
      pg_control_recovery() AS recovery
@@ -184,6 +188,7 @@ class Lookout:
             slots,
             logical_slots,
             physical_slots,
+            unsafe,
         ) = self._ask(connection, seconds)
         self.restores = restores == "t"
         in_recovery = recovery == "t"
@@ -216,6 +221,7 @@ class Lookout:
             "slots": tuple((slots or "").split()),
             "logical_slots": tuple((logical_slots or "").split()),
             "physical_slots": tuple((physical_slots or "").split()),
+            "unsafe": tuple((unsafe or "").split()),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 

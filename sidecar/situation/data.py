@@ -148,7 +148,7 @@ class DataFacts:
         """Those of the former primary that this one lacks, as long as its timeline is not on
         record."""
         record, postgres = self.lease.record, self.observation.postgres
-        if record is None or postgres.blind or (self.timeline or 0) <= (record.timeline or 0):
+        if record is None or not self._begins_to_lead:
             return ()
         return tuple(name for name in record.logical_slots if name not in postgres.logical_slots)
 
@@ -156,9 +156,21 @@ class DataFacts:
     def lost_physical_slots(self) -> tuple[str, ...]:
         """Likewise, of those that are no member's."""
         record, postgres = self.lease.record, self.observation.postgres
-        if record is None or postgres.blind or (self.timeline or 0) <= (record.timeline or 0):
+        if record is None or not self._begins_to_lead:
             return ()
         return tuple(name for name in record.physical_slots if name not in postgres.physical_slots)
+
+    @property
+    def unsafe_settings(self) -> tuple[str, ...]:
+        """What the operator should know of this primary's settings, told once, as it begins."""
+        return self.observation.postgres.unsafe if self._begins_to_lead else ()
+
+    @property
+    def _begins_to_lead(self) -> bool:
+        """Its timeline is not on record yet, and it has told of itself."""
+        record = self.lease.record
+        recorded = (record.timeline if record else None) or 0
+        return not self.observation.postgres.blind and (self.timeline or 0) > recorded
 
     @property
     def promotion_is_on_record(self) -> bool:

@@ -45,6 +45,12 @@ _LOST_PHYSICAL_SLOTS: Final = (
     "there"
 )
 
+_UNSAFE: Final = (
+    "{names} is off: after a crash of its node, this primary's data may be damaged, and rows that "
+    "were acknowledged may be gone, without a word. Set it to on, unless the data may be lost "
+    "(full_page_writes also where the file system never writes a part of a page, as ZFS)"
+)
+
 
 def _refuse_switchover(s: Situation) -> Iterator[Action]:
     yield from question(s)
@@ -88,6 +94,16 @@ def _clients_wait(s: Situation) -> bool:
     )
 
 
+def _tell_of_beginning(s: Situation) -> Iterator[Action]:
+    """What a takeover, or opting in, has brought that nobody would see otherwise."""
+    if lost := s.data.lost_logical_slots:
+        yield TellSet("LogicalSlotsLost", _LOST_LOGICAL_SLOTS.format(names=", ".join(lost)))
+    if lost := s.data.lost_physical_slots:
+        yield TellSet("PhysicalSlotsLost", _LOST_PHYSICAL_SLOTS.format(names=", ".join(lost)))
+    if unsafe := s.data.unsafe_settings:
+        yield TellSet("UnsafeSettings", _UNSAFE.format(names=" and ".join(unsafe)))
+
+
 def _lead(s: Situation) -> Iterator[Action]:
     label_first = _clients_wait(s)
     if label_first:
@@ -107,10 +123,7 @@ def _lead(s: Situation) -> Iterator[Action]:
         yield PreparePrimary()
     if s.observation.wanted is not None and not s.set.slots_are_right:
         yield KeepSlots(s.set.wanted_slots)
-    if lost := s.data.lost_logical_slots:
-        yield TellSet("LogicalSlotsLost", _LOST_LOGICAL_SLOTS.format(names=", ".join(lost)))
-    if lost := s.data.lost_physical_slots:
-        yield TellSet("PhysicalSlotsLost", _LOST_PHYSICAL_SLOTS.format(names=", ".join(lost)))
+    yield from _tell_of_beginning(s)
 
 
 PRIMARY: Final = (

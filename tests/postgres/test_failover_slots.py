@@ -153,3 +153,4 @@ def test_physical_slots_of_others_than_members_are_seen(
     view = server.view()
     assert (view.physical_slots, view.slots) == (("barman", "not_used_yet"), ("pgset_orders_1",))
     assert view.logical_slots == ()
+    assert view.unsafe == ("fsync",)  # by the tests' template

@@ -30,6 +30,7 @@ NEVER_SET = {
     "LeaseRecord.logical_slots": "likewise",
     "PostgresView.physical_slots": "likewise: the fakes have members' alone",
     "LeaseRecord.physical_slots": "likewise",
+    "PostgresView.unsafe": "likewise: they keep what they have written",
     "LeaseRecord.followers": "it is for people: nothing is decided by it, and the fakes drop it",
     "Follower.replayed": "likewise",
     "Follower.seconds": "likewise",

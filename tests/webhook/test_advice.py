@@ -10,7 +10,8 @@ from tests.webhook.changes import (
     with_second_container,
     with_template_annotations,
 )
-from webhook.advice import ADVICE, SEVERAL, UNLOGGED
+from webhook.advice import ADVICE
+from webhook.change_advice import SEVERAL, UNLOGGED
 from webhook.mutate import mutate_statefulset
 from webhook.review import MAX_WARNING
 
@@ -80,6 +81,7 @@ def kept_by(replicas, durability):
         in_database(readinessProbe={"initialDelaySeconds": 1, "periodSeconds": 1}),
         mounting("/var/lib/postgresql/data-of-others"),
         in_database(args=["-c", "hba_file=/var/lib/postgresql/data/pg_hba.conf"]),
+        in_database(args=["-c", "fsync=on"]),
         in_database(
             command=["sh", "-c", 'chown 999 /certs/*; exec "$0" "$@"', "docker-entrypoint.sh"],
             securityContext={"runAsUser": 999},
@@ -97,6 +99,7 @@ def kept_by(replicas, durability):
         "readiness within 2 s",
         "a mount beside PGDATA",
         "the hba_file that pgset writes",
+        "data that is safe",
         "chown by who was no root before",
     ],
 )
@@ -118,6 +121,8 @@ def test_what_will_do_needs_no_warning(change):
         (with_its_data_on_an_empty_dir, "no persistent volume"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
         (mounting("/var/lib/postgresql/data/conf/extra.conf"), "inside PGDATA"),
+        (in_database(args=["postgres", "-F"]), "may damage the data"),
+        (in_database(args=["-c", "full_page_writes=0"]), "may damage the data"),
         (in_database(args=["-c", "hba_file=/etc/postgresql/pg_hba.conf"]), "are not let in"),
         (
             in_database(

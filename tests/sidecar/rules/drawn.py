@@ -205,6 +205,7 @@ _servers = drawn(
     slots=st.sampled_from([(), ("pgset_orders_1",)]),
     logical_slots=_slots,
     physical_slots=_slots,
+    unsafe=st.sampled_from([(), ("fsync",)]),
     checkpointed_at=maybe_past,
     unwell_since=maybe_past,
     oldest_wal=st.sampled_from([None, 150]),

@@ -1,0 +1,29 @@
+"""A primary whose settings let a crash damage its data: the operator is told, once."""
+
+from dataclasses import replace
+
+from sidecar.action import TellSet
+from sidecar.decide import decide
+from sidecar.observation import Observation
+from tests.sidecar.rules.observations import LEADER, RECORD, SETTINGS, WRITABLE, lease
+
+NEW = replace(
+    LEADER,
+    lease=lease(replace(RECORD, timeline=None, history=())),
+    postgres=replace(WRITABLE, timeline=1, unsafe=("fsync", "full_page_writes")),
+)
+
+
+def told(observation: Observation) -> list[str]:
+    actions = decide(observation, SETTINGS).actions
+    return [it.sentence for it in actions if isinstance(it, TellSet)]
+
+
+def test_a_database_without_fsync_is_told_of_as_it_begins_to_lead() -> None:
+    (sentence,) = told(NEW)
+    assert sentence.startswith("fsync and full_page_writes is off: after a crash")
+    assert told(replace(NEW, postgres=replace(NEW.postgres, unsafe=()))) == []
+
+
+def test_it_is_not_told_of_again_while_it_leads() -> None:
+    assert told(replace(NEW, lease=lease(RECORD))) == []

@@ -1,0 +1,59 @@
+"""Warnings in the response for a StatefulSet that is opted in or out, or shrinks.
+
+As those of `advice`, which tell of what it is.
+"""
+
+from typing import Final
+
+from sidecar import contract
+from webhook.database import Database
+from webhook.json_patch import Json
+
+ON_OPTING_OUT: Final = (
+    "the last primary's pod stays writable, the others stay read-only, and the role labels are "
+    "removed",
+    "Services that select the role lead nowhere then; where it is added by annotation: kubectl "
+    f"annotate service NAME {contract.SELECTS}-",
+)
+"""They become plain pods."""
+
+
+def on_opting_in(database: Database) -> str:
+    """Return the warning for a StatefulSet that was a plain one until now. The caretaker names the
+    Services that it concerns, since no review asks the API server."""
+    settings = database.settings
+    if settings.role_label == contract.DEFAULT_ROLE_LABEL and settings.primary_value == "primary":
+        return (
+            "a Service that selects all pods now leads to replicas too: "
+            f"kubectl annotate service NAME {contract.SELECTS}=primary"
+        )
+    return (
+        f"a Service that does not select the role now leads to replicas too: add "
+        f"{settings.role_label}: {settings.primary_value} to its selector"
+    )
+
+
+UNLOGGED: Final = (
+    "opting in empties unlogged tables, as a crash does, and so does each restart of a set"
+)
+"""Every start is a standby's, which begins with a recovery."""
+
+
+SEVERAL: Final = (
+    "if the pods have databases of their own, that of the lowest ordinal becomes the set's, and "
+    "the others stay out"
+)
+
+
+def on_opting_in_several(statefulset: Json) -> tuple[str, ...]:
+    """Return the warning for plain pods that did not replicate until now, as far as is known."""
+    return (SEVERAL,) if statefulset["spec"].get("replicas", 1) > 1 else ()
+
+
+def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
+    """Return the warning for an update that leaves a set of several with one member, as an upgrade
+    of a chart that pins `replicas: 1` does."""
+    members = before["spec"].get("replicas", 1)
+    if members <= 1 or after["spec"].get("replicas", 1) != 1:
+        return ()
+    return (f"the set shrinks from {members} members to 1, and then nobody can take over",)
