@@ -75,6 +75,9 @@ class Workload:
     """Of its pods, as a list request takes it."""
     held_back: bool = False
     """Whether updateStrategy keeps pods of an older template as they are."""
+    partition: int = 0
+    """Of updateStrategy: pods before this one are made anew as they were."""
+    first_ordinal: int = 0
     leaving: bool = False
 
     @property
@@ -139,6 +142,8 @@ class Workload:
             ordered=spec.get("podManagementPolicy") != "Parallel",
             selector=selector_text(spec["selector"]),
             held_back=_held_back(spec.get("updateStrategy") or {}),
+            partition=_partition(spec.get("updateStrategy") or {}),
+            first_ordinal=(spec.get("ordinals") or {}).get("start") or 0,
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -380,8 +385,11 @@ def _declared_ports(pod_spec: Json) -> frozenset[Port]:
 
 
 def _held_back(strategy: Json) -> bool:
-    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
-    return strategy.get("type") == "OnDelete" or partition > 0
+    return strategy.get("type") == "OnDelete" or _partition(strategy) > 0
+
+
+def _partition(strategy: Json) -> int:
+    return (strategy.get("rollingUpdate") or {}).get("partition") or 0
 
 
 def _controller(metadata: Json, kind: str) -> Json:

@@ -4,6 +4,7 @@ With failurePolicy Ignore that happens while the webhook is away; with OnDelete 
 made before the opt-in stay as they are. Pods that a rolling update is about to replace are skipped.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -39,16 +40,35 @@ def _not_stamped(workload: Workload) -> str:
 
 
 def _without_sidecar(member: Member, workload: Workload) -> Tell:
-    why = (
-        "it was made while the webhook did not answer"
-        if member.stamped
-        else "it was made before the set opted in, and updateStrategy keeps it as it is"
+    number = _number(member, workload)
+    back = (
+        "delete it, and it comes back with one: "
+        f"kubectl -n {workload.namespace} delete pod {member.name}"
     )
+    if member.stamped:
+        why = "it was made while the webhook did not answer"
+    elif number >= workload.partition:
+        why = "it was made before the set opted in, and updateStrategy keeps it as it is"
+    else:
+        why = (
+            "it was made before the set opted in, and updateStrategy's partition of "
+            f"{workload.partition} keeps it as it is, also if you delete it"
+        )
+        patch = json.dumps({"spec": {"updateStrategy": {"rollingUpdate": {"partition": number}}}})
+        back = (
+            f"lower that, and it is rolled: kubectl -n {workload.namespace} patch statefulset "
+            f"{workload.name} --type merge -p '{patch}'"
+        )
     return Tell(
         kind="Pod",
         name=member.name,
         uid=member.uid,
         reason=NO_SIDECAR,
-        sentence=f"this pod has no sidecar and is not a member of its set: {why}; delete it, and "
-        f"it comes back with one: kubectl -n {workload.namespace} delete pod {member.name}",
+        sentence=f"this pod has no sidecar and is not a member of its set: {why}; {back}",
     )
+
+
+def _number(member: Member, workload: Workload) -> int:
+    """As updateStrategy's partition counts, from the set's first pod on."""
+    ordinal = member.name.rpartition("-")[2]
+    return int(ordinal) - workload.first_ordinal if ordinal.isdecimal() else 0

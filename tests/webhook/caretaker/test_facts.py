@@ -50,7 +50,16 @@ def test_annotations_that_cannot_be_accepted_leave_the_set_without_settings(anno
 def test_on_delete_and_a_partition_hold_pods_back(strategy, held_back):
     manifest = statefulset(enabled="true")
     manifest["spec"]["updateStrategy"] = strategy
-    assert Workload.from_json(manifest).held_back is held_back
+    found = Workload.from_json(manifest)
+    assert found.held_back is held_back
+    assert found.partition == strategy.get("rollingUpdate", {}).get("partition", 0)
+
+
+def test_the_first_ordinal_is_read():
+    manifest = statefulset(enabled="true")
+    assert Workload.from_json(manifest).first_ordinal == 0
+    manifest["spec"]["ordinals"] = {"start": 5}
+    assert Workload.from_json(manifest).first_ordinal == 5
 
 
 @pytest.mark.parametrize(("value", "asks"), [("true", True), ("false", False)])

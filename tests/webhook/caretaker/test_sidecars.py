@@ -27,6 +27,24 @@ def test_a_pod_of_before_the_opt_in_is_named_with_what_keeps_it():
     assert "before the set opted in, and updateStrategy keeps it as it is" in it.sentence
 
 
+def test_a_pod_below_the_partition_is_not_to_be_deleted_since_it_would_come_back_the_same():
+    held = workload(held_back=True, partition=2, first_ordinal=5)
+    pods = tuple(member(f"orders-{n}", has_sidecar=False, stamped=False) for n in (6, 7))
+    below, above = sidecars.steps(there(held, members=pods))
+    assert "delete pod" not in below.sentence
+    assert below.sentence.endswith(
+        "kubectl -n shop patch statefulset orders --type merge -p "
+        """'{"spec": {"updateStrategy": {"rollingUpdate": {"partition": 1}}}}'"""
+    )
+    assert above.sentence.endswith("kubectl -n shop delete pod orders-7")
+
+
+def test_a_pod_of_the_template_that_the_webhook_missed_comes_back_with_one_wherever_it_is():
+    held = workload(held_back=True, partition=2)
+    (it,) = sidecars.steps(there(held, members=(member("orders-0", has_sidecar=False),)))
+    assert it.sentence.endswith("kubectl -n shop delete pod orders-0")
+
+
 def test_a_pod_on_its_way_out_is_not_told():
     assert told(workload(), members=(member(has_sidecar=False, leaving=True),)) == []
 
