@@ -23,6 +23,7 @@ from sidecar.postgres.configuration import (
     COPY_SLOTS,
     PASSWORD_FILE,
     SECRETS_FILE,
+    as_before_pgset,
     with_settings,
 )
 from sidecar.postgres.control_data import (
@@ -296,7 +297,7 @@ class Bootstrap:
             signal_files.remove_standby(directory)
             path = directory / "postgresql.auto.conf"
             present = small_files.read_text(path)
-            if present != (own := with_raised(present, {})):
+            if present != (own := as_before_pgset(with_raised(present, {}))):
                 small_files.replace(path, own, mode=0o600, durable=True)
 
         self._change(remove)

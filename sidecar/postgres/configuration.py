@@ -52,7 +52,7 @@ promotes itself, whoever holds the Lease."""
 _FIRST_WITHOUT_ALTER_SYSTEM: Final = 17
 """The first major version in which `allow_alter_system` may be off. By ALTER SYSTEM a running
 member is told whom to follow; without it nobody could take over. PostgreSQL takes the parameter
-from postgresql.auto.conf, though not by ALTER SYSTEM."""
+from postgresql.auto.conf, though not by ALTER SYSTEM: nobody else has written it there."""
 
 COPY_SLOTS: Final = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
 """By them a standby copies its primary's failover slots. Written so that they are known as ours."""
@@ -216,6 +216,15 @@ def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
     kept = [line for line in lines if _parameter_of(line) not in dropped]
     ours = [f"{name} = {_quoted(value)}" for name, value in settings.items()]
     return "\n".join([*kept, *ours]) + "\n"
+
+
+def as_before_pgset(auto_conf: str) -> str:
+    """Return postgresql.auto.conf without what would overrule an operator's own setting for ever.
+
+    What only a standby reads stays: the data may become a member again.
+    """
+    lines = auto_conf.removesuffix("\n").split("\n") if auto_conf else []
+    return "".join(f"{it}\n" for it in lines if _parameter_of(it) != "allow_alter_system")
 
 
 def _parameter_of(line: str) -> str:

@@ -235,8 +235,10 @@ def test_what_the_data_was_before_its_first_start_is_remembered(
 def test_opting_out_leaves_the_operators_own_settings(pod: Pod) -> None:
     find(pod)
     start(pod, raised={"max_connections": "200"})
+    pod.sidecar.write_settings({"allow_alter_system": "on"})
     pod.sidecar.remove_standby_signal()
-    assert "max_connections" not in (pod.data / "postgresql.auto.conf").read_text()
+    for name in ("max_connections", "allow_alter_system"):
+        assert name not in (pod.data / "postgresql.auto.conf").read_text()
     assert not os.path.lexists(pod.data / "standby.signal")
 
 

@@ -17,6 +17,7 @@ from sidecar.contract import slot_name
 from sidecar.postgres.configuration import (
     FORMER_HBA_LINE,
     HBA_LINES,
+    as_before_pgset,
     conninfo,
     parse_synchronous_standby_names,
     password_file_line,
@@ -218,6 +219,16 @@ def test_no_file_promotes_a_standby(version: int | None, told: str | None) -> No
 def test_a_member_can_always_be_told_whom_to_follow(version: int | None, told: str | None) -> None:
     settings = standby_settings(SETTINGS, "orders-1", log_hints=False, major_version=version)
     assert settings.get("allow_alter_system") == told
+
+
+def test_what_was_switched_off_is_off_again_once_it_is_no_member() -> None:
+    theirs = "shared_buffers = '1GB'\n"
+    settings = standby_settings(SETTINGS, "orders-1", log_hints=False, major_version=17)
+    left = as_before_pgset(with_settings(theirs, settings))
+    assert "allow_alter_system" not in left
+    assert left.startswith(theirs)
+    assert "primary_conninfo" in left  # a standby's
+    assert as_before_pgset("") == ""
 
 
 @pytest.mark.parametrize("log_hints", [True, False])
