@@ -108,6 +108,16 @@ refuse_another_port() {
     fi
 }
 
+# The sidecar looks for it on 127.0.0.1. With no way there nobody would be promoted: until now this
+# server may have been reached by a socket or by its pod's address alone.
+refuse_other_addresses() {
+    addresses=$(configured listen_addresses "$@" 2>/dev/null) || return 0
+    case ,$(printf '%s' "$addresses" | tr -d ' \n'), in
+        *,\*,* | *,0.0.0.0,* | *,127.0.0.1,* | *,localhost,*) ;;
+        *) refuse_newcomer "PostgreSQL would listen on ${addresses:-no address}, but the sidecar connects to 127.0.0.1 and other members to the pod's address: set listen_addresses to '*'" ;;
+    esac
+}
+
 # Reports the settings with which a standby would refuse to start on this data, as words
 # NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
 # nothing is reported if a program fails. The postgres program itself is asked, with -C, with which
@@ -125,7 +135,7 @@ look_at_settings() {
         *) set -- wrapped ;;
     esac
     # Of what another program makes of the command line, nothing is known.
-    if [ "${1:-}" = wrapped ]; then shift; else refuse_another_port "$@"; fi
+    if [ "${1:-}" = wrapped ]; then shift; else refuse_another_port "$@"; refuse_other_addresses "$@"; fi
     refuse_recovery_target "$@"
     look_at_upstream "$@"
     look_at_hba "$@"

@@ -281,6 +281,25 @@ def test_a_port_in_the_configuration_that_the_others_do_not_expect_is_refused(po
     assert refusal(pod) is None
 
 
+@pytest.mark.parametrize("addresses", ["", "10.1.2.3", "::", "::1, db.example.com"])
+def test_a_server_that_the_sidecar_would_not_reach_is_refused(pod: Pod, addresses: str) -> None:
+    """It would stay read-only, as nobody could see that it is up."""
+    configure(pod, f"listen_addresses = '{addresses}'")
+    found = refusal(pod) or ""
+    assert found.startswith(f"PostgreSQL would listen on {addresses or 'no address'}, but the")
+    assert found.endswith("set listen_addresses to '*'")
+    assert not (pod.data / "standby.signal").exists()
+    pod.kill()
+    (pod.data / ".pgset-found").write_text("writable\n")
+    assert refusal(pod) is None  # a set that has lived with it
+
+
+@pytest.mark.parametrize("addresses", ["*", "0.0.0.0,::", " 10.1.2.3 , 127.0.0.1", "localhost"])
+def test_a_server_that_it_reaches_is_not(pod: Pod, addresses: str) -> None:
+    configure(pod, f"listen_addresses = '{addresses}'")
+    assert refusal(pod) is None
+
+
 def test_of_what_a_wrapper_makes_of_the_port_nothing_is_said(pod: Pod) -> None:
     configure(pod, f"port = {pod.port + 1}")
     pod.command = ("sh", "-c", 'exec "$0" "$@"', *pod.command)
