@@ -375,23 +375,14 @@ def _sight(directory: Path, started_on: ControlData | None) -> Sight:
     try:
         found = parse_system_identifier(small_files.read(f"{directory}/global/pg_control"))
     except FileNotFoundError:
-        return Sight.UNCLEAR if _is_there(directory / "PG_VERSION") else Sight.NOTHING
+        return (
+            Sight.UNCLEAR if small_files.may_be_there(directory / "PG_VERSION") else Sight.NOTHING
+        )
     except OSError:
         return Sight.UNCLEAR
     if found is None:
         return Sight.UNCLEAR
     return Sight.THERE if found == started_on.system_identifier else Sight.ANOTHER
-
-
-def _is_there(path: Path) -> bool:
-    """Return False only where it certainly is not."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _read_secrets(directory: Path) -> list[str]:

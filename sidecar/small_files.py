@@ -25,6 +25,17 @@ def read(path: Path | str, size: int = 4096) -> bytes:
         os.close(descriptor)
 
 
+def may_be_there(path: Path) -> bool:
+    """Return False only where it certainly is not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def read_text(path: Path) -> str:
     """Return the text of a file that others write too, in whatever encoding; none if there is no
     such file. Raises OSError."""
