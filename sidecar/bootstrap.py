@@ -345,17 +345,18 @@ class Bootstrap:
 
     def forget_promotion(self) -> None:
         """Delete that note: the new timeline is recorded, or never began."""
-
-        def forget(directory: Path) -> None:
-            promotion_note.forget(directory)
-            signal_files.drop_hold(directory)
-
-        self._change(forget)
+        self._change(promotion_note.forget)
 
     def leave(self) -> None:
-        """Stop the heartbeat, so that a successor need not wait for its silence."""
+        """Stop the heartbeat, so that a successor need not wait for its silence; and let one that
+        has no sidecar be promoted and start again."""
+
+        def leave(directory: Path) -> None:
+            self._heartbeat.remove(directory)
+            signal_files.drop_hold(directory)
+
         if self._heartbeat.is_alone:
-            self._change(self._heartbeat.remove)
+            self._change(leave)
 
     def _change(self, change: Callable[[Path], None]) -> None:
         """Change something in the data directory, if it is known. Raises OSError; a change that

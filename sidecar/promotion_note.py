@@ -8,7 +8,7 @@ else's has left it, while another member led.
 from pathlib import Path
 from typing import Final
 
-from sidecar import small_files
+from sidecar import signal_files, small_files
 from sidecar.postgres.primary_queries import fork_point, parse_history
 
 _NAME: Final = ".pgset-promoting"
@@ -59,8 +59,9 @@ def write_by_hand(directory: Path, from_timeline: int, timeline: int) -> None:
 
 
 def forget(directory: Path) -> None:
-    """Delete it. Raises OSError."""
+    """Delete it, and what may hold the server of that promotion. Raises OSError."""
     (directory / _NAME).unlink(missing_ok=True)
+    signal_files.drop_hold(directory)
 
 
 def _put(note: Path, text: str) -> None:

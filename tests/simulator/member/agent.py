@@ -339,6 +339,7 @@ class Agent:
             return
         if not member.heartbeat.is_foreign:
             directory.beat = None
+            directory.drop_hold()
         try:
             heir = member.departure.heir(observation, member.settings)
             yield from self._hands.lease.release(heir)
