@@ -134,6 +134,12 @@ def test_a_primary_whose_node_is_evicted_has_handed_over() -> None:
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
 
 
+def test_where_a_database_is_lost_before_anybody_has_led_a_new_one_is_made() -> None:
+    faults = (Fault(0.0, "find_data", 0, detail="of a standby"), Fault(60.0, "lose_volume", 0))
+    result = run(replace(QUIET, parallel=False, faults=faults))
+    assert (result.violation, result.leader) == (None, "pg-0")
+
+
 def test_a_pod_that_stays_pending_keeps_nobody_from_leading() -> None:
     result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "keep_pending", 0, 60.0),)))
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)

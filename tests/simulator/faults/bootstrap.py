@@ -24,7 +24,7 @@ def find_data(strike: Strike) -> None:
     directory.make_database(str(next(cluster.identifiers)), standby=standby)
     directory.position += 1000 * strike.fault.target
     directory.checkpoint = (1, directory.position)
-    strike.judge.data_was_found()
+    strike.judge.data_was_found(directory)
 
 
 def object_to_data(strike: Strike) -> None:

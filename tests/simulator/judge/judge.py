@@ -57,6 +57,7 @@ from tests.simulator.judge.violation import fail
 from tests.simulator.kubernetes.api_server import LeaseChanged
 from tests.simulator.kubernetes.cluster import PodCreated
 from tests.simulator.kubernetes.pod import PodLife, ServerChanged, ServerStarts
+from tests.simulator.postgres.directory import Directory
 from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
 from tests.simulator.sidecar_process import RulesFailed
@@ -95,6 +96,8 @@ class Judge:
         self._newest_life: PodLife | None = None
         self.promotions = 0
         self._initdbs = 0
+        self._found: list[Directory] = []
+        """With a database from before pgset."""
         self._helpless: dict[str, float] = {}
         """By pod: when nobody was last left to act for it."""
         subscribe = self._world.subscribe
@@ -252,13 +255,17 @@ class Judge:
             self._fail("I4", f"{event.verb} begins on the data of {event.pod.name}")
 
     def _initialized(self, event: Initialized) -> None:
-        self._initdbs += 1
-        if self._initdbs > 1:
+        """I4. Of a database that is gone with its volume, and that nobody has led with, no member
+        and no record can know."""
+        volumes = self._cluster.directories.values()
+        found = any(it in volumes or self.newest is not None for it in self._found)
+        if self._initdbs or found:
             self._fail("I4", f"a second initdb, on {event.pod.name}")
+        self._initdbs += 1
 
-    def data_was_found(self) -> None:
+    def data_was_found(self, directory: Directory) -> None:
         """There is a database from before pgset: none may be made."""
-        self._initdbs = 1
+        self._found.append(directory)
 
     def promise_is_taken_back(self) -> None:
         """The operator wants `async` from here on."""
