@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.postgres.directory import Branch
-from tests.simulator.postgres.server import Server
+from tests.simulator.postgres.server import SHUTDOWN_RECORD, Server
 from tests.simulator.world import CLIENT
 
 _EVERY: Final = 0.7
@@ -45,5 +45,13 @@ class Reader:
         name = names[0] if len(names) == 1 else self._chance.choice(names)
         server = self._cluster.connect(name, CLIENT)
         if server is not None and server.directory.branch is not None:
-            event = RowsSeen(server, server.directory.branch, server.shown, through_the_primarys)
-            self._cluster.world.publish(event)
+            branch, position = last_row(server.directory.branch, server.shown)
+            self._cluster.world.publish(RowsSeen(server, branch, position, through_the_primarys))
+
+
+def last_row(branch: Branch, position: int) -> tuple[Branch, int]:
+    """Where the last row is: what a promotion writes itself, at the beginning of a branch, shows
+    nobody anything."""
+    while branch.parent is not None and position <= branch.fork + SHUTDOWN_RECORD:
+        branch, position = branch.parent, min(position, branch.fork)
+    return branch, position
