@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data, refused_images
+from webhook.command_line import without_init
 from webhook.database import Database
 from webhook.json_patch import Json
 
@@ -37,7 +38,8 @@ def build(database: Database) -> Json:
         "name": contract.BOOTSTRAP_CONTAINER,
         "image": container.get("image", ""),
         "command": ["/bin/sh", contract.BOOTSTRAP_SCRIPT],
-        "args": database.command_line,
+        # Each program that it starts is its own child, and initdb's is known by that.
+        "args": without_init(database.command_line),
         "env": [
             *environment,
             *image_data.official_variables(database),

@@ -23,6 +23,14 @@ SERVER: Final = "postgres"
 SHELLS: Final = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 TO_ANOTHER_USER: Final = ("gosu", "su-exec")
 """Programs that take a user, and then what to run as that user."""
+INITS: Final = ("tini", "tini-static", "dumb-init", "catatonit")
+"""Programs that start another one and pass signals on to it."""
+LAUNCHERS: Final = (
+    *("chpst", "chrt", "env", "ionice", "nice", "nohup", "numactl", "setpriv", "stdbuf", "taskset"),
+)
+"""Programs that become another one."""
+PARENTS: Final = ("pg_ctl", "pg_ctlcluster", "runuser", "su", "sudo")
+"""Programs that start another one, and pass on neither all words nor all signals."""
 
 VARIABLES: Final = ("PGDATA", "PGPORT")
 """What a script may set and the server would then read."""
@@ -49,10 +57,14 @@ MAX_SCRIPT: Final = 16 * 1024
 """Characters of a shell's script: shlex takes time by the square of a word's length."""
 MAX_FILLED_IN: Final = 4096
 """Words of a script's commands, with what stands for "$@"."""
+MAX_CHILDS: Final = 1024
+"""Characters of what a program such as su is given to run: there may be many, of the same words."""
 MAX_LAYERS: Final = 10
 """Programs that start the next one: a shell, gosu, the entrypoint, and so on."""
 
 _OPERATOR: Final = re.compile(r"[();<>|&]+")
+_REDIRECTION: Final = re.compile(r"[&|]?[<>][<>&|]*")
+_OF_INITS_WITH_A_VALUE: Final = ("-e", "-p", "-r", "--rewrite")
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _ASSIGNMENT: Final = re.compile(rf"({'|'.join(VARIABLES)})=(.*)", re.DOTALL)
 _SETS_A_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -78,6 +90,8 @@ class CommandLine:
     """A shell's script passes words on, but the first that is appended to it becomes its $0."""
     forks: bool = False
     """A shell's script starts the server as another process, which it waits for."""
+    started_by: str = ""
+    """One of `PARENTS` that starts the server."""
     changes_owners: bool = False
     """A shell's script runs chown, for which it has to be root."""
 
@@ -117,6 +131,20 @@ def read(words: Sequence[str], environment: Environment) -> CommandLine:
     return _read([environment.expanded(word) for word in words], MAX_LAYERS)
 
 
+def without_init(words: Sequence[str]) -> list[str]:
+    """Return the command line that a program such as tini is given."""
+    if not words or posixpath.basename(words[0]) not in INITS:
+        return list(words)
+    rest = list(words[1:])
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if option == "--":
+            break
+        if option in _OF_INITS_WITH_A_VALUE and rest:
+            rest.pop(0)
+    return rest
+
+
 def is_known(text: str) -> bool:
     """Return whether the text is what the program will see."""
     return "$" not in text and "`" not in text
@@ -126,10 +154,12 @@ def _read(words: Sequence[str], layers: int) -> CommandLine:
     if not words or not layers:
         return CommandLine()
     program, rest = posixpath.basename(words[0]), words[1:]
+    if program in PARENTS:
+        return CommandLine(started_by=program)
     if program in SHELLS:
         return _shell(rest, layers - 1)
-    if program in TO_ANOTHER_USER:
-        return _read(rest[1:], layers - 1)
+    if launched := _launched(program, words):
+        return _with_variables(words[:launched], _read(words[launched:], layers - 1))
     entry = next((i for i, it in enumerate(words) if posixpath.basename(it) in ENTRYPOINTS), None)
     if entry is not None:
         arguments = words[entry + 1 :]
@@ -137,6 +167,19 @@ def _read(words: Sequence[str], layers: int) -> CommandLine:
             arguments = [SERVER, *arguments]
         return _with_variables(words[:entry], _read(arguments, layers - 1))
     return _server(rest) if program == SERVER else CommandLine()
+
+
+def _launched(program: str, words: Sequence[str]) -> int:
+    """Return which word is the program that this one makes room for; 0: it makes none."""
+    if program in TO_ANOTHER_USER:
+        return 2
+    if program in INITS:
+        return len(words) - len(without_init(words))
+    if program in LAUNCHERS:
+        known = (SERVER, *ENTRYPOINTS, *SHELLS, *TO_ANOTHER_USER, *INITS, *PARENTS)
+        names = (posixpath.basename(word) for word in words)
+        return next((i for i, name in enumerate(names) if name in known), 0)
+    return 0
 
 
 def _with_variables(words: Iterable[str], line: CommandLine) -> CommandLine:
@@ -155,7 +198,7 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
     server: list[str] = []
     forks = changes_owners = False
     left = MAX_FILLED_IN
-    for command in commands:
+    for command, is_child in commands:
         program = list(itertools.dropwhile(_SETS_A_VARIABLE.match, command))
         executed = program[:1] == ["exec"]
         filled_in = _filled_in(program[1:] if executed else program, positional)
@@ -166,11 +209,11 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
         changes_owners = changes_owners or program[:1] == ["chown"]
         if _starts_postgres(program):
             server = program
-            forks = not executed
+            forks = is_child or not executed
     started = _read(server, layers)
     passed_on, named = bool(_PASSED_ON.search(script)), bool(_NAME.search(script))
     return dataclasses.replace(
-        _with_variables(itertools.chain.from_iterable(commands), started),
+        _with_variables(itertools.chain.from_iterable(it for it, _ in commands), started),
         drops_arguments=started.drops_arguments or not passed_on,
         lacks_a_name=started.lacks_a_name or (passed_on and not positional and not named),
         forks=started.forks or forks,
@@ -193,22 +236,29 @@ def _script(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     return (rest[0], rest[1:]) if is_text and rest else (None, ())
 
 
-def _commands(script: str) -> Iterator[list[str]]:
+def _commands(script: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield each command, and whether it is part of a pipeline or in the background: then the shell
+    stays beside it, also if it has exec."""
     text = _COMMENT.sub("", script.replace("\\\n", " ")).replace("\n", " ; ")
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
     command: list[str] = []
+    is_piped_to = False
     try:
         for token in lexer:
-            if _OPERATOR.fullmatch(token):
-                yield command
+            if _REDIRECTION.fullmatch(token):
+                next(lexer, "")  # the file
+            elif _OPERATOR.fullmatch(token):
+                control = token.strip("();")
+                yield command, is_piped_to or control in ("|", "|&", "&")
                 command = []
+                is_piped_to = control in ("|", "|&")
             elif command or token not in ("then", "else", "do", "{", "!", "if"):
                 command.append(token)
     except ValueError:
         return  # a quotation that does not end, as in a here-document
-    yield command
+    yield command, is_piped_to
 
 
 def _starts_postgres(program: Sequence[str]) -> bool:
@@ -218,7 +268,30 @@ def _starts_postgres(program: Sequence[str]) -> bool:
         first += 2  # and the user's name
     if first >= len(names):
         return False
+    if names[first] in PARENTS:
+        return _starts_it_as_a_child(names[first], program[first + 1 :])
+    if names[first] in (*INITS, *LAUNCHERS):
+        return any(it in (SERVER, *SHELLS, *ENTRYPOINTS, *PARENTS) for it in names[first:])
     return names[first] in (SERVER, *SHELLS) or any(it in ENTRYPOINTS for it in names[first:])
+
+
+def _starts_it_as_a_child(parent: str, words: Sequence[str]) -> bool:
+    if parent in ("pg_ctl", "pg_ctlcluster"):
+        return not {"start", "restart"}.isdisjoint(words)
+    for option, value in itertools.pairwise(words):
+        if option in ("-c", "--command", "--session-command"):
+            commands = re.split(r"[;&|\n]+", value[:MAX_CHILDS])
+            return any(_starts_postgres(_plain_words(command)) for command in commands)
+    for i, option in enumerate(words):
+        if option in ("-u", "--user"):
+            rest = itertools.dropwhile(lambda it: it.startswith("-"), words[i + 2 :])
+            return _starts_postgres(list(rest))
+    return False
+
+
+def _plain_words(command: str) -> list[str]:
+    words = itertools.dropwhile(_SETS_A_VARIABLE.match, command.split())
+    return [word.strip("'\"") for word in words if word != "exec"]
 
 
 def _filled_in(command: Iterable[str], positional: Sequence[str]) -> Iterator[str]:

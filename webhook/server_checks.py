@@ -193,10 +193,16 @@ def _shell(server: Server) -> Iterator[Fault]:
             "that pgset adds would be lost as such; allowed: another word after the script, such "
             "as args: ['exec docker-entrypoint.sh postgres \"$@\"', postgres]"
         )
+    elif server.line.started_by:
+        yield Fault(
+            f"{server.name}: {server.line.started_by} starts PostgreSQL as a child of its own, "
+            "which pgset can neither wait for nor give arguments to; allowed: "
+            "docker-entrypoint.sh, which changes from root to PostgreSQL's user by itself"
+        )
     elif server.line.forks:
         yield Fault(
-            f"{server.name}: the shell's script starts PostgreSQL without exec, so that signals "
-            "do not reach it; allowed: exec before docker-entrypoint.sh"
+            f"{server.name}: the shell's script starts PostgreSQL without exec, or in a pipeline, "
+            "so that signals do not reach it; allowed: exec before docker-entrypoint.sh, and no |"
         )
 
 

@@ -11,6 +11,9 @@ ENVIRONMENT = [
 ]
 
 
+P5 = ("postgres", "-p5")
+
+
 def line(*words):
     return read(words, Environment(ENVIRONMENT))
 
@@ -43,6 +46,12 @@ def line(*words):
         ["tini", "--", "docker-entrypoint.sh", "postgres"],
         ["gosu", "postgres", "postgres"],
         ["env", "A=b", "docker-entrypoint.sh", "postgres"],
+        ["tini", "-g", "-p", "SIGTERM", "--", "postgres"],
+        ["dumb-init", "--single-child", "-r", "15:2", "postgres"],
+        ["tini", "--", "sh", "-c", 'exec "$0" "$@"', "docker-entrypoint.sh"],
+        ["setpriv", "--reuid=postgres", "--clear-groups", "postgres"],
+        ["nice", "-n", "5", "/usr/lib/postgresql/17/bin/postgres"],
+        ["env", "A=b", "sh", "-c", 'exec "$0" "$@"', "docker-entrypoint.sh", "postgres"],
     ],
 )
 def test_a_port_is_found_in_every_spelling(start, arguments):
@@ -111,6 +120,16 @@ def test_what_only_the_pod_knows_stays_as_it_is_written(value):
         ["bash", "-c", 'exec docker-entrypoint.sh "${@:1}"', "x", "-p5"],
         ["bash", "-c", "exec docker-entrypoint.sh ${@:2}", "x", "y", "-p5"],
         ["bash", "-c", 'exec "${@:0}"', "postgres", "-p5"],
+        ["sh", "-c", 'exec tini -- postgres "$@"', "x", "-p5"],
+        ["sh", "-c", 'exec nice postgres "$@" > /log/postgres 2>&1', "x", "-p5"],
+        [
+            "sh",
+            "-c",
+            'ls | wc -l; id & pg_ctl stop; su a -c "psql"; exec postgres "$@"',
+            "x",
+            "-p5",
+        ],
+        ["sh", "-c", 'runuser -u postgres -- psql; sudo -u postgres id; exec "$@"', "x", *P5],
         ["sh", "-c", '[ "$0" = sh ] || set -- "$0" "$@"; exec postgres -p5 "$@"'],
     ],
 )

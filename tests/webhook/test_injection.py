@@ -207,6 +207,11 @@ def test_the_sidecar_runs_as_the_uid_that_postgresql_will_have(
         ({"args": ["postgres", "-N9"]}, ["docker-entrypoint.sh", "postgres", "-N9"]),
         ({"command": ["my-entrypoint", "postgres"]}, ["my-entrypoint", "postgres"]),
         ({"command": ["my-entrypoint"], "args": ["postgres"]}, ["my-entrypoint", "postgres"]),
+        ({"command": ["tini", "-s", "--"], "args": ["postgres", "-F"]}, ["postgres", "-F"]),
+        (
+            {"command": ["/usr/bin/dumb-init", "-r", "15:2", "docker-entrypoint.sh", "postgres"]},
+            ["docker-entrypoint.sh", "postgres"],
+        ),
     ],
 )
 def test_bootstrap_is_given_what_the_kubelet_would_run(fields, line):
