@@ -50,6 +50,9 @@ sync() {
 handshake=${PGSET_HANDSHAKE:-/run/pgset}
 data=${PGDATA:-/var/lib/postgresql/data}
 data=${data%/}
+# Programs such as find look at a link, and not at what is behind it. Not as root, who would make
+# PostgreSQL's user the owner of whatever that has let it lead to.
+if [ -L "$data" ] && [ "$(id -u)" != 0 ]; then data=$(readlink -f "$data"); fi
 staging=$data/.pgset-new
 rewinding=$data/.pgset-rewinding
 whole=$data/.pgset-whole

@@ -45,6 +45,24 @@ def test_without_checksums_and_hints_a_new_clone_takes_the_place_and_the_old_dat
     assert rows(before) == ["both", "lost"]
 
 
+def test_a_data_directory_behind_a_link_is_cloned_again_in_its_place(plain_members: Set) -> None:
+    """As somebody makes one by hand: current -> 15."""
+    members = plain_members
+    members.new.stop()
+    write(members.old, "lost")
+    stop(members.old)
+    members.promote()
+    link = members.old.directory.with_name("current")
+    link.symlink_to(members.old.directory)
+    members.pod.data = link
+    members.boot()
+    assert members.obey("rewind").rewind_failed
+    done = members.obey("reclone")
+    assert (done.data, done.failure, done.refusal) == (DataState.PRESENT, None, None)
+    assert members.old_follows() == ["both", "new"]
+    assert (members.old.directory / ".pgset-old/pgsql_tmp.data/PG_VERSION").exists()
+
+
 def test_a_primary_that_is_away_is_no_reason_for_a_new_clone(members: Set) -> None:
     members.new.stop()
     write(members.old, "lost")
