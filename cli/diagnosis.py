@@ -11,16 +11,16 @@ import datetime
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from cli import leaderless, password, quota, rollout, services, storage
+from cli import caretaker, leaderless, password, quota, rollout, services, storage
 from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
 from cli.leaderless import GIVES_UP, UNKNOWN_TO_HOLDER
-from cli.pod_spec import Json, images
-from cli.seen import Seen
+from cli.pod_spec import images
+from cli.seen import Seen, Surroundings
 from sidecar import contract
 
 
@@ -28,16 +28,13 @@ def of_set(
     workload: Workload,
     there: There,
     installation: Installation,
-    quotas: Sequence[Json] = (),
-    claims: Sequence[Json] = (),
+    surroundings: Surroundings,
     *,
     now: datetime.datetime,
     kubectl: str = "kubectl",
 ) -> tuple[Cause, ...]:
     """Return what is wrong with one set, the likeliest root first; `kubectl`: as commands begin."""
-    set_ = _Set(
-        workload, there, installation, quotas=quotas, claims=claims, now=now, kubectl=kubectl
-    )
+    set_ = _Set(workload, there, installation, surroundings=surroundings, now=now, kubectl=kubectl)
     causes = list(dict.fromkeys(set_.causes()))
     told = {name for it in causes for name in it.pods}
     return (*causes, *(cause for name, cause in set_.missing() if name not in told))
@@ -49,11 +46,11 @@ class _Set(Seen):
             *self._scaled_to_nobody(),
             *self._paused(),
             *self._fenced(),
-            *self._not_accepted(),
             *self._not_created(),
-            *self._grants(),
+            *caretaker.roots(self),
         ]
         yield from roots
+        yield from caretaker.causes(self)
         yield from services.causes(self)
         for pod in self.pods:
             yield from self._of_pod(pod)
@@ -122,18 +119,6 @@ class _Set(Seen):
                     pod.name,
                 )
 
-    def _not_accepted(self) -> Iterator[Cause]:
-        """An annotation that came while no webhook answered, as the caretaker has read it."""
-        name = self.workload.name
-        event = self.newest("StatefulSet", name, CARETAKER, NOT_ACCEPTED)
-        for annotation, value in self.workload.annotations.items() if event is not None else ():
-            ours = annotation.startswith(f"{contract.DOMAIN}/")
-            if event is not None and ours and f'{annotation}: "{value}"' in event.message:
-                yield self.cause(
-                    f"{event.message}: take it off",
-                    f"annotate statefulset {name} {shlex.quote(annotation)}-",
-                )
-
     def _not_created(self) -> Iterator[Cause]:
         """Pods that the StatefulSet's controller can't create."""
         if contract.SET_LABEL not in self.workload.pod_labels:
@@ -173,20 +158,6 @@ class _Set(Seen):
                 *absent,
             )
 
-    def _grants(self) -> Iterator[Cause]:
-        event = self.newest("StatefulSet", self.workload.name, CARETAKER, GRANT_MISSING)
-        # A primary without rights leads on, for as long as its members answer.
-        renewed = self.lease.renewed if self.lease else None
-        lapsed = renewed is None or (self.now - renewed).total_seconds() > LAPSED
-        if event is not None and (self.primary is None or lapsed):
-            account = self.workload.service_account or contract.service_account(self.workload.name)
-            subject = f"{self.workload.namespace}:{account}"
-            yield self.cause(
-                f"service account {account} lacks the rights of the sidecars",
-                f"create rolebinding {shlex.quote(f'pgset-sidecar-{account}')} "
-                f"--clusterrole=pgset-sidecar --serviceaccount={shlex.quote(subject)}",
-            )
-
     # ── pods ──────────────────────────────────────────────────────────────────────────────
 
     def _of_pod(self, pod: Pod) -> Iterator[Cause]:
@@ -213,6 +184,9 @@ class _Set(Seen):
                 + " ".join(shlex.quote(f"{key}={it}") for key, it in sorted(lacking.items())),
                 pod.name,
             )
+        if (waits := caretaker.not_replaced(self, pod)) is not None:
+            yield waits
+            return
         for it in pod.waiting:
             if it.reason in PULL_FAILS:
                 yield self._image(pod, it.container, it.image)
@@ -340,16 +314,8 @@ class _Set(Seen):
 STUCK: Final = 60.0
 """Seconds after the end of its grace period, from which on a pod that is still there is told."""
 
-LAPSED: Final = 60.0
-"""Seconds by this machine's clock, which may be off: so long nobody has renewed the Lease."""
-
 ENDED: Final = ("Succeeded", "Failed")
 """Phases of a pod whose containers have all ended."""
-
-CARETAKER: Final = "pgset-caretaker"
-GRANT_MISSING: Final = "GrantMissing"
-NOT_ACCEPTED: Final = "NotAccepted"
-"""The caretaker's name and some of its reasons, as `webhook.caretaker` has them."""
 
 OF_THE_SET: Final = (*GIVES_UP, UNKNOWN_TO_HOLDER, "Paused")
 """Situations that are the set's, and are told once."""

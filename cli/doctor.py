@@ -12,6 +12,7 @@ from cli.facts import There, Workload
 from cli.installation import PARTS, Installation, Unread
 from cli.kubectl import CannotError, Kubectl
 from cli.pod_spec import Json
+from cli.seen import Surroundings
 from cli.text import BOLD, YELLOW, Paint
 from cli.view import FAILED
 
@@ -47,8 +48,12 @@ def causes_of(
     unread: list[Unread],
 ) -> list[Cause]:
     """Return the causes, those of all sets first; `unread` gets what could not be looked at."""
-    asked = ("resourcequotas", "persistentvolumeclaims")
-    quotas, claims = (_if_allowed(kubectl, kind, unread) for kind in asked)
+    surroundings = Surroundings(
+        quotas=_if_allowed(kubectl, "resourcequotas", unread),
+        claims=_if_allowed(kubectl, "persistentvolumeclaims", unread),
+        budgets=_if_allowed(kubectl, "poddisruptionbudgets", unread),
+        policies=_if_allowed(kubectl, "networkpolicies", unread),
+    )
     now = read.now()
     needed = is_needed(installed, workloads)
     found = list(cause.of_installation(installed, now, kubectl.shown)) if needed else []
@@ -56,7 +61,7 @@ def causes_of(
     judged = not any(it.what in ESSENTIAL for it in there.unread)
     for workload in workloads if judged else ():
         found += diagnosis.of_set(
-            workload, there, installed, quotas, claims, now=now, kubectl=kubectl.shown
+            workload, there, installed, surroundings, now=now, kubectl=kubectl.shown
         )
     return found
 

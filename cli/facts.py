@@ -21,6 +21,7 @@ from cli.pod_spec import (
     waiting,
 )
 from cli.service import Service
+from cli.times import parse_time
 from sidecar import contract
 
 PULL_FAILS: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
@@ -385,11 +386,3 @@ class There:
             events=tuple(Event.from_json(it) for it in of.get("Event", [])),
             unread=unread,
         )
-
-
-def parse_time(text: str) -> datetime.datetime | None:
-    """Return a time of the API server's; None if it is none. (3.9 does not know "Z".)"""
-    try:
-        return datetime.datetime.fromisoformat(text[:19]).replace(tzinfo=datetime.timezone.utc)
-    except ValueError:
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cli.cause import Cause
 from cli.facts import Event, Lease, Pod, There, Workload
@@ -16,6 +17,18 @@ LONGEST_MESSAGE = 1024
 """Characters of a sentence that its Event has."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What else the set's namespace has, as kubectl prints it."""
+
+    quotas: Sequence[Json] = ()
+    claims: Sequence[Json] = ()
+    budgets: Sequence[Json] = ()
+    """PodDisruptionBudgets."""
+    policies: Sequence[Json] = ()
+    """NetworkPolicies."""
+
+
 class Seen:
     """What was read, and what it says."""
 
@@ -25,18 +38,19 @@ class Seen:
         there: There,
         installation: Installation,
         *,
-        quotas: Sequence[Json],
-        claims: Sequence[Json],
+        surroundings: Surroundings,
         now: datetime.datetime,
         kubectl: str = "kubectl",
     ) -> None:
-        """`quotas` and `claims`: of the set's namespace; `kubectl`: as commands begin."""
+        """`kubectl`: as commands begin."""
         self.workload = workload
         self.now = now
         self.there = there
         self.installation = installation
-        self.quotas = quotas
-        self.claims = {it["metadata"]["name"]: it for it in claims}
+        self.quotas = surroundings.quotas
+        self.claims = _by_name(surroundings.claims)
+        self.budgets = _by_name(surroundings.budgets)
+        self.policies = _by_name(surroundings.policies)
         self.pods = pods_of(workload, there)
         self.lease: Lease | None = lease_of(workload, there)
         self.primary: Pod | None = primary_of(workload, there)
@@ -89,6 +103,10 @@ class Seen:
         if event is None or not pod.says or event.message != pod.says[:LONGEST_MESSAGE]:
             return None
         return event
+
+
+def _by_name(objects: Sequence[Json]) -> dict[str, Json]:
+    return {it["metadata"]["name"]: it for it in objects}
 
 
 def _newest(found: Sequence[Event]) -> Event | None:

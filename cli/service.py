@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from cli.pod_spec import Json
+from cli.times import last_change
 from sidecar import contract
+
+MADE_BY_US: Final = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
+"""The label on whatever the caretaker makes."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class Service:
     """The role that the webhook is asked to add to its selector; "" if none is."""
     added: str = ""
     """The label key that the webhook has added for that."""
+    made_by_us: bool = False
+    """Whether the caretaker made it."""
+    changed: datetime.datetime | None = None
+    """The API server's time of the last change of it."""
 
     @classmethod
     def from_json(cls, service: Json) -> Service:
@@ -42,4 +52,6 @@ class Service:
             also_unready=bool(spec.get("publishNotReadyAddresses")),
             selects=annotations.get(contract.SELECTS, ""),
             added=annotations.get(contract.SELECTED_BY, ""),
+            made_by_us=MADE_BY_US.items() <= (metadata.get("labels") or {}).items(),
+            changed=last_change(metadata),
         )

@@ -22,29 +22,52 @@ def causes(seen: Seen) -> Iterator[Cause]:
             continue
         if service.name == contract.primary_service(workload.name):
             if service.selector.get(workload.role_label) != workload.primary_value:
-                yield _in_the_way(seen, service)
+                yield _in_the_way(seen, service, "primary")
+            elif service.made_by_us and not service.also_unready:
+                patch = shlex.quote('{"spec":{"publishNotReadyAddresses":true}}')
+                yield seen.cause(
+                    f"Service {service.name}, of an earlier version, leads nowhere while the "
+                    "primary's node is NotReady: let the role alone decide",
+                    f"patch service {service.name} --type merge -p {patch}",
+                )
+        elif service.name == contract.replica_service(workload.name) and not _reads(seen):
+            yield _in_the_way(seen, service, "replica")
         elif _leads_to_all(seen, service):
             yield seen.cause(
                 f"Service {service.name} leads to the primary and to read-only replicas alike: "
                 "if its clients write, make it select the primary alone",
-                _primary_alone(seen, service),
+                _role_alone(seen, service, "primary"),
             )
         elif _leads_nowhere(seen, service):
             yield seen.cause(
                 f"Service {service.name} leads nowhere, since no pod of the set ever has the role "
                 "that it selects: make it select the primary alone",
-                _primary_alone(seen, service),
+                _role_alone(seen, service, "primary"),
             )
 
 
-def _in_the_way(seen: Seen, service: Service) -> Cause:
-    what = f"Service {service.name} does not select the primary by its role"
+def _in_the_way(seen: Seen, service: Service, role: str) -> Cause:
+    what = f"Service {service.name} does not select the {role} by its role"
     if service.selector and _others(seen, service).items() <= _labels(seen).items():
-        return seen.cause(f"{what}: let it", _primary_alone(seen, service))
+        return seen.cause(f"{what}: let it", _role_alone(seen, service, role))
+    why = (
+        "replicas follow, and clients find, the primary by this one"
+        if role == "primary"
+        else "readers find the replicas by this one"
+    )
     return seen.cause(
-        f"{what}, and no pod of the set either: what it is for needs another name, since "
-        "replicas follow, and clients find, the primary by this one",
+        f"{what}, and no pod of the set either: what it is for needs another name, since {why}",
         f"describe service {service.name}",
+    )
+
+
+def _reads(seen: Seen) -> bool:
+    """Whether any Service leads to the set's replicas."""
+    role = {seen.workload.role_label: seen.workload.replica_value}
+    return any(
+        it.namespace == seen.workload.namespace
+        and role.items() <= it.selector.items() <= {**_labels(seen), **role}.items()
+        for it in seen.there.services
     )
 
 
@@ -93,17 +116,18 @@ def _others(seen: Seen, service: Service) -> dict[str, str]:
     return {key: it for key, it in service.selector.items() if key != role_label}
 
 
-def _primary_alone(seen: Seen, service: Service) -> str:
-    """Return the command, as the caretaker's Event has it."""
+def _role_alone(seen: Seen, service: Service, role: str) -> str:
+    """Return the command by which it selects one role, as the caretaker's Event has it."""
     workload = seen.workload
     own_role = workload.role_label in service.selector and service.added != workload.role_label
     if service.headless or own_role:
         # The webhook refuses these: it does not know whether a headless one names the pods, nor
         # what the user's own role is for.
-        change = {"spec": {"selector": {workload.role_label: workload.primary_value}}}
+        value = {"primary": workload.primary_value, "replica": workload.replica_value}[role]
+        change = {"spec": {"selector": {workload.role_label: value}}}
         patch = json.dumps(change, separators=(",", ":"))
         return f"patch service {service.name} --type merge -p {shlex.quote(patch)}"
-    wanted = [f"{contract.SELECTS}=primary"]
+    wanted = [f"{contract.SELECTS}={role}"]
     for annotation, value, default in (
         (contract.ROLE_LABEL, workload.role_label, defaults.ROLE_LABEL),
         (contract.PRIMARY_VALUE, workload.primary_value, defaults.PRIMARY_VALUE),

@@ -8,6 +8,7 @@ from cli import diagnosis
 from cli.cause import Cause
 from cli.facts import There, Workload
 from cli.installation import Installation, Part
+from cli.seen import Surroundings
 
 Json = dict[str, Any]
 
@@ -143,9 +144,11 @@ def the_set(found: There) -> Workload:
 LATER = NOW + datetime.timedelta(minutes=5)
 
 
-def causes(*items, installed=HEALTHY, quotas=(), claims=()) -> tuple[Cause, ...]:
+def causes(*items, installed=HEALTHY, **more: Any) -> tuple[Cause, ...]:
+    """`more`: what else the namespace has, as `Surroundings` calls it."""
     found = there(*items)
-    return diagnosis.of_set(the_set(found), found, installed, quotas, claims, now=LATER)
+    beside = Surroundings(**more)
+    return diagnosis.of_set(the_set(found), found, installed, beside, now=LATER)
 
 
 def command(*items, **more) -> str:

@@ -14,6 +14,7 @@ from cli import cause, diagnosis
 from cli.doctor import is_needed
 from cli.installation import PARTS, Installation, Part, fault_of
 from cli.kubectl import Kubectl
+from cli.seen import Surroundings
 from tests.cli.objects import (
     HEALTHY,
     NOW,
@@ -131,7 +132,9 @@ def test_commands_begin_as_the_users_own() -> None:
         "kubectl pgset doctor orders '--context=a b' --as=root -n shop"
     )
     found = there(statefulset(paused="true"), *healthy()[1:])
-    (told,) = diagnosis.of_set(the_set(found), found, HEALTHY, now=NOW, kubectl=kubectl.shown)
+    (told,) = diagnosis.of_set(
+        the_set(found), found, HEALTHY, Surroundings(), now=NOW, kubectl=kubectl.shown
+    )
     assert told.command.startswith("kubectl '--context=a b' --as=root -n shop annotate")
     lost = replace(HEALTHY, registered=False)
     (told,) = cause.of_installation(lost, NOW, kubectl.shown)
