@@ -6,6 +6,7 @@ from typing import Final
 
 import yaml
 
+from deploy.chart.changes import with_changes
 from deploy.chart.template import template
 from deploy.chart.values import CHANGES, CONDITIONS, LEFT_OUT
 
@@ -32,7 +33,13 @@ def made() -> dict[str, str]:
     ]
     templates = {f"templates/{Path(it).name}": _HEAD % it + _template(it) for it in manifests}
     dashboard = (DEPLOY / _DASHBOARD).read_text()
-    return templates | {Path(_DASHBOARD).name: dashboard, "README.md": _readme()}
+    changelog = (DEPLOY.parent / "CHANGELOG.md").read_text()
+    chart = with_changes((CHART / "Chart.yaml").read_text(), changelog)
+    return templates | {
+        Path(_DASHBOARD).name: dashboard,
+        "README.md": _readme(),
+        "Chart.yaml": chart,
+    }
 
 
 def _readme() -> str:

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from deploy.chart.changes import with_changes
 from deploy.chart.files import CHART, made
 from deploy.chart.template import Default, More, NoSuchPlaceError, Option, Value, template
 from deploy.local import programs
@@ -125,8 +126,28 @@ def test_the_chart_says_what_a_list_of_charts_shows():
     assert chart["keywords"]
     assert chart["maintainers"]
     shown = {it for it in chart["annotations"] if it.startswith("artifacthub.io/")}
-    assert shown == {f"artifacthub.io/{it}" for it in ("category", "license", "prerelease")}
+    names = ("category", "changes", "containsSecurityUpdates", "license", "operator", "prerelease")
+    assert shown == {f"artifacthub.io/{it}" for it in names}
     assert chart["annotations"]["artifacthub.io/license"] == "Apache-2.0"
+
+
+def test_the_changes_are_those_of_the_charts_version():
+    changelog = (
+        "# Changelog\n\n## [2.0.0]\n\n### Fixed\n\n- Not this one.\n\n## [1.0.0]\n\n"
+        "### Security\n\n- **A hole** in `a`,\n  which [b](b.md) shows. More of it.\n\n"
+        "### Added\n\n- One\n- Two: a. B\n\n## [0.1.0]\n\n### Added\n\n- Nor this.\n"
+    )
+    head = "version: 1.0.0\nannotations:\n"
+    made = with_changes(head, changelog)
+    annotations = yaml.safe_load(made)["annotations"]
+    assert annotations["artifacthub.io/containsSecurityUpdates"] == "true"
+    assert yaml.safe_load(annotations["artifacthub.io/changes"]) == [
+        {"kind": "security", "description": "A hole in a, which b shows"},
+        {"kind": "added", "description": "One"},
+        {"kind": "added", "description": "Two: a"},
+    ]
+    assert with_changes(made, changelog) == made
+    assert '"false"' in with_changes("version: 0.1.0\nannotations:\n", changelog)
 
 
 def leaves(values, path=""):
