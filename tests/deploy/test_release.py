@@ -3,6 +3,8 @@
 import hashlib
 import io
 import re
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from sidecar import contract
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.txt").read_text()
+WORKFLOW = (ROOT / ".github/workflows/release.yml").read_text()
+STEPS = yaml.safe_load(WORKFLOW)["jobs"]["release"]["steps"]
 URL = "https://example.com/kubectl-pgset.tar.gz"
 
 
@@ -52,15 +56,36 @@ def test_the_images_labels_have_the_version_of_the_code() -> None:
     assert {"title", "description", "revision"} < {*labels}
 
 
+def test_the_chart_of_a_release_runs_the_image_of_the_release(tmp_path: Path) -> None:
+    chart = tmp_path / "deploy/chart/pgset"
+    shutil.copytree(ROOT / "deploy/chart/pgset", chart)
+    helm = tmp_path / "bin/helm"
+    helm.parent.mkdir()
+    helm.write_text("#!/bin/sh\n")
+    helm.chmod(0o755)
+    (script,) = [it["run"] for it in STEPS if it.get("name") == "Chart"]
+    environment = {
+        "PATH": f"{helm.parent}:/usr/bin:/bin",
+        "REGISTRY": "registry.example.com/a",
+        "GITHUB_REF_NAME": "v1.2.3",
+    }
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    assert values["image"]["repository"] == "registry.example.com/a/pgset"
+    annotations = yaml.safe_load((chart / "Chart.yaml").read_text())["annotations"]
+    assert yaml.safe_load(annotations["artifacthub.io/images"]) == [
+        {"name": "pgset", "image": "registry.example.com/a/pgset:1.2.3"}
+    ]
+    assert yaml.safe_load(annotations["artifacthub.io/changes"])
+
+
 def test_what_the_workflow_calls_is_there() -> None:
-    text = (ROOT / ".github/workflows/release.yml").read_text()
-    assert text.startswith("# NOT TRIED")
-    steps = yaml.safe_load(text)["jobs"]["release"]["steps"]
-    commands = "\n".join(it.get("run", "") for it in steps)
+    assert WORKFLOW.startswith("# NOT TRIED")
+    commands = "\n".join(it.get("run", "") for it in STEPS)
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{it}:" in makefile for it in re.findall(r"make (\w+)", commands))
     for module in re.findall(r"python -m (\S+)", commands):
         assert (ROOT / module.replace(".", "/") / "__main__.py").is_file()
-    for path in re.findall(r"deploy/[\w/]+", commands):
+    for path in re.findall(r"deploy/[\w./]+", commands):
         assert (ROOT / path).exists()
     assert "linux/amd64,linux/arm64" in commands
