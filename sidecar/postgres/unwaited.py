@@ -1,5 +1,10 @@
-"""Commits that wait for no standby, whatever the set promises: by synchronous_commit."""
+"""Commits that wait for no member's disk, whatever the set promises.
 
+By synchronous_commit; or since somebody else receives WAL by a member's name: PostgreSQL asks no
+more of a standby that counts than its application_name, which whoever may replicate may choose.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -7,6 +12,7 @@ from psycopg import pq
 from psycopg.errors import DataError
 
 from sidecar.postgres import libpq
+from sidecar.postgres.configuration import REPLICATION_ROLE
 
 # Of our own session, which sets it itself, pg_settings tells nothing of the others. Names and
 # settings are in the encoding of whichever database they were made in: of those that are no concern
@@ -36,14 +42,39 @@ PROBLEM: Final = (
 )
 
 
-def problem(connection: pq.abc.PGconn, seconds: float) -> str | None:
-    """Return where it is set so, and what to do, as sentences; None: nowhere that can be seen.
+# Of a role's name only bytes are looked at, too.
+_STRANGERS: Final = b"""
+SELECT pg_catalog.string_agg(
+           DISTINCT pg_catalog.concat_ws(' as '::text, usename::text, application_name), ', '::text)
+FROM pg_stat_replication
+WHERE sync_state IN ('sync', 'quorum') AND usename IS DISTINCT FROM $1::name
+"""
 
-    Each session may set it, too, and so may the server's command line. Raises psycopg.Error.
+STRANGER: Final = (
+    "commits may wait for a program that is no member, in a member's place, since it receives WAL "
+    "by that member's name: {strangers}. What is acknowledged then may be lost with this primary: "
+    "end it, and take REPLICATION from that role (ALTER ROLE ... NOREPLICATION)"
+)
+
+
+def problem(connection: pq.abc.PGconn, seconds: float) -> str | None:
+    """Return where that is so, and what to do, as sentences; None: nowhere that can be seen.
+
+    Each session may set synchronous_commit, too, and so may the server's command line. Raises
+    psycopg.Error.
     """
+    role = [REPLICATION_ROLE.encode()]
+    strangers = _first(connection, partial(connection.send_query_params, _STRANGERS, role), seconds)
+    if strangers is not None:
+        return STRANGER.format(strangers=strangers)
+    places = _first(connection, partial(connection.send_query, _PLACES), seconds)
+    return None if places is None else PROBLEM.format(places=places)
+
+
+def _first(connection: pq.abc.PGconn, send: Callable[[], None], seconds: float) -> str | None:
     try:
-        (places,) = libpq.ask(connection, partial(connection.send_query, _PLACES), seconds)
+        (told,) = libpq.ask(connection, send, seconds)
     except DataError:
         # A database of encoding SQL_ASCII tells no name that is not UTF-8.
         return None
-    return None if places is None else PROBLEM.format(places=places)
+    return told

@@ -67,6 +67,26 @@ def test_commits_that_wait_for_nobody_are_told_of(
     assert f"for {told}. " in problem
 
 
+def test_a_standby_by_a_members_name_that_is_no_member_is_told_of(
+    database: Database, server: Server
+) -> None:
+    """PostgreSQL counts it: any role that may replicate acknowledges commits in its place."""
+    sql(database, "CREATE ROLE thief LOGIN REPLICATION PASSWORD 'secret'")
+    name = f"host=127.0.0.1 port={database.port} user=thief application_name=orders-1"
+    folder = database.host.make_folder("stolen")
+    database.host.start(
+        *("pg_receivewal", "--synchronous", "--no-loop", f"--directory={folder}"),
+        f"--dbname={name}",
+        PGPASSWORD="secret",
+    )
+    server.set_synchronous(["orders-1"], 1)
+    wait_until(lambda: server.view().waits_for_number == 1, "the setting")
+    # Nobody waits for long: PostgreSQL takes its word.
+    sql(database, "CREATE TABLE lost ()")
+    assert server.view().followers == ()
+    wait_until(lambda: "thief as orders-1" in str(server.view().problem), "the problem")
+
+
 def test_names_and_settings_in_another_encoding_hide_no_server(
     database: Database, server: Server
 ) -> None:
