@@ -103,6 +103,7 @@ def test_the_memory_is_told_look_by_look_and_by_how_much_it_grew():
 
 
 @pytest.mark.cluster  # needs none, but builds the Go programs and takes both cores
+@pytest.mark.rarely
 def test_each_server_is_measured_under_each_load():
     for _ in range(3):
         medians = bench.measure(rounds=1, seconds=1)

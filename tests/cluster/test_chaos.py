@@ -32,14 +32,17 @@ SELDOM = (
     "etcd-stopped",
     "evicted",
     "kubelet-stopped-100s",
+    "node-cut",
     "node-cut-incoming",
     "node-cut-outgoing",
     "node-cut-during-clone",
     "node-cut-during-switchover",
     "node-cut-from-api-100s",
     "node-cut-from-peers",
+    "pod-deleted-during-clone",
+    "sidecar-killed-during-switchover",
 )
-"""What takes more than a minute each, and others nearly show."""
+"""What takes long, and others nearly show: `node-cut` is played under `sync` each time."""
 
 IN_ORDER = ("all-pods-deleted", "rolled")
 """What the StatefulSet controller does otherwise where it makes one pod after the other."""

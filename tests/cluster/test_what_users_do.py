@@ -42,6 +42,8 @@ def trio(namespace: Stage) -> Iterator[Stage]:
     remove(namespace, "trio")
 
 
+# Two minutes with its set; that nothing needs this database is shown in tests/postgres, too.
+@pytest.mark.rarely
 def test_a_set_whose_database_postgres_is_dropped_goes_on_and_fails_over(trio: Stage) -> None:
     sql(trio, "trio-0", "create database app template template0", "postgres")
     sql(trio, "trio-0", "create table kept as select 42 as n", "app")
@@ -77,7 +79,7 @@ def alone(namespace: Stage) -> Iterator[dict[str, Any]]:
     remove(namespace, "alone")
 
 
-@pytest.mark.parametrize("where", ["command line", "file"])
+@pytest.mark.parametrize("where", ["command line", pytest.param("file", marks=pytest.mark.rarely)])
 def test_a_set_of_one_comes_up_writable_with_a_setting_that_a_standby_refuses(
     namespace: Stage, alone: dict[str, Any], where: str
 ) -> None:

@@ -201,6 +201,7 @@ def test_the_services_go_with_their_statefulset_and_come_with_the_next(home: Kub
     wait_until(made_anew, SEEN_WITHIN)
 
 
+@pytest.mark.rarely  # waits for the next round, as the test of the default account does
 def test_the_grant_outlives_the_set_by_its_last_pod_and_no_longer(home: Kubectl) -> None:
     home("create", "serviceaccount", "shop-sa")
     create(home, statefulset("shop", pod={"serviceAccountName": "shop-sa"}))
@@ -289,6 +290,7 @@ def policy_of(name: str, set_name: str, **metadata: Any) -> Json:
     }
 
 
+@pytest.mark.rarely  # waits for the next round
 def test_a_network_policy_comes_and_goes_with_its_annotation_and_rolls_no_pod(
     home: Kubectl,
 ) -> None:
