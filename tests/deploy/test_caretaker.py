@@ -3,6 +3,7 @@
 But for the last test, pods are objects that nobody schedules.
 """
 
+import itertools
 import json
 import shlex
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from tests.deploy.manifests import DEPLOY
 
 pytestmark = pytest.mark.cluster
 
-HOME = "test-caretaker"
+HOME = "test-caretaker-{}"
+REFUSALS = "test-caretaker-refusals"
+NUMBERS = itertools.count()
 CARETAKER = f"system:serviceaccount:{SYSTEM}:pgset-caretaker"
 SEEN_WITHIN = 180.0
 """Seconds; a moment where the caretaker leads and is not held up."""
@@ -31,7 +34,7 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def installed() -> Kubectl:
+def installed() -> Iterator[Kubectl]:
     cluster.up()
     system = Kubectl(SYSTEM)
     system("apply", "-k", str(DEPLOY))
@@ -39,20 +42,28 @@ def installed() -> Kubectl:
     for deployment in ("deployment/pgset-webhook", "deployment/pgset-caretaker"):
         system("rollout", "restart", deployment)
         system("rollout", "status", deployment, "--timeout=300s")
-    return system
-
-
-def namespace(system: Kubectl, name: str) -> Iterator[Kubectl]:
-    try:
-        yield make_namespace(name)
-    finally:
-        system("delete", "namespace", name, "--ignore-not-found")
+    yield system
+    homes = [HOME.format(number) for number in range(next(NUMBERS))]
+    system("delete", "namespace", "--ignore-not-found", REFUSALS, *homes)
 
 
 @pytest.fixture
 def home(installed: Kubectl) -> Iterator[Kubectl]:
-    """A namespace that knows nothing of us."""
-    yield from namespace(installed, HOME)
+    """A namespace that knows nothing of us.
+
+    It takes seconds to end, and ends while the next test has another.
+    """
+    name = HOME.format(next(NUMBERS))
+    try:
+        yield make_namespace(name)
+    finally:
+        installed("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def refusals(installed: Kubectl) -> Kubectl:  # noqa: ARG001 - the policies come with it
+    """One namespace for all that the API server refuses at once."""
+    return make_namespace(REFUSALS)
 
 
 def statefulset(name: str, **spec: Any) -> Json:
@@ -123,7 +134,7 @@ def test_the_annotation_alone_brings_grant_and_services(home: Kubectl) -> None:
 
 def test_what_the_user_has_made_is_left_alone(home: Kubectl) -> None:
     home("create", "rolebinding", "mine", "--clusterrole=pgset-sidecar",
-         f"--serviceaccount={HOME}:shop-pgset")  # fmt: skip
+         f"--serviceaccount={home.namespace}:shop-pgset")  # fmt: skip
     home("create", "service", "clusterip", "shop-primary", "--tcp=5432")
     home("set", "selector", "service", "shop-primary", "app=shop,pgset.dev/role=primary")
     before = listed(home, "services")["shop-primary"]
@@ -263,13 +274,13 @@ def test_a_set_under_the_default_account_goes_on_until_its_pod_is_made_anew(home
 
 @pytest.mark.parametrize("name", ["robot", "robot-pgset"])
 def test_the_caretaker_may_make_and_delete_no_account_of_the_users(
-    home: Kubectl, name: str
+    refusals: Kubectl, name: str
 ) -> None:
     with pytest.raises(RefusedError, match="no service account but those of sets"):
-        home("create", "serviceaccount", name, as_caretaker())
-    home("create", "serviceaccount", name)
+        refusals("create", "serviceaccount", name, as_caretaker())
+    refusals("create", "serviceaccount", name)
     with pytest.raises(RefusedError, match="no service account but those of sets"):
-        home("delete", "serviceaccount", name, as_caretaker())
+        refusals("delete", "serviceaccount", name, as_caretaker())
 
 
 def asks_for_network_policy(kubectl: Kubectl, value: str) -> None:
@@ -327,22 +338,24 @@ def test_a_network_policy_comes_and_goes_with_its_annotation_and_rolls_no_pod(
     assert listed(home, "statefulsets")["shop"]["spec"]["template"] == template
 
 
-def test_the_caretaker_may_write_and_delete_no_network_policy_of_the_users(home: Kubectl) -> None:
+def test_the_caretaker_may_write_and_delete_no_network_policy_of_the_users(
+    refusals: Kubectl,
+) -> None:
     unlabelled = policy_of("shop-pgset", "shop", labels={})
     for refused in (policy_of("mine", "shop"), unlabelled):
         with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
-            home("create", "-f", "-", as_caretaker(), manifest=refused)
-    create(home, unlabelled)
-    taken_over = listed(home, "networkpolicies")["shop-pgset"]
+            refusals("create", "-f", "-", as_caretaker(), manifest=refused)
+    create(refusals, unlabelled)
+    taken_over = listed(refusals, "networkpolicies")["shop-pgset"]
     taken_over["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
     with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
-        home("replace", "-f", "-", as_caretaker(), manifest=taken_over)
+        refusals("replace", "-f", "-", as_caretaker(), manifest=taken_over)
     with pytest.raises(RefusedError, match="no NetworkPolicy but those of sets"):
-        home("delete", "networkpolicy", "shop-pgset", as_caretaker())
+        refusals("delete", "networkpolicy", "shop-pgset", as_caretaker())
 
 
 def test_the_caretakers_network_policies_are_for_one_sets_pods_and_for_ingress(
-    home: Kubectl,
+    refusals: Kubectl,
 ) -> None:
     others = policy_of("shop-pgset", "other")
     everybodys = policy_of("shop-pgset", "shop")
@@ -351,7 +364,7 @@ def test_the_caretakers_network_policies_are_for_one_sets_pods_and_for_ingress(
     both_ways["spec"]["policyTypes"].append("Egress")
     for refused in (others, everybodys, both_ways):
         with pytest.raises(RefusedError, match="may select no pods but its set's"):
-            home("create", "-f", "-", as_caretaker(), manifest=refused)
+            refusals("create", "-f", "-", as_caretaker(), manifest=refused)
 
 
 def test_a_pod_of_before_that_nobody_replaces_is_named(home: Kubectl) -> None:
@@ -367,21 +380,21 @@ def as_caretaker_bind(kubectl: Kubectl, name: str, role: str, *subjects: str) ->
     kubectl("create", "rolebinding", name, f"--clusterrole={role}", *subjects, as_caretaker())
 
 
-def test_the_caretaker_may_give_no_role_but_the_sidecars(home: Kubectl) -> None:
-    subject = f"--serviceaccount={HOME}:default"
+def test_the_caretaker_may_give_no_role_but_the_sidecars(refusals: Kubectl) -> None:
+    subject = f"--serviceaccount={REFUSALS}:default"
     for role in ("cluster-admin", "pgset-webhook"):
         with pytest.raises(RefusedError, match="attempting to grant RBAC permissions"):
-            as_caretaker_bind(home, "pgset-caretaker", role, subject)
-    as_caretaker_bind(home, "pgset-caretaker", "pgset-sidecar", subject)
+            as_caretaker_bind(refusals, "pgset-caretaker", role, subject)
+    as_caretaker_bind(refusals, "pgset-caretaker", "pgset-sidecar", subject)
 
 
-def test_the_caretaker_may_change_no_binding_but_its_own(home: Kubectl) -> None:
-    role, subject = "--clusterrole=pgset-sidecar", f"--serviceaccount={HOME}:default"
+def test_the_caretaker_may_change_no_binding_but_its_own(refusals: Kubectl) -> None:
+    role, subject = "--clusterrole=pgset-sidecar", f"--serviceaccount={REFUSALS}:default"
     with pytest.raises(RefusedError, match="a caretaker may write no RoleBinding but pgset-car"):
-        as_caretaker_bind(home, "x", "pgset-sidecar", subject)
-    home("create", "rolebinding", "x", role, subject)
+        as_caretaker_bind(refusals, "x", "pgset-sidecar", subject)
+    refusals("create", "rolebinding", "x", role, subject)
     with pytest.raises(RefusedError, match='cannot delete resource "rolebindings"'):
-        home("delete", "rolebinding", "x", as_caretaker())
+        refusals("delete", "rolebinding", "x", as_caretaker())
 
 
 @pytest.mark.parametrize(
@@ -389,11 +402,11 @@ def test_the_caretaker_may_change_no_binding_but_its_own(home: Kubectl) -> None:
     ["--user=somebody", "--group=system:authenticated", "--serviceaccount=kube-system:default"],
 )
 def test_the_caretaker_may_grant_nothing_but_to_the_namespaces_own_service_accounts(
-    home: Kubectl, subject: str
+    refusals: Kubectl, subject: str
 ) -> None:
-    own = f"--serviceaccount={HOME}:default"
+    own = f"--serviceaccount={REFUSALS}:default"
     with pytest.raises(RefusedError, match="service accounts of the RoleBinding's own namespace"):
-        as_caretaker_bind(home, "pgset-caretaker", "pgset-sidecar", own, subject)
+        as_caretaker_bind(refusals, "pgset-caretaker", "pgset-sidecar", own, subject)
 
 
 def as_caretaker() -> str:
@@ -469,14 +482,14 @@ def test_a_set_of_two_gets_a_disruption_budget_until_the_user_makes_one(home: Ku
 
 
 def test_the_caretakers_disruption_budgets_are_for_one_sets_pods_and_let_one_go(
-    home: Kubectl,
+    refusals: Kubectl,
 ) -> None:
     with pytest.raises(RefusedError, match="no PodDisruptionBudget but those of sets"):
-        home("create", "-f", "-", as_caretaker(), manifest=budget_of("mine", "shop"))
+        refusals("create", "-f", "-", as_caretaker(), manifest=budget_of("mine", "shop"))
     for refused in (
         budget_of("shop-pgset", "other"),
         budget_of("shop-pgset", "shop", selector={}),
         budget_of("shop-pgset", "shop", maxUnavailable=0),
     ):
         with pytest.raises(RefusedError, match="may select no pods but its set's, and let one go"):
-            home("create", "-f", "-", as_caretaker(), manifest=refused)
+            refusals("create", "-f", "-", as_caretaker(), manifest=refused)
