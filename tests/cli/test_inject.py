@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,18 @@ SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin, and beside it a kubectl that reads no YAML: it prints the file that it gets."""
+    """The plugin, and beside it a kubectl that reads no YAML: it prints the file that it gets.
+
+    It is unpacked, so that Python compiles it once and not each time.
+    """
     folder = tmp_path_factory.mktemp("plugin")
     plugin.build(folder / "kubectl-pgset")
+    with zipfile.ZipFile(folder / "kubectl-pgset") as archive:
+        archive.extractall(folder / "unpacked")
     kubectl = folder / "kubectl"
     kubectl.write_text('#!/bin/sh\nfor last; do :; done\nexec cat "$last"\n')
     kubectl.chmod(0o755)
-    return folder / "kubectl-pgset"
+    return folder / "unpacked"
 
 
 def inject(built: Path, *objects: object, image: str = "pgset:0.2.0", namespace: str = ""):
