@@ -226,6 +226,7 @@ SETTINGS = settings(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.hypothesis
 def test_whatever_happens_who_is_called_is_trusted_and_all_come_to_agree():
     run_state_machine_as_test(Replicas, settings=SETTINGS)

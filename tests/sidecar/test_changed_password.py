@@ -57,7 +57,9 @@ def test_a_member_that_was_rolled_and_one_that_was_not_hear_each_other(
             assert ask(port, POD, asks) == TOLD
 
 
-@pytest.mark.parametrize("holder_was_rolled", [True, False])
+@pytest.mark.parametrize(
+    "holder_was_rolled", [True, pytest.param(False, marks=pytest.mark.thorough)]
+)
 def test_the_failsafe_agrees_during_the_roll(
     port: int, rolled: Keys, *, holder_was_rolled: bool
 ) -> None:
@@ -69,6 +71,7 @@ def test_the_failsafe_agrees_during_the_roll(
         assert asker.ask_to_stay((other.pod,), ("orders-1",), RECORD)
 
 
+@pytest.mark.thorough
 def test_a_sidecar_that_is_restarted_in_the_same_pod_finds_the_former_password_again(
     tmp_path: Path, rolled: Keys
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_sidecar_that_is_restarted_in_the_same_pod_finds_the_former_password_a
         assert restarted.seal().is_mine("question", b"x", OLD.seal().sign("question", b"x"))
 
 
+@pytest.mark.thorough
 def test_however_often_postgresql_is_started_in_a_pod_the_former_password_counts(
     tmp_path: Path, rolled: Keys
 ) -> None:
@@ -88,6 +92,7 @@ def test_however_often_postgresql_is_started_in_a_pod_the_former_password_counts
         assert started(keys, tmp_path).seal().is_mine("question", b"x", signed_by_the_old)
 
 
+@pytest.mark.thorough
 def test_the_next_pod_with_the_same_password_has_forgotten_the_former_one(
     tmp_path: Path, rolled: Keys
 ) -> None:

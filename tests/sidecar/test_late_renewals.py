@@ -220,6 +220,7 @@ def test_a_renewal_that_lands_after_it_was_given_up_counts_from_when_it_was_sent
     assert view.record.members == ("orders-0", "orders-1")
 
 
+@pytest.mark.thorough
 def test_one_that_lands_in_spite_of_another_that_was_sent_after_it_counts_for_itself(
     keeper: LeaseKeeper, client: ApiClient, server: LeaseServer
 ) -> None:

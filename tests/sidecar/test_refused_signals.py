@@ -135,6 +135,7 @@ class NeverReleased:
         raise AssertionError(f"released to {heir}")
 
 
+@pytest.mark.thorough
 def test_what_comes_after_a_signal_that_failed_is_done_but_the_lease_is_kept(
     adapters: Adapters, data: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_round_lists_and_then_follows_the_events(server):
     ]
 
 
+@pytest.mark.thorough
 def test_leases_of_megabytes_are_listed_a_few_at_a_time(server):
     """Whoever may create some in a namespace must not take all of the webhook's memory."""
     cache = LeaseCache(Clock())
