@@ -250,11 +250,12 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
     open_clients: contextlib.ExitStack, held_up: str
 ) -> None:
     answered: list[str] = []
-    first, held, go_on = threading.Event(), threading.Event(), threading.Event()
+    first, crowd, held, go_on = (threading.Event() for _ in range(4))
 
     def answer(request: Request) -> Answer:
         if request.path == "/first":
             first.set()
+            crowd.wait(600)
         if request.path == held_up:
             held.set()
             go_on.wait(600)
@@ -272,6 +273,7 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
     clients = [ask("/first", "127.0.0.1")]
     assert first.wait(180)
     clients += [ask(f"/crowd-{it}", "127.0.0.1") for it in range(200)]
+    crowd.set()
     assert held.wait(180)
     clients += [ask("/probe", "127.0.0.2")]
     go_on.set()
