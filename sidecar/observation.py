@@ -282,7 +282,7 @@ class PostgresView:
     may_signal: bool = True
     """Whether this sidecar may signal the postmaster, and so could stop it."""
     unsafe: tuple[str, ...] = ()
-    """Parameters that are off, with which a crash of the node may damage the data."""
+    """Parameters by which a node's crash may damage the data, or commits wait for strangers."""
     prepared: bool = False
     """On a primary: the replication role and its pg_hba line were made in this leadership."""
 

@@ -221,7 +221,7 @@ class Lookout:
             "slots": tuple((slots or "").split()),
             "logical_slots": tuple((logical_slots or "").split()),
             "physical_slots": tuple((physical_slots or "").split()),
-            "unsafe": tuple((unsafe or "").split()),
+            "unsafe": (*(unsafe or "").split(), *_waits_for_strangers(synchronous or "")),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 
@@ -297,6 +297,12 @@ def _bytes(lsn: str | None) -> int | None:
 def _standbys(text: str | None) -> tuple[tuple[str, ...], int]:
     """Return the standbys that a synchronous_standby_names of ours names, and how many count."""
     return parse_synchronous_standby_names(text or "") or ((), 0)
+
+
+def _waits_for_strangers(names: str) -> tuple[str, ...]:
+    """Tell whether synchronous_standby_names has names that we have not put there."""
+    strange = parse_synchronous_standby_names(names) is None and "*" not in names
+    return ("synchronous_standby_names",) if strange else ()
 
 
 def _lag(told: int | None, replayed: int | None) -> int | None:

@@ -163,7 +163,15 @@ class DataFacts:
     @property
     def unsafe_settings(self) -> tuple[str, ...]:
         """What the operator should know of this primary's settings, told once, as it begins."""
-        return self.observation.postgres.unsafe if self._begins_to_lead else ()
+        unsafe = self.observation.postgres.unsafe if self._begins_to_lead else ()
+        return tuple(name for name in unsafe if name != "synchronous_standby_names")
+
+    @property
+    def commits_may_hang(self) -> bool:
+        """The operator has standbys named that commits wait for, and pgset does not change that."""
+        is_set = "synchronous_standby_names" in self.observation.postgres.unsafe
+        ours_to_set = self.lease.settings.durability != "async"
+        return is_set and self._begins_to_lead and not ours_to_set
 
     @property
     def _begins_to_lead(self) -> bool:

@@ -51,6 +51,12 @@ _UNSAFE: Final = (
     "(full_page_writes also where the file system never writes a part of a page, as ZFS)"
 )
 
+_COMMITS_MAY_HANG: Final = (
+    "synchronous_standby_names was set before pgset came, and members of this set have their pods' "
+    "names: if it does not name these, no commit ends. Reset it (ALTER SYSTEM RESET, or in the "
+    "configuration's files), and set pgset.dev/durability if commits are to wait for a replica"
+)
+
 
 def _refuse_switchover(s: Situation) -> Iterator[Action]:
     yield from question(s)
@@ -102,6 +108,8 @@ def _tell_of_beginning(s: Situation) -> Iterator[Action]:
         yield TellSet("PhysicalSlotsLost", _LOST_PHYSICAL_SLOTS.format(names=", ".join(lost)))
     if unsafe := s.data.unsafe_settings:
         yield TellSet("UnsafeSettings", _UNSAFE.format(names=" and ".join(unsafe)))
+    if s.data.commits_may_hang:
+        yield TellSet("CommitsMayHang", _COMMITS_MAY_HANG)
 
 
 def _lead(s: Situation) -> Iterator[Action]:

@@ -154,3 +154,11 @@ def test_physical_slots_of_others_than_members_are_seen(
     assert (view.physical_slots, view.slots) == (("barman", "not_used_yet"), ("pgset_orders_1",))
     assert view.logical_slots == ()
     assert view.unsafe == ("fsync",)  # by the tests' template
+    for names, told in (
+        ("FIRST 1 (standby1)", ("fsync", "synchronous_standby_names")),
+        ("ANY 1 (*)", ("fsync",)),
+        ('ANY 1 ("orders-1")', ("fsync",)),
+    ):
+        sql(database, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        sql(database, "SELECT pg_reload_conf()")
+        wait_until(lambda told=told: server.refresh(60.0).unsafe == told, names)

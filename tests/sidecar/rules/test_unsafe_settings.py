@@ -27,3 +27,13 @@ def test_a_database_without_fsync_is_told_of_as_it_begins_to_lead() -> None:
 
 def test_it_is_not_told_of_again_while_it_leads() -> None:
     assert told(replace(NEW, lease=lease(RECORD))) == []
+
+
+def test_standbys_of_the_operators_that_commits_wait_for_are_told_of() -> None:
+    """The set's own members have other names."""
+    named = replace(NEW, postgres=replace(NEW.postgres, unsafe=("synchronous_standby_names",)))
+    (sentence,) = told(named)
+    assert "no commit ends" in sentence
+    assert told(replace(named, lease=lease(RECORD))) == []
+    waits = replace(SETTINGS, durability="sync")
+    assert not any(isinstance(it, TellSet) for it in decide(named, waits).actions)
