@@ -20,6 +20,7 @@ from sidecar.observation import (
     PostgresView,
     ServerState,
 )
+from sidecar.postgres.configuration import NO_RECOVERY_TARGET, standby_settings
 from sidecar.report.http import Application
 from sidecar.report.metrics import Metrics
 from sidecar.report.snapshot import Reporter, Snapshot
@@ -65,6 +66,16 @@ def test_each_other_annotation_and_label_has_a_row() -> None:
     page = (DOCS / "annotations.md").read_text()
     told = re.findall(r"^\| `(pgset\.dev/[\w-]+)` \|", page, re.M)
     assert sorted(told) == sorted(names - set(contract.STATEFULSET_ANNOTATIONS))
+
+
+def test_each_parameter_that_a_standby_gets_is_on_the_page() -> None:
+    given: set[str] = set()
+    for major in (contract.OLDEST_POSTGRES, contract.NEWEST_POSTGRES):
+        settings = Settings(set_name="orders")
+        given |= {*standby_settings(settings, "orders-0", log_hints=True, major_version=major)}
+    _, _, section = (DOCS / "opt-in.md").read_text().partition("## What is changed in the database")
+    told = {*re.findall(r"`(\w+)`", section)}
+    assert given - {*NO_RECOVERY_TARGET} - told == set()
 
 
 def test_each_path_and_each_key_of_a_status_has_a_row() -> None:
