@@ -162,15 +162,28 @@ class StartFacts:
         return not (is_ours and self._others)
 
     @property
+    def should_join(self) -> bool:
+        """Left alone, it follows a server whose data is the set's: that was a member by another
+        name, or a member has been made of a standby of the same server."""
+        return (
+            self.observation.bootstrap.follows is not None
+            and self.server.is_in_recovery
+            and self.lease.is_anothers
+            and self.lease.system_identifier == self.server.data.system_identifier
+            and self.pod.shown is not None
+            and not (self.lease.is_paused or self.pod.is_leaving)
+        )
+
+    @property
     def objection(self) -> str | None:
         """For messages: why this data is left alone."""
         if not self._follows_outside:
             return self.observation.bootstrap.objection
         return (
             f"it is a standby of {self.observation.bootstrap.follows}, which by its name is no "
-            "member of this set, and as a member it would follow that no more; if it is to be this "
-            "set's first primary, promote it by hand (SELECT pg_promote()), or wait until a member "
-            "of this set leads"
+            "member of this set, and as a member it would follow that no more; it joins by itself "
+            "once another member leads that has the same data; if it is to be this set's first "
+            "primary, promote it by hand (SELECT pg_promote())"
         )
 
     @property

@@ -69,6 +69,8 @@ def _label_alone(s: Situation) -> Iterator[Action]:
         return
     serves = s.server.is_writable and not s.lease.set_has_data
     yield from own_role(s, s.settings.primary_value if serves else None)
+    if s.start.should_join:
+        yield DeleteOwnPod(reclone=False)
 
 
 SAFETY: Final = (

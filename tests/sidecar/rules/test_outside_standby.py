@@ -1,10 +1,11 @@
 """A standby of a server outside of the set, which somebody opts in."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from sidecar.action import LeaveAlone
+from sidecar.action import DeleteOwnPod, LeaveAlone
 from sidecar.decide import decide
 from tests.sidecar.rules.observations import (
     ADOPTED,
@@ -12,6 +13,8 @@ from tests.sidecar.rules.observations import (
     RECORD,
     RUNNING,
     SETTINGS,
+    STREAMING,
+    WRITABLE,
     lease,
     peer,
     pods,
@@ -41,6 +44,49 @@ def test_a_standby_of_a_server_outside_of_the_set_is_not_promoted(wanted: int) -
     assert "promote it by hand" in decision.sentence
     led = replace(seen, lease=lease(replace(RECORD, holder="orders-1_uid-1")))
     assert LeaveAlone() not in decide(led, SETTINGS).actions
+
+
+FOLLOWS = replace(
+    ALONE,
+    bootstrap=replace(OUTSIDE, running=False, left_alone=True),
+    postgres=replace(STREAMING, system_identifier="111"),
+    lease=lease(replace(RECORD, holder="orders-1_uid-1"), renewed_at=None),
+    pods=pods(None, "primary"),
+    wanted=2,
+)
+
+
+def test_it_joins_once_a_member_leads_that_has_its_data() -> None:
+    decision = decide(FOLLOWS, SETTINGS)
+    assert decision.situation == "LeftAlone"
+    assert DeleteOwnPod(reclone=False) in decision.actions
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lease": lease(None, renewed_at=None)},
+        {"lease": lease(replace(RECORD, holder=""), renewed_at=None)},
+        {"postgres": replace(STREAMING, system_identifier="222")},
+        {"postgres": WRITABLE},
+        {"postgres": DOWN},
+        {"paused": True},
+        {"bootstrap": replace(FOLLOWS.bootstrap, follows=None, objection="no")},
+    ],
+    ids=[
+        "nobody has ever led",
+        "nobody leads now",
+        "it has other data",
+        "somebody has promoted it",
+        "it does not answer",
+        "the set is paused",
+        "it is left alone for another reason",
+    ],
+)
+def test_else_it_stays_as_it_is(changed: Any) -> None:
+    assert not any(
+        isinstance(it, DeleteOwnPod) for it in decide(replace(FOLLOWS, **changed), SETTINGS).actions
+    )
 
 
 @pytest.mark.parametrize(
