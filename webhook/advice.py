@@ -87,6 +87,11 @@ def _rolls_several(statefulset: Json, _: Database) -> bool:
     return number > 1
 
 
+def _deletes_volumes(statefulset: Json, _: Database) -> bool:
+    policy = statefulset["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    return bool(policy.get("whenScaled") == "Delete")
+
+
 def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
     claims = statefulset["spec"].get("volumeClaimTemplates") or []
     volumes = statefulset["spec"]["template"]["spec"].get("volumes") or []
@@ -251,6 +256,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "updateStrategy maxUnavailable: a roll takes down several members at once, those that "
         "could take over among them",
         _rolls_several,
+    ),
+    (
+        "whenScaled: Delete: rows that only a member has which is scaled away, or all of a set "
+        "scaled to 0, go with its volume",
+        _deletes_volumes,
     ),
     (
         "the database container has no persistent volume: its data is lost with the pod",

@@ -90,6 +90,7 @@ _STATEFULSET_SPEC: Final = Fields(
             optional={"type": str, "rollingUpdate": Fields(optional={"partition": int})}
         ),
         "podManagementPolicy": str,
+        "persistentVolumeClaimRetentionPolicy": Fields(optional={"whenScaled": str}),
         "selector": Fields(
             optional={
                 "matchLabels": _ANY_OBJECT,

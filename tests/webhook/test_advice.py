@@ -50,6 +50,10 @@ def with_variable(name, value):
     return change
 
 
+def keeping(**policy):
+    return lambda it: it["spec"].update(persistentVolumeClaimRetentionPolicy=policy)
+
+
 def rolling(**update):
     """In a set of three."""
 
@@ -77,6 +81,7 @@ def kept_by(replicas, durability):
         kept_by(3, "quorum"),
         rolling(partition=0, maxUnavailable=1),
         rolling(maxUnavailable="33%"),
+        keeping(whenDeleted="Delete"),
         in_pod_spec(terminationGracePeriodSeconds=10),
         in_database(readinessProbe={"initialDelaySeconds": 1, "periodSeconds": 1}),
         mounting("/var/lib/postgresql/data-of-others"),
@@ -95,6 +100,7 @@ def kept_by(replicas, durability):
         "quorum of 3",
         "one after the other",
         "a third of three at once",
+        "volumes that go with the StatefulSet alone",
         "10 s of grace",
         "readiness within 2 s",
         "a mount beside PGDATA",
@@ -117,6 +123,7 @@ def test_what_will_do_needs_no_warning(change):
         (rolling(partition=1), "partition: pods below it do not get"),
         (rolling(maxUnavailable=2), "several members at once"),
         (rolling(maxUnavailable="34%"), "several members at once"),
+        (keeping(whenScaled="Delete"), "whenScaled: Delete"),
         (on_an_empty_dir, "no persistent volume"),
         (with_its_data_on_an_empty_dir, "no persistent volume"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
