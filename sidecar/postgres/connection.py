@@ -45,7 +45,11 @@ _OWN_SETTINGS: Final = (
     # A standby refuses serializable transactions.
     r"-c default_transaction_isolation=read\ committed "
     # One that is not there lets nobody in.
-    "-c local_preload_libraries="
+    "-c local_preload_libraries= -c session_preload_libraries= "
+    # What we ask needs no file, which a limit or a full volume would refuse.
+    "-c work_mem=4MB -c temp_file_limit=-1 "
+    # To compile a look takes seconds, and by a low jit_above_cost each one would be.
+    "-c jit=off"
 )
 """What a role's or a database's own settings are not to make of a connection of ours."""
 

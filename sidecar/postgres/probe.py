@@ -23,7 +23,7 @@ image trusts loopback."""
 _OPTIONS: Final = (
     "-c work_mem=64kB -c log_temp_files=-1 -c synchronous_commit=local -c statement_timeout=3s "
     # What it writes is to tell of the data's volume, and of nothing else.
-    "-c temp_tablespaces= -c temp_file_limit=-1"
+    "-c temp_tablespaces="
 )
 
 _MIN_SECONDS: Final = 0.1

@@ -49,7 +49,10 @@ def make(connection: Connection, password: str) -> None:
     ).fetchone()
     verb = sql.SQL("ALTER" if exists else "CREATE")
     connection.execute(
-        sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {}").format(verb, _ROLE, verifier)
+        # What is done to all roles, such as an end of their passwords, is done to this one, too.
+        sql.SQL(
+            "{} ROLE {} LOGIN REPLICATION PASSWORD {} VALID UNTIL 'infinity' CONNECTION LIMIT -1"
+        ).format(verb, _ROLE, verifier)
     )
     # PUBLIC may have lost it.
     connection.execute(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from sidecar.observation import ServerState
 from sidecar.postgres.configuration import (
@@ -16,7 +17,9 @@ from sidecar.postgres.configuration import (
     primary_parameters,
     with_settings,
 )
+from sidecar.postgres.connection import Address
 from sidecar.postgres.control_data import read_major_version
+from sidecar.postgres.credentials import Credentials
 from sidecar.settings import Settings
 from tests.postgres.test_hostile_schema import drive, hostile, prepared
 from tests.support.database import Database, own
@@ -56,30 +59,70 @@ FOR_ANYBODY = {
     "exit_on_error": "on",
     "synchronous_commit": "remote_apply",
     "plan_cache_mode": "force_generic_plan",
+    "transaction_read_only": "on",
+    "client_connection_check_interval": "1",
+    "work_mem": "'64kB'",
+    "temp_buffers": "'800kB'",
+    "enable_nestloop": "off",
+    "jit": "on",
+    "jit_above_cost": "0",
+    "jit_optimize_above_cost": "0",
+    "jit_inline_above_cost": "0",
+    "default_table_access_method": "nowhere",
+    "check_function_bodies": "off",
 }
 """By odd values. Whoever owns the database may set these."""
-FOR_A_SUPERUSER = {"role": "stranger", "temp_file_limit": "'1kB'", "log_statement": "'all'"}
+FOR_A_SUPERUSER = {
+    "role": "stranger",
+    "temp_file_limit": "'1kB'",
+    "log_statement": "'all'",
+    "session_replication_role": "origin",
+    "zero_damaged_pages": "on",
+    "ignore_checksum_failure": "on",
+}
 
 
 SINCE_17 = {"transaction_timeout": "'1ms'"}
 
 
-def make_odd(database: Database) -> None:
+def make_odd(connection: psycopg.Connection[TupleRow]) -> None:
     whose = ("DATABASE postgres", "ROLE ALL", "ROLE postgres", "ROLE pgset_replication")
-    with session(database) as connection:
-        since = SINCE_17 if connection.info.server_version >= 170000 else {}
-        connection.execute(b"CREATE ROLE stranger")
-        for who in whose:
-            for name, value in (FOR_ANYBODY | FOR_A_SUPERUSER | since).items():
-                connection.execute(f"ALTER {who} SET {name} = {value}".encode())
+    since = SINCE_17 if connection.info.server_version >= 170000 else {}
+    connection.execute(b"CREATE ROLE stranger")
+    for who in whose:
+        for name, value in (FOR_ANYBODY | FOR_A_SUPERUSER | since).items():
+            connection.execute(f"ALTER {who} SET {name} = {value}".encode())
+
+
+def plant_event_triggers(connection: psycopg.Connection[TupleRow]) -> None:
+    """That end every order and, from PostgreSQL 17 on, every login."""
+    events = ["ddl_command_start", "sql_drop", "ddl_command_end"]
+    events += ["login"] if connection.info.server_version >= 170000 else []
+    connection.execute(
+        b"CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS "
+        b"$$BEGIN RAISE EXCEPTION 'not for anybody'; END$$"
+    )
+    for it in events:
+        made = f"CREATE EVENT TRIGGER {it} ON {it} EXECUTE FUNCTION public.refuse()"
+        connection.execute(made.encode())
 
 
 def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
     hostile: Database, connect: Connect
 ) -> None:
-    make_odd(hostile)
-    copy = clone(hostile, "orders-1", "pgset_replication", "derived")
+    with session(hostile) as connection:
+        plant_event_triggers(connection)
+        make_odd(connection)
+        connection.execute(b"ALTER ROLE postgres SET session_preload_libraries = nowhere")
+        connection.execute(b"ALTER ROLE pgset_replication VALID UNTIL '2000-01-01'")
+        connection.execute(b"ALTER ROLE pgset_replication CONNECTION LIMIT 0")
+    with pytest.raises(psycopg.OperationalError, match="nowhere"):
+        session(hostile)
     server = connect(hostile.port, directory=hostile.directory)
+    wait_for(server, ServerState.WRITABLE)
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "the preparation")
+    copy = clone(hostile, "orders-1", "pgset_replication", "derived")
     wait_for(server, ServerState.WRITABLE)
     drive(server)
     wait_until(lambda: len(server.view().followers) == 1, "the follower")
@@ -93,6 +136,25 @@ def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
     wait_until(lambda: standby.view().detached, "no upstream")
     standby.promote(slots=["pgset_orders_0"])
     wait_for(standby, ServerState.WRITABLE)
+
+
+def test_no_look_is_compiled(database: Database) -> None:
+    """That takes seconds of each second; whoever owns the database may ask for it."""
+    database.start()
+    with session(database) as connection:
+        connection.execute(b"ALTER DATABASE postgres SET jit = on")
+        connection.execute(b"ALTER DATABASE postgres SET jit_above_cost = 0")
+        connection.execute(b"ALTER DATABASE postgres SET work_mem = '64kB'")
+    explain = b"EXPLAIN (ANALYZE) SELECT count(*) FROM pg_stat_activity"
+    with session(database) as connection:
+        theirs = [line for (line,) in connection.execute(explain).fetchall()]
+    address = Address(Credentials("postgres", "secret"), port=lambda: database.port)
+    with address.connect(seconds=None) as ours:
+        told = [str(row["QUERY PLAN"]) for row in ours.execute(explain).fetchall()]
+        row = ours.execute("SELECT current_setting('work_mem') AS it").fetchone()
+    assert "JIT:" in theirs
+    assert "JIT:" not in told
+    assert row == {"it": "4MB"}
 
 
 def test_a_library_that_is_not_there_keeps_neither_the_sidecar_out_nor_bootstrap(
@@ -115,7 +177,8 @@ def test_a_library_that_is_not_there_keeps_neither_the_sidecar_out_nor_bootstrap
 def test_none_matters_to_a_clone_and_a_rewind(members: Set) -> None:
     members.promote()
     members.old.crash()
-    make_odd(members.new)
+    with session(members.new) as connection:
+        make_odd(connection)
     members.boot()
     done = members.obey("rewind")
     assert (done.failure, done.rewound) == (None, True)
