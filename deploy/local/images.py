@@ -26,7 +26,7 @@ COREDNS = "localhost/pgset-coredns:1"
 
 _LOCK = paths.CHECKOUT / "requirements.txt"
 _DOCKERFILE = paths.CHECKOUT / "deploy/Dockerfile"
-_OUR_SOURCES = ("certs", "sidecar", "webhook")
+_OUR_SOURCES = ("certs", "cli", "deploy/__init__.py", "deploy/plugin.py", "sidecar", "webhook")
 _POSTGRES_FOLDER = paths.HERE / "postgres-image"
 _STAND_INS_FOLDER = paths.HERE / "stand-ins"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import contract
 from webhook.sidecar_container import COMMAND, WITHOUT
 
 ROOT = Path(__file__).parents[2]
@@ -43,8 +44,11 @@ def installed() -> Iterator[Path]:
     folder.chmod(0o755)
     subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", folder], check=True)
     ignored = shutil.ignore_patterns("__pycache__")
-    for part in ("certs", "sidecar", "webhook"):
+    for part in ("certs", "cli", "sidecar", "webhook"):
         shutil.copytree(ROOT / part, folder / "app" / part, ignore=ignored)
+    (folder / "app/deploy").mkdir()
+    for name in ("__init__.py", "plugin.py"):
+        shutil.copy(ROOT / "deploy" / name, folder / "app/deploy")
     environment = {"PATH": f"{folder}/bin:/usr/bin:/bin"}
     for command in commands():
         if "pip install" not in command:
@@ -97,6 +101,19 @@ print(sorted(got))
     assert victim.poll() is None
     victim.communicate()
     assert (attacker.stdout.strip(), attacker.stderr) == ("[]", "")
+
+
+def test_the_plugin_can_be_taken_from_it(installed: Path, tmp_path: Path) -> None:
+    taken = shutil.copy(installed / "kubectl-pgset", tmp_path)
+    said = subprocess.run(
+        [SYSTEM_PYTHON, taken, "--version"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert said.stdout == f"pgset {contract.VERSION}\n"
+    assert sorted(it.name for it in (installed / "app").iterdir()) == [
+        "certs",
+        "sidecar",
+        "webhook",
+    ]
 
 
 def test_no_interpreter_there_can_be_read(installed: Path) -> None:
