@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.report.message import MAX_BODY, MAX_HEAD, Answer, Request, parse
+from sidecar.report.message import (
+    MAX_BODY,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_TARGET,
+    Answer,
+    Request,
+    parse,
+)
 
 KUBELET = (
     b"GET /liveness HTTP/1.1\r\nHost: 10.244.1.7:8008\r\nUser-Agent: kube-probe/1.31\r\n"
@@ -88,6 +96,8 @@ def test_nothing_is_said_before_all_of_it_has_come(whole: bytes) -> None:
         (head(b"Transfer-Encoding: gzip", b"Content-Length: 4"), 411, "Transfer-Encoding"),
         (b"GET /" + b"a" * MAX_HEAD, 431, "at most 8192 bytes"),
         (head(b"A: " + b"b" * MAX_HEAD), 431, "at most 8192 bytes"),
+        (head(*[b"a:"] * (MAX_FIELDS + 1)), 431, "at most 64"),
+        (b"GET /" + b"a" * MAX_TARGET + b" HTTP/1.1\r\n\r\n", 414, "at most 256 bytes"),
     ],
 )
 def test_what_is_no_request_is_told_what_is_wrong(
