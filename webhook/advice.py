@@ -92,6 +92,13 @@ def _deletes_volumes(statefulset: Json, _: Database) -> bool:
     return bool(policy.get("whenScaled") == "Delete")
 
 
+def _begins_with_copies(statefulset: Json, _: Database) -> bool:
+    claims = statefulset["spec"].get("volumeClaimTemplates") or []
+    specs = [claim.get("spec") or {} for claim in claims]
+    copied = any(spec.get("dataSource") or spec.get("dataSourceRef") for spec in specs)
+    return copied and statefulset["spec"].get("replicas", 1) > 1
+
+
 def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
     claims = statefulset["spec"].get("volumeClaimTemplates") or []
     volumes = statefulset["spec"]["template"]["spec"].get("volumes") or []
@@ -261,6 +268,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "whenScaled: Delete: rows that only a member has which is scaled away, or all of a set "
         "scaled to 0, go with its volume",
         _deletes_volumes,
+    ),
+    (
+        "each volume begins as a copy of one dataSource: if several were written to since, opt "
+        "in with one replica and one volume",
+        _begins_with_copies,
     ),
     (
         "the database container has no persistent volume: its data is lost with the pod",

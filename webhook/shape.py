@@ -97,7 +97,9 @@ _STATEFULSET_SPEC: Final = Fields(
                 "matchExpressions": ListOf(Fields(required={"key": str})),
             }
         ),
-        "volumeClaimTemplates": ListOf(Fields(required={"metadata": _NAMED})),
+        "volumeClaimTemplates": ListOf(
+            Fields(required={"metadata": _NAMED}, optional={"spec": _ANY_OBJECT})
+        ),
     },
 )
 

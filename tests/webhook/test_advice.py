@@ -54,6 +54,14 @@ def keeping(**policy):
     return lambda it: it["spec"].update(persistentVolumeClaimRetentionPolicy=policy)
 
 
+SNAPSHOT = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "nightly"}
+
+
+def claiming(replicas=3, **spec):
+    claims = [{"metadata": {"name": "data"}, "spec": spec}]
+    return lambda it: it["spec"].update(replicas=replicas, volumeClaimTemplates=claims)
+
+
 def rolling(**update):
     """In a set of three."""
 
@@ -124,6 +132,8 @@ def test_what_will_do_needs_no_warning(change):
         (rolling(maxUnavailable=2), "several members at once"),
         (rolling(maxUnavailable="34%"), "several members at once"),
         (keeping(whenScaled="Delete"), "whenScaled: Delete"),
+        (claiming(dataSource=SNAPSHOT), "copy of one dataSource"),
+        (claiming(dataSourceRef=SNAPSHOT), "copy of one dataSource"),
         (on_an_empty_dir, "no persistent volume"),
         (with_its_data_on_an_empty_dir, "no persistent volume"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
@@ -214,3 +224,8 @@ def test_a_set_that_an_update_shrinks_to_one_member_is_warned_of(before, after, 
     warnings = mutate_statefulset(objects.review_of(new, "UPDATE", old)).warnings
     shrunk = f"the set shrinks from {before} members to 1, and then nobody can take over"
     assert (shrunk in warnings) is said
+
+
+def test_one_copy_of_a_snapshot_is_all_there_is():
+    warnings = verdict_on(claiming(replicas=1, dataSource=SNAPSHOT)).warnings
+    assert not any("dataSource" in it for it in warnings)
