@@ -44,15 +44,18 @@ def make(connection: Connection, password: str) -> None:
     verifier = connection.pgconn.encrypt_password(
         password.encode(), REPLICATION_ROLE.encode(), b"scram-sha-256"
     ).decode()
-    exists = connection.execute(
-        "SELECT 1 FROM pg_roles WHERE rolname = %s::name", [REPLICATION_ROLE]
+    present = connection.execute(
+        "SELECT rolvaliduntil IS NOT NULL AS ends FROM pg_roles WHERE rolname = %s::name",
+        [REPLICATION_ROLE],
     ).fetchone()
-    verb = sql.SQL("ALTER" if exists else "CREATE")
+    verb = sql.SQL("CREATE" if present is None else "ALTER")
+    # What is done to all roles, such as an end of their passwords, is done to this one, too. Not
+    # where there is none: some clients cannot read a list of roles with an infinite time in it.
+    until = "VALID UNTIL 'infinity'" if present is not None and present["ends"] else ""
     connection.execute(
-        # What is done to all roles, such as an end of their passwords, is done to this one, too.
-        sql.SQL(
-            "{} ROLE {} LOGIN REPLICATION PASSWORD {} VALID UNTIL 'infinity' CONNECTION LIMIT -1"
-        ).format(verb, _ROLE, verifier)
+        sql.SQL("{} ROLE {} LOGIN REPLICATION PASSWORD {} CONNECTION LIMIT -1 {}").format(
+            verb, _ROLE, verifier, sql.SQL(until)
+        )
     )
     # PUBLIC may have lost it.
     connection.execute(
