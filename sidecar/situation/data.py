@@ -1,6 +1,8 @@
 """This member's data directory: what is in it, and how it fits the set's record."""
 
-from sidecar.observation import DataState
+from collections.abc import Callable
+
+from sidecar.observation import DataState, LeaseRecord, PostgresView
 from sidecar.situation.cached import cached
 from sidecar.situation.lease import LeaseFacts
 from sidecar.synchronous import WalPosition
@@ -147,18 +149,21 @@ class DataFacts:
     def lost_logical_slots(self) -> tuple[str, ...]:
         """Those of the former primary that this one lacks, as long as its timeline is not on
         record."""
-        record, postgres = self.lease.record, self.observation.postgres
-        if record is None or not self._begins_to_lead:
-            return ()
-        return tuple(name for name in record.logical_slots if name not in postgres.logical_slots)
+        return self._lost(lambda it: it.logical_slots)
 
     @property
     def lost_physical_slots(self) -> tuple[str, ...]:
         """Likewise, of those that are no member's."""
-        record, postgres = self.lease.record, self.observation.postgres
+        return self._lost(lambda it: it.physical_slots)
+
+    def _lost(
+        self, slots: Callable[[LeaseRecord | PostgresView], tuple[str, ...]]
+    ) -> tuple[str, ...]:
+        record = self.lease.record
         if record is None or not self._begins_to_lead:
             return ()
-        return tuple(name for name in record.physical_slots if name not in postgres.physical_slots)
+        present = slots(self.observation.postgres)
+        return tuple(name for name in slots(record) if name not in present)
 
     @property
     def unsafe_settings(self) -> tuple[str, ...]:
