@@ -110,6 +110,13 @@ class Served:
             assert len(took) < PROBES, took
 
 
+def asked_from(address: str, server: HttpServer, target: str) -> socket.socket:
+    near = (address, 0)
+    client = socket.create_connection(("127.0.0.1", server.port), 180, source_address=near)
+    client.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode())
+    return client
+
+
 def rest(client: socket.socket) -> bytes:
     """All that comes until the server ends the connection."""
     return b"".join(iter(lambda: client.recv(65536), b""))
@@ -263,10 +270,7 @@ def test_an_address_from_which_hundreds_come_at_once_keeps_no_other_waiting(
         return Answer(200, b"")
 
     def ask(path: str, address: str) -> socket.socket:
-        near = (address, 0)
-        client = socket.create_connection(("127.0.0.1", server.port), 180, source_address=near)
-        client.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
-        return open_clients.enter_context(client)
+        return open_clients.enter_context(asked_from(address, server, path))
 
     server = HttpServer(answer, listen(0, "127.0.0.1"), waits=lambda _: None, seconds=PATIENT)
     server.start()
@@ -298,10 +302,7 @@ def test_members_questions_that_one_address_sends_again_keep_no_member_waiting(
         return Answer(200, b"")
 
     def ask(query: str, address: str) -> socket.socket:
-        near = (address, 0)
-        client = socket.create_connection(("127.0.0.1", server.port), 180, source_address=near)
-        client.sendall(f"GET {path}?{query} HTTP/1.1\r\n\r\n".encode())
-        return open_clients.enter_context(client)
+        return open_clients.enter_context(asked_from(address, server, f"{path}?{query}"))
 
     server = HttpServer(
         answer, listen(0, "127.0.0.1"), waits=lambda it: WAITS[it.path], seconds=PATIENT
