@@ -15,8 +15,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final, TypeVar
 
-import urllib3
-
+from sidecar import http_client
 from sidecar.clock import now
 from sidecar.contract import SIDECAR_PORT
 from sidecar.failsafe import (
@@ -28,9 +27,9 @@ from sidecar.failsafe import (
     is_status_answer,
     status_question,
 )
+from sidecar.http_client import Timeouts
 from sidecar.memory.status import read_peer
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
-from sidecar.request_deadline import keep_deadlines
 from sidecar.workers import Workers
 
 SECONDS: Final = 0.6
@@ -47,7 +46,7 @@ _MAX_ANSWER: Final = 262144
 _log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
-_ERRORS: Final = (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError)
+_ERRORS: Final = (*http_client.ERRORS, KeyError, TypeError, RecursionError)
 """What asking ends with where nobody answers, or somebody who is no sidecar."""
 
 
@@ -76,10 +75,6 @@ class Peers:
         self._port = port
         self._seconds = seconds
         self._stay_seconds = stay_seconds
-        self._pool = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(total=seconds), num_pools=16
-        )
-        keep_deadlines(self._pool)
         self._workers = Workers("peer", _AT_ONCE, most_waiting=_AT_ONCE)
 
     def start(self) -> None:
@@ -118,7 +113,6 @@ class Peers:
         """Return what came in time; the order tells nothing."""
         self.start()
         answers = [self._begin(ask, pod) for pod in pods]
-        # urllib3's timeout is for each read: one who sends a byte now and then would outlast it.
         in_time, late = concurrent.futures.wait(answers, timeout=seconds)
         for answer in late:
             answer.cancel()
@@ -146,10 +140,9 @@ class Peers:
         seal = self._seal if pod.signs else None
         nonce = secrets.token_hex(16)
         try:
-            url = f"{self._address(pod)}/status{f'?{query}' if query else ''}"
+            path = f"/status?{query}" if query else "/status"
             headers = {} if seal is None else status_question(seal, nonce, pod.uid, query)
-            response = self._pool.request("GET", url, headers=headers, preload_content=False)
-            told, signature = _whole(response), response.headers.get(SIGNATURE_HEADER, "")
+            told, signature = self._send(pod, "GET", path, headers)
             if seal is not None and not is_status_answer(seal, nonce, pod.uid, told, signature):
                 return None
             status = json.loads(told)["pgset"]
@@ -174,10 +167,9 @@ class Peers:
         if not pod.signs:
             seal = seal.for_older_members()
         try:
-            challenged = self._post(pod, question, seal)
-            challenge = json.loads(_whole(challenged))["challenge"]
-            response = self._post(pod, replace(question, challenge=challenge), seal)
-            told, signature = _whole(response), response.headers.get(SIGNATURE_HEADER, "")
+            challenged, _ = self._post(pod, question, seal)
+            challenge = json.loads(challenged)["challenge"]
+            told, signature = self._post(pod, replace(question, challenge=challenge), seal)
             if not seal.is_mine("answer", told, signature):
                 return False
             reply = Reply.decode(told)
@@ -188,27 +180,26 @@ class Peers:
         self.heard_at = self._clock()
         return not reply.refusal
 
-    def _post(self, pod: Pod, question: Question, seal: Seal) -> urllib3.BaseHTTPResponse:
+    def _post(self, pod: Pod, question: Question, seal: Seal) -> tuple[bytes, str]:
         body = question.encode()
         headers = {
             SIGNATURE_HEADER: seal.sign("question", body),
             "Content-Type": "application/json",
         }
-        url = f"{self._address(pod)}{PATH}"
-        return self._pool.request("POST", url, body=body, headers=headers, preload_content=False)
+        return self._send(pod, "POST", PATH, headers, body)
 
-    def _address(self, pod: Pod) -> str:
+    def _send(
+        self, pod: Pod, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+    ) -> tuple[bytes, str]:
+        """Return the body and its signature; ValueError where it is larger than a sidecar's."""
         host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
-        return f"http://{host}:{self._port}"
-
-
-def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the body; ValueError where it is larger than any that a sidecar sends."""
-    try:
-        body = response.read(_MAX_ANSWER + 1)
-    finally:
-        # One request to a connection: nothing of this one is used again.
-        response.close()
-    if len(body) > _MAX_ANSWER:
-        raise ValueError(f"an answer has at most {_MAX_ANSWER} bytes")
-    return body
+        server = http_client.Server(f"http://{host}:{self._port}")
+        timeouts = Timeouts(self._seconds, self._seconds, self._seconds)
+        # One request to a connection: the sidecar's server closes it.
+        with server.stream(
+            method, path, timeouts, headers=headers, body=body, one_deadline=True
+        ) as response:
+            told = response.read(_MAX_ANSWER + 1)
+            if len(told) > _MAX_ANSWER:
+                raise ValueError(f"an answer has at most {_MAX_ANSWER} bytes")
+            return told, response.headers.get(SIGNATURE_HEADER, "")

@@ -1,7 +1,6 @@
 """Requests to the API server with the pod's own token, each with one deadline for all of it."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,11 +8,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
-import urllib3
-
-from sidecar import clock
+from sidecar import clock, http_client
 from sidecar.contract import TOKEN_DIRECTORY
-from sidecar.request_deadline import keep_deadlines
+from sidecar.http_client import Timeouts
 
 Json = dict[str, Any]
 
@@ -28,20 +25,14 @@ _WATCH_SECONDS: Final = 290
 _WATCH_SILENCE: Final = 75.0
 """The API server sends a bookmark about every minute; a watch silent for longer is broken."""
 
-_SOCKET_OPTIONS: Final = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-]
-"""A watch that was cut off ends after 8 s, so that a new one begins when the network is back."""
-
 _TOKEN_AGE: Final = 60.0
 """The kubelet renews the projected token in its file long before it expires."""
 
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _READING_VERBS: Final = ("get", "list", "watch")
+
+_REFUSED: Final = 300
+"""HTTP's own line between success and not."""
 
 
 class ApiError(Exception):
@@ -97,7 +88,7 @@ class ApiClient:
 
         `read_seconds`: for an answer.
         """
-        self._base_url = base_url
+        self._server = http_client.Server(base_url, ca_file)
         self._read_seconds = read_seconds
         self._token_file = token_file
         self._hurry = threading.local()
@@ -105,9 +96,6 @@ class ApiClient:
         self._counting = threading.Lock()
         self._token = ""
         self._token_read_at = float("-inf")
-        self._pool, self._watches = _pool(ca_file), _pool(ca_file)
-        # A watch is read for minutes; it is only never to be silent for long.
-        keep_deadlines(self._pool)
 
     @classmethod
     def in_cluster(cls, environment: dict[str, str]) -> "ApiClient":
@@ -161,20 +149,23 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        timeout = self._watch_timeout()
-        response = self._send("GET", path, query=parameters, timeout=timeout, stream=True)
+        target, headers = self._prepare("GET", path, parameters, stream=True)
         try:
-            buffer = b""
-            for chunk in response.stream(None, decode_content=True):
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                for line in lines:
-                    yield self._event(json.loads(line))
-        except urllib3.exceptions.HTTPError as error:
-            raise RetryLaterError(f"watch of {path}: {error}") from error
-        except ValueError as error:
+            # It is read for minutes; it is only never to be silent for long.
+            with self._server.stream(
+                "GET", target, self._watch_timeouts(), headers=headers
+            ) as response:
+                if response.status >= _REFUSED:
+                    raise _refusal("GET", path, response.status, response.read())
+                buffer = b""
+                while chunk := response.read1():
+                    *lines, buffer = (buffer + chunk).split(b"\n")
+                    for line in lines:
+                        yield self._event(json.loads(line))
+        except json.JSONDecodeError as error:
             raise RetryLaterError(f"watch of {path}: a line that is not JSON") from error
-        finally:
-            response.close()
+        except http_client.ERRORS as error:
+            raise RetryLaterError(f"watch of {path}: {error}") from error
 
     @staticmethod
     def _event(event: Json) -> Json:
@@ -193,82 +184,61 @@ class ApiClient:
         content: str = "application/json",
         seconds: float | None = None,
     ) -> Json:
-        timeout = self._timeout(seconds)
-        response = self._send(
-            method, path, query=query or {}, body=body, content=content, timeout=timeout
-        )
+        timeouts = self._timeouts(seconds)
+        target, headers = self._prepare(method, path, query or {})
+        if body is not None:
+            headers["Content-Type"] = content
         try:
-            return cast(Json, response.json())
+            status, answer = self._server.request(
+                method,
+                target,
+                timeouts,
+                headers=headers,
+                body=None if body is None else json.dumps(body).encode(),
+            )
+        except http_client.ERRORS as error:
+            raise RetryLaterError(f"{method} {path}: {error}") from error
+        if status >= _REFUSED:
+            raise _refusal(method, path, status, answer)
+        try:
+            return cast(Json, json.loads(answer))
         except ValueError as error:
             raise RetryLaterError(f"{method} {path}: an answer that is not JSON") from error
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, str],
-        body: Json | None = None,
-        content: str = "",
-        timeout: urllib3.Timeout,
-        stream: bool = False,
-    ) -> urllib3.BaseHTTPResponse:
-        url = f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else "")
+    def _prepare(
+        self, method: str, path: str, query: dict[str, str], *, stream: bool = False
+    ) -> tuple[str, dict[str, str]]:
+        """Return what is asked for, and the headers; it counts as sent."""
         headers = {"Authorization": f"Bearer {self._fresh_token()}", "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = content
         self._count(_verb(method, query, stream=stream))
-        try:
-            response = (self._watches if stream else self._pool).request(
-                method,
-                url,
-                headers=headers,
-                body=None if body is None else json.dumps(body),
-                timeout=timeout,
-                preload_content=not stream,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise RetryLaterError(f"{method} {path}: {error}") from error
-        if response.status >= 300:  # noqa: PLR2004 - HTTP's own line between success and not
-            refusal = _ERRORS.get(response.status, RetryLaterError)(
-                f"{method} {path}: {response.status} {_message(response)}"
-            )
-            refusal.answered = True
-            raise refusal
-        return response
+        return f"{path}?{urlencode(query)}" if query else path, headers
 
     def _count(self, verb: str) -> None:
         with self._counting:
             self._counted[verb] += 1
 
-    def _timeout(self, seconds: float | None) -> urllib3.Timeout:
+    def _timeouts(self, seconds: float | None) -> Timeouts:
         deadline: float = getattr(self._hurry, "deadline", float("inf"))
         left = max(_LEAST_SECONDS, deadline - clock.now())
         total = min(CONNECT_SECONDS + self._read_seconds, left, seconds or float("inf"))
-        return urllib3.Timeout(total=total, connect=CONNECT_SECONDS, read=self._read_seconds)
+        return Timeouts(CONNECT_SECONDS, self._read_seconds, total)
 
-    def _watch_timeout(self) -> urllib3.Timeout:
-        return urllib3.Timeout(connect=CONNECT_SECONDS, read=_WATCH_SILENCE)
+    def _watch_timeouts(self) -> Timeouts:
+        return Timeouts(CONNECT_SECONDS, _WATCH_SILENCE)
 
     def _fresh_token(self) -> str:
         now = time.monotonic()
         if now - self._token_read_at > _TOKEN_AGE:
             try:
-                self._token = self._token_file.read_text().strip()
-            except OSError as error:
+                token = self._token_file.read_text("ascii").strip()
+            except (OSError, UnicodeDecodeError) as error:
                 raise RetryLaterError(f"cannot read the service account token: {error}") from error
+            if not token.isprintable():
+                # The error of who would send it has all of it, and would stand in the log.
+                raise RetryLaterError("the service account token is not one line of text")
+            self._token = token
             self._token_read_at = now
         return self._token
-
-
-def _pool(ca_file: Path) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        ca_certs=str(ca_file),
-        retries=False,
-        maxsize=6,
-        num_pools=2,
-        socket_options=_SOCKET_OPTIONS,
-    )
 
 
 def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:
@@ -283,12 +253,11 @@ def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:
     return "list" if query else "get"
 
 
-def _message(response: urllib3.BaseHTTPResponse) -> str:
+def _refusal(method: str, path: str, status: int, answer: bytes) -> ApiError:
     try:
-        return str(response.json().get("message", ""))
-    except ValueError:
-        return response.data.decode(errors="replace")[:200]
-    except urllib3.exceptions.HTTPError as error:
-        return str(error)
-    finally:
-        response.close()
+        said = str(json.loads(answer).get("message", ""))
+    except (ValueError, AttributeError):
+        said = answer.decode(errors="replace")[:200]
+    refusal = _ERRORS.get(status, RetryLaterError)(f"{method} {path}: {status} {said}")
+    refusal.answered = True
+    return refusal

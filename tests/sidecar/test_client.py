@@ -162,20 +162,23 @@ def test_the_operating_system_looks_after_a_watch_that_says_nothing(
     (tmp_path / "token").write_text("token")
     server.lines = b"{}"  # type: ignore[attr-defined]
     client = Line(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
-    options = list[tuple[int, int]]()
-    connect = socket.socket.connect
+    connected = list[socket.socket]()
+    connect = socket.create_connection
 
-    def note(self: socket.socket, address: Any) -> None:
+    def note(address: tuple[str, int], *arguments: Any) -> socket.socket:
+        made = connect(address, *arguments)
         # A thread that an earlier test has left behind may connect meanwhile, to somebody else.
         if address == server.server_address:
-            kept_alive = self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            options.append((kept_alive, self.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)))
-        connect(self, address)
+            connected.append(made.dup())
+        return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", note)
-        client.get("/api/v1/pods")
-    assert options == [(1, 5)]
+        patch.setattr(socket, "create_connection", note)
+        assert list(client.watch("/api/v1/pods", {})) == []
+    (line,) = connected
+    with line:
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
 
 
 def test_requests_are_counted_by_the_api_servers_verbs(
@@ -206,3 +209,16 @@ def test_a_request_without_an_answer_counts_too(tmp_path: Path) -> None:
         with pytest.raises(RetryLaterError):
             client.get("/api/v1/pods/orders-0", seconds=0.3)
     assert client.requests()["get"] == 1
+
+
+@pytest.mark.parametrize("token", [b"secret\nsecret", b"secret\xff", b"secret\0"])
+def test_a_token_that_is_no_text_is_an_error_that_does_not_tell_it(
+    server: http.server.HTTPServer, tmp_path: Path, token: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(token)
+    client = Line(loopback.url(server), tmp_path / "ca.crt", tmp_path / "token")
+    with pytest.raises(RetryLaterError, match="token") as error:
+        client.get("/api/v1/pods/orders-0")
+    assert "secret" not in str(error.value)
+    with pytest.raises(RetryLaterError):
+        next(client.watch("/api/v1/pods", {}))

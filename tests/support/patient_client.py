@@ -2,8 +2,7 @@
 
 from typing import Final
 
-import urllib3
-
+from sidecar.http_client import Timeouts
 from sidecar.kube.client import ApiClient
 
 PATIENT: Final = 180.0
@@ -13,5 +12,5 @@ PATIENT: Final = 180.0
 class PatientClient(ApiClient):
     """Gives a busy API server more than the three seconds after which a loop has to fence."""
 
-    def _timeout(self, _seconds: float | None) -> urllib3.Timeout:
-        return urllib3.Timeout(PATIENT)
+    def _timeouts(self, _seconds: float | None) -> Timeouts:
+        return Timeouts(PATIENT, PATIENT)

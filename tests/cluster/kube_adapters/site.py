@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import urllib3
-
 from deploy.demo.stage import Stage
 from sidecar import contract
+from sidecar.http_client import Timeouts
 from sidecar.kube.client import ApiClient, ApiError, ForbiddenError, Json
 from sidecar.observation import Identity
 from tests.deploy.manifests import cluster_role
@@ -55,12 +54,12 @@ class Line(ApiClient):
         """Cleared, it keeps each event until it is set."""
         self.slow_watch.set()
 
-    def _timeout(self, seconds: float | None) -> urllib3.Timeout:
-        return urllib3.Timeout(total=seconds or PATIENT)
+    def _timeouts(self, seconds: float | None) -> Timeouts:
+        return Timeouts(PATIENT, PATIENT, seconds or PATIENT)
 
-    def _watch_timeout(self) -> urllib3.Timeout:
+    def _watch_timeouts(self) -> Timeouts:
         # Given up while it connects, a watch would be followed by another list, which tests count.
-        return urllib3.Timeout(connect=PATIENT, read=super()._watch_timeout().read_timeout)
+        return super()._watch_timeouts()._replace(connect=PATIENT)
 
     def get(
         self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
