@@ -245,21 +245,21 @@ class _Set(Seen):
         )
 
     def _situation(self, pod: Pod) -> Iterator[Cause]:
-        """What its sidecar said last, and what keeps failing, be it a primary or a replica."""
+        """What its sidecar said last, if it is neither primary nor replica."""
         event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
         if event is None or not event.warning:
             return
-        # When what keeps failing has passed, an Event of another reason says so.
-        keeps_failing = event.reason.endswith("Problem")
-        if not keeps_failing and self.present(pod) is not event:
-            return
+        member = self.is_member(pod)
+        present = self.present(pod) is event
         if "password authentication failed" in event.message:
             # It is the same in all members, and only the primary can change it.
             found = password.differs(self, pod)
             if found is not None:
                 yield found
-        elif event.reason in OF_THE_SET or (self.is_member(pod) and not keeps_failing):
+        elif member or event.reason in OF_THE_SET:
             return
+        elif not (present or event.reason.endswith("Problem")):
+            return  # it has passed
         elif event.reason == "SettingsRefused" and (fixed := self._settings()):
             yield self.cause(
                 f"{pod.name} can't start with wal_level=minimal, which has no standbys",

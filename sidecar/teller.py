@@ -34,7 +34,7 @@ class Teller:
         self._events = events
         self._told: tuple[str, str] | None = None
         self._problem_since: float | None = None
-        self._warned_of: str | None = None
+        self._warned = False
         self._took: str | None = None
         """What it said when it took the Lease, until it leads."""
         self._waiting: queue.Queue[tuple[str, str, Attention, bool]] = queue.Queue(_MOST_WAITING)
@@ -49,7 +49,7 @@ class Teller:
         told = (decision.situation, decision.sentence)
         if told != self._told:
             self._told = told
-            self._problem_passed()
+            self._problem_since = None
             _log.info(decision.sentence, extra={"situation": decision.situation})
             self._put(decision.situation, decision.sentence, decision.attention)
         self._tell_set(decision)
@@ -66,21 +66,15 @@ class Teller:
 
     def _warn(self, decision: Decision, problem: str | None, now: float) -> None:
         """Warn of what keeps failing, once until it has passed or the situation is another."""
-        if problem is None or problem in decision.sentence:
-            self._problem_passed()
-        elif self._problem_since is None:
-            self._problem_since = now
-        elif now - self._problem_since >= _PROBLEM_SECONDS and self._warned_of is None:
-            self._warned_of = problem
+        if problem is not None and problem in decision.sentence:
+            problem = None
+        if problem is None or self._problem_since is None:
+            self._problem_since = None if problem is None else now
+            self._warned = False
+        elif now - self._problem_since >= _PROBLEM_SECONDS and not self._warned:
+            self._warned = True
             _log.warning(problem, extra={"situation": decision.situation})
             self._put(f"{decision.situation}Problem", problem, Attention.WARNING)
-
-    def _problem_passed(self) -> None:
-        """Who reads the Events, as `kubectl pgset doctor` does, learns what is over."""
-        self._problem_since = None
-        if self._warned_of is not None:
-            self._put("ProblemPassed", f"no longer so: {self._warned_of}", Attention.NORMAL)
-            self._warned_of = None
 
     def _put(
         self, reason: str, sentence: str, attention: Attention, *, of_set: bool = False

@@ -411,11 +411,3 @@ def test_a_quota_or_an_account_that_only_a_message_names_is_in_no_command() -> N
         'serviceaccount "x; reboot" not found',
     ):
         assert not [it for it in causes(*not_created(message)) if "reboot" in it.command]
-
-
-def test_what_keeps_failing_is_told_of_a_member_too_until_it_has_passed() -> None:
-    fails = said("FollowingProblem", "no slot can be made")
-    (cause,) = causes(*healthy(), fails)
-    assert "no slot can be made" in cause.sentence
-    passed = event("Pod", "orders-1", "ProblemPassed", "no longer so", type="Normal")
-    assert causes(*healthy(), fails, passed) == ()

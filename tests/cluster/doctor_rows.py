@@ -68,19 +68,6 @@ def new_template(name: str, plant: str) -> Row:
     return Row(f"new template: {name}", plant, ("orders-1 does not start with the new template",))
 
 
-def asks_for_a_password(pod: str, before: str, after: str) -> str:
-    """Return the script that changes how a pod's PostgreSQL lets in who comes by its loopback."""
-    changed = f"/^host.*\\(127.0.0.1\\|::1\\)/s/{before}$/{after}/"
-    return f"""\
-        k exec {pod} -c postgres -- sh -c 'sed -i "{changed}" "$PGDATA/pg_hba.conf"'
-        sql {pod} "select pg_reload_conf()"
-"""
-
-
-END_CONNECTIONS_OVER_TCP: Final = """\
-select pg_terminate_backend(pid) from pg_stat_activity
-where usename = 'postgres' and client_addr is not null"""
-
 STATEFULSETS: Final = "statefulsets.pgset.dev"
 PODS: Final = "pods.pgset.dev"
 APP: Final = "k delete service app --ignore-not-found\nk create service clusterip app"
@@ -306,19 +293,15 @@ MEMBERS: Final = (
     ),
     Row(
         "the superuser's password changed by hand",
-        # Others trust whoever comes from the pod itself, and the password is never asked for.
-        f"""
-        last=$(primary)
-        {asks_for_a_password("$last", "trust", "scram-sha-256")}
-        sql $last "alter role postgres password 'another'"
-        sql $last "{END_CONNECTIONS_OVER_TCP}"
+        # orders-2 has to copy all, for which the password is asked.
+        """
+        k wait --for=delete pod/orders-2 --timeout=180s
+        rm -rf "$FOLDER/orders-2"
+        sql $(primary) "alter role postgres password 'another'"
+        k scale statefulset orders --replicas=3
         """,
-        ("the superuser's password in orders-[01] is not the one",),
-        undo=f"""
-        last=$(primary)
-        sql $last "alter role postgres password '{PASSWORD}'"
-        {asks_for_a_password("$last", "scram-sha-256", "trust")}
-        """,
+        ("the superuser's password in orders-2 is not the one",),
+        undo=f"""sql $(primary) "alter role postgres password '{PASSWORD}'" """,
     ),
 )
 

@@ -81,30 +81,3 @@ def test_a_primary_whose_sidecar_restarts_is_no_new_one() -> None:
 
 def test_a_set_that_was_not_read_is_told_nothing() -> None:
     assert told(Api(None), vacant(), LEADER) == []
-
-
-def test_what_has_passed_is_told_so_that_nobody_goes_on_looking_for_it() -> None:
-    api = Api()
-    teller = Teller(ME, api, api)  # type: ignore[arg-type]
-    leads, follows = (decide(seen, SETTINGS) for seen in (LEADER, REPLICA))
-    problem = "PostgreSQL does not let the sidecar look"
-    for decision, failing, now in (
-        (leads, problem, 0.0),
-        (leads, None, 5.0),
-        (leads, problem, 10.0),
-        (leads, problem, 21.0),
-        (leads, problem, 22.0),
-        (leads, None, 23.0),
-        (leads, problem, 30.0),
-        (leads, problem, 41.0),
-        (follows, problem, 42.0),
-    ):
-        teller.tell(decision, failing, now)
-    teller._put("TheLast", "", leads.attention.NORMAL)
-    teller.start()
-    wait_until(lambda: api.told[-1:] == [("TheLast", "", None)], "all to be written")
-    passed = f"no longer so: {problem}"
-    assert [(reason, said) for reason, said, _ in api.told if problem in said] == [
-        ("LeadingProblem", problem),
-        ("ProblemPassed", passed),
-    ] * 2
