@@ -17,7 +17,11 @@ from sidecar.observation import Identity
 _log = logging.getLogger(__name__)
 
 _PROBLEM_SECONDS: Final = 10.0
-"""A server that starts refuses connections for a while, as it should: no Event about that."""
+"""A server that starts refuses connections for a while, as it should: no Event about that. Nor is
+what comes and goes told each time."""
+
+PROBLEM_OVER: Final = "ProblemOver"
+"""The reason of the Event that ends a warning: nobody could tell else that it is of the past."""
 
 _MOST_WAITING: Final = 100
 """Events, while the API server is away; more are only logged."""
@@ -35,6 +39,9 @@ class Teller:
         self._told: tuple[str, str] | None = None
         self._problem_since: float | None = None
         self._warned = False
+        self._warned_of: str | None = None
+        """The problem of the last warning, until it is told that it is over."""
+        self._well_since: float | None = None
         self._took: str | None = None
         """What it said when it took the Lease, until it leads."""
         self._waiting: queue.Queue[tuple[str, str, Attention, bool]] = queue.Queue(_MOST_WAITING)
@@ -66,6 +73,7 @@ class Teller:
 
     def _warn(self, decision: Decision, problem: str | None, now: float) -> None:
         """Warn of what keeps failing, once until it has passed or the situation is another."""
+        self._tell_of_end(problem, now)
         if problem is not None and problem in decision.sentence:
             problem = None
         if problem is None or self._problem_since is None:
@@ -73,8 +81,19 @@ class Teller:
             self._warned = False
         elif now - self._problem_since >= _PROBLEM_SECONDS and not self._warned:
             self._warned = True
+            self._warned_of = problem
             _log.warning(problem, extra={"situation": decision.situation})
             self._put(f"{decision.situation}Problem", problem, Attention.WARNING)
+
+    def _tell_of_end(self, problem: str | None, now: float) -> None:
+        if problem is not None or self._warned_of is None:
+            self._well_since = None
+        elif self._well_since is None:
+            self._well_since = now
+        elif now - self._well_since >= _PROBLEM_SECONDS:
+            _log.info("over: %s", self._warned_of)
+            self._put(PROBLEM_OVER, f"this is over: {self._warned_of}", Attention.NORMAL)
+            self._warned_of = None
 
     def _put(
         self, reason: str, sentence: str, attention: Attention, *, of_set: bool = False

@@ -1,11 +1,11 @@
-"""What is told of a new primary, on its pod and on its StatefulSet."""
+"""What is told of a new primary, on its pod and on its StatefulSet, and of what keeps failing."""
 
 from dataclasses import replace
 from typing import Any
 
 from sidecar.decide import decide
 from sidecar.observation import LeaseRecord, Observation
-from sidecar.teller import Teller
+from sidecar.teller import PROBLEM_OVER, Teller
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -81,3 +81,33 @@ def test_a_primary_whose_sidecar_restarts_is_no_new_one() -> None:
 
 def test_a_set_that_was_not_read_is_told_nothing() -> None:
     assert told(Api(None), vacant(), LEADER) == []
+
+
+def problems(*seen: tuple[float, str | None]) -> list[tuple[str, str]]:
+    """Return the Events about problems; `seen`: seconds, and what the loop has to tell then."""
+    api = Api()
+    teller = Teller(ME, api, api)  # type: ignore[arg-type]
+    for at, problem in seen:
+        teller.tell(decide(LEADER, SETTINGS), problem, at)
+    teller._put("TheLast", "", decide(LEADER, SETTINGS).attention.NORMAL)
+    teller.start()
+    wait_until(lambda: api.told[-1:] == [("TheLast", "", None)], "all to be written")
+    return [(reason, sentence) for reason, sentence, _ in api.told if "Problem" in reason]
+
+
+WARNED = ("LeadingProblem", "it lets nobody in")
+BAD = [(0.0, "it lets nobody in"), (10.0, "it lets nobody in")]
+
+
+def test_a_problem_that_was_warned_of_is_told_when_it_is_over() -> None:
+    over = (PROBLEM_OVER, "this is over: it lets nobody in")
+    assert problems(*BAD, (11.0, None), (21.0, None), (40.0, None)) == [WARNED, over]
+
+
+def test_a_problem_that_comes_and_goes_is_not_over() -> None:
+    comes_again = [*BAD, (11.0, None), (20.0, "it lets nobody in"), (29.0, None), (38.0, None)]
+    assert problems(*comes_again) == [WARNED]
+
+
+def test_a_problem_that_nobody_was_warned_of_has_no_end() -> None:
+    assert problems((0.0, "it starts"), (5.0, "it starts"), (6.0, None), (30.0, None)) == []
