@@ -245,21 +245,19 @@ class _Set(Seen):
         )
 
     def _situation(self, pod: Pod) -> Iterator[Cause]:
-        """What its sidecar said last, if it is neither primary nor replica."""
-        event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
-        if event is None or not event.warning:
+        """What its sidecar said last; of a primary or a replica what keeps failing, alone."""
+        event = self.warned(pod)
+        if event is None or event.reason in OF_THE_SET:
             return
-        member = self.is_member(pod)
-        present = self.present(pod) is event
+        failing = event.reason.endswith(contract.PROBLEM)
+        if not (failing or self.present(pod) is event):
+            return  # it has passed
         if "password authentication failed" in event.message:
-            # It is the same in all members, and only the primary can change it.
-            found = password.differs(self, pod)
+            found = password.differs(self, pod, event.message)
             if found is not None:
                 yield found
-        elif member or event.reason in OF_THE_SET:
-            return
-        elif not (present or event.reason.endswith("Problem")):
-            return  # it has passed
+        elif self.is_member(pod) and not (failing and pod.signs):
+            return  # it has passed, or its sidecar is one that does not tell when that is so
         elif event.reason == "SettingsRefused" and (fixed := self._settings()):
             yield self.cause(
                 f"{pod.name} can't start with wal_level=minimal, which has no standbys",

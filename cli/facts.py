@@ -34,6 +34,7 @@ class Pod:
     namespace: str
     name: str
     uid: str = ""
+    created: datetime.datetime | None = None
     owner: str = ""
     """Name of the StatefulSet that made it; "" if none did."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -94,6 +95,7 @@ class Pod:
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata.get("uid", ""),
+            created=parse_time(metadata.get("creationTimestamp") or ""),
             owner=next(
                 (
                     it["name"]

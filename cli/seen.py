@@ -84,12 +84,20 @@ class Seen:
         ]
         return _newest(found)
 
+    def warned(self, pod: Pod) -> Event | None:
+        """Return what the pod's sidecar has warned of last, unless it has told since that this is
+        over, or something else."""
+        event = self.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
+        if event is not None and event.reason == contract.PROBLEM_OVER:
+            event = self.present(pod)
+        return event if event is not None and event.warning else None
+
     def present(self, pod: Pod) -> Event | None:
         """Return the Event of the situation that the pod is in now; None if that has none.
 
         A situation that is passed over in silence leaves the Event of the one before as the newest:
         what holds now is what the pod's annotation says. What keeps failing in a situation has
-        Events of its own, whose reasons end with "Problem".
+        Events of its own.
         """
         found = [
             it
@@ -97,7 +105,7 @@ class Seen:
             if (it.namespace, it.kind, it.name, it.uid)
             == (self.workload.namespace, "Pod", pod.name, pod.uid)
             and it.component == contract.SIDECAR_CONTAINER
-            and not it.reason.endswith("Problem")
+            and not it.reason.endswith((contract.PROBLEM, contract.PROBLEM_OVER))
         ]
         event = _newest(found)
         if event is None or not pod.says or event.message != pod.says[:LONGEST_MESSAGE]:

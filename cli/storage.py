@@ -13,7 +13,6 @@ from cli.cause import Cause
 from cli.facts import Event, Pod
 from cli.pod_spec import Claim, Json
 from cli.seen import Seen
-from sidecar import contract
 
 RECENT: Final = datetime.timedelta(minutes=10)
 """A member that is well may have warned so long ago."""
@@ -24,7 +23,7 @@ GREW: Final = "FileSystemResizeSuccessful"
 
 def causes(seen: Seen, pod: Pod) -> Iterator[Cause]:
     """Yield the volume of the pod's data directory if that is full, and does not grow already."""
-    event = seen.newest("Pod", pod.name, contract.SIDECAR_CONTAINER)
+    event = seen.warned(pod)
     if event is None or "No space left on device" not in event.message or event.time is None:
         return
     if (seen.is_member(pod) and seen.now - event.time > RECENT) or _has_grown(seen, pod, event):

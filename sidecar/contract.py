@@ -257,6 +257,17 @@ def disruption_budget(set_name: str) -> str:
 SIDECAR_CONTAINER: Final = "pgset-sidecar"
 BOOTSTRAP_CONTAINER: Final = "pgset-bootstrap"
 
+REPLICATION_ROLE: Final = "pgset_replication"
+"""The role by which members replicate. The primary gives it a password that is made of the
+superuser's, as its own pod has that."""
+
+PROBLEM: Final = "Problem"
+"""What the reason of an Event ends with that warns of what keeps failing in a situation."""
+
+PROBLEM_OVER: Final = "ProblemOver"
+"""The reason of the Event that ends such a warning: nobody could tell else that it is of the past.
+Versions up to 0.2.0 have none."""
+
 SIDECAR_PORT: Final = 8008
 """The sidecar's HTTP port, Patroni's, whose paths and codes it shares."""
 

@@ -8,6 +8,7 @@ import queue
 import threading
 from typing import Final
 
+from sidecar import contract
 from sidecar.action import Attention, Decision, Role, TakeLease
 from sidecar.kube.client import ApiError
 from sidecar.kube.events import Events
@@ -19,9 +20,6 @@ _log = logging.getLogger(__name__)
 _PROBLEM_SECONDS: Final = 10.0
 """A server that starts refuses connections for a while, as it should: no Event about that. Nor is
 what comes and goes told each time."""
-
-PROBLEM_OVER: Final = "ProblemOver"
-"""The reason of the Event that ends a warning: nobody could tell else that it is of the past."""
 
 _MOST_WAITING: Final = 100
 """Events, while the API server is away; more are only logged."""
@@ -83,7 +81,7 @@ class Teller:
             self._warned = True
             self._warned_of = problem
             _log.warning(problem, extra={"situation": decision.situation})
-            self._put(f"{decision.situation}Problem", problem, Attention.WARNING)
+            self._put(f"{decision.situation}{contract.PROBLEM}", problem, Attention.WARNING)
 
     def _tell_of_end(self, problem: str | None, now: float) -> None:
         if problem is not None or self._warned_of is None:
@@ -92,7 +90,7 @@ class Teller:
             self._well_since = now
         elif now - self._well_since >= _PROBLEM_SECONDS:
             _log.info("over: %s", self._warned_of)
-            self._put(PROBLEM_OVER, f"this is over: {self._warned_of}", Attention.NORMAL)
+            self._put(contract.PROBLEM_OVER, f"this is over: {self._warned_of}", Attention.NORMAL)
             self._warned_of = None
 
     def _put(

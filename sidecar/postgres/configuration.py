@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar import contract
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.settings import Settings
-
-REPLICATION_ROLE: Final = "pgset_replication"
 
 HBA_LINES: Final = (
     f"host replication {REPLICATION_ROLE} all scram-sha-256",

@@ -6,10 +6,11 @@ from typing import Any, Final, LiteralString
 
 from psycopg import pq
 
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.observation import Follower, ServerState
 from sidecar.postgres import libpq, unwaited
-from sidecar.postgres.configuration import REPLICATION_ROLE, parse_synchronous_standby_names
+from sidecar.postgres.configuration import parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn
 

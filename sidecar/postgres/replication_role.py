@@ -6,11 +6,11 @@ from typing import Final
 from psycopg import sql
 
 from sidecar import small_files
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.postgres.commands import NeedsOperatorError, setting
 from sidecar.postgres.configuration import (
     FORMER_HBA_LINE,
     HBA_LINES,
-    REPLICATION_ROLE,
     with_hba_lines,
     without_hba_lines,
 )

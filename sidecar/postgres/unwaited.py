@@ -11,8 +11,8 @@ from typing import Final
 from psycopg import pq
 from psycopg.errors import DataError
 
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.postgres import libpq
-from sidecar.postgres.configuration import REPLICATION_ROLE
 
 # Of our own session, which sets it itself, pg_settings tells nothing of the others. Names and
 # settings are in the encoding of whichever database they were made in: of those that are no concern

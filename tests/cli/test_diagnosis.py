@@ -15,6 +15,7 @@ from cli.doctor import is_needed
 from cli.installation import PARTS, Installation, Part, fault_of
 from cli.kubectl import Kubectl
 from cli.seen import Surroundings
+from sidecar import contract
 from tests.cli.objects import (
     HEALTHY,
     NOW,
@@ -366,6 +367,24 @@ def test_what_a_member_warned_of_is_told_until_it_is_well() -> None:
     (only,) = causes(*with_replica(early, warned))
     assert "tablespaces are outside PGDATA" in only.sentence
     assert causes(*with_replica(pod(1, "replica"), warned)) == ()
+
+
+def test_what_keeps_failing_in_a_member_is_told_until_it_is_over() -> None:
+    """By sidecars that tell when it is."""
+    member, failing = pod(1, "replica"), said("FollowingProblem", "it lets nobody look")
+    assert causes(*with_replica(member, failing)) == ()
+    member["metadata"]["annotations"][contract.SIGNS] = contract.SIGNS_BY
+    (only,) = causes(*with_replica(member, failing))
+    assert only.sentence == "orders-1: it lets nobody look"
+    over = said("ProblemOver", "this is over: it lets nobody look") | {"type": "Normal"}
+    over["lastTimestamp"] = "2026-11-29T12:00:10Z"
+    assert causes(*with_replica(member, failing, over)) == ()
+
+
+def test_what_it_says_itself_counts_also_when_a_problem_is_over() -> None:
+    over = said("ProblemOver", "this is over: the API server refused it") | {"type": "Normal"}
+    over["lastTimestamp"] = "2026-11-29T12:00:10Z"
+    assert ".pgset-reclone" in command(*with_replica(waits(), said("RecloneFailed"), over))
 
 
 def test_what_the_pod_before_had_said_is_no_cause() -> None:

@@ -1,4 +1,5 @@
-"""The superuser's password is set to what its pods have, and to nothing else."""
+"""The superuser's password is set to what its pods have, and to nothing else; and pods that have
+different ones are made anew."""
 
 import os
 import shlex
@@ -6,7 +7,18 @@ import subprocess
 
 import pytest
 
-from tests.cli.objects import causes, command, healthy, pod, said, waiting
+from tests.cli.objects import (
+    Json,
+    causes,
+    command,
+    event,
+    healthy,
+    lease,
+    pod,
+    said,
+    statefulset,
+    waiting,
+)
 
 REFUSED = said("FollowingProblem", "password authentication failed for user")
 
@@ -67,3 +79,38 @@ def test_while_pods_are_made_anew_the_old_one_is_not_brought_back() -> None:
     items = healthy()
     items[0]["status"] = {"currentRevision": "a", "updateRevision": "b"}
     assert command(*items, REFUSED) == "rollout status statefulset orders"
+
+
+OF_MEMBERS = said("CloneFailed", 'password authentication failed for user "pgset_replication"')
+
+
+def of_ages(*seconds: int) -> list[Json]:
+    """A set whose Secret was changed, after which the last pod came, and cannot be cloned."""
+    last = len(seconds) - 1
+    items = [statefulset(), pod(0, "primary"), lease()]
+    items += [pod(number, "replica") for number in range(1, last)]
+    items.append(pod(last, "", ready=False, says=OF_MEMBERS["message"]))
+    items[0]["spec"]["replicas"] = len(seconds)
+    made = [items[1], *items[3:]]
+    for it, age in zip(made, seconds, strict=True):
+        it["metadata"]["creationTimestamp"] = f"2026-11-29T11:00:{age:02}Z"
+    return [*items, event("Pod", f"orders-{last}", "CloneFailed", OF_MEMBERS["message"])]
+
+
+def test_pods_made_with_a_former_password_are_made_anew_the_primary_as_the_last() -> None:
+    assert command(*of_ages(1, 9)) == "delete pod orders-0"
+    assert command(*of_ages(1, 2, 9)) == (
+        "delete pod orders-1 && until kubectl -n shop wait --for=condition=Ready pod/orders-1 "
+        "--timeout=5m; do sleep 1; done && kubectl -n shop delete pod orders-0"
+    )
+    assert command(*of_ages(1, 9, 9)) == "delete pod orders-0", "that one has the new password"
+
+
+def test_a_pod_that_is_older_than_the_primary_is_made_anew_itself() -> None:
+    assert command(*of_ages(9, 1)) == "delete pod orders-1"
+
+
+def test_what_has_passed_is_no_cause() -> None:
+    over = event("Pod", "orders-1", "ProblemOver", f"this is over: {REFUSED['message']}")
+    over |= {"type": "Normal", "lastTimestamp": "2026-11-29T12:00:10Z"}
+    assert causes(*healthy(), REFUSED, over) == ()

@@ -62,6 +62,12 @@ def test_what_a_member_that_is_well_said_long_ago_has_passed() -> None:
     assert patched(on_volumes(data="/data"), old, claims=[claim()]) == {"data-orders-1": "10Gi"}
 
 
+def test_one_that_takes_writes_again_does_not_grow() -> None:
+    over = event("Pod", "orders-1", "ProblemOver", f"this is over: {FULL['message']}")
+    over |= {"type": "Normal", "lastTimestamp": "2026-11-29T12:00:10Z"}
+    assert patched(on_volumes(data="/data"), FULL, over, claims=[claim()]) == {}
+
+
 def test_only_the_volume_of_the_data_directory_grows() -> None:
     both = [claim(), claim("backup-orders-1")]
     two = {"data": "/data", "backup": "/backup"}

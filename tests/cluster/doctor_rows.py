@@ -293,15 +293,41 @@ MEMBERS: Final = (
     ),
     Row(
         "the superuser's password changed by hand",
-        # orders-2 has to copy all, for which the password is asked.
-        """
+        # The image trusts the loopback, by which sidecars come; so it is the server that has to ask
+        # there, and the sidecar that has to come anew.
+        r"""
+        pod=$(primary)
+        k exec $pod -c postgres -- sh -c \
+            'sed -i "/127[.]0[.]0[.]1/s/trust$/scram-sha-256/" "$PGDATA/pg_hba.conf"
+            grep -q "127[.]0[.]0[.]1.*scram-sha-256" "$PGDATA/pg_hba.conf"
+            chown postgres "$PGDATA/pg_hba.conf"'
+        sql $pod "select pg_reload_conf()"
+        sql $pod "alter role postgres password 'another'"
+        sql $pod "select pg_terminate_backend(pid) from pg_stat_activity
+            where application_name = 'pgset-sidecar'"
+        """,
+        ("the superuser's password in orders-[01] is not the one",),
+        undo=f"""sql $(primary) "alter role postgres password '{PASSWORD}'" """,
+    ),
+    Row(
+        "a member made after its Secret was changed",
+        # It has to be cloned, and so has no former password to go on by.
+        f"""
         k wait --for=delete pod/orders-2 --timeout=180s
         rm -rf "$FOLDER/orders-2"
-        sql $(primary) "alter role postgres password 'another'"
+        secret() {{
+            k create secret generic password --from-literal=value="$1" --dry-run=client -o yaml |
+                k apply -f -
+        }}
+        secret {PASSWORD}
+        container '"env":[{{"name":"POSTGRES_PASSWORD","value":null,
+            "valueFrom":{{"secretKeyRef":{{"name":"password","key":"value"}}}}}}]'
+        k rollout status statefulset orders --timeout=280s
+        secret another
         k scale statefulset orders --replicas=3
         """,
-        ("the superuser's password in orders-2 is not the one",),
-        undo=f"""sql $(primary) "alter role postgres password '{PASSWORD}'" """,
+        ("orders-2 and the primary, .*, were made with different passwords",),
+        undo="k delete secret password",
     ),
 )
 

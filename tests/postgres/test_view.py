@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.observation import PostgresView, ServerState
-from sidecar.postgres.configuration import REPLICATION_ROLE
 from sidecar.postgres.polling import news
 from sidecar.postgres.server import Server
 from sidecar.situation.timing import SILENCE

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from sidecar import contract
 from sidecar.decide import decide
 from sidecar.observation import LeaseRecord, Observation
-from sidecar.teller import PROBLEM_OVER, Teller
+from sidecar.teller import Teller
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -100,7 +101,7 @@ BAD = [(0.0, "it lets nobody in"), (10.0, "it lets nobody in")]
 
 
 def test_a_problem_that_was_warned_of_is_told_when_it_is_over() -> None:
-    over = (PROBLEM_OVER, "this is over: it lets nobody in")
+    over = (contract.PROBLEM_OVER, "this is over: it lets nobody in")
     assert problems(*BAD, (11.0, None), (21.0, None), (40.0, None)) == [WARNED, over]
 
 
