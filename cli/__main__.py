@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -43,6 +44,10 @@ def carry_out(command: str) -> Callable[[Kubectl, Namespace, Paint], int]:
 def main() -> None:
     """Run, and end the process with the exit code."""
     words = sys.argv[1:]
+    for output in (sys.stdout, sys.stderr):
+        # A terminal of another encoding has no sign for some of what others may write.
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")
     if words[:1] == ["__complete"]:
         from cli.completion import complete  # noqa: PLC0415 - as the commands
 

@@ -118,6 +118,9 @@ def cannot_start(error: OSError) -> CannotError:
 _CONTROL: Final = {
     **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd"),
     **dict.fromkeys(map(ord, "\n\t"), " "),
+    # Ends of lines, directions of writing, and halves of characters that no output can encode.
+    **dict.fromkeys((0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
 
 
@@ -131,11 +134,19 @@ def printable(value: Any) -> Any:
     return value.translate(_CONTROL) if isinstance(value, str) else value
 
 
+_FAILS_WITH: Final = ("error: ", "Error from server ", "Unable to connect to the server: ")
+"""How kubectl begins what went wrong; advice, such as where a credential plugin is found, may come
+after it."""
+
+
 def _sentence(stderr: str) -> str:
-    """Return kubectl's last words as one sentence."""
+    """Return what kubectl says went wrong as one sentence: else its last words."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    said = lines[-1] if lines else "it said nothing"
-    for prefix in ("error: ", "Error from server "):
+    said = next(
+        (it for it in reversed(lines) if it.startswith(_FAILS_WITH)),
+        lines[-1] if lines else "it said nothing",
+    )
+    for prefix in _FAILS_WITH[:2]:
         if said.startswith(prefix):
             said = said[len(prefix) :]
     return f"kubectl: {printable(said)}"

@@ -1,6 +1,7 @@
 """The plugin as one file, on the machines of users, with whatever kubectl they have."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -27,8 +28,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(built: Path, *words: str, kubectl: str | None = None, **more: str):
-    """Run it, without what is installed here; `kubectl`: a shell script that stands in for it."""
+def run(built: Path, *words: str, kubectl: str | None = None, isolated: bool = True, **more: str):
+    """Run it, without what is installed here; `kubectl`: a shell script that stands in for it.
+
+    `isolated`: Python's own variables do not count.
+    """
     folder = built.parent / "bin"
     folder.mkdir(exist_ok=True)
     stand_in = folder / "kubectl"
@@ -37,7 +41,7 @@ def run(built: Path, *words: str, kubectl: str | None = None, **more: str):
         stand_in.write_text(f"#!/bin/sh\n{kubectl}\n")
         stand_in.chmod(0o755)
     return subprocess.run(
-        [sys.executable, "-I", "-S", built, *words],
+        [sys.executable, *(["-I"] if isolated else []), "-S", built, *words],
         env={"PATH": f"{folder}:/bin" if kubectl else str(folder), **more},
         capture_output=True,
         text=True,
@@ -98,6 +102,11 @@ def test_every_command_is_carried_out_by_something() -> None:
             "kubectl: (Forbidden): no",
         ),
         (["status"], "echo '{'", "kubectl: what it printed is no JSON"),
+        (
+            ["status"],
+            "printf 'Unable to connect to the server: no one\\n\\nSee:\\n x\\n' >&2; exit 1",
+            "kubectl: Unable to connect to the server: no one",
+        ),
         (["pause", "orders"], "echo '{\"items\": []}'", None),
         (["dance"], "exit 0", None),
         (["status", "a", "b"], "exit 0", None),
@@ -146,6 +155,20 @@ def test_there_is_no_colour_in_a_pipe(built: Path) -> None:
 def test_nobody_writes_to_the_terminal_of_who_looks() -> None:
     hostile = {"says": ["\033]0;x\007\x9b31m a\nb\tc"]}
     assert printable(hostile) == {"says": ["\ufffd]0;x\ufffd\ufffd31m a b c"]}
+    assert printable("a\u2028b\u202ec\u2066d\ud800") == "a\ufffdb\ufffdc\ufffdd\ufffd"
+
+
+@pytest.mark.thorough
+def test_a_terminal_of_another_encoding_gets_what_it_can_show(built: Path) -> None:
+    annotations = {"pgset.dev/enabled": "true", "pgset.dev/durability": "für alle"}
+    found = {
+        "kind": "StatefulSet",
+        "metadata": {"namespace": "shop", "name": "orders", "annotations": annotations},
+    }
+    script = f"cat <<'END'\n{json.dumps({'items': [found]}, ensure_ascii=False)}\nEND"
+    done = run(built, "status", kubectl=script, isolated=False, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Durability: f?r alle" in done.stdout
 
 
 def test_words_after_two_dashes_are_psqls() -> None:
