@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from cli import as_json, read, text
 from cli.facts import Pod, There, Workload
 from cli.kubectl import CannotError, Kubectl, cannot_start
+from cli.password import SUPERUSER
 from cli.text import Paint
 from cli.view import SetView, exit_code, lease_of, objects_of, pods_of, port_of, primary_of
 from sidecar import contract
@@ -88,6 +89,8 @@ def events(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     for it in found:
         line = f"{it.time:%Y-%m-%dT%H:%M:%SZ} {it.name} {it.reason}: {it.message}"
         print(paint(text.YELLOW, line) if it.warning else line)
+    if not found:
+        print(f'No Event about set "{workload.name}": they are kept for an hour.', file=sys.stderr)
     return 0
 
 
@@ -109,19 +112,27 @@ def logs(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG
 def merged(
     kubectl: Kubectl, pods: list[Pod], containers: list[str], options: list[str]
 ) -> list[tuple[str, str]]:
-    """Return the times and lines of these containers' logs, by time."""
+    """Return the times and lines of these containers' logs, by time. Raises CannotError if there is
+    none that can be read."""
+    failed: list[CannotError] = []
 
     def of(place: tuple[Pod, str]) -> list[tuple[str, str]]:
         pod, container = place
         where = ("-n", pod.namespace, pod.name, "-c", container)
-        # A container that has not been started has no log: its pod is no reason to show none.
-        said = kubectl.run("logs", *where, "--timestamps", *options, check=False)
+        try:
+            said = kubectl.run("logs", *where, "--timestamps", *options)
+        except CannotError as error:
+            # A container that has not been started has no log: no reason to show none at all.
+            failed.append(error)
+            return []
         lines = (line.partition(" ") for line in said.splitlines())
         return [(at, f"{at} {pod.name} {container}: {rest}") for at, _, rest in lines]
 
     places = [(pod, container) for pod in pods for container in containers]
     with ThreadPoolExecutor(len(places)) as pool:
         found = [it for lines in pool.map(of, places) for it in lines]
+    if len(failed) == len(places):
+        raise failed[0]
     return sorted(found, key=lambda it: by_time(it[0]))
 
 
@@ -167,7 +178,7 @@ def psql_in_pod(port: int, words: Sequence[str]) -> list[str]:
     """Return the command; the user's words come last, and so may say another database or port."""
     script = (
         'export PGDATABASE="${PGDATABASE:-postgres}"; '
-        f'exec psql -U "${{POSTGRES_USER:-postgres}}" -p {port} "$@"'
+        f'{SUPERUSER}; exec psql -U "$user" -p {port} "$@"'
     )
     return ["sh", "-c", script, "psql", *words]
 

@@ -11,6 +11,11 @@ from cli.seen import Seen
 from cli.view import port_of
 from sidecar import contract
 
+SUPERUSER: Final = (
+    'user="${POSTGRES_USER:-$(cat "${POSTGRES_USER_FILE:-/dev/null}")}"; user="${user:-postgres}"'
+)
+"""Sets $user in a shell in the database's container, where the image's own start is not seen."""
+
 # Who comes through the pod's own socket needs no password. An empty one would be none at all, and
 # what statements PostgreSQL logs would have the new one.
 _STATEMENT: Final = """\
@@ -18,7 +23,7 @@ new="${{POSTGRES_PASSWORD:-${{PG_ROOT_PASSWORD:-}}}}"; \
 for file in "${{POSTGRES_PASSWORD_FILE:-}}" /pgroot/password; do \
 if [ -z "$new" ] && [ -n "$file" ] && [ -r "$file" ]; then new="$(cat "$file")"; fi; done; \
 if [ -z "$new" ]; then echo "this pod has no password: nothing is changed" >&2; exit 1; fi; \
-user="${{POSTGRES_USER:-postgres}}"; \
+{user}; \
 echo "set log_statement=none; set log_min_duration_statement=-1; \
 set log_min_error_statement=panic; alter role :\\"who\\" password :'new'" | \
 psql -X -v ON_ERROR_STOP=1 -U "$user" -p {port} -d postgres -v who="$user" -v new="$new\""""
@@ -39,7 +44,7 @@ def differs(seen: Seen, pod: Pod, message: str) -> Cause | None:
         )
     if contract.REPLICATION_ROLE in message:
         return _of_another_secret(seen, pod, primary)
-    statement = _STATEMENT.format(port=port_of(workload, seen.there))
+    statement = _STATEMENT.format(user=SUPERUSER, port=port_of(workload, seen.there))
     return seen.cause(
         f"the superuser's password in {pod.name} is not the one that its pods have: give it that "
         f"one, on the primary. If it has just been changed in the Secret, {primary.name} still has "

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from cli import as_json, look, read, text
 from cli.doctor import causes_of, installation, told
 from cli.facts import There, Workload
+from cli.installation import Unread
 from cli.kubectl import CannotError, Kubectl
 from cli.pod_spec import Json
 from cli.secrecy import text_without_secrets, without_secrets
@@ -36,7 +37,11 @@ def report(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     causes = causes_of(kubectl, [workload], there, installed, unread)
     pods = list(pods_of(workload, there))
     # PostgreSQL's own log has statements, and so what is in them: it stays where it is.
-    lines = look.merged(kubectl, pods, [contract.SIDECAR_CONTAINER], [LINES]) if pods else []
+    try:
+        lines = look.merged(kubectl, pods, [contract.SIDECAR_CONTAINER], [LINES]) if pods else []
+    except CannotError as error:
+        lines = []
+        unread.append(Unread("logs", str(error)))
     plain = Paint(on=False)
     files = {
         "status.txt": text.status(read.views(of_set), plain, wide=True),

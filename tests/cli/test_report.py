@@ -5,10 +5,10 @@ from argparse import Namespace
 import pytest
 
 from cli import doctor, read
-from cli.facts import There
+from cli.facts import Pod, There
 from cli.installation import Unread
 from cli.kubectl import CannotError, Kubectl
-from cli.look import by_time, status
+from cli.look import by_time, events, merged, status
 from cli.report import of_the_set
 from cli.text import Paint
 from tests.cli.objects import event, healthy, pod, service, the_set, there
@@ -67,6 +67,32 @@ def test_a_set_whose_pods_may_not_be_read_is_not_judged() -> None:
         doctor.causes_of(Stand("resourcequotas"), found.workloads, found, installed, unread) == []
     )
     assert [it.what for it in unread] == ["resourcequotas"]
+
+
+class Logs(Stand):
+    """A kubectl that shows the logs of these pods, and fails at others."""
+
+    def __init__(self, *pods: str) -> None:
+        super().__init__()
+        self._pods = pods
+
+    def run(self, *words: str) -> str:
+        if not set(words) & set(self._pods):
+            raise CannotError("kubectl: no log")
+        return "2026-01-01T00:00:00Z hello\n"
+
+
+def test_logs_that_nobody_may_read_are_no_empty_logs() -> None:
+    pods = [Pod("shop", "orders-0"), Pod("shop", "orders-1")]
+    lines = merged(Logs("orders-1"), pods, ["postgres"], [])
+    assert [line for _, line in lines] == ["2026-01-01T00:00:00Z orders-1 postgres: hello"]
+    with pytest.raises(CannotError, match="no log"):
+        merged(Logs(), pods, ["postgres"], ["--since=long"])
+
+
+def test_no_event_is_told_as_such(capsys) -> None:
+    assert events(Stand(), Namespace(set="orders"), PLAIN) == 0
+    assert capsys.readouterr() == ("", 'No Event about set "orders": they are kept for an hour.\n')
 
 
 def test_lines_are_sorted_by_their_times() -> None:

@@ -1,7 +1,9 @@
 """Services that lead where they should not, and the ports that they lead to."""
 
 import json
+import os
 import shlex
+import subprocess
 
 import pytest
 
@@ -138,3 +140,22 @@ def test_psqls_own_words_come_last() -> None:
     assert "-d" not in words[2].split()
     assert 'PGDATABASE="${PGDATABASE:-postgres}"' in words[2]
     assert "-p 5433" in words[2]
+
+
+@pytest.mark.parametrize(
+    ("variables", "user"), [({}, "postgres"), ({"POSTGRES_USER": "me"}, "me"), (None, "of a file")]
+)
+def test_psql_is_the_superuser_of_the_image(tmp_path, variables, user) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\necho "$2"\n')
+    psql.chmod(0o755)
+    (tmp_path / "user").write_text("of a file\n")
+    own = {"POSTGRES_USER_FILE": str(tmp_path / "user")} if variables is None else variables
+    done = subprocess.run(
+        psql_in_pod(5432, []),
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{user}\n", "")
