@@ -30,7 +30,8 @@ The rules (design §3), in the order of what they protect:
 6.  Who may take over: not fenced by an operator, nor left to others by one while others are on
     record, recorded as a member, of the recorded system identifier, not on an older timeline than
     the recorded one, with everything that can have been acknowledged (see `sidecar.synchronous`) or
-    else within max-lag, and no member that could lead is further ahead.
+    else within max-lag, and no member that could lead is further ahead. (While the API server is
+    silent for all, that is each: who is behind waits until the others hear it again, too.)
     Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
     the Lease was not written since the operator looked at it, and has been free for so long that
     whoever may lead by the rules would have. It has to be recorded as a member, of the recorded

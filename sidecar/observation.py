@@ -103,6 +103,8 @@ class LeaseView:
     process took the Lease, and was seen to hold it before."""
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
+    heard_again_at: float = float("-inf")
+    """When that was the first word after a silence longer than a renewal's; never, at first."""
     excused_at: float | None = None
     """Just before all members last said yes, asked whether it may go on without the API server."""
     possible_members: tuple[str, ...] = ()
@@ -123,8 +125,7 @@ class DataState(enum.Enum):
     INTERRUPTED = "interrupted"  # an initdb or a clone that did not finish
     PRESENT = "present"
     NOT_OURS = "not-ours"  # files, but no PostgreSQL data directory
-    BROKEN = "broken"
-    """A rewind that did not finish, or data marked to be cloned again: it cannot be started."""
+    BROKEN = "broken"  # a rewind that did not finish, or data marked to be cloned again
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +391,7 @@ class Observation:
     members_heard_at: float = float("-inf")
     """When another member last said anything: over replication or from sidecar to sidecar."""
     renewal_failed_at: float | None = None
-    """When the last renewal failed: refused, or not answered in time. None: it succeeded, was seen
-    to have landed since, or showed that another holds the Lease."""
+    """When the last renewal was refused, or not answered; None: it landed, or another holds it."""
     api_failed_at: float = float("-inf")
     """When a renewal failed last, however long ago that is."""
     question_failed_at: float | None = None

@@ -17,7 +17,7 @@ from typing import Final
 from sidecar.action import RenewLease, TakeLease
 from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
-from sidecar.situation.timing import seconds_before_fencing
+from sidecar.situation.timing import LATE_RENEWAL, seconds_before_fencing
 
 HISTORY_LENGTH: Final = 10
 """Entries that are kept."""
@@ -68,6 +68,8 @@ class LeaseMemory:
         self._decided_on: LeaseView | None = None
         """What the loop has looked at and decides on: its writes act on this record."""
         self._answered_at = float("-inf")
+        self._silence = settings.renew_interval + LATE_RENEWAL
+        self._heard_at = self._heard_again_at = float("-inf")
         self._renewed_at: float | None = None
         self._excused_at: float | None = None
         self._taken_expired = False
@@ -168,6 +170,9 @@ class LeaseMemory:
     def peek(self, heard_at: float) -> LeaseView | None:
         """Return the same, and leave alone what the next write acts on."""
         heard_at = max(heard_at, self._answered_at)
+        if self._heard_at + self._silence < heard_at and self._heard_at > float("-inf"):
+            self._heard_again_at = heard_at
+        self._heard_at = max(self._heard_at, heard_at)
         if self._view is None or self._view.heard_at != heard_at:
             self._view = self._make_view(heard_at) if self._heard else None
         return self._view
@@ -183,6 +188,7 @@ class LeaseMemory:
             taken_expired=self._taken_expired,
             handed_over_by=self._handed_over_by,
             heard_at=heard_at,
+            heard_again_at=self._heard_again_at,
             excused_at=self._excused_at,
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
             possible_promises=tuple((known.voters, known.copies) for known in possible),

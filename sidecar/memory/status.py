@@ -16,10 +16,7 @@ from sidecar.observation import (
 )
 from sidecar.settings import Settings
 from sidecar.situation import Situation
-
-_LATE: Final = 1.5
-"""Seconds that a renewal may be late: the loop may be at work on something else, and it has a way
-to go."""
+from sidecar.situation.timing import LATE_RENEWAL
 
 _LONG_AGO: Final = 10**9
 """Seconds; whatever somebody tells, a float can be made of that."""
@@ -52,7 +49,7 @@ def hears_the_api(lease: LeaseView | None, now: float, settings: Settings) -> bo
     silence for longer means that the leader is dead or the line is cut: a member that finds the
     Lease silent asks for it (`LeaseKeeper.refresh`), and hears by that, or is cut off.
     """
-    return lease is not None and now - lease.heard_at < settings.renew_interval + _LATE
+    return lease is not None and now - lease.heard_at < settings.renew_interval + LATE_RENEWAL
 
 
 def describe(observation: Observation, settings: Settings, *, turns: bool = True) -> dict[str, Any]:

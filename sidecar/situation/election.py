@@ -227,12 +227,20 @@ class ElectionFacts:
         """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
         writes, and its pod stays, is not fenced, may take over and was known to the last holder."""
         return (
-            peer.reaches_api
+            (peer.reaches_api or self._may_soon_reach_the_api(peer))
             and peer.well
             and not self.set.is_being_deleted(peer.name)
             and not self.set.is_fenced(peer.name)
             and not self.set.has_nofailover(peer.name)
             and not self.set.may_be_spoken_for(peer.name)
+        )
+
+    def _may_soon_reach_the_api(self, peer: Peer) -> bool:
+        """It has more, and was silent about no other API server than this member does not hear
+        either, or has only just heard again."""
+        return (
+            wal_position_of(peer) > self.data.wal_position
+            and self.lease.api_is_back_for < YIELD_PATIENCE
         )
 
     @cached
@@ -260,7 +268,9 @@ class ElectionFacts:
             near = bool(self.recorded_promise.voters)
         else:
             near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
-        waited = self._record_tells and self.lease.free_for > YIELD_PATIENCE
+        # While the API server is silent nobody can take it.
+        could_take_for = min(self.lease.free_for, self.lease.api_is_back_for)
+        waited = self._record_tells and could_take_for > YIELD_PATIENCE
         return near and waited and peer.running
 
     @cached

@@ -8,6 +8,7 @@ from sidecar.situation.timing import (
     FENCING_SHARE,
     ISOLATION,
     LAST_RENEWAL,
+    LATE_RENEWAL,
     SILENCE,
     seconds_before_fencing,
 )
@@ -250,6 +251,13 @@ class LeaseFacts:
         if view is None:
             return self.observation.now - self.observation.started_at
         return self.observation.now - max(view.heard_at, view.renewed_at or view.heard_at)
+
+    @cached
+    def api_is_back_for(self) -> float:
+        """Seconds since a silence of the API server has ended for this member; 0 while it lasts."""
+        if self.view is None or self.api_heard_ago > self.settings.renew_interval + LATE_RENEWAL:
+            return 0.0
+        return self.observation.now - self.view.heard_again_at
 
     @cached
     def members_heard_ago(self) -> float:

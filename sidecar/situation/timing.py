@@ -34,6 +34,10 @@ LAST_RENEWAL: Final = 0.2
 """Seconds before a holder has to stop PostgreSQL in which no question to the members, and no
 renewal after one that failed, is begun any more: they take as long, and the stop would be late."""
 
+LATE_RENEWAL: Final = 1.5
+"""Seconds that a renewal may be late: its holder's loop may be at work on something else, and it
+has a way to go. Who hears nothing of the Lease for longer does not reach the API server."""
+
 HEIR_PATIENCE: Final = 3.0
 """Seconds for which only the named heir may take a released Lease."""
 

@@ -45,6 +45,14 @@ def test_expiry_counts_from_when_each_change_was_heard() -> None:
     assert (view(remembers).changed_at, view(remembers).renewal_seen) == (9.0, True)
 
 
+def test_the_end_of_a_silence_of_the_api_server_is_remembered() -> None:
+    remembers = memory(OTHERS)
+    for now, again in ((3.0, None), (6.0, None), (10.0, 10.0), (12.0, 10.0), (17.0, 17.0)):
+        seen = remembers.peek(now)
+        assert seen is not None
+        assert seen.heard_again_at == (again or float("-inf"))
+
+
 def test_who_asks_for_a_switchover_does_not_renew_the_lease() -> None:
     """A set whose primary is dead would wait for as long as somebody asks."""
     remembers = memory(OTHERS)

@@ -134,6 +134,7 @@ _leases = st.none() | drawn(
     changed_at=past,
     renewed_at=maybe_past,
     heard_at=ever,
+    heard_again_at=ever,
     excused_at=maybe_past,
     handed_over_by=st.sampled_from([None, "orders-1_uid-1", "orders-1_old"]),
     possible_members=other_lists,

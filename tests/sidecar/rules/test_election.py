@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.action import Attention, Promote, SetRole, TakeLease, TellSet
 from sidecar.decide import decide
-from sidecar.observation import Identity, Leadership, LeaseRecord, Observation, PostgresView
+from sidecar.observation import Identity, Leadership, LeaseRecord, Observation, Peer, PostgresView
 from tests.sidecar.rules.observations import (
     ADOPTED,
     FREE,
@@ -297,6 +297,36 @@ def test_a_member_that_cannot_reach_the_api_server_is_not_yielded_to() -> None:
     free = replace(REPLICA, lease=lease(FREE, renewed_at=None))
     ahead = replace(free, peers=peer(1, position=5100, reaches_api=False))
     assert decide(ahead, SETTINGS).situation == "TakingLease"
+
+
+AHEAD = peer(1, position=5100, reaches_api=False)
+
+
+@pytest.mark.parametrize(
+    ("heard", "peers", "situation"),
+    [
+        ({"heard_at": NOW - 20}, AHEAD, "YieldingToPeer"),
+        ({"heard_again_at": NOW - 4}, AHEAD, "YieldingToPeer"),
+        ({"heard_again_at": NOW - 6}, AHEAD, "TakingLease"),
+        ({"heard_again_at": NOW - 4}, peer(1, reaches_api=False), "TakingLease"),
+        ({"heard_again_at": NOW - 4}, peer(2, position=5100), "YieldingToPeer"),
+        ({"heard_again_at": NOW - 6}, peer(2, position=5100), "TakingLease"),
+    ],
+    ids=[
+        "silent for this member, too",
+        "heard again a moment ago",
+        "heard again for longer",
+        "who has no more is not waited for",
+        "who reaches it gets its time from then on",
+        "and no longer",
+    ],
+)
+def test_while_the_api_server_is_silent_and_for_a_moment_more_who_has_more_is_waited_for(
+    heard: dict[str, float], peers: dict[str, Peer], situation: str
+) -> None:
+    """Nobody could take the Lease meanwhile, and some hear the API server again before others."""
+    free = lease(FREE, renewed_at=None, changed_at=NOW - 60, **heard)
+    assert decide(replace(VACANT, lease=free, peers=peers), SETTINGS).situation == situation
 
 
 def test_a_lease_that_was_deleted_counts_as_held_for_a_ttl_but_for_who_held_it() -> None:
