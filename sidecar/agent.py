@@ -130,6 +130,7 @@ def run(listener: socket.socket) -> int:
         lease=adapters.lease.peek,
         pods=adapters.pods.observe,
         clock=clock,
+        primary=settings.primary_value,
         paused=lambda: adapters.pods.paused() or adapters.pods.opted_out(),
     )
     application = Application(

@@ -44,6 +44,9 @@ CHALLENGE_SECONDS: Final = 2.0
 TAKEN_OUT_PATIENCE: Final = 10.0
 """Seconds for which a holder whose node is not heard may stay: to stop it takes as long."""
 
+LABEL_PATIENCE: Final = 5.0
+"""Seconds after a holder's last renewal in which its pod may get the label of the primary."""
+
 MAX_SIGNATURES: Final = 4
 """More than a member makes: by its key and a former one."""
 
@@ -238,12 +241,13 @@ def should_give_way(
     pods: Sequence[Pod],
     *,
     now: float,
+    primary: str,
 ) -> str | None:
     """Return why this member should lead in place of the holder, which new clients don't reach.
 
     A clause; None if it can't take over, or would be no better off: if nobody hears the API
     server, or every node is taken for lost, stopping the holder would help nobody.
-    `now`: by the clock of `lease` and `pods`.
+    `now`: by the clock of `lease` and `pods`. `primary`: the value of the role label.
     """
     pod = next((it for it in pods if str(Identity(it.name, it.uid)) == holder), None)
     mine = next((it for it in pods if it.uid == me.uid), None)
@@ -259,6 +263,8 @@ def should_give_way(
         return "the holder's pod is being deleted, which it may not have heard"
     if pod.taken_out_since is not None and now - pod.taken_out_since >= TAKEN_OUT_PATIENCE:
         return "Kubernetes does not hear from the holder's node and sends it no new clients"
+    if pod.role != primary and now - lease.changed_at > LABEL_PATIENCE:
+        return "the holder's pod does not have the primary's label, so new clients don't reach it"
     return None
 
 
@@ -270,16 +276,18 @@ def reason_to_refuse(
     pods: Sequence[Pod],
     *,
     now: float,
+    primary: str,
     nobody_takes_over: bool,
 ) -> str | None:
     """Return why the holder does not get the pledge, as a clause; None if it does.
 
-    `nobody_takes_over`: the set is paused, or was opted out.
+    `primary`: the value of the role label. `nobody_takes_over`: the set is paused, or was opted
+    out.
     """
     refused = refusal(question, me, seal, lease, pods)
     if refused or nobody_takes_over:
         return refused
-    return should_give_way(question.holder, question.ttl, me, lease, pods, now=now)
+    return should_give_way(question.holder, question.ttl, me, lease, pods, now=now, primary=primary)
 
 
 def _may_lead(me: Identity, record: LeaseRecord) -> bool:

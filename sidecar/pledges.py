@@ -90,11 +90,12 @@ class Respondent:
         lease: Callable[[], LeaseView | None],
         pods: Callable[[], Sequence[Pod] | None],
         clock: Callable[[], float],
+        primary: str,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
         """`lease` and `pods` return the newest that is known. `clock`: monotonic seconds.
 
-        `paused`: nobody takes over now.
+        `primary`: the value of the role label. `paused`: nobody takes over now.
         """
         self._me = me
         self._seal = seal
@@ -103,6 +104,7 @@ class Respondent:
         self._pods = pods
         self._challenges = Challenges(clock)
         self._clock = clock
+        self._primary = primary
         self._paused = paused
         self._asked: dict[str, None] = {}
         """The nonces of members' last questions for the status, the oldest first."""
@@ -165,5 +167,6 @@ class Respondent:
             self._lease(),
             self._pods() or (),
             now=self._clock(),
+            primary=self._primary,
             nobody_takes_over=self._paused(),
         )

@@ -57,6 +57,7 @@ class Member:
             lease=lambda: self.lease,
             pods=lambda: self.pods,
             clock=self.clock,
+            primary="primary",
             paused=lambda: self.paused,
         )
 

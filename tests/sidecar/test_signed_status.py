@@ -47,7 +47,13 @@ def member(seal: Seal = SEAL, ordinal: int = 1) -> Application:
     seen = observation(ordinal, RUNNING, STREAMING)
     reporter.publish(Snapshot(seen, decide(seen, SETTINGS), None))
     respondent = Respondent(
-        seen.me, seal, Pledges(Clock()), lease=lambda: None, pods=lambda: (), clock=Clock()
+        seen.me,
+        seal,
+        Pledges(Clock()),
+        lease=lambda: None,
+        pods=lambda: (),
+        clock=Clock(),
+        primary="primary",
     )
     return Application(reporter, Metrics(reporter, "orders"), SETTINGS, respondent=respondent)
 

@@ -198,7 +198,9 @@ LOST = replace(HOLDER, taken_out_since=NOW - TAKEN_OUT_PATIENCE)
 
 
 def answer(holder: Pod, mine: Pod = MINE, lease: LeaseView | None = HEARD) -> str | None:
-    return should_give_way("orders-0_uid-0", 10, ME, lease, (holder, mine), now=NOW)
+    return should_give_way(
+        "orders-0_uid-0", 10, ME, lease, (holder, mine), now=NOW, primary="primary"
+    )
 
 
 def test_a_holder_whose_pod_is_being_deleted_gives_way() -> None:
@@ -214,7 +216,16 @@ def test_a_holder_whose_node_is_not_heard_for_long_gives_way() -> None:
     assert answer(HOLDER) is None
 
 
-@pytest.mark.parametrize("holder", [DELETED, LOST])
+@pytest.mark.parametrize("role", [None, "replica"])
+def test_a_holder_that_has_not_got_its_label_in_time_gives_way(role: str | None) -> None:
+    unlabelled = replace(HOLDER, role=role)
+    assert answer(unlabelled) == (
+        "the holder's pod does not have the primary's label, so new clients don't reach it"
+    )
+    assert answer(unlabelled, lease=replace(HEARD, changed_at=NOW - 4)) is None
+
+
+@pytest.mark.parametrize("holder", [DELETED, LOST, replace(HOLDER, role=None)])
 def test_it_stays_where_who_is_asked_could_not_take_over_or_is_no_better_off(holder: Pod) -> None:
     assert answer(holder, replace(MINE, taken_out_since=NOW - 1)) is None
     assert answer(holder, replace(MINE, deleting=True)) is None

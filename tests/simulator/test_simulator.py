@@ -129,6 +129,14 @@ def test_a_primary_that_does_not_hear_that_it_should_go_is_asked_to_give_way() -
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)
 
 
+def test_a_primary_that_is_cut_off_before_it_has_its_label_is_asked_to_give_way() -> None:
+    """No new client would find a primary for as long as that lasts."""
+    faults = (Fault(60.0, "switchover", 1), Fault(61.0, "cut_from_api", 1, 75.0))
+    schedule = replace(QUIET, durability="sync", orders=(0.5, 2.0), faults=faults, length=120.0)
+    result = run(schedule)
+    assert (result.violation, result.leader) == (None, "pg-2")
+
+
 def test_a_primary_whose_node_is_evicted_has_handed_over() -> None:
     result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "evict", 0, 60.0),)))
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)

@@ -33,7 +33,13 @@ def serve() -> None:
         Pod(name, uid, "127.0.0.1", None) for name, uid in ((ASKED, "uid-0"), (ASKING, "uid-1"))
     )
     respondent = Respondent(
-        me, seal_of(PASSWORD), Pledges(now), lease=lambda: None, pods=lambda: pods, clock=now
+        me,
+        seal_of(PASSWORD),
+        Pledges(now),
+        lease=lambda: None,
+        pods=lambda: pods,
+        clock=now,
+        primary="primary",
     )
     answers = application(
         LEADING, clock=lambda: 1000.0, refresh=_waits_in_vain, respondent=respondent

@@ -64,6 +64,7 @@ class Answers:
                 watch.peek(),
                 watch.pods or (),
                 now=now,
+                primary=member.settings.primary_value,
                 nobody_takes_over=watch.paused or watch.opted_out,
             ),
             now,
