@@ -9,11 +9,11 @@ I1  Labels follow truth. The primary label is not put on a pod that answers read
     lead without.
 I2  Never two servers of a set that could both acknowledge a commit. But for a whole machine that
     stood still, which may take `WAKING_SECONDS` after it wakes, since nothing on it could act
-    before (a ttl, for the watchdog, where its sidecar does not wake), and where nobody is left to
-    act: with neither kubelet nor sidecar, or without the sidecar in a pod that is being deleted,
-    until its grace period ends. Who was made writable by hand beside a holder is no primary:
-    it is stopped within `FENCING_SECONDS`, or a ttl later by the kubelet where its sidecar can't,
-    and what it has of its own is nobody's.
+    before (a ttl, for the kubelet, where its sidecar does not wake or may not signal PostgreSQL),
+    and where nobody is left to act: with neither kubelet nor sidecar, or without the sidecar in a
+    pod that is being deleted, until its grace period ends. Who was made writable by hand beside a
+    holder is no primary: it is stopped within `FENCING_SECONDS`, or a ttl later by the kubelet
+    where its sidecar can't, and what it has of its own is nobody's.
 I3  No commit that a client was told of is missing on a server that becomes writable, and none is
     acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
     always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
@@ -224,7 +224,9 @@ class Judge:
         node = life.node
         now = self._world.now
         helpless = life.agent is None or life.agent.cannot_act
-        if now - node.woke_at < (self._settings.ttl if helpless else WAKING_SECONDS):
+        # Where PostgreSQL takes no signals from it, the kubelet has to stop it.
+        slow = helpless or life.takes_no_signals
+        if now - node.woke_at < (self._settings.ttl if slow else WAKING_SECONDS):
             return True
         if helpless and (node.kubelet_stopped or life.terminating):
             self.was_helpless(life)
