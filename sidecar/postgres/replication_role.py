@@ -30,10 +30,17 @@ _MUTE: Final = {
     "log_transaction_sample_rate": "0",
     "log_min_error_statement": "panic",
     "track_activities": "off",
-    # Where it is not loaded, the setting is of no effect.
+    "debug_print_raw_parse": "off",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
     "pg_stat_statements.track": "none",
+    # libpq makes the verifier with as many as the session has: of few it is cheap to guess from,
+    # and of many it takes for ever. Whoever owns the database may set it.
+    "scram_iterations": "4096",
 }
-"""On the connection that a password's verifier is sent on: by it a weak password can be guessed."""
+"""On the connection that a password's verifier is made for and sent on: by it a weak password can
+be guessed."""
 
 _ROLE: Final = sql.Identifier(REPLICATION_ROLE)
 
@@ -140,7 +147,11 @@ def keep_in_step(connection: Connection) -> None:
 
 def _mute(connection: Connection) -> None:
     for name, value in _MUTE.items():
-        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
+        # Not every version knows each, nor does a server without the extension.
+        connection.execute(
+            "SELECT pg_catalog.set_config(name, %s, false) FROM pg_settings WHERE name = %s",
+            [value, name],
+        )
 
 
 def _read(connection: Connection, path: Path) -> str:
