@@ -179,8 +179,15 @@ def test_an_unknown_image_that_keeps_the_contract_is_used(pod: Pod, database: Da
 def test_where_postgres_itself_is_started_bootstrap_makes_the_database(
     pod: Pod, locale: str
 ) -> None:
-    logs_all = ("-c", "log_statement=all", "-c", "log_min_duration_statement=0")
-    pod.command = ("postgres", "-c", "work_mem=8MB", *logs_all)
+    logs_all = {
+        "log_statement": "all",
+        "log_min_duration_statement": "0",
+        "shared_preload_libraries": "auto_explain",
+        "auto_explain.log_min_duration": "0",
+        "debug_print_parse": "on",
+    }
+    options = [it for name, value in logs_all.items() for it in ("-c", f"{name}={value}")]
+    pod.command = ("postgres", "-c", "work_mem=8MB", *options)
     pod.boot_with(
         DataState.EMPTY,
         POSTGRES_DB="it's an app",
