@@ -358,6 +358,7 @@ need_programs "$@"
 check_version
 if [ "$(id -u)" = 0 ]; then become_postgres "$@"; fi
 check_user
+stand_in_for_gosu
 look_at_image "$@"
 check_owner
 if [ "$(data_state)" = not-ours ]; then

@@ -19,6 +19,17 @@ check_user() {
     fi
 }
 
+# Who starts PostgreSQL may change to its user, as only root can: that is done by now.
+stand_in_for_gosu() {
+    if [ "$(id -u)" = 0 ]; then return; fi
+    mkdir -p "$handshake/bin" || return 0
+    for program in gosu su-exec; do
+        printf '#!/bin/sh\nshift\nexec "$@"\n' > "$handshake/bin/$program" &&
+            chmod 0755 "$handshake/bin/$program" || true
+    done
+    PATH=$handshake/bin:$PATH
+}
+
 look_at_image() {
     if [ -d /opt/bitnami/scripts/postgresql ]; then
         refuse "the start script of this image removes standby.signal at each start, so that every member would be writable: use an image with the entrypoint of the official one"

@@ -9,7 +9,7 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data, refused_images
-from webhook.command_line import without_init
+from webhook.command_line import for_bootstrap
 from webhook.database import Database
 from webhook.json_patch import Json
 
@@ -39,7 +39,7 @@ def build(database: Database) -> Json:
         "image": container.get("image", ""),
         "command": ["/bin/sh", contract.BOOTSTRAP_SCRIPT],
         # Each program that it starts is its own child, and initdb's is known by that.
-        "args": without_init(database.command_line),
+        "args": for_bootstrap(database.command_line),
         "env": [
             *environment,
             *image_data.official_variables(database),

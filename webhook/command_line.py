@@ -23,6 +23,8 @@ SERVER: Final = "postgres"
 SHELLS: Final = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 TO_ANOTHER_USER: Final = ("gosu", "su-exec")
 """Programs that take a user, and then what to run as that user."""
+AS_ANOTHER_USER: Final = ("chpst", "setpriv")
+"""Of `LAUNCHERS`, those whose options may name a user."""
 INITS: Final = ("tini", "tini-static", "dumb-init", "catatonit")
 """Programs that start another one and pass signals on to it."""
 LAUNCHERS: Final = (
@@ -64,6 +66,8 @@ MAX_LAYERS: Final = 10
 
 _OPERATOR: Final = re.compile(r"[();<>|&]+")
 _REDIRECTION: Final = re.compile(r"[&|]?[<>][<>&|]*")
+_BEFORE_A_USER: Final = ("-u", "-U", "--reuid", "--ruid", "--euid", "--regid", "--groups")
+"""Options of chpst and setpriv: the user may be called as the server is."""
 _OF_INITS_WITH_A_VALUE: Final = ("-e", "-p", "-r", "--rewrite")
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _ASSIGNMENT: Final = re.compile(rf"({'|'.join(VARIABLES)})=(.*)", re.DOTALL)
@@ -91,7 +95,7 @@ class CommandLine:
     forks: bool = False
     """A shell's script starts the server as another process, which it waits for."""
     started_by: str = ""
-    """One of `PARENTS` that starts the server."""
+    """One of `PARENTS` that starts the server, or of `INITS` by which a shell's script does."""
     changes_owners: bool = False
     """A shell's script runs chown, for which it has to be root."""
 
@@ -131,7 +135,23 @@ def read(words: Sequence[str], environment: Environment) -> CommandLine:
     return _read([environment.expanded(word) for word in words], MAX_LAYERS)
 
 
-def without_init(words: Sequence[str]) -> list[str]:
+def for_bootstrap(words: Sequence[str]) -> list[str]:
+    """Return what is left of a command line without what stands before it that bootstrap has no use
+    for: a program such as tini, whose child the server would be, and one that changes the user,
+    which bootstrap has done by then and only root may."""
+    rest = list(words)
+    while rest:
+        program = posixpath.basename(rest[0])
+        if program not in (*INITS, *TO_ANOTHER_USER, *AS_ANOTHER_USER):
+            break
+        launched = _launched(program, rest)
+        if not 0 < launched < len(rest):
+            break
+        rest = rest[launched:]
+    return rest
+
+
+def _without_init(words: Sequence[str]) -> list[str]:
     """Return the command line that a program such as tini is given."""
     if not words or posixpath.basename(words[0]) not in INITS:
         return list(words)
@@ -174,11 +194,12 @@ def _launched(program: str, words: Sequence[str]) -> int:
     if program in TO_ANOTHER_USER:
         return 2
     if program in INITS:
-        return len(words) - len(without_init(words))
+        return len(words) - len(_without_init(words))
     if program in LAUNCHERS:
         known = (SERVER, *ENTRYPOINTS, *SHELLS, *TO_ANOTHER_USER, *INITS, *PARENTS)
         names = (posixpath.basename(word) for word in words)
-        return next((i for i, name in enumerate(names) if name in known), 0)
+        found = (i for i, name in enumerate(names) if name in known)
+        return next((i for i in found if i and words[i - 1] not in _BEFORE_A_USER), 0)
     return 0
 
 
@@ -197,6 +218,7 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
     commands = list(_commands(script))
     server: list[str] = []
     forks = changes_owners = False
+    init = ""
     left = MAX_FILLED_IN
     for command, is_child in commands:
         program = list(itertools.dropwhile(_SETS_A_VARIABLE.match, command))
@@ -210,6 +232,7 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
         if _starts_postgres(program):
             server = program
             forks = is_child or not executed
+            init = _init_of(program)
     started = _read(server, layers)
     passed_on, named = bool(_PASSED_ON.search(script)), bool(_NAME.search(script))
     return dataclasses.replace(
@@ -217,6 +240,7 @@ def _shell(words: Sequence[str], layers: int) -> CommandLine:
         drops_arguments=started.drops_arguments or not passed_on,
         lacks_a_name=started.lacks_a_name or (passed_on and not positional and not named),
         forks=started.forks or forks,
+        started_by=started.started_by or init,
         changes_owners=started.changes_owners or changes_owners,
     )
 
@@ -273,6 +297,14 @@ def _starts_postgres(program: Sequence[str]) -> bool:
     if names[first] in (*INITS, *LAUNCHERS):
         return any(it in (SERVER, *SHELLS, *ENTRYPOINTS, *PARENTS) for it in names[first:])
     return names[first] in (SERVER, *SHELLS) or any(it in ENTRYPOINTS for it in names[first:])
+
+
+def _init_of(program: Sequence[str]) -> str:
+    """Return the program such as tini whose child a script has the server started as, or ""."""
+    names = [posixpath.basename(word) for word in program]
+    while len(names) > 2 and names[0] in TO_ANOTHER_USER:  # noqa: PLR2004 - and the user's name
+        names = names[2:]
+    return names[0] if names[:1] and names[0] in INITS else ""
 
 
 def _starts_it_as_a_child(parent: str, words: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sidecar import contract
 from webhook import image_data, port, profile, refused_images
-from webhook.command_line import CommandLine, is_known
+from webhook.command_line import INITS, CommandLine, is_known
 from webhook.database import Database
 from webhook.json_patch import Json
 
@@ -192,6 +192,12 @@ def _shell(server: Server) -> Iterator[Fault]:
             f"{server.name}: no word after the shell's script is its $0, and the first argument "
             "that pgset adds would be lost as such; allowed: another word after the script, such "
             "as args: ['exec docker-entrypoint.sh postgres \"$@\"', postgres]"
+        )
+    elif server.line.started_by in INITS:
+        yield Fault(
+            f"{server.name}: the shell's script starts PostgreSQL by {server.line.started_by}, as "
+            "whose child pgset cannot wait for a first database or a rewind to be done; allowed: "
+            f"{server.line.started_by} before the shell, or none"
         )
     elif server.line.started_by:
         yield Fault(

@@ -78,6 +78,18 @@ def test_a_shell_that_the_webhook_accepts_makes_a_first_database(pod: Pod) -> No
     assert pod.obey("initdb").data is DataState.PRESENT
 
 
+@pytest.mark.parametrize("program", ["gosu", "su-exec"])
+def test_a_shell_that_changes_to_the_user_that_bootstrap_is_by_then_makes_a_first_database(
+    pod: Pod, program: str
+) -> None:
+    pod.stand_in(program, "#!/bin/sh\necho 'operation not permitted' >&2\nexit 1\n")
+    script = f'exec {program} postgres "$0" "$@"'
+    pod.command = ("/bin/sh", "-c", script, *pod.command)
+    assert read([str(word) for word in pod.command], Environment([])).started_by == ""
+    pod.boot_with(DataState.EMPTY)
+    assert pod.obey("initdb").data is DataState.PRESENT
+
+
 def test_initdb_that_was_cut_short_is_redone(pod: Pod) -> None:
     pod.boot_with(DataState.EMPTY)
     (pod.data / ".pgset-new/base").mkdir(parents=True)

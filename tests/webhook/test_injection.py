@@ -208,6 +208,13 @@ def test_the_sidecar_runs_as_the_uid_that_postgresql_will_have(
         ({"command": ["my-entrypoint", "postgres"]}, ["my-entrypoint", "postgres"]),
         ({"command": ["my-entrypoint"], "args": ["postgres"]}, ["my-entrypoint", "postgres"]),
         ({"command": ["tini", "-s", "--"], "args": ["postgres", "-F"]}, ["postgres", "-F"]),
+        ({"command": ["gosu", "postgres"], "args": ["postgres", "-F"]}, ["postgres", "-F"]),
+        ({"command": ["/sbin/su-exec", "70", "tini", "--", "postgres"]}, ["postgres"]),
+        ({"command": ["setpriv", "--reuid=999", "--clear-groups", "postgres"]}, ["postgres"]),
+        ({"command": ["chpst", "-u", "postgres", "postgres", "-F"]}, ["postgres", "-F"]),
+        ({"command": ["setpriv", "--reuid", "postgres", "postgres"]}, ["postgres"]),
+        ({"command": ["setpriv", "--reuid=9", "/start.sh"]}, ["setpriv", "--reuid=9", "/start.sh"]),
+        ({"command": ["gosu"]}, ["gosu"]),
         (
             {"command": ["/usr/bin/dumb-init", "-r", "15:2", "docker-entrypoint.sh", "postgres"]},
             ["docker-entrypoint.sh", "postgres"],

@@ -73,6 +73,8 @@ REFUSED = [
     ),
     (shell('su postgres -c \'PGPORT=1 exec "postgres" -F\' -- "$@"', "x"), "su starts PostgreSQL"),
     (shell('pg_ctl -w start -o "$@"; sleep inf', "x"), "pg_ctl starts PostgreSQL as a child"),
+    (shell('exec tini -- docker-entrypoint.sh "$@"', "-", "postgres"), "tini before the shell, or"),
+    (shell('exec gosu postgres dumb-init "$@"', "-", "postgres"), "dumb-init before the shell"),
     (in_database(command=["tini", "--"], args=["postgres", "-D", "/other"]), '-D is "/other", but'),
     (with_args("-h", "localhost"), 'listen_addresses to "localhost"'),
     (with_args("-c", "listen_addresses=10.0.0.7"), 'listen_addresses to "10.0.0.7"'),
