@@ -89,7 +89,8 @@ look_at_upstream() {
     if [ ! -e "$data/standby.signal" ] || [ -e "$found" ] || [ -e "$promoting" ]; then return; fi
     upstream=$(configured primary_conninfo "$@" 2>/dev/null) || return 0
     case $upstream in
-        "" | *pgset_replication*) ;;
+        "") if [ -n "$(configured restore_command "$@" 2>/dev/null)" ]; then follows="an archive (restore_command)"; fi ;;
+        *pgset_replication*) ;;
         *)
             follows=$(printf '%s\n' "$upstream" | sed -nE \
                 -e "s#^postgres(ql)?://([^/?]*@)?(\[[^]]*\]|[^]:/?,]*).*#\3#p" -e t \

@@ -101,6 +101,18 @@ def test_a_standby_of_somebodys_primary_says_whom_it_follows_and_stays_as_it_is(
     assert before == {name: (pod.data / name).read_bytes() for name in before}
 
 
+def test_a_standby_that_follows_an_archive_alone_says_so(pod: Pod) -> None:
+    """By log shipping: its source lives, and goes on writing."""
+    with (pod.data / "postgresql.conf").open("a") as file:
+        file.write("restore_command = 'cp /archive/%f %p'\n")
+    assert boot(pod).follows is None  # it is no standby, and has a setting left over
+    (pod.data / "standby.signal").touch()
+    assert boot(pod).follows == "an archive (restore_command)"
+    with (pod.data / "postgresql.auto.conf").open("a") as file:
+        file.write("primary_conninfo = 'host=orders-primary user=pgset_replication'\n")
+    assert boot(pod).follows is None  # a copy of a member's
+
+
 def test_whom_a_primary_or_a_member_was_told_to_follow_counts_for_nothing(pod: Pod) -> None:
     with (pod.data / "postgresql.auto.conf").open("a") as file:
         file.write("primary_conninfo = 'host=db.example.com'\n")

@@ -100,7 +100,10 @@ def test_a_standby_of_a_member_becomes_one(host: str) -> None:
     assert decide(replace(ALONE, bootstrap=own), SETTINGS).actions[0] == LeaveAlone()
 
 
-@pytest.mark.parametrize("host", ["orders-old", "orders-1-b", "orders-old-1", "my-orders-1"])
+@pytest.mark.parametrize(
+    "host",
+    ["orders-old", "orders-1-b", "orders-old-1", "my-orders-1", "an archive (restore_command)"],
+)
 def test_a_name_that_only_looks_like_a_members_is_none(host: str) -> None:
     several = replace(ALONE, bootstrap=replace(OUTSIDE, follows=host), wanted=3, pods=pods(None))
     assert decide(several, SETTINGS).actions[0] == LeaveAlone()
