@@ -44,7 +44,8 @@ class Service:
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
-            selector=spec.get("selector") or {},
+            # Kubernetes keeps what was the selector before the type was changed to that.
+            selector={} if spec.get("type") == "ExternalName" else spec.get("selector") or {},
             headless=spec.get("clusterIP") == "None",
             target_ports=frozenset(
                 it.get("targetPort") or it["port"] for it in spec.get("ports") or []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from typing import Final
 
 from cli import defaults
 from cli.cause import Cause
@@ -13,10 +14,15 @@ from cli.service import Service
 from cli.view import is_to_database
 from sidecar import contract
 
+POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
+POD_INDEX: Final = "apps.kubernetes.io/pod-index"
+"""Labels that the StatefulSet controller gives each pod."""
+
 
 def causes(seen: Seen) -> Iterator[Cause]:
     """Yield what is wrong with the Services of the set's namespace."""
     workload = seen.workload
+    yield from _of_single_pods(seen)
     for service in seen.there.services:
         if service.namespace != workload.namespace:
             continue
@@ -82,6 +88,40 @@ def _leads_to_all(seen: Seen, service: Service) -> bool:
         and service.selector.items() <= _labels(seen).items()
         and is_to_database(service, workload, seen.there)
         and not _names_the_pods(seen, service)
+    )
+
+
+def _of_single_pods(seen: Seen) -> Iterator[Cause]:
+    """Yield those that lead to one pod each, unless every pod has one."""
+    workload = seen.workload
+    found = [it for it in seen.there.services if _leads_to_one_pod(seen, it)]
+    if len({it.selector.get(POD_NAME, it.selector.get(POD_INDEX)) for it in found}) >= (
+        workload.replicas
+    ):
+        return
+    for service in found:
+        rest = {key: None for key in (POD_NAME, POD_INDEX) if key in service.selector}
+        role = {contract.SET_LABEL: workload.name, workload.role_label: workload.primary_value}
+        patch = json.dumps({"spec": {"selector": {**rest, **role}}}, separators=(",", ":"))
+        yield seen.cause(
+            f"Service {service.name} leads to one pod, also while another one is the primary: if "
+            "its clients write, make it select the primary",
+            f"patch service {service.name} --type merge -p {shlex.quote(patch)}",
+        )
+
+
+def _leads_to_one_pod(seen: Seen, service: Service) -> bool:
+    workload = seen.workload
+    own = {it for it in service.selector.items() if it[0] not in (POD_NAME, POD_INDEX)}
+    name = service.selector.get(POD_NAME, f"{workload.name}-0")
+    return bool(
+        service.namespace == workload.namespace
+        and len(own) < len(service.selector)
+        and (own or POD_NAME in service.selector)
+        and own <= _labels(seen).items()
+        and name.rpartition("-")[0] == workload.name
+        and workload.role_label not in service.selector
+        and is_to_database(service, workload, seen.there)
     )
 
 

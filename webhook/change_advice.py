@@ -33,10 +33,19 @@ def on_opting_in(database: Database) -> str:
     )
 
 
+OTHER_NAMES: Final = (
+    "clients that use a pod's own name or a headless Service reach replicas then: those that "
+    "write need <set>-primary"
+)
+"""Nothing that anybody could look at tells of them."""
+
 UNLOGGED: Final = (
     "opting in empties unlogged tables, as a crash does, and so does each restart of a set"
 )
 """Every start is a standby's, which begins with a recovery."""
+
+ALWAYS: Final = (OTHER_NAMES, UNLOGGED)
+"""For every StatefulSet that was a plain one until now."""
 
 
 SEVERAL: Final = (

@@ -117,7 +117,7 @@ def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
     return Verdict(
         patch=patch,
         warnings=(
-            *((change_advice.on_opting_in(found), change_advice.UNLOGGED, *several) if new else ()),
+            *((change_advice.on_opting_in(found), *change_advice.ALWAYS, *several) if new else ()),
             *(change_advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),

@@ -109,6 +109,12 @@ def to_port(number: int, *, changed: str = AT) -> Json:
     return made
 
 
+def of_one_pod() -> Json:
+    made = service("app")
+    made["spec"]["selector"] = {"statefulset.kubernetes.io/pod-name": "orders-0"}
+    return made
+
+
 def with_primary_service(made: Json) -> list[Json]:
     return [*renewed()[:4], made, readers()]
 
@@ -143,6 +149,12 @@ PLANTED: Final[Mapping[str, tuple[Planted, str]]] = {
             BUDGETS,
         ),
         "annotate --overwrite service orders-replica pgset.dev/selects=replica",
+    ),
+    "ServiceLeadsToOnePod": (
+        lambda: ([*renewed(), of_one_pod(), told("ServiceLeadsToOnePod")], BUDGETS),
+        "patch service app --type merge -p "
+        """'{"spec":{"selector":{"statefulset.kubernetes.io/pod-name":null,"""
+        """"pgset.dev/set":"orders","pgset.dev/role":"primary"}}}'""",
     ),
     "ServiceLeadsToReplicas": (
         lambda: (

@@ -11,7 +11,7 @@ from tests.webhook.changes import (
     with_template_annotations,
 )
 from webhook.advice import ADVICE
-from webhook.change_advice import SEVERAL, UNLOGGED
+from webhook.change_advice import OTHER_NAMES, SEVERAL, UNLOGGED
 from webhook.mutate import mutate_statefulset
 from webhook.review import MAX_WARNING
 
@@ -201,10 +201,10 @@ def warned_on(statefulset, operation):
 def test_who_opts_a_set_in_that_is_there_hears_of_the_services_that_are_there():
     several, one = objects.article_statefulset(), objects.article_statefulset()
     one["spec"]["replicas"] = 1
-    assert warned_on(several, "UPDATE") == (ON_OPTING_IN, UNLOGGED, SEVERAL)
-    assert warned_on(one, "UPDATE")[:2] == (ON_OPTING_IN, UNLOGGED)
+    assert warned_on(several, "UPDATE") == (ON_OPTING_IN, OTHER_NAMES, UNLOGGED, SEVERAL)
+    assert warned_on(one, "UPDATE")[:3] == (ON_OPTING_IN, OTHER_NAMES, UNLOGGED)
     assert SEVERAL not in warned_on(one, "UPDATE")
-    assert max(map(len, (ON_OPTING_IN, UNLOGGED, SEVERAL))) <= MAX_WARNING
+    assert max(map(len, (ON_OPTING_IN, OTHER_NAMES, UNLOGGED, SEVERAL))) <= MAX_WARNING
 
 
 def test_a_set_that_is_new_or_has_opted_in_before_hears_nothing_of_it():

@@ -223,7 +223,8 @@ class Service:
         owners = metadata.get("ownerReferences")
         return cls(
             name=metadata["name"],
-            selector=spec.get("selector") or {},
+            # Kubernetes keeps what was the selector before the type was changed to that.
+            selector={} if spec.get("type") == "ExternalName" else spec.get("selector") or {},
             made_for=owners[0]["uid"] if owners and _is_ours(metadata) else "",
             target_ports=frozenset(
                 it.get("targetPort") or it["port"] for it in spec.get("ports") or []

@@ -5,10 +5,15 @@ Otherwise each set of a namespace with hundreds would look at every Service of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from webhook.caretaker.facts import Service, Workload
 
 _Label = tuple[str, str]
+
+POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
+POD_INDEX: Final = "apps.kubernetes.io/pod-index"
+"""Labels that the StatefulSet controller gives each pod: a Service selects one pod by them."""
 
 
 class ServiceIndex:
@@ -25,7 +30,11 @@ class ServiceIndex:
         for position, service in enumerate(self._services):
             self._found[service.made_for].add(position)
             # One that is added is no label of the set's pods where the set has another role label.
-            own = [it for it in service.selector.items() if it[0] != service.added]
+            own = [
+                (key, it.rpartition("-")[0]) if key == POD_NAME else (key, it)
+                for key, it in service.selector.items()
+                if key not in (service.added, POD_INDEX)
+            ]
             if own:  # The rarest, since the role's are in nearly all.
                 self._found[min(own, key=lambda it: used[it])].add(position)
             elif service.selector:
@@ -37,8 +46,9 @@ class ServiceIndex:
 
     def concerning(self, workload: Workload) -> list[Service]:
         """Return, in their order, those that were made for the set, and all whose selector, but for
-        what was added to it, is one for pods of the set in any role."""
+        what was added to it, is one for pods of the set in any role, or for one of these."""
         positions = self._of_any_set | self._found.get(workload.uid, set())
-        for label in {it for labels in workload.labels_by_role for it in labels.items()}:
+        labels = {it for labels in workload.labels_by_role for it in labels.items()}
+        for label in labels | {(POD_NAME, workload.name)}:
             positions |= self._found.get(label, set())
         return [self._services[it] for it in sorted(positions)]

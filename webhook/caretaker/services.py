@@ -8,19 +8,20 @@ connections can't write. An Event says what to do; whoever owns the Service deci
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sidecar import contract
 from sidecar.contract import primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
-from webhook.caretaker.service_index import ServiceIndex
+from webhook.caretaker.service_index import POD_INDEX, POD_NAME, ServiceIndex
 from webhook.caretaker.step import MakeService, Step, Tell, tell
 from webhook.port import service_port
 
 IN_THE_WAY: Final = "ServiceInTheWay"
 LEADS_NOWHERE: Final = "ServiceLeadsNowhere"
+LEADS_TO_ONE_POD: Final = "ServiceLeadsToOnePod"
 LEADS_TO_REPLICAS: Final = "ServiceLeadsToReplicas"
 NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
 OTHER_PORT: Final = "ServiceLeadsToAnotherPort"
@@ -33,9 +34,10 @@ def steps(there: Namespace) -> Iterator[Step]:
     for workload in there.workloads:
         if workload.settings is not None and not workload.leaving:
             yield from _of_set(workload, workload.settings, index)
-            for service in index.concerning(workload):
-                if not service.leaving:
-                    yield from _warnings_about(service, workload, workload.settings)
+            concerning = [it for it in index.concerning(workload) if not it.leaving]
+            for service in concerning:
+                yield from _warnings_about(service, workload, workload.settings)
+            yield from _of_single_pods(concerning, workload, workload.settings)
 
 
 def unsettled(there: Namespace) -> bool:
@@ -105,6 +107,41 @@ def _warnings_about(service: Service, workload: Workload, settings: Settings) ->
         )
         command = _patch(workload, service, {"publishNotReadyAddresses": True})
         yield tell(workload, NOT_WHEN_UNREADY, sentence + command)
+
+
+def _of_single_pods(
+    services: Iterable[Service], workload: Workload, settings: Settings
+) -> Iterator[Tell]:
+    """Yield a warning for each Service that leads to one pod, which was the only one until the set
+    had replicas. Not where every pod has one: then somebody wants each of them by itself."""
+    found = {it.name: it for it in services if _leads_to_one_pod(it, workload, settings)}
+    pods = {it.selector.get(POD_NAME) or it.selector.get(POD_INDEX) for it in found.values()}
+    if len(pods) >= workload.replicas:
+        return
+    selector = {contract.SET_LABEL: workload.name, settings.role_label: settings.primary_value}
+    for service in found.values():
+        rest = {key: None for key in (POD_NAME, POD_INDEX) if key in service.selector}
+        command = _patch(workload, service, {"selector": {**rest, **selector}})
+        sentence = (
+            f'Service "{service.name}" leads to one pod, also while another one is the primary; if '
+            f"its clients write, make it select the primary, once all pods have the label "
+            f"{settings.role_label}: {command}"
+        )
+        yield tell(workload, LEADS_TO_ONE_POD, sentence)
+
+
+def _leads_to_one_pod(service: Service, workload: Workload, settings: Settings) -> bool:
+    labels = {**workload.pod_labels, contract.SET_LABEL: workload.name}
+    name = service.selector.get(POD_NAME, f"{workload.name}-0")
+    own = {it for it in service.selector.items() if it[0] not in (POD_NAME, POD_INDEX)}
+    return (
+        len(own) < len(service.selector)
+        and bool(own or POD_NAME in service.selector)
+        and own <= labels.items()
+        and name.rpartition("-")[0] == workload.name
+        and settings.role_label not in service.selector
+        and not (service.target_ports and service.target_ports.isdisjoint(workload.database_ports))
+    )
 
 
 def _leads_to_all(service: Service, workload: Workload, settings: Settings) -> bool:

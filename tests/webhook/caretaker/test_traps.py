@@ -181,6 +181,57 @@ def test_nothing_else_is_told(found: Service) -> None:
     assert told_of(found, of=workload(governing_service="orders")) == []
 
 
+# ── Services of one pod ─────────────────────────────────────────────────────────────────────
+
+POD_0 = {"statefulset.kubernetes.io/pod-name": "orders-0"}
+INDEX_0 = {"app": "orders", "apps.kubernetes.io/pod-index": "0"}
+
+
+@pytest.mark.parametrize("selector", [POD_0, {"app": "orders", **POD_0}, INDEX_0])
+def test_a_service_of_one_pod_is_told_once_another_may_be_the_primary(
+    selector: dict[str, str],
+) -> None:
+    found = service("writers", selector=selector)
+    assert told_of(found) == []  # of a set of one
+    (it,) = told_of(found, of=workload(replicas=2))
+    assert it.reason == "ServiceLeadsToOnePod"
+    words = shlex.split(it.sentence[it.sentence.index("kubectl") :])
+    assert words[:6] == ["kubectl", "-n", "shop", "patch", "service", "writers"]
+    changed = {**selector, **json.loads(words[-1])["spec"]["selector"]}
+    merged = {key: value for key, value in changed.items() if value is not None}
+    role = {"pgset.dev/set": "orders", "pgset.dev/role": "primary"}
+    assert merged == {**({"app": "orders"} if "app" in selector else {}), **role}
+    assert told_of(service("writers", selector=merged), of=workload(replicas=2)) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        service(selector={"statefulset.kubernetes.io/pod-name": "orders-old-0"}),
+        service(selector={"app": "other", **POD_0}),
+        service(selector={"apps.kubernetes.io/pod-index": "0"}),
+        service(selector={"pgset.dev/role": "primary", **POD_0}),
+        service(selector=POD_0, ports=[{"port": 9187, "targetPort": "metrics"}]),
+    ],
+    ids=["of another set", "other pods", "of every set", "with its role", "another port"],
+)
+def test_no_other_service_is_taken_for_one_of_one_pod(found: Service) -> None:
+    assert told_of(found, of=workload(replicas=2)) == []
+
+
+def test_where_every_pod_has_a_service_of_its_own_nothing_is_told() -> None:
+    names = ("orders-0", "orders-1")
+    each = [
+        service(it, selector={"statefulset.kubernetes.io/pod-name": it}, type="LoadBalancer")
+        for it in names
+    ]
+    assert told_of(*each, of=workload(replicas=2)) == []
+
+
+def test_what_an_external_name_selected_before_counts_for_nothing() -> None:
+    assert told_of(service(type="ExternalName", externalName="db.example.com")) == []
+
+
 def test_the_ports_of_containers_beside_the_databases_are_known_by_number_and_name() -> None:
     given = statefulset(enabled="true", container="postgres")
     spec = given["spec"]["template"]["spec"]
