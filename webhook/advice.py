@@ -4,13 +4,13 @@ One line each, of at most 120 characters (`review.MAX_WARNING`). They are given 
 StatefulSet, since a pod's warnings would reach only the StatefulSet controller.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data, port, server_checks
+from webhook import image_data, port, server_checks, update_strategy
 from webhook.database import Database
+from webhook.image_data import PASSWORD_VARIABLES
 from webhook.injection import is_late
 from webhook.json_patch import Json
 from webhook.neighbours import a_mesh_may_be_in_the_way, may_bring_files, needs_token
@@ -30,9 +30,6 @@ VOLATILE_VOLUMES: Final = (
 
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
-
-PERCENT: Final = 100
-_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 INIT_SCRIPTS: Final = "/docker-entrypoint-initdb.d"
 
@@ -61,30 +58,6 @@ def _waits_for_the_only_other(statefulset: Json, database: Database) -> bool:
 def _short_grace(statefulset: Json, _: Database) -> bool:
     spec = statefulset["spec"]["template"]["spec"]
     return bool(spec.get("terminationGracePeriodSeconds", 30) < HAND_OVER_SECONDS)
-
-
-def _updates_on_delete(statefulset: Json, _: Database) -> bool:
-    strategy = statefulset["spec"].get("updateStrategy") or {}
-    return bool(strategy.get("type") == "OnDelete")
-
-
-def _rolling_update(statefulset: Json) -> Json:
-    strategy = statefulset["spec"].get("updateStrategy") or {}
-    found: Json = strategy.get("rollingUpdate") or {}
-    return found
-
-
-def _partition(statefulset: Json, _: Database) -> bool:
-    return bool((_rolling_update(statefulset).get("partition") or 0) > 0)
-
-
-def _rolls_several(statefulset: Json, _: Database) -> bool:
-    together = str(_rolling_update(statefulset).get("maxUnavailable", 1))
-    found = _NUMBER.match(together)
-    number = int(found[0]) if found else 1
-    if together.endswith("%"):  # rounded up
-        return bool(number * statefulset["spec"].get("replicas", 1) > PERCENT)
-    return number > 1
 
 
 def _deletes_volumes(statefulset: Json, _: Database) -> bool:
@@ -128,6 +101,11 @@ def _other_hba_file(_: Json, database: Database) -> bool:
 def _unsafe(_: Json, database: Database) -> bool:
     parameters = database.line.parameters
     return any(server_checks.is_off(parameters, name) for name in ("fsync", "full_page_writes"))
+
+
+def _waits_for_strangers(_: Json, database: Database) -> bool:
+    names = database.line.parameters.get("synchronous_standby_names", "").strip("'")
+    return bool(names and names != "*") and database.settings.durability == "async"
 
 
 def _changes_owners(statefulset: Json, database: Database) -> bool:
@@ -180,6 +158,18 @@ def _no_password(_: Json, database: Database) -> bool:
     names = {variable["name"] for variable in database.container.get("env") or []}
     from_elsewhere = bool(database.container.get("envFrom"))
     return not from_elsewhere and names.isdisjoint(database.profile.password_variables)
+
+
+def _no_replication_password(_: Json, database: Database) -> bool:
+    """It lets everybody in without one, or the one that it has is empty."""
+    names = {variable["name"] for variable in database.container.get("env") or []}
+    needed = set(PASSWORD_VARIABLES)
+    empty = database.environment.literal(PASSWORD_VARIABLES[0]) == ""
+    from_elsewhere = bool(database.container.get("envFrom") or database.profile.renamed)
+    return not from_elsewhere and (
+        (names.isdisjoint(needed) and not names.isdisjoint(database.profile.password_variables))
+        or (empty and names & needed == {PASSWORD_VARIABLES[0]})
+    )
 
 
 def _service_of_libpq(_: Json, database: Database) -> bool:
@@ -252,17 +242,17 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     ),
     (
         "updateStrategy OnDelete: pods get the sidecar, or lose it, only when you delete them",
-        _updates_on_delete,
+        update_strategy.is_on_delete,
     ),
     (
         "updateStrategy partition: pods below it do not get the sidecar, or lose it, even when you "
         "delete them",
-        _partition,
+        update_strategy.has_partition,
     ),
     (
         "updateStrategy maxUnavailable: a roll takes down several members at once, those that "
         "could take over among them",
-        _rolls_several,
+        update_strategy.rolls_several,
     ),
     (
         "whenScaled: Delete: rows that only a member has which is scaled away, or all of a set "
@@ -292,6 +282,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         "fsync or full_page_writes is off in the arguments: a node that crashes may damage the "
         "data, and rows are lost",
         _unsafe,
+    ),
+    (
+        "synchronous_standby_names is in the arguments: commits hang unless it names the pods, or "
+        "is '*'",
+        _waits_for_strangers,
     ),
     (
         "the shell's chown also runs in bootstrap, which is not root then: it must not end the "
@@ -334,6 +329,11 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         f"the database container sets neither {OFFICIAL.password_variables[0]} nor "
         f"{OFFICIAL.password_variables[1]}; a new database needs one of them",
         _no_password,
+    ),
+    (
+        f"without {PASSWORD_VARIABLES[0]}, as it is in the database, no replica can join: the "
+        "members' password is made of it",
+        _no_replication_password,
     ),
     (
         "PGSERVICE is meant for clients, but a standby's connection obeys it as well: take it out "

@@ -314,22 +314,26 @@ def _synchronous(server: Server) -> Iterator[Fault]:
 def _replication(server: Server) -> Iterator[Fault]:
     if server.replicas <= 1:
         return  # as good as before, and warned of
-    for name, value in without_replication(server).items():
+    parameters = server.line.parameters
+    if parameters.get("wal_level", "").strip("'").lower() == "minimal":
         yield Fault(
-            f'{server.name}: the arguments set {name} to "{value}", with which no replica can '
+            f'{server.name}: the arguments set wal_level to "minimal", with which no replica can '
             "stream; allowed: arguments without it, or one replica"
         )
+    for name, needed in _needed_to_replicate(server.replicas).items():
+        value = _number(parameters, name)
+        if value is not None and value < needed:
+            yield Fault(
+                f'{server.name}: the arguments set {name} to "{value}", and {server.replicas} '
+                f"members need {needed}; allowed: arguments without it, at least {needed}, or one "
+                "replica"
+            )
 
 
-def without_replication(server: Server) -> Mapping[str, str]:
-    """Return the arguments with which no replica can be made."""
-    found = {
-        "wal_level": server.line.parameters.get("wal_level", "").lower(),
-        "max_wal_senders": server.line.parameters.get("max_wal_senders", ""),
-        "max_replication_slots": server.line.parameters.get("max_replication_slots", ""),
-    }
-    none = {"wal_level": "minimal", "max_wal_senders": "0", "max_replication_slots": "0"}
-    return {name: value for name, value in found.items() if value == none[name]}
+def _needed_to_replicate(replicas: int) -> Mapping[str, int]:
+    """Return the least of each parameter: a member that is cloned takes two senders, each of the
+    others one, and every member but the primary has a slot."""
+    return {"max_wal_senders": replicas, "max_replication_slots": replicas - 1}
 
 
 # ── The data's volume ─────────────────────────────────────────────────────────────────────

@@ -19,6 +19,9 @@ _WAL_SENDER_TIMEOUT: Final = "5s"
 PostgreSQL's own 60 s are kept if no commit waits."""
 
 
+_LEAST: Final = {"max_wal_senders": 2, "max_replication_slots": 1}
+"""For one replica: what clones it takes two senders."""
+
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -36,11 +39,14 @@ def keep_wal(connection: Connection) -> None:
 
     Raises NeedsOperatorError if no replica can ever stream. Takes effect with a reload.
     """
-    none = {"wal_level": "minimal", "max_wal_senders": "0", "max_replication_slots": "0"}
-    for name, lacking in none.items():
-        if setting(connection, name) == lacking:
+    if setting(connection, "wal_level") == "minimal":
+        raise NeedsOperatorError(
+            "wal_level is minimal: remove that setting, or no replica can stream"
+        )
+    for name, least in _LEAST.items():
+        if (value := int(setting(connection, name))) < least:
             raise NeedsOperatorError(
-                f"{name} is {lacking}: remove that setting, or no replica can stream"
+                f"{name} is {value}: remove that setting, or no replica can be cloned and stream"
             )
     # Whole segments are kept, and of less than one none: initdb makes them of up to 1 GB.
     segment_mb = int(setting(connection, "wal_segment_size")) // MEGABYTE

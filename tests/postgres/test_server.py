@@ -179,13 +179,14 @@ def test_a_primary_that_only_its_own_pod_can_reach_says_what_to_set(
     wait_until(lambda: "listen_addresses is localhost" in (server.view().problem or ""), "advice")
 
 
-def test_a_primary_that_can_have_no_slots_says_what_to_remove(
-    connect: Connect, database: Database
+@pytest.mark.parametrize("setting", ["max_replication_slots = 0", "max_wal_senders = 1"])
+def test_a_primary_that_can_have_no_replica_says_what_to_remove(
+    connect: Connect, database: Database, setting: str
 ) -> None:
     settings = database.directory / "postgresql.conf"
-    settings.write_text(f"{settings.read_text()}\nmax_replication_slots = 0\n")
+    settings.write_text(f"{settings.read_text()}\n{setting}\n")
     database.start()
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
     server.prepare("derived")
-    wait_until(lambda: "max_replication_slots is 0" in (server.view().problem or ""), "advice")
+    wait_until(lambda: setting.replace("=", "is") in (server.view().problem or ""), "advice")

@@ -54,6 +54,7 @@ def keeping(**policy):
     return lambda it: it["spec"].update(persistentVolumeClaimRetentionPolicy=policy)
 
 
+TRUST = {"name": "POSTGRES_HOST_AUTH_METHOD", "value": "trust"}
 SNAPSHOT = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "nightly"}
 
 
@@ -140,6 +141,7 @@ def test_what_will_do_needs_no_warning(change):
         (mounting("/var/lib/postgresql/data/conf/extra.conf"), "inside PGDATA"),
         (in_database(args=["postgres", "-F"]), "may damage the data"),
         (in_database(args=["-c", "full_page_writes=0"]), "may damage the data"),
+        (in_database(args=["-c", "synchronous_standby_names=FIRST 1 (a)"]), "commits hang"),
         (in_database(args=["-c", "hba_file=/etc/postgresql/pg_hba.conf"]), "are not let in"),
         (
             in_database(
@@ -164,6 +166,8 @@ def test_what_will_do_needs_no_warning(change):
         (in_pod_spec(initContainers=[{"name": "fetch"}]), "only the sidecar gets"),
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),
+        (in_database(env=[TRUST]), "no replica can join"),
+        (in_database(env=[{"name": "POSTGRES_PASSWORD", "value": ""}]), "no replica can join"),
         (with_variable("PGSERVICE", "shop"), "PGSERVICE"),
         (in_pod_spec(automountServiceAccountToken=True), "automountServiceAccountToken: true"),
         (in_pod_spec(terminationGracePeriodSeconds=9), "terminationGracePeriodSeconds"),

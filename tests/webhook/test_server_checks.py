@@ -88,7 +88,15 @@ REFUSED = [
     (with_args("--allow-alter-system=of"), "set allow_alter_system to off"),
     (with_args("-c", "wal_level=minimal"), 'wal_level to "minimal"'),
     (with_args("-c", "max_wal_senders=0"), 'max_wal_senders to "0"'),
+    (
+        together(replicas(3), with_args("-c", "max_wal_senders=2")),
+        'max_wal_senders to "2", and 3 members need 3',
+    ),
     (with_args("-c", "max_replication_slots = 0"), 'max_replication_slots to "0"'),
+    (
+        together(replicas(3), with_args("--max-replication-slots=1")),
+        'max_replication_slots to "1", and 3 members need 2',
+    ),
     (
         together(annotate(durability="sync"), with_args("-c", "synchronous_standby_names=*")),
         "set synchronous_standby_names",
@@ -133,6 +141,7 @@ REFUSED += [
 ]
 
 ACCEPTED = [
+    with_args("-c", "max_wal_senders=3", "-c", "max_replication_slots=2"),
     *(
         in_database(image=image)
         for image in (

@@ -1,0 +1,40 @@
+"""What a StatefulSet's updateStrategy says of the rolls to come, as questions of `advice`."""
+
+import re
+from typing import Final
+
+from webhook.database import Database
+from webhook.json_patch import Json
+
+PERCENT: Final = 100
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def is_on_delete(statefulset: Json, _: Database) -> bool:
+    """Return whether a pod stays as it is until somebody deletes it."""
+    return bool(_strategy(statefulset).get("type") == "OnDelete")
+
+
+def has_partition(statefulset: Json, _: Database) -> bool:
+    """Return whether the first pods stay as they are."""
+    return bool((_rolling_update(statefulset).get("partition") or 0) > 0)
+
+
+def rolls_several(statefulset: Json, _: Database) -> bool:
+    """Return whether more than one pod is taken down at a time."""
+    together = str(_rolling_update(statefulset).get("maxUnavailable", 1))
+    found = _NUMBER.match(together)
+    number = int(found[0]) if found else 1
+    if together.endswith("%"):  # rounded up
+        return bool(number * statefulset["spec"].get("replicas", 1) > PERCENT)
+    return number > 1
+
+
+def _rolling_update(statefulset: Json) -> Json:
+    found: Json = _strategy(statefulset).get("rollingUpdate") or {}
+    return found
+
+
+def _strategy(statefulset: Json) -> Json:
+    found: Json = statefulset["spec"].get("updateStrategy") or {}
+    return found
