@@ -94,8 +94,8 @@ PROFILES: Final = (
     ),
     Profile(
         name="sclorg",
-        images=("sclorg/postgresql-16-c9s", "rhel9/postgresql-16"),
-        repositories=r"(sclorg|centos\d*|rhel\d+)/postgresql-\d+[^/]*",
+        images=("sclorg/postgresql-16-c9s", "rhel9/postgresql-16", "fedora/postgresql-16"),
+        repositories=r"(sclorg|centos\d*|fedora|rhel\d+)/postgresql-\d+[^/]*",
         refusal="changes passwords at each start, which fails on every member that is read-only",
     ),
     Profile(
@@ -115,6 +115,24 @@ PROFILES: Final = (
         images=("crunchydata/crunchy-postgres-ha",),
         repositories=r"crunchy-postgres(-gis)?-ha",
         refusal=f"runs Patroni, {_ANOTHER_MANAGER}",
+    ),
+    Profile(
+        name="percona-operator",
+        images=("percona/percona-postgresql-operator",),
+        repositories=r"percona/percona-postgresql-operator",
+        refusal=f"runs Patroni, {_ANOTHER_MANAGER}",
+    ),
+    Profile(
+        name="cybertec",
+        images=("cybertec-pg-container/postgres",),
+        repositories=r"cybertec-pg-container(/postgres[^/]*)?",
+        refusal=f"runs Patroni, {_ANOTHER_MANAGER}",
+    ),
+    Profile(
+        name="pg-auto-failover",
+        images=("citusdata/pg_auto_failover",),
+        repositories=r"pg_auto_failover[^/]*",
+        refusal=f"runs pg_autoctl, {_ANOTHER_MANAGER}",
     ),
     Profile(
         name="repmgr",
@@ -160,8 +178,11 @@ PROFILES: Final = (
     ),
     Profile(
         name="percona",
-        images=("percona/percona-distribution-postgresql",),
-        repositories=r"percona/percona-distribution-postgresql",
+        images=(
+            "percona/percona-distribution-postgresql",
+            "percona/percona-distribution-postgresql-with-postgis",
+        ),
+        repositories=r"percona/percona-distribution-postgresql(-with-postgis)?",
         entrypoint=("/entrypoint.sh",),
         uid=26,
         data_directory="/data/db",
@@ -169,8 +190,8 @@ PROFILES: Final = (
     ),
     Profile(
         name="cloudnative-pg",
-        images=("cloudnative-pg/postgresql",),
-        repositories=r"cloudnative-pg/postgresql",
+        images=("cloudnative-pg/postgresql", "cloudnative-pg/postgis"),
+        repositories=r"cloudnative-pg/(postgresql|postgis)",
         uid=26,
         version=r"(\d{1,2})(?!\d)",
     ),

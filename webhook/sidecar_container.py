@@ -141,7 +141,11 @@ def _of_container(variable: Json, database: Database) -> Json:
 def _mounts(database: Database) -> list[Json]:
     return [
         # A token that the user mounted for the database gives way to the sidecar's own.
-        *(m for m in database.mounts if m["mountPath"].rstrip("/") != contract.TOKEN_DIRECTORY),
+        *(
+            _not_passed_on(mount)
+            for mount in database.mounts
+            if mount["mountPath"].rstrip("/") != contract.TOKEN_DIRECTORY
+        ),
         {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
         {
             "name": contract.TOKEN_VOLUME,
@@ -149,6 +153,14 @@ def _mounts(database: Database) -> list[Json]:
             "readOnly": True,
         },
     ]
+
+
+def _not_passed_on(mount: Json) -> Json:
+    """What is mounted in a Bidirectional one reaches the node, as only a privileged container may
+    have it."""
+    if mount.get("mountPropagation") != "Bidirectional":
+        return mount
+    return {**mount, "mountPropagation": "HostToContainer"}
 
 
 def _security_context(database: Database) -> Json:

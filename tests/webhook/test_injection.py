@@ -286,6 +286,16 @@ def test_a_path_of_a_mount_is_made_of_the_same_variables():
     assert sidecar_of(pod)["env"][0] == variable
 
 
+def test_what_only_a_privileged_container_may_pass_on_the_sidecar_does_not():
+    """Or the API server refuses the pod."""
+    pod = objects.article_pod()
+    database = pod["spec"]["containers"][0]
+    database["securityContext"] = {"privileged": True}
+    database["volumeMounts"][0]["mountPropagation"] = "Bidirectional"
+    assert sidecar_of(pod)["volumeMounts"][0]["mountPropagation"] == "HostToContainer"
+    assert bootstrap_of(pod)["volumeMounts"][0]["mountPropagation"] == "Bidirectional"
+
+
 def test_what_acts_on_a_program_before_its_first_line_is_taken_out_of_env_from():
     """The kubelet lets env win."""
     pod = objects.article_pod()
