@@ -65,13 +65,16 @@ def _mutations(adapters: Adapters) -> dict[str, _Mutation]:
             reviewed, adapters.image, adapters.lease_state, own_accounts=adapters.own_accounts
         )
 
+    def mutate_statefulset(reviewed: Review) -> Verdict:
+        return mutate.mutate_statefulset(reviewed, adapters.image.resources)
+
     def answering(kind: str, mutation: Callable[[Review], Verdict]) -> _Mutation:
         return lambda content_type, body: _answer(
             kind, content_type, body, mutation, adapters.metrics
         )
 
     return {
-        "/mutate/statefulsets": answering("StatefulSet", mutate.mutate_statefulset),
+        "/mutate/statefulsets": answering("StatefulSet", mutate_statefulset),
         "/mutate/pods": answering("Pod", mutate_pod),
         "/mutate/services": answering("Service", selects.mutate_service),
     }

@@ -48,6 +48,20 @@ ALWAYS: Final = (OTHER_NAMES, UNLOGGED)
 """For every StatefulSet that was a plain one until now."""
 
 
+def of_sidecar(asked: Json) -> str:
+    """Return the warning that says what the sidecar asks for: no review knows the namespace's
+    quotas and LimitRanges, and a pod that they refuse is only missed once it is gone."""
+    requests, limits = asked["requests"], asked["limits"]
+    named = (
+        f"{name} {requests.get(name, '0')}{' to ' + limits[name] if name in limits else ''}"
+        for name in ("cpu", "memory")
+    )
+    return (
+        f"each pod gets a sidecar ({', '.join(named)}): quotas and LimitRanges must allow it, or "
+        "no pod is made"
+    )
+
+
 SEVERAL: Final = (
     "if the pods have databases of their own, that of the lowest ordinal becomes the set's, and "
     "the others stay out"

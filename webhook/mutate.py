@@ -11,6 +11,7 @@ from webhook import (
     injection,
     opt_in,
     own_account,
+    resources,
     server_checks,
     shape,
     template_opt_in,
@@ -20,6 +21,7 @@ from webhook.errors import DeniedError
 from webhook.initial_role import LeaseState, initial_role, ordinal
 from webhook.json_patch import Json, Patch
 from webhook.options import Options
+from webhook.resources import Chosen
 from webhook.review import Review, Verdict, wrapped
 from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
@@ -28,10 +30,11 @@ LeaseStates = Callable[[str, str], LeaseState]
 """What is known of the Lease of (namespace, set) right now."""
 
 
-def mutate_statefulset(review: Review) -> Verdict:
+def mutate_statefulset(review: Review, installation: Chosen | None = None) -> Verdict:
     """Check and stamp an opted-in StatefulSet, unstamp any other.
 
-    Raises DeniedError with the sentence for the user.
+    `installation`: the sidecar's resources in sets that choose none. Raises DeniedError with the
+    sentence for the user.
     """
     shape.check(review.object, shape.REVIEWED["StatefulSet"], "")
     old = review.old_object if review.operation == "UPDATE" else None
@@ -40,7 +43,7 @@ def mutate_statefulset(review: Review) -> Verdict:
     try:
         statefulset, copied = template_opt_in.taken_over(review.object, old)
         verdict = (
-            _stamped(statefulset, review, old)
+            _stamped(statefulset, review, old, installation or {})
             if opt_in.opted_in(statefulset)
             else _plain(statefulset)
         )
@@ -107,22 +110,33 @@ def _refuse_what_keeps_all_down(pod: Json, settings: Settings) -> None:
             raise DeniedError(fault.sentence)
 
 
-def _stamped(statefulset: Json, review: Review, old: Json | None) -> Verdict:
+def _stamped(statefulset: Json, review: Review, old: Json | None, installation: Chosen) -> Verdict:
     found = opt_in.check(statefulset)
     kept = _refuse_what_is_new(statefulset, found, _set_before(old))
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
-    several = change_advice.on_opting_in_several(statefulset)
     return Verdict(
         patch=patch,
         warnings=(
-            *((change_advice.on_opting_in(found), *change_advice.ALWAYS, *several) if new else ()),
+            *(_of_opting_in(statefulset, found, installation) if new else ()),
             *(change_advice.on_shrinking(old, statefulset) if old else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),
         ),
         audit={"stamp": _counted(patch)},
+    )
+
+
+def _of_opting_in(statefulset: Json, found: Database, installation: Chosen) -> tuple[str, ...]:
+    own = Options.from_annotations(opt_in.annotations_of(statefulset)).resources
+    spec = statefulset["spec"]["template"]["spec"]
+    asked = resources.fitted(spec, resources.combined(installation, own))
+    return (
+        change_advice.on_opting_in(found),
+        *change_advice.ALWAYS,
+        change_advice.of_sidecar(asked),
+        *change_advice.on_opting_in_several(statefulset),
     )
 
 

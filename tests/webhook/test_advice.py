@@ -198,6 +198,12 @@ ON_OPTING_IN = (
 )
 
 
+OF_SIDECAR = (
+    "each pod gets a sidecar (cpu 25m, memory 64Mi to 128Mi): quotas and LimitRanges must allow "
+    "it, or no pod is made"
+)
+
+
 def warned_on(statefulset, operation):
     return mutate_statefulset(objects.review_of(statefulset, operation)).warnings
 
@@ -205,10 +211,28 @@ def warned_on(statefulset, operation):
 def test_who_opts_a_set_in_that_is_there_hears_of_the_services_that_are_there():
     several, one = objects.article_statefulset(), objects.article_statefulset()
     one["spec"]["replicas"] = 1
-    assert warned_on(several, "UPDATE") == (ON_OPTING_IN, OTHER_NAMES, UNLOGGED, SEVERAL)
+    assert warned_on(several, "UPDATE") == (
+        *(ON_OPTING_IN, OTHER_NAMES, UNLOGGED, OF_SIDECAR, SEVERAL),
+    )
     assert warned_on(one, "UPDATE")[:3] == (ON_OPTING_IN, OTHER_NAMES, UNLOGGED)
     assert SEVERAL not in warned_on(one, "UPDATE")
-    assert max(map(len, (ON_OPTING_IN, OTHER_NAMES, UNLOGGED, SEVERAL))) <= MAX_WARNING
+    assert max(map(len, (ON_OPTING_IN, OTHER_NAMES, UNLOGGED, OF_SIDECAR, SEVERAL))) <= MAX_WARNING
+
+
+def test_who_opts_a_set_in_hears_what_the_sidecar_asks_for_there():
+    """As it fits itself in, and as the annotation or the installation says."""
+    limited = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
+    statefulset = objects.changed(objects.article_statefulset(), in_database(resources=limited))
+    review = objects.review_of(statefulset, "UPDATE")
+    said = "each pod gets a sidecar (cpu {} to {}, memory 64Mi to 128Mi)"
+
+    def hears(words, installation=None):
+        return any(it.startswith(words) for it in mutate_statefulset(review, installation).warnings)
+
+    assert hears(said.format("25m", "250m"))
+    assert hears(said.format("50m", "250m"), {"requests.cpu": "50m"})
+    annotate(**{"sidecar-resources": "limits.cpu=200m"})(statefulset)
+    assert hears(said.format("50m", "200m"), {"requests.cpu": "50m"})
 
 
 def test_a_set_that_is_new_or_has_opted_in_before_hears_nothing_of_it():
