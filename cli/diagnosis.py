@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from cli import caretaker, leaderless, password, quota, rollout, services, storage
+from cli import caretaker, leaderless, password, quota, rollout, services, storage, takeover
 from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
@@ -52,6 +52,7 @@ class _Set(Seen):
         yield from roots
         yield from caretaker.causes(self)
         yield from services.causes(self)
+        yield from takeover.causes(self)
         for pod in self.pods:
             yield from self._of_pod(pod)
         if not roots:
