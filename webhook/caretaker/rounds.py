@@ -5,11 +5,12 @@ Service that somebody deleted are all healed by the next round, without code of 
 else is watched: in a cluster of n namespaces with sets a round is 6 n + 5 requests a minute, and
 nothing is kept but one `facts.Workload` for each set.
 
-A namespace that can't be looked at is the last one in the next round: whatever somebody has put
-there, the others do not wait for it.
+A namespace that can't be looked at, or takes long, is among the last in the next round, and is not
+tended for a change before that: whatever somebody has put there, the others do not wait for it.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -49,6 +50,9 @@ time. Doubled each time that this is still so."""
 MAX_FAILURES: Final = 3
 """Namespaces in a row, after which it is taken for the API server's fault."""
 
+SLOW_SECONDS: Final = 2.0
+"""To tend a namespace with a dozen sets takes a tenth of that."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,18 +66,22 @@ class Rounds:
         events: Events,
         settings: CaretakerSettings,
         leads: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the adapters, and whether this caretaker may act at that moment."""
+        """Take the adapters, whether this caretaker may act at that moment, and monotonic seconds."""
         self._look = look
         self._writer = writer
         self._events = events
         self._settings = settings
         self._leads = leads
+        self._clock = clock
         self._workloads: dict[tuple[str, str], Workload] = {}
         """By namespace and name."""
         self._soon = SOON_SECONDS
         self._failed: set[str] = set()
         """The namespaces that could not be looked at last time."""
+        self._slow: set[str] = set()
+        """Those that took long last time."""
         self._unread: set[str] = set()
         """Those with a StatefulSet that this program fails to read: they are left as they are."""
 
@@ -84,8 +92,11 @@ class Rounds:
         self._workloads = {(it.namespace, it.name): it for it in found}
         namespaces = {it.namespace for it in found} | self._look.tended_namespaces()
         settled = self._tend_all(namespaces - self._settings.excluded_namespaces)
-        for present, statefulset in self._look.changes(version, self._pause(settled=settled)):
-            if not self._take(statefulset, present=present):
+        pause = self._pause(settled=settled)
+        end = self._clock() + pause
+        for present, statefulset in self._look.changes(version, pause):
+            # Who makes thousands of changes is not waited for: the next round sees what has come.
+            if not self._take(statefulset, present=present) or self._clock() > end:
                 return
 
     def _pause(self, *, settled: bool) -> int:
@@ -116,12 +127,14 @@ class Rounds:
             del self._workloads[namespace, name]
         else:
             self._workloads[namespace, name] = workload
+        if namespace in self._slow:
+            return True  # The next round is soon enough.
         try:
             return self._tend_apart(namespace)
         except (ApiException, HTTPError) as error:
             _note(namespace, error)
             self._failed.add(namespace)
-            return True  # The next round is soon enough.
+            return True  # Likewise.
 
     def _tend_all(self, namespaces: set[str]) -> bool:
         """Tend each; return whether that was all for now.
@@ -129,7 +142,9 @@ class Rounds:
         Raises the error of the last one, where the API server failed for several in a row.
         """
         self._failed &= namespaces
-        order = sorted(namespaces - self._unread, key=lambda it: (it in self._failed, it))
+        self._slow &= namespaces
+        late = self._failed | self._slow
+        order = sorted(namespaces - self._unread, key=lambda it: (it in late, it))
         settled, in_a_row = True, 0
         for name in order:
             try:
@@ -148,6 +163,8 @@ class Rounds:
     def _tend_apart(self, namespace: str) -> bool:
         """Tend it, as far as what is there lets us: no other one is to wait for its mending."""
         self._failed.discard(namespace)
+        self._slow.discard(namespace)
+        began = self._clock()
         try:
             return self._tend(namespace)
         except (NotLeadingError, ApiException, HTTPError):
@@ -156,6 +173,9 @@ class Rounds:
             _note(namespace, error)
         except Exception:
             _log.exception("a fault of ours", extra={logs.FIELDS: {"namespace": namespace}})
+        finally:
+            if self._clock() - began > SLOW_SECONDS:
+                self._slow.add(namespace)
         self._failed.add(namespace)
         return True
 

@@ -3,8 +3,10 @@
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from tests.support.clock import Clock
 from tests.webhook.caretaker.api_server import ApiServer
 from tests.webhook.caretaker.test_rounds import caretaker, event, one_round, opted_in
+from webhook.caretaker.rounds import ROUND_SECONDS
 
 
 @pytest.fixture
@@ -85,3 +87,59 @@ def test_a_fault_of_ours_in_one_namespace_is_none_of_the_others(api):
         api.put_statefulset(manifest)
     one_round(api)
     assert "shop/orders-primary" in api.names("services")
+
+
+class SlowApiServer(ApiServer):
+    """Each answer about a namespace takes so many seconds, where somebody has filled it."""
+
+    def __init__(self, **seconds):
+        super().__init__()
+        self.clock = Clock()
+        self.seconds = seconds
+
+    def list(self, path, query):
+        if "/namespaces/" in path:
+            self.clock.advance(self.seconds.get(path.split("/namespaces/")[1].split("/")[0], 0.0))
+        return super().list(path, query)
+
+
+def tended(api):
+    """The namespaces, in their order."""
+    return [it.split("/")[4] for it in api.lists if it.startswith("/api/v1/namespaces/")][::3]
+
+
+def test_one_that_takes_long_comes_last_in_the_next_round():
+    api = SlowApiServer(a=1.0)
+    for name in ("a", "shop"):
+        api.put_statefulset(opted_in(namespace=name))
+    with caretaker(api, clock=api.clock) as rounds:
+        rounds.follow()
+        rounds.follow()
+    assert tended(api) == ["a", "shop", "shop", "a"]
+
+
+def test_changes_where_it_takes_long_keep_no_other_change_waiting():
+    api = SlowApiServer(a=1.0)
+    for name in ("a", "shop"):
+        api.put_statefulset(opted_in(namespace=name))
+    changed = [event("ADDED", opted_in(f"carts-{it}", namespace="a")) for it in range(50)]
+    api.events = [*changed, event("ADDED", opted_in("carts"))]
+    with caretaker(api, clock=api.clock) as rounds:
+        rounds.follow()
+        assert tended(api) == ["a", "shop", "shop"]
+        assert "shop/carts-primary" in api.names("services")
+        # They are seen in the next round, and it is well then.
+        api.seconds.clear()
+        api.put_statefulset(opted_in("carts", namespace="a"))
+        rounds.follow()
+    assert "a/carts-primary" in api.names("services")
+
+
+def test_a_flood_of_changes_puts_off_no_round():
+    api = SlowApiServer(shop=0.3)
+    api.put_statefulset(opted_in())
+    api.events = [event("ADDED", opted_in(f"carts-{it}")) for it in range(200)]
+    with caretaker(api, clock=api.clock) as rounds:
+        began = api.clock()
+        rounds.follow()
+    assert api.clock() - began < 2 * ROUND_SECONDS

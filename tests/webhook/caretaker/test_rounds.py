@@ -28,10 +28,10 @@ def api():
 
 
 @contextmanager
-def caretaker(api, *, grants=True, leads=lambda: True):
+def caretaker(api, *, grants=True, leads=lambda: True, clock=lambda: 0.0):
     settings = CaretakerSettings("me", "pgset-system", grants, frozenset({"kube-system"}))
     with serving(api) as client:
-        yield Rounds(Look(client), Writer(client), Events(client), settings, leads)
+        yield Rounds(Look(client), Writer(client), Events(client), settings, leads, clock)
 
 
 def one_round(api, **said):
