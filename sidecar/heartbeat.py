@@ -12,6 +12,7 @@ from typing import Final
 
 from sidecar import small_files
 from sidecar.memory import heartbeat
+from sidecar.settings import MAX_TTL
 from sidecar.situation.timing import SLOW_WRITE
 
 _FILE: Final = ".pgset-heartbeat"
@@ -85,7 +86,9 @@ class Heartbeat:
 def _parse(text: str) -> heartbeat.Beat | None:
     """Read a file of this version or of an older one, which ends after the count."""
     uid, count, generation, ttl, *_ = (*text.split(), "", "", "", "")
-    return heartbeat.Beat(uid, count, _number(generation), _number(ttl) or 0) if uid else None
+    # Whatever is written there, nobody waits for longer than for a pod that there can be.
+    seconds = min(_number(ttl) or 0, MAX_TTL)
+    return heartbeat.Beat(uid, count, _number(generation), seconds) if uid else None
 
 
 def _number(text: str) -> int | None:

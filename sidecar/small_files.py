@@ -2,9 +2,11 @@
 
 Where one is a link, it is not followed. In the data directory a superuser of the database may put
 some, and the sidecar has files that PostgreSQL has not, such as its token: what it reads there it
-tells, or writes back.
+tells, or writes back. Where one is a pipe, nobody waits for its other end, and of a large one no
+more is read than the sidecar has memory for.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -13,12 +15,15 @@ _KEPT: Final = "surrogateescape"
 """How bytes that are no UTF-8 are read, so that they can be written again."""
 
 
-_NEVER_BY_A_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+_AS_A_FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_MAX_TEXT: Final = 4 * 2**20
+"""Bytes: many times what PostgreSQL's own configuration has."""
 
 
 def read(path: Path | str, size: int = 4096) -> bytes:
     """Return the file's first `size` bytes at most, without what open() adds. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | _NEVER_BY_A_LINK)
+    descriptor = os.open(path, os.O_RDONLY | _AS_A_FILE)
     try:
         return os.read(descriptor, size)
     finally:
@@ -40,11 +45,14 @@ def read_text(path: Path) -> str:
     """Return the text of a file that others write too, in whatever encoding; none if there is no
     such file. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NEVER_BY_A_LINK)
+        descriptor = os.open(path, os.O_RDONLY | _AS_A_FILE)
     except FileNotFoundError:
         return ""
     with os.fdopen(descriptor, "rb") as file:
-        return file.read().decode(errors=_KEPT)
+        content = file.read(_MAX_TEXT + 1)
+    if len(content) > _MAX_TEXT:
+        raise OSError(errno.EFBIG, f"it has more than {_MAX_TEXT >> 20} MB", str(path))
+    return content.decode(errors=_KEPT)
 
 
 def read_line(path: Path | str, line: int = 1) -> str | None:
@@ -70,7 +78,7 @@ def replace(path: Path | str, text: str, mode: int = 0o644, *, durable: bool = F
     written as it was.
     """
     new = f"{path}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NEVER_BY_A_LINK, mode)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _AS_A_FILE, mode)
     try:
         os.fchmod(descriptor, mode)
         content = text.encode(errors=_KEPT)
@@ -88,7 +96,7 @@ def replace(path: Path | str, text: str, mode: int = 0o644, *, durable: bool = F
 
 def overwrite(path: Path | str, text: str) -> None:
     """Write over a file's beginning; no name comes or goes in its directory. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BY_A_LINK, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _AS_A_FILE, 0o644)
     try:
         os.pwrite(descriptor, text.encode(errors=_KEPT), 0)
     finally:
@@ -98,7 +106,8 @@ def overwrite(path: Path | str, text: str) -> None:
 def sync(*paths: Path) -> None:
     """Make these files and directories survive a crash of the node. Raises OSError."""
     for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
+        # The data directory itself may be a link, and is somebody's wish.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:

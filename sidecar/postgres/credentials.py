@@ -1,6 +1,7 @@
 """Who the sidecar is to PostgreSQL: the superuser of the database container's own environment."""
 
 import errno
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sidecar import contract
 
 _DEFAULT_USER = "postgres"
 _TOKEN_DIRECTORY: Final = Path(contract.TOKEN_DIRECTORY)
+_MAX_BYTES: Final = 65536
 _UNRESOLVED: Final = re.compile(r"\$\([A-Za-z0-9_.-]+\)")
 
 
@@ -51,9 +53,14 @@ def _value(environment: Mapping[str, str], name: str) -> str:
 def _content(path: str) -> bytes:
     """Return what is in the file. Raises OSError, also where that is the sidecar's own token: on a
     volume that PostgreSQL may write to, somebody may have put a link to it in the file's place, and
-    a server can be set up to pass on the password that it is given."""
-    with Path(path).open("rb") as file:
+    a server can be set up to pass on the password that it is given. Nor would a pipe there ever
+    end, or a file of gigabytes fit."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
         found = Path(f"/proc/self/fd/{file.fileno()}").readlink()
         if found.is_relative_to(_TOKEN_DIRECTORY.resolve()):
             raise OSError(errno.EPERM, "it leads to the sidecar's own token", path)
-        return file.read()
+        content = file.read(_MAX_BYTES + 1) or b""
+    if len(content) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MAX_BYTES} bytes", path)
+    return content

@@ -1,6 +1,5 @@
 """What is done for a start of PostgreSQL, and for a change of its primary."""
 
-import os
 import re
 import threading
 from dataclasses import replace
@@ -26,9 +25,10 @@ from sidecar.kube.client import RetryLaterError
 from sidecar.observe import Adapters
 from tests.sidecar.rules.observations import RECORD, lease
 from tests.sidecar.test_loop import adapters, data
+from tests.support.hung_files import HungFiles, hung
 from tests.support.patient_volume import hurry
 
-__all__ = ["adapters", "data"]
+__all__ = ["adapters", "data", "hung"]
 
 
 def carry_out(adapters: Adapters, action: Action, **changes: Any) -> str | None:
@@ -49,9 +49,9 @@ def carry_out(adapters: Adapters, action: Action, **changes: Any) -> str | None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("action", [Attach("10.0.0.1"), StartPostgres()], ids=["attach", "start"])
 def test_a_volume_that_hangs_does_not_hang_the_loop_that_asks_for_the_version(
-    adapters: Adapters, data: Path, action: Action
+    adapters: Adapters, data: Path, hung: HungFiles, action: Action
 ) -> None:
-    os.mkfifo(data / "PG_VERSION")
+    hung.hang(data / "PG_VERSION")
     hurry(adapters.bootstrap)
     told = carry_out(adapters, action)
     assert told is not None

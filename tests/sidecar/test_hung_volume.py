@@ -1,6 +1,7 @@
 """A volume that does not answer: what looks at it does not hang with it, and who writes is known.
 
-A FIFO stands for a file whose open() hangs; a frozen file system, where that can be had, is one.
+Files whose open() hangs are of `tests.support.hung_files`; a frozen file system, where that can be
+had, is one.
 """
 
 import os
@@ -31,8 +32,11 @@ from tests.sidecar.rules.observations import (
     WRITABLE,
     peer,
 )
+from tests.support.hung_files import HungFiles, hung
 from tests.support.patient_volume import hurry, patient
 from tests.support.waiting import wait_until
+
+__all__ = ["hung"]
 
 SECONDS = 120.0
 """For what must not hang; it is given half a second, and what hangs does so for longer."""
@@ -65,21 +69,6 @@ def server(tmp_path: Path, data: Path) -> Iterator[subprocess.Popen[bytes]]:
     yield started
     started.kill()
     started.wait()
-
-
-def hang(path: Path) -> None:
-    """Whoever opens this from now on waits until `answer`."""
-    path.unlink(missing_ok=True)
-    os.mkfifo(path)
-
-
-def answer(path: Path, content: str) -> None:
-    """Let who waits go on, and have a file again."""
-    waiting = os.open(path, os.O_RDWR)
-    time.sleep(0.1)
-    path.unlink()
-    path.write_text(content)
-    os.close(waiting)
 
 
 def answers(bootstrap: Bootstrap) -> None:
@@ -129,11 +118,11 @@ def _tried(patiently: Patiently) -> bool:
 
 
 def test_a_look_does_not_hang_and_says_for_how_long_the_volume_has(
-    bootstrap: Bootstrap, data: Path
+    bootstrap: Bootstrap, data: Path, hung: HungFiles
 ) -> None:
     before = bootstrap.observe(100.0)
     heartbeat = data / ".pgset-heartbeat"
-    hang(heartbeat)
+    hung.hang(heartbeat)
     hurry(bootstrap)
     began = time.monotonic()
     seen = [bootstrap.observe(102.0), bootstrap.observe(104.0), bootstrap.observe(122.0)]
@@ -142,7 +131,7 @@ def test_a_look_does_not_hang_and_says_for_how_long_the_volume_has(
     assert time.monotonic() - began < SECONDS
     assert {view.silent_since for view in seen} == {102.0}
     assert seen[-1].write_failure == f"{data} has not answered for 20 s"
-    answer(heartbeat, "")
+    hung.answer(heartbeat)
     hurry(bootstrap, hurries=False)
     answers(bootstrap)
     after = bootstrap.observe(124.0)
@@ -150,37 +139,37 @@ def test_a_look_does_not_hang_and_says_for_how_long_the_volume_has(
     assert heartbeat.read_text().split()[0] == "uid-0"
 
 
-def test_a_stall_is_no_silence_of_another_writer(bootstrap: Bootstrap, data: Path) -> None:
+def test_a_stall_is_no_silence_of_another_writer(
+    bootstrap: Bootstrap, data: Path, hung: HungFiles
+) -> None:
     """Its beats did not come through either: it may live, and write when the volume answers."""
     heartbeat = data / ".pgset-heartbeat"
     heartbeat.write_text("uid-9 7\n")
     assert bootstrap.observe(100.0).other_writer == "uid-9"
-    hang(heartbeat)
+    hung.hang(heartbeat)
     hurry(bootstrap)
     bootstrap.observe(102.0)
     hurry(bootstrap, hurries=False)
-    answer(heartbeat, "uid-9 7\n")
+    hung.answer(heartbeat)
     answers(bootstrap)
     told = [bootstrap.observe(moment).other_writer for moment in (160.0, 169.0, 171.0)]
     assert told == ["uid-9", "uid-9", None]
 
 
 def test_a_beat_that_comes_late_does_not_take_the_directory(
-    bootstrap: Bootstrap, data: Path
+    bootstrap: Bootstrap, data: Path, hung: HungFiles
 ) -> None:
     """The other was taken for dead just before the stall, and our beat came after it."""
     heartbeat, new = data / ".pgset-heartbeat", data / ".pgset-heartbeat.new"
     heartbeat.write_text("uid-9 7\n")
-    hang(new)
+    hung.hang(new)
     bootstrap.observe(100.0)
     hurry(bootstrap)
     assert bootstrap.observe(111.0).silent_since == 111.0
     hurry(bootstrap, hurries=False)
-    waiting = os.open(new, os.O_RDWR)
+    hung.answer(new)
     answers(bootstrap)
-    os.close(waiting)
-    heartbeat.unlink()
-    heartbeat.write_text("uid-0 1\n")
+    assert heartbeat.read_text().split()[0] == "uid-0"
     assert bootstrap.observe(150.0).other_writer == "uid-9"
     heartbeat.write_text("uid-9 8\n")
     told = [bootstrap.observe(moment).other_writer for moment in (158.0, 167.0, 169.0)]
@@ -201,19 +190,19 @@ def watched_to_its_end(data: Path, server: subprocess.Popen[bytes]) -> None:
         watchdog.trust_until(None)
 
 
-def test_the_watchdog_kills_whom_it_knows(data: Path, server: subprocess.Popen[bytes]) -> None:
+def test_the_watchdog_kills_whom_it_knows(
+    data: Path, server: subprocess.Popen[bytes], hung: HungFiles
+) -> None:
     assert process.postmaster_pid(data) == server.pid
-    hang(data / "postmaster.pid")
+    hung.hang(data / "postmaster.pid")
     watched_to_its_end(data, server)
-    answer(data / "postmaster.pid", "")
 
 
 def test_a_sidecar_that_has_just_started_kills_whom_it_finds_by_its_folder(
-    data: Path, server: subprocess.Popen[bytes]
+    data: Path, server: subprocess.Popen[bytes], hung: HungFiles
 ) -> None:
-    hang(data / "postmaster.pid")
+    hung.hang(data / "postmaster.pid")
     watched_to_its_end(data, server)
-    answer(data / "postmaster.pid", "")
 
 
 @pytest.fixture

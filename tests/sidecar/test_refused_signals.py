@@ -38,11 +38,12 @@ from tests.sidecar.rules.observations import (
     lease,
 )
 from tests.sidecar.test_http import LEADING
-from tests.sidecar.test_hung_volume import answer, hang, server
+from tests.sidecar.test_hung_volume import server
+from tests.support.hung_files import HungFiles, hung
 from tests.sidecar.test_loop import ME, adapters, data
 from tests.support.clock import Clock
 
-__all__ = ["adapters", "data", "server"]
+__all__ = ["adapters", "data", "hung", "server"]
 
 NOBODY = 65534
 
@@ -137,17 +138,17 @@ class NeverReleased:
 
 @pytest.mark.thorough
 def test_what_comes_after_a_signal_that_failed_is_done_but_the_lease_is_kept(
-    adapters: Adapters, data: Path, tmp_path: Path
+    adapters: Adapters, data: Path, tmp_path: Path, hung: HungFiles
 ) -> None:
     client = ApiClient("http://127.0.0.1:1", tmp_path / "ca.crt", tmp_path / "token")
     kept = replace(adapters, lease=cast(LeaseKeeper, NeverReleased()))
     actor = Actor(kept, Events(client, "shop", ME))
     # Nobody knows whom to signal, since the file that says so does not open.
-    hang(data / "postmaster.pid")
+    hung.hang(data / "postmaster.pid")
     told = actor.carry_out(
         (StopPostgres(signal.SIGINT), ReleaseLease(), PutStandbySignal()), float("inf")
     )
-    answer(data / "postmaster.pid", "")
+    hung.answer(data / "postmaster.pid")
     assert told is not None
     assert told.startswith("StopPostgres did not succeed")
     assert (data / "standby.signal").exists()
