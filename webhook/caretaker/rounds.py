@@ -50,8 +50,8 @@ time. Doubled each time that this is still so."""
 MAX_FAILURES: Final = 3
 """Namespaces in a row, after which it is taken for the API server's fault."""
 
-SLOW_SECONDS: Final = 2.0
-"""To tend a namespace with a dozen sets takes a tenth of that."""
+SLOW_SECONDS: Final = 5.0
+"""To tend a namespace with a dozen sets takes a twentieth of that, where nothing is busy."""
 
 _log = logging.getLogger(__name__)
 
