@@ -39,9 +39,9 @@ from tests.sidecar.rules.observations import (
 )
 from tests.sidecar.test_http import LEADING
 from tests.sidecar.test_hung_volume import server
-from tests.support.hung_files import HungFiles, hung
 from tests.sidecar.test_loop import ME, adapters, data
 from tests.support.clock import Clock
+from tests.support.hung_files import HungFiles, hung
 
 __all__ = ["adapters", "data", "hung", "server"]
 

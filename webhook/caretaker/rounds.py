@@ -66,9 +66,10 @@ class Rounds:
         events: Events,
         settings: CaretakerSettings,
         leads: Callable[[], bool],
+        *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the adapters, whether this caretaker may act at that moment, and monotonic seconds."""
+        """Take the adapters, whether this caretaker may act now, and a clock of seconds."""
         self._look = look
         self._writer = writer
         self._events = events

@@ -31,7 +31,7 @@ def api():
 def caretaker(api, *, grants=True, leads=lambda: True, clock=lambda: 0.0):
     settings = CaretakerSettings("me", "pgset-system", grants, frozenset({"kube-system"}))
     with serving(api) as client:
-        yield Rounds(Look(client), Writer(client), Events(client), settings, leads, clock)
+        yield Rounds(Look(client), Writer(client), Events(client), settings, leads, clock=clock)
 
 
 def one_round(api, **said):
