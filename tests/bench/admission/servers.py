@@ -50,6 +50,11 @@ class Server:
         found = [parse_memory((it / "smaps_rollup").read_text()) for it in self._processes()]
         return sum(pss for pss, _ in found) / 2**20, sum(rss for _, rss in found) / 2**20
 
+    def peak(self) -> float:
+        """Return the most RSS that it has had, in MiB, without its children's."""
+        lines = (_PROC / f"{self.pid}/status").read_text().splitlines()
+        return next(int(it.split()[1]) for it in lines if it.startswith("VmHWM")) / 2**10
+
     def _processes(self) -> list[Path]:
         children = (_PROC / f"{self.pid}/task/{self.pid}/children").read_text().split()
         return [_PROC / str(pid) for pid in (self.pid, *children)]
