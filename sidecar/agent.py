@@ -140,7 +140,12 @@ def run(listener: socket.socket) -> int:
         refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
         respondent=respondent,
     )
-    HttpServer(application, listener, waits=application.waits).start()
+    HttpServer(
+        application,
+        listener,
+        waits=application.waits,
+        is_a_members=respondent.is_a_members,
+    ).start()
     loop.run()
     return 0
 

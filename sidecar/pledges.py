@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import ipaddress
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,6 +145,11 @@ class Respondent:
             del self._asked[next(iter(self._asked))]
         return True
 
+    def is_a_members(self, address: str) -> bool:
+        """Tell whether there is a pod of the set at the address, or may be: that is not known."""
+        pods = self._pods()
+        return pods is None or _plain(address) in {_plain(pod.ip) for pod in pods if pod.ip}
+
     def sign_status(self, headers: Mapping[str, str], query: str, body: bytes) -> str | None:
         """Return the signature of this member's status; None for who is no member of the set."""
         return status_signature(self._seal, headers, self._me.uid, query, body)
@@ -170,3 +176,12 @@ class Respondent:
             primary=self._primary,
             nobody_takes_over=self._paused(),
         )
+
+
+def _plain(address: str) -> object:
+    """Return an address as it compares: a socket of both families has IPv4 mapped into IPv6."""
+    try:
+        read = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(read, "ipv4_mapped", None) or read

@@ -56,7 +56,8 @@ WAITING: Final = 64
 
 FROM_ONE_ADDRESS: Final = 2
 """Members' requests at once, as which a member asks. More wait as a stranger's: who has recorded
-thousands of signed ones may send them again, and what a member remembers of them is bounded."""
+thousands of signed ones may send them again, and what a member remembers of them is bounded. So
+does what comes from no member's address, by however many it is sent."""
 
 _FILES: Final = 2048
 """File descriptors to ask the kernel for; where a process may have 1024, as with containerd 2, the
@@ -116,18 +117,20 @@ class HttpServer:
         listener: socket.socket,
         *,
         waits: Callable[[Request], Waiting | None],
+        is_a_members: Callable[[str], bool] = lambda _: True,
         threads: Mapping[Waiting, int] = THREADS,
         seconds: float = SECONDS,
     ) -> None:
         """Take over a socket that `listen` has made.
 
         `waits` says as what a request waits for whose answer may take longer than a few
-        milliseconds; None for any other. `threads`: for each of these. `seconds`: for a whole
-        request to arrive.
+        milliseconds; None for any other. `is_a_members` says whether a member may ask from that
+        address. `threads`: for each of these. `seconds`: for a whole request to arrive.
         """
         self._answer = answer
         self._seconds = seconds
         self._waits = waits
+        self._is_a_members = is_a_members
         self._listener = listener
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
@@ -278,8 +281,11 @@ class HttpServer:
             return
         share: Key | None = None
         if waiting is not Waiting.STRANGER:
-            share = (waiting, _address_of(client))
-            if not self._shares.take(share):
+            address = _address_of(client)
+            share = (waiting, address)
+            # Whether a holder may stay is asked with a challenge, and so can't be asked again.
+            known = waiting is Waiting.FAILSAFE or self._is_a_members(address)
+            if not (known and self._shares.take(share)):
                 share, waiting = None, Waiting.STRANGER
         if not self._workers[waiting].take(partial(self._respond, request, client, share)):
             self._give_back(share)
