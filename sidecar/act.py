@@ -237,8 +237,7 @@ class Actor:
         adapters.server.promote(deadline=min(deadline, until))
 
     def _take(self, action: TakeLease) -> None:
-        view = self._adapters.lease.peek()
-        with self._adapters.pledges.taking(view.record if view else None):
+        with self._adapters.pledges.taking(self._adapters.lease.peek()):
             self._adapters.lease.take(action)
 
     def _renew(self, action: RenewLease) -> None:

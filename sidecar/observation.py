@@ -99,8 +99,7 @@ class LeaseView:
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
     handed_over_by: str | None = None
-    """The last holder, as `holderIdentity`, if it had named this member as its heir when this
-    process took the Lease, and was seen to hold it before."""
+    """The last holder, as `holderIdentity`, if it was seen to name this member, which took it."""
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
     heard_again_at: float = float("-inf")
@@ -113,6 +112,8 @@ class LeaseView:
     """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
+    released_after_fall: tuple[float, str] | None = None
+    """When its version was seen to fall (etcd was restored), and who has released it since."""
     went_back: bool = False
     """Whether the record is older than one that was seen here (etcd was restored, say), and nobody
     has taken the Lease, led, or renewed it for a ttl since."""
@@ -201,8 +202,7 @@ class BootstrapView:
     found_standby: bool = False
     """The data was a standby's before pgset had it started for the first time."""
     vanished: bool = False
-    """PostgreSQL was started on this directory, and its files are gone for several looks, or are
-    another database's: the image's entrypoint runs initdb in an empty one at the next restart."""
+    """PostgreSQL was started here; its files are gone for several looks, or another database's."""
 
 
 class ServerState(enum.Enum):

@@ -22,7 +22,7 @@ from sidecar.failsafe import (
     status_signature,
 )
 from sidecar.memory.pledge import Pledge
-from sidecar.observation import Identity, LeaseRecord, LeaseView, Pod
+from sidecar.observation import Identity, LeaseView, Pod
 
 _REMEMBERED: Final = 4096
 """Nonces: what the members of a set ask in minutes of trouble. Each takes some 100 bytes."""
@@ -54,13 +54,13 @@ class Pledges:
             return self._pledge.give(question.holder, version, until, refusal, self._clock())
 
     @contextlib.contextmanager
-    def taking(self, record: LeaseRecord | None) -> Iterator[None]:
+    def taking(self, lease: LeaseView | None) -> Iterator[None]:
         """Take the Lease inside: nothing is pledged meanwhile. Raises PledgedError.
 
-        `record`: the one that is to be replaced.
+        `lease`: the one that is to be replaced.
         """
         with self._lock:
-            reason = self._pledge.begin_to_take(record, self._clock())
+            reason = self._pledge.begin_to_take(lease, self._clock())
             if reason is not None:
                 raise PledgedError(reason)
         try:

@@ -76,6 +76,8 @@ class LeaseMemory:
         self._released_by: str | None = None
         """Who was seen to hold it before it was released last."""
         self._handed_over_by: str | None = None
+        self._fell_at: float | None = None
+        self._released_after_fall: tuple[float, str] | None = None
         self._unanswered_renewals: list[tuple[str, RenewLease]] = []
         """The version that a renewal without an answer was to replace, and what it was to say."""
         self._unanswered_take: str | None = None
@@ -102,8 +104,8 @@ class LeaseMemory:
             self._changed_at = now
             if last is not None and record is not None and record.holder == last.holder != "":
                 self._renewal_seen = True
-        if last is not None and record is not None and last.holder and not record.holder:
-            self._released_by = last.holder
+        if last is not None and record is not None:
+            self._note_release(last, record, now)
         before = self._went_back_at
         self._went_back_at = self._since_it_went_back(last, record, now)
         self._transitions = 0 if record is None else max(self._transitions, record.transitions)
@@ -111,6 +113,14 @@ class LeaseMemory:
         landed = record is not None and self._has_landed(record)
         is_news = first or self._went_back_at != before or not _says_the_same(last, record)
         return landed or is_news
+
+    def _note_release(self, last: LeaseRecord, record: LeaseRecord, now: float) -> None:
+        if int(record.resource_version) < int(last.resource_version):
+            self._fell_at, self._released_after_fall = now, None
+        elif last.holder and not record.holder and self._fell_at is not None:
+            self._released_after_fall = (self._fell_at, last.holder)
+        if last.holder and not record.holder:
+            self._released_by = last.holder
 
     def _since_it_went_back(
         self, last: LeaseRecord | None, record: LeaseRecord | None, now: float
@@ -193,6 +203,7 @@ class LeaseMemory:
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
             possible_promises=tuple((known.voters, known.copies) for known in possible),
             uncertain_take=self._unanswered_take == version,
+            released_after_fall=self._released_after_fall,
             went_back=self._went_back_at is not None,
         )
 

@@ -6,7 +6,7 @@ time then, and waits for a ttl from there before it takes the Lease for expired.
 
 from collections.abc import Callable
 
-from sidecar.observation import LeaseRecord
+from sidecar.observation import LeaseView
 
 
 class Pledge:
@@ -17,7 +17,7 @@ class Pledge:
         self._taking = False
         self._holder = ""
         self._version = 0
-        self._until = float("-inf")
+        self._until = self._given_at = float("-inf")
 
     def until(self, now: float) -> float | None:
         """Return until when a Lease that was not released must be left alone; None if no more."""
@@ -43,26 +43,30 @@ class Pledge:
             return "the question came too late"
         if self._holder != holder and now < self._until and version <= self._version:
             return f"this member has pledged the same to {self._holder}"
-        self._holder, self._version = holder, version
+        self._holder, self._version, self._given_at = holder, version, now
         self._until = max(until, self._until)
         return None
 
-    def begin_to_take(self, record: LeaseRecord | None, now: float) -> str | None:
+    def begin_to_take(self, lease: LeaseView | None, now: float) -> str | None:
         """Return why the Lease may not be taken; None: from now on nothing is pledged.
 
-        `record`: the one that is to be replaced. One that its holder has released since may be
+        `lease`: the one that is to be replaced. One that its holder has released since may be
         taken in spite of the pledge, which was to let it hold, and which is over with that.
         """
-        released = (
-            record is not None
-            and not record.holder
-            and int(record.resource_version) > self._version
-        )
-        if now < self._until and not released:
+        if now < self._until and not self._was_released(lease):
             return f"this member has pledged to {self._holder} not to take the Lease yet"
         self._until = float("-inf")
         self._taking = True
         return None
+
+    def _was_released(self, lease: LeaseView | None) -> bool:
+        """Versions tell what came first, unless they have fallen since: then only the release by
+        that very holder counts, which was seen after that."""
+        if lease is None or lease.record is None or lease.record.holder:
+            return False
+        fell_at, by = lease.released_after_fall or (float("-inf"), "")
+        fell = fell_at > self._given_at and by == self._holder
+        return fell or int(lease.record.resource_version) > self._version
 
     def end_of_take(self) -> None:
         """The Lease was taken, or it was tried."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -295,6 +296,10 @@ def yes() -> str | None:
     return None
 
 
+def seen(record: LeaseRecord, **changes: Any) -> LeaseView:
+    return replace(LeaseView(record, changed_at=0.0), **changes)
+
+
 @pytest.mark.parametrize("record", [RECORD, None], ids=["held", "deleted meanwhile"])
 def test_a_lease_is_not_taken_while_its_holder_has_a_pledge(
     record: LeaseRecord | None,
@@ -302,10 +307,13 @@ def test_a_lease_is_not_taken_while_its_holder_has_a_pledge(
     clock = Clock()
     pledges = Pledges(clock)
     pledges.give(question(), clock() + 10, yes)
-    with pytest.raises(PledgedError, match="pledged to orders-0_uid-0"), pledges.taking(record):
+    with (
+        pytest.raises(PledgedError, match="pledged to orders-0_uid-0"),
+        pledges.taking(record and seen(record)),
+    ):
         pytest.fail("it was taken")
     clock.advance(10)
-    with pledges.taking(record):
+    with pledges.taking(record and seen(record)):
         pass
 
 
@@ -313,14 +321,14 @@ def test_a_lease_that_was_released_may_be_taken_in_spite_of_a_pledge() -> None:
     clock = Clock()
     pledges = Pledges(clock)
     pledges.give(question(), clock() + 10, yes)
-    with pledges.taking(RELEASED):
+    with pledges.taking(seen(RELEASED)):
         assert pledges.give(question(), clock() + 10, yes) is not None
 
 
 def test_a_pledge_is_over_once_the_lease_was_released_and_taken() -> None:
     pledges = Pledges(clock := Clock())
     pledges.give(question(), clock() + 10, yes)
-    with pledges.taking(RELEASED):
+    with pledges.taking(seen(RELEASED)):
         pass
     assert pledges.until() is None
 
@@ -331,9 +339,26 @@ def test_a_release_from_before_the_pledge_releases_nobody() -> None:
     pledges.give(question(), clock() + 10, yes)
     with (
         pytest.raises(PledgedError, match="pledged to orders-0_uid-0"),
-        pledges.taking(replace(RELEASED, resource_version="99")),
+        pledges.taking(seen(replace(RELEASED, resource_version="99"))),
     ):
         pytest.fail("it was taken")
+
+
+@pytest.mark.parametrize(
+    ("after", "by", "taken"),
+    [(1, "orders-0_uid-0", True), (1, "orders-2_uid-2", False), (-1, "orders-0_uid-0", False)],
+    ids=["by its holder", "by another", "the pledge is newer"],
+)
+def test_after_the_lease_has_gone_back_only_its_holders_own_release_counts(
+    after: int, by: str, *, taken: bool
+) -> None:
+    """Versions begin anew from an older one, and tell nothing of what came first."""
+    pledges = Pledges(clock := Clock())
+    pledges.give(question(), clock() + 10, yes)
+    fell = (clock() + after, by)
+    lease = seen(replace(RELEASED, resource_version="50"), released_after_fall=fell)
+    with contextlib.nullcontext() if taken else pytest.raises(PledgedError), pledges.taking(lease):
+        pass
 
 
 def test_nothing_is_pledged_while_the_lease_is_being_taken_and_all_of_it_afterwards() -> None:
@@ -388,7 +413,7 @@ def test_of_a_pledge_and_a_take_at_the_same_time_only_one_succeeds() -> None:
             taken: threading.Event = taken,
         ) -> None:
             start.wait()
-            with contextlib.suppress(PledgedError), pledges.taking(RECORD):
+            with contextlib.suppress(PledgedError), pledges.taking(seen(RECORD)):
                 taken.set()
 
         def pledge(

@@ -296,3 +296,16 @@ def test_a_holder_that_renews_it_for_a_ttl_is_believed(now: float, *, believed: 
     remembers.hear(version(LATER, 10), "second", 1.0)
     remembers.hear(version(LATER, 11), "third", now)
     assert view(remembers).went_back is not believed
+
+
+def test_who_releases_a_lease_that_has_gone_back_is_known() -> None:
+    """A pledge to that holder is over then, whatever the versions say."""
+    remembers = memory(LATER)
+    remembers.hear(replace(LATER, resource_version="21", holder=""), "second", 1.0)
+    assert view(remembers).released_after_fall is None
+    remembers.hear(version(LATER, 10), "third", 2.0)
+    assert view(remembers).released_after_fall is None
+    remembers.hear(replace(LATER, resource_version="11", holder=""), "third", 3.0)
+    assert view(remembers).released_after_fall == (2.0, LATER.holder)
+    remembers.hear(version(LATER, 5), "third", 4.0)
+    assert view(remembers).released_after_fall is None

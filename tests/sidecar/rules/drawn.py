@@ -53,6 +53,7 @@ NOT_DRAWN: Final = {
     "Observation.me": "the other pods are drawn relative to it",
     "LeaseRecord.resource_version": "what names it is drawn relative to it",
     "LeaseRecord.transitions": "for people; nothing is decided by it",
+    "LeaseView.released_after_fall": "what pledges ask for, and no rule",
     "Leadership.since": "for people; nothing is decided by it",
     "Pod.ip": "an address that is followed; nothing is decided by it",
     "BootstrapView.failure": "for people; the rules look at `failures`",

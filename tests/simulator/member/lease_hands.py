@@ -33,8 +33,7 @@ class LeaseHands:
 
     def take(self, action: TakeLease) -> Steps[None]:
         member = self._member
-        lease = self._watch.peek()
-        reason = member.pledge.begin_to_take(lease.record if lease else None, member.clock())
+        reason = member.pledge.begin_to_take(self._watch.peek(), member.clock())
         if reason is not None:
             raise ConflictError(reason)
         try:
