@@ -69,6 +69,9 @@ class ServingCertificate:
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # One handshake for each connection, which has its time limit; OpenSSL before 3 would let
+        # the client ask for more.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.load_cert_chain(self._certificate, self._key)
         self.expiry = _expiry(context, content[0])
         self._content, self._context, self._fault = content, context, ""

@@ -1,4 +1,7 @@
+import contextlib
+import ssl
 import threading
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -122,3 +125,50 @@ def test_no_handshake_fails_while_pairs_are_replaced(tmp_path):
     writer.join()
     certificate.context()
     assert certificate.expiry == read(trusts[-1].leaf)[0].not_valid_after_utc.timestamp()
+
+
+# ── clients that mean no good ─────────────────────────────────────────────────────────────
+
+
+def greeted(directory, hello):
+    """What the server makes of a client's first bytes."""
+    write_new_pair(directory)
+    come, answer = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ServingCertificate(directory).context().wrap_bio(come, answer, server_side=True)
+    come.write(hello)
+    server.do_handshake()
+
+
+def hello_of(version):
+    """A client's that speaks no other version, and would take any cipher."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        client.minimum_version = client.maximum_version = version
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME).do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_versions_are_refused(tmp_path, version):
+    with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+        greeted(tmp_path, hello_of(version))
+    # It is by the version alone.
+    with pytest.raises(ssl.SSLWantReadError):
+        greeted(tmp_path, hello_of(ssl.TLSVersion.TLSv1_2))
+
+
+def test_a_greeting_of_megabytes_is_not_waited_for(tmp_path):
+    """Its first 16 kB say how long it will be."""
+    begins = b"\x01\xff\xff\xff\x03\x03" + bytes(2**14 - 6)
+    record = b"\x16\x03\x01" + len(begins).to_bytes(2, "big") + begins
+    with pytest.raises(ssl.SSLError, match="EXCESSIVE_MESSAGE_SIZE"):
+        greeted(tmp_path, record)
+
+
+def test_no_client_has_more_than_one_handshake_on_a_connection(tmp_path):
+    write_new_pair(tmp_path)
+    assert ssl.OP_NO_RENEGOTIATION in ServingCertificate(tmp_path).context().options
