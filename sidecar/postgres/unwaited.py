@@ -17,22 +17,27 @@ from sidecar.postgres import libpq
 # Of our own session, which sets it itself, pg_settings tells nothing of the others. Names and
 # settings are in the encoding of whichever database they were made in: of those that are no concern
 # here, only bytes are looked at, as what takes them for characters may fail.
+#
+# Each user may add some, for each database; they are told in the status, which is short.
 _PLACES: Final = b"""
-SELECT pg_catalog.string_agg(place || ' (' || value || ')', ', '::text ORDER BY place) AS places
-FROM (SELECT * FROM (SELECT 'the configuration' AS place, setting AS value FROM pg_file_settings
-                     WHERE lower(name) = 'synchronous_commit'
-                     ORDER BY seqno DESC LIMIT 1) AS file
-      UNION ALL
-      SELECT pg_catalog.concat_ws(' in '::text,
-                                  CASE WHEN setrole <> 0 THEN 'role ' || rolname::text END,
-                                  CASE WHEN setdatabase <> 0 THEN 'database ' || datname::text END),
-             pg_catalog.substr(config, 20)
-      FROM pg_db_role_setting
-           CROSS JOIN LATERAL unnest(setconfig) AS config
-           LEFT JOIN pg_roles ON pg_roles.oid = setrole
-           LEFT JOIN pg_database ON pg_database.oid = setdatabase
-      WHERE pg_catalog.starts_with(config, 'synchronous_commit='::text)) AS settings
-WHERE lower(value) NOT IN ('on', 'remote_apply', 'true', 'yes', '1')
+SELECT pg_catalog.string_agg(place || ' (' || value || ')', ', '::text ORDER BY place)
+       || CASE WHEN count(*) > 10 THEN ', and others' ELSE '' END AS places
+FROM (SELECT place, value
+      FROM (SELECT * FROM (SELECT 'the configuration' AS place, setting AS value
+                           FROM pg_file_settings WHERE lower(name) = 'synchronous_commit'
+                           ORDER BY seqno DESC LIMIT 1) AS file
+            UNION ALL
+            SELECT pg_catalog.concat_ws(' in '::text,
+                       CASE WHEN setrole <> 0 THEN 'role ' || rolname::text END,
+                       CASE WHEN setdatabase <> 0 THEN 'database ' || datname::text END),
+                   pg_catalog.substr(config, 20)
+            FROM pg_db_role_setting
+                 CROSS JOIN LATERAL unnest(setconfig) AS config
+                 LEFT JOIN pg_roles ON pg_roles.oid = setrole
+                 LEFT JOIN pg_database ON pg_database.oid = setdatabase
+            WHERE pg_catalog.starts_with(config, 'synchronous_commit='::text)) AS settings
+      WHERE lower(value) NOT IN ('on', 'remote_apply', 'true', 'yes', '1')
+      LIMIT 11) AS told
 """
 
 PROBLEM: Final = (
@@ -58,7 +63,8 @@ STRANGER: Final = (
 
 
 def problem(connection: pq.abc.PGconn, seconds: float) -> str | None:
-    """Return where that is so, and what to do, as sentences; None: nowhere that can be seen.
+    """Return where that is so, or in some of the places, and what to do, as sentences; None:
+    nowhere that can be seen.
 
     Each session may set synchronous_commit, too, and so may the server's command line. Raises
     psycopg.Error.

@@ -111,6 +111,20 @@ def test_names_and_settings_in_another_encoding_hide_no_server(
     assert server.view().state is ServerState.WRITABLE
 
 
+def test_thousands_of_them_are_told_shortly(database: Database, server: Server) -> None:
+    """Any user adds some, and members read no status of any length."""
+    sql(
+        database,
+        "DO $$ BEGIN FOR number IN 1..3000 LOOP EXECUTE format('CREATE ROLE %I', "
+        "repeat('r', 50) || number); EXECUTE format('ALTER ROLE %I SET synchronous_commit = off', "
+        "repeat('r', 50) || number); END LOOP; END $$",
+    )
+    problem = problem_with_a_promise(server)
+    assert problem is not None
+    assert " (off), and others. " in problem
+    assert len(problem) < 2000
+
+
 def test_what_waits_is_no_problem_nor_is_anything_without_a_promise(
     database: Database, server: Server
 ) -> None:
