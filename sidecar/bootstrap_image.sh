@@ -31,6 +31,7 @@ stand_in_for_gosu() {
 }
 
 look_at_image() {
+    warn_of_service
     if [ -d /opt/bitnami/scripts/postgresql ]; then
         refuse "the start script of this image removes standby.signal at each start, so that every member would be writable: use an image with the entrypoint of the official one"
     fi
@@ -49,6 +50,14 @@ look_at_image() {
         # A script of the user's own may do more than start PostgreSQL.
         docker-entrypoint.sh | entrypoint.sh) untried=${PGSET_UNKNOWN_IMAGE:-} ;;
     esac
+}
+
+# Nothing in a conninfo takes it back. Admission warns of it where it stands in env; of what a ConfigMap
+# or a Secret brings by envFrom, only the container knows.
+warn_of_service() {
+    if [ -n "${PGSERVICE+set}" ]; then
+        echo "pgset: PGSERVICE is \"$PGSERVICE\" in the environment of the database container. It is meant for clients, but a standby's connection obeys it as well, and without that service follows nobody: take it out of what envFrom names" >&2
+    fi
 }
 
 # COMMAND...: whether it starts PostgreSQL as the official entrypoint does. It is run with a data

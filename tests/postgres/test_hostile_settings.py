@@ -235,6 +235,13 @@ def test_bootstraps_programs_connect_by_nothing_of_their_container(members: Set)
     assert members.obey("reclone").failure is None
 
 
+def test_of_a_service_that_only_the_container_knows_its_log_tells(members: Set) -> None:
+    """Such as from envFrom, which admission does not see."""
+    members.pod.boot(PGSERVICE="shop")
+    members.pod.wait_for(lambda view: view.data is not None)
+    assert 'pgset: PGSERVICE is "shop"' in members.pod.host.log()
+
+
 CONNECT = """
 import sys
 from psycopg import pq
