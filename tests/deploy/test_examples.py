@@ -69,7 +69,10 @@ def test_the_network_policy_lets_through_what_a_set_needs():
         return {(it["protocol"], it["port"]) for it in rule["ports"]}
 
     of_members = {("TCP", contract.POSTGRES_PORT), ("TCP", contract.SIDECAR_PORT)}
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
     clients, peers = spec["ingress"]
+    # Of this namespace.
+    assert clients["from"] == [{"podSelector": {}}]
     assert ports(clients) == {("TCP", contract.POSTGRES_PORT)}
     assert (peers["from"], ports(peers)) == ([members], of_members)
     to_peers, to_api_servers, to_dns = spec["egress"]

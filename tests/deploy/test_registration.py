@@ -145,6 +145,10 @@ def test_mirror_pods_are_left_alone():
     assert "'kubernetes.io/config.mirror' in" in condition["expression"]
 
 
+def opened(port):
+    return {"protocol": "TCP", "port": port}
+
+
 # ── The Deployment ────────────────────────────────────────────────────────────────────────
 
 POD = document("deployment.yaml")["spec"]["template"]["spec"]
@@ -189,6 +193,35 @@ def test_the_network_lets_in_reviews_and_out_to_the_api_server_alone():
     assert incoming["port"] == reviews["name"]
     (outgoing,) = policy["egress"]
     assert {port["port"] for port in outgoing["ports"]} == {443, 6443, 8443, 16443}
+
+
+@pytest.mark.parametrize(
+    ("file", "component", "ingress"),
+    [
+        ("network-policy.yaml", "webhook", {"ingress": [{"ports": [opened("https")]}]}),
+        ("caretaker-network-policy.yaml", "caretaker", {}),
+        ("certs-network-policy.yaml", "certs", {}),
+    ],
+)
+def test_nothing_can_be_taken_from_or_added_to_a_network_policy(file, component, ingress):
+    """Without `ports` a rule opens all of them, and without its type one of egress counts for
+    nothing."""
+    labels = {
+        "app.kubernetes.io/name": "pgset",
+        "app.kubernetes.io/instance": "pgset",
+        "app.kubernetes.io/component": component,
+    }
+    assert document(file) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"pgset-{component}", "namespace": "pgset-system", "labels": labels},
+        "spec": {
+            "podSelector": {"matchLabels": labels},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [{"ports": [opened(it) for it in (443, 6443, 8443, 16443)]}],
+            **ingress,
+        },
+    }
 
 
 def test_the_namespace_enforces_pod_security_restricted():
