@@ -16,9 +16,15 @@ NEED_THE_TOKEN: Final = (
     "vault.security.banzaicloud.io/vault-addr",
     "secrets-webhook.security.bank-vaults.io/vault-addr",
     "dapr.io/enabled",
+    "org.infisical.com/inject",
+    "conjur.org/inject",
+    "akeyless/enabled",
 )
 """Annotations by which injectors come that log in by the pod's token. Vault's refuses a pod none of
 whose containers has it: hashicorp/vault-k8s, agent-inject/agent/agent.go, serviceaccount()."""
+
+NOT_ASKED: Final = ("", "false", "no", "off", "disabled")
+"""What such an annotation says where the injector is to stay away."""
 
 BRING_NOTHING: Final = (
     f"{contract.DOMAIN}/",
@@ -99,13 +105,29 @@ MESHES: Final = (
         off={"consul.hashicorp.com/transparent-proxy": ("false",)},
         unsure=("consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs",),
     ),
+    Mesh(
+        "NGINX Service Mesh",
+        {"injector.nsm.nginx.com/auto-inject": ("true",)},
+        "config.nsm.nginx.com/ignore-incoming-ports",
+        "config.nsm.nginx.com/ignore-outgoing-ports",
+    ),
+    Mesh(
+        "Open Service Mesh",
+        {"openservicemesh.io/sidecar-injection": ("enabled", "true", "yes")},
+        "openservicemesh.io/inbound-port-exclusion-list",
+        "openservicemesh.io/outbound-port-exclusion-list",
+        unsure=(
+            "openservicemesh.io/outbound-ip-range-exclusion-list",
+            "openservicemesh.io/outbound-ip-range-inclusion-list",
+        ),
+    ),
 )
 
 
 def needs_token(metadata: Json) -> bool:
     """Return whether a template or a pod asks for an injector that needs the API token."""
     annotations = metadata.get("annotations") or {}
-    return any(annotations.get(name, "false") not in ("", "false") for name in NEED_THE_TOKEN)
+    return any(annotations.get(name, "") not in NOT_ASKED for name in NEED_THE_TOKEN)
 
 
 def may_bring_files(metadata: Json) -> bool:

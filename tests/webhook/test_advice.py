@@ -96,6 +96,7 @@ def kept_by(replicas, durability):
         mounting("/var/lib/postgresql/data-of-others"),
         in_database(args=["-c", "hba_file=/var/lib/postgresql/data/pg_hba.conf"]),
         in_database(args=["-c", "fsync=on"]),
+        with_template_annotations(**{"conjur.org/inject": "no"}),
         in_database(
             command=["sh", "-c", 'chown 999 /certs/*; exec "$0" "$@"', "docker-entrypoint.sh"],
             securityContext={"runAsUser": 999},
@@ -115,6 +116,7 @@ def kept_by(replicas, durability):
         "a mount beside PGDATA",
         "the hba_file that pgset writes",
         "data that is safe",
+        "an injector that is to stay away",
         "chown by who was no root before",
     ],
 )
@@ -163,6 +165,12 @@ def test_what_will_do_needs_no_warning(change):
         (mounting("/docker-entrypoint-initdb.d"), "init scripts"),
         (mounting("/docker-entrypoint-initdb.d/roles.sql"), "init scripts"),
         (with_template_annotations(**{"dapr.io/enabled": "true"}), "logs in by the API token"),
+        (with_template_annotations(**{"conjur.org/inject": "yes"}), "logs in by the API token"),
+        (with_template_annotations(**{"akeyless/enabled": "true"}), "logs in by the API token"),
+        (
+            with_template_annotations(**{"org.infisical.com/inject": "true"}),
+            "logs in by the API token",
+        ),
         (in_pod_spec(initContainers=[{"name": "fetch"}]), "only the sidecar gets"),
         (in_database(lifecycle={"preStop": {"sleep": {"seconds": 5}}}), "preStop"),
         (in_database(env=[]), "POSTGRES_PASSWORD"),

@@ -33,6 +33,14 @@ def labelled(**labels):
         (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "Linkerd"),
         (labelled(**{"kuma.io/sidecar-injection": "enabled"}), "Kuma"),
         (with_template_annotations(**{"consul.hashicorp.com/connect-inject": "true"}), "Consul"),
+        (
+            with_template_annotations(**{"injector.nsm.nginx.com/auto-inject": "true"}),
+            "NGINX Service Mesh",
+        ),
+        (
+            with_template_annotations(**{"openservicemesh.io/sidecar-injection": "enabled"}),
+            "Open Service Mesh",
+        ),
     ],
 )
 def test_a_template_that_asks_for_a_proxy_is_refused_with_what_to_annotate(asks, mesh):
