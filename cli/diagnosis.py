@@ -148,6 +148,13 @@ class _Set(Seen):
                 f"create serviceaccount {account[1]}",
                 *absent,
             )
+        elif asked := quota.within_limit_range(event.message):
+            yield self.cause(
+                "a LimitRange of the namespace refuses pods with the sidecar: let it ask for what "
+                f"that allows, {asked}",
+                self._annotate_set(contract.SIDECAR_RESOURCES, asked),
+                *absent,
+            )
         else:
             # A StatefulSet's controller that has tried in vain waits longer and longer; a new
             # revision has it try at once.
@@ -158,6 +165,15 @@ class _Set(Seen):
                 f"{verb} statefulset {self.workload.name}",
                 *absent,
             )
+
+    def _annotate_set(self, name: str, value: str) -> str:
+        """Return the command that sets an annotation where the set is opted in."""
+        workload = self.workload
+        if contract.OPTED_IN_BY not in workload.annotations:
+            return f"annotate --overwrite statefulset {workload.name} {name}={shlex.quote(value)}"
+        change = {"spec": {"template": {"metadata": {"annotations": {name: value}}}}}
+        patch = json.dumps(change, separators=(",", ":"))
+        return f"patch statefulset {workload.name} --type merge -p {shlex.quote(patch)}"
 
     # ── pods ──────────────────────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,6 +18,17 @@ _UNITS: Final = {
 }
 _SAID: Final = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: (.+), limited: (.+)")
 """What the API server says: "requested: pods=1, used: pods=2, limited: pods=2"."""
+_BOUND: Final = re.compile(
+    r"(minimum|maximum) (cpu|memory|ephemeral-storage) usage per Container is "
+    r"([0-9]+(?:\.[0-9]+)?[A-Za-z]{0,2})"
+)
+_RATIO: Final = re.compile(
+    r"(cpu|memory|ephemeral-storage) max limit to request ratio per Container is "
+    r"([0-9]+(?:\.[0-9]+)?[A-Za-z]{0,2})"
+)
+"""And of a LimitRange: plugin/pkg/admission/limitranger/admission.go."""
+_LIMITS: Final = {"cpu": "250m", "memory": "128Mi", "ephemeral-storage": "1Gi"}
+"""The sidecar's, where nobody says otherwise: webhook/resources.py."""
 
 
 def enough_for(
@@ -39,6 +51,26 @@ def enough_for(
         if least > (quantity(hard.get(name, "0")) or 0):
             change[name] = written(least)
     return said[1], change
+
+
+def within_limit_range(message: str) -> str:
+    """Return what the sidecar has to ask for, as its annotation says it, so that the LimitRange of
+    which the message speaks lets the pod be made; "" where it speaks of none.
+
+    What it speaks of was allowed before the set had a sidecar, so it is the sidecar's.
+    """
+    asked: dict[str, str] = {}
+    for least, name, quantity_ in _BOUND.findall(message):
+        side = "requests" if least == "minimum" else "limits"
+        asked[f"{side}.{name}"] = quantity_
+    for name, ratio in _RATIO.findall(message):
+        limit = asked.get(f"limits.{name}") or _LIMITS.get(name, "")
+        amount, most = quantity(limit), quantity(ratio)
+        if amount and most:
+            asked[f"limits.{name}"] = limit
+            unit, factor = ("m", 1000) if name == "cpu" else ("Mi", Decimal(1) / 2**20)
+            asked[f"requests.{name}"] = f"{math.ceil(amount / most * factor)}{unit}"
+    return ",".join(f"{name}={it}" for name, it in sorted(asked.items()))
 
 
 def _amounts(text: str) -> dict[str, Decimal]:

@@ -33,6 +33,7 @@ from tests.cli.objects import (
     waits,
     with_replica,
 )
+from webhook.resources import parse
 
 
 def test_nothing_is_wrong_with_a_healthy_set() -> None:
@@ -182,6 +183,40 @@ def test_a_quota_is_raised_for_the_pods_that_are_not_there() -> None:
     assert command(*not_created(message), quotas=[quota]) == (
         """patch resourcequota small --type merge -p '{"spec":{"hard":{"pods":"2"}}}'"""
     )
+
+
+LIMIT_RANGE = (
+    'create Pod orders-1 in StatefulSet orders failed error: pods "orders-1" is forbidden: '
+    "[minimum cpu usage per Container is 100m, but request is 25m, minimum memory usage per "
+    "Container is 128Mi, but request is 64Mi]"
+)
+RATIO = (
+    'pods "orders-1" is forbidden: cpu max limit to request ratio per Container is 2, but provided '
+    "ratio is 10.000000"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        (LIMIT_RANGE, "requests.cpu=100m,requests.memory=128Mi"),
+        (RATIO, "limits.cpu=250m,requests.cpu=125m"),
+        (
+            RATIO.replace("cpu", "memory").replace("is 2", "is 3"),
+            "limits.memory=128Mi,requests.memory=43Mi",
+        ),
+        ("maximum memory usage per Container is 100Mi, but limit is 128Mi", "limits.memory=100Mi"),
+        ("maximum cpu usage per Container is 1.  No limit is specified", "limits.cpu=1"),
+    ],
+)
+def test_a_limit_range_is_met_by_what_the_sidecar_asks_for(message: str, asked: str) -> None:
+    assert command(*not_created(message)) == (
+        f"annotate --overwrite statefulset orders pgset.dev/sidecar-resources={asked}"
+    )
+    assert parse(asked)
+    items = not_created(message)
+    items[0]["metadata"]["annotations"]["pgset.dev/opted-in-by"] = "template"
+    assert f'{{"pgset.dev/sidecar-resources":"{asked}"}}' in command(*items)
 
 
 def test_a_service_account_that_is_missing() -> None:
