@@ -68,6 +68,7 @@ script_files="postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf"
 from_scripts=$data/.pgset-old/pgsql_tmp.initdb
 auto_conf=$data/postgresql.auto.conf
 session=$(cat /proc/sys/kernel/random/uuid)
+command_line=$*
 done=0
 refusal=
 objection=

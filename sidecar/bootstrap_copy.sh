@@ -119,6 +119,21 @@ copy_primary() {
         failure="the primary has tablespaces, which cannot be copied to other members: move what is in them to pg_default and drop them"
         return 1
     fi
+    has_its_configuration "$1"
+}
+
+# pg_basebackup passes links over.
+has_its_configuration() {
+    for pair in postgresql.conf:config pg_hba.conf:hba; do
+        name=${pair%:*}
+        if [ -e "$staging/$name" ]; then continue; fi
+        case $command_line in *${pair#*:}[_-]file*) continue ;; esac
+        there=$(ask_primary "$1" "SELECT (pg_catalog.pg_stat_file('$name', true)).size IS NOT NULL") || there=
+        if [ "$there" = t ]; then
+            failure="$name is a symbolic link on the primary, which no copy gets, and PostgreSQL does not start without: put the file itself there, or name where it is by config_file or hba_file in PostgreSQL's arguments"
+            return 1
+        fi
+    done
 }
 
 clone() {

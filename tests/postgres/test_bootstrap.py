@@ -123,6 +123,28 @@ def test_a_clone_starts_as_a_standby(pod: Pod, primary: Database) -> None:
     copy.start()
 
 
+@pytest.mark.parametrize("name", ["postgresql.conf", "pg_hba.conf"])
+def test_a_configuration_that_is_a_link_is_told_since_no_copy_gets_it(
+    pod: Pod, primary: Database, name: str
+) -> None:
+    primary.stop()
+    file, elsewhere = primary.directory / name, primary.host.folder / name
+    elsewhere.write_bytes(file.read_bytes())
+    own(elsewhere)
+    file.unlink()
+    file.symlink_to(elsewhere)
+    primary.start()
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("clone", from_primary(pod, primary))
+    assert made.data is DataState.INTERRUPTED
+    assert (made.failure or "").startswith(f"{name} is a symbolic link on the primary")
+    pod.kill()
+    parameter = {"postgresql.conf": "config_file", "pg_hba.conf": "hba_file"}[name]
+    pod.command = (*pod.command, "-c", f"{parameter}={elsewhere}")
+    pod.boot_with(DataState.INTERRUPTED)
+    assert pod.obey("clone", from_primary(pod, primary)).data is DataState.PRESENT
+
+
 def test_no_commit_takes_a_clone_for_the_standby_that_it_waits_for(
     pod: Pod, primary: Database
 ) -> None:
