@@ -1,13 +1,19 @@
 """`kubectl pgset inject`: a file in, what can be applied out, without a cluster."""
 
 import json
+import re
 import subprocess
 import sys
-import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cli import arguments
+from cli.inject import inject
+from cli.kubectl import CannotError, Kubectl
+from cli.text import Paint
 from deploy import plugin
 from tests.webhook.objects import written_statefulset
 
@@ -15,38 +21,51 @@ STATEFULSET = written_statefulset()
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin, and beside it a kubectl that reads no YAML: it prints the file that it gets.
-
-    It is unpacked, so that Python compiles it once and not each time.
-    """
-    folder = tmp_path_factory.mktemp("plugin")
-    plugin.build(folder / "kubectl-pgset")
-    with zipfile.ZipFile(folder / "kubectl-pgset") as archive:
-        archive.extractall(folder / "unpacked")
-    kubectl = folder / "kubectl"
-    kubectl.write_text('#!/bin/sh\nfor last; do :; done\nexec cat "$last"\n')
-    kubectl.chmod(0o755)
-    return folder / "unpacked"
+Inject = Callable[..., list[Any]]
 
 
-def inject(built: Path, *objects: object, image: str = "pgset:0.2.0", namespace: str = ""):
-    file = built.parent / "set.json"
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that reads no YAML: it prints the file that it gets. It is all that is in PATH."""
+    program = tmp_path / "kubectl"
+    program.write_text('#!/bin/sh\nfor last; do :; done\nexec cat "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    return program
+
+
+def written(folder: Path, objects: Iterable[object]) -> list[str]:
+    """Return the command for a file with these objects."""
+    file = folder / "set.json"
     file.write_text("\n".join(json.dumps(it, indent=2) for it in objects))
-    where = ["-n", namespace] if namespace else []
-    words = ["--image", image, "-o", "json", *where, "-f", file]
-    return subprocess.run(
-        [sys.executable, "-I", "-S", built, "inject", *words],  # without what is installed here
-        env={"PATH": f"{built.parent}:/bin:/usr/bin"},
+    return ["inject", "--image", "pgset:0.2.0", "-o", "json", "-f", str(file)]
+
+
+@pytest.fixture
+def injected(kubectl: Path, capsys: pytest.CaptureFixture[str]) -> Inject:
+    """Returns the objects that the command prints; in this process, since a new one takes long."""
+
+    def carry_out(*objects: object, namespace: str = "") -> list[Any]:
+        where = ["-n", namespace] if namespace else []
+        chosen = arguments.parser().parse_args([*written(kubectl.parent, objects), *where])
+        assert inject(Kubectl([], chosen.namespace), chosen, Paint(False)) == 0
+        items: list[Any] = json.loads(capsys.readouterr().out)["items"]
+        return items
+
+    return carry_out
+
+
+def test_what_is_needed_comes_before_the_set_and_the_rest_stays(kubectl: Path) -> None:
+    """By the plugin itself, without what is installed here."""
+    built = kubectl.parent / "kubectl-pgset"
+    plugin.build(built)
+    words = written(kubectl.parent, [SERVICE, STATEFULSET])
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", built, *words],
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def test_what_is_needed_comes_before_the_set_and_the_rest_stays(built: Path) -> None:
-    done = inject(built, SERVICE, STATEFULSET)
     assert done.returncode == 0, done.stderr
     items = json.loads(done.stdout)["items"]
     kinds = ["Service"] * 3 + ["ServiceAccount", "Role", "RoleBinding", "StatefulSet"]
@@ -57,15 +76,14 @@ def test_what_is_needed_comes_before_the_set_and_the_rest_stays(built: Path) -> 
     assert done.stderr.startswith("warning: ")
 
 
-def test_a_service_of_the_users_own_stays_as_it_is(built: Path) -> None:
+def test_a_service_of_the_users_own_stays_as_it_is(injected: Inject) -> None:
     own = SERVICE | {"metadata": {"name": "orders-primary"}}
-    items = json.loads(inject(built, STATEFULSET, own).stdout)["items"]
-    services = [it for it in items if it["kind"] == "Service"]
+    services = [it for it in injected(STATEFULSET, own) if it["kind"] == "Service"]
     assert [it["metadata"]["name"] for it in services] == ["orders-replica", "orders-primary"]
     assert services[1] == own
 
 
-def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
+def test_two_sets_of_one_account_need_one_grant(injected: Inject) -> None:
     spec = STATEFULSET["spec"]["template"]["spec"] | {"serviceAccountName": "db"}
     template = STATEFULSET["spec"]["template"] | {"spec": spec}
     sets = [
@@ -76,13 +94,15 @@ def test_two_sets_of_one_account_need_one_grant(built: Path) -> None:
         }
         for name in ("orders", "events")
     ]
-    items = json.loads(inject(built, *sets, namespace="shop").stdout)["items"]
+    items = injected(*sets, namespace="shop")
     kinds = [it["kind"] for it in items if it["kind"] != "Service"]
     assert kinds == ["Role", "RoleBinding", "StatefulSet", "StatefulSet"]
     assert {it["metadata"]["namespace"] for it in items} == {"shop"}
 
 
-def test_each_object_of_the_file_gets_the_namespace_that_kubectl_would_give_it(built: Path) -> None:
+def test_each_object_of_the_file_gets_the_namespace_that_kubectl_would_give_it(
+    injected: Inject,
+) -> None:
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "read"}}
     there = SERVICE | {"metadata": {"name": "there", "namespace": "shop"}}
     class_ = {
@@ -91,19 +111,17 @@ def test_each_object_of_the_file_gets_the_namespace_that_kubectl_would_give_it(b
         "metadata": {"name": "ssd"},
     }
     others = [SERVICE, there, role | {"kind": "Role"}, role | {"kind": "ClusterRole"}, class_]
-    done = inject(built, *others, STATEFULSET, namespace="shop")
-    assert done.returncode == 0, done.stderr
-    items = json.loads(done.stdout)["items"]
+    items = injected(*others, STATEFULSET, namespace="shop")
     without = [it["kind"] for it in items if it["metadata"].get("namespace") != "shop"]
     assert without == ["ClusterRole", "StorageClass"]
     assert all("namespace" not in it["metadata"] for it in items if it["kind"] in without)
 
 
-def test_an_object_of_another_namespace_is_refused_as_kubectl_refuses_it(built: Path) -> None:
+def test_an_object_of_another_namespace_is_refused_as_kubectl_refuses_it(injected: Inject) -> None:
     elsewhere = SERVICE | {"metadata": {"name": "orders", "namespace": "elsewhere"}}
-    done = inject(built, elsewhere, STATEFULSET, namespace="shop")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert 'Service "orders" is in namespace "elsewhere", and -n names "shop"' in done.stderr
+    sentence = 'Service "orders" is in namespace "elsewhere", and -n names "shop"'
+    with pytest.raises(CannotError, match=re.escape(sentence)):
+        injected(elsewhere, STATEFULSET, namespace="shop")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +131,10 @@ def test_an_object_of_another_namespace_is_refused_as_kubectl_refuses_it(built: 
         ([STATEFULSET | {"spec": 1}], 'StatefulSet "orders": spec'),
     ],
 )
-def test_a_refusal_is_one_sentence_and_nothing_is_printed(built: Path, objects, sentence) -> None:
-    done = inject(built, *objects)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_refusal_is_one_sentence_and_nothing_is_printed(
+    injected: Inject, capsys: pytest.CaptureFixture[str], objects, sentence
+) -> None:
+    with pytest.raises(CannotError, match=re.escape(sentence)) as refused:
+        injected(*objects)
+    assert "\n" not in str(refused.value)
+    assert capsys.readouterr() == ("", "")
