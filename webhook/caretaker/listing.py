@@ -51,6 +51,12 @@ def pages(request: Callable[..., Any], **arguments: Any) -> Iterator[Json]:
         limit = min(PAGE, limit * 2)
 
 
+def items(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
+    """Yield the objects of a list. Raises as `pages` does."""
+    for page in pages(request, **arguments):
+        yield from page["items"]
+
+
 def events(request: Callable[..., Any], resource_version: str, seconds: int) -> Iterator[Json]:
     """Yield the events of a watch for so many seconds. Raises as `pages` does.
 

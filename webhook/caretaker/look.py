@@ -5,14 +5,16 @@ many times their memory, for some ten fields.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from kubernetes import client
 
 from sidecar import contract
 from webhook.caretaker import grants
+from webhook.caretaker.everywhere import Everywhere, Kind, Lists
 from webhook.caretaker.facts import (
     BINDING,
     CARETAKER,
@@ -27,7 +29,7 @@ from webhook.caretaker.facts import (
     Workload,
 )
 from webhook.caretaker.footprint import Room
-from webhook.caretaker.listing import TIMEOUT, events, pages
+from webhook.caretaker.listing import TIMEOUT, events, items, pages
 
 
 class Look:
@@ -36,11 +38,45 @@ class Look:
     def __init__(self, api: client.ApiClient) -> None:
         """Take the API client."""
         self._apps = client.AppsV1Api(api)
-        self._core = client.CoreV1Api(api)
-        self._rbac = client.RbacAuthorizationV1Api(api)
-        self._networking = client.NetworkingV1Api(api)
-        self._policy = client.PolicyV1Api(api)
+        self._core = core = client.CoreV1Api(api)
+        self._rbac = rbac = client.RbacAuthorizationV1Api(api)
+        self._networking = networking = client.NetworkingV1Api(api)
+        self._policy = policy = client.PolicyV1Api(api)
         self._authorization = client.AuthorizationV1Api(api)
+        self._kinds: Final = {
+            Kind.MEMBERS: Lists(
+                Member.from_json,
+                core.list_namespaced_pod,
+                core.list_pod_for_all_namespaces,
+                {"label_selector": contract.SET_LABEL},
+            ),
+            Kind.SERVICES: Lists(
+                Service.from_json,
+                core.list_namespaced_service,
+                core.list_service_for_all_namespaces,
+            ),
+            Kind.ACCOUNTS: Lists(
+                Account.from_json,
+                core.list_namespaced_service_account,
+                core.list_service_account_for_all_namespaces,
+            ),
+            Kind.POLICIES: Lists(
+                Policy.from_json,
+                networking.list_namespaced_network_policy,
+                networking.list_network_policy_for_all_namespaces,
+            ),
+            Kind.BUDGETS: Lists(
+                Policy.from_json,
+                policy.list_namespaced_pod_disruption_budget,
+                policy.list_pod_disruption_budget_for_all_namespaces,
+            ),
+            Kind.BINDINGS: Lists(
+                Binding.from_json,
+                rbac.list_namespaced_role_binding,
+                rbac.list_role_binding_for_all_namespaces,
+                {"field_selector": f"metadata.name={BINDING}"},
+            ),
+        }
 
     def workloads(self, read: Callable[[Json], Workload | None]) -> tuple[list[Workload], str]:
         """Return what `read` makes of all StatefulSets, and the resource version to watch from."""
@@ -67,53 +103,52 @@ class Look:
         return {
             it["metadata"]["namespace"]
             for request in requests
-            for it in _items(request, label_selector=f"{MADE_BY}={CARETAKER}")
+            for it in items(request, label_selector=f"{MADE_BY}={CARETAKER}")
         }
 
-    def namespace(self, name: str, workloads: tuple[Workload, ...]) -> Namespace:
+    def everywhere(self, names: Collection[str]) -> Everywhere:
+        """Return what there is in all these namespaces, from lists of the whole cluster."""
+        return Everywhere.read(self._kinds, names)
+
+    def namespace(
+        self, name: str, workloads: tuple[Workload, ...], known: Everywhere | None = None
+    ) -> Namespace:
         """Return what there is in a namespace with these opted-in StatefulSets.
 
-        Raises TooMuchError as well, where that takes too much memory.
+        `known`: what need not be asked for. Raises TooMuchError as well, where it takes too much
+        memory.
         """
+        found = {it: known.take(name, it) if known else None for it in self._kinds}
+        facts: dict[Kind, Iterable[Any]] = {
+            kind: self._of(kind, name) if it is None else it for kind, it in found.items()
+        }
         room = Room()
-        listed = _items(self._core.list_namespaced_service, namespace=name)
-        accounts = _items(self._core.list_namespaced_service_account, namespace=name)
-        policies = _items(self._networking.list_namespaced_network_policy, namespace=name)
-        budgets = _items(self._policy.list_namespaced_pod_disruption_budget, namespace=name)
         there = Namespace(
             name=name,
             now=time.time(),
             workloads=tuple(room.take(workloads)),
-            members=tuple(room.take(self._members(name, workloads))),
-            services=tuple(room.take(Service.from_json(it) for it in listed)),
-            accounts=tuple(room.take(Account.from_json(it) for it in accounts)),
-            policies=tuple(room.take(Policy.from_json(it) for it in policies)),
-            budgets=tuple(room.take(Policy.from_json(it) for it in budgets)),
-            binding=self._binding(name),
+            members=tuple(room.take(chain(facts[Kind.MEMBERS], self._of_before(name, workloads)))),
+            services=tuple(room.take(facts[Kind.SERVICES])),
+            accounts=tuple(room.take(facts[Kind.ACCOUNTS])),
+            policies=tuple(room.take(facts[Kind.POLICIES])),
+            budgets=tuple(room.take(facts[Kind.BUDGETS])),
+            binding=next(iter(facts[Kind.BINDINGS]), None),
         )
         return self._with_grants(there)
 
-    def _members(self, namespace: str, workloads: Iterable[Workload]) -> Iterator[Member]:
-        selectors = [contract.SET_LABEL]
-        # Pods made before the stamp don't have the label. A rolling update replaces them.
-        selectors += [
-            f"{it.selector},!{contract.SET_LABEL}"
-            for it in workloads
-            if it.held_back and it.stamped
-        ]
-        for selector in selectors:
-            found = _items(
-                self._core.list_namespaced_pod, namespace=namespace, label_selector=selector
-            )
-            yield from (Member.from_json(it) for it in found)
+    def _of(self, kind: Kind, namespace: str) -> Iterator[Any]:
+        it = self._kinds[kind]
+        return map(it.read, items(it.in_namespace, namespace=namespace, **it.selector))
 
-    def _binding(self, namespace: str) -> Binding | None:
-        found = _items(
-            self._rbac.list_namespaced_role_binding,
-            namespace=namespace,
-            field_selector=f"metadata.name={BINDING}",
-        )
-        return next((Binding.from_json(it) for it in found), None)
+    def _of_before(self, namespace: str, workloads: Iterable[Workload]) -> Iterator[Member]:
+        """Yield pods made before the stamp. A rolling update replaces them."""
+        for it in workloads:
+            if it.held_back and it.stamped:
+                selector = f"{it.selector},!{contract.SET_LABEL}"
+                found = items(
+                    self._core.list_namespaced_pod, namespace=namespace, label_selector=selector
+                )
+                yield from map(Member.from_json, found)
 
     def _with_grants(self, there: Namespace) -> Namespace:
         bound = there.binding.accounts if there.binding and there.binding.ours else frozenset()
@@ -138,8 +173,3 @@ class Look:
         )
         answer = self._authorization.create_subject_access_review(review, _request_timeout=TIMEOUT)
         return bool(answer.status.allowed)
-
-
-def _items(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
-    for page in pages(request, **arguments):
-        yield from page["items"]

@@ -2,8 +2,9 @@
 
 Every round begins with a list, so an expired resource version (410), an event that was lost and a
 Service that somebody deleted are all healed by the next round, without code of their own. Nothing
-else is watched: in a cluster of n namespaces with sets a round is 6 n + 5 requests a minute, and
-nothing is kept but one `facts.Workload` for each set.
+else is watched, and nothing is kept but one `facts.Workload` for each set. A round is a minute, and
+takes 6 n + 5 requests in a cluster of n namespaces with sets, or, from `everywhere.MANY` on, some
+lists of the whole cluster.
 
 A namespace that can't be looked at, or takes long, is among the last in the next round, and is not
 tended for a change before that: whatever somebody has put there, the others do not wait for it.
@@ -11,6 +12,7 @@ tended for a change before that: whatever somebody has put there, the others do 
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +24,7 @@ from webhook.caretaker import services
 from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
 from webhook.caretaker.events import Events
+from webhook.caretaker.everywhere import MANY, Everywhere
 from webhook.caretaker.facts import Json, Workload
 from webhook.caretaker.footprint import TooMuchError, bounded
 from webhook.caretaker.look import Look
@@ -76,7 +79,7 @@ class Rounds:
         self._settings = settings
         self._leads = leads
         self._clock = clock
-        self._workloads: dict[tuple[str, str], Workload] = {}
+        self._workloads: defaultdict[str, dict[str, Workload]] = defaultdict(dict)
         """By namespace and name."""
         self._soon = SOON_SECONDS
         self._failed: set[str] = set()
@@ -90,7 +93,9 @@ class Rounds:
         """Do one round. Raises NotLeadingError, ApiException or urllib3's HTTPError."""
         self._unread.clear()
         found, version = self._look.workloads(self._workload)
-        self._workloads = {(it.namespace, it.name): it for it in found}
+        self._workloads.clear()
+        for it in found:
+            self._workloads[it.namespace][it.name] = it
         namespaces = {it.namespace for it in found} | self._look.tended_namespaces()
         settled = self._tend_all(namespaces - self._settings.excluded_namespaces)
         pause = self._pause(settled=settled)
@@ -122,12 +127,12 @@ class Rounds:
         namespace, name = (statefulset["metadata"][it] for it in ("namespace", "name"))
         workload = self._workload(statefulset) if present else None
         # Most changes are of the status alone.
-        if namespace in self._unread or workload == self._workloads.get((namespace, name)):
+        if namespace in self._unread or workload == self._workloads[namespace].get(name):
             return True
         if workload is None:
-            del self._workloads[namespace, name]
+            del self._workloads[namespace][name]
         else:
-            self._workloads[namespace, name] = workload
+            self._workloads[namespace][name] = workload
         if namespace in self._slow:
             return True  # The next round is soon enough.
         try:
@@ -146,10 +151,11 @@ class Rounds:
         self._slow &= namespaces
         late = self._failed | self._slow
         order = sorted(namespaces - self._unread, key=lambda it: (it in late, it))
-        settled, in_a_row = True, 0
-        for name in order:
+        settled, in_a_row, known = True, 0, None
+        for index, name in enumerate(order):
+            known = self._known(order[index:], known)
             try:
-                settled &= self._tend_apart(name)
+                settled &= self._tend_apart(name, known)
             except (ApiException, HTTPError) as error:
                 _note(name, error)
                 self._failed.add(name)
@@ -161,13 +167,19 @@ class Rounds:
                 in_a_row = 0
         return settled
 
-    def _tend_apart(self, namespace: str) -> bool:
+    def _known(self, ahead: list[str], known: Everywhere | None) -> Everywhere | None:
+        """Return what is known of the namespaces ahead, by lists of the whole cluster."""
+        if known is not None and known.fresh:
+            return known
+        return self._look.everywhere(set(ahead)) if len(ahead) >= MANY else None
+
+    def _tend_apart(self, namespace: str, known: Everywhere | None = None) -> bool:
         """Tend it, as far as what is there lets us: no other one is to wait for its mending."""
         self._failed.discard(namespace)
         self._slow.discard(namespace)
         began = self._clock()
         try:
-            return self._tend(namespace)
+            return self._tend(namespace, known)
         except (NotLeadingError, ApiException, HTTPError):
             raise
         except TooMuchError as error:
@@ -180,11 +192,10 @@ class Rounds:
         self._failed.add(namespace)
         return True
 
-    def _tend(self, namespace: str) -> bool:
+    def _tend(self, namespace: str, known: Everywhere | None) -> bool:
         """Do what has to be done in a namespace; return whether that was all for now."""
-        there = self._look.namespace(
-            namespace, tuple(it for it in self._workloads.values() if it.namespace == namespace)
-        )
+        workloads = tuple(self._workloads[namespace].values())
+        there = self._look.namespace(namespace, workloads, known)
         settled, tells = True, list[Tell]()
         for step in plan(there, grant=self._settings.grants):
             if isinstance(step, Tell):

@@ -31,6 +31,8 @@ class ApiServer:
         self.granted: set[str] = set()
         """Users who have the sidecars' mark."""
         self.refused: dict[str, int] = {}
+        self.remaining: dict[str, int] = {}
+        """By kind: what lists of the whole cluster say that there is more of."""
         self.message = "not today"
         """Of the Status that is the answer then."""
         self._version = 100
@@ -76,7 +78,10 @@ class ApiServer:
             and query.get("fieldSelector", "").removeprefix("metadata.name=")
             in ("", it["metadata"]["name"])
         ]
-        return ({"metadata": {"resourceVersion": str(self._version)}, "items": items},)
+        metadata: Json = {"resourceVersion": str(self._version)}
+        if not within and kind in self.remaining:
+            metadata["remainingItemCount"] = self.remaining[kind]
+        return ({"metadata": metadata, "items": items},)
 
     def create(self, path: str, body: Json) -> Json:
         if path.endswith("/subjectaccessreviews"):
