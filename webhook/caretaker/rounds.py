@@ -46,6 +46,9 @@ from webhook.caretaker.step import (
 ROUND_SECONDS: Final = 60
 """How long a Service that was deleted, or a pod without a sidecar, may go unseen."""
 
+GATHER_SECONDS: Final = 1
+"""How long changes are gathered after one that was seen to."""
+
 SOON_SECONDS: Final = 2
 """The next round comes so soon if something is being deleted, or somebody else wrote at the same
 time. Doubled each time that this is still so."""
@@ -98,12 +101,37 @@ class Rounds:
             self._workloads[it.namespace][it.name] = it
         namespaces = {it.namespace for it in found} | self._look.tended_namespaces()
         settled = self._tend_all(namespaces - self._settings.excluded_namespaces)
-        pause = self._pause(settled=settled)
-        end = self._clock() + pause
-        for present, statefulset in self._look.changes(version, pause):
-            # Who makes thousands of changes is not waited for: the next round sees what has come.
-            if not self._take(statefulset, present=present) or self._clock() > end:
+        self._watch(version, self._pause(settled=settled))
+
+    def _watch(self, version: str, seconds: int) -> None:
+        """Tend where something changes, for so long, or until that has to be looked at again.
+
+        A change is seen to at once, and what comes meanwhile is gathered: a hundred sets that are
+        made together in one namespace must not have it looked at hundreds of times.
+        """
+        until = self._clock() + seconds
+        while (left := round(until - self._clock())) > 0:
+            changed, version = self._changed(version, left, first=True)
+            if not changed:
                 return
+            # Who goes on making changes is not waited for: the next round sees them.
+            while changed and self._clock() < until:
+                for namespace in sorted(changed):
+                    if not self._tend_changed(namespace):
+                        return
+                changed, version = self._changed(version, GATHER_SECONDS, first=False)
+
+    def _changed(self, version: str, seconds: int, *, first: bool) -> tuple[set[str], str]:
+        """Take changes in, for so long or up to the `first`; return the namespaces, and from which
+        resource version on to watch."""
+        changed: set[str] = set()
+        for present, statefulset in self._look.changes(version, seconds):
+            version = statefulset["metadata"].get("resourceVersion") or version
+            if self._take(statefulset, present=present):
+                changed.add(statefulset["metadata"]["namespace"])
+                if first:
+                    break
+        return changed, version
 
     def _pause(self, *, settled: bool) -> int:
         pause = ROUND_SECONDS if settled else self._soon
@@ -123,16 +151,20 @@ class Rounds:
         return None if found is None else bounded(found)
 
     def _take(self, statefulset: Json, *, present: bool) -> bool:
-        """Take in a change; return whether that was all for now."""
+        """Take in a change; return whether there is something to be done about it."""
         namespace, name = (statefulset["metadata"][it] for it in ("namespace", "name"))
         workload = self._workload(statefulset) if present else None
         # Most changes are of the status alone.
         if namespace in self._unread or workload == self._workloads[namespace].get(name):
-            return True
+            return False
         if workload is None:
             del self._workloads[namespace][name]
         else:
             self._workloads[namespace][name] = workload
+        return True
+
+    def _tend_changed(self, namespace: str) -> bool:
+        """Tend it; return whether that was all for now."""
         if namespace in self._slow:
             return True  # The next round is soon enough.
         try:

@@ -27,7 +27,9 @@ class ApiServer:
         self.watches: list[int] = []
         """Their timeoutSeconds."""
         self.events: list[Json] = []
-        """What the next watch tells before it ends."""
+        """What watches tell: each the next one, before it ends."""
+        self.at_once = 1
+        """How many events one watch tells."""
         self.granted: set[str] = set()
         """Users who have the sidecars' mark."""
         self.refused: dict[str, int] = {}
@@ -62,7 +64,7 @@ class ApiServer:
 
     def watch(self, _: str, query: dict[str, str]) -> tuple[Json, ...]:
         self.watches.append(int(query["timeoutSeconds"]))
-        events, self.events = self.events, []
+        events, self.events = self.events[: self.at_once], self.events[self.at_once :]
         return tuple(events)
 
     def list(self, path: str, query: dict[str, str]) -> tuple[Json, ...]:

@@ -11,7 +11,7 @@ from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import NotLeadingError
 from webhook.caretaker.events import Events
 from webhook.caretaker.look import Look
-from webhook.caretaker.rounds import ROUND_SECONDS, SOON_SECONDS, Rounds
+from webhook.caretaker.rounds import GATHER_SECONDS, ROUND_SECONDS, SOON_SECONDS, Rounds
 from webhook.caretaker.settings import CaretakerSettings
 
 BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/pgset-caretaker"
@@ -453,6 +453,29 @@ def test_a_set_that_is_made_anew_is_looked_at_again_soon(api):
     with caretaker(api) as rounds:
         rounds.follow()
         assert "shop/b-primary" not in api.names("services")
+        assert api.watches == [ROUND_SECONDS, GATHER_SECONDS]
         api.put_statefulset(after)
+        api.events.clear()
         rounds.follow()
-    assert api.watches == [ROUND_SECONDS, SOON_SECONDS]
+    assert api.watches[-1] == SOON_SECONDS
+
+
+def test_of_changes_that_come_together_the_first_is_seen_to_at_once_and_the_rest_together(api):
+    sets = [opted_in(f"set-{number}") for number in range(12)]
+    api.events = [event("ADDED", it) for it in sets]
+    with caretaker(api) as rounds:
+        watch = api.watch
+
+        def a_burst(*asked):
+            api.at_once = 1 if not api.watches else len(sets)
+            return watch(*asked)
+
+        api.watch = a_burst
+        rounds.follow()
+    assert len(api.names("services")) == 2 * len(sets)
+    assert api.lists.count(SERVICES) == 2
+    first, second = (api.writes.index(f"{SERVICES}/set-{it}-primary") for it in (0, 1))
+    assert first < second
+    # Then it goes on, for what is left of the round.
+    assert api.watches[:-1] == [ROUND_SECONDS, GATHER_SECONDS, GATHER_SECONDS]
+    assert GATHER_SECONDS < api.watches[-1] <= ROUND_SECONDS
