@@ -25,8 +25,9 @@ MANY: Final = 10
 FRESH: Final = 15.0
 """Seconds for which the facts are good enough to decide by."""
 
-MAX_OF_ALL: Final = 2 * MAX_OF_NAMESPACE
-"""Bytes; what is known of 4,000 sets with three members each takes as much."""
+PATIENCE: Final = 10.0
+"""Seconds for all lists: those of thousands of sets take a few. Where somebody has filled one
+namespace of the cluster with megabytes, each is asked for its own, and that one the last."""
 
 
 class Kind(Enum):
@@ -54,41 +55,60 @@ class Everywhere:
     """The facts, by namespace; each is given out once."""
 
     def __init__(
-        self, facts: Mapping[Kind, dict[str, list[Any]]], unread: Collection[str], at: float
+        self,
+        facts: Mapping[Kind, dict[str, list[Any]]],
+        unread: Collection[str],
+        at: float,
+        clock: Callable[[], float],
     ) -> None:
         self._facts = facts
         self._unread = unread
         self._at = at
+        self._clock = clock
 
     @classmethod
-    def read(cls, kinds: Mapping[Kind, Lists], names: Collection[str]) -> Self:
+    def read(
+        cls,
+        kinds: Mapping[Kind, Lists],
+        names: Collection[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
         """List all kinds; the facts are of these namespaces. Raises as `listing.pages` does."""
         unread: set[str] = set()
         facts: dict[Kind, dict[str, list[Any]]] = {}
-        left = MAX_OF_ALL
+        left, until = MAX_OF_ALL, clock() + PATIENCE
         for kind, lists in kinds.items():
-            found, taken = _facts(lists, names, unread, left)
+            found, taken = _facts(lists, names, unread, left, lambda: clock() > until)
             if found is not None:
                 facts[kind] = found
                 left -= taken
-        return cls(facts, unread, time.monotonic())
+        return cls(facts, unread, clock() if clock() <= until else float("-inf"), clock)
+
+    @property
+    def took_too_long(self) -> bool:
+        """Whether it is not worth while to try it again in the same round."""
+        return self._at == float("-inf")
 
     @property
     def fresh(self) -> bool:
         """Whether what is not given out yet may be decided by."""
-        return time.monotonic() - self._at <= FRESH
+        return self._clock() - self._at <= FRESH
 
     def take(self, name: str, kind: Kind) -> list[Any] | None:
         """Return the facts of a kind in a namespace; None if it has to be asked for them."""
-        if name in self._unread or kind not in self._facts:
+        if name in self._unread or kind not in self._facts or not self.fresh:
             return None
         return self._facts[kind].pop(name, [])
 
 
 def _facts(
-    lists: Lists, names: Collection[str], unread: set[str], most: int
+    lists: Lists,
+    names: Collection[str],
+    unread: set[str],
+    most: int,
+    it_takes_too_long: Callable[[], bool],
 ) -> tuple[dict[str, list[Any]] | None, int]:
-    """Return the facts by namespace, None if there are too many objects, and what they take.
+    """Return the facts by namespace, None if there is too much of all, and what they take.
 
     Adds to `unread` the namespaces in which something is too large or cannot be read: that is for
     them to bear, when each is looked at alone.
@@ -96,7 +116,8 @@ def _facts(
     found: dict[str, list[Any]] = defaultdict(list)
     taken = 0
     for page in pages(lists.everywhere, **lists.selector):
-        if (page["metadata"].get("remainingItemCount") or 0) > PAGE * len(names):
+        others = (page["metadata"].get("remainingItemCount") or 0) > PAGE * len(names)
+        if others or it_takes_too_long():
             return None, 0
         for it in page["items"]:
             namespace = it["metadata"]["namespace"]

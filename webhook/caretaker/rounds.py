@@ -201,7 +201,7 @@ class Rounds:
 
     def _known(self, ahead: list[str], known: Everywhere | None) -> Everywhere | None:
         """Return what is known of the namespaces ahead, by lists of the whole cluster."""
-        if known is not None and known.fresh:
+        if known is not None and (known.fresh or known.took_too_long):
             return known
         return self._look.everywhere(set(ahead)) if len(ahead) >= MANY else None
 

@@ -92,9 +92,9 @@ def test_where_the_rest_of_the_cluster_has_far_more_services_each_namespace_list
 def test_what_is_known_for_too_long_is_asked_for_again(api, monkeypatch):
     monkeypatch.setattr(everywhere, "FRESH", -1.0)
     one_round(api)
-    # The last nine are few enough to be asked one by one.
+    # The last nine are few enough to be asked one by one, and so is the first by now.
     assert api.lists.count("/api/v1/services") == 1
-    assert len([it for it in api.lists if it.endswith("/services")]) == MANY
+    assert len([it for it in api.lists if it.endswith("/services")]) == 1 + MANY
 
 
 def test_what_takes_too_much_memory_is_asked_for_namespace_by_namespace(api, monkeypatch):
@@ -120,3 +120,16 @@ def test_what_cannot_be_kept_of_one_namespace_has_that_one_asked_alone(api, faul
     api.put(f"/api/v1/namespaces/{NAMES[2]}/services/odd", odd)
     asked = {it.split("/namespaces/")[1].split("/")[0] for it in of_one_namespace(settled(api))}
     assert asked == {NAMES[2]}
+
+
+def test_where_the_lists_take_too_long_each_namespace_is_asked_and_they_are_not_tried_again(
+    api, monkeypatch
+):
+    """As where a tenant of the cluster has filled his namespace with megabytes."""
+    monkeypatch.setattr(everywhere, "PATIENCE", -1.0)
+    lists = settled(api)
+    assert len(of_one_namespace(lists)) == MANY * len(everywhere.Kind)
+    assert len(lists) - len(of_one_namespace(lists)) == 1 + 4 + len(everywhere.Kind)
+    assert api.names("services") == {
+        f"{name}/orders-{role}" for name in NAMES for role in ("primary", "replica")
+    }
