@@ -321,6 +321,7 @@ class Actor:
                 settings,
                 me.name,
                 log_hints=can_rewind is False,
+                detached=action.detached,
                 address=leader_address(self._adapters),
                 major_version=self._major_version(),
             ),

@@ -161,6 +161,8 @@ class StartPostgres:
     writable: bool = False
     """Without `standby.signal`, which goes back as soon as PostgreSQL has come up: only ever
     decided for the holder of the Lease, while no other pod may take it."""
+    detached: bool = False
+    """It receives WAL from nobody: what it has is to be compared first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sidecar.observation import Identity
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges
 from sidecar.postgres import process
+from sidecar.postgres.comparison import Comparer
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.recovery import RecoveryWatch
 from sidecar.postgres.server import Server
@@ -39,6 +40,7 @@ class Adapters:
     peers: Peers
     pledges: Pledges
     forks: ForkFinder
+    comparer: Comparer
     keys: Keys
     way_in: WayIn
     reach: Reach = field(default_factory=Reach)

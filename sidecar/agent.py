@@ -23,6 +23,7 @@ from sidecar.observation import Identity
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges, Respondent
 from sidecar.postgres import credentials, process
+from sidecar.postgres.comparison import Comparer
 from sidecar.postgres.configuration import primary_parameters
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
@@ -69,6 +70,9 @@ def run(listener: socket.socket) -> int:
     def wake() -> None:
         loop.wake()
 
+    def passwords() -> tuple[str, ...]:
+        return keys.replication_passwords(pods.observe())
+
     handshake = Path(contract.HANDSHAKE_DIRECTORY)
     keys = Keys(superuser.password, namespace, settings.set_name, pod_uid=me.uid)
     seal = keys.seal()
@@ -96,9 +100,12 @@ def run(listener: socket.socket) -> int:
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
         pledges=Pledges(clock),
-        forks=ForkFinder(
+        forks=ForkFinder(upstream, passwords, clock=clock, on_change=wake),
+        comparer=Comparer(
+            me,
             upstream,
-            lambda: keys.replication_passwords(pods.observe()),
+            passwords,
+            data_directory=bootstrap.data_directory,
             clock=clock,
             on_change=wake,
         ),
@@ -157,6 +164,7 @@ def _start_threads(adapters: Adapters) -> None:
     adapters.server.start_threads()
     adapters.peers.start()
     adapters.forks.start()
+    adapters.comparer.start()
     adapters.way_in.start()
 
 

@@ -122,6 +122,7 @@ class Bootstrap:
             can_rewind=control.can_rewind if control else None,
             rewind_failed=report["rewind"] == "impossible",
             rewound=report["rewind"] == "done",
+            copied=report.get("copied") == "yes",
             reached_data=found.reached_data,
             returns=found.returns,
             promoting_from=found.promotion[0],

@@ -76,6 +76,7 @@ failure=
 contract=
 untried=
 rewind=
+copied=
 database=postgres
 refused=
 hba=
@@ -93,6 +94,7 @@ report() {
         line pgdata "$data"
         echo "data=$(data_state)"
         echo "rewind=$(rewind_state)"
+        echo "copied=$copied"
         echo "refused=$refused"
         echo "hba=$hba"
         echo "logical=$logical"
@@ -385,8 +387,8 @@ while :; do
         leave) leave ;;
         settle) ;; # as after every order
         initdb) run_initdb "$@" || failed "initdb" ;;
-        clone) clone "$conninfo" || failed "the clone" ;;
-        reclone) reclone "$conninfo" || failed "the re-clone" ;;
+        clone) { clone "$conninfo" && copied=yes; } || failed "the clone" ;;
+        reclone) { reclone "$conninfo" && copied=yes; } || failed "the re-clone" ;;
         rewind) rewind "$conninfo" "$@" || failed "the rewind" ;;
         start | start-writable) start "$verb" || failed "the start" ;;
         *) failure="unknown order $verb" ;;

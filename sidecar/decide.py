@@ -43,8 +43,10 @@ The rules (design §3), in the order of what they protect:
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
     gone: a member's former life may still let the holder stay where nobody else hears of it.
 7.  Data is never thrown away silently: a directory of another set is refused, unless it is marked
-    to be cloned again; a diverged one is rewound, and one that is cloned again is kept. If the
-    database has disappeared from under its server, nobody writes to what takes its place.
+    to be cloned again; a diverged one is rewound, and one that is cloned again is kept. Data that
+    is new to the set follows nobody before its WAL was compared with the primary's, since it may be
+    a copy that was written to apart: then it stays as it is, and out. If the database has
+    disappeared from under its server, nobody writes to what takes its place.
 8.  One writer a directory: nothing is done in a data directory while another pod's heartbeat is
     seen in it. A pod whose directory another one has taken over kills its server at once, left
     alone or not, and beats there no more.

@@ -144,8 +144,7 @@ class Failures:
     why: str
     """How it failed last, as a clause."""
     refused: bool = False
-    """The primary refused, or did not answer, before anything was copied, or nothing could be
-    written before a start: a cheap failure."""
+    """A cheap failure: the primary refused or was silent, or a start could not write anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,8 @@ class BootstrapView:
     promoted_by_hand_at: int | None = None
     """It was somebody's pg_promote, while another member led: where that left `promoting_from`."""
     rewound: bool = False
-    """A rewind has succeeded since this bootstrap container started."""
+    copied: bool = False
+    """A rewind, or a clone, has succeeded since this bootstrap container started."""
     reached_data: bool = False
     """Told to start, PostgreSQL has got to its data: no setting or library is amiss."""
     returns: int | None = None
@@ -398,3 +398,5 @@ class Observation:
     """When the last question whether to stay was given up; None: a member answered."""
     fork: Fork | None = None
     """Known only where this member follows on an older timeline than its primary's."""
+    wal_matches: bool | None = None
+    """Whether the end of its WAL is the primary's; known only of data that is new to the set."""

@@ -32,6 +32,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
     leader = leader_address(adapters)
+    record = lease.record if lease else None
     _learn_secrets(adapters)
     adapters.way_in.look(postgres, adapters.pods.observe(), leader)
     return Observation(
@@ -53,7 +54,8 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
         renewal_failed_at=reach.renewal_failed_at(lease),
         api_failed_at=reach.api_failed_at,
         question_failed_at=reach.question_failed_at,
-        fork=adapters.forks.find(postgres, lease.record if lease else None, leader),
+        fork=adapters.forks.find(postgres, record, leader),
+        wal_matches=adapters.comparer.find(postgres, record, bootstrap, leader),
     )
 
 

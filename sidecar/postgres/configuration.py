@@ -157,17 +157,18 @@ def standby_settings(
     member: str,
     *,
     log_hints: bool,
+    detached: bool = False,
     address: str | None = None,
     major_version: int | None = None,
 ) -> dict[str, str]:
     """Return what must stand in postgresql.auto.conf before PostgreSQL starts.
 
     `log_hints`: the data has no checksums. wal_log_hints then makes it one that can be rewound.
+    `detached`: it follows nobody yet.
     """
+    conninfo = primary_conninfo(settings, member, address, major_version=major_version)
     needed = {
-        "primary_conninfo": primary_conninfo(
-            settings, member, address, major_version=major_version
-        ),
+        "primary_conninfo": "" if detached else conninfo,
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
         **NO_RECOVERY_TARGET,

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ _LONG_PAGE_HEADER: Final = struct.Struct("=HHIQI4xQII")
 """XLogLongPageHeaderData: the same, xlp_rem_len, xlp_sysid, xlp_seg_size, xlp_xlog_blcksz; on
 the first page of a segment."""
 _DEFAULT_PAGE_SIZE: Final = 8192
+_PIECE: Final = 1 << 20
+"""Bytes that are read at once."""
 
 
 def has_wal_beyond(data_directory: Path, timeline: int, position: int) -> bool:
@@ -45,6 +48,28 @@ def has_wal_beyond(data_directory: Path, timeline: int, position: int) -> bool:
         # A switch leaves the rest of a segment without any page, and goes on in the next one.
         or wal.is_written(position - position % wal.segment_size + wal.segment_size)
     )
+
+
+def end_of_wal(
+    data_directory: Path, timeline: int, position: int, most: int | None
+) -> tuple[int, Iterator[bytes]] | None:
+    """Return where the last bytes before this position begin, and an iterator over them; None where
+    the WAL right before it is not here any more.
+
+    `most`: so many of them at the most; None: those in the last file. For a server that writes no
+    WAL, running or not. Raises OSError where it cannot be read.
+    """
+    folder = data_directory / "pg_wal"
+    example = next((it.name for it in folder.iterdir() if _belongs_to(it.name, timeline)), None)
+    wal = None if example is None else _Wal.of(folder, timeline, example)
+    if wal is None or not wal.path_at(position - 1).exists():
+        return None
+    start = wal.start_of_segment(position - 1)
+    if most is not None:
+        while start > max(0, position - most) and wal.path_at(start - 1).exists():
+            start = wal.start_of_segment(start - 1)
+        start = max(start, position - most)
+    return start, wal.pieces(start, position)
 
 
 def _belongs_to(name: str, timeline: int) -> bool:
@@ -82,6 +107,18 @@ class _Wal:
         per_log = _BYTES_PER_LOG // self.segment_size
         log, segment = divmod(position // self.segment_size, per_log)
         return self.folder / f"{self.timeline:08X}{log:08X}{segment:08X}"
+
+    def start_of_segment(self, position: int) -> int:
+        return position - position % self.segment_size
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield what is between these positions, piece by piece."""
+        while start < end:
+            length = min(end - start, self.segment_size - start % self.segment_size, _PIECE)
+            with self.path_at(start).open("rb") as file:
+                file.seek(start % self.segment_size)
+                yield file.read(length)
+            start += length
 
     def has_bytes_on_page(self, position: int) -> bool:
         """Tell whether its page is written and not all zeros from there on."""

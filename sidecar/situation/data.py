@@ -2,10 +2,26 @@
 
 from collections.abc import Callable
 
-from sidecar.observation import DataState, LeaseRecord, PostgresView
+from sidecar.observation import BootstrapView, DataState, LeaseRecord, PostgresView
 from sidecar.situation.cached import cached
 from sidecar.situation.lease import LeaseFacts
 from sidecar.synchronous import WalPosition
+
+
+def is_new_to_set(
+    record: LeaseRecord | None, member: str, timeline: int | None, bootstrap: BootstrapView
+) -> bool:
+    """Return whether nothing says that this data is the set's.
+
+    It may be a copy that was written to apart from the others, with the same system identifier and
+    the same timeline: then PostgreSQL may stream onto it, and the rows differ for ever.
+    """
+    if bootstrap.copied or bootstrap.rewound:
+        return False
+    if record is None:
+        return True
+    has_led = any((it.pod, it.timeline) == (member, timeline) for it in record.history)
+    return not (has_led or member in record.members or record.holder_pod == member)
 
 
 class DataFacts:
@@ -116,6 +132,15 @@ class DataFacts:
         mine = self.system_identifier
         return recorded is not None and mine is not None and mine != recorded
 
+    @cached
+    def is_new_to_set(self) -> bool:
+        """It has not been a member with this data yet, as far as is known: it does not join before
+        its WAL was compared with the primary's."""
+        observation = self.observation
+        return is_new_to_set(
+            self.lease.record, observation.me.name, self.timeline, observation.bootstrap
+        )
+
     @property
     def reason_not_to_write(self) -> str:
         """For messages: why this member must not be the primary."""
@@ -208,11 +233,14 @@ class DataFacts:
 
     @cached
     def must_be_rewound(self) -> bool:
-        """It may have WAL that the primary does not have; pg_rewind finds out, where it can run."""
+        """It may have WAL that the primary does not have; pg_rewind finds out, where it can run.
+
+        It looks at timelines alone: what is new to the set is started first, and compared.
+        """
         bootstrap = self.observation.bootstrap
         if bootstrap.rewound or bootstrap.rewind_failed:
             return False
-        diverged = self.is_on_old_timeline or self.must_return
+        diverged = (self.is_on_old_timeline or self.must_return) and not self.is_new_to_set
         return self.is_broken or (diverged and bootstrap.can_rewind is True)
 
     @cached

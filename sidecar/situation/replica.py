@@ -29,6 +29,17 @@ class ReplicaFacts:
             return True
         return postgres.upstream is not None and postgres.upstream != self.set.leader_address
 
+    @property
+    def has_other_wal(self) -> bool:
+        """It is new to the set, and the end of its WAL is not the primary's."""
+        return self.data.is_new_to_set and self.observation.wal_matches is False
+
+    @property
+    def may_attach(self) -> bool:
+        """What it has is the set's. Where it streams once, its own WAL is overwritten, and nobody
+        can compare it any more."""
+        return self.observation.wal_matches is True or not self.data.is_new_to_set
+
     @cached
     def uses_wrong_slot(self) -> bool:
         """Its primary_slot_name is not its own slot: the primary may remove WAL that it needs."""
@@ -99,6 +110,7 @@ class ReplicaFacts:
             and not self.server.is_blind
             and fork.timeline == self.data.timeline
             and self.data.position > fork.position
+            and self.may_attach
         )
 
     @property

@@ -33,7 +33,7 @@ from sidecar.table.steps import (
 def _start(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if not s.bootstrap.must_wait_to("start"):
-        yield StartPostgres()
+        yield StartPostgres(detached=s.data.is_new_to_set)
     yield from _take_no_traffic(s)
 
 
@@ -47,7 +47,7 @@ def _take_no_traffic(s: Situation) -> Iterator[Action]:
 def _start_raised(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if not s.bootstrap.must_wait_to("start"):
-        yield StartPostgres(s.start.raised_for_standby)
+        yield StartPostgres(s.start.raised_for_standby, detached=s.data.is_new_to_set)
     yield from _take_no_traffic(s)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar import contract
 from sidecar.action import (
     Action,
     Attach,
@@ -15,13 +16,14 @@ from sidecar.action import (
     SetSynchronous,
 )
 from sidecar.situation import Situation
-from sidecar.table.steps import Row, own_role, strip_other_primaries
+from sidecar.table.steps import Row, no_role, own_role, strip_other_primaries
 
 
 def _rewind(s: Situation) -> Iterator[Action]:
     yield from own_role(s, None)
     cannot = s.observation.bootstrap.can_rewind is False or s.replica.was_rewound_in_vain
-    yield DeleteOwnPod(reclone=cannot)
+    # The next bootstrap knows nothing of the comparison.
+    yield DeleteOwnPod(reclone=cannot or s.data.is_new_to_set)
 
 
 def _clone_again(s: Situation) -> Iterator[Action]:
@@ -33,7 +35,7 @@ def _follow(s: Situation) -> Iterator[Action]:
     yield from own_role(s, s.settings.replica_value if s.replica.may_serve_reads else None)
     leads_at = s.set.leader_address
     astray = s.replica.follows_wrong_primary or s.replica.uses_wrong_slot
-    if s.server.is_in_recovery and astray and leads_at is not None:
+    if s.server.is_in_recovery and astray and leads_at is not None and s.replica.may_attach:
         yield Attach(leads_at)
     if s.replica.promotion_note_is_obsolete:
         yield ForgetPromotion()
@@ -76,6 +78,17 @@ REPLICA: Final = (
         _clone_again,
         "this member may have begun a timeline that is not on record: deleting this pod so that "
         "bootstrap can clone it again",
+        Attention.WARNING,
+    ),
+    Row(
+        "OtherWal",
+        lambda s: s.server.is_in_recovery and s.replica.has_other_wal and not s.pod.is_leaving,
+        no_role,
+        "the end of this member's WAL is not {s.lease.holder_name}'s, although both come from one "
+        "database: this data was written to apart from the set, and does not join it; nothing was "
+        "changed. Dump what is needed of it, and then have this member cloned again: set "
+        f"annotation {contract.REINIT} on this pod, or run kubectl pgset reinit "
+        "{s.observation.me.name}",
         Attention.WARNING,
     ),
     Row(

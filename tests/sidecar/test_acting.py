@@ -92,6 +92,20 @@ def test_slots_are_copied_only_where_there_can_be_a_member_that_has_them(
     assert ("sync_replication_slots = 'oN'" in written) == copies
 
 
+@pytest.mark.parametrize("detached", [True, False])
+def test_who_is_to_start_detached_is_told_nobody_to_follow(
+    adapters: Adapters, data: Path, *, detached: bool
+) -> None:
+    view = lease(replace(RECORD, members=()))
+    (data / "PG_VERSION").write_text("17\n")
+    pods: Any = SimpleNamespace(wanted=lambda: 3, observe=lambda: ())
+    seen: Any = SimpleNamespace(peek=lambda: view)
+    action = StartPostgres(detached=detached)
+    assert carry_out(adapters, action, pods=pods, lease=seen) is None
+    written = (data / "postgresql.auto.conf").read_text()
+    assert ("primary_conninfo = ''\n" in written) == detached
+
+
 def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: Adapters) -> None:
     """Which slots a takeover has lost is overwritten on the Lease by the renewal before."""
     now, answers, told = 0.0, False, []

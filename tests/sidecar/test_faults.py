@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +19,18 @@ from sidecar.act import Actor
 from sidecar.action import Attention, RunInitdb
 from sidecar.kube.mirror import Mirror
 from sidecar.loop import Loop
-from sidecar.observation import Identity, LeaseRecord, Pod, PostgresView, ServerState
+from sidecar.observation import (
+    BootstrapView,
+    DataState,
+    Identity,
+    LeaseRecord,
+    Pod,
+    PostgresView,
+    ServerState,
+)
 from sidecar.patiently import Patiently
 from sidecar.peers import Peers
-from sidecar.postgres import divergence, way_in
+from sidecar.postgres import comparison, divergence, way_in
 from sidecar.postgres.background import Background
 from sidecar.postgres.connection import Address
 from sidecar.postgres.credentials import Credentials
@@ -234,6 +243,31 @@ def test_what_asks_a_primary_where_its_history_left_ours(
     wait_until(lambda: told.calls > 0, "that it is told")
     later = replace(record, timeline=3)
     wait_until(lambda: finder.find(stands, later, "127.0.0.1") is not None, "another")
+
+
+def test_what_compares_wal_with_the_primarys(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compare, told, clock = Failing(error, True), Failing(error, times=1), itertools.count(step=2.0)
+    monkeypatch.setattr(comparison, "is_same_wal", compare)
+    me, bootstrap = Identity("orders-0", "uid-0"), BootstrapView(DataState.PRESENT)
+    comparer = comparison.Comparer(
+        *(me, {}, lambda: ("secret",)),
+        data_directory=lambda: tmp_path,
+        clock=lambda: next(clock),
+        on_change=told,
+    )
+    comparer.start()
+    record = LeaseRecord(holder="orders-1_uid-1", resource_version="7", ttl=10, timeline=2)
+    stands = PostgresView(ServerState.RECOVERY, since=0.0, timeline=1, position=5000)
+
+    def answer(of: LeaseRecord) -> bool | None:
+        return comparer.find(stands, of, bootstrap, "127.0.0.1")
+
+    wait_until(lambda: answer(record) is True, "an answer")
+    wait_until(lambda: told.calls > 0, "that it is told")
+    later = replace(record, holder="orders-2_uid-2")
+    wait_until(lambda: answer(later) is True, "another")
 
 
 def test_what_finds_the_password_that_the_primary_takes(

@@ -29,6 +29,7 @@ from sidecar.observation import Identity, Pod, PostgresView, ServerState
 from sidecar.observe import observe
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges
+from sidecar.postgres.comparison import Comparer
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
@@ -87,6 +88,12 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         peers=Peers(ME),
         pledges=Pledges(time.monotonic),
         forks=ForkFinder({}, tuple, clock=time.monotonic, on_change=lambda: None),
+        comparer=Comparer(
+            *(ME, {}, tuple),
+            data_directory=lambda: data,
+            clock=time.monotonic,
+            on_change=lambda: None,
+        ),
         **secrets("secret"),
     )
 

@@ -86,6 +86,7 @@ class Bootstrap:
         """Of the last order, and of the last one that is carried out."""
         self.rewound = False
         self.rewind_failed = False
+        self.copied = False
         self.found = Found()
         self.refusal: str | None = None
         self.started_writable = False
@@ -233,7 +234,7 @@ class Bootstrap:
         if source.directory.data is not DataState.PRESENT or directory.full:
             return "the copy was interrupted"
         directory.copy_of(source.directory)
-        self.rewind_failed = False
+        self.rewind_failed, self.copied = False, True
         return None
 
     def _begin_rewind(self) -> None:

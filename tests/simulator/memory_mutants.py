@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from sidecar.memory.attempts import Attempts
 from sidecar.memory.commit_wait import CommitWait
+from sidecar.memory.comparison import ComparisonMemory
 from sidecar.memory.departure import Departure
 from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
@@ -42,6 +43,13 @@ class _EachCommitHasAlwaysWaited(CommitWait):
     def see(self, setting: Any, position: int | None, now: float) -> None:
         super().see(setting, position, now)
         self.waits_from, self.filed = 0, None
+
+
+class _KeepsWhatMatches(ComparisonMemory):
+    def learn(self, question: Any, answer: bool) -> None:
+        """What is the same WAL is asked for again and again."""
+        if not answer:
+            super().learn(question, answer)
 
 
 class _LeavesItToTheFirst(Departure):
@@ -151,6 +159,7 @@ _BEHIND_AND_FIRST: Final = (
     Fault(60.0, "cut_from_peers", 2, 40.0),
     Fault(75.0, "delete_all_pods"),
 )
+_COPIES: Final = (Fault(0.0, "find_copies", seconds=30.0),)
 _BY_HAND: Final = (Fault(50.0, "promote_by_hand", 1), Fault(55.0, "reboot_node", -1, 60.0))
 _TWO_PODS_ON_ONE_VOLUME: Final = (
     Fault(60.0, "cut_node", 0, 60.0),
@@ -174,6 +183,8 @@ MEMORY_MUTANTS: Final = (
     Mutant("commit_wait: each commit has always waited", "I3",
            memory=Parts(commit_wait=_EachCommitHasAlwaysWaited), faults=_BACK_BEHIND,
            durabilities=SYNC, circumstances=SLOW_ORDERS | _TWO | {"orders": (0.01, 0.01)}),
+    Mutant("comparison: what is the same is not known", "I5",
+           memory=Parts(comparison=_KeepsWhatMatches), faults=_COPIES, circumstances=_THREE),
     Mutant("departure: the Lease is left to the first", "I3",
            memory=Parts(departure=_LeavesItToTheFirst), faults=_BEHIND_AND_FIRST,
            circumstances=_THREE),

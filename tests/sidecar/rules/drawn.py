@@ -180,6 +180,7 @@ _bootstraps = drawn(
     promoting_from=timelines,
     promoted_by_hand_at=positions,
     returns=st.sampled_from([None, 0, 1, 2]),
+    copied=st.booleans(),
     refused=_refused,
     vanished=st.sampled_from([False, False, False, True]),
 )
@@ -266,6 +267,7 @@ _anything = drawn(
     renewal_failed_at=maybe_past,
     api_failed_at=ever,
     question_failed_at=maybe_past,
+    wal_matches=st.none() | st.booleans(),
     fork=st.none()
     | drawn(Fork, timeline=st.just(1) | st.just(2), position=st.sampled_from([100, 250])),
 )

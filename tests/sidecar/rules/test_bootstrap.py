@@ -241,7 +241,7 @@ def test_nothing_is_done_in_a_directory_where_another_pod_still_writes() -> None
 def test_existing_data_is_started_read_only_at_once_and_not_by_the_label_of_its_admission() -> None:
     found = replace(ADOPTED, bootstrap=replace(RUNNING, running=True), postgres=DOWN)
     no_role = SetRole("orders-0", "uid-0", None)
-    assert situation_and_actions(found) == ("Starting", (StartPostgres(), no_role))
+    assert situation_and_actions(found) == ("Starting", (StartPostgres(detached=True), no_role))
 
 
 @pytest.mark.parametrize(

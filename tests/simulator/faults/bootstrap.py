@@ -2,7 +2,8 @@
 
 from sidecar.refused_setting import Origin
 from tests.simulator.faults.strike import Strike
-from tests.simulator.postgres.directory import Configured, Directory
+from tests.simulator.faults.wishes import OPERATORS_PAUSE
+from tests.simulator.postgres.directory import Branch, Configured, Directory
 
 _REFUSAL = (
     "the data directory /var/lib/postgresql/data belongs to uid 0, but PostgreSQL runs as uid 999: "
@@ -25,6 +26,35 @@ def find_data(strike: Strike) -> None:
     directory.position += 1000 * strike.fault.target
     directory.checkpoint = (1, directory.position)
     strike.judge.data_was_found(directory)
+
+
+def find_copies(strike: Strike) -> None:
+    """Of before pgset: the volumes are copies of one snapshot, and all but the last pod's were
+    written to apart; until a person, as it is told, gives up what some of them have."""
+    cluster, snapshot = strike.cluster, Branch(1)
+    if not cluster.parallel:
+        return
+    strike.excuse_all(strike.fault.seconds + 60.0)
+    identifier = str(next(cluster.identifiers))
+    apart: dict[Directory, Branch] = {}
+    for ordinal in range(cluster.wanted):
+        directory = cluster.directory(ordinal)
+        directory.make_database(identifier, standby=False)
+        directory.branch = snapshot
+        if ordinal < cluster.wanted - 1:
+            directory.branch = apart[directory] = Branch(1, snapshot, directory.position)
+            directory.position += 1000 * (cluster.wanted - ordinal)
+        directory.checkpoint = (1, directory.position)
+        strike.judge.data_was_found(directory)
+
+    def end() -> None:
+        for life in cluster.pods.values():
+            out = life.agent is not None and life.agent.situation == "OtherWal"
+            if out and life.directory.branch is apart.get(life.directory):
+                cluster.ask_for_a_clone(life.name, f"{strike.world.now}")
+        strike.world.after(OPERATORS_PAUSE, end)
+
+    strike.at_its_end(end)
 
 
 def object_to_data(strike: Strike) -> None:

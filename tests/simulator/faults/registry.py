@@ -322,6 +322,15 @@ ALL: Final[dict[str, Kind]] = {
             draw=_at_first,
         ),
         Kind(
+            "find_copies",
+            "the volumes are copies of one snapshot that were written to apart",
+            bootstrap.find_copies,
+            0.5,
+            world=True,
+            aimed=False,
+            draw=_of_the_first,
+        ),
+        Kind(
             "object_to_data",
             "a volume has data from before pgset that cannot become a set's for so long",
             bootstrap.object_to_data,

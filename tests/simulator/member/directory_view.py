@@ -74,6 +74,7 @@ class DirectoryView:
             can_rewind=True if has_data else None,
             rewind_failed=bootstrap.rewind_failed or found.data is DataState.BROKEN,
             rewound=bootstrap.rewound,
+            copied=bootstrap.copied,
             promoting_from=directory.promoting_from,
             promoted_by_hand_at=directory.promoted_by_hand_at,
             returns=directory.returns,

@@ -198,7 +198,7 @@ class Hands:
         except OSError as error:
             member.attempts.refused(verb, "", str(error), member.clock())
             raise
-        self._pod.directory.upstream = self._views.leader_address()
+        self._pod.directory.upstream = "" if action.detached else self._views.leader_address()
         self._pod.directory.uses_slot = True
         raised = dict(action.raised).get("max_connections")
         self._pod.directory.raised = 0 if raised is None else int(raised)

@@ -62,6 +62,7 @@ class Member:
         """The loop's last look."""
         self.attempts = parts.attempts()
         self.commit_wait = parts.commit_wait()
+        self.comparison = parts.comparison()
         self.departure = parts.departure()
         self.following = parts.following(pod.followed)
         self.fork = parts.fork()

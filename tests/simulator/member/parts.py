@@ -8,6 +8,7 @@ from sidecar import decide as rules
 from sidecar.action import Decision
 from sidecar.memory.attempts import Attempts
 from sidecar.memory.commit_wait import CommitWait
+from sidecar.memory.comparison import ComparisonMemory
 from sidecar.memory.departure import Departure
 from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
@@ -34,6 +35,7 @@ class Parts:
     decide: Decide = rules.decide
     attempts: type[Attempts] = Attempts
     commit_wait: type[CommitWait] = CommitWait
+    comparison: type[ComparisonMemory] = ComparisonMemory
     departure: type[Departure] = Departure
     following: type[Following] = Following
     fork: type[ForkMemory] = ForkMemory

@@ -96,6 +96,7 @@ class Views:
             api_failed_at=reach.api_failed_at,
             question_failed_at=reach.question_failed_at,
             fork=self._fork(postgres, record),
+            wal_matches=self._wal_matches(postgres, record, bootstrap),
         )
 
     def leader_address(self) -> str | None:
@@ -320,15 +321,35 @@ class Views:
 
     def _ask_for_the_fork(self, question: tuple[int, int]) -> None:
         """Ask the primary for its timeline history; numbers only, as PostgreSQL has them."""
-        address = self.leader_address()
-        primary = None if address is None else self._member.pod.upstream(address)
-        if primary is None or primary.phase is not Phase.WRITABLE:
+        primary = self._primary()
+        if primary is None:
             return
         mine, primarys = question
         branch = primary.directory.branch
         if branch is None or branch.number < primarys:
             return
         self._member.fork.learn(question, primary.directory.left_at(mine))
+
+    def _wal_matches(
+        self, postgres: PostgresView, record: LeaseRecord | None, bootstrap: BootstrapView
+    ) -> bool | None:
+        """As `sidecar.postgres.comparison`; it takes no time either."""
+        member = self._member
+        question = member.comparison.question(postgres, record, bootstrap, member.me)
+        primary = self._primary()
+        if question is not None and primary is not None and self._has_wal_for(primary):
+            answer = member.pod.directory.has_wal_of(primary.directory)
+            if answer is not None:
+                member.comparison.learn(question, answer)
+        return member.comparison.answer(question)
+
+    def _has_wal_for(self, primary: Server) -> bool:
+        return self._member.pod.directory.position >= primary.oldest_wal
+
+    def _primary(self) -> Server | None:
+        address = self.leader_address()
+        primary = None if address is None else self._member.pod.upstream(address)
+        return primary if primary is not None and primary.phase is Phase.WRITABLE else None
 
 
 def _answered(server: Server) -> ServerState:

@@ -166,6 +166,18 @@ class Directory:
             branch = branch.parent
         return None
 
+    def has_wal_of(self, primary: "Directory") -> bool | None:
+        """Whether this WAL is the primary's, up to its end or to where that has left its timeline;
+        None where the primary has less of it, or is none of this database."""
+        mine, theirs = self.branch, primary.branch
+        if mine is None or theirs is None or self.system_identifier != primary.system_identifier:
+            return None
+        left_at = self.position if mine.number == theirs.number else primary.left_at(mine.number)
+        end = min(self.position, left_at or 0)
+        if end and mine is theirs and end > primary.position:
+            return None
+        return bool(end) and theirs.reaches(mine, end)
+
     def max_connections(self, configured: Configured) -> int:
         """Return what a server has here: a file is overridden by postgresql.auto.conf."""
         from_a_file = configured.origin is Origin.FILE
