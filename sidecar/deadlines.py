@@ -177,6 +177,8 @@ def _holder_asks_peers(s: Situation) -> bool:
     if view is not None and view.renewed_at is None and not s.server.could_write:
         # This sidecar has been restarted: the Lease may have gone back meanwhile.
         return True
+    if s.lease.was_taken_late and s.server.is_in_recovery and not s.server.could_write:
+        return True
     if s.bootstrap.is_running:
         if s.start.is_refused:
             return True

@@ -31,7 +31,7 @@ The rules (design §3), in the order of what they protect:
     record, recorded as a member, of the recorded system identifier, not on an older timeline than
     the recorded one, with everything that can have been acknowledged (see `sidecar.synchronous`) or
     else within max-lag, and no member that could lead is further ahead. (While the API server is
-    silent for all, that is each: who is behind waits until the others hear it again, too.)
+    silent for all, who is behind waits, until a moment after it is heard again.)
     Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
     the Lease was not written since the operator looked at it, and has been free for so long that
     whoever may lead by the rules would have. It has to be recorded as a member, of the recorded
@@ -40,6 +40,7 @@ The rules (design §3), in the order of what they protect:
     that it lacks is rule 7's.
     Positions of different system identifiers are never compared: where no Lease says which is the
     set's, and all have reported, it is that of the lowest ordinal.
+    A take that got no answer and lands late is weighed once more: others may have been silent.
     A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
     gone: a member's former life may still let the holder stay where nobody else hears of it.
 7.  Data is never thrown away silently: a directory of another set is refused, unless it is marked

@@ -112,6 +112,8 @@ class LeaseView:
     """Voters and copies that such a renewal may have recorded."""
     uncertain_take: bool = False
     """Whether this sidecar has tried to take the present record, and got no answer."""
+    taken_late: bool = False
+    """Whether it holds the Lease by such a take, the first since somebody else has held it."""
     released_after_fall: tuple[float, str] | None = None
     """When its version was seen to fall (etcd was restored), and who has released it since."""
     went_back: bool = False
@@ -144,7 +146,7 @@ class Failures:
     why: str
     """How it failed last, as a clause."""
     refused: bool = False
-    """A cheap failure: the primary refused or was silent, or a start could not write anything."""
+    """It cost nothing: nothing was copied yet, or nothing could be written before a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +368,7 @@ class Observation:
     me: Identity
     lease: LeaseView | None
     """None: the API server has not been reached yet."""
-    pods: tuple[Pod, ...] | None
-    """None: likewise."""
+    pods: tuple[Pod, ...] | None  # None: likewise
     wanted: int | None
     """Replicas that the StatefulSet wants; None: not known."""
     bootstrap: BootstrapView

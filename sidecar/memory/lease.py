@@ -82,6 +82,9 @@ class LeaseMemory:
         """The version that a renewal without an answer was to replace, and what it was to say."""
         self._unanswered_take: str | None = None
         """The version that a take without an answer was to replace."""
+        self._taken_late = False
+        self._gave_up_late_take = False
+        """It was released again, and nobody else has held the Lease since."""
         self._sent: collections.deque[_Write] = collections.deque(maxlen=WRITES_REMEMBERED)
         """Our writes of which nothing is known yet."""
 
@@ -97,6 +100,7 @@ class LeaseMemory:
             return False
         first, self._heard = not self._heard, True
         self._view = None
+        uncertain = self._unanswered_take is not None
         if self._unanswered_take != _version(record):
             self._unanswered_take = None
         # Who asks for a switchover, say, writes to the Lease as well, and renews nobody's.
@@ -111,8 +115,18 @@ class LeaseMemory:
         self._transitions = 0 if record is None else max(self._transitions, record.transitions)
         self._record, self._proof = record, proof
         landed = record is not None and self._has_landed(record)
+        self._note_late_take(record, landed=landed and uncertain)
         is_news = first or self._went_back_at != before or not _says_the_same(last, record)
         return landed or is_news
+
+    def _note_late_take(self, record: LeaseRecord | None, *, landed: bool) -> None:
+        holder = record.holder if record is not None else ""
+        if holder == self._me:
+            self._taken_late = self._taken_late or (landed and not self._gave_up_late_take)
+            return
+        # It is given up once: who does not take it then is waited for no more.
+        self._gave_up_late_take = not holder and (self._gave_up_late_take or self._taken_late)
+        self._taken_late = False
 
     def _note_release(self, last: LeaseRecord, record: LeaseRecord, now: float) -> None:
         if int(record.resource_version) < int(last.resource_version):
@@ -203,6 +217,7 @@ class LeaseMemory:
             possible_members=tuple(sorted({name for it in possible for name in it.members})),
             possible_promises=tuple((known.voters, known.copies) for known in possible),
             uncertain_take=self._unanswered_take == version,
+            taken_late=self._taken_late,
             released_after_fall=self._released_after_fall,
             went_back=self._went_back_at is not None,
         )
@@ -284,6 +299,9 @@ class LeaseMemory:
         view = self._decided_on
         if view is None or view.record is None or view.record.holder != self._me:
             return None
+        # Before it is written: the answer may be lost, and the write land whenever it will. This
+        # member acts as the holder again only after a renewal, beside which that cannot land.
+        self._view = self._renewed_at = None
         return replace(view.record, holder="", heir=heir, lives=lives)
 
     # ── what came of it ───────────────────────────────────────────────────────────────────

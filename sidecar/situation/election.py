@@ -223,12 +223,33 @@ class ElectionFacts:
                 return peer.name
         return None
 
+    @cached
+    def who_has_more(self) -> str | None:
+        """The running member that could lead and has most WAL, some of which this one does not
+        have. It may have been as cut off from the API server as this one was."""
+        more = [
+            peer
+            for peer in self.set.peers_with_data
+            if peer.running
+            and not peer.writable
+            and peer.system_identifier == self.set.system_identifier
+            and wal_position_of(peer) > self.data.wal_position
+            and self.may_lead(peer.name)
+            and self._could_take(peer)
+        ]
+        best = max(more, key=lambda it: (wal_position_of(it), -ordinal(it.name)), default=None)
+        return None if best is None else best.name
+
     def _can_take(self, peer: Peer) -> bool:
-        """Whether waiting for this peer can pay off: it reaches the API server, its volume takes
-        writes, and its pod stays, is not fenced, may take over and was known to the last holder."""
+        """Whether waiting for this peer can pay off: it reaches the API server, or may soon, and
+        could lead."""
+        return (peer.reaches_api or self._may_soon_reach_the_api(peer)) and self._could_take(peer)
+
+    def _could_take(self, peer: Peer) -> bool:
+        """Its volume takes writes, and its pod stays, is not fenced, may take over and was known to
+        the last holder."""
         return (
-            (peer.reaches_api or self._may_soon_reach_the_api(peer))
-            and peer.well
+            peer.well
             and not self.set.is_being_deleted(peer.name)
             and not self.set.is_fenced(peer.name)
             and not self.set.has_nofailover(peer.name)

@@ -104,6 +104,11 @@ class LeaseFacts:
         )
 
     @property
+    def was_taken_late(self) -> bool:
+        """This member holds the Lease by a take that got no answer and has landed since."""
+        return self.names_me and self.view is not None and self.view.taken_late
+
+    @property
     def may_be_given_up(self) -> bool:
         """The Lease names this pod, and another member may lead by the record; nor is it paused."""
         return self.names_me and not (self.lists_only_me or self.is_paused)

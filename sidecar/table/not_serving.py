@@ -17,6 +17,7 @@ from sidecar.table.steps import (
     release,
     renew,
     renewal,
+    strip_other_primaries,
     synchronous,
 )
 
@@ -59,6 +60,13 @@ def _resume(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
     if s.server.is_in_recovery:
         yield from _let_nobody_read(s)
+
+
+def _leave_to_who_has_more(s: Situation) -> Iterator[Action]:
+    """The heir takes it for released, and would not strip who has led first."""
+    if s.lease.view is not None and s.lease.view.taken_expired:
+        yield from strip_other_primaries(s)
+    yield ReleaseLease(s.election.who_has_more, s.set.lives_that_stay)
 
 
 def _give_way(s: Situation) -> Iterator[Action]:
@@ -252,6 +260,21 @@ NOT_SERVING: Final = (
         release,
         "PostgreSQL takes no signals from the sidecar, which could not stop it: giving the Lease "
         "up to a member that can; run both as the same user and under the same AppArmor profile",
+        Attention.WARNING,
+    ),
+    Row(
+        "TakenTooLate",
+        # An operator who wants this member to lead gives up what others have.
+        lambda s: (
+            s.lease.was_taken_late
+            and s.server.is_in_recovery
+            and not (s.server.could_write or s.lease.is_paused)
+            and s.pod.failover_was_asked is None
+            and s.election.who_has_more is not None
+        ),
+        _leave_to_who_has_more,
+        "the request by which this member took the Lease had got no answer, and was carried out "
+        "late: handing it to {s.election.who_has_more}, which has more",
         Attention.WARNING,
     ),
     Row(

@@ -23,6 +23,7 @@ TOLD = {
     "election.ahead_of_me": "*another member*",
     "handover.candidate_name": "*another member*",
     "handover.quicker_successor": "*another member*",
+    "election.who_has_more": "*another member*",
     "handover.reason": "*why*",
     "handover.requested": "*the member asked for*",
     "handover.safe_successor": "*another member*",

@@ -29,6 +29,9 @@ PATIENCE: Final = 10.0
 """Seconds for all lists: those of thousands of sets take a few. Where somebody has filled one
 namespace of the cluster with megabytes, each is asked for its own, and that one the last."""
 
+MAX_OF_ALL: Final = 2 * MAX_OF_NAMESPACE
+"""Bytes; what is known of 4,000 sets with three members each takes as much."""
+
 
 class Kind(Enum):
     """What is looked at."""

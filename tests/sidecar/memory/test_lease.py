@@ -155,6 +155,41 @@ def test_a_take_without_an_answer_is_uncertain_until_the_lease_changes() -> None
     assert not view(remembers).uncertain_take
 
 
+def test_a_take_that_lands_late_is_known_and_can_be_given_up_once() -> None:
+    """Who was let go first, and does not take the Lease, must not block the set for ever."""
+
+    def take(remembers: LeaseMemory, number: int, *, answered: bool) -> LeaseMemory:
+        free = version(replace(RECORD, holder=""), number)
+        remembers.hear(free, "another's", 1.0)
+        remembers.look(1.0)
+        remembers.sending(free, number, 2.0)
+        if answered:
+            remembers.landed(2.0)
+        else:
+            remembers.take_unanswered(free)
+        remembers.hear(version(RECORD, number + 1), number, 6.0)
+        return remembers
+
+    assert not view(take(memory(OTHERS), 20, answered=True)).taken_late
+    late = take(memory(OTHERS), 20, answered=False)
+    assert view(late).taken_late
+    late.landed(7.0)
+    assert view(late).taken_late
+    assert not view(take(late, 30, answered=False)).taken_late
+    late.hear(version(OTHERS, 40), "another's", 8.0)
+    assert view(take(late, 50, answered=False)).taken_late
+
+
+def test_who_has_begun_to_release_the_lease_is_its_holder_only_after_a_renewal() -> None:
+    """The release may land at any moment, with or without an answer."""
+    remembers = memory(RECORD)
+    remembers.landed(0.5)
+    remembers.to_release("orders-2")
+    assert view(remembers).renewed_at is None
+    remembers.landed(1.0)
+    assert view(remembers).renewed_at == 1.0
+
+
 def test_only_its_holder_creates_a_lease_again_that_was_deleted() -> None:
     assert memory(RECORD).may_recreate(RECORD)
     assert not memory(OTHERS).may_recreate(OTHERS)

@@ -220,3 +220,53 @@ def test_a_crashed_primary_shows_nobody_what_others_may_lead_without(postgres: A
     alone = replace(crashed, lease=lease(promising(0, copies=1)))
     assert unlabelled not in decide(alone, SYNC).actions
     assert unlabelled not in decide(replace(crashed, lease=lease(RECORD)), SETTINGS).actions
+
+
+LATE = replace(
+    LEADER,
+    lease=lease(
+        replace(RECORD, history=(Leadership(1, "orders-2", "then"),)),
+        taken_late=True,
+        taken_expired=True,
+    ),
+    pods=pods("replica", "replica", "primary"),
+    postgres=STREAMING,
+)
+MORE = peer(1, position=5100, reaches_api=False) | peer(2, running=False)
+
+
+def test_a_take_that_landed_late_is_handed_to_who_has_more() -> None:
+    """It did not answer, or did not reach the API server either, when the request was sent."""
+    assert decide(LATE, SETTINGS).asks_peers
+    lives = tuple(f"orders-{n}_uid-{n}" for n in range(3))
+    assert situation_and_actions(replace(LATE, peers=MORE)) == (
+        "TakenTooLate",
+        (SetRole("orders-2", "uid-2", None), ReleaseLease("orders-1", lives)),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peers": peer(1)},
+        {"peers": peer(1, position=5100, running=False)},
+        {"peers": peer(1, position=5100, well=False)},
+        {"peers": peer(1, position=5100, writable=True)},
+        {"peers": peer(1, position=5100, system_identifier="999")},
+        {"peers": MORE, "lease": replace(LATE.lease, taken_late=False)},
+        {"peers": MORE, "pods": (replace(LATE.pods[0], failover="7"), *LATE.pods[1:])},
+        {"peers": MORE, "paused": True},
+    ],
+    ids=[
+        "nobody has more",
+        "does not run",
+        "could not lead",
+        "is writable",
+        "another database",
+        "in time",
+        "an operator's wish",
+        "paused",
+    ],
+)
+def test_else_it_is_acted_on(changes: dict[str, Any]) -> None:
+    assert decide(replace(LATE, **changes), SETTINGS).situation == "Promoting"

@@ -32,6 +32,8 @@ class Commits:
         self.count = 0
         self.last_at = 0.0
         self._taken: dict[str, Taking] = {}
+        self._left_by_who_led = False
+        """Its last holder was primary before it released the Lease."""
         self._world.subscribe(LeaseChanged, self._lease_changed)
 
     def promises_nothing(self) -> None:
@@ -110,11 +112,16 @@ class Commits:
 
     def _lease_changed(self, event: LeaseChanged) -> None:
         before, after = event.before, event.after
+        if before is not None and before.holder and not after.holder:
+            self._left_by_who_led = before.holder_pod == before.last_leader
         if after.holder and (before is None or before.holder != after.holder):
             if self._cluster.was_asked_to_lead(after.holder, before):
                 self._may_lose(after.holder_pod)
             self._taken[after.holder] = Taking(
-                heir=before is not None and not before.holder and before.heir == after.holder_pod,
+                heir=before is not None
+                and not before.holder
+                and before.heir == after.holder_pod
+                and self._left_by_who_led,
                 position=before.position if before else None,
                 timeline=before.timeline if before else None,
             )

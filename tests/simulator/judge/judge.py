@@ -16,8 +16,8 @@ I2  Never two servers of a set that could both acknowledge a commit. But for a w
     where its sidecar can't, and what it has of its own is nobody's.
 I3  No commit that a client was told of is missing on a server that becomes writable, and none is
     acknowledged that the newest primary lacks (unless every volume that had it was destroyed):
-    always with `sync`, `sync-strict` and `quorum`; with `async` where the Lease was handed to a
-    named heir, and in schedules of wishes alone; else what is lost must lie beyond the position
+    always with `sync`, `sync-strict` and `quorum`; with `async` where a primary handed the Lease to
+    a named heir, and in schedules of wishes alone; else what is lost must lie beyond the position
     on record, less max-lag: nobody leads who is further behind what the primary last told. What
     a member lacks that takes the Lease because an operator wants it to lead may be lost (I9 too).
 I4  initdb ends once; neither it nor a clone begins on data; no two servers on one directory, but
