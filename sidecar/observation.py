@@ -117,8 +117,7 @@ class LeaseView:
     released_after_fall: tuple[float, str] | None = None
     """When its version was seen to fall (etcd was restored), and who has released it since."""
     went_back: bool = False
-    """Whether the record is older than one that was seen here (etcd was restored, say), and nobody
-    has taken the Lease, led, or renewed it for a ttl since."""
+    """Whether the record is older than one that was seen here, and nobody has led by it since."""
 
 
 class DataState(enum.Enum):
@@ -223,11 +222,9 @@ class PostgresView:
     since: float
     """When this state was first seen."""
     blind: bool = False
-    """It answers, but the sidecar may not look: the state comes from its control file, all else is
-    what was seen last, and the position is a lower bound. `problem` says why."""
+    """It answers, but the sidecar may not look: all is from its control file, or from before."""
     alive: bool = True
-    """A process of this server runs. One that shuts down refuses connections and still sends its
-    last WAL; a backend may outlive a killed postmaster for a while, and still commit."""
+    """A process of it runs: one that shuts down still sends WAL, and a backend may still commit."""
     orphaned: bool = False
     """Such processes run, but no postmaster."""
     has_written: bool = False
