@@ -13,6 +13,15 @@ DATA_VARIABLE: Final = "PGDATA"
 
 PASSWORD_VARIABLES: Final = ("POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE")
 
+SIDECARS_HOME: Final = "/opt/pgset"
+SIDECARS_OWN: Final = (
+    SIDECARS_HOME,
+    "/usr/local/lib/python3",
+    "/lib64",
+    *(f"{lib}/{arch}-linux-gnu" for lib in ("/lib", "/usr/lib") for arch in ("x86_64", "aarch64")),
+)
+"""What the sidecar's image runs by, in deploy/Dockerfile and its base."""
+
 SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
 
 
@@ -150,6 +159,12 @@ def mounts_in(database: Database, directory: str) -> list[Json]:
         for mount in database.mounts
         if is_under(posixpath.dirname(posixpath.normpath(mount["mountPath"])), directory)
     ]
+
+
+def hides_the_sidecar(mount: Json) -> bool:
+    """Return whether the sidecar's own programs would be behind it in its container."""
+    path = mount["mountPath"]
+    return any(is_under(it, path) for it in SIDECARS_OWN) or is_under(path, SIDECARS_HOME)
 
 
 def is_under(directory: str, mount_path: str) -> bool:

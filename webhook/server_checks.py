@@ -341,7 +341,14 @@ def _needed_to_replicate(replicas: int) -> Mapping[str, int]:
 
 def _volume(server: Server) -> Iterator[Fault]:
     directory = server.directory
-    if directory is not None and image_data.mount_of(server.database, directory) is None:
+    mount = directory and image_data.mount_of(server.database, directory)
+    if mount and image_data.hides_the_sidecar(mount):
+        yield Fault(
+            f"{server.name}: the data directory {directory} is on a volume at "
+            f"{mount['mountPath']}, where the sidecar, which needs it at the same place, has its "
+            "own programs; allowed: a volumeMount further down"
+        )
+    if directory is not None and mount is None:
         yield Fault(
             f"{server.name}: no volume is mounted at the data directory {directory} or above it, "
             "so that its data would be in the container and lost with it; allowed: a volumeMount "

@@ -145,6 +145,7 @@ def _mounts(database: Database) -> list[Json]:
             _not_passed_on(mount)
             for mount in database.mounts
             if mount["mountPath"].rstrip("/") != contract.TOKEN_DIRECTORY
+            and not image_data.hides_the_sidecar(mount)
         ),
         {"name": contract.HANDSHAKE_VOLUME, "mountPath": contract.HANDSHAKE_DIRECTORY},
         {

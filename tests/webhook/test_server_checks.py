@@ -104,6 +104,10 @@ REFUSED = [
     (in_database(volumeMounts=[]), "no volume is mounted at the data directory"),
     (in_database(image="postgres:18"), "data directory /var/lib/postgresql/18/docker or above"),
     (with_env(PGDATA="/data/pg"), "data directory /data/pg or above"),
+    (
+        together(with_env(PGDATA="/opt/pg"), mounted_at("/opt")),
+        "the data directory /opt/pg is on a volume at /opt, where the sidecar",
+    ),
     (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
