@@ -57,7 +57,7 @@ class Secret:
                 name=self._name,
                 namespace=self._namespace,
                 resource_version=resource_version,
-                labels={"app.kubernetes.io/name": "pgset"},
+                labels={"app.kubernetes.io/name": "pgset", "app.kubernetes.io/part-of": "pgset"},
             ),
             type=self._kind,
             data={key: base64.b64encode(value).decode() for key, value in content.items()},

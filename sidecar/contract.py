@@ -14,6 +14,9 @@ VERSION: Final = "0.2.0"
 
 DOMAIN: Final = "pgset.dev"
 
+LABELS: Final = {"app.kubernetes.io/name": "pgset", "app.kubernetes.io/part-of": "pgset"}
+"""Kubernetes' recommended labels, on each object of pgset's that is made at run time."""
+
 # ── On the StatefulSet ────────────────────────────────────────────────────────────────────
 
 ENABLED: Final = f"{DOMAIN}/enabled"

@@ -127,5 +127,5 @@ def _grant(account: str, namespace: str | None, *, makes: bool) -> Iterator[Json
 
 def _of_ours(kind: tuple[str, str], name: str, namespace: str | None, **fields: object) -> Json:
     where = {} if namespace is None else {"namespace": namespace}
-    metadata = {"name": name, **where, "labels": {"app.kubernetes.io/name": "pgset"}}
+    metadata = {"name": name, **where, "labels": dict(contract.LABELS)}
     return {"apiVersion": kind[0], "kind": kind[1], "metadata": metadata, **fields}

@@ -193,7 +193,7 @@ class LeaseKeeper:
             "metadata": {
                 "name": self._name,
                 "namespace": self._namespace,
-                "labels": {contract.SET_LABEL: self._settings.set_name},
+                "labels": {**contract.LABELS, contract.SET_LABEL: self._settings.set_name},
             },
         }
 

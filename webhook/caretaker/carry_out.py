@@ -37,7 +37,7 @@ from webhook.port import service_port
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
 
-_LABELS: Final = {"app.kubernetes.io/name": "pgset", MADE_BY: CARETAKER}
+_LABELS: Final = contract.LABELS | {MADE_BY: CARETAKER}
 
 _log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from sidecar import contract
 from webhook.caretaker.carry_out import named_errors
 from webhook.caretaker.election import RENEW, TTL, Election, Record
 
@@ -75,7 +76,7 @@ def _lease(holder: str, resource_version: str | None) -> dict[str, Any]:
     return {
         "metadata": {
             "name": NAME,
-            "labels": {"app.kubernetes.io/name": "pgset"},
+            "labels": contract.LABELS,
             "resourceVersion": resource_version,
         },
         "spec": {

@@ -20,7 +20,7 @@ def test_the_first_to_take_makes_the_lease(
     one.keeper.take(TakeLease(expired=False))
     other.wait(one.me.name)
     made = stored(site, name)
-    assert made["metadata"]["labels"] == {contract.SET_LABEL: name}
+    assert made["metadata"]["labels"] == {**contract.LABELS, contract.SET_LABEL: name}
     spec = {key: value for key, value in made["spec"].items() if not key.endswith("Time")}
     assert spec == {
         "holderIdentity": f"{name}-0_uid-0",

@@ -44,7 +44,7 @@ def test_a_renewal_keeps_what_others_wrote(
         site.kubectl("-n", site.name, "label", "lease", f"pgset-{name}", "tier=gold")
     one.renew()
     metadata = stored(site, name)["metadata"]
-    assert metadata["labels"] == {contract.SET_LABEL: name, "tier": "gold"}
+    assert metadata["labels"] == {**contract.LABELS, contract.SET_LABEL: name, "tier": "gold"}
     history = metadata["annotations"].pop(contract.HISTORY)
     assert metadata["annotations"] == {
         "shop.example/owner": "anna",

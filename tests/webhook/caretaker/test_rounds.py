@@ -216,6 +216,7 @@ def test_a_set_that_asks_for_a_network_policy_gets_one_that_goes_with_it(api):
     assert policy["spec"]["podSelector"] == {"matchLabels": {"pgset.dev/set": "orders"}}
     assert policy["metadata"]["labels"] == {
         "app.kubernetes.io/name": "pgset",
+        "app.kubernetes.io/part-of": "pgset",
         "app.kubernetes.io/managed-by": "pgset-caretaker",
         "pgset.dev/set": "orders",
     }
@@ -296,6 +297,7 @@ def test_a_set_of_several_gets_a_disruption_budget_that_goes_with_it(api):
     }
     assert budget["metadata"]["labels"] == {
         "app.kubernetes.io/name": "pgset",
+        "app.kubernetes.io/part-of": "pgset",
         "app.kubernetes.io/managed-by": "pgset-caretaker",
         "pgset.dev/set": "orders",
     }
