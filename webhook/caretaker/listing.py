@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def pages(request: Callable[..., Any], **arguments: Any) -> Iterator[Json]:
     """Yield the pages of a list, one at a time. Raises ApiException, or urllib3's HTTPError."""
-    limit, more = PAGE, ""
+    limit, most, more = PAGE, PAGE, ""
     while True:
         proceed = {"_continue": more} if more else {}
         try:
@@ -42,13 +42,15 @@ def pages(request: Callable[..., Any], **arguments: Any) -> Iterator[Json]:
         except (_TooLargeError, urllib3.exceptions.ReadTimeoutError):
             if limit == 1:
                 raise
+            # So many pods are a few megabytes: to try it again and again would read each twice.
+            most = PAGE // 2
             limit = max(1, limit // 8)
             continue
         yield page
         more = page["metadata"].get("continue") or ""
         if not more:
             return
-        limit = min(PAGE, limit * 2)
+        limit = min(most, limit * 2)
 
 
 def items(request: Callable[..., Any], **arguments: str) -> Iterator[Json]:
