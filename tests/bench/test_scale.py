@@ -102,11 +102,11 @@ def test_what_is_told_of_a_rest_is_by_the_second_and_by_the_minute():
 def test_a_leases_cost_is_what_its_writes_take_beside_a_rest():
     at_rest = rest(etcd=0.6)
     assert STAGE.renewals.cost("etcd", at_rest) == pytest.approx(0.5)
-    said = leases(replace(STAGE, rest=at_rest), interval=2, members=3)
-    assert said.splitlines() == [
-        "Leases of 1000 sets, by calculation: 500 writes a second to etcd, one each 2 s; "
-        "webhook 5 %, kube-apiserver 0 %, etcd 25 % of a core.",
-        "Kubelets of 300 nodes, 10 members each: 30 writes a second.",
+    assert leases(replace(STAGE, sets=10, rest=at_rest), 1000, interval=2).splitlines() == [
+        "1000 sets, by calculation: 500 Lease writes a second to etcd; in cores: webhook 0.05, "
+        "kube-apiserver 0.00, etcd 0.25.",
+        "The kubelets of their nodes, 10 members each: 30 Lease writes a second to etcd; in cores: "
+        "kube-apiserver 0.00, etcd 0.01.",
     ]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tests.bench.columns import aligned
+from tests.bench.scale.sets import MEMBERS
 
 KUBELET_LEASE_SECONDS: Final = 10.0
 """How often a kubelet renews its node's Lease: a quarter of nodeLeaseDurationSeconds, 40 s.
@@ -169,18 +170,22 @@ _ROWS: Final[Sequence[_Row]] = (
 )
 
 
-def leases(stage: Stage, interval: float, members: int) -> str:
-    """Return what the sets' Leases cost, by calculation, beside what kubelets' Leases do."""
-    writes = stage.sets / interval
-    nodes = stage.sets * members / MEMBERS_ON_NODE
+def leases(stage: Stage, number: int, interval: float) -> str:
+    """Return what the Leases of so many sets cost, by calculation, beside those of kubelets."""
+    nodes = number * MEMBERS / MEMBERS_ON_NODE
     costs = {it: stage.renewals.cost(it, stage.rest) for it in _BY_LEASES}
-    shares = ", ".join(f"{it} {cost * writes / 10:.0f} %" for it, cost in costs.items())
+    by_kubelets = nodes / KUBELET_LEASE_SECONDS
     return (
-        f"Leases of {stage.sets} sets, by calculation: {writes:.0f} writes a second to etcd, one "
-        f"each {interval:g} s; {shares} of a core.\n"
-        f"Kubelets of {nodes:.0f} nodes, {MEMBERS_ON_NODE} members each: "
-        f"{nodes / KUBELET_LEASE_SECONDS:.0f} writes a second."
+        f"{number} sets, by calculation: {_written(number / interval, costs)}.\n"
+        f"The kubelets of their nodes, {MEMBERS_ON_NODE} members each: "
+        # The webhook watches the Leases of sets alone.
+        f"{_written(by_kubelets, {it: costs[it] for it in ('kube-apiserver', 'etcd')})}."
     )
+
+
+def _written(writes: float, costs: Mapping[str, float]) -> str:
+    shares = ", ".join(f"{name} {cost * writes / 1000:.2f}" for name, cost in costs.items())
+    return f"{writes:.0f} Lease writes a second to etcd; in cores: {shares}"
 
 
 def requests(stage: Stage) -> str:
