@@ -70,6 +70,7 @@ class Bench:
         """Install, and start both."""
         self._members = Members(self._api)
         self._ours.install()
+        self._installed = self._budgets()
         self._start_webhook()
         self._start_caretaker()
         self._api.create(_NAMESPACES, {"metadata": {"name": _ADMITTED}})
@@ -142,7 +143,10 @@ class Bench:
         self._all(self._make, added)
         self._wait(lambda: self._members.ready >= size * MEMBERS, "all pods are there")
         self._all(self._lead, added)
-        self._wait(lambda: self._budgets() >= size, "the caretaker has made all that sets need")
+        self._wait(
+            lambda: self._budgets() - self._installed >= size,
+            "the caretaker has made all that sets need",
+        )
 
     def _make(self, it: Set) -> None:
         self._api.create(it.path("services"), it.governing_service())
@@ -208,8 +212,7 @@ class Bench:
     def _restarted_caretaker(self) -> float:
         self._running_caretaker.__exit__(None, None, None)
         began = time.time()
-        self._start_caretaker()
-        return self._watched_since(began) - began
+        return self._start_caretaker() - began
 
     def _start_webhook(self) -> None:
         self._running_webhook: AbstractContextManager[Server] = self._ours.webhook()
@@ -217,28 +220,29 @@ class Bench:
         known = "pgset_leases_known 1.0"
         self._wait(lambda: known in self._ours.webhook_metrics(), "the webhook knows the Leases")
 
-    def _start_caretaker(self) -> None:
-        began = time.time()
+    def _start_caretaker(self) -> float:
+        """Return when it had looked at all there is, and began to watch."""
+        began, noted = time.time(), self._plane.audit_log.stat().st_size
         self._running_caretaker: AbstractContextManager[Server] = self._ours.caretaker()
         self._caretaker = self._running_caretaker.__enter__()
-        self._watched_since(began)
-
-    def _watched_since(self, moment: float) -> float:
-        """Return when the caretaker began to watch, which is when it has looked at all there is."""
 
         def watches() -> list[Asked]:
             return [
                 it
-                for it in self._asked(moment, time.time())
+                for it in self._asked(began, time.time(), noted)
                 if (it.who, it.verb) == (OURS["caretaker"], "watch")
             ]
 
         self._wait(watches, "the caretaker has looked at all sets")
         return watches()[0].at
 
-    def _asked(self, since: float, until: float) -> list[Asked]:
+    def _asked(self, since: float, until: float, noted: int = 0) -> list[Asked]:
+        """Return the requests of a time; the first `noted` bytes of the log are of before."""
         with self._plane.audit_log.open() as log:
-            return [it for it in asked(log) if since <= it.at < until]
+            log.seek(noted)
+            # The last one may be half written.
+            whole = (it for it in log if it.endswith("\n"))
+            return [it for it in asked(whole) if since <= it.at < until]
 
     def _footprints(self) -> dict[str, Footprint]:
         found = {it: Server("", pid) for it, pid in self._plane.pids.items()}

@@ -141,7 +141,8 @@ def table(stages: Sequence[Stage]) -> str:
 
 
 def _percentile(stage: Stage, percent: int) -> str:
-    return f"{statistics.quantiles(stage.admissions, n=100)[percent - 1]:.1f}"
+    hundredths = statistics.quantiles(stage.admissions, n=100, method="inclusive")
+    return f"{hundredths[percent - 1]:.1f}"
 
 
 def _each(told: Callable[[Stage, str], str], programs: Iterable[str]) -> list[_Row]:
