@@ -116,7 +116,7 @@ def test_a_failing_init_script_is_told_and_nothing_is_left_to_start(pod: Pod) ->
 def test_a_clone_starts_as_a_standby(pod: Pod, primary: Database) -> None:
     pod.boot_with(DataState.EMPTY)
     cloned = pod.obey("clone", from_primary(pod, primary))
-    assert (cloned.data, cloned.failure) == (DataState.PRESENT, None)
+    assert (cloned.data, cloned.failure, cloned.copied) == (DataState.PRESENT, None, True)
     assert (pod.data / "standby.signal").exists()
     pod.obey("start")
     copy = Database(pod.host, pod.data, pod.port)

@@ -112,7 +112,7 @@ def start_detached(database: Database) -> None:
 @pytest.fixture
 def copies(database: Database, connect: Connect) -> Copies:
     with (database.directory / "postgresql.conf").open("a") as file:
-        file.write("autovacuum = off\nwal_keep_size = 0\ncheckpoint_timeout = 1h\n")
+        file.write("autovacuum = off\ncheckpoint_timeout = 1h\n")
     database.start()
     prepare(database)
     sql(database, "CREATE TABLE words (word text)")
@@ -202,6 +202,9 @@ def test_where_the_primary_has_removed_that_wal_nothing_is_known(copies: Copies)
     """PostgreSQL could not stream from there either."""
     copies.begin()
     copies.lead(promote=False)
+    # The sidecar, too, has said how much is kept.
+    sql(copies.primary, "ALTER SYSTEM SET wal_keep_size = 0")
+    sql(copies.primary, "SELECT pg_reload_conf()")
     for _ in range(3):
         sql(copies.primary, "SELECT pg_switch_wal()")
         sql(copies.primary, "CHECKPOINT")

@@ -34,6 +34,7 @@ def test_without_checksums_and_hints_a_new_clone_takes_the_place_and_the_old_dat
 
     done = members.obey("reclone")
     assert (done.data, done.failure) == (DataState.PRESENT, None), members.pod.host.log()[-3000:]
+    assert (failed.copied, done.copied) == (False, True)
     assert members.old_follows() == ["both", "new"]
     kept = members.old.directory / ".pgset-old/pgsql_tmp.data"
     assert (kept / "unique.txt").read_text() == "irreplaceable"
