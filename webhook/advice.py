@@ -260,8 +260,8 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _deletes_volumes,
     ),
     (
-        "each volume begins as a copy of one dataSource: if several were written to since, the one "
-        "that has written most leads, and the others stay out; to choose, opt in with one replica",
+        "each volume begins as a copy of one dataSource: if several were written to since, opt "
+        "in with one replica and one volume",
         _begins_with_copies,
     ),
     (
