@@ -51,11 +51,9 @@ check:
 	@$(VENV) true
 	@$(MAKE) --no-print-directory --output-sync=target -j 4 lint $(UNIT)
 
+# One way into the virtual environment, which takes a third of a second: not one for each tool.
 lint:
-	$(VENV) ruff check .
-	$(VENV) ruff format --check .
-	$(VENV) mypy
-	$(VENV) lint-imports
+	$(VENV) sh -c "ruff check . && ruff format --check . && mypy && lint-imports"
 
 # Three parts, each with its own tests to import: workers of one pytest would all import all, which
 # takes as long as a third of the tests. Those of the sidecar wait for a third of their time, and two
