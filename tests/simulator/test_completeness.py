@@ -46,7 +46,7 @@ NEVER_DONE: dict[str, str] = {}
 """Actions that no transcript shows, each with a reason."""
 
 NEVER_DRAWN = {
-    "LeaseView.released_after_fall": "an etcd is restored after a pledge, and then its holder leaves",
+    "LeaseView.released_after_fall": "an etcd is restored, and then a holder with a pledge leaves",
 }
 """Fields that the first seeds with `world` do not set, each with a reason."""
 
