@@ -143,6 +143,7 @@ class Cluster:
             return
         for life in lives:
             if life.revision != self.revision:
+                life.rolled = True
                 self.delete_pod(life.name)
                 return
 

@@ -114,6 +114,8 @@ class PodLife:
         self.ready = False
         self.deleting = False
         self.terminating = False
+        self.rolled = False
+        """A rolling update deletes it."""
         self.gone = False
         self.removed = False
         self._servers = 0
