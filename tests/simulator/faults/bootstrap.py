@@ -113,6 +113,8 @@ def refuse_bootstrap(strike: Strike) -> None:
 
     def end() -> None:
         directory.refusal = None
+        # By now it may have a copy of that volume.
+        cluster.directory(ordinal).refusal = None
         present = cluster.pods.get(name)
         if present is not None and present.bootstrap.refusal is not None:
             # What has refused looks no more: the person restarts the pod.
