@@ -51,7 +51,7 @@ fi
 
 PROGRAMS = {
     "pg_controldata": 'echo "Database cluster state:  shut down"',
-    "psql": "case $* in *pg_tablespace*) ;; *) echo t ;; esac",
+    "psql": "case $* in *pg_tablespace* | *pg_stat_file*) ;; *) echo t ;; esac",
     "pg_basebackup": """
 for word; do case $word in --pgdata=*) target=${word#*=} ;; esac; done
 cp -R {template}/. "$target/" && echo 1 > "$target/.pgset-heartbeat"

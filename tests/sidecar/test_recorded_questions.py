@@ -77,6 +77,12 @@ def test_a_members_address_is_that_of_a_pod_of_the_set(
     known = None if pods is None else [Pod("orders-0", "uid-0", it, "primary") for it in pods]
     clock = Clock()
     asked = Respondent(
-        ME, seal_of("secret"), Pledges(clock), lease=lambda: None, pods=lambda: known, clock=clock
+        ME,
+        seal_of("secret"),
+        Pledges(clock),
+        lease=lambda: None,
+        pods=lambda: known,
+        clock=clock,
+        primary="primary",
     )
     assert asked.is_a_members(address) is may
