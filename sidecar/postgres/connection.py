@@ -53,6 +53,9 @@ _OWN_SETTINGS: Final = (
 )
 """What a role's or a database's own settings are not to make of a connection of ours."""
 
+_TEMPLATE: Final = "template1"
+"""It is there wherever CREATE DATABASE is to work, and no user owns it."""
+
 APPLICATION_NAME: Final = "pgset-sidecar"
 
 _HAS_LOGIN_TRIGGERS_AND_TRANSACTION_TIMEOUT: Final = 17
@@ -108,6 +111,9 @@ class Address:
         )
         self._database = self._usual_databases[0]
         """The one that let us in last."""
+        self._silent: str | None = None
+        """The one that did not answer last, where that is to be tried as the last one now."""
+        self._probe_in_template = False
         self._parameters: dict[str, Any] = {
             "host": host,
             "user": credentials.user,
@@ -121,13 +127,17 @@ class Address:
     def connect(self, *, seconds: float | None) -> Connection:
         """Return a new connection in autocommit; `seconds` limits each answer on it, None does not.
 
-        Where the usual databases are gone, it is one to any other. Raises psycopg.Error.
+        Where the usual databases are gone, or did not answer the time before, it is one to any
+        other: who owns a database can lock its catalogs, and then nobody gets into that one.
+        Raises psycopg.Error.
         """
         first: psycopg.Error | None = None
-        for name in self._databases():
+        silent, self._silent = self._silent, None
+        for name in self._databases(silent):
             try:
                 connection = self._connect_to(name, seconds)
             except psycopg.errors.ConnectionTimeout:
+                self._silent = name if silent is None else None
                 raise
             except psycopg.Error as error:
                 # By libpq, a refused connection does not tell the error's code.
@@ -140,18 +150,32 @@ class Address:
         assert first is not None  # noqa: S101 - there is at least one database to try
         raise first
 
-    def _databases(self) -> Iterator[str]:
-        """Yield the names to try, the one that worked last first."""
-        tried = list(dict.fromkeys((self._database, *self._usual_databases)))
-        yield from tried
-        yield from (name for name in self._other_databases() if name not in tried)
+    def _databases(self, silent: str | None) -> Iterator[str]:
+        """Yield the names to try, the one that worked last first, and a silent one last.
+
+        Raises ConnectionTimeout where another one is silent, too: it is the server then.
+        """
+        usual = list(dict.fromkeys((self._database, *self._usual_databases)))
+        yield from (name for name in usual if name != silent)
+        try:
+            others = self._other_databases()
+        except psycopg.Error as error:
+            if silent is not None and isinstance(error, psycopg.errors.ConnectionTimeout):
+                raise
+            others = ()
+        yield from (name for name in others if name not in (*usual, silent))
+        if silent is not None:
+            yield silent
 
     def _other_databases(self) -> tuple[str, ...]:
-        """Ask in template1: not for long, as CREATE DATABASE copies it and waits for nobody."""
+        """Ask in template1: not for long, as CREATE DATABASE copies it and waits for nobody.
+
+        Raises psycopg.Error.
+        """
         with (
             # Names are not in any one encoding.
-            contextlib.suppress(psycopg.Error, UnicodeError),
-            self._connect_to("template1", self._limits.answer) as connection,
+            contextlib.suppress(UnicodeError),
+            self._connect_to(_TEMPLATE, self._limits.answer) as connection,
         ):
             rows = connection.execute(
                 "SELECT datname FROM pg_catalog.pg_database "
@@ -177,11 +201,19 @@ class Address:
         return connection
 
     def connect_plainly(self, seconds: float, options: str) -> psycopg.pq.abc.PGconn:
-        """Return a connection to be used by `libpq.ask`. Raises as `libpq.connect` does."""
+        """Return a connection to be used by `libpq.ask`. Raises as `libpq.connect` does.
+
+        It is one to template1 where the time before nobody answered, for the same reason.
+        """
+        name = _TEMPLATE if self._probe_in_template else self._database
+        self._probe_in_template = False
         options = f"{self._options()} {options}"
-        return libpq.connect(
-            self._conninfo(application_name="pgset-probe", options=options), seconds
-        )
+        conninfo = self._conninfo(dbname=name, application_name="pgset-probe", options=options)
+        try:
+            return libpq.connect(conninfo, seconds)
+        except libpq.NoAnswerError:
+            self._probe_in_template = name != _TEMPLATE
+            raise
 
     def answers(self) -> bool:
         """Return whether the server at least says why it lets nobody in (it may do: starting)."""
