@@ -50,6 +50,15 @@ class Timeouts(NamedTuple):
     """For all of that."""
 
 
+class Request(NamedTuple):
+    """What is asked; `path` may have a query."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
 class Server:
     """One server, at an http or https address. Safe from any thread.
 
@@ -63,22 +72,13 @@ class Server:
         self._idle: queue.LifoQueue[_Connection] = queue.LifoQueue(_IDLE)
         weakref.finalize(self, _close, self._idle)
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        timeouts: Timeouts,
-        *,
-        headers: dict[str, str],
-        body: bytes | None = None,
-    ) -> tuple[int, bytes]:
+    def request(self, asked: Request, timeouts: Timeouts) -> tuple[int, bytes]:
         """Return the status and the body of the answer."""
         ends_at = clock.now() + timeouts.total
         connection = self._idle_one() or self._connect(timeouts, ends_at, one_deadline=True)
         try:
             connection.give(min(timeouts.answer, ends_at - clock.now()))
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
+            response = connection.ask(asked)
             answer = response.status, response.read()
         except BaseException:
             connection.close()
@@ -91,14 +91,7 @@ class Server:
 
     @contextmanager
     def stream(
-        self,
-        method: str,
-        path: str,
-        timeouts: Timeouts,
-        *,
-        headers: dict[str, str],
-        body: bytes | None = None,
-        one_deadline: bool = False,
+        self, asked: Request, timeouts: Timeouts, *, one_deadline: bool = False
     ) -> Iterator[Response]:
         """Give the answer to be read part by part, over a connection of its own.
 
@@ -108,8 +101,7 @@ class Server:
         connection = self._connect(timeouts, ends_at, one_deadline=one_deadline)
         try:
             connection.give(min(timeouts.answer, ends_at - clock.now()))
-            connection.request(method, path, body, headers)
-            with connection.getresponse() as response:
+            with connection.ask(asked) as response:
                 yield response
         finally:
             connection.close()
@@ -167,6 +159,11 @@ class _Connection(http.client.HTTPConnection):
     def give(self, seconds: float) -> None:
         """What follows may take so long, and a moment at least: 0 would mean not to wait."""
         self.sock.settimeout(max(0.001, seconds))
+
+    def ask(self, asked: Request) -> Response:
+        """Send it, and return the answer once its head has come."""
+        self.request(asked.method, asked.path, asked.body, asked.headers)
+        return self.getresponse()
 
     def has_ended(self) -> bool:
         """Tell whether the server has closed it: nothing was asked that it could answer."""

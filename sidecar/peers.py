@@ -27,7 +27,7 @@ from sidecar.failsafe import (
     is_status_answer,
     status_question,
 )
-from sidecar.http_client import Timeouts
+from sidecar.http_client import Request, Timeouts
 from sidecar.memory.status import read_peer
 from sidecar.observation import Identity, LeaseRecord, Peer, Pod
 from sidecar.workers import Workers
@@ -142,7 +142,7 @@ class Peers:
         try:
             path = f"/status?{query}" if query else "/status"
             headers = {} if seal is None else status_question(seal, nonce, pod.uid, query)
-            told, signature = self._send(pod, "GET", path, headers)
+            told, signature = self._send(pod, Request("GET", path, headers))
             if seal is not None and not is_status_answer(seal, nonce, pod.uid, told, signature):
                 return None
             status = json.loads(told)["pgset"]
@@ -186,19 +186,15 @@ class Peers:
             SIGNATURE_HEADER: seal.sign("question", body),
             "Content-Type": "application/json",
         }
-        return self._send(pod, "POST", PATH, headers, body)
+        return self._send(pod, Request("POST", PATH, headers, body))
 
-    def _send(
-        self, pod: Pod, method: str, path: str, headers: dict[str, str], body: bytes | None = None
-    ) -> tuple[bytes, str]:
+    def _send(self, pod: Pod, asked: Request) -> tuple[bytes, str]:
         """Return the body and its signature; ValueError where it is larger than a sidecar's."""
         host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
         server = http_client.Server(f"http://{host}:{self._port}")
         timeouts = Timeouts(self._seconds, self._seconds, self._seconds)
         # One request to a connection: the sidecar's server closes it.
-        with server.stream(
-            method, path, timeouts, headers=headers, body=body, one_deadline=True
-        ) as response:
+        with server.stream(asked, timeouts, one_deadline=True) as response:
             told = response.read(_MAX_ANSWER + 1)
             if len(told) > _MAX_ANSWER:
                 raise ValueError(f"an answer has at most {_MAX_ANSWER} bytes")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from sidecar import clock, http_client
 from sidecar.contract import TOKEN_DIRECTORY
-from sidecar.http_client import Timeouts
+from sidecar.http_client import Request, Timeouts
 
 Json = dict[str, Any]
 
@@ -149,12 +149,10 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        target, headers = self._prepare("GET", path, parameters, stream=True)
+        asked = self._prepare("GET", path, parameters, stream=True)
         try:
             # It is read for minutes; it is only never to be silent for long.
-            with self._server.stream(
-                "GET", target, self._watch_timeouts(), headers=headers
-            ) as response:
+            with self._server.stream(asked, self._watch_timeouts()) as response:
                 if response.status >= _REFUSED:
                     raise _refusal("GET", path, response.status, response.read())
                 buffer = b""
@@ -185,17 +183,12 @@ class ApiClient:
         seconds: float | None = None,
     ) -> Json:
         timeouts = self._timeouts(seconds)
-        target, headers = self._prepare(method, path, query or {})
+        asked = self._prepare(method, path, query or {})
         if body is not None:
-            headers["Content-Type"] = content
+            asked.headers["Content-Type"] = content
+            asked = asked._replace(body=json.dumps(body).encode())
         try:
-            status, answer = self._server.request(
-                method,
-                target,
-                timeouts,
-                headers=headers,
-                body=None if body is None else json.dumps(body).encode(),
-            )
+            status, answer = self._server.request(asked, timeouts)
         except http_client.ERRORS as error:
             raise RetryLaterError(f"{method} {path}: {error}") from error
         if status >= _REFUSED:
@@ -207,11 +200,11 @@ class ApiClient:
 
     def _prepare(
         self, method: str, path: str, query: dict[str, str], *, stream: bool = False
-    ) -> tuple[str, dict[str, str]]:
-        """Return what is asked for, and the headers; it counts as sent."""
+    ) -> Request:
+        """Return what is to be sent; it counts as that."""
         headers = {"Authorization": f"Bearer {self._fresh_token()}", "Accept": "application/json"}
         self._count(_verb(method, query, stream=stream))
-        return f"{path}?{urlencode(query)}" if query else path, headers
+        return Request(method, f"{path}?{urlencode(query)}" if query else path, headers)
 
     def _count(self, verb: str) -> None:
         with self._counting:
