@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from typing import Final
 
 from cli import defaults
 from cli.cause import Cause
@@ -13,10 +12,7 @@ from cli.seen import Seen
 from cli.service import Service
 from cli.view import is_to_database
 from sidecar import contract
-
-POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
-POD_INDEX: Final = "apps.kubernetes.io/pod-index"
-"""Labels that the StatefulSet controller gives each pod."""
+from sidecar.contract import POD_INDEX, POD_NAME
 
 
 def causes(seen: Seen) -> Iterator[Cause]:

@@ -80,6 +80,10 @@ SET_LABEL: Final = f"{DOMAIN}/set"
 """Label on the pod template and so on every pod (and on the Lease): the StatefulSet's name.
 It is the stamp by which the API server picks the pods that the webhook sees."""
 
+POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
+POD_INDEX: Final = "apps.kubernetes.io/pod-index"
+"""Labels that the StatefulSet controller gives each pod: a Service selects one pod by them."""
+
 FIRST_ORDINAL: Final = f"{DOMAIN}/first-ordinal"
 """Annotation on the pod template: the StatefulSet's `spec.ordinals.start`, where not 0."""
 

@@ -27,8 +27,8 @@ STAMPED_ANNOTATIONS: Final = (*SETTINGS, contract.FIRST_ORDINAL)
 
 CONTROLLER_LABELS: Final = (
     "controller-revision-hash",
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
+    contract.POD_NAME,
+    contract.POD_INDEX,
 )
 """Labels that the StatefulSet controller gives to its pods and needs as they are."""
 

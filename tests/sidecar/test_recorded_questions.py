@@ -1,18 +1,16 @@
 """Questions that members have signed, recorded by the thousand and sent again from everywhere."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from sidecar.observation import Identity, Pod
 from sidecar.pledges import Pledges, Respondent
-from sidecar.report.message import Answer, Request
 from sidecar.report.server import THREADS, HttpServer, Waiting, listen
 from tests.sidecar.test_server import asked_from, rest
 from tests.support.clock import Clock
-from tests.support.http_server import PATIENT
+from tests.support.http_server import PATIENT, HoldsUp
 from tests.support.keys import seal_of
 
 ME = Identity("orders-1", "uid-1")
@@ -27,13 +25,7 @@ def open_clients() -> Iterator[contextlib.ExitStack]:
 def test_those_from_no_members_address_keep_no_member_waiting(
     open_clients: contextlib.ExitStack,
 ) -> None:
-    at_work, go_on = threading.Semaphore(0), threading.Event()
-
-    def answer(request: Request) -> Answer:
-        if request.query == "replayed":
-            at_work.release()
-            go_on.wait(600)
-        return Answer(200, b"")
+    answer = HoldsUp()
 
     def ask(query: str, address: str) -> bytes:
         return rest(open_clients.enter_context(asked_from(address, server, f"/?{query}")))
@@ -49,10 +41,10 @@ def test_those_from_no_members_address_keep_no_member_waiting(
     for it in range(2, 30):
         open_clients.enter_context(asked_from(f"127.0.0.{it}", server, "/?replayed"))
     for _ in range(THREADS[Waiting.STRANGER]):
-        assert at_work.acquire(timeout=180)
+        assert answer.at_work.acquire(timeout=180)
     for _ in range(5):
         assert ask("mine", "127.0.0.1").startswith(b"HTTP/1.1 200 ")
-    go_on.set()
+    answer.go_on.set()
     # Nobody is kept out: another network may lie between.
     assert ask("other", "127.0.0.2").startswith(b"HTTP/1.1 200 ")
     server.stop()

@@ -25,7 +25,7 @@ from sidecar.report.server import (
     Waiting,
     listen,
 )
-from tests.support.http_server import PATIENT
+from tests.support.http_server import PATIENT, HoldsUp
 from tests.support.waiting import wait_until
 
 PROBE = b"GET /liveness HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -293,13 +293,7 @@ def test_members_questions_that_one_address_sends_again_keep_no_member_waiting(
     open_clients: contextlib.ExitStack, path: str
 ) -> None:
     """However many it has recorded: what a member remembers of them is bounded."""
-    at_work, go_on = threading.Semaphore(0), threading.Event()
-
-    def answer(request: Request) -> Answer:
-        if request.query == "replayed":
-            at_work.release()
-            go_on.wait(600)
-        return Answer(200, b"")
+    answer = HoldsUp()
 
     def ask(query: str, address: str) -> socket.socket:
         return open_clients.enter_context(asked_from(address, server, f"{path}?{query}"))
@@ -311,10 +305,10 @@ def test_members_questions_that_one_address_sends_again_keep_no_member_waiting(
     again = FROM_ONE_ADDRESS + AT_ONCE
     clients = [ask("replayed", "127.0.0.2") for _ in range(again + 20)]
     for _ in range(again):
-        assert at_work.acquire(timeout=180)
+        assert answer.at_work.acquire(timeout=180)
     for _ in range(5):
         assert rest(ask("mine", "127.0.0.1")).startswith(b"HTTP/1.1 200 ")
-    go_on.set()
+    answer.go_on.set()
     for client in clients:
         rest(client)
     assert rest(ask("mine", "127.0.0.2")).startswith(b"HTTP/1.1 200 ")

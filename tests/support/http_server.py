@@ -1,6 +1,7 @@
 """The sidecar's HTTP server on an address of this machine, as a sidecar has it on its pod's."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -22,3 +23,16 @@ def serving(answer: Callable[[Request], Answer], address: str, port: int) -> Ite
         yield server
     finally:
         server.stop()
+
+
+class HoldsUp:
+    """Answers at once, but for what is sent again."""
+
+    def __init__(self) -> None:
+        self.at_work, self.go_on = threading.Semaphore(0), threading.Event()
+
+    def __call__(self, request: Request) -> Answer:
+        if request.query == "replayed":
+            self.at_work.release()
+            self.go_on.wait(600)
+        return Answer(200, b"")

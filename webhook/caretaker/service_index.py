@@ -5,15 +5,11 @@ Otherwise each set of a namespace with hundreds would look at every Service of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Final
 
+from sidecar.contract import POD_INDEX, POD_NAME
 from webhook.caretaker.facts import Service, Workload
 
 _Label = tuple[str, str]
-
-POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
-POD_INDEX: Final = "apps.kubernetes.io/pod-index"
-"""Labels that the StatefulSet controller gives each pod: a Service selects one pod by them."""
 
 
 class ServiceIndex:

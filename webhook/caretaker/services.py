@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sidecar import contract
-from sidecar.contract import primary_service, replica_service
+from sidecar.contract import POD_INDEX, POD_NAME, primary_service, replica_service
 from sidecar.settings import Settings
 from webhook.caretaker.facts import Namespace, Service, Workload
-from webhook.caretaker.service_index import POD_INDEX, POD_NAME, ServiceIndex
+from webhook.caretaker.service_index import ServiceIndex
 from webhook.caretaker.step import MakeService, Step, Tell, tell
 from webhook.port import service_port
 
