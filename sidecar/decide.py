@@ -20,11 +20,12 @@ The rules (design §3), in the order of what they protect:
     stopped at ttl less a margin, by SIGINT, then SIGQUIT, then SIGKILL; sooner if it hears from
     nobody at all. It may stay while every member that could take over has answered that it will
     not, for a ttl. A member that is recorded as the only one has no rival, and is not fenced.
-4.  The primary label is only on the pod that is writable, on one that has stopped, or on one that
-    is about to be promoted and read-only. After a release the new primary labels itself and then
-    strips the old one; after an expiry it strips first. With a promise, the new primary waits with
-    that for the standbys to have all that it has, for a while: what it shows should not go with it.
-    A replica that does not follow carries no role.
+4.  The primary label is only on the pod that is writable, on one that has stopped and not come up
+    since, or on one that is about to be promoted and read-only. After a release the new primary
+    labels itself as soon as it has told PostgreSQL to be promoted, and then strips the old one;
+    after an expiry it strips first, and labels itself once it is writable. With a promise, the new
+    primary waits with that for the standbys to have all that it has, for a while: what it shows
+    should not go with it. A replica that does not follow carries no role.
 5.  initdb happens once in a set's life: on the lowest ordinal, under the Lease, while no system
     identifier is recorded and no pod of the set has data.
 6.  Who may take over: not fenced by an operator, nor left to others by one while others are on

@@ -32,7 +32,11 @@ class Departure:
         if self._ordered_at is None or observation.now < self._ordered_at:
             return False
         lease, me = observation.lease, observation.me
-        holds = lease is not None and lease.record is not None and lease.record.holder == str(me)
+        record = lease.record if lease else None
+        if record is not None and not record.holder and record.heir == me.name:
+            # It was left to the next pod of this name, which comes when this one has gone.
+            return True
+        holds = record is not None and record.holder == str(me)
         primary = settings.primary_value
         labelled = any(it.uid == me.uid and it.role == primary for it in observation.pods or ())
         has_successors = any(not pod.deleting for pod in observation.pods or ())

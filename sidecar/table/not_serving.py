@@ -40,13 +40,13 @@ def _give_up(s: Situation) -> Iterator[Action]:
 
 def _wait_for_server(s: Situation) -> Iterator[Action]:
     yield from renewal(s)
-    # A stopped primary refuses at once and keeps its label until the next one takes it away: an
-    # empty Service would cost its clients more.
+    # A primary that has stopped, or starts as a standby, refuses at once and keeps its label until
+    # the next one takes it away: an empty Service would cost its clients more.
     was_primary = s.lease.last_leader == s.observation.me.name
     labelled = s.pod.has_role(s.settings.primary_value)
     if s.lease.names_me and s.observation.postgres.progress_at is not None:
         yield from _let_nobody_read(s)
-    if not s.lease.names_me and not (s.server.has_stopped and was_primary and labelled):
+    if not s.lease.names_me and not (was_primary and labelled and not s.server.could_write):
         yield from own_role(s, None)
 
 

@@ -65,6 +65,16 @@ def test_nobody_is_waited_for_where_nobody_takes_over(change: dict[str, bool]) -
     assert ordered().may_go(replace(HOLDER, **change), SETTINGS, NOW)
 
 
+def test_nor_where_the_lease_was_left_to_the_next_pod_of_its_own_name() -> None:
+    """It has what no other member has, and comes when this pod has gone."""
+    left = replace(LABELLED, lease=lease(replace(FREE, heir="orders-0"), renewed_at=None))
+    departure = ordered()
+    assert not departure.may_go(HOLDER, SETTINGS, NOW)
+    assert departure.may_go(left, SETTINGS, NOW)
+    others = replace(LABELLED, lease=lease(replace(FREE, heir="orders-1"), renewed_at=None))
+    assert not ordered().may_go(others, SETTINGS, NOW)
+
+
 def test_pods_that_are_being_deleted_too_are_no_successors() -> None:
     pods = tuple(replace(pod, deleting=True) for pod in LEADER.pods or ())
     assert ordered().may_go(replace(LEADER, pods=pods), SETTINGS, NOW)

@@ -232,11 +232,45 @@ def test_after_a_cold_start_with_every_member_heard_the_one_furthest_ahead_leads
 def test_the_heir_takes_the_lease_without_asking_anybody() -> None:
     left = replace(FREE, heir="orders-0")
     heir = replace(REPLICA, lease=lease(left, renewed_at=None), pods=LEADER_PODS)
+    situation, actions = situation_and_actions(heir)
+    assert (situation, actions[:2]) == ("Succeeding", (TakeLease(expired=False), Promote(1)))
+    assert not decide(heir, SETTINGS).asks_peers
+
+
+def test_the_heir_has_its_label_while_it_is_promoted() -> None:
+    """Before kube-proxy syncs for the end of the last primary's container."""
+    heir = replace(
+        REPLICA,
+        lease=lease(replace(FREE, heir="orders-0"), renewed_at=None),
+        pods=pods("replica", "primary"),
+    )
+    assert situation_and_actions(heir) == (
+        "Succeeding",
+        (TakeLease(expired=False), Promote(1), SetRole("orders-0", "uid-0", "primary")),
+    )
+
+
+def test_not_while_what_it_shows_could_be_gone_with_it() -> None:
+    record = replace(FREE, heir="orders-0", voters=("orders-0", "orders-1"), copies=2)
+    heir = replace(
+        REPLICA,
+        lease=lease(record, renewed_at=None),
+        pods=pods("replica", "primary", None),
+        postgres=replace(STREAMING, waits_for=("orders-1",), waits_for_number=1),
+    )
     assert situation_and_actions(heir) == (
         "Succeeding",
         (TakeLease(expired=False), Promote(1)),
     )
-    assert not decide(heir, SETTINGS).asks_peers
+
+
+def test_nobody_else_has_it_so_soon() -> None:
+    """A Lease that was deleted, or is free for long, says less of the last primary."""
+    free = replace(VACANT, pods=pods("replica", "primary", "replica"))
+    assert situation_and_actions(free) == (
+        "TakingLease",
+        (TakeLease(expired=False), Promote(1)),
+    )
 
 
 @pytest.mark.parametrize(
