@@ -56,7 +56,7 @@ run_initdb() {
     case ${1##*/} in
         postgres) make_database || { kill -INT "$server"; wait "$server"; return 1; } ;;
     esac
-    kill -INT "$server" && wait "$server" && take_script_files && move_up &&
+    kill -INT "$server" && wait "$server" && take_script_files && lead_out_of_staging && move_up &&
         echo writable > "$found"
 }
 
@@ -136,6 +136,15 @@ take_script_files() {
             mv "$data/$name" "$staging/$name" || return 1
         fi
     done
+}
+
+# A script that says $PGDATA has written down the name of a folder that is about to be renamed, such as
+# in ssl_cert_file or include_dir.
+lead_out_of_staging() {
+    from=$(printf '%s' "$staging" | sed 's/[]\/$*.^[]/\\&/g')
+    to=$(printf '%s' "$data" | sed 's/[\/&]/\\&/g')
+    find "$staging" -maxdepth 3 -name '*.conf' -type f \
+        -exec env LC_ALL=C sed -i "s/$from/$to/g" {} +
 }
 
 # The entrypoint's temporary server is another process; the final one replaces the entrypoint.

@@ -53,6 +53,31 @@ def test_a_setting_that_is_written_to_the_data_directory_counts(pod: Pod, text: 
     Database(pod.host, pod.data, pod.port).start()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mkdir $PGDATA/conf.d; echo work_mem=64MB > $PGDATA/conf.d/of-a-script.conf; "
+        "echo \"include_dir '$PGDATA/conf.d'\" >> $PGDATA/postgresql.conf",
+        "echo \"include 'conf.d/a.conf'\" >> $PGDATA/postgresql.conf; mkdir $PGDATA/conf.d; "
+        "echo \"hba_file '$PGDATA/pg_hba.conf'\" >> $PGDATA/conf.d/a.conf",
+    ],
+)
+def test_a_path_that_a_script_has_made_of_pgdata_leads_to_where_the_data_is_in_the_end(
+    pod: Pod, text: str
+) -> None:
+    """Such as one's own ssl_cert_file: the server would not start with what is gone."""
+    pod.data = pod.host.folder / "d&ta.[1]"
+    script(pod, text)
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    written = [path.read_text() for path in pod.data.rglob("*.conf")]
+    assert any(f"'{pod.data}/" in text for text in written)
+    assert not any(".pgset-new" in text for text in written)
+    assert pod.obey("start").failure is None
+    Database(pod.host, pod.data, pod.port).start()
+
+
 def test_a_script_that_fails_can_be_tried_again(pod: Pod) -> None:
     once = pod.host.make_folder("once")
     script(
