@@ -364,6 +364,7 @@ check_user
 stand_in_for_gosu
 look_at_image "$@"
 check_owner
+refuse_another_directory "$@"
 if [ "$(data_state)" = not-ours ]; then
     refuse "the data directory $data holds files, but not a PostgreSQL database: empty it, or set PGDATA to a sub-directory"
 fi

@@ -41,11 +41,6 @@ look_at_image() {
                 /*) ;;
                 *) refuse_newcomer "PGDATA does not say where the data is: set it to a directory on a volume" ;;
             esac
-            # Such as by a config_file: then PGDATA would get a new database, beside the real one.
-            named=$(shift; unset PGDATA; timeout -s KILL 5 postgres -C data_directory -c hba_file=/ -c ident_file=/ "$@" 2>/dev/null < /dev/null) || named=
-            if [ -n "$named" ] && [ "$(readlink -f "$named")" != "$(readlink -f "$data")" ]; then
-                refuse_newcomer "PostgreSQL would take its data from $named, but PGDATA is $data: set PGDATA to the directory that has the data"
-            fi
             ;;
         # A script of the user's own may do more than start PostgreSQL.
         docker-entrypoint.sh | entrypoint.sh) untried=${PGSET_UNKNOWN_IMAGE:-} ;;

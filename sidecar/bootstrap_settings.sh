@@ -119,6 +119,27 @@ refuse_other_addresses() {
     esac
 }
 
+# COMMAND...: prints how many of its words stand before the server's arguments. Of what another
+# program makes of the command line, nothing is known.
+words_before_arguments() {
+    case ${1##*/} in
+        docker-entrypoint.sh | entrypoint.sh) case ${2:-} in -*) echo 1 ;; postgres) echo 2 ;; *) return 1 ;; esac ;;
+        postgres) echo 1 ;;
+        *) return 1 ;;
+    esac
+}
+
+# Such as by a config_file: then PGDATA would get a new database, beside the real one; and of what is
+# started read-only here, the real one would know nothing.
+refuse_another_directory() {
+    before=$(words_before_arguments "$@") || return 0
+    shift "$before"
+    named=$(configured data_directory "$@" 2>/dev/null) || return 0
+    if [ "$(readlink -f "$named")" != "$(readlink -f "$data")" ]; then
+        refuse_newcomer "PostgreSQL would take its data from $named, but PGDATA is $data: set PGDATA to the directory that has the data"
+    fi
+}
+
 # Reports the settings with which a standby would refuse to start on this data, as words
 # NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
 # nothing is reported if a program fails. The postgres program itself is asked, with -C, with which
@@ -130,13 +151,13 @@ look_at_settings() {
     follows=
     if [ "$(data_state)" != present ]; then return; fi
     look_for_objections
-    case ${1##*/} in
-        docker-entrypoint.sh | entrypoint.sh) shift; case ${1:-} in -*) ;; postgres) shift ;; *) set -- wrapped ;; esac ;;
-        postgres) shift ;;
-        *) set -- wrapped ;;
-    esac
-    # Of what another program makes of the command line, nothing is known.
-    if [ "${1:-}" = wrapped ]; then shift; else refuse_another_port "$@"; refuse_other_addresses "$@"; fi
+    if before=$(words_before_arguments "$@"); then
+        shift "$before"
+        refuse_another_port "$@"
+        refuse_other_addresses "$@"
+    else
+        set --
+    fi
     refuse_recovery_target "$@"
     look_at_upstream "$@"
     look_at_hba "$@"

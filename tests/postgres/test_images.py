@@ -78,14 +78,16 @@ def test_where_postgres_itself_is_started_pgdata_has_to_say_where_the_data_is(po
     assert "PGDATA does not say where the data is" in refused(pod)
 
 
+@pytest.mark.parametrize("by", [("postgres",), ("docker-entrypoint.sh", "postgres")])
 def test_pgdata_has_to_be_where_the_configuration_has_the_data(
-    pod: Pod, database: Database
+    pod: Pod, database: Database, by: tuple[str, ...]
 ) -> None:
     """Or a new database would be made beside the real one."""
     file = pod.host.folder / "postgresql.conf"
     file.write_text(f"data_directory = '{database.directory}'\n")
     own(file)
-    pod.command = ("postgres", "-c", f"config_file={file}")
+    pod.stand_in("docker-entrypoint.sh", '#!/bin/sh\nexec "$@"\n')
+    pod.command = (*by, "-c", f"config_file={file}")
     pod.boot()
     assert f"would take its data from {database.directory}" in refused(pod)
     pod.kill()
