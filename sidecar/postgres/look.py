@@ -20,6 +20,14 @@ _OLDEST_WAL_SECONDS: Final = 10.0
 _UNWAITED_SECONDS: Final = 10.0
 """It is read from the configuration's files, and seldom changes."""
 
+PAUSED: Final = (
+    "replay has paused, and this replica shows no new rows: pg_wal_replay_pause() was called here, "
+    "which pg_wal_replay_resume() ends; or max_connections, max_worker_processes, max_wal_senders, "
+    "max_prepared_transactions or max_locks_per_transaction is lower here than on the primary, and "
+    "this member cannot be promoted: then delete this pod, which starts with as much"
+)
+"""PostgreSQL tells the reason to its log alone."""
+
 # Flat text, and prepared: this is asked every second for as long as the pod lives. The search path
 # is pinned (see connection.py); where an argument fits no function of pg_catalog exactly, the call
 # is qualified and cast all the same.
@@ -69,6 +77,8 @@ SELECT system.system_identifier,
            AS upstream,
        current_setting('primary_slot_name') AS primary_slot_name,
        current_setting('restore_command') <> '' AS restores,
+       CASE WHEN pg_is_in_recovery()
+            THEN pg_get_wal_replay_pause_state() <> 'not paused' END AS paused,
        (SELECT pg_catalog.string_agg(
                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
                              coalesce(replay_lsn::text, '-'::text),
@@ -153,6 +163,8 @@ class Lookout:
         self.unwaited: str | None = None
         """Which commits of a primary wait for nobody, although they should, as a problem."""
         self._unwaited_at = float("-inf")
+        self.paused: str | None = None
+        """Why a standby shows no new rows, as a problem."""
 
     def lost(self) -> None:
         """Forget what holds for one life of the server only: it was not seen for a while."""
@@ -185,6 +197,7 @@ class Lookout:
             upstream,
             primary_slot_name,
             restores,
+            paused,
             followers,
             slots,
             logical_slots,
@@ -192,6 +205,7 @@ class Lookout:
             unsafe,
         ) = self._ask(connection, seconds)
         self.restores = restores == "t"
+        self.paused = PAUSED if paused == "t" else None
         in_recovery = recovery == "t"
         self._exhausted = self._exhausted or exhausted == "t"
         position = _bytes(lsn) if self._exhausted else None

@@ -362,7 +362,7 @@ class Server:
         return PostgresView(
             state,
             since=self._memory.since,
-            problem=self._problem_of_orders() or self._lookout.unwaited if answers else problem,
+            problem=self._problem_while_it_answers() if answers else problem,
             prepared=self._memory.prepared,
             promoting_since=self._memory.promoting_since,
             checkpointed_at=self._checkpoints.ended_at,
@@ -370,8 +370,9 @@ class Server:
             **fields,
         )
 
-    def _problem_of_orders(self) -> str | None:
-        return self._orders.problem() or self._checkpoints.problem()
+    def _problem_while_it_answers(self) -> str | None:
+        of_orders = self._orders.problem() or self._checkpoints.problem()
+        return of_orders or self._lookout.unwaited or self._lookout.paused
 
     def _pause(self) -> float:
         now = self._clock()

@@ -282,3 +282,23 @@ def test_a_standby_that_waits_for_the_first_word_streams(
             heard = b"SELECT last_msg_send_time <> last_msg_receipt_time FROM pg_stat_wal_receiver"
             assert connection.execute(heard).fetchone() == (False,)
         copy.stop()
+
+
+def test_a_standby_whose_replay_has_paused_says_so(
+    primary: Server, database: Database, connect: Connect
+) -> None:
+    """It streams on, and nobody would see why it falls behind, or that it can't be promoted."""
+    standby = follow(database, "orders-1")
+    server = connect(standby.port)
+    wait_until(lambda: server.view().streaming, "streaming")
+    assert (server.view().problem, primary.view().problem) == (None, None)
+    with session(standby) as client:
+        client.execute("SELECT pg_wal_replay_pause()")
+        wait_until(lambda: "replay has paused" in (server.view().problem or ""), "the problem")
+        client.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: server.view().problem is None, "the end of the problem")
+    database.stop()
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write("max_connections = 150\n")
+    database.start()
+    wait_until(lambda: "delete this pod" in (server.view().problem or ""), "the problem")
