@@ -18,7 +18,10 @@ from sidecar.postgres import libpq
 # settings are in the encoding of whichever database they were made in: of those that are no concern
 # here, only bytes are looked at, as what takes them for characters may fail.
 #
-# Each user may add some, for each database; they are told in the status, which is short.
+# Each user may add some, for each database; they are told in the status, which is short. He may
+# also have hundreds of megabytes in a row of his, by a setting that is any text, and unpacking
+# these takes longer than a look may. What such a row says of commits is not told: who makes it
+# could as well set that in his session.
 _PLACES: Final = b"""
 SELECT pg_catalog.string_agg(place || ' (' || value || ')', ', '::text ORDER BY place)
        || CASE WHEN count(*) > 10 THEN ', and others' ELSE '' END AS places
@@ -35,7 +38,8 @@ FROM (SELECT place, value
                  CROSS JOIN LATERAL unnest(setconfig) AS config
                  LEFT JOIN pg_roles ON pg_roles.oid = setrole
                  LEFT JOIN pg_database ON pg_database.oid = setdatabase
-            WHERE pg_catalog.starts_with(config, 'synchronous_commit='::text)) AS settings
+            WHERE pg_catalog.pg_column_size(setconfig) < 8192
+                  AND pg_catalog.starts_with(config, 'synchronous_commit='::text)) AS settings
       WHERE lower(value) NOT IN ('on', 'remote_apply', 'true', 'yes', '1')
       LIMIT 11) AS told
 """

@@ -1,5 +1,7 @@
 """What a real PostgreSQL is set to that no promise of the set's covers."""
 
+import secrets
+
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
@@ -123,6 +125,27 @@ def test_thousands_of_them_are_told_shortly(database: Database, server: Server) 
     assert problem is not None
     assert " (off), and others. " in problem
     assert len(problem) < 2000
+
+
+def test_settings_of_megabytes_are_not_unpacked(database: Database, server: Server) -> None:
+    """Any user may give himself hundreds of them, and a look that unpacked these would take so long
+    that the server counted as down."""
+    sql(database, "CREATE ROLE mallory LOGIN PASSWORD 'mallory'")
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=database.port,
+        user="mallory",
+        password="mallory",
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        for setting in (
+            f"application_name = '{secrets.token_hex(1 << 20)}'",
+            "synchronous_commit = off",
+        ):
+            connection.execute(f"ALTER ROLE mallory SET {setting}".encode())
+    sql(database, "ALTER ROLE app SET synchronous_commit = off")
+    assert "for role app (off). " in str(problem_with_a_promise(server))
 
 
 def test_what_waits_is_no_problem_nor_is_anything_without_a_promise(
