@@ -241,8 +241,9 @@ def _place(spec: Json, database: Database) -> int:
     a file with the password, without which it does not start."""
     files = image_data.secret_files(database).values()
     mounts = [mount for path in files if (mount := image_data.mount_of(database, path))]
+    needed = {mount["name"] for mount in mounts} | sidecar_container.volumes_of_variables(database)
     made_by_the_pod = {v["name"] for v in spec.get("volumes") or [] if "emptyDir" in v}
-    shared = {mount["name"] for mount in mounts} & made_by_the_pod
+    shared = needed & made_by_the_pod
     writers = [
         place
         for place, container in enumerate(spec.get("initContainers") or [], 1)

@@ -54,7 +54,12 @@ _CONTAINER: Final = Fields(
                 required={"name": str},
                 optional={
                     "value": str,
-                    "valueFrom": Fields(optional={"resourceFieldRef": _ANY_OBJECT}),
+                    "valueFrom": Fields(
+                        optional={
+                            "resourceFieldRef": _ANY_OBJECT,
+                            "fileKeyRef": Fields(optional={"volumeName": str}),
+                        }
+                    ),
                 },
             )
         ),

@@ -83,6 +83,13 @@ def probe(path: str, period: int, timeout: int, failures: int) -> Json:
     }
 
 
+def volumes_of_variables(database: Database) -> set[str]:
+    """Return the volumes with files that the sidecar's variables are read from: by the kubelet,
+    which makes no container for as long as such a file is not there."""
+    files = ((it.get("valueFrom") or {}).get("fileKeyRef") or {} for it in _needed(database))
+    return {file["volumeName"] for file in files if "volumeName" in file}
+
+
 def _environment(database: Database) -> Iterable[Json]:
     """Yield what is needed of the database container's variables, then ours.
 

@@ -187,6 +187,18 @@ def test_an_init_container_that_writes_the_password_comes_before_the_sidecar():
     assert mutate_pod(objects.review_of(again), objects.IMAGE, objects.never_led).patch == []
 
 
+def test_so_does_one_that_writes_a_file_of_variables():
+    """The kubelet makes no container for as long as a file is missing that its variables are in."""
+    pod = with_a_password_from({"emptyDir": {}}, "fetch")
+    database = pod["spec"]["containers"][0]
+    database["volumeMounts"].pop()
+    database["env"][-1] = {
+        "name": "POSTGRES_PASSWORD",
+        "valueFrom": {"fileKeyRef": {"volumeName": "secrets", "path": "env", "key": "PASSWORD"}},
+    }
+    assert order(pod) == ["prepare", "fetch", "pgset-sidecar", "other", "pgset-bootstrap"]
+
+
 @pytest.mark.parametrize("volume", [{"secret": {"secretName": "s"}}, {"csi": {"driver": "d"}}])
 def test_the_sidecar_waits_for_nobody_where_the_password_is_there_at_once(volume):
     assert order(with_a_password_from(volume, "fetch"))[0] == "pgset-sidecar"
