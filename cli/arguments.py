@@ -47,8 +47,11 @@ def parser() -> Parser:
     _of_kubectl(main, default=None)
     commands: Any = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(name: str, says: str, *, of_set: str = "SET", **more: Any) -> Parser:
-        """Add a command. `of_set`: how the set is named; "" for none, "[SET]" if it may be left."""
+    def add(
+        name: str, says: str, *, of_set: str = "SET", forms: tuple[str, ...] = (), **more: Any
+    ) -> Parser:
+        """Add a command. `of_set`: how the set is named; "" for none, "[SET]" if it may be left.
+        `forms`: what its output may be instead of text."""
         command: Parser = commands.add_parser(
             name,
             help=says,
@@ -61,14 +64,21 @@ def parser() -> Parser:
             command.add_argument(
                 "set", metavar=of_set.strip("[]"), nargs="?" if optional else None, default=None
             )
+        if forms:
+            command.add_argument("-o", "--output", choices=forms)
         # What stands before the command holds unless it is said again.
         _of_kubectl(command, default=argparse.SUPPRESS)
         return command
 
-    status = add("status", "members, roles, the Lease, Services", of_set="[SET]", epilog=EXIT_CODES)
+    status = add(
+        "status",
+        "members, roles, the Lease, Services",
+        of_set="[SET]",
+        forms=("wide", "json"),
+        epilog=EXIT_CODES,
+    )
     status.add_argument("-A", "--all-namespaces", action="store_true", help="one line for each set")
     status.add_argument("-w", "--watch", action="store_true", help="again every two seconds")
-    status.add_argument("-o", "--output", choices=("wide", "json"))
 
     switchover = add(
         "switchover",
@@ -94,8 +104,8 @@ def parser() -> Parser:
     unfence.add_argument("pod", metavar="POD")
     reinit = add("reinit", "have a replica cloned again; its old data is kept", of_set="")
     reinit.add_argument("pod", metavar="POD")
-    add("history", "the changes of the primary that are on record")
-    add("events", "what was said of a set and its pods, by time")
+    add("history", "the changes of the primary that are on record", forms=("json",))
+    add("events", "what was said of a set and its pods, by time", forms=("json",))
     logs = add("logs", "the logs of all members, merged by time")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     logs.add_argument("--since", metavar="DURATION", help="such as 10m")
@@ -107,6 +117,7 @@ def parser() -> Parser:
         "doctor",
         "what is wrong, and for each cause one command that cures it",
         of_set="[SET]",
+        forms=("json",),
         epilog="exit codes: 0 nothing was found, 1 something was, 3 it could not be looked at",
     )
     report = add("report", "one archive for a bug report, with no secret in it")

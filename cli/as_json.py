@@ -1,4 +1,4 @@
-"""The view as JSON, for programs: its shape is in `status.schema.json`."""
+"""What commands show as JSON, for programs: the shape of each is in `COMMAND.schema.json`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from cli.cause import Cause
+from cli.facts import Event, Leadership, Workload
+from cli.installation import Unread
 from cli.view import Member, SetView
 
 API_VERSION = "cli.pgset.dev/v1"
@@ -13,8 +16,58 @@ API_VERSION = "cli.pgset.dev/v1"
 
 def status(views: Sequence[SetView]) -> str:
     """Return all sets. What is not known is null."""
-    document = {"apiVersion": API_VERSION, "kind": "SetStatusList", "items": [*map(_set, views)]}
-    return json.dumps(document, indent=2)
+    return _document("SetStatusList", items=[*map(_set, views)])
+
+
+def history(workload: Workload, takeovers: Sequence[Leadership]) -> str:
+    """Return who has led a set."""
+    return _document("SetHistory", **_of(workload), items=[*map(_takeover, takeovers)])
+
+
+def events(workload: Workload, found: Sequence[Event]) -> str:
+    """Return what was said of a set."""
+    return _document("SetEvents", **_of(workload), items=[*map(_event, found)])
+
+
+def doctor(causes: Sequence[Cause], unread: Sequence[Unread]) -> str:
+    """Return what is wrong, and what could not be looked at."""
+    return _document(
+        "CauseList",
+        items=[
+            {
+                "where": it.where,
+                "sentence": it.sentence,
+                "command": it.command,
+                "pods": list(it.pods),
+            }
+            for it in causes
+        ],
+        notLookedAt=[{"what": it.what, "why": it.why} for it in unread],
+    )
+
+
+def _document(kind: str, **more: object) -> str:
+    return json.dumps({"apiVersion": API_VERSION, "kind": kind, **more}, indent=2)
+
+
+def _of(workload: Workload) -> dict[str, str]:
+    return {"namespace": workload.namespace, "name": workload.name}
+
+
+def _takeover(it: Leadership) -> dict[str, Any]:
+    return {"timeline": it.timeline, "pod": it.pod, "since": it.since}
+
+
+def _event(it: Event) -> dict[str, Any]:
+    return {
+        "time": it.time and f"{it.time:%Y-%m-%dT%H:%M:%SZ}",
+        "kind": it.kind,
+        "name": it.name,
+        "reason": it.reason,
+        "message": it.message,
+        "warning": it.warning,
+        "component": it.component or None,
+    }
 
 
 def _set(view: SetView) -> dict[str, Any]:
@@ -46,9 +99,7 @@ def _set(view: SetView) -> dict[str, Any]:
         "services": [
             {"name": it.name, "leadsTo": it.what, "members": list(it.to)} for it in view.services
         ],
-        "takeovers": [
-            {"timeline": it.timeline, "pod": it.pod, "since": it.since} for it in view.takeovers
-        ],
+        "takeovers": [*map(_takeover, view.takeovers)],
         "problems": list(view.problems),
     }
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final
 
-from cli import cause, diagnosis, read
+from cli import as_json, cause, diagnosis, read
 from cli.cause import Cause
 from cli.facts import There, Workload
 from cli.installation import PARTS, Installation, Unread
@@ -34,7 +34,10 @@ def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     unread = [*there.unread, *installed.unread]
     causes = causes_of(kubectl, workloads, there, installed, unread)
     read.tell_unread(unread)
-    print(told(causes, len(workloads), paint, unread))
+    if chosen.output == "json":
+        print(as_json.doctor(causes, unread))
+    else:
+        print(told(causes, len(workloads), paint, unread))
     if any(it.what in ESSENTIAL for it in unread) and not causes:
         return FAILED
     return 1 if causes else 0

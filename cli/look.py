@@ -73,7 +73,11 @@ def history(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show who has led, the newest last."""
     there, workload = _one(kubectl, chosen, "leases")
     lease = lease_of(workload, there)
-    rows = [(str(it.timeline), it.pod, it.since) for it in lease.history] if lease else []
+    takeovers = lease.history if lease else ()
+    if chosen.output == "json":
+        print(as_json.history(workload, takeovers))
+        return 0
+    rows = [(str(it.timeline), it.pod, it.since) for it in takeovers]
     print("\n".join(text.table(("TIMELINE", "PRIMARY", "SINCE"), rows, [None] * len(rows), paint)))
     return 0
 
@@ -86,6 +90,9 @@ def events(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
         (it for it in there.events if (it.kind, it.name) in about and it.time is not None),
         key=lambda it: str(it.time),
     )
+    if chosen.output == "json":
+        print(as_json.events(workload, found))
+        return 0
     for it in found:
         line = f"{it.time:%Y-%m-%dT%H:%M:%SZ} {it.name} {it.reason}: {it.message}"
         print(paint(text.YELLOW, line) if it.warning else line)

@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 
-from cli import as_json, text, view
+from cli import arguments, as_json, text, view
+from cli.__main__ import carry_out
+from cli.kubectl import CannotError, Kubectl
 from sidecar import contract
-from tests.cli.objects import NOW, healthy, lease, pod, statefulset, there
+from tests.cli.objects import AT, NOW, event, healthy, lease, pod, statefulset, there
 from tests.cli.test_member import annotated
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "cli/status.schema.json").read_text())
+
+def schema_of(command: str) -> dict[str, Any]:
+    return json.loads((Path(__file__).parents[2] / f"cli/{command}.schema.json").read_text())
+
+
+SCHEMA = schema_of("status")
 PLAIN, COLOURED = text.Paint(on=False), text.Paint(on=True)
 
 
@@ -104,6 +111,60 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
     document["items"][0]["members"][0]["more"] = 1
     with pytest.raises(AssertionError, match="more"):
         check(document, SCHEMA)
+
+
+class Stand:
+    """A kubectl that shows the healthy set, and may not read Services."""
+
+    namespace, shown, together = "shop", "kubectl", Kubectl.together
+
+    def items(self, kind: str, *_: str):
+        if kind == "services":
+            raise CannotError("kubectl: services is forbidden")
+        said = event("Pod", "orders-1", "Following", "follows", type="Normal", source={})
+        return [it for it in [*healthy(), said] if f"{it['kind'].lower()}s" == kind]
+
+
+@pytest.mark.parametrize("command", ["status", "history", "events", "doctor"])
+def test_each_command_with_json_keeps_to_its_schema(command, capsys) -> None:
+    chosen = arguments.parser().parse_args([command, "orders", "-o", "json"])
+    carry_out(command)(Stand(), chosen, PLAIN)
+    document = json.loads(capsys.readouterr().out)
+    schema = schema_of(command)
+    check(document, schema)
+    assert schema["title"] == f"kubectl pgset {command} -o json"
+    assert document["items"], "an empty list keeps to any schema"
+    document["items"][0]["more"] = 1
+    with pytest.raises(AssertionError, match="more"):
+        check(document, schema)
+
+
+def test_json_of_history_events_and_doctor(capsys) -> None:
+    parse = arguments.parser().parse_args
+    found = {}
+    for command in ("history", "events", "doctor"):
+        carry_out(command)(Stand(), parse([command, "orders", "-o", "json"]), PLAIN)
+        found[command] = json.loads(capsys.readouterr().out)
+    assert [it["pod"] for it in found["history"]["items"]] == ["orders-1", "orders-0"]
+    assert found["events"]["items"] == [
+        {
+            "time": AT,
+            "kind": "Pod",
+            "name": "orders-1",
+            "reason": "Following",
+            "message": "follows",
+            "warning": False,
+            "component": None,
+        }
+    ]
+    first = found["doctor"]["items"][0]
+    assert (first["where"], first["command"]) == (
+        "pgset",
+        "kubectl -n pgset-system get deployments",
+    )
+    assert found["doctor"]["notLookedAt"] == [
+        {"what": "services", "why": "kubectl: services is forbidden"}
+    ]
 
 
 TYPES = {

@@ -91,7 +91,7 @@ def test_logs_that_nobody_may_read_are_no_empty_logs() -> None:
 
 
 def test_no_event_is_told_as_such(capsys) -> None:
-    assert events(Stand(), Namespace(set="orders"), PLAIN) == 0
+    assert events(Stand(), Namespace(set="orders", output=None), PLAIN) == 0
     assert capsys.readouterr() == ("", 'No Event about set "orders": they are kept for an hour.\n')
 
 
