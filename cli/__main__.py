@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from cli.text import Paint
 from cli.view import FAILED
 
 INTERRUPTED: Final = 130
+NOT_READ: Final = 141
+"""As of a program that SIGPIPE ends."""
 
 COMMANDS: Final = {
     **dict.fromkeys(("status", "history", "events", "logs", "psql"), "look"),
@@ -65,16 +66,29 @@ def main() -> None:
     ]
     kubectl = Kubectl(options, chosen.namespace)
     paint = Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    if hasattr(signal, "SIGPIPE"):
-        # As other tools do in `kubectl pgset status | head`.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        sys.exit(carry_out(chosen.command)(kubectl, chosen, paint))
+        code = carry_out(chosen.command)(kubectl, chosen, paint)
+        sys.stdout.flush()
+        sys.exit(code)
     except CannotError as error:
         print(f"kubectl pgset: {error}", file=sys.stderr)
         sys.exit(FAILED)
+    except BrokenPipeError:
+        # Nobody reads on, as in `kubectl pgset status | head`. SIGPIPE itself stays ignored: a
+        # kubectl that ends before it has read what we write to it still says why.
+        _drop_output()
+        sys.exit(NOT_READ)
+    except OSError as error:
+        _drop_output()
+        print(f"kubectl pgset: can't write: {error.strerror}", file=sys.stderr)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _drop_output() -> None:
+    """Python would else try to write the rest, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:

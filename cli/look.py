@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -204,6 +205,9 @@ def _replica(workload: Workload, there: There) -> Pod | None:
 def _become(command: list[str]) -> NoReturn:
     """Have the process go on as kubectl. Raises CannotError."""
     sys.stdout.flush()
+    if hasattr(signal, "SIGPIPE"):
+        # Python ignores it, and what a process ignores the next program ignores, too.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is meant
     except OSError as error:

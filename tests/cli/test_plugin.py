@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -16,6 +17,7 @@ from cli.look import followed
 from deploy import plugin
 from tests.cli.objects import statefulset, the_set, there
 from tests.deploy.manifests import cluster_role
+from tests.webhook.objects import written_statefulset
 
 ROOT = Path(__file__).parents[2]
 ON_3_9 = sorted((ROOT / "cli").rglob("*.py")) + [ROOT / it for it in plugin.SHARED]
@@ -169,6 +171,51 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(built: Path) -> No
     done = run(built, "status", kubectl=script, isolated=False, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (1, "")
     assert "Durability: f?r alle" in done.stdout
+
+
+def status_into(built: Path, output: TextIO) -> tuple[int, str]:
+    run(built, kubectl="echo '{\"items\": []}'")
+    done = subprocess.run(
+        [sys.executable, built, "status", "-A"],
+        env={"PATH": f"{built.parent / 'bin'}:/bin"},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.thorough
+def test_output_that_cannot_be_written_is_told_in_one_sentence(built: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = "kubectl pgset: can't write: No space left on device\n"
+        assert status_into(built, full) == (3, told)
+
+
+@pytest.mark.thorough
+def test_output_that_nobody_reads_on_ends_it_without_a_word(built: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as pipe:
+        assert status_into(built, pipe) == (141, "")
+
+
+@pytest.mark.thorough
+def test_a_kubectl_that_does_not_read_what_it_is_given_says_why(built: Path) -> None:
+    file = built.parent / "orders.json"
+    # More than fits into a pipe: who writes it waits for who reads it.
+    large = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"all": "x" * 200_000}}
+    file.write_text(json.dumps(large) + json.dumps(written_statefulset()))
+    script = f"""
+case "$*" in
+*"-f -"*) exec <&-; echo "error: it is too old" >&2; sleep 0.2; exit 1 ;;
+*) cat {file} ;;
+esac"""
+    words = ("inject", "-f", str(file), "--image", "pgset:1")
+    done = run(built, *words, kubectl=script)
+    assert done.returncode == 3
+    assert done.stderr.endswith("kubectl pgset: kubectl: it is too old\n")
 
 
 def test_words_after_two_dashes_are_psqls() -> None:
