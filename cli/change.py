@@ -36,6 +36,11 @@ def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
         raise CannotError(f'set "{workload.name}" has no replica that is ready: name one by --to')
     if to not in {it.name for it in pods_of(workload, there)}:
         raise CannotError(f'set "{workload.name}" has no pod "{to}"')
+    if to == primary.name:
+        raise CannotError(f"{to} leads already")
+    if workload.paused:
+        hint = kubectl.hint("resume", workload.name)
+        raise CannotError(f"the set is paused: {hint} comes first")
     if lease.switchover_to:
         raise CannotError(f"a switchover to {lease.switchover_to} is under way")
     asked = Asked(workload, primary, to, frozenset(it.id for it in there.events))

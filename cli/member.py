@@ -31,6 +31,9 @@ def fence(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: AR
 def unfence(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: ARG001 - as all
     """Let it come back as a replica, or as the primary if nobody leads."""
     _, pod = member(read.namespace(kubectl, "pods"), chosen.pod, kubectl.namespace)
+    if not pod.fenced:
+        print(f"{pod.name} is not fenced: nothing was changed")
+        return 0
     _annotate(kubectl, pod, f"{contract.FENCED}-")
     print(f"{pod.name} is fenced no more: its PostgreSQL starts again")
     return 0

@@ -60,7 +60,13 @@ def carried_out(tmp_path, monkeypatch) -> Callable[..., list[str]]:
 def test_a_replica_is_fenced_and_unfenced_by_its_pods_annotation(carried_out) -> None:
     words = "annotate pod orders-1 -n shop pgset.dev/fenced{} --overwrite"
     assert carried_out("fence", "orders-1", *PAIR) == [words.format("=true")]
-    assert carried_out("unfence", "orders-1", *PAIR) == [words.format("-")]
+    fenced = (*PAIR[:2], annotated(new(1, "replica"), fenced="true"), lease())
+    assert carried_out("unfence", "orders-1", *fenced) == [words.format("-")]
+
+
+def test_who_is_not_fenced_is_not_said_to_start_again(carried_out, capsys) -> None:
+    assert carried_out("unfence", "orders-1", *PAIR) == []
+    assert capsys.readouterr().out == "orders-1 is not fenced: nothing was changed\n"
 
 
 def test_a_primary_is_fenced_where_another_can_take_over(carried_out) -> None:

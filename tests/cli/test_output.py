@@ -8,9 +8,9 @@ import pytest
 
 from cli import arguments, as_json, text, view
 from cli.__main__ import carry_out
-from cli.kubectl import CannotError, Kubectl
 from sidecar import contract
 from tests.cli.objects import AT, NOW, event, healthy, lease, pod, statefulset, there
+from tests.cli.stand import Stand
 from tests.cli.test_member import annotated
 
 
@@ -113,22 +113,16 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
         check(document, SCHEMA)
 
 
-class Stand:
-    """A kubectl that shows the healthy set, and may not read Services."""
-
-    namespace, shown, together = "shop", "kubectl", Kubectl.together
-
-    def items(self, kind: str, *_: str):
-        if kind == "services":
-            raise CannotError("kubectl: services is forbidden")
-        said = event("Pod", "orders-1", "Following", "follows", type="Normal", source={})
-        return [it for it in [*healthy(), said] if f"{it['kind'].lower()}s" == kind]
+def stand() -> Stand:
+    """One that shows a healthy set of which something was said, and may not read Services."""
+    said = event("Pod", "orders-1", "Following", "follows", type="Normal", source={})
+    return Stand(*healthy(), said, forbidden=("services",))
 
 
 @pytest.mark.parametrize("command", ["status", "history", "events", "doctor"])
 def test_each_command_with_json_keeps_to_its_schema(command, capsys) -> None:
     chosen = arguments.parser().parse_args([command, "orders", "-o", "json"])
-    carry_out(command)(Stand(), chosen, PLAIN)
+    carry_out(command)(stand(), chosen, PLAIN)
     document = json.loads(capsys.readouterr().out)
     schema = schema_of(command)
     check(document, schema)
@@ -143,7 +137,7 @@ def test_json_of_history_events_and_doctor(capsys) -> None:
     parse = arguments.parser().parse_args
     found = {}
     for command in ("history", "events", "doctor"):
-        carry_out(command)(Stand(), parse([command, "orders", "-o", "json"]), PLAIN)
+        carry_out(command)(stand(), parse([command, "orders", "-o", "json"]), PLAIN)
         found[command] = json.loads(capsys.readouterr().out)
     assert [it["pod"] for it in found["history"]["items"]] == ["orders-1", "orders-0"]
     assert found["events"]["items"] == [

@@ -1,8 +1,16 @@
 """Who is asked to lead, and what is told of it."""
 
-from cli.change import withdrawn
+import re
+
+import pytest
+
+from cli import arguments
+from cli.change import switchover, withdrawn
+from cli.kubectl import CannotError
 from cli.switchover import Asked, Outcome, candidate, outcome
-from tests.cli.objects import event, lease, pod, statefulset, the_set, there
+from cli.text import Paint
+from tests.cli.objects import event, healthy, lease, pod, statefulset, the_set, there
+from tests.cli.stand import Stand
 
 
 def test_how_a_request_is_withdrawn() -> None:
@@ -10,6 +18,38 @@ def test_how_a_request_is_withdrawn() -> None:
     assert withdrawn("kubectl --context=c", the_set(found)) == (
         "kubectl --context=c -n shop annotate lease pgset-orders pgset.dev/switchover-to-"
     )
+
+
+def request(kubectl: Stand, to: str) -> int:
+    chosen = arguments.parser().parse_args(["switchover", "orders", "--to", to])
+    return switchover(kubectl, chosen, Paint(False))
+
+
+def test_a_replica_is_asked_by_the_leases_annotation() -> None:
+    kubectl = Stand(*healthy())
+    assert request(kubectl, "orders-1") == 0
+    assert kubectl.done == [
+        "annotate lease pgset-orders -n shop pgset.dev/switchover-to=orders-1 --overwrite"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("to", "paused", "why"),
+    [
+        ("orders-0", "false", "orders-0 leads already"),
+        (
+            "orders-1",
+            "true",
+            "the set is paused: kubectl pgset resume orders -n shop comes first",
+        ),
+        ("orders-7", "false", 'set "orders" has no pod "orders-7"'),
+    ],
+)
+def test_what_the_primary_would_refuse_is_not_asked_for(to, paused, why) -> None:
+    kubectl = Stand(statefulset(paused=paused), *healthy()[1:])
+    with pytest.raises(CannotError, match=re.escape(why)):
+        request(kubectl, to)
+    assert kubectl.done == []
 
 
 def asked(*before) -> Asked:
