@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -168,7 +169,7 @@ def test_every_value_is_in_the_schema():
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     quantities = re.compile(r"(requests|limits)\.")
     asked = {name for name in leaves(values) if not quantities.search(name)}
-    assert asked == set(named(schema)) - {".global"}
+    assert asked == set(named(schema)) - {".global", ".enabled"}
 
 
 def test_what_a_template_cannot_do_without_is_required():
@@ -194,11 +195,11 @@ def test_what_a_template_cannot_do_without_is_required():
 # ── As Helm renders it ────────────────────────────────────────────────────────────────────
 
 
-def helm(*words, values=None, namespace="pgset-system"):
+def helm(*words, chart=CHART, values=None, namespace="pgset-system"):
     """Run `helm template`, or another command on the chart; CalledProcessError if it fails."""
     command = [programs.build(programs.HELM) / "helm", *(words or ("template", "pgset"))]
     run = subprocess.run(
-        [*command, str(CHART), f"--namespace={namespace}", "--values=-"],
+        [*command, str(chart), f"--namespace={namespace}", "--values=-"],
         input=json.dumps(values or {}),
         capture_output=True,
         text=True,
@@ -459,6 +460,18 @@ def test_a_value_that_is_empty_can_be_taken_away_as_well():
     }
     assert "sidecarResources" in empty
     assert helm(values=empty | below) == helm()
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
+@pytest.mark.parametrize("enabled", [True, False])
+def test_it_can_be_a_part_of_another_chart_on_a_condition(tmp_path, enabled):
+    part = {"name": "pgset", "version": contract.VERSION, "condition": "pgset.enabled"}
+    whole = {"apiVersion": "v2", "name": "all", "version": "0.1.0", "dependencies": [part]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(whole))
+    shutil.copytree(CHART, tmp_path / "charts/pgset")
+    text = helm(chart=tmp_path, values={"pgset": {"enabled": enabled}})
+    assert (("Deployment", "pgset-webhook") in by_name(text)) is enabled
 
 
 @pytest.mark.cluster
