@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final
@@ -33,7 +34,8 @@ def doctor(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     installed = installation(kubectl)
     unread = [*there.unread, *installed.unread]
     causes = causes_of(kubectl, workloads, there, installed, unread)
-    read.tell_unread(unread)
+    for line in read.told_unread(unread):
+        print(line, file=sys.stderr)
     if chosen.output == "json":
         print(as_json.doctor(causes, unread))
     else:

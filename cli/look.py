@@ -29,15 +29,27 @@ CLEAR: Final = "\033[H\033[2J"
 def status(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show sets, once or again and again."""
     while chosen.watch:
+        notes: list[str] = []
         try:
-            shown = _shown(_views(kubectl, chosen), chosen, paint)
+            views, notes = _views(kubectl, chosen)
+            shown = _shown(views, chosen, paint)
         except CannotError as error:
             shown = f"kubectl pgset: {error}"
-        print(f"{CLEAR if sys.stdout.isatty() else ''}{shown}", flush=True)
+        if sys.stdout.isatty():
+            print(CLEAR, end="", flush=True)
+        _tell(notes)
+        print(shown, flush=True)
         time.sleep(WATCH_SECONDS)
-    views = _views(kubectl, chosen)
+    views, notes = _views(kubectl, chosen)
+    _tell(notes)
     print(_shown(views, chosen, paint))
     return exit_code(views)
+
+
+def _tell(notes: Sequence[str]) -> None:
+    """Say on stderr what no view has."""
+    for it in notes:
+        print(it, file=sys.stderr, flush=True)
 
 
 def _shown(views: tuple[SetView, ...], chosen: Namespace, paint: Paint) -> str:
@@ -48,21 +60,23 @@ def _shown(views: tuple[SetView, ...], chosen: Namespace, paint: Paint) -> str:
     return text.status(views, paint, wide=chosen.output == "wide")
 
 
-def _views(kubectl: Kubectl, chosen: Namespace) -> tuple[SetView, ...]:
+def _views(kubectl: Kubectl, chosen: Namespace) -> tuple[tuple[SetView, ...], list[str]]:
+    """Return the views, and what is to be told beside them."""
     if chosen.all_namespaces:
-        there = read.all_sets(kubectl)
-        read.need(there, *OF_STATUS)
-        read.tell_unread(there.unread)
         if chosen.set is not None:
             raise CannotError("-A shows all sets: leave out the name, or -A")
-        return read.views(there)
-    there = read.namespace(kubectl, *OF_STATUS)
-    read.tell_unread(there.unread)
+        there = read.all_sets(kubectl)
+        read.need(there, *OF_STATUS)
+        where = "in any namespace"
+    else:
+        there = read.namespace(kubectl, *OF_STATUS)
+        where = f'in namespace "{kubectl.namespace}"'
+    notes = read.told_unread(there.unread)
     if chosen.set is not None:
         there = read.only(there, read.the_set(there, chosen.set, kubectl.namespace))
     elif not there.workloads:
-        print(f'No set in namespace "{kubectl.namespace}".', file=sys.stderr)
-    return read.views(there)
+        notes.append(f"No set {where}.")
+    return read.views(there), notes
 
 
 def _one(kubectl: Kubectl, chosen: Namespace, *needed: str) -> tuple[There, Workload]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -53,10 +52,9 @@ def need(there: There, *kinds: str) -> None:
             raise CannotError(it.why)
 
 
-def tell_unread(unread: Iterable[Unread]) -> None:
-    """Say on stderr what could not be looked at."""
-    for it in unread:
-        print(f"not looked at: {it.what} ({it.why})", file=sys.stderr)
+def told_unread(unread: Iterable[Unread]) -> list[str]:
+    """Return lines that say what could not be looked at."""
+    return [f"not looked at: {it.what} ({it.why})" for it in unread]
 
 
 def the_set(there: There, name: str, where: str) -> Workload:

@@ -1,5 +1,6 @@
 """What a report has, and what of a namespace it does not; what could not be read is told."""
 
+import io
 from argparse import Namespace
 
 import pytest
@@ -118,3 +119,33 @@ def test_a_watch_goes_on_after_a_look_that_failed(monkeypatch, capsys) -> None:
     shown = capsys.readouterr().out
     assert shown.count("shop/orders: primary orders-0") == 2
     assert "statefulsets is forbidden" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_watch_does_not_wipe_away_what_it_tells_beside(monkeypatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.look.time.sleep", stop)
+    chosen = Namespace(watch=True, all_namespaces=False, set="orders", output=None)
+    with pytest.raises(KeyboardInterrupt):
+        status(Stand("services"), chosen, PLAIN)
+    last = screen.getvalue().rpartition("\033[2J")[2]
+    assert "not looked at: services" in last
+    assert "shop/orders: primary orders-0" in last
+
+
+def test_that_there_is_no_set_at_all_is_said(capsys) -> None:
+    kubectl = Stand()
+    kubectl.together = lambda *_: ([], ())
+    chosen = Namespace(watch=False, all_namespaces=True, set=None, output=None)
+    assert status(kubectl, chosen, PLAIN) == 0
+    assert capsys.readouterr().err == "No set in any namespace.\n"
