@@ -7,7 +7,7 @@ than its time limit.
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psycopg
 from psycopg import pq
@@ -74,11 +74,21 @@ def _next_result(
 def _wait(
     connection: pq.abc.PGconn, deadline: float, seconds: float, *, write: bool = False
 ) -> None:
-    sockets = [connection.socket]
     left = max(0.0, deadline - time.monotonic())
-    ready = select.select([] if write else sockets, sockets if write else [], [], left)
-    if not any(ready):
+    if not ready([connection.socket], left, write=write):
         raise NoAnswerError(f"PostgreSQL has not answered for {seconds:.0f} s")
+
+
+def ready(descriptors: Iterable[int], seconds: float, *, write: bool = False) -> list[int]:
+    """Return those that can be read (`write`: written) now; empty if none can within `seconds`.
+
+    By poll, since select takes no descriptor above 1023, and the sidecar's HTTP clients alone may
+    have so many.
+    """
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLOUT if write else select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
 
 
 def _text(value: bytes | None) -> str | None:

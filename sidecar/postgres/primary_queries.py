@@ -4,7 +4,6 @@ By that protocol and as the replication role, so that whatever would stop a clon
 up here, where the operator can be told, and not in the log of an init container.
 """
 
-import select
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from sidecar.postgres import libpq
 from sidecar.postgres.configuration import conninfo
 from sidecar.postgres.control_data import parse_lsn
 
@@ -163,7 +163,7 @@ def _refusal(result: PGresult) -> UpstreamError:
 
 def _wait(connection: PGconn, deadline: float, seconds: float) -> None:
     left = deadline - time.monotonic()
-    if left <= 0 or not select.select([connection.socket], [], [], left)[0]:
+    if left <= 0 or not libpq.ready([connection.socket], left):
         raise UpstreamError(f"the primary has not answered for {seconds:.0f} s")
     connection.consume_input()
 

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import math
 import os
-import select
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import LIMITS, Address, Connection, Limits
 from sidecar.postgres.control_data import read_major_version, read_running_server
 from sidecar.postgres.credentials import Credentials
-from sidecar.postgres.libpq import NoAnswerError
+from sidecar.postgres.libpq import NoAnswerError, ready
 from sidecar.postgres.look import Lookout
 from sidecar.postgres.polling import fields_from_outside, is_shown, news, seconds_to_poll
 from sidecar.postgres.preparation import Preparation
@@ -387,9 +386,8 @@ class Server:
 
     def _wait(self) -> None:
         """Sleep until the next look, a request, or the end of the connection."""
-        watched: list[Any] = [self._wake_read]
+        watched = [self._wake_read]
         if self._connection is not None:
             watched.append(self._connection.fileno())
-        readable, _, _ = select.select(watched, [], [], self._pause())
-        if self._wake_read in readable:
+        if self._wake_read in ready(watched, self._pause()):
             os.read(self._wake_read, 4096)

@@ -13,6 +13,7 @@ from sidecar.postgres.configuration import HBA_LINES
 from sidecar.postgres.control_data import parse_control_data
 from sidecar.postgres.primary_queries import UpstreamError
 from tests.support.database import Database, own
+from tests.support.many_descriptors import many_descriptors
 from tests.support.standby import Connect, clone, identify, prepare_server, replication, wait_for
 from tests.support.waiting import wait_until
 
@@ -33,6 +34,16 @@ def test_a_refused_password_is_told_in_the_servers_words(
     wait_until(lambda: server.view().problem is not None, "a problem")
     assert server.view().state is ServerState.DOWN
     assert "postgres" in (server.view().problem or "")
+
+
+def test_a_server_is_seen_while_a_crowd_of_clients_holds_a_thousand_descriptors(
+    connect: Connect, database: Database
+) -> None:
+    """By select, which takes none above 1023, it would count as one that lets nobody look."""
+    database.start()
+    with many_descriptors():
+        server = connect(database.port)
+        assert not wait_for(server, ServerState.WRITABLE).blind
 
 
 def test_standby_signal_makes_a_crashed_primary_come_up_read_only_until_promoted(
