@@ -181,8 +181,8 @@ class Bootstrap:
             promotion=promotion_note.read(directory),
             found_standby=small_files.read_line(f"{directory}/{_FOUND}") == "standby",
             vanished=vanished,
-            # Where there is nothing to start, the file would only be in the way.
             port=small_files.read_number(f"{directory}/postmaster.pid", line=4),
+            # Where there is nothing to start, the file would only be in the way.
             standby_signal=sight is Sight.NOTHING or signal_files.start_is_read_only(directory),
         )
 

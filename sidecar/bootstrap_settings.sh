@@ -141,7 +141,7 @@ refuse_another_directory() {
 }
 
 # Reports the settings with which a standby would refuse to start on this data, as words
-# NAME:VALUE:NEEDED:ORIGIN; see RefusedSetting in sidecar/observation.py. Nothing is written, and
+# NAME:VALUE:NEEDED:ORIGIN; see sidecar/refused_setting.py. Nothing is written, and
 # nothing is reported if a program fails. The postgres program itself is asked, with -C, with which
 # it starts no server whatever follows; never the user's command, which may ignore its arguments.
 look_at_settings() {

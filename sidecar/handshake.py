@@ -23,7 +23,7 @@ _SCRIPTS: Final = (
 )
 """The last one is started, and reads the others, which therefore come first."""
 _HEAD_LINE: Final = re.compile(r"[a-z]+=")
-"""session, done, refusal, objection, failure, pgdata, data, rewind, refused, hba, logical,
+"""session, done, refusal, objection, failure, pgdata, data, rewind, copied, refused, hba, logical,
 follows; then what pg_controldata says."""
 
 

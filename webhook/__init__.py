@@ -2,6 +2,7 @@
 
     app → review → mutate → shape → opt_in                    (StatefulSets: checks, stamps)
                                   → initial_role → injection  (pods: label, sidecar, bootstrap)
+                 → selects                                    (Services: the role's selector)
 
 All of these but `app` are pure: no clock, no I/O, no API call. Around them: `serve` builds the
 application for gunicorn, whose `patient_worker` reads whole requests (`framing`) without waiting

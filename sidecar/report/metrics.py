@@ -76,7 +76,7 @@ class _MemberCollector(Collector):
         if postgres.lag is not None:
             yield self._gauge(
                 "pgset_postgres_replay_lag_bytes",
-                "WAL received but not replayed",
+                "WAL that the primary has announced and this replica has not replayed",
                 postgres.lag,
             )
         if lease is not None and lease.renewed_at is not None:
