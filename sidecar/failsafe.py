@@ -41,8 +41,9 @@ MAX_BODY: Final = 4096
 CHALLENGE_SECONDS: Final = 2.0
 """The holder waits 0.45 s for all of it (`sidecar.peers`)."""
 
-TAKEN_OUT_PATIENCE: Final = 10.0
-"""Seconds for which a holder whose node is not heard may stay: to stop it takes as long."""
+SILENT_NODE_PATIENCE: Final = 10.0
+"""Seconds for which a holder may stay that Kubernetes has taken out of its Services for its node:
+to have it stopped takes as long."""
 
 LABEL_PATIENCE: Final = 5.0
 """Seconds after a holder's last renewal in which its pod may get the label of the primary."""
@@ -261,7 +262,7 @@ def should_give_way(
         return None
     if pod.deleting:
         return "the holder's pod is being deleted, which it may not have heard"
-    if pod.taken_out_since is not None and now - pod.taken_out_since >= TAKEN_OUT_PATIENCE:
+    if pod.taken_out_since is not None and now - pod.taken_out_since >= SILENT_NODE_PATIENCE:
         return "Kubernetes does not hear from the holder's node and sends it no new clients"
     if pod.role != primary and now - lease.changed_at > LABEL_PATIENCE:
         return "the holder's pod does not have the primary's label, so new clients don't reach it"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import small_files
-from sidecar.memory import heartbeat
+from sidecar.memory.heartbeat import Beat, HeartbeatMemory
 from sidecar.settings import MAX_TTL
 from sidecar.situation.timing import SLOW_WRITE
 
@@ -28,7 +28,7 @@ class Heartbeat:
         its own ttl is longer."""
         self._uid = uid
         self._ttl = ttl
-        self._memory = heartbeat.Heartbeat(uid, ttl)
+        self._memory = HeartbeatMemory(uid, ttl)
         self._beats = 0
         self._clock = clock
         self._slow_at = float("-inf")
@@ -83,12 +83,12 @@ class Heartbeat:
         (directory / _FILE).unlink(missing_ok=True)
 
 
-def _parse(text: str) -> heartbeat.Beat | None:
+def _parse(text: str) -> Beat | None:
     """Read a file of this version or of an older one, which ends after the count."""
     uid, count, generation, ttl, *_ = (*text.split(), "", "", "", "")
     # Whatever is written there, nobody waits for longer than for a pod that there can be.
     seconds = min(_number(ttl) or 0, MAX_TTL)
-    return heartbeat.Beat(uid, count, _number(generation), seconds) if uid else None
+    return Beat(uid, count, _number(generation), seconds) if uid else None
 
 
 def _number(text: str) -> int | None:

@@ -19,7 +19,7 @@ class Beat:
     older version."""
 
 
-class Heartbeat:
+class HeartbeatMemory:
     """What was seen of the heartbeat file, which a pod that writes there changes all the time.
 
     Who takes a directory over counts on from who was there before. So of two pods that meet in one

@@ -12,7 +12,7 @@ import pytest
 from sidecar.action import Checkpoint, StopPostgres
 from sidecar.deadlines import UNSETTLED_TICK
 from sidecar.decide import decide
-from sidecar.failsafe import TAKEN_OUT_PATIENCE, should_give_way
+from sidecar.failsafe import SILENT_NODE_PATIENCE, should_give_way
 from sidecar.kube.client import ApiClient, Json
 from sidecar.kube.pods import Pods, is_taken_out
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Observation, Peer, Pod
@@ -194,7 +194,7 @@ MINE = Pod("orders-1", "uid-1", "10.0.0.2", "replica")
 RECORD = LeaseRecord("orders-0_uid-0", 10, "100", members=("orders-0", "orders-1"))
 HEARD = LeaseView(RECORD, changed_at=0.0, heard_at=NOW - 2)
 DELETED = replace(HOLDER, deleting=True)
-LOST = replace(HOLDER, taken_out_since=NOW - TAKEN_OUT_PATIENCE)
+LOST = replace(HOLDER, taken_out_since=NOW - SILENT_NODE_PATIENCE)
 
 
 def answer(holder: Pod, mine: Pod = MINE, lease: LeaseView | None = HEARD) -> str | None:

@@ -8,7 +8,7 @@ from sidecar.memory.comparison import ComparisonMemory
 from sidecar.memory.departure import Departure
 from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
-from sidecar.memory.heartbeat import Heartbeat
+from sidecar.memory.heartbeat import HeartbeatMemory
 from sidecar.memory.lease import LeaseMemory
 from sidecar.memory.orders import Order, Orders
 from sidecar.memory.pledge import Pledge
@@ -70,7 +70,7 @@ class _NeverForked(ForkMemory):
         super().learn(question, (position or 0) + (1 << 60))
 
 
-class _SeesNobodyElse(Heartbeat):
+class _SeesNobodyElse(HeartbeatMemory):
     def look(self, beat: Any, now: float, *, started: bool, stalled: bool) -> str | None:
         super().look(beat, now, started=started, stalled=stalled)
         return None

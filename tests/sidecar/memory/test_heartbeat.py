@@ -1,15 +1,15 @@
 """Two pods in one directory: who has to wait, who goes on, and who never may again."""
 
-from sidecar.memory.heartbeat import Beat, Heartbeat
+from sidecar.memory.heartbeat import Beat, HeartbeatMemory
 
 
 def beat(uid: str, count: int, generation: int | None = None) -> Beat:
     return Beat(uid, str(count), generation)
 
 
-def owner(*, generation: int = 1) -> Heartbeat:
+def owner(*, generation: int = 1) -> HeartbeatMemory:
     """One of pod `mine` that has the directory, from another pod if it is not the first."""
-    memory = Heartbeat("mine", 10)
+    memory = HeartbeatMemory("mine", 10)
     if generation > 1:
         before = beat("old", 5, generation - 1)
         assert memory.look(before, 0.0, started=False, stalled=False) == "old"
@@ -47,14 +47,14 @@ def test_before_the_start_such_a_beat_is_waited_for_all_the_same() -> None:
 
 
 def test_a_restarted_sidecar_knows_its_own_generation_again() -> None:
-    memory = Heartbeat("mine", 10)
+    memory = HeartbeatMemory("mine", 10)
     assert memory.look(beat("mine", 7, 3), 0.0, started=True, stalled=False) is None
     assert memory.look(beat("old", 6, 2), 1.0, started=True, stalled=False) is None
     assert memory.look(beat("new", 1, 4), 2.0, started=True, stalled=False) == "new"
 
 
 def test_a_restarted_sidecar_that_finds_another_pod_has_been_replaced() -> None:
-    memory = Heartbeat("mine", 10)
+    memory = HeartbeatMemory("mine", 10)
     told = [memory.look(beat("new", 1, 2), at, started=True, stalled=False) for at in (0.0, 99.0)]
     assert told == ["new", "new"]
 
@@ -68,14 +68,14 @@ def test_an_older_version_tells_no_generation_and_counts_until_it_is_silent() ->
 def test_the_longer_of_two_ttls_counts() -> None:
     """The set's ttl was lowered, or raised, while the other pod was being stopped."""
     for mine, theirs in ((10, 60), (60, 10)):
-        memory, last = Heartbeat("mine", mine), Beat("old", "5", 1, theirs)
+        memory, last = HeartbeatMemory("mine", mine), Beat("old", "5", 1, theirs)
         told = [memory.look(last, at, started=False, stalled=False) for at in (0.0, 59.0, 61.0)]
         assert told == ["old", "old", None]
 
 
 def test_the_longer_ttl_counts_after_a_stall_as_well() -> None:
     """A beat of ours came late, so that the file no longer tells the other's."""
-    memory = Heartbeat("mine", 10)
+    memory = HeartbeatMemory("mine", 10)
     memory.look(Beat("old", "5", 1, 60), 0.0, started=False, stalled=False)
     mine = Beat("mine", "1", 2, 10)
     memory.look(mine, 100.0, started=False, stalled=True)

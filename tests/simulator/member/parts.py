@@ -12,7 +12,7 @@ from sidecar.memory.comparison import ComparisonMemory
 from sidecar.memory.departure import Departure
 from sidecar.memory.following import Following
 from sidecar.memory.fork import ForkMemory
-from sidecar.memory.heartbeat import Heartbeat
+from sidecar.memory.heartbeat import HeartbeatMemory
 from sidecar.memory.lease import LeaseMemory
 from sidecar.memory.orders import Orders
 from sidecar.memory.pledge import Pledge
@@ -39,7 +39,7 @@ class Parts:
     departure: type[Departure] = Departure
     following: type[Following] = Following
     fork: type[ForkMemory] = ForkMemory
-    heartbeat: type[Heartbeat] = Heartbeat
+    heartbeat: type[HeartbeatMemory] = HeartbeatMemory
     lease: type[LeaseMemory] = LeaseMemory
     orders: type[Orders] = Orders
     pledge: type[Pledge] = Pledge
