@@ -153,12 +153,8 @@ def keep_slots(connection: Connection, names: Sequence[str], replaced: Sequence[
         "AND pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(slot), 'synced') = 'false'",
         [list(replaced)],
     )
-    make_slots(connection, names)
-
-
-def make_slots(connection: Connection, names: Sequence[str]) -> None:
-    """Create those of these physical slots that do not exist; each keeps WAL from now on."""
     connection.execute(
+        # Each keeps WAL from now on.
         "SELECT pg_catalog.pg_create_physical_replication_slot("
         "name::name, immediately_reserve => true) "
         "FROM unnest(%s::text[]) AS name "

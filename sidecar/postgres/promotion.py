@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -43,20 +43,16 @@ class Promotion:
         """Return whether PostgreSQL was told to just now, so that it may be writable soon."""
         return now < self._until
 
-    def ask(self, slots: Sequence[str], deadline: float) -> None:
-        """Ask for it, but not once the clock has passed `deadline`; `slots` are made before."""
+    def ask(self, deadline: float) -> None:
+        """Ask for it, but not once the clock has passed `deadline`."""
 
         def promote(connection: Connection) -> None:
             if not self._wanted:
                 return
             self._until = self._clock() + _SECONDS
-            try:
-                commands.make_slots(connection, slots)
-            finally:
-                # Without its slot a replica waits, but without a primary so does everybody.
-                if self._clock() < deadline:
-                    commands.promote(connection)
-                    commands.end_what_holds_up_replay(connection)
+            if self._clock() < deadline:
+                commands.promote(connection)
+                commands.end_what_holds_up_replay(connection)
 
         def signal() -> None:
             if not self._wanted:
@@ -65,8 +61,8 @@ class Promotion:
             self._signals.promote(deadline, wait_seconds=_SECONDS)
 
         self._wanted = True
-        self._orders.order(("promote", *slots), promote, signal)
-        if not slots and not self.is_expected(self._clock()):
+        self._orders.order(("promote",), promote, signal)
+        if not self.is_expected(self._clock()):
             self._asked_by = deadline
             self._on_ask()
 

@@ -169,14 +169,14 @@ class Server:
         """Return whether there is a restore_command, or may be."""
         return self._lookout.restores
 
-    def promote(self, *, slots: Sequence[str] = (), deadline: float = math.inf) -> None:
+    def promote(self, deadline: float = math.inf) -> None:
         """Ask for promotion; whether it is done shows in a later view.
 
-        `slots` are made before, so that replicas can follow at once. Nothing is done once the
-        clock has passed `deadline`. Asked for again, it ends what has come to hold up replay.
+        Nothing is done once the clock has passed `deadline`. Asked for again, it ends what has come
+        to hold up replay.
         """
         self._memory.asked_to_be_promoted(self._clock())
-        self._promotion.ask(slots, deadline)
+        self._promotion.ask(deadline)
 
     def prepare(self, replication_password: str | None) -> None:
         """Make the replication role, its pg_hba line and what replicas need, on the primary.

@@ -315,7 +315,7 @@ def test_no_function_of_a_users_runs_in_a_look_a_probe_or_an_order(
     standby.follow("")
     wait_until(lambda: standby.view().detached, "no upstream")
     standby.follow(conninfo(replication(hostile.port) | {"password": "derived"}))
-    standby.promote(slots=["pgset_orders_0"])
+    standby.promote()
     wait_for(standby, ServerState.WRITABLE)
 
     assert caught(hostile) == []

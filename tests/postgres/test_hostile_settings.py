@@ -134,7 +134,7 @@ def test_no_setting_of_a_role_or_a_database_matters_to_the_sidecar(
     wait_until(lambda: standby.view().streaming, "streaming")
     standby.follow("")
     wait_until(lambda: standby.view().detached, "no upstream")
-    standby.promote(slots=["pgset_orders_0"])
+    standby.promote()
     wait_for(standby, ServerState.WRITABLE)
 
 

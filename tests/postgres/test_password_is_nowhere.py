@@ -155,8 +155,9 @@ def test_neither_a_clone_nor_a_follow_nor_a_promotion_shows_the_password_to_anyb
         assert shown(database) + shown(copy) == []
 
         database.stop()
-        standby.promote(slots=[slot_name("orders-0")])
+        standby.promote()
         wait_for(standby, ServerState.WRITABLE)
+        standby.keep_slots([slot_name("orders-0")])
         standby.prepare(SECRET)
         wait_until(lambda: standby.view().prepared, "preparation of the new primary")
         own(copy.directory / "pg_hba.conf")

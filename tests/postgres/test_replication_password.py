@@ -304,7 +304,7 @@ def test_the_password_is_in_no_log_no_setting_and_no_copy(
 
     # A clone of the standby, by the tool; and one by bootstrap, of whom it became.
     assert copies_with_the_secret(host, copy) == []
-    standby.promote(slots=["pgset_orders_0"])
+    standby.promote()
     wait_for(standby, ServerState.WRITABLE)
     pod = Pod(host, name="third")
     pod.boot()

@@ -47,19 +47,19 @@ def test_an_order_that_has_waited_promotes_no_server_that_started_again(
     database: Database, promotion: Promotion
 ) -> None:
     """Meanwhile this one has led, handed over, and come back as a standby of the next primary."""
-    promotion.ask((), 108.0)
+    promotion.ask(108.0)
     promotion.at_once(database)  # type: ignore[arg-type]
     assert database.promotions == 1
     promotion.has_come_about()
     database.waiting.pop()(database)
     assert database.promotions == 1
-    promotion.ask((), 108.0)
+    promotion.ask(108.0)
     database.waiting.pop()(database)
     assert database.promotions == 2
 
 
 def test_nothing_is_asked_once_its_time_is_over(database: Database, promotion: Promotion) -> None:
-    promotion.ask((), 100.0)
+    promotion.ask(100.0)
     promotion.at_once(database)  # type: ignore[arg-type]
     database.waiting.pop()(database)
     assert database.promotions == 0
@@ -68,7 +68,7 @@ def test_nothing_is_asked_once_its_time_is_over(database: Database, promotion: P
 def test_it_is_asked_for_at_once_no_more_than_once(
     database: Database, promotion: Promotion
 ) -> None:
-    promotion.ask((), 108.0)
+    promotion.ask(108.0)
     promotion.at_once(database)  # type: ignore[arg-type]
     promotion.at_once(database)  # type: ignore[arg-type]
     assert database.promotions == 1
