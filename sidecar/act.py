@@ -95,18 +95,20 @@ class Actor:
         self._tells_again_at = float("-inf")
 
     def carry_out(self, actions: tuple[Action, ...], deadline: float) -> str | None:
-        """Return None, or one sentence about the action that failed; the rest was not tried.
+        """Return None, or one sentence about the action that failed. An action that fails ends the
+        turn, and is decided again at the next look. The exceptions:
 
-        Where PostgreSQL could not be signalled, or standby.signal not be put, it is: a renewal
-        keeps the Lease from whoever would write beside it, and the pod's deletion lets the kubelet
-        stop it. But the Lease is kept, and nothing is promoted.
+        * After a signal that was refused, or a standby.signal that could not be put, the rest is
+          done: a renewal keeps the Lease from whoever would write beside this server, and the pod's
+          deletion lets the kubelet stop it. But the Lease is kept, and nothing is promoted.
+        * After a label that was refused, by a policy of the cluster's, say, the rest is done: a
+          label is for clients, and gives no right.
+        * After a label to which nobody has answered, only that is done which needs no answer: a
+          webhook that judges pods may be gone with the node that the takeover is about.
 
-        A label is for clients, and gives no right: where a policy of the cluster's refuses it, the
-        rest is done. Where nobody answers, that is only what needs no answer either: a webhook
-        that judges pods may be gone with the node that the takeover is about.
-        What failed is decided again at the next look, so nothing is retried here. After
-        `deadline` (on the adapters' clock) the right to lead may be another's: this process may
-        have been frozen since it looked. What the API server does not check itself isn't done then.
+        After `deadline` (on the adapters' clock) the right to lead may be another's: this process
+        may have been frozen since it looked. What the API server does not check itself isn't done
+        then.
         """
         again = self._adapters.clock() >= self._tells_again_at
         untold = tuple(self._untold.values()) if again else ()
@@ -180,7 +182,7 @@ class Actor:
             case Reclone():
                 self._copy("reclone", action.system_identifier)
             case LeaveAlone():
-                self._adapters.bootstrap.order("leave")
+                adapters.bootstrap.order("leave")
             case StartPostgres():
                 self._start(action)
             case Promote():

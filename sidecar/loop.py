@@ -89,7 +89,7 @@ class Loop:
         self._hand_in(observation)
 
     def _seconds_to_look(self, observation: Observation, decision: Decision) -> float:
-        """Return when to look again, by what acting has shown."""
+        """Return after how many seconds to look again, by what acting has shown."""
         lease, now = self._adapters.lease.peek(), self._adapters.clock()
         learned = self._adapters.reach.after_acting(observation, lease, now)
         if learned is observation:
@@ -114,31 +114,38 @@ class Loop:
         if decision.asks_peers:
             observation = ask_peers(self._adapters, observation)
             decision = decide(observation, settings)
-        to_fence = decision.fence_in
-        requests_end_at = self._adapters.reach.requests_end_at(observation.now, to_fence, settings)
+        now, fence_in = observation.now, decision.fence_in
+        requests_end_at = self._adapters.reach.requests_end_at(now, fence_in, settings)
         self._adapters.client.hurry(requests_end_at)
-        if to_fence is None:
-            self._trusted_until = None
-            self._watchdog.trust_until(None)
-        else:
-            # Signals are sent from the deadline on; the last of them is the watchdog's own.
-            escalation = settings.ttl * FENCING_SHARE * 2 / 3
-            until = observation.now + to_fence + escalation
-            # From the deadline on, turns that come to nothing must not put it off.
-            if to_fence <= 0 and self._trusted_until is not None:
-                until = min(until, self._trusted_until)
-            self._trusted_until = until
-            self._watchdog.trust_until(until)
-        act_until = _moment(observation, decision.authority_for)
+        self._set_watchdog(now, fence_in)
+        act_until = math.inf if decision.authority_for is None else now + decision.authority_for
         failure = self._actor.carry_out(decision.actions, act_until)
-        problem = failure or observation.bootstrap.failure or observation.postgres.problem
-        if observation.bootstrap.silent_since is not None:
-            problem = problem or observation.bootstrap.write_failure
-        if (shown := Situation(observation, settings).pod.shown) is not None:
-            problem = problem or shown.problem
+        problem = failure or self._problem(observation)
         self._reporter.publish(Snapshot(observation, decision, problem))
-        self._teller.tell(decision, problem, observation.now)
+        self._teller.tell(decision, problem, now)
         return observation, decision
+
+    def _set_watchdog(self, now: float, fence_in: float | None) -> None:
+        """Tell the watchdog when to kill PostgreSQL, if this thread is stuck by then."""
+        until = None
+        if fence_in is not None:
+            # Signals are sent from the deadline on; the last of them is the watchdog's own.
+            escalation = self._adapters.settings.ttl * FENCING_SHARE * 2 / 3
+            until = now + fence_in + escalation
+            # From the deadline on, turns that come to nothing must not put it off.
+            if fence_in <= 0 and self._trusted_until is not None:
+                until = min(until, self._trusted_until)
+        self._trusted_until = until
+        self._watchdog.trust_until(until)
+
+    def _problem(self, observation: Observation) -> str | None:
+        """Return what keeps failing, as far as it is seen, in one sentence."""
+        bootstrap = observation.bootstrap
+        problem = bootstrap.failure or observation.postgres.problem
+        if bootstrap.silent_since is not None:
+            problem = problem or bootstrap.write_failure
+        shown = Situation(observation, self._adapters.settings).pod.shown
+        return problem or (shown.problem if shown is not None else None)
 
     def _pause(self, seconds: float) -> None:
         ended_at = self._adapters.clock()
@@ -166,7 +173,3 @@ class Loop:
             self._adapters.lease.release(self._departure.heir(observation, self._adapters.settings))
         except ApiError as error:
             _log.warning("the Lease could not be released: %s", error)
-
-
-def _moment(observation: Observation, seconds: float | None) -> float:
-    return math.inf if seconds is None else observation.now + seconds

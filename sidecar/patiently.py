@@ -1,4 +1,4 @@
-"""Does what may hang, such as a look at the data volume, without hanging with it.
+"""Does what may hang, a look at the data volume or a change of it, without hanging with it.
 
 A file server or a disk that does not answer keeps every system call on its files for as long as it
 likes, and the thread that made it. The loop has to renew and to fence meanwhile.
@@ -46,14 +46,15 @@ class Patiently:
     there is never more than one thread that hangs.
     """
 
-    def __init__(self, what: str = "the volume") -> None:
-        """`what` may hang, for the sentences of its errors."""
-        self._what = what
+    def __init__(self) -> None:
+        """Nothing was asked for yet."""
         self._lock = threading.Lock()
         self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._last: _Call | None = None
         self._started = False
-        self._thread = threading.Thread(target=self._work, name=f"patiently: {what}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, name="patiently: the volume", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread, once: with the process, and not with the first call."""
@@ -69,12 +70,12 @@ class Patiently:
         """
         with self._lock:
             if self._last is not None and not self._last.ended:
-                raise TimeoutError(f"{self._what} does not answer")
+                raise TimeoutError("the volume does not answer")
             self.start()
             call = self._last = _Call(function)
             self._calls.put(call)
             if not call.waiting.acquire(timeout=seconds):
-                raise TimeoutError(f"{self._what} has not answered within {seconds:g} s")
+                raise TimeoutError(f"the volume has not answered within {seconds:g} s")
         if call.error is not None:
             raise call.error
         result: _Result = call.result

@@ -1,12 +1,12 @@
 """Kubernetes Events on this pod, for `kubectl describe pod`, or on its StatefulSet."""
 
-import datetime
 import secrets
 from typing import Final
 
 from sidecar.action import Attention
 from sidecar.contract import SIDECAR_CONTAINER
 from sidecar.kube.client import ApiClient, Json
+from sidecar.kube.lease_record import now_text
 from sidecar.observation import Identity
 
 _MAX_MESSAGE: Final = 1024
@@ -33,8 +33,7 @@ class Events:
         self, reason: str, message: str, attention: Attention, about: Json | None = None
     ) -> None:
         """Create one Event. Raises ApiError. `about`: an involvedObject other than this pod."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        now = now.replace("+00:00", "Z")
+        now = now_text("seconds")
         self._client.create(
             f"/api/v1/namespaces/{self._namespace}/events",
             {

@@ -253,7 +253,7 @@ class ElectionFacts:
             and not self.set.is_being_deleted(peer.name)
             and not self.set.is_fenced(peer.name)
             and not self.set.has_nofailover(peer.name)
-            and not self.set.may_be_spoken_for(peer.name)
+            and not self.set.is_unknown_to_holder(peer.name)
         )
 
     def _may_soon_reach_the_api(self, peer: Peer) -> bool:

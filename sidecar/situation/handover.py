@@ -123,7 +123,7 @@ class HandoverFacts:
             and not self._goes_without_need(peer.name)
             and not self.set.is_fenced(peer.name)
             and not self.set.has_nofailover(peer.name)
-            and (self.set.kept is None or peer.name in self.set.kept)
+            and (self.set.staying is None or peer.name in self.set.staying)
             and (not self._only_for_its_node or self._is_better_placed(peer.name))
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
@@ -131,21 +131,21 @@ class HandoverFacts:
     def _goes_without_need(self, name: str) -> bool:
         """Whether that pod is about to go, too. Where all go, the first are there again however
         many come back, so one with a lower ordinal takes over all the same."""
-        if self.set.all_go:
+        if self.set.is_scaled_to_zero:
             return ordinal(name) > ordinal(self.me)
         return self.set.is_being_deleted(name)
 
     def _is_better_placed(self, name: str) -> bool:
         """Whether new clients reach it, and it follows closely as long as that can be seen."""
-        postgres = self.observation.postgres
-        follower = next((f for f in postgres.followers if f.name == name), None)
-        lag = (postgres.position or 0) - (follower.position if follower else 0)
-        follows = follower is not None and lag <= self.settings.max_lag
-        return self._is_in_service(name) and (follows or not self.server.is_writable)
+        lag = self._lag_of(name)
+        follows = lag is not None and lag <= self.settings.max_lag
+        return self.set.is_in_service(name) and (follows or not self.server.is_writable)
 
-    def _is_in_service(self, name: str) -> bool:
-        pods = self.observation.pods or ()
-        return not any(pod.taken_out_since is not None for pod in pods if pod.name == name)
+    def _lag_of(self, name: str) -> int | None:
+        """Bytes that this member has yet to flush; None if it does not stream from here."""
+        postgres = self.observation.postgres
+        follower = next((it for it in postgres.followers if it.name == name), None)
+        return None if follower is None else (postgres.position or 0) - follower.position
 
     def _preference(
         self, name: str
@@ -155,12 +155,13 @@ class HandoverFacts:
         the greatest priority; in a rolling update a pod that has been rolled already, or else the
         one that will be rolled last."""
         mine = self.pod.shown.revision if self.pod.shown else None
-        rolled = any(p.revision != mine for p in self.observation.pods or () if p.name == name)
+        pod = self.set.named(name)
+        rolled = pod is not None and pod.revision != mine
         peer = self.set.peers[name]
         position, soon = wal_position_of(peer), self.election.replays_soon(peer.to_replay)
         complete = name in self.observation.complete_peers
-        reached = self._is_in_service(name)
-        first = -ordinal(name) if self.set.all_go else 0
+        reached = self.set.is_in_service(name)
+        first = -ordinal(name) if self.set.is_scaled_to_zero else 0
         may_be = (name == self.heir, reached, complete, first, soon)
         return (*may_be, self.set.failover_priority(name), rolled, position, -ordinal(name))
 
@@ -222,7 +223,7 @@ class HandoverFacts:
         other member has. A pod that was replaced does not know what the new one's volume has."""
         if self.set.was_replaced:
             return None
-        return self.me if self.set.all_go or self.me in self.set.wanted_members else None
+        return self.me if self.set.is_scaled_to_zero or self.me in self.set.wanted_members else None
 
     @cached
     def is_ready_to_stop(self) -> bool:
@@ -254,9 +255,7 @@ class HandoverFacts:
         return next(self._reasons_against(self.target), None)
 
     def _reasons_against(self, name: str) -> Iterator[str]:
-        postgres = self.observation.postgres
-        follower = next((f for f in postgres.followers if f.name == name), None)
-        lag = (postgres.position or 0) - (follower.position if follower else 0)
+        lag = self._lag_of(name)
         if name == self.me:
             yield "it leads already"
         if self.observation.paused:
@@ -264,7 +263,7 @@ class HandoverFacts:
         if self.observation.opted_out:
             yield "the set is opted out"
         yield from self._reasons_of_its_pod(name)
-        if follower is None:
+        if lag is None:
             yield "it does not stream from the primary"
         elif lag > self.settings.max_lag:
             yield f"it lags {lag} bytes behind, more than max-lag"

@@ -83,7 +83,7 @@ class PodFacts:
         )
 
     @property
-    def comes_back_sooner_anew(self) -> bool:
+    def is_back_sooner_if_deleted(self) -> bool:
         """Its kubelet is known to wait before it starts PostgreSQL again, for 10 s and more, and no
         new pod was made for that already, in vain."""
         backs_off = self.shown is not None and self.shown.backs_off

@@ -87,12 +87,12 @@ class SetFacts:
         return names(settings.set_name, settings.first_ordinal, self.observation.wanted or 0)
 
     @property
-    def all_go(self) -> bool:
+    def is_scaled_to_zero(self) -> bool:
         """The StatefulSet is scaled to 0: nobody stays, and some will be back."""
         return self.observation.wanted == 0
 
     @cached
-    def kept(self) -> frozenset[str] | None:
+    def staying(self) -> frozenset[str] | None:
         """The pods that stay members; None where that is not known: from 0 a set comes back with as
         many as somebody wants by then."""
         return self.wanted_members if self.observation.wanted else None
@@ -113,7 +113,7 @@ class SetFacts:
         """The pods that have yet to say what data they have, and that wait for one to be ready
         which has none, and so waits for a primary to copy."""
         missing = self.not_created
-        if not self.observation.ordered or not missing or self.silent - set(missing):
+        if not self.observation.ordered or not missing or self.yet_to_report - set(missing):
             return ()
         empty = [name for name, peer in self.peers.items() if peer.has_data is False]
         return missing if any(ordinal(name) < ordinal(missing[0]) for name in empty) else ()
@@ -158,7 +158,7 @@ class SetFacts:
         return leader is not None and leader.writable
 
     @cached
-    def silent(self) -> frozenset[str]:
+    def yet_to_report(self) -> frozenset[str]:
         """Members that have yet to say what data they have, before a first leader is chosen.
 
         A member with data knows how much once its server has replayed it: a control file says less.
@@ -180,13 +180,13 @@ class SetFacts:
     @property
     def all_have_reported(self) -> bool:
         """Every pod that exists or is wanted has said what data it has."""
-        return not self.silent and self.observation.wanted is not None
+        return not self.yet_to_report and self.observation.wanted is not None
 
     @property
     def waits_for_reports(self) -> str:
         """For messages: what is waited for before a first leader is chosen."""
-        if self.silent:
-            return f"for {', '.join(sorted(self.silent))} to report what data they have"
+        if self.yet_to_report:
+            return f"for {', '.join(sorted(self.yet_to_report))} to report what data they have"
         return "until the StatefulSet can be read"
 
     @cached
@@ -214,8 +214,8 @@ class SetFacts:
         if self.observation.opted_out:
             return (self.me,)
         recorded = set(self.lease.record.members) if self.lease.record else set()
-        if self.kept is not None:
-            recorded &= self.kept
+        if self.staying is not None:
+            recorded &= self.staying
         # While the API server is silent nobody is added: a renewal that gets no answer would leave
         # this holder with a rival that it has not asked.
         api_answers = self.observation.renewal_failed_at is None
@@ -238,15 +238,18 @@ class SetFacts:
     def lives_that_stay(self) -> tuple[str, ...]:
         """The same of the pods that nobody has deleted: the next pod of another's name may lead."""
         gone = {str(Identity(it.name, it.uid)) for it in self.observation.pods or () if it.deleting}
-        return () if self.all_go else tuple(it for it in self.lives_of_members if it not in gone)
+        return (
+            ()
+            if self.is_scaled_to_zero
+            else tuple(it for it in self.lives_of_members if it not in gone)
+        )
 
     @cached
     def was_replaced(self) -> bool:
         """The API server shows another pod of this name: this one was deleted by force, and runs
         on. It knows neither what the new one has nor who leads for whom."""
-        me, pods = self.observation.me, self.observation.pods or ()
-        uids = {pod.uid for pod in pods if pod.name == me.name}
-        return bool(uids) and me.uid not in uids
+        pod = self.named(self.me)
+        return pod is not None and pod.uid != self.observation.me.uid
 
     @cached
     def another_life_is_recorded(self) -> bool:
@@ -255,7 +258,7 @@ class SetFacts:
         lives = {live for live in record.lives if live.startswith(f"{me.name}_")} if record else ()
         return bool(lives) and str(me) not in lives
 
-    def may_be_spoken_for(self, name: str) -> bool:
+    def is_unknown_to_holder(self, name: str) -> bool:
         """Whether the Lease ran out under a holder that did not know this member's present pod.
 
         It may be cut off from the API server, and writable: the pod's former life, which runs on
@@ -291,7 +294,7 @@ class SetFacts:
     def _slot_owners(self) -> frozenset[str]:
         """The other members, each of which has a replication slot here."""
         others = self.wanted_members.union(self.members) - {self.me}
-        return others if self.kept is None else others & self.kept
+        return others if self.staying is None else others & self.staying
 
     @property
     def wanted_slots(self) -> tuple[str, ...]:
@@ -303,24 +306,34 @@ class SetFacts:
         """PostgreSQL has the slots that a primary keeps, and no other of ours."""
         return _slots_of(self._slot_owners) == set(self.observation.postgres.slots)
 
+    def named(self, name: str) -> Pod | None:
+        """Return the pod of this name; None if the API server does not show it."""
+        return next((pod for pod in self.observation.pods or () if pod.name == name), None)
+
     def is_being_deleted(self, name: str) -> bool:
         """Whether the pod of this name is being deleted."""
-        return any(pod.deleting for pod in self.observation.pods or () if pod.name == name)
+        pod = self.named(name)
+        return pod is not None and pod.deleting
+
+    def is_in_service(self, name: str) -> bool:
+        """Whether Kubernetes sends new clients to the pod of this name, as far as it shows."""
+        pod = self.named(name)
+        return pod is None or pod.taken_out_since is None
 
     def is_fenced(self, name: str) -> bool:
         """Whether an operator wants the PostgreSQL of this pod stopped."""
-        pods = self.observation.pods or ()
-        return any(pod.fenced_since is not None for pod in pods if pod.name == name)
+        pod = self.named(name)
+        return pod is not None and pod.fenced_since is not None
 
     def has_nofailover(self, name: str) -> bool:
         """Whether an operator does not want this pod's member to take over."""
-        pods = self.observation.pods or ()
-        return any(pod.nofailover for pod in pods if pod.name == name)
+        pod = self.named(name)
+        return pod is not None and pod.nofailover
 
     def failover_priority(self, name: str) -> int:
         """An operator's order of members with the same data; the greatest goes first."""
-        pods = self.observation.pods or ()
-        return next((pod.failover_priority for pod in pods if pod.name == name), 1)
+        pod = self.named(name)
+        return contract.DEFAULT_FAILOVER_PRIORITY if pod is None else pod.failover_priority
 
     def others_with_role(self, value: str) -> Iterator[Pod]:
         """Yield the other pods that carry this value of the role label."""

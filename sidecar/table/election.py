@@ -153,7 +153,7 @@ ELECTION: Final = (
     ),
     Row(
         "UnknownToHolder",
-        lambda s: s.set.may_be_spoken_for(s.observation.me.name),
+        lambda s: s.set.is_unknown_to_holder(s.observation.me.name),
         nothing,
         "nobody leads, and this member may not: {s.lease.holder_name} has not recorded this pod, "
         "and may be writable where nobody hears of it; as soon as it is certain that it does not "

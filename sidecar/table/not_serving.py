@@ -173,7 +173,7 @@ NOT_SERVING: Final = (
         "Returning",
         lambda s: (
             s.server.restart_is_overdue
-            and s.pod.comes_back_sooner_anew
+            and s.pod.is_back_sooner_if_deleted
             and s.lease.names_me
             and s.lease.set_has_data
             and not (

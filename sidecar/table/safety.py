@@ -18,6 +18,7 @@ from sidecar.table.steps import (
     HARDER_AND_HARDER,
     LEFT_ALONE,
     Row,
+    harder,
     kill,
     nothing,
     own_role,
@@ -29,9 +30,8 @@ from sidecar.table.steps import (
 def _fence(s: Situation) -> Iterator[Action]:
     """One signal a second, so that the last is sent before the Lease can be taken."""
     overdue = s.lease.renewed_ago - s.lease.fence_after
-    step = s.settings.ttl * FENCING_SHARE / len(HARDER_AND_HARDER)
-    index = min(len(HARDER_AND_HARDER) - 1, max(0, int(overdue / step)))
-    yield StopPostgres(HARDER_AND_HARDER[index])
+    seconds_for_each = s.settings.ttl * FENCING_SHARE / len(HARDER_AND_HARDER)
+    yield StopPostgres(harder(overdue / seconds_for_each))
     if s.server.was_promoted_by_hand:
         promoted_from = s.observation.postgres.promoted_from or 0
         yield NotePromotedByHand(promoted_from, s.data.timeline or 0)

@@ -189,6 +189,11 @@ def promotion(s: Situation, *, expired: bool) -> Iterator[Action]:
     yield Promote(s.data.timeline or 0)
 
 
+def harder(step: float) -> signal.Signals:
+    """Return the signal of a step: the first one for 0, the last one for all that come after."""
+    return HARDER_AND_HARDER[min(len(HARDER_AND_HARDER) - 1, max(0, int(step)))]
+
+
 def nothing(_: Situation) -> Iterator[Action]:
     """Wait."""
     yield from ()
@@ -220,8 +225,7 @@ def stop(s: Situation) -> Iterator[Action]:
         step = s.server.in_this_state_for / STOP_PATIENCE
     elif s.server.is_unwell and unwell_since is not None:
         step = (s.observation.now - unwell_since - UNWELL_PATIENCE) / UNWELL_STOP_PATIENCE
-    index = min(len(HARDER_AND_HARDER) - 1, int(step))
-    yield StopPostgres(HARDER_AND_HARDER[index])
+    yield StopPostgres(harder(step))
     yield from renewal(s)
 
 
