@@ -99,7 +99,7 @@ class LeaseView:
     taken_expired: bool = False
     """Whether this sidecar took the Lease from a holder that had not released it."""
     handed_over_by: str | None = None
-    """The last holder, as `holderIdentity`, if it was seen to name this member, which took it."""
+    """The last holder, as `holderIdentity`, if it was seen to leave the Lease to this member."""
     heard_at: float = float("-inf")
     """When the API server last said anything about the Lease; shows whether it can be reached."""
     heard_again_at: float = float("-inf")

@@ -113,18 +113,23 @@ class DurabilityFacts:
         was waiting for standbys when its primary crashed is seen by all after the restart."""
         return self.recorded.copies > 1
 
+    def has_to_settle(self, promise: Promise) -> bool:
+        """By this promise others may lead without what this server comes up with as the primary.
+
+        Where it was handed over there is a second copy already, on the last primary's disk; but
+        that counts only while the last primary may lead.
+        """
+        return promise.copies > 1 and self.lease.handed_over_by not in promise.voters
+
     @cached
     def is_settling(self) -> bool:
         """This server became writable a moment ago, and what it had then may be gone with it.
 
         Commits wait for the same standbys, which find it by its pod's address, not by the label.
-        Where it was handed over there is a second copy already, on the last primary's disk; but
-        that counts only while the last primary may lead by the record.
         """
         return (
             self.server.is_writable
-            and self.shows_what_may_be_lost
-            and self.lease.handed_over_by not in self.recorded.voters
+            and self.has_to_settle(self.recorded)
             and self.server.in_this_state_for < SETTLING_PATIENCE
             and not self.is_settled
         )

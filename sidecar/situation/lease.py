@@ -1,7 +1,7 @@
 """Whose the Lease is, until when it counts, and who can be reached to ask."""
 
 from sidecar.contract import lease_name
-from sidecar.observation import Identity, LeaseRecord, Observation
+from sidecar.observation import Identity, LeaseRecord, Observation, ServerState
 from sidecar.settings import Settings
 from sidecar.situation.cached import cached
 from sidecar.situation.timing import (
@@ -235,7 +235,9 @@ class LeaseFacts:
             if str(Identity(pod.name, pod.uid)) == self.view.handed_over_by
         }
         # By the last primary's timeline: this one's own is on record a moment later, or never.
-        before = (self.observation.postgres.timeline or 0) - 1
+        postgres = self.observation.postgres
+        is_promoted = postgres.state is ServerState.WRITABLE
+        before = (postgres.timeline or 0) - is_promoted
         leaders = {led.pod for led in self.record.history if led.timeline == before}
         return next(iter((leaders & there) - {self.observation.me.name}), None)
 

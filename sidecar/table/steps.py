@@ -236,7 +236,7 @@ def take(s: Situation) -> Iterator[Action]:
     ready = s.server.is_in_recovery and s.durability.would_keep_promise
     if s.lease.set_has_data and ready:
         yield from promotion(s, expired=s.lease.has_expired)
-        if s.election.i_am_heir and not s.durability.shows_what_may_be_lost:
+        if s.election.i_am_heir and not s.durability.has_to_settle(promise):
             # kube-proxy syncs at most once a second, and does so as soon as it hears that the last
             # primary's container has ended. This label has to come before that.
             yield from own_role(s, s.settings.primary_value)

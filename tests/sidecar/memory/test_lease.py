@@ -229,8 +229,10 @@ def test_who_has_handed_over_is_known_by_its_pod(
     remembers = LeaseMemory(ME, SETTINGS)
     for record in heard:
         remembers.hear(record, record.resource_version, 0.0)
+    assert view(remembers).handed_over_by == by
     remembers.look(0.0)
     remembers.to_take(TakeLease(expired=False), 0.0)
+    remembers.hear(replace(version(OTHERS, 9), holder=str(ME)), "9", 0.0)
     assert view(remembers).handed_over_by == by
 
 

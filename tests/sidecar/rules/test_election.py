@@ -250,18 +250,22 @@ def test_the_heir_has_its_label_while_it_is_promoted() -> None:
     )
 
 
-def test_not_while_what_it_shows_could_be_gone_with_it() -> None:
-    record = replace(FREE, heir="orders-0", voters=("orders-0", "orders-1"), copies=2)
+@pytest.mark.parametrize(("life", "is_labelled"), [("uid-1", True), ("former", False)])
+def test_not_if_others_may_lead_without_what_it_will_show(life: str, *, is_labelled: bool) -> None:
+    """Of a handover, the last primary's disk has all, as long as its pod is there."""
+    members = ("orders-0", "orders-1", "orders-2")
+    record = replace(FREE, heir="orders-0", members=members, voters=members, copies=2)
+    record = replace(record, history=(Leadership(1, "orders-1", ""),))
     heir = replace(
         REPLICA,
-        lease=lease(record, renewed_at=None),
-        pods=pods("replica", "primary", None),
-        postgres=replace(STREAMING, waits_for=("orders-1",), waits_for_number=1),
+        lease=lease(record, renewed_at=None, handed_over_by=f"orders-1_{life}"),
+        pods=pods("replica", None, None),
+        postgres=replace(STREAMING, waits_for=members[1:], waits_for_number=1, waits_from=4000),
     )
-    assert situation_and_actions(heir) == (
-        "Succeeding",
-        (TakeLease(expired=False), Promote(1)),
-    )
+    decision = decide(heir, QUORUM)
+    assert (decision.situation, decision.actions[1]) == ("Succeeding", Promote(1))
+    label = SetRole("orders-0", "uid-0", "primary")
+    assert (label in decision.actions) is is_labelled
 
 
 def test_nobody_else_has_it_so_soon() -> None:

@@ -68,8 +68,20 @@ class Labels:
 
     def _server_changed(self, event: ServerChanged) -> None:
         server = event.server
-        if server.phase is Phase.WRITABLE:
-            self._promoted = (server, self._world.now, server.directory.position)
+        if server.phase is not Phase.WRITABLE:
+            return
+        self._promoted = (server, self._world.now, server.directory.position)
+        for name, life in self._cluster.pods.items():
+            if life.server is server:
+                self._check_labelled_before(name, server)
+
+    def _check_labelled_before(self, name: str, server: Server) -> None:
+        """It may have its label already, from when it was told to be promoted."""
+        role = self._cluster.api.pods[name][1].role
+        lease = self._cluster.api.lease
+        holds = lease is not None and lease.holder.startswith(f"{name}_")
+        if holds and role == self._settings.primary_value:
+            self._check_settled(name, server)
 
     def _check_settled(self, name: str, server: Server) -> None:
         """By what is promised now, nobody may lead without what this server came up with; where
