@@ -11,6 +11,7 @@ from sidecar.action import (
     Clone,
     Decision,
     DeleteOwnPod,
+    Promote,
     Reclone,
     RunInitdb,
     SetRole,
@@ -131,6 +132,15 @@ def _label_at_once(observation: Observation, settings: Settings) -> Decision:
     if decision.situation == "Settling":
         label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
         return decision._replace(actions=(label, *decision.actions))
+    return decision
+
+
+def _label_whoever_is_promoted(observation: Observation, settings: Settings) -> Decision:
+    """Clients are let in while it is promoted, whatever others may lead without."""
+    decision = decide(observation, settings)
+    if any(isinstance(action, Promote) for action in decision.actions):
+        label = SetRole(observation.me.name, observation.me.uid, settings.primary_value)
+        return decision._replace(actions=(*decision.actions, label))
     return decision
 
 
@@ -271,6 +281,9 @@ MUTANTS: Final = (
     Mutant("the label comes before the Lease", "I1", _label_before),
     Mutant("the label comes before the standbys have everything", "I1",
            _label_at_once, _ONE_HAS_LESS, QUORUM | SYNC, {"members": 3, "length": 120.0}),
+    Mutant("the label comes with the promotion, whatever has to settle", "I1",
+           _label_whoever_is_promoted, _ONE_HAS_LESS, QUORUM | SYNC,
+           {"members": 3, "length": 120.0}),
     Mutant("no fencing", "I2", _without_rows("Fencing", "Isolated", "Superseded")),
     Mutant("fencing by fast shutdown only", "I2", _each(_only_fast_stops), _DEAF),
     Mutant("in sync by record, not in fact", "I3", _believe_that_commits_wait, LAGGARD, SYNC,

@@ -29,6 +29,8 @@ class Labels:
         """By pod: what is wrong with its label, and since when."""
         self._promoted: tuple[Server | None, float, int] = (None, 0.0, 0)
         """The server that was promoted last, when, and where its WAL ended then."""
+        self._labelled_last: tuple[str, Server | None] = ("", None)
+        """Who got the primary label last, and its server then."""
         self._was_released = False
         """The Lease was taken last from a holder that had given it up."""
         self._world.subscribe(LeaseChanged, self._lease_changed)
@@ -58,6 +60,7 @@ class Labels:
         if server is not None and server.accepts and not server.could_write and not holds:
             sentence = f"{name} gets the primary label, is read-only and not the holder"
             fail(self._world, "I1", sentence)
+        self._labelled_last = (name, server)
         if server is not None and server is self._promoted[0] and holds:
             self._check_settled(name, server)
 
@@ -71,16 +74,9 @@ class Labels:
         if server.phase is not Phase.WRITABLE:
             return
         self._promoted = (server, self._world.now, server.directory.position)
-        for name, life in self._cluster.pods.items():
-            if life.server is server:
-                self._check_labelled_before(name, server)
-
-    def _check_labelled_before(self, name: str, server: Server) -> None:
-        """It may have its label already, from when it was told to be promoted."""
-        role = self._cluster.api.pods[name][1].role
-        lease = self._cluster.api.lease
-        holds = lease is not None and lease.holder.startswith(f"{name}_")
-        if holds and role == self._settings.primary_value:
+        name, labelled = self._labelled_last
+        roles = {it: pod.role for it, (_, pod) in self._cluster.api.pods.items()}
+        if labelled is server and roles.get(name) == self._settings.primary_value:
             self._check_settled(name, server)
 
     def _check_settled(self, name: str, server: Server) -> None:
