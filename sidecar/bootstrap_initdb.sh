@@ -37,7 +37,9 @@ run_initdb() {
         postgres) own_initdb && set -- "$@" -c unix_socket_directories="$handshake" || return 1 ;;
         *) lead_to_new_files || return 1 ;;
     esac
-    PGDATA=$staging POSTGRES_INITDB_ARGS=$arguments "$@" -c listen_addresses= &
+    # A configuration file elsewhere may say where the data will be.
+    PGDATA=$staging POSTGRES_INITDB_ARGS=$arguments "$@" \
+        -c data_directory="$staging" -c listen_addresses= &
     server=$!
     until final_server_is_ready; do
         kill -0 "$server" 2>/dev/null || return 1

@@ -97,6 +97,17 @@ def test_pgdata_has_to_be_where_the_configuration_has_the_data(
     assert pod.look().refusal is None
 
 
+def test_a_configuration_elsewhere_may_say_where_the_data_will_be(pod: Pod) -> None:
+    file = pod.host.folder / "postgresql.conf"
+    file.write_text(f"data_directory = '{pod.data}'\nlisten_addresses = '*'\n")
+    own(file)
+    pod.command = (*pod.command, "-c", f"config_file={file}")
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    assert pod.obey("start").failure is None
+
+
 FORKS = 'postgres -k "${0%/*}" "$@" & wait'
 IGNORES_PGDATA = 'export PGDATA=/nowhere; exec "$@"'
 
