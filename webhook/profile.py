@@ -94,14 +94,25 @@ PROFILES: Final = (
     ),
     Profile(
         name="sclorg",
-        images=("sclorg/postgresql-16-c9s", "rhel9/postgresql-16", "fedora/postgresql-16"),
-        repositories=r"(sclorg|centos\d*|fedora|rhel\d+)/postgresql-\d+[^/]*",
+        images=(
+            *("sclorg/postgresql-16-c9s", "rhel9/postgresql-16", "fedora/postgresql-16"),
+            *("rhscl/postgresql-13-rhel7", "openshift/postgresql"),
+        ),
+        repositories=(
+            r"(sclorg|centos\d*|fedora|rhel\d+|rhscl)/postgresql-\d+[^/]*|openshift/postgresql"
+        ),
         refusal="changes passwords at each start, which fails on every member that is read-only",
     ),
     Profile(
         name="supabase",
         images=("supabase/postgres",),
         repositories=r"supabase/postgres",
+        refusal="has its data in a directory that PGDATA does not name",
+    ),
+    Profile(
+        name="kartoza",
+        images=("kartoza/postgis",),
+        repositories=r"kartoza/postgis",
         refusal="has its data in a directory that PGDATA does not name",
     ),
     Profile(
