@@ -119,7 +119,9 @@ def end_what_holds_up_replay(connection: Connection) -> None:
     """
     connection.execute(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE backend_type = 'client backend' AND xact_start IS NOT NULL "
+        "WHERE backend_type = 'client backend' "
+        # With track_activities off it is not told who is in a transaction.
+        "AND (xact_start IS NOT NULL OR state = 'disabled') "
         "AND pid <> pg_catalog.pg_backend_pid() "
         # Our name alone tells nothing: any client may take it.
         "AND (application_name <> %s OR usename IS DISTINCT FROM session_user) "

@@ -123,6 +123,25 @@ def test_a_client_is_ended_that_calls_itself_as_the_sidecar_does(
             mallory.execute("SELECT 1")
 
 
+def test_a_client_is_ended_that_does_not_show_what_it_does(
+    primary: Database, standby: Database, connect: Connect
+) -> None:
+    sql(standby, "ALTER SYSTEM SET track_activities = off")
+    sql(standby, "SELECT pg_reload_conf()")
+    wait_until(lambda: sql(standby, "SHOW track_activities") == [("off",)], "the setting")
+    server = connect(standby.port)
+    wait_for(server, ServerState.RECOVERY)
+    with session(standby) as client:
+        client.execute("BEGIN")
+        client.execute("SELECT count(*) FROM words")
+        sql(primary, "ALTER TABLE words ADD COLUMN more text")
+        wait_until(lambda: "relation" in str(wait_of_replay(standby)), "replay to be held up")
+        primary.crash()
+        promote(server)
+        with pytest.raises(psycopg.OperationalError):
+            client.execute("SELECT 1")
+
+
 def test_a_promotion_that_nothing_holds_up_ends_nobody(
     primary: Database, standby: Database, report: Session, connect: Connect
 ) -> None:
