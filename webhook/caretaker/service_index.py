@@ -5,9 +5,14 @@ Otherwise each set of a namespace with hundreds would look at every Service of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from sidecar.contract import POD_INDEX, POD_NAME
 from webhook.caretaker.facts import Service, Workload
+
+MOST: Final = 200
+"""Services that a set looks at: where somebody has thousands that select each of thousands of sets,
+looking at all takes minutes, and no other namespace is looked at meanwhile."""
 
 _Label = tuple[str, str]
 
@@ -47,4 +52,4 @@ class ServiceIndex:
         labels = {it for labels in workload.labels_by_role for it in labels.items()}
         for label in labels | {(POD_NAME, workload.name)}:
             positions |= self._found.get(label, set())
-        return [self._services[it] for it in sorted(positions)]
+        return [self._services[it] for it in sorted(positions)[:MOST]]

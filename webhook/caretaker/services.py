@@ -9,6 +9,7 @@ connections can't write. An Event says what to do; whoever owns the Service deci
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from sidecar import contract
@@ -27,6 +28,10 @@ NOT_WHEN_UNREADY: Final = "ServiceNotWhenUnready"
 OTHER_PORT: Final = "ServiceLeadsToAnotherPort"
 """The Events' reasons."""
 
+MOST_WARNINGS: Final = 10
+"""For one set. A thousand Services that select a thousand sets each are a million warnings: more
+than the caretaker has memory for."""
+
 
 def steps(there: Namespace) -> Iterator[Step]:
     """Yield the Services to create, and warnings about those that are in the way."""
@@ -34,10 +39,14 @@ def steps(there: Namespace) -> Iterator[Step]:
     for workload in there.workloads:
         if workload.settings is not None and not workload.leaving:
             yield from _of_set(workload, workload.settings, index)
-            concerning = [it for it in index.concerning(workload) if not it.leaving]
-            for service in concerning:
-                yield from _warnings_about(service, workload, workload.settings)
-            yield from _of_single_pods(concerning, workload, workload.settings)
+            yield from islice(_warnings(workload, workload.settings, index), MOST_WARNINGS)
+
+
+def _warnings(workload: Workload, settings: Settings, index: ServiceIndex) -> Iterator[Tell]:
+    concerning = [it for it in index.concerning(workload) if not it.leaving]
+    for service in concerning:
+        yield from _warnings_about(service, workload, settings)
+    yield from _of_single_pods(concerning, workload, settings)
 
 
 def unsettled(there: Namespace) -> bool:

@@ -6,8 +6,9 @@ import pytest
 
 from sidecar.settings import Settings
 from tests.webhook.caretaker.made import both_services, there, workload
-from webhook.caretaker import services
+from webhook.caretaker import service_index, services
 from webhook.caretaker.facts import Service
+from webhook.caretaker.service_index import ServiceIndex
 from webhook.caretaker.step import MakeService
 
 ARTICLE = Settings(
@@ -121,3 +122,19 @@ def test_what_is_being_deleted_is_about_to_go():
 def test_nobody_waits_for_what_somebody_else_has_made():
     theirs = tuple(dataclasses.replace(it, leaving=True) for it in both_services())
     assert not services.unsettled(there(workload(), services=theirs))
+
+
+def test_many_sets_with_labels_in_common_and_many_services_for_all_make_no_million_of_warnings():
+    """They would take more memory than the caretaker has."""
+    labels = {"app": "all"}
+    sets = [
+        workload(f"set-{number}", pod_labels=labels | {"pgset.dev/set": f"set-{number}"})
+        for number in range(100)
+    ]
+    traps = tuple(Service(name=f"trap-{number}", selector=labels) for number in range(300))
+    assert len(told(there(*sets, services=traps))) == 100 * services.MOST_WARNINGS
+
+
+def test_a_set_looks_at_so_many_services_at_the_most():
+    index = ServiceIndex(Service(name=f"s-{it}", selector={"app": "orders"}) for it in range(1000))
+    assert len(index.concerning(workload())) == service_index.MOST
