@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from cli import arguments
-from cli.arguments import PASSED_ON
 from cli.kubectl import CannotError, Kubectl
 from cli.text import Paint
 from cli.view import FAILED
@@ -54,17 +53,12 @@ def main() -> None:
 
         sys.exit(complete(words[1:]))
     ours, theirs = split(words)
-    chosen = arguments.parser().parse_args(ours)
+    chosen = arguments.parse(ours)
     chosen.words = theirs
     if theirs and chosen.command != "psql":
         print("kubectl pgset: only psql takes words after --", file=sys.stderr)
         sys.exit(FAILED)
-    options = [
-        f"--{name}={value}"
-        for name in PASSED_ON
-        if (value := getattr(chosen, name.replace("-", "_"))) is not None
-    ]
-    kubectl = Kubectl(options, chosen.namespace)
+    kubectl = Kubectl(arguments.passed_on(chosen), chosen.namespace)
     paint = Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     try:
         code = carry_out(chosen.command)(kubectl, chosen, paint)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cli.view import FAILED
 from sidecar import contract
 
-PASSED_ON = ("context", "kubeconfig", "cluster", "user", "as", "request-timeout")
-"""Options of kubectl's own, which it gets as they are."""
+PASSED_ON = (
+    *("context", "kubeconfig", "cluster", "user", "server", "tls-server-name", "request-timeout"),
+    *("as", "as-group", "as-uid", "certificate-authority", "client-certificate", "client-key"),
+)
+"""Options of kubectl's own, which it gets as they are. Not its --token: commands that we show have
+the user's options."""
 
 EXIT_CODES = """exit codes: 0 all is well, 1 a set has no primary, 2 a member is missing (of
 several sets, the first of these that holds), 3 the question could not be answered"""
@@ -29,7 +34,31 @@ def _of_kubectl(parser: Parser, default: str | None) -> None:
     words = "kubectl's own choice by default"
     parser.add_argument("-n", "--namespace", default=default, help=words)
     for option in PASSED_ON:
-        parser.add_argument(f"--{option}", default=default, help=argparse.SUPPRESS)
+        short = ["-s"] if option == "server" else []
+        action = "append" if option == "as-group" else "store"
+        names = (*short, f"--{option}")
+        parser.add_argument(*names, default=default, action=action, help=argparse.SUPPRESS)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return what is wanted, or end the program with a sentence."""
+    whole = parser()
+    chosen, unknown = whole.parse_known_args(words)
+    if unknown:
+        hint = "; psql's own words come after --" if chosen.command == "psql" else ""
+        whole.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return chosen
+
+
+def passed_on(chosen: argparse.Namespace) -> list[str]:
+    """Return the options that kubectl gets, such as "--context=prod"."""
+    given = {name: getattr(chosen, name.replace("-", "_")) for name in PASSED_ON}
+    return [
+        f"--{name}={it}"
+        for name, value in given.items()
+        if value is not None
+        for it in (value if isinstance(value, list) else [value])
+    ]
 
 
 def commands() -> list[str]:

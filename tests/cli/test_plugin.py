@@ -112,6 +112,12 @@ def test_every_command_is_carried_out_by_something() -> None:
         (["pause", "orders"], "echo '{\"items\": []}'", None),
         (["dance"], "exit 0", None),
         (["status", "a", "b"], "exit 0", None),
+        (
+            ["psql", "orders", "-c", "select 1"],
+            "exit 0",
+            "unrecognized arguments: -c select 1; psql's own words come after -- "
+            "(see kubectl pgset --help)",
+        ),
         (["status", "--", "a"], "exit 0", "only psql takes words after --"),
     ],
 )
@@ -233,6 +239,13 @@ def test_kubectls_options_may_stand_before_the_command() -> None:
     assert parse(["-n", "shop", "status", "-n", "other"]).namespace == "other"
     assert parse(["status"]).namespace is parse(["status"]).context is None
     assert parse(["status", "--as", "x"]) == parse(["--as", "x", "status"])
+
+
+def test_options_of_kubectls_own_that_are_passed_on() -> None:
+    words = ["status", "--as=me", "--as-group", "a", "--as-group", "b", "-s", "x", "--client-key=k"]
+    assert arguments.passed_on(arguments.parser().parse_args(words)) == [
+        "--server=x", "--as=me", "--as-group=a", "--as-group=b", "--client-key=k"
+    ]  # fmt: skip
 
 
 def test_completion_asks_the_cluster_that_is_meant() -> None:
