@@ -12,6 +12,9 @@ from cli.kubectl import CannotError, Kubectl
 from cli.view import SetView, sets
 from sidecar import contract
 
+MOST_NAMESPACES: Final = 10
+"""In so many it is seen whether pods of sets are there without a label: each takes a question."""
+
 KINDS: Final = ("statefulsets", "pods", "leases", "services")
 
 
@@ -22,14 +25,28 @@ def now() -> datetime.datetime:
 
 def all_sets(kubectl: Kubectl) -> There:
     """Read the sets of all namespaces."""
-    return There.from_json(
-        *kubectl.together(
-            ("statefulsets", "-A"),
-            ("pods", "-A", "-l", contract.SET_LABEL),
-            ("leases", "-A", "-l", contract.SET_LABEL),
-            ("services", "-A"),
-        )
+    items, unread = kubectl.together(
+        ("statefulsets", "-A"),
+        ("pods", "-A", "-l", contract.SET_LABEL),
+        ("leases", "-A", "-l", contract.SET_LABEL),
+        ("services", "-A"),
     )
+    there = There.from_json(items, unread)
+    if any(it.what == "pods" for it in unread):
+        return there
+    # A pod from before its set was opted in has no label, and is not absent.
+    named = {(it.namespace, it.name) for it in there.pods}
+    lacking = {
+        it.namespace
+        for it in there.workloads
+        if not {(it.namespace, pod) for pod in it.pods} <= named
+    }
+    where = sorted(lacking)[:MOST_NAMESPACES]
+    if not where:
+        return there
+    requests = [("pods", "-n", it, "-l", f"!{contract.SET_LABEL}") for it in where]
+    more, more_unread = kubectl.together(*requests)
+    return There.from_json([*items, *more], (*unread, *more_unread))
 
 
 def namespace(kubectl: Kubectl, *needed: str, events: bool = False) -> There:

@@ -12,6 +12,7 @@ from cli.kubectl import CannotError, Kubectl
 from cli.look import by_time, events, merged, status
 from cli.report import of_the_set
 from cli.text import Paint
+from tests.cli import stand
 from tests.cli.objects import event, healthy, pod, service, the_set, there
 
 PLAIN = Paint(on=False)
@@ -141,6 +142,31 @@ def test_a_watch_does_not_wipe_away_what_it_tells_beside(monkeypatch) -> None:
     last = screen.getvalue().rpartition("\033[2J")[2]
     assert "not looked at: services" in last
     assert "shop/orders: primary orders-0" in last
+
+
+class Selecting(stand.Stand):
+    """A kubectl that heeds `-l`."""
+
+    def items(self, *words: str):
+        found = super().items(*words)
+        if "-l" not in words:
+            return found
+        label = words[words.index("-l") + 1]
+        return [
+            it
+            for it in found
+            if (label.lstrip("!") in (it["metadata"].get("labels") or {})) != label.startswith("!")
+        ]
+
+
+def test_a_pod_from_before_the_opt_in_is_not_absent_in_the_overview(capsys) -> None:
+    former = pod(1, "replica")
+    former["metadata"] |= {"labels": {"app": "orders"}, "annotations": {}}
+    chosen = Namespace(watch=False, all_namespaces=True, set=None, output=None)
+    status(Selecting(healthy()[0], pod(0, "primary"), former), chosen, PLAIN)
+    shown = capsys.readouterr().out
+    assert "orders-1 has no sidecar" in shown
+    assert "absent" not in shown
 
 
 def test_that_there_is_no_set_at_all_is_said(capsys) -> None:
