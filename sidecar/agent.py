@@ -1,9 +1,10 @@
-"""Builds the adapters and runs the loop."""
+"""Builds the adapters, lets them answer and look, and runs the loop."""
 
 import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from sidecar import contract
@@ -25,6 +26,7 @@ from sidecar.pledges import Pledges, Respondent
 from sidecar.postgres import credentials, process
 from sidecar.postgres.comparison import Comparer
 from sidecar.postgres.configuration import primary_parameters
+from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.divergence import ForkFinder
 from sidecar.postgres.process import WriterMemory
 from sidecar.postgres.recovery import RecoveryWatch
@@ -51,72 +53,18 @@ def run(listener: socket.socket) -> int:
     environment = dict(os.environ)
     settings = Settings.from_environment(environment)
     me = Identity(environment[contract.ENV_POD_NAME], environment[contract.ENV_POD_UID])
-    namespace = environment[contract.ENV_POD_NAMESPACE]
-    try:
-        superuser = credentials.from_environment(environment)
-    except OSError as error:
-        _log.error(
-            "the file of the database container's password cannot be read: %s%s",
-            error,
-            "; set fsGroup in the pod's securityContext, or another defaultMode of the secret"
-            if isinstance(error, PermissionError)
-            else "",
-        )
+    superuser = _superuser(environment)
+    if superuser is None:
         return 1
-    clock = now
-    client = ApiClient.in_cluster(environment)
-    reporter = Reporter(clock)
 
     def wake() -> None:
         loop.wake()
 
-    def passwords() -> tuple[str, ...]:
-        return keys.replication_passwords(pods.observe())
-
-    handshake = Path(contract.HANDSHAKE_DIRECTORY)
-    keys = Keys(superuser.password, namespace, settings.set_name, pod_uid=me.uid)
-    seal = keys.seal()
-    bootstrap = Bootstrap(handshake, me, settings.ttl)
-    pods = Pods(client, namespace, settings, clock=clock, on_change=wake)
-    # With the address of a pod in place of the Service.
-    upstream = primary_parameters(settings, me.name) | {"port": str(settings.postgres_port)}
-    adapters = Adapters(
-        me=me,
-        settings=settings,
-        clock=clock,
-        client=client,
-        lease=LeaseKeeper(client, namespace, settings, me, clock=clock, on_change=wake),
-        pods=pods,
-        bootstrap=bootstrap,
-        server=Server(
-            superuser,
-            clock=clock,
-            on_change=wake,
-            data_directory=bootstrap.data_directory,
-            hba_file=bootstrap.hba_file,
-            port=settings.postgres_port,
-            port_alone=bootstrap.port_alone,
-        ),
-        writers=WriterMemory(handshake),
-        peers=Peers(me, seal=seal, ttl=settings.ttl, clock=clock),
-        pledges=Pledges(clock),
-        forks=ForkFinder(upstream, passwords, clock=clock, on_change=wake),
-        comparer=Comparer(
-            me,
-            upstream,
-            passwords,
-            data_directory=bootstrap.data_directory,
-            clock=clock,
-            on_change=wake,
-        ),
-        keys=keys,
-        way_in=WayIn(upstream, keys, keep=bootstrap.keep_password, clock=clock),
-        following=FollowingFile(handshake),
-        recovery=RecoveryWatch(clock),
-    )
-    events = Events(client, namespace, me)
+    adapters = _adapters(environment, settings, me, superuser, wake)
+    reporter = Reporter(now)
+    events = Events(adapters.client, environment[contract.ENV_POD_NAMESPACE], me)
     teller = Teller(me, adapters.pods, events)
-    watchdog = Watchdog(clock=clock, kill=lambda: _kill(adapters))
+    watchdog = Watchdog(clock=now, kill=lambda: _kill(adapters))
     actor = Actor(
         adapters,
         events,
@@ -130,19 +78,99 @@ def run(listener: socket.socket) -> int:
     adapters.pods.start()
     teller.start()
     watchdog.start()
+    _answer_on(listener, adapters, reporter)
+    loop.run()
+    return 0
+
+
+def _superuser(environment: dict[str, str]) -> Credentials | None:
+    """Return who the sidecar is to PostgreSQL; None, and a line in the log, if that is in a file
+    that cannot be read."""
+    try:
+        return credentials.from_environment(environment)
+    except OSError as error:
+        _log.error(
+            "the file of the database container's password cannot be read: %s%s",
+            error,
+            "; set fsGroup in the pod's securityContext, or another defaultMode of the secret"
+            if isinstance(error, PermissionError)
+            else "",
+        )
+        return None
+
+
+def _adapters(
+    environment: dict[str, str],
+    settings: Settings,
+    me: Identity,
+    superuser: Credentials,
+    wake: Callable[[], None],
+) -> Adapters:
+    """Build them; `wake`: called, from any thread, when one of them has news for the loop."""
+    namespace = environment[contract.ENV_POD_NAMESPACE]
+    handshake = Path(contract.HANDSHAKE_DIRECTORY)
+    client = ApiClient.in_cluster(environment)
+    bootstrap = Bootstrap(handshake, me, settings.ttl)
+    pods = Pods(client, namespace, settings, clock=now, on_change=wake)
+    keys = Keys(superuser.password, namespace, settings.set_name, pod_uid=me.uid)
+    # With the address of a pod in place of the Service.
+    upstream = primary_parameters(settings, me.name) | {"port": str(settings.postgres_port)}
+
+    def passwords() -> tuple[str, ...]:
+        return keys.replication_passwords(pods.observe())
+
+    return Adapters(
+        me=me,
+        settings=settings,
+        clock=now,
+        client=client,
+        lease=LeaseKeeper(client, namespace, settings, me, clock=now, on_change=wake),
+        pods=pods,
+        bootstrap=bootstrap,
+        server=Server(
+            superuser,
+            clock=now,
+            on_change=wake,
+            data_directory=bootstrap.data_directory,
+            hba_file=bootstrap.hba_file,
+            port=settings.postgres_port,
+            port_alone=bootstrap.port_alone,
+        ),
+        writers=WriterMemory(handshake),
+        peers=Peers(me, seal=keys.seal(), ttl=settings.ttl, clock=now),
+        pledges=Pledges(now),
+        forks=ForkFinder(upstream, passwords, clock=now, on_change=wake),
+        comparer=Comparer(
+            me,
+            upstream,
+            passwords,
+            data_directory=bootstrap.data_directory,
+            clock=now,
+            on_change=wake,
+        ),
+        keys=keys,
+        way_in=WayIn(upstream, keys, keep=bootstrap.keep_password, clock=now),
+        following=FollowingFile(handshake),
+        recovery=RecoveryWatch(now),
+    )
+
+
+def _answer_on(listener: socket.socket, adapters: Adapters, reporter: Reporter) -> None:
+    """Begin to answer the kubelet, the other members and everybody else."""
+    settings, pods = adapters.settings, adapters.pods
     respondent = Respondent(
-        me,
-        seal,
+        adapters.me,
+        adapters.keys.seal(),
         adapters.pledges,
         lease=adapters.lease.peek,
-        pods=adapters.pods.observe,
-        clock=clock,
+        pods=pods.observe,
+        clock=adapters.clock,
         primary=settings.primary_value,
-        paused=lambda: adapters.pods.paused() or adapters.pods.opted_out(),
+        paused=lambda: pods.paused() or pods.opted_out(),
     )
     application = Application(
         reporter,
-        Metrics(reporter, settings.set_name, requests=client.requests),
+        Metrics(reporter, settings.set_name, requests=adapters.client.requests),
         settings,
         refresh=lambda: adapters.server.refresh(_REFRESH_SECONDS),
         respondent=respondent,
@@ -153,8 +181,6 @@ def run(listener: socket.socket) -> int:
         waits=application.waits,
         is_a_members=respondent.is_a_members,
     ).start()
-    loop.run()
-    return 0
 
 
 def _start_threads(adapters: Adapters) -> None:
