@@ -55,7 +55,7 @@ def current_cluster(workspace: Path) -> Stage:
 
 def sweep(stage: Stage) -> None:
     """Remove what an earlier run left: its namespace, its volumes and their content."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
+    stage.delete_namespace(NAMESPACE)
     volumes = stage.get("persistentvolumes", namespace=None)["items"]
     for volume in volumes:
         metadata = volume["metadata"]

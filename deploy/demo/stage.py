@@ -169,6 +169,16 @@ class Stage:
             raise StepFailedError(f"kubectl apply -k {folder}: {output.strip()}")
         return output
 
+    def delete_namespace(self, name: str, seconds: int = 600) -> None:
+        """Delete it, if it is there, and wait until it is gone: so long at the most, twice.
+
+        Its pods first. A namespace controller that meets one looks again after half of its grace
+        period, which is a quarter of a minute, and most pods are gone within seconds.
+        """
+        timeout = f"--timeout={seconds}s"
+        self.ask("-n", name, "delete", "deployments,statefulsets,pods", "--all", timeout)
+        self.ask("delete", "namespace", name, "--ignore-not-found", timeout)
+
     def wait(self, question: Callable[[], bool], what: str, seconds: float = 360) -> float:
         """Wait until something is true and return the seconds it took.
 

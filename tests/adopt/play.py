@@ -369,7 +369,7 @@ class Play:
 
 def sweep(stage: Stage) -> None:
     """Remove what a run has made."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
+    stage.delete_namespace(NAMESPACE)
     selector = ",".join(f"{key}={value}" for key, value in objects.OURS.items())
     stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=600s")
     shutil.rmtree(FOLDER, ignore_errors=True)

@@ -30,7 +30,7 @@ def create(stage: Stage) -> None:
 
 def sweep(stage: Stage) -> None:
     """Take the set away."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s")
+    stage.delete_namespace(NAMESPACE, seconds=180)
 
 
 def _manifests(stage: Stage) -> list[Manifest]:

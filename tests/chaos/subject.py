@@ -94,7 +94,7 @@ def create(subject: Subject) -> None:
 
 def sweep(stage: Stage) -> None:
     """Remove the set of an earlier run; its volumes' file systems stay."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=600s")
+    stage.delete_namespace(NAMESPACE)
     selector = ",".join(f"{key}={value}" for key, value in _OURS.items())
     stage.ask("delete", "persistentvolume", "-l", selector, "--timeout=600s")
 

@@ -159,7 +159,7 @@ def make_anew(stage: Stage) -> None:
 
 
 def remove(stage: Stage) -> None:
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=280s")
+    stage.delete_namespace(NAMESPACE, seconds=280)
     shutil.rmtree(folder(stage), ignore_errors=True)
 
 

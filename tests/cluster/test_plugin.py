@@ -27,13 +27,13 @@ def shop(played_on: Stage) -> Iterator[Stage]:
     stage = played_on
     install(stage)
     plugin.build(stage.workspace / "bin/kubectl-pgset")
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    stage.delete_namespace(NAMESPACE)
     stage.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     stage.apply(orders(stage))
     wanted = {"orders-0": "primary", "orders-1": "replica"}
     stage.wait(lambda: roles(stage, "orders", NAMESPACE) == wanted, "two members")
     yield stage
-    stage.ask("delete", "namespace", NAMESPACE)
+    stage.delete_namespace(NAMESPACE)
     shutil.rmtree(folder(stage), ignore_errors=True)
 
 

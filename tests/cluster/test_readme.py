@@ -68,13 +68,13 @@ def commands_of(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def shop(stage: Stage) -> Iterator[Stage]:
     """The reader's cluster: a StatefulSet `orders` in namespace `shop` that is not ours yet."""
-    stage.ask("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    stage.delete_namespace(NAMESPACE)
     stage.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     stage.apply(orders(stage))
     rollout = ("rollout", "status", "statefulset/orders", "--timeout=600s")
     stage.ask("-n", NAMESPACE, *rollout)
     yield stage
-    stage.ask("delete", "namespace", NAMESPACE)
+    stage.delete_namespace(NAMESPACE)
     shutil.rmtree(folder(stage), ignore_errors=True)
 
 

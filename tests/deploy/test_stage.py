@@ -61,3 +61,14 @@ def test_what_another_has_made_meanwhile_is_applied_again(stage: Stage) -> None:
 def test_a_question_that_failed_is_asked_again(stage: Stage) -> None:
     refuses_once(stage, "connection refused")
     stage.wait(lambda: stage.ask("get") == "done\n", "an answer")
+
+
+def test_pods_are_gone_before_their_namespace_is_deleted(stage: Stage) -> None:
+    asked = stage.workspace / "asked"
+    stage.kubectl.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {asked}\n")
+    stage.kubectl.chmod(0o755)
+    stage.delete_namespace("shop", seconds=9)
+    assert asked.read_text().splitlines() == [
+        "-n shop delete deployments,statefulsets,pods --all --timeout=9s",
+        "delete namespace shop --ignore-not-found --timeout=9s",
+    ]
