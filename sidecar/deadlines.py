@@ -164,7 +164,8 @@ def asks_peers(s: Situation) -> bool:
         return not (s.election.i_am_heir and s.lease.set_has_data)
     if s.lease.names_me:
         return _holder_asks_peers(s)
-    missing = s.replica.is_not_streaming or (s.server.does_not_come_up and not s.pod.is_fenced)
+    is_down = s.server.does_not_come_up or s.replica.waits_for_its_kubelet
+    missing = s.replica.is_not_streaming or (is_down and not s.pod.is_fenced)
     return s.lease.is_anothers and (
         missing
         or s.replica.reinit_was_asked is not None

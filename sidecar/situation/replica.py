@@ -5,7 +5,7 @@ from sidecar.situation.cached import cached
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.server import ServerFacts
 from sidecar.situation.set import SetFacts
-from sidecar.situation.timing import READS_PATIENCE, REATTACH_PATIENCE
+from sidecar.situation.timing import BACK_OFF_PATIENCE, READS_PATIENCE, REATTACH_PATIENCE
 
 
 class ReplicaFacts:
@@ -20,6 +20,15 @@ class ReplicaFacts:
         self.server = server
         self.pod = pod
         self.set = set_
+
+    @property
+    def waits_for_its_kubelet(self) -> bool:
+        """PostgreSQL has stopped, and starts only after a second back-off, or a later one."""
+        return (
+            self.server.has_stopped
+            and self.server.in_this_state_for > BACK_OFF_PATIENCE
+            and self.pod.is_back_sooner_if_deleted
+        )
 
     @cached
     def follows_wrong_primary(self) -> bool:

@@ -103,6 +103,10 @@ RESTART_PATIENCE: Final = 3.0
 """Seconds in which the kubelet restarts a container; where it does not, it backs off, for 10 s and
 more."""
 
+BACK_OFF_PATIENCE: Final = 12.0
+"""Seconds for which a replica waits for its kubelet, whose first back-off is 10 s; the second is 20
+s, and so on, up to 300 s. A new pod, whose volume may have to be attached again, has none."""
+
 TAKEN_OUT_PATIENCE: Final = 2.0
 """Seconds that the leader's pod must have been taken out of its Services because of its node. Where
 the whole control plane stumbles, the others are taken out within that time."""

@@ -223,6 +223,20 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "ReturningAsReplica",
+        lambda s: (
+            s.replica.waits_for_its_kubelet
+            and s.lease.is_anothers
+            and s.set.leader_is_writable
+            and s.lease.set_has_data
+            and not (s.pod.is_leaving or s.lease.is_paused)
+        ),
+        _come_back,
+        "PostgreSQL has stopped, {s.lease.holder_name} leads, and the kubelet waits before it "
+        "starts it here again: deleting this pod so that it comes back sooner",
+        Attention.WARNING,
+    ),
+    Row(
         "DownBeforeOthersAreCreated",
         lambda s: (
             s.server.does_not_come_up

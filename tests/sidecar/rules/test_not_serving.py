@@ -20,6 +20,7 @@ from sidecar.observation import Leadership
 from tests.sidecar.rules.observations import (
     CUT_OFF,
     DOWN,
+    FREE,
     LEADER,
     LEADER_PODS,
     NOW,
@@ -176,6 +177,41 @@ class TestAPrimaryWithWhatNobodyElseHasThatIsNotRestarted:
     )
     def test_it_keeps_its_pod(self, changes: dict[str, Any]) -> None:
         assert decide(replace(self.GONE, **changes), SETTINGS).situation != "Returning"
+
+
+class TestAReplicaThatIsNotRestarted:
+    """A kubelet's second back-off is 20 s long, its fifth 160 s."""
+
+    GONE = replace(
+        REPLICA,
+        postgres=replace(DOWN, since=NOW - 12.5),
+        pods=(replace(LEADER_PODS[0], backs_off=True), *LEADER_PODS[1:]),
+        peers=peer(1, writable=True),
+    )
+
+    def test_it_gets_a_new_pod(self) -> None:
+        situation, actions = situation_and_actions(self.GONE)
+        assert situation == "ReturningAsReplica"
+        assert actions[-1] == DeleteOwnPod(reclone=False, returns=0)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"postgres": replace(DOWN, since=NOW - 11)},
+            {"postgres": replace(DOWN, since=NOW - 12.5, alive=True)},
+            {"pods": LEADER_PODS},
+            {"paused": True},
+            {"bootstrap": replace(RUNNING, returns=0)},
+            {"peers": peer(1)},
+            {"lease": lease(FREE, renewed_at=None)},
+        ],
+        ids=[
+            *("first-back-off", "still-running", "no-back-off", "paused"),
+            *("in-vain", "leader-is-read-only", "nobody-leads"),
+        ],
+    )
+    def test_it_keeps_its_pod(self, changes: dict[str, Any]) -> None:
+        assert decide(replace(self.GONE, **changes), SETTINGS).situation != "ReturningAsReplica"
 
 
 def test_a_new_pod_is_no_longer_in_vain_once_its_server_has_led_for_a_minute() -> None:
