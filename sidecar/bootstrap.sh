@@ -261,7 +261,11 @@ move_all_but_version() {
 }
 
 take_out() {
-    { [ ! -e "$1/PG_VERSION" ] || mv "$1/PG_VERSION" "$2/"; } && move_all_but_version "$1" "$2"
+    wal=$(leads_to "$1")
+    case $(readlink "$1/pg_wal") in /*) wal= ;; esac
+    { [ ! -e "$1/PG_VERSION" ] || mv "$1/PG_VERSION" "$2/"; } && move_all_but_version "$1" "$2" || return 1
+    # From there a relative link leads elsewhere.
+    if [ -n "$wal" ]; then ln -sfn "$wal" "$2/pg_wal"; fi
 }
 
 # mv would move a folder into one that exists already.

@@ -10,6 +10,7 @@ from sidecar.observation import DataState
 from tests.postgres.test_bootstrap import from_primary, pod, primary
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database
+from tests.support.former_primary import Set
 
 __all__ = ["pod", "primary"]
 
@@ -100,3 +101,19 @@ def test_root_gives_nothing_away_by_a_link_in_the_data_directory(
         it.read_text().split()[-1 if it.stem == "mkdir" else 0] for it in tmp_path.glob("*.log")
     ]
     assert done == ([owned] * 2 if owned else [])
+
+
+def test_a_relative_link_that_somebody_has_made_leads_to_the_same_wal_after_a_rewind(
+    members: Set,
+) -> None:
+    """The rewind works in a folder below, from where the link would lead elsewhere."""
+    wal = members.old.directory.parent / "wal-of-old"
+    members.new.stop()
+    members.old.stop()
+    members.promote()
+    members.old.host.run("mv", members.old.directory / "pg_wal", wal)
+    members.old.host.run("ln", "-s", f"../{wal.name}", members.old.directory / "pg_wal")
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True), members.old.host.log()[-2000:]
+    assert (members.old.directory / "pg_wal").resolve() == wal
