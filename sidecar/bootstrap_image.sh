@@ -3,7 +3,8 @@
 
 # Without one of them the script would go on and be wrong: set -e does not hold in conditions.
 need_programs() {
-    for program in cat chmod env find grep id mkdir mv rm sed sleep stat tail touch tr \
+    for program in cat chmod df env find grep id ln mkdir mv readlink rm sed sleep stat tail \
+        timeout touch tr \
         pg_basebackup pg_controldata pg_rewind psql "$1"; do
         if ! command -v "$program" > /dev/null; then
             refuse_newcomer "this image has no program $program: use one that has it on its PATH, or say by the annotation pgset.dev/profile or by command what starts PostgreSQL in this one"

@@ -51,7 +51,7 @@ def test_another_uid_is_told_of_where_the_container_does_not_start_as_root(pod: 
     assert not pod.data.exists()
 
 
-@pytest.mark.parametrize("missing", ["find", "sed", "pg_rewind"])
+@pytest.mark.parametrize("missing", ["find", "readlink", "sed", "pg_rewind"])
 def test_an_image_without_a_program_that_is_needed_is_refused(pod: Pod, missing: str) -> None:
     tools = pod.host.make_folder("tools")
     for folder in (pod.host.programs, Path("/usr/bin")):
