@@ -71,7 +71,9 @@ own_initdb() {
         return 1
     fi
     # For the locale C initdb would choose SQL_ASCII, which knows no characters.
-    case ${LC_ALL:-${LC_CTYPE:-${LANG:-C}}} in
+    locale=${LC_ALL:-${LC_CTYPE:-${LANG:-C}}}
+    case " $arguments " in *" --no-locale "* | *" --locale=C "* | *" --lc-ctype=C "*) locale=C ;; esac
+    case $locale in
         C | POSIX) case " $arguments " in *" -E"* | *--encoding*) ;; *) arguments="$arguments --encoding=UTF8" ;; esac ;;
     esac
     (umask 077 && printf '%s\n' "$password" > "$handshake/initdb-password")

@@ -247,6 +247,16 @@ def test_a_database_is_made_under_busybox(pod: Pod) -> None:
     assert (made.data, made.failure) == (DataState.PRESENT, None)
 
 
+def test_a_locale_of_c_among_the_arguments_makes_no_database_that_knows_no_characters(
+    pod: Pod,
+) -> None:
+    pod.command = ("postgres",)
+    pod.boot_with(DataState.EMPTY, LANG="C.UTF-8", POSTGRES_INITDB_ARGS="--no-locale")
+    assert pod.obey("initdb").data is DataState.PRESENT, pod.host.log()[-2000:]
+    assert 'initialized with locale "C"' in pod.host.log()
+    assert "SQL_ASCII" not in pod.host.log()
+
+
 def test_a_database_is_made_with_arguments_on_several_lines(pod: Pod) -> None:
     pod.command = ("postgres",)
     arguments = "--locale=C\n--encoding=UTF8\n"
