@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cli import arguments, read
+from cli.facts import There
 from cli.kubectl import CannotError, Kubectl
 from cli.text import Paint
 from cli.view import pods_of
@@ -18,9 +19,11 @@ NO_FILES: Final = ":4"
 ABOUT_A_POD: Final = ("fence", "unfence", "reinit")
 """Commands that are followed by a pod, and by no set."""
 
+NEITHER: Final = (["optin"], ["inject"], ["completion"])
+"""Commands that are followed by neither: `optin` by a StatefulSet that is no set yet."""
+
 VALUED: Final = (
-    *("-n", "--namespace", "-o", "--output", "--to", "--since", "--timeout"),
-    *("-f", "--file", "--image", "--image-pull-policy"),
+    *("-n", "--namespace", "-s", "-o", "--output", "--to", "--since", "--timeout"),
     *(f"--{name}" for name in arguments.PASSED_ON),
 )
 
@@ -42,16 +45,26 @@ def complete(words: Sequence[str]) -> int:
 
 def _choices(before: Sequence[str]) -> set[str]:
     plain, options = split(before)
+    valued = before[-1] if before and before[-1] in VALUED else ""
+    if valued not in ("", "--to") or plain[:1] in NEITHER:
+        return set()
     if not plain:
         return set(arguments.commands())
     try:
         there = read.namespace(_kubectl(options), "pods")
     except CannotError:
         return set()
+    return _names(plain, there, of_pod=valued == "--to")
+
+
+def _names(plain: Sequence[str], there: There, *, of_pod: bool) -> set[str]:
+    """Return the names that may come next. `of_pod`: an option takes one of a pod."""
     if plain[0] in ABOUT_A_POD:
         return {pod.name for it in there.workloads for pod in pods_of(it, there)}
-    if len(plain) == 1 and before[-1] != "--to":
+    if len(plain) == 1 and not of_pod:
         return {it.name for it in there.workloads}
+    if not (of_pod or plain[0] == "restart"):
+        return set()
     of = [it for it in there.workloads if it.name in plain[1:2]]
     return {pod.name for it in of for pod in pods_of(it, there)}
 

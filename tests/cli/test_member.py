@@ -134,3 +134,15 @@ def test_they_are_completed_by_pods(monkeypatch) -> None:
     monkeypatch.setattr("cli.completion.read.namespace", lambda *_: there(*PAIR))
     assert completion._choices(["fence"]) == {"orders-0", "orders-1"}
     assert completion._choices(["restart"]) == {"orders"}
+    assert completion._choices(["logs", "-f"]) == {"orders"}
+    assert completion._choices(["restart", "orders"]) == {"orders-0", "orders-1"}
+    assert completion._choices(["switchover", "orders", "--to"]) == {"orders-0", "orders-1"}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [["-n"], ["status", "-n"], ["logs", "orders", "--since"], ["status", "orders"], ["optin"]],
+)
+def test_nothing_is_proposed_where_neither_a_set_nor_a_pod_is_meant(monkeypatch, before) -> None:
+    monkeypatch.setattr("cli.completion.read.namespace", lambda *_: there(*PAIR))
+    assert completion._choices(before) == set()
