@@ -43,60 +43,74 @@ def causes(seen: Seen) -> Iterator[Cause]:
     if seen.primary is not None or not seen.workload.replicas:
         return
     said = {pod.name: event for pod in seen.pods if (event := seen.present(pod)) is not None}
-    name, lease = seen.workload.name, seen.lease
-    pods = [it.name for it in seen.pods]
     silent = _silent(seen)
-    scaled_away = [it for it in map(seen.workload.place, silent) if it > seen.workload.replicas]
     if _holder_is_there(seen) and UNKNOWN_TO_HOLDER in {it.reason for it in said.values()}:
-        holder = lease.holder if lease else ""
-        yield seen.cause(
-            f"nobody leads, since {holder} may still be writable where nobody hears "
-            "of it: make sure that it does not run any more",
-            f"delete pod {shlex.quote(holder)} --force --grace-period=0",
-            holder,
-        )
-    elif scaled_away:
-        yield seen.cause(
-            f"nobody leads, and {', '.join(silent)} may have data that no other has; the set was "
-            "scaled down: have it back before anything else",
-            f"scale statefulset {name} --replicas={max(scaled_away)}",
-            *silent,
-        )
+        yield _may_live_on(seen)
     elif silent:
-        yield seen.cause(
-            f"nobody leads, and {', '.join(silent)} may have data that no other has: bring it "
-            "back before anything else",
-            f"describe statefulset {name}",
-            *silent,
-        )
+        yield _may_have_more(seen, silent)
     elif (reason := _gives_up(seen, said)) is None:
         sentences = "; ".join(f"{it.name}: {it.says}" for it in seen.pods)
-        command = f"describe lease {contract.lease_name(name)}"
-        yield seen.cause(f"nobody leads ({sentences})", command, *pods)
+        command = f"describe lease {contract.lease_name(seen.workload.name)}"
+        yield seen.cause(f"nobody leads ({sentences})", command, *_pods(seen))
     elif reason == MISSING_COMMITS and _have_all_commits(seen):
         yield seen.cause(
             "nobody leads, and every acknowledged commit is on a member that is there: they do "
             f"not hear each other on port {contract.SIDECAR_PORT}; a NetworkPolicy or a service "
             "mesh may be in the way",
             "get networkpolicy",
-            *pods,
+            *_pods(seen),
         )
-    elif (to := _who_may_be_asked(seen, said, reason)) is not None:
-        yield seen.our_cause(
+    else:
+        yield _data_to_give_up(seen, said, reason)
+
+
+def _may_live_on(seen: Seen) -> Cause:
+    holder = seen.lease.holder if seen.lease else ""
+    return seen.cause(
+        f"nobody leads, since {holder} may still be writable where nobody hears "
+        "of it: make sure that it does not run any more",
+        f"delete pod {shlex.quote(holder)} --force --grace-period=0",
+        holder,
+    )
+
+
+def _may_have_more(seen: Seen, silent: list[str]) -> Cause:
+    name, replicas = seen.workload.name, seen.workload.replicas
+    what = f"nobody leads, and {', '.join(silent)} may have data that no other has"
+    scaled_away = [it for it in map(seen.workload.place, silent) if it > replicas]
+    if scaled_away:
+        return seen.cause(
+            f"{what}; the set was scaled down: have it back before anything else",
+            f"scale statefulset {name} --replicas={max(scaled_away)}",
+            *silent,
+        )
+    return seen.cause(
+        f"{what}: bring it back before anything else", f"describe statefulset {name}", *silent
+    )
+
+
+def _data_to_give_up(seen: Seen, said: Mapping[str, Event], reason: str) -> Cause:
+    name = seen.workload.name
+    to = _who_may_be_asked(seen, said, reason)
+    if to is not None:
+        return seen.our_cause(
             f"nobody leads ({said[to].message}); only if what others have is gone for good, let "
             f"{to} lead: WHAT IT DOES NOT HAVE IS LOST THEN",
             f"failover {name} --to {shlex.quote(to)}",
-            *pods,
+            *_pods(seen),
         )
-    else:
-        message = next(it.message for it in said.values() if it.reason == reason)
-        removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
-        yield seen.cause(
-            f"nobody leads ({message}); only if that data is gone for good, give it up: WHAT "
-            "ONLY IT HAD IS LOST THEN",
-            f"annotate lease {contract.lease_name(name)} {removed}",
-            *pods,
-        )
+    message = next(it.message for it in said.values() if it.reason == reason)
+    removed = " ".join(f"{it}-" for it in GIVES_UP[reason])
+    return seen.cause(
+        f"nobody leads ({message}); only if that data is gone for good, give it up: WHAT "
+        "ONLY IT HAD IS LOST THEN",
+        f"annotate lease {contract.lease_name(name)} {removed}",
+        *_pods(seen),
+    )
+
+
+def _pods(seen: Seen) -> list[str]:
+    return [it.name for it in seen.pods]
 
 
 def _who_may_be_asked(seen: Seen, said: Mapping[str, Event], reason: str) -> str | None:

@@ -77,7 +77,7 @@ class ApiServer:
         """Return an object or a list. Raises ApiError; TooLargeError beyond `MAX_ANSWER`, or where
         it is nested too deeply to be read, as whoever writes managedFields can have it."""
         try:
-            response = self._send(path, query or {}, self._read_seconds, stream=True)
+            response = self._send(path, query or {}, self._read_seconds)
             try:
                 content = response.read(MAX_ANSWER + 1)
             finally:
@@ -98,7 +98,7 @@ class ApiServer:
         """
         parameters = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         try:
-            response = self._send(path, parameters, seconds + 5.0, stream=True)
+            response = self._send(path, parameters, seconds + 5.0)
             try:
                 for line in _lines(response):
                     with contextlib.suppress(RecursionError):
@@ -109,7 +109,7 @@ class ApiServer:
             raise ApiError(f"watch of {path}: {error}") from error
 
     def _send(
-        self, path: str, query: Mapping[str, str], seconds: float, *, stream: bool = False
+        self, path: str, query: Mapping[str, str], seconds: float
     ) -> urllib3.BaseHTTPResponse:
         # Read each time: the kubelet renews it long before it expires.
         token = self._token_file.read_text().strip()
@@ -118,7 +118,7 @@ class ApiServer:
             f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else ""),
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             timeout=urllib3.Timeout(connect=self._connect_seconds, read=seconds),
-            preload_content=not stream,
+            preload_content=False,
         )
         if response.status != OK:
             said = response.data.decode(errors="replace")[:200]

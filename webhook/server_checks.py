@@ -110,11 +110,10 @@ def unreadable_files(server: Server, spec: Json) -> Iterator[Fault]:
         mount = image_data.mount_of(server.database, path)
         volumes = {it["name"]: it for it in spec.get("volumes") or []}
         secret = volumes.get(mount["name"] if mount else "", {}).get("secret")
-        mode = None
-        if isinstance(secret, dict) and not secret.get(
-            "items"
-        ):  # which may have modes of their own
-            mode = secret.get("defaultMode")
+        # Its items may have modes of their own.
+        if not isinstance(secret, dict) or secret.get("items"):
+            continue
+        mode = secret.get("defaultMode")
         if isinstance(mode, int) and not mode & readable:
             yield Fault(
                 f"{server.name}: {name} is in a secret of defaultMode {mode:04o}, which the "

@@ -18,9 +18,10 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Json, Namespace, Policy, Workload
+from webhook.caretaker.facts import Namespace, Policy, Workload
 from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
+from webhook.json_patch import Json
 
 IN_THE_WAY: Final = "DisruptionBudgetInTheWay"
 SHRUNK: Final = "ShrunkToOne"

@@ -22,6 +22,7 @@ from webhook.caretaker.facts import (
     Policy,
     Workload,
 )
+from webhook.caretaker.listing import TIMEOUT
 from webhook.caretaker.step import (
     Grant,
     MakeAccount,
@@ -33,9 +34,6 @@ from webhook.caretaker.step import (
     RemovePolicy,
 )
 from webhook.port import service_port
-
-TIMEOUT: Final = (3.0, 10.0)
-"""To connect and to read, in seconds."""
 
 _LABELS: Final = contract.LABELS | {MADE_BY: CARETAKER}
 

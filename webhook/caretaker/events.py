@@ -9,9 +9,10 @@ from typing import Any, Final
 from kubernetes import client
 
 from webhook import logs
-from webhook.caretaker.carry_out import TIMEOUT, named_errors
+from webhook.caretaker.carry_out import named_errors
 from webhook.caretaker.errors import LookAgainError
 from webhook.caretaker.facts import CARETAKER
+from webhook.caretaker.listing import TIMEOUT
 from webhook.caretaker.step import MAX_SENTENCE, Tell
 
 _API_VERSIONS: Final = {"StatefulSet": "apps/v1", "Pod": "v1"}

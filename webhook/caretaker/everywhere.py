@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, Self
 
-from webhook.caretaker.facts import Json
 from webhook.caretaker.footprint import MAX_OF_NAMESPACE, MAX_OF_ONE, footprint
 from webhook.caretaker.listing import PAGE, pages
+from webhook.json_patch import Json
 
 MANY: Final = 10
 """Namespaces from which on this is done."""

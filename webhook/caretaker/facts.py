@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from sidecar import contract
 from sidecar.settings import (
@@ -16,9 +16,8 @@ from webhook import database, profile
 from webhook.caretaker import pod_status
 from webhook.caretaker.selectors import selector_text
 from webhook.errors import DeniedError
+from webhook.json_patch import Json
 from webhook.own_account import DEFAULT_ACCOUNT
-
-Json = dict[str, Any]
 
 Port = tuple[str, int]
 """Protocol, such as "TCP", and number."""

@@ -14,7 +14,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from webhook import codec
-from webhook.caretaker.facts import Json
+from webhook.json_patch import Json
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""

@@ -21,7 +21,6 @@ from webhook.caretaker.facts import (
     MADE_BY,
     Account,
     Binding,
-    Json,
     Member,
     Namespace,
     Policy,
@@ -30,6 +29,7 @@ from webhook.caretaker.facts import (
 )
 from webhook.caretaker.footprint import Room
 from webhook.caretaker.listing import TIMEOUT, events, items, pages
+from webhook.json_patch import Json
 
 
 class Look:

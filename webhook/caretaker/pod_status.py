@@ -1,11 +1,10 @@
 """What a pod's status tells of its sidecar. All pure."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sidecar import contract
-
-Json = dict[str, Any]
+from webhook.json_patch import Json
 
 _NOT_PULLED: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 """The kubelet's reasons for waiting."""

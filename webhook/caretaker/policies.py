@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Json, Namespace, Policy, Port, Workload
+from webhook.caretaker.facts import Namespace, Policy, Port, Workload
 from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakePolicy, RemovePolicy, Step, tell
+from webhook.json_patch import Json
 
 IN_THE_WAY: Final = "NetworkPolicyInTheWay"
 """The Event's reason."""

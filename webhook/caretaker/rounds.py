@@ -25,7 +25,7 @@ from webhook.caretaker.carry_out import Writer
 from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedError
 from webhook.caretaker.events import Events
 from webhook.caretaker.everywhere import MANY, Everywhere
-from webhook.caretaker.facts import Json, Workload
+from webhook.caretaker.facts import Workload
 from webhook.caretaker.footprint import TooMuchError, bounded
 from webhook.caretaker.look import Look
 from webhook.caretaker.plan import plan, refused
@@ -42,6 +42,7 @@ from webhook.caretaker.step import (
     Tell,
     Write,
 )
+from webhook.json_patch import Json
 
 ROUND_SECONDS: Final = 60
 """How long a Service that was deleted, or a pod without a sidecar, may go unseen."""

@@ -1,9 +1,8 @@
 """LabelSelectors as the API has them: whom they select, and as a query parameter."""
 
 from collections.abc import Mapping
-from typing import Any
 
-Json = dict[str, Any]
+from webhook.json_patch import Json
 
 
 def selector_text(selector: Json) -> str:

@@ -20,16 +20,20 @@ NOT_ACCEPTED: Final = "NotAccepted"
 def steps(there: Namespace) -> Iterator[Step]:
     """Yield a warning for each."""
     for workload in there.workloads:
-        if workload.leaving:
-            continue
-        if workload.settings is None:
-            yield tell(workload, NOT_ACCEPTED, workload.fault)
-        elif not workload.stamped:
-            yield tell(workload, NOT_STAMPED, _not_stamped(workload))
-        else:
-            for member in there.members:
-                if member.owner == workload.name and not (member.has_sidecar or member.leaving):
-                    yield _without_sidecar(member, workload)
+        if not workload.leaving:
+            yield from _of_set(workload, there)
+
+
+def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
+    if workload.settings is None:
+        yield tell(workload, NOT_ACCEPTED, workload.fault)
+        return
+    if not workload.stamped:
+        yield tell(workload, NOT_STAMPED, _not_stamped(workload))
+        return
+    for member in there.members:
+        if member.owner == workload.name and not (member.has_sidecar or member.leaving):
+            yield _without_sidecar(member, workload)
 
 
 def _not_stamped(workload: Workload) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from webhook.caretaker.facts import Account, Binding, Json, Policy, Workload
+from webhook.caretaker.facts import Account, Binding, Policy, Workload
+from webhook.json_patch import Json
 
 MAX_SENTENCE: Final = 1024
 """Characters of a warning; the API server refuses longer ones, and some quote what users wrote."""
