@@ -12,7 +12,7 @@ import pytest
 from deploy.local import cluster, images, paths
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube")]
+pytestmark = [pytest.mark.cluster, pytest.mark.beside(lane="kube"), pytest.mark.rarely]
 
 NAMESPACE = "postgres-image-test"
 PASSWORD = {"name": "POSTGRES_PASSWORD", "value": 'secret\'s "word"'}
