@@ -19,7 +19,7 @@ import pytest
 from sidecar.act import Actor
 from sidecar.action import AskToStay, Promote, RenewLease, SetSynchronous, TakeLease
 from sidecar.decide import decide
-from sidecar.kube.client import ApiClient, RetryLaterError
+from sidecar.kube.client import ApiClient, ConflictError, RetryLaterError
 from sidecar.kube.lease import LeaseKeeper
 from sidecar.memory.reach import Reach
 from sidecar.observation import Identity, LeaseView, Observation
@@ -287,6 +287,20 @@ def test_a_take_that_lands_late_counts_from_when_it_was_sent(
     assert view.renewed_at < given_up_at
     assert view.record is not None
     assert view.record.holder == str(ME)
+
+
+def test_a_renewal_that_is_refused_by_an_older_lease_makes_that_one_known_at_once(
+    keeper: LeaseKeeper, server: LeaseServer
+) -> None:
+    """etcd was restored, and a watch of the API server waits for a version that is yet to come."""
+    before = version_of(keeper)
+    server.edit()
+    wait_until(lambda: version_of(keeper) != before, "all that the watch has to tell")
+    assert server.lease is not None
+    server.lease["metadata"]["resourceVersion"] = "50"
+    with pytest.raises(ConflictError):
+        keeper.renew(KNOWN)
+    assert (version_of(keeper), observe(keeper).went_back) == ("50", True)
 
 
 class Hands:
