@@ -3,8 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from sidecar import agent, clock, contract
+from sidecar.report.server import listen
+from sidecar.settings import Settings
+from tests.support.idle_threads import ENVIRONMENT
 
 SUSPENDED = 100_000
 
@@ -44,3 +50,24 @@ def test_it_counts_what_a_suspension_took_and_requests_end_by_it(tmp_path: Path)
     command = [*enter, sys.executable, "-c", IN_THERE, str(token)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert told.split() == [str(SUSPENDED), "True"]
+
+
+class _BuiltError(Exception):
+    """Carries what a sidecar is made of."""
+
+
+def test_the_holders_right_to_lead_is_counted_by_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def build(**parts: Any) -> None:
+        raise _BuiltError(parts)
+
+    monkeypatch.setattr(agent, "Adapters", build)
+    monkeypatch.setattr(contract, "HANDSHAKE_DIRECTORY", str(tmp_path))
+    for name, value in (ENVIRONMENT | Settings(set_name="orders").to_environment()).items():
+        monkeypatch.setenv(name, value)
+    with listen(0, "127.0.0.1") as listener, pytest.raises(_BuiltError) as built:
+        agent.run(listener)
+    (parts,) = built.value.args
+    # When a renewal was sent, and what time it is at the next look.
+    assert (parts["lease"]._clock, parts["clock"]) == (clock.now, clock.now)
