@@ -1,11 +1,17 @@
 """The superuser is read as the official image reads it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from sidecar import agent
 from sidecar.postgres import credentials
 from sidecar.postgres.credentials import Credentials, from_environment
+from sidecar.report.server import listen
+from sidecar.settings import Settings
+from tests.support.idle_threads import ENVIRONMENT
 
 
 def test_user_and_password_are_those_of_the_database_container() -> None:
@@ -90,3 +96,19 @@ def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as error:
         from_environment({"POSTGRES_PASSWORD_FILE": str(missing)})
     assert error.value.filename == str(missing)
+
+
+def test_a_file_that_only_root_may_read_ends_the_sidecar_which_says_what_helps(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The image's entrypoint reads it while it is root; the sidecar never is."""
+
+    def read(_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/run/secrets/password")
+
+    monkeypatch.setattr(credentials, "from_environment", read)
+    for name, value in (ENVIRONMENT | Settings(set_name="orders").to_environment()).items():
+        monkeypatch.setenv(name, value)
+    with listen(0, "127.0.0.1") as listener:
+        assert agent.run(listener) != 0
+    assert "'/run/secrets/password'; set fsGroup in the pod's securityContext" in caplog.text
