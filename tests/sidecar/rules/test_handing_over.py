@@ -169,6 +169,14 @@ class TestASetThatIsScaledToNothing:
         behind = self.stopped(self.GOING, "orders-1")
         assert situation_and_actions(behind) == ("HandingOver", (ReleaseLease("orders-1"),))
 
+    def test_nothing_that_would_prefer_another_counts_before_that(self) -> None:
+        first, second, *others = self.GOING.pods or ()
+        preferred = replace(second, failover_priority=9, revision="new")
+        sooner = peer(0, to_replay=2**30) | peer(1, to_replay=0)
+        going = replace(self.GOING, pods=(first, preferred, *others), peers=sooner)
+        both = self.stopped(going, "orders-0", "orders-1")
+        assert situation_and_actions(both) == ("HandingOver", (ReleaseLease("orders-0"),))
+
     def test_the_first_pod_comes_back_itself_whoever_has_everything(self) -> None:
         """With a quorum, no other could know alone that it has everything."""
         leads = replace(
