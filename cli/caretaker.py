@@ -29,6 +29,7 @@ POLICY_IN_THE_WAY: Final = "NetworkPolicyInTheWay"
 BUDGET_IN_THE_WAY: Final = "DisruptionBudgetInTheWay"
 SHRUNK_TO_ONE: Final = "ShrunkToOne"
 NOT_HEARD: Final = "SidecarNotHeard"
+MESH_IN_THE_WAY: Final = "MeshInTheWay"
 NOT_REPLACED: Final = "NotReplaced"
 """Its name and its reasons, as `webhook.caretaker` has them."""
 
@@ -57,6 +58,7 @@ def causes(seen: Seen) -> Iterator[Cause]:
     yield from _budget_in_the_way(seen)
     yield from _shrunk_to_one(seen)
     yield from _not_heard(seen)
+    yield from _mesh_in_the_way(seen)
 
 
 def not_replaced(seen: Seen, pod: Pod) -> Cause | None:
@@ -208,6 +210,19 @@ def _not_heard(seen: Seen) -> Iterator[Cause]:
             f"logs {pod.name} -c {contract.SIDECAR_CONTAINER}",
             pod.name,
         )
+
+
+def _mesh_in_the_way(seen: Seen) -> Iterator[Cause]:
+    proxied = [it for it in seen.pods if it.proxy and not (it.ready or it.leaving)]
+    for pod in proxied if _event(seen, MESH_IN_THE_WAY) else ():
+        yield seen.cause(
+            f"{pod.name} is not ready, and has a service mesh's proxy ({pod.proxy}), which may "
+            "keep the kubelet from the sidecar and the members from each other: take the set out "
+            "of the mesh, or give its template the annotations that the Event names",
+            f"describe statefulset {seen.workload.name}",
+            pod.name,
+        )
+        return
 
 
 def _is_ours(it: Json) -> bool:

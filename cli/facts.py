@@ -17,6 +17,7 @@ from cli.pod_spec import (
     claims,
     data_directories,
     images,
+    proxy,
     unschedulable,
     waiting,
 )
@@ -77,6 +78,8 @@ class Pod:
     """Why no node takes it; "" if one does."""
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    proxy: str = ""
+    """The container that is a service mesh's proxy; "" if there is none."""
 
     @classmethod
     def from_json(cls, pod: Json) -> Pod:
@@ -129,6 +132,7 @@ class Pod:
             unschedulable=unschedulable(status),
             containers=tuple(it["name"] for it in containers),
             images=tuple(it.get("image", "") for it in containers),
+            proxy=proxy(spec),
         )
 
 

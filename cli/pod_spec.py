@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Json = dict[str, Any]
+
+PROXIES: Final = (
+    "istio-proxy",
+    "linkerd-proxy",
+    "kuma-sidecar",
+    "consul-dataplane",
+    "nginx-mesh-sidecar",
+)
+"""What service meshes call the proxy's container, as `webhook.neighbours` has it."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +87,9 @@ def unschedulable(status: Json) -> str:
         if (it["type"], it.get("reason")) == ("PodScheduled", "Unschedulable"):
             return str(it.get("message") or it["reason"])
     return ""
+
+
+def proxy(spec: Json) -> str:
+    """Return the name of the container that is a service mesh's proxy; "" if there is none."""
+    found = (spec.get("initContainers") or []) + (spec.get("containers") or [])
+    return next((it["name"] for it in found if it["name"] in PROXIES), "")

@@ -1,10 +1,11 @@
 """Other webhooks that a pod template asks for, where what they inject and pgset meet.
 
-Only the template is looked at: what a whole namespace or cluster injects is not known here.
+Of the template it is known what it asks for itself; what a label of its namespace injects shows in
+the pods alone.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +55,8 @@ class Mesh:
     inbound: str
     """The annotation with the ports that go by the proxy, separated by commas."""
     outbound: str
+    proxy: str = ""
+    """The name of the proxy's container; empty: one that other containers have as well."""
     off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Labels or annotations by whose values nothing goes by the proxy, though it may be there."""
     inbound_only: str = ""
@@ -68,6 +71,7 @@ MESHES: Final = (
         {"sidecar.istio.io/inject": ("true",), "istio.io/rev": ()},
         "traffic.sidecar.istio.io/excludeInboundPorts",
         "traffic.sidecar.istio.io/excludeOutboundPorts",
+        "istio-proxy",
         off={
             "sidecar.istio.io/inject": ("false",),
             "sidecar.istio.io/interceptionMode": ("NONE",),
@@ -84,6 +88,7 @@ MESHES: Final = (
         {"linkerd.io/inject": ("enabled", "ingress")},
         "config.linkerd.io/skip-inbound-ports",
         "config.linkerd.io/skip-outbound-ports",
+        "linkerd-proxy",
         unsure=("config.linkerd.io/skip-subnets",),
     ),
     Mesh(
@@ -91,6 +96,7 @@ MESHES: Final = (
         {"kuma.io/sidecar-injection": ("enabled", "true")},
         "traffic.kuma.io/exclude-inbound-ports",
         "traffic.kuma.io/exclude-outbound-ports",
+        "kuma-sidecar",
         off={"kuma.io/transparent-proxying": ("disabled", "false")},
         unsure=(
             "traffic.kuma.io/exclude-inbound-ips",
@@ -102,6 +108,7 @@ MESHES: Final = (
         {"consul.hashicorp.com/connect-inject": ("true",)},
         "consul.hashicorp.com/transparent-proxy-exclude-inbound-ports",
         "consul.hashicorp.com/transparent-proxy-exclude-outbound-ports",
+        "consul-dataplane",
         off={"consul.hashicorp.com/transparent-proxy": ("false",)},
         unsure=("consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs",),
     ),
@@ -110,6 +117,7 @@ MESHES: Final = (
         {"injector.nsm.nginx.com/auto-inject": ("true",)},
         "config.nsm.nginx.com/ignore-incoming-ports",
         "config.nsm.nginx.com/ignore-outgoing-ports",
+        "nginx-mesh-sidecar",
     ),
     Mesh(
         "Open Service Mesh",
@@ -149,14 +157,29 @@ def meshes_in_the_way(metadata: Json, port: int) -> Iterator[str]:
     for mesh in _proxies(metadata, port):
         if not annotations.keys().isdisjoint(mesh.unsure):
             continue
-        allowed = " and ".join(
-            f'{name}: "{",".join(map(str, ports))}"' for name, ports in _passing(mesh, port).items()
-        )
         yield (
             f"spec.template asks for the proxy of {mesh.name}, which would keep the kubelet from "
             "the sidecar and the members from each other; allowed: a template without it, or with "
-            f"the annotations {allowed}"
+            f"the annotations {_allowing(mesh, port)}"
         )
+
+
+def proxy_in_the_way(pod: Json, port: Callable[[], int]) -> str:
+    """Return the mesh whose proxy this pod has, and the annotations that would let the members
+    pass it, for messages; "" if there is none, or if it may let them pass.
+
+    `port`: says PostgreSQL's, where that matters.
+    """
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
+    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
+    names = {it["name"] for it in containers}
+    for mesh in MESHES:
+        may_pass = _is_off(mesh, {**annotations, **(pod["metadata"].get("labels") or {})})
+        if mesh.proxy not in names or may_pass or not annotations.keys().isdisjoint(mesh.unsure):
+            continue
+        if not _lets_pass(mesh, annotations, number := port()):
+            return f"{mesh.name}: {_allowing(mesh, number)}"
+    return ""
 
 
 def a_mesh_may_be_in_the_way(metadata: Json, port: int) -> bool:
@@ -170,17 +193,25 @@ def _proxies(metadata: Json, port: int) -> Iterator[Mesh]:
     annotations = metadata.get("annotations") or {}
     marks = {**annotations, **(metadata.get("labels") or {})}
     for mesh in MESHES:
-        if not _asks(mesh, marks):
-            continue
-        only = annotations.get(mesh.inbound_only)
-        ports = _passing(mesh, port)
-        passes = {name: _has(annotations.get(name, ""), which) for name, which in ports.items()}
-        if only is not None and not any(_has(only, (it,)) for it in (port, contract.SIDECAR_PORT)):
-            passes[mesh.inbound] = True
-        if mesh.name == "Istio" and _captures_no_outbound(annotations):
-            passes[mesh.outbound] = True
-        if not all(passes.values()):
+        if _asks(mesh, marks) and not _lets_pass(mesh, annotations, port):
             yield mesh
+
+
+def _lets_pass(mesh: Mesh, annotations: Mapping[str, str], port: int) -> bool:
+    only = annotations.get(mesh.inbound_only)
+    ports = _passing(mesh, port)
+    passes = {name: _has(annotations.get(name, ""), which) for name, which in ports.items()}
+    if only is not None and not any(_has(only, (it,)) for it in (port, contract.SIDECAR_PORT)):
+        passes[mesh.inbound] = True
+    if mesh.name == "Istio" and _captures_no_outbound(annotations):
+        passes[mesh.outbound] = True
+    return all(passes.values())
+
+
+def _allowing(mesh: Mesh, port: int) -> str:
+    return " and ".join(
+        f'{name}: "{",".join(map(str, ports))}"' for name, ports in _passing(mesh, port).items()
+    )
 
 
 def _passing(mesh: Mesh, port: int) -> dict[str, tuple[int, ...]]:
@@ -195,7 +226,7 @@ def _captures_no_outbound(annotations: Mapping[str, str]) -> bool:
 
 
 def _asks(mesh: Mesh, marks: Mapping[str, str]) -> bool:
-    if any(marks.get(name) in values for name, values in mesh.off.items()):
+    if _is_off(mesh, marks):
         return False
     ambient = marks.get("istio.io/dataplane-mode") == "ambient"  # by the node, without a sidecar
     return any(
@@ -203,6 +234,10 @@ def _asks(mesh: Mesh, marks: Mapping[str, str]) -> bool:
         for name, values in mesh.asked_by.items()
         if not (ambient and name == "istio.io/rev")
     )
+
+
+def _is_off(mesh: Mesh, marks: Mapping[str, str]) -> bool:
+    return any(marks.get(name) in values for name, values in mesh.off.items())
 
 
 def _has(text: str, ports: tuple[int, ...]) -> bool:

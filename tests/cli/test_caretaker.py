@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from cli import caretaker
+from cli.pod_spec import PROXIES
 from tests.cli.objects import (
     AT,
     Json,
@@ -22,6 +23,7 @@ from tests.cli.objects import (
     waiting,
 )
 from tests.webhook.caretaker.test_reasons import reasons
+from webhook.neighbours import MESHES
 
 MADE_BY_US: Final = {"app.kubernetes.io/managed-by": "pgset-caretaker"}
 OURS: Final = {"metadata": {"name": "orders-pgset", "labels": MADE_BY_US}, "spec": {}}
@@ -98,6 +100,12 @@ def rolling(second: Json) -> list[Json]:
 def silent() -> Json:
     made = unready()
     del made["metadata"]["annotations"]["pgset.dev/status"]
+    return made
+
+
+def proxied() -> Json:
+    made = unready()
+    made["spec"]["containers"].append({"name": "istio-proxy"})
     return made
 
 
@@ -223,6 +231,10 @@ PLANTED: Final[Mapping[str, tuple[Planted, str]]] = {
         lambda: ([*with_second(silent()), told("SidecarNotHeard")], BUDGETS),
         "logs orders-1 -c pgset-sidecar",
     ),
+    caretaker.MESH_IN_THE_WAY: (
+        lambda: ([*with_second(proxied()), told("MeshInTheWay")], BUDGETS),
+        "describe statefulset orders",
+    ),
     caretaker.NOT_REPLACED: (
         lambda: ([*rolling(unready()), told("NotReplaced", about="orders-1")], BUDGETS),
         "delete pod orders-1",
@@ -247,6 +259,10 @@ def test_there_is_one_command_for_it(reason: str) -> None:
     plant, cure = PLANTED[reason]
     items, more = plant()
     assert command(*items, **more) == cure
+
+
+def test_proxies_are_known_by_the_names_that_the_caretaker_knows() -> None:
+    assert sorted(PROXIES) == sorted(it.proxy for it in MESHES if it.proxy)
 
 
 def test_what_was_mended_since_is_no_cause() -> None:

@@ -13,7 +13,7 @@ from sidecar.settings import (
     parse_paused,
 )
 from webhook import database, profile
-from webhook.caretaker import pod_status
+from webhook.caretaker import mesh, pod_status
 from webhook.caretaker.selectors import selector_text
 from webhook.errors import DeniedError
 from webhook.json_patch import Json
@@ -170,6 +170,8 @@ class Member:
     """In seconds since the epoch; None if it is ready."""
     unheard_since: float | None = None
     """Since when its sidecar has run without a word to the API server; None if it has said any."""
+    proxy_in_the_way: str = ""
+    """See `mesh.in_the_way`."""
     leaving: bool = False
 
     @classmethod
@@ -191,6 +193,7 @@ class Member:
             image_refused=pod_status.image_refused(pod),
             unready_since=pod_status.unready_since(pod),
             unheard_since=pod_status.unheard_since(pod),
+            proxy_in_the_way=mesh.in_the_way(pod),
             leaving="deletionTimestamp" in metadata,
         )
 
@@ -350,9 +353,8 @@ def _database(
 ) -> database.Database | None:
     if settings is None:
         return None
-    known = family if family in profile.NAMES else None
     try:
-        return database.find(pod_spec, settings, known)
+        return database.find(pod_spec, settings, family if family in profile.NAMES else None)
     except DeniedError:
         return None  # a template that no webhook has seen
 

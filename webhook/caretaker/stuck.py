@@ -1,7 +1,8 @@
 """Pods that get no further, for a reason that shows in no Event of theirs.
 
-An image that takes a secret, a network that keeps the sidecar from the API server (it can't say so
-itself), and pods that Kubernetes does not replace although their template has changed.
+An image that takes a secret, a network or a mesh's proxy that keeps the sidecar from the API server
+(it can't say so itself), and pods that Kubernetes does not replace although their template has
+changed.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from webhook.own_account import DEFAULT_ACCOUNT
 
 IMAGE_NOT_PULLED: Final = "SidecarImageNotPulled"
 NOT_HEARD: Final = "SidecarNotHeard"
+MESH_IN_THE_WAY: Final = "MeshInTheWay"
 NOT_REPLACED: Final = "NotReplaced"
 """The Events' reasons."""
 
@@ -40,7 +42,10 @@ def steps(there: Namespace) -> Iterator[Step]:
 def _does_not_start(member: Member, workload: Workload, there: Namespace) -> Iterator[Step]:
     if member.image_refused:
         yield tell(workload, IMAGE_NOT_PULLED, _not_pulled(member, workload))
-    if _for_long(member.unheard_since, there):
+    # Where a mesh lets plain text in, as most do by default, a member may get ready all the same.
+    if member.proxy_in_the_way and _for_long(member.unready_since, there):
+        yield tell(workload, MESH_IN_THE_WAY, _proxied(member))
+    elif _for_long(member.unheard_since, there):
         yield tell(workload, NOT_HEARD, _not_heard(member, workload))
 
 
@@ -71,6 +76,15 @@ def _not_heard(member: Member, workload: Workload) -> str:
         f"heard of it: mostly a NetworkPolicy or a firewall keeps it from the API server "
         f"(docs/ports.md says what a set needs); its log tells why: "
         f"kubectl -n {workload.namespace} logs {member.name} -c pgset-sidecar"
+    )
+
+
+def _proxied(member: Member) -> str:
+    return (
+        f'pod "{member.name}" is not ready, and has the proxy of a service mesh, which may keep '
+        "the kubelet from the sidecar and the members from each other: take the set out of the "
+        "mesh, or give spec.template the annotations by which it lets them pass, of "
+        f"{member.proxy_in_the_way}"
     )
 
 

@@ -1,7 +1,10 @@
 """Which pods are told of that get no further."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.webhook import objects
 from tests.webhook.caretaker.made import member, there, workload
 from webhook.caretaker import stuck
 from webhook.caretaker.facts import Member
@@ -9,6 +12,7 @@ from webhook.caretaker.facts import Member
 NOW = 1_800_000_000.0
 AT = "2027-01-15T08:00:00Z"
 """The same."""
+LONG, SHORT = NOW - 61, NOW - 59
 
 
 def told(*workloads, **said):
@@ -73,6 +77,68 @@ def test_a_sidecar_that_runs_for_a_minute_and_says_nothing_is_told():
     assert told(workload(), members=(member(unheard_since=NOW - 59),)) == []
 
 
+# ── a mesh ────────────────────────────────────────────────────────────────────────────────
+
+ISTIO = "traffic.sidecar.istio.io"
+ISTIO_PORTS = {
+    f"{ISTIO}/excludeInboundPorts": "5433,8008",
+    f"{ISTIO}/excludeOutboundPorts": "443,5433,8008",
+}
+
+
+def meshed(proxy, *, native=False, **annotations):
+    """A pod of a set whose namespace has the proxy injected."""
+    made = objects.golden("article", "pod.admitted")
+    made["metadata"].update(uid="u", annotations={**made["metadata"]["annotations"], **annotations})
+    made["spec"]["containers"][0]["args"] = ["postgres", "-p", "5433"]
+    made["spec"]["initContainers" if native else "containers"].append({"name": proxy})
+    return Member.from_json(made)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    ("proxy", "mesh"),
+    [
+        ("istio-proxy", "Istio"),
+        ("linkerd-proxy", "Linkerd"),
+        ("kuma-sidecar", "Kuma"),
+        ("consul-dataplane", "Consul"),
+        ("nginx-mesh-sidecar", "NGINX Service Mesh"),
+    ],
+)
+def test_a_proxy_that_its_namespace_has_injected_is_seen_in_the_pod(proxy, mesh, native):
+    found = meshed(proxy, native=native).proxy_in_the_way
+    assert found.startswith(f"{mesh}: ")
+    assert '"5433,8008"' in found
+    assert '"443,5433,8008"' in found
+
+
+@pytest.mark.parametrize(
+    ("proxy", "annotations"),
+    [
+        ("pooler", {}),
+        ("istio-proxy", ISTIO_PORTS),
+        ("istio-proxy", {"sidecar.istio.io/interceptionMode": "NONE"}),
+        ("istio-proxy", {f"{ISTIO}/includeOutboundIPRanges": "10.96.0.0/12"}),
+    ],
+)
+def test_one_that_may_let_the_members_pass_is_in_nobodys_way(proxy, annotations):
+    assert meshed(proxy, **annotations).proxy_in_the_way == ""
+
+
+def test_a_pod_with_a_proxy_in_its_way_is_told_once_it_has_not_got_ready_for_a_minute():
+    proxied = meshed("istio-proxy").proxy_in_the_way
+    late = member(proxy_in_the_way=proxied, unready_since=LONG, unheard_since=LONG)
+    (it,) = told(workload(), members=(late,))
+    assert (it.kind, it.name, it.reason) == ("StatefulSet", "orders", "MeshInTheWay")
+    assert it.sentence.endswith(f"lets them pass, of {proxied}")
+    for since in (SHORT, None):
+        assert (
+            told(workload(), members=(replace(late, unready_since=since, unheard_since=None),))
+            == []
+        )
+
+
 # ── the template ──────────────────────────────────────────────────────────────────────────
 
 
@@ -87,7 +153,6 @@ def test_one_that_no_node_has_taken_is_unready_since_it_was_made():
         assert Member.from_json(never).unready_since == NOW
 
 
-LONG, SHORT = NOW - 61, NOW - 59
 OLD = {"controller-revision-hash": "orders-1"}
 
 
