@@ -15,7 +15,7 @@ from cli.__main__ import COMMANDS, carry_out, split
 from cli.kubectl import Kubectl, printable
 from cli.look import followed
 from deploy import plugin
-from tests.cli.objects import statefulset, the_set, there
+from tests.cli.objects import healthy, statefulset, the_set, there
 from tests.deploy.manifests import cluster_role
 from tests.webhook.objects import written_statefulset
 
@@ -30,7 +30,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(built: Path, *words: str, kubectl: str | None = None, isolated: bool = True, **more: str):
+def run(
+    built: Path,
+    *words: str,
+    kubectl: str | None = None,
+    isolated: bool = True,
+    python: str = sys.executable,
+    **more: str,
+):
     """Run it, without what is installed here; `kubectl`: a shell script that stands in for it.
 
     `isolated`: Python's own variables do not count.
@@ -43,7 +50,7 @@ def run(built: Path, *words: str, kubectl: str | None = None, isolated: bool = T
         stand_in.write_text(f"#!/bin/sh\n{kubectl}\n")
         stand_in.chmod(0o755)
     return subprocess.run(
-        [sys.executable, *(["-I"] if isolated else []), "-S", built, *words],
+        [python, *(["-I"] if isolated else []), "-S", built, *words],
         env={"PATH": f"{folder}:/bin" if kubectl else str(folder), **more},
         capture_output=True,
         text=True,
@@ -72,6 +79,40 @@ def test_every_module_is_one_for_python_3_9(path: Path) -> None:
     annotated = any(isinstance(it, ast.FunctionDef) for it in tree.body)
     if annotated:
         assert "from __future__ import annotations" in path.read_text()
+
+
+@pytest.fixture(scope="module")
+def oldest() -> str:
+    """The path of a Python 3.9, also of one that pyenv has beside others."""
+    asks = ["python3.9", "-c", "import sys; print(sys.executable)"]
+    environment = {**os.environ, "PYENV_VERSION": "3.9"}
+    try:
+        found = subprocess.run(asks, env=environment, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no Python 3.9")
+    return found.stdout.strip()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status", "-o", "wide"], 0),
+        (["status", "-o", "json"], 0),
+        (["history", "orders"], 0),
+        (["events", "orders", "-o", "json"], 0),
+        (["switchover", "orders"], 0),
+        (["doctor"], 1),
+        (["failover", "orders", "--to", "orders-1"], 3),
+    ],
+    ids=lambda it: it[0] if isinstance(it, list) else "",
+)
+def test_it_runs_on_python_3_9_itself(built: Path, oldest: str, words, code) -> None:
+    file = built.parent / "healthy.json"
+    file.write_text(json.dumps({"items": healthy()}))
+    done = run(built, *words, "-n", "shop", kubectl=f"cat {file}", python=oldest)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code
 
 
 def _is_union(node: ast.expr) -> bool:
