@@ -46,7 +46,7 @@ def reinit(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noqa: A
     _knows_annotations(kubectl, workload, pod)
     primary = primary_of(workload, there)
     if primary is None:
-        why = "nobody leads whom it could be cloned from"
+        why = "there is no primary to clone it from"
     elif primary == pod:
         why = f"it leads: {kubectl.hint('switchover', workload.name, '--wait')} comes first"
     elif pod.fenced:

@@ -38,7 +38,7 @@ def differs(seen: Seen, pod: Pod, message: str) -> Cause | None:
     if workload.rolling and not workload.on_delete:
         return seen.cause(
             f"a password of {pod.name} is not the one that is asked for: its set's pods are being "
-            "made anew, and those of before have another one; look again when that has ended",
+            "restarted, and the older ones have another password; look again when that has ended",
             f"rollout status statefulset {workload.name}",
             pod.name,
         )
@@ -46,9 +46,9 @@ def differs(seen: Seen, pod: Pod, message: str) -> Cause | None:
         return _of_another_secret(seen, pod, primary)
     statement = _STATEMENT.format(user=SUPERUSER, port=port_of(workload, seen.there))
     return seen.cause(
-        f"the superuser's password in {pod.name} is not the one that its pods have: give it that "
-        f"one, on the primary. If it has just been changed in the Secret, {primary.name} still has "
-        "the one of before: have the pods made anew instead, by "
+        f"the superuser's password in the database is not the one that {pod.name} has: set it to "
+        f"that one, on the primary. If the Secret has just been changed, {primary.name} still has "
+        "the former one: restart the pods instead, by "
         f"{seen.kubectl} rollout restart statefulset {workload.name}",
         f"exec {primary.name} -c {shlex.quote(workload.container)} -- "
         f"sh -c {shlex.quote(statement)}",

@@ -255,8 +255,8 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         update_strategy.rolls_several,
     ),
     (
-        "whenScaled: Delete: rows that only a member has which is scaled away, or all of a set "
-        "scaled to 0, go with its volume",
+        "whenScaled: Delete: a member that is scaled away loses its volume, with rows that no "
+        "other has; scaled to 0, all do",
         _deletes_volumes,
     ),
     (
@@ -318,7 +318,7 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _readiness_replaced,
     ),
     (
-        "the readinessProbe is kept, and keeps clients from a primary that is back before it looks",
+        "the readinessProbe is kept: a primary that is back gets no clients until this probe looks",
         _readiness_kept,
     ),
     (
@@ -331,8 +331,8 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
         _no_password,
     ),
     (
-        f"without {PASSWORD_VARIABLES[0]}, as it is in the database, no replica can join: the "
-        "members' password is made of it",
+        f"no replica can join without {PASSWORD_VARIABLES[0]}, the same as in the database: the "
+        "members' own is derived from it",
         _no_replication_password,
     ),
     (

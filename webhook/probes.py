@@ -37,7 +37,9 @@ class Probes:
         if request.path not in ("/livez", "/readyz"):
             return Answer.of(404, {"error": "the path is unknown; allowed: /livez, /readyz"})
         if time.monotonic() - self._turned() > STALLED:
-            return Answer.of(503, {"error": f"no review was answered for {STALLED:g} s"})
+            return Answer.of(
+                503, {"error": f"the loop that answers reviews has stood still for {STALLED:g} s"}
+            )
         if request.path == "/readyz":
             try:
                 self._check_certificate()

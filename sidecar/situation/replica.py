@@ -158,7 +158,7 @@ class ReplicaFacts:
         if self.observation.bootstrap.left_alone:
             return "its database is none of the set's"
         if not (self.lease.is_anothers and self.set.leader_is_writable):
-            return "nobody leads whom it could be cloned from"
+            return "there is no primary to clone it from"
         if self.pod.is_fenced:
             return "it is fenced"
         if self.observation.opted_out:

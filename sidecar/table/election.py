@@ -53,8 +53,8 @@ ELECTION: Final = (
         nothing,
         "no Lease says who leads, and {s.set.cannot_be_created[0]}, which may have data, is "
         "created only when the pods before it are ready, of which one is empty and waits for a "
-        "primary to copy: if only pods that are there have data, scale the StatefulSet to those "
-        "for a while; else delete it with --cascade=orphan, and create it again with "
+        "primary to copy: if no pod has data but those that are there, scale the StatefulSet to "
+        "these for a while; otherwise delete it with --cascade=orphan, and create it again with "
         "podManagementPolicy: Parallel",
         Attention.WARNING,
     ),
@@ -139,8 +139,8 @@ ELECTION: Final = (
         "NotToLead",
         lambda s: s.election.is_left_to_others,
         nothing,
-        f"nobody leads, and this member may not: {HAS_NOFAILOVER}; where no other member comes "
-        "back, take that away, and this one may lead",
+        f"nobody leads, and this member may not: {HAS_NOFAILOVER}; if no other member comes "
+        "back, remove that annotation, and this one may lead",
         Attention.WARNING,
     ),
     Row(
@@ -156,8 +156,8 @@ ELECTION: Final = (
         lambda s: s.set.is_unknown_to_holder(s.observation.me.name),
         nothing,
         "nobody leads, and this member may not: {s.lease.holder_name} has not recorded this pod, "
-        "and may be writable where nobody hears of it; as soon as it is certain that it does not "
-        "run, delete its pod by force",
+        "and may be writable where nobody hears of it; once it is certain that it does not run any "
+        "more, delete pod {s.lease.holder_name} by force",
         Attention.WARNING,
     ),
     Row(

@@ -46,15 +46,17 @@ _LOST_PHYSICAL_SLOTS: Final = (
 )
 
 _UNSAFE: Final = (
-    "{names} is off: after a crash of its node, this primary's data may be damaged, and rows that "
-    "were acknowledged may be gone, without a word. Set it to on, unless the data may be lost "
-    "(full_page_writes also where the file system never writes a part of a page, as ZFS)"
+    "this primary runs with {names} off: after a crash of its node its data may be damaged, and "
+    "rows that were acknowledged may be gone, without any error. Set it to on, unless the data may "
+    "be lost (full_page_writes may also be off on a file system that never writes part of a page, "
+    "such as ZFS)"
 )
 
 _COMMITS_MAY_HANG: Final = (
-    "synchronous_standby_names was set before pgset came, and members of this set have their pods' "
-    "names: if it does not name these, no commit ends. Reset it (ALTER SYSTEM RESET, or in the "
-    "configuration's files), and set pgset.dev/durability if commits are to wait for a replica"
+    "synchronous_standby_names was set before pgset came, and members of this set stream under "
+    "their pods' names: unless it names these, every commit hangs. Reset it (ALTER SYSTEM RESET, "
+    "or in the configuration's files), and set pgset.dev/durability if commits are to wait for a "
+    "replica"
 )
 
 

@@ -86,7 +86,7 @@ def test_a_replica_is_cloned_again_for_the_time_at_which_it_is_asked(carried_out
     ("which", "items", "why"),
     [
         ("orders-0", PAIR, "it leads: kubectl pgset switchover orders --wait -n shop comes first"),
-        ("orders-1", (*PAIR[:3], lease(holder=1)), "nobody leads whom it could be cloned from"),
+        ("orders-1", (*PAIR[:3], lease(holder=1)), "there is no primary to clone it from"),
         (
             "orders-1",
             (*PAIR[:2], annotated(new(1, ""), fenced="true"), lease()),

@@ -306,7 +306,7 @@ MEMBERS: Final = (
         sql $pod "select pg_terminate_backend(pid) from pg_stat_activity
             where application_name = 'pgset-sidecar'"
         """,
-        ("the superuser's password in orders-[01] is not the one",),
+        ("the superuser's password in the database is not the one that orders-[01] has",),
         undo=f"""sql $(primary) "alter role postgres password '{PASSWORD}'" """,
     ),
     Row(

@@ -60,9 +60,9 @@ def test_the_primary_is_asked_first_whether_it_leads() -> None:
     ("seen", "why"),
     [
         (asked(LEADER), "it leads: let another member lead first"),
-        (asked(VACANT), "nobody leads whom it could be cloned from"),
-        (asked(peers={}), "nobody leads whom it could be cloned from"),
-        (asked(peers=peer(1)), "nobody leads whom it could be cloned from"),
+        (asked(VACANT), "there is no primary to clone it from"),
+        (asked(peers={}), "there is no primary to clone it from"),
+        (asked(peers=peer(1)), "there is no primary to clone it from"),
         (asked(mine={"fenced_since": NOW - 5}), "it is fenced"),
         (asked(opted_out=True), "the set is opted out"),
         (asked(bootstrap=EMPTY, postgres=DOWN), "it has no data yet"),
