@@ -13,12 +13,13 @@ changed. In the caretaker's own, how many may go and of which pods is put back; 
 unhealthyPodEvictionPolicy, is as somebody has set it.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Namespace, Policy, Workload
+from webhook.caretaker.facts import Namespace, Workload
 from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakeBudget, RemoveBudget, Step, tell
 from webhook.json_patch import Json
@@ -34,9 +35,10 @@ _IN_ITS_PLACE: Final = "minAvailable"
 def steps(there: Namespace) -> Iterator[Step]:
     """Yield the budgets to write and to delete, and warnings: about one that is in the way, and
     about a set that shrinks to one member."""
-    kept = {contract.disruption_budget(it.name) for it in there.workloads if _keeps(it, there)}
+    keeping = _keeping(there)
+    kept = {contract.disruption_budget(it) for it in keeping}
     for workload in there.workloads:
-        if not workload.leaving and workload.settings is not None and _keeps(workload, there):
+        if not workload.leaving and workload.settings is not None and workload.name in keeping:
             yield from _of_set(workload, there)
         if workload.replicas == 1 and not workload.leaving and workload.settings is not None:
             yield from _on_shrinking(workload, there)
@@ -45,12 +47,23 @@ def steps(there: Namespace) -> Iterator[Step]:
             yield RemoveBudget(budget=budget)
 
 
-def _keeps(workload: Workload, there: Namespace) -> bool:
-    """Whether the budget of a set stays if it is there."""
-    if workload.settings is None:
-        return True  # What has opted in by annotations that can't be read is not known.
-    users = (it for it in there.budgets if not it.ours)
-    return workload.replicas > 1 and not any(_is_for(it, workload, there) for it in users)
+def _keeping(there: Namespace) -> frozenset[str]:
+    """Return the names of the sets whose budget stays if it is there."""
+    of_users = (it.spec.get("selector") for it in there.budgets if not it.ours)
+    selectors = [it for it in of_users if it is not None]
+    of_pods: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for member in there.members:
+        of_pods[member.owner].append(member.labels)
+
+    def keeps(workload: Workload) -> bool:
+        if workload.settings is None:
+            return True  # What has opted in by annotations that can't be read is not known.
+        if workload.replicas <= 1:
+            return False
+        pods = (*workload.labels_by_role, *of_pods[workload.name])
+        return not any(selects(selector, labels) for selector in selectors for labels in pods)
+
+    return frozenset(it.name for it in there.workloads if keeps(it))
 
 
 def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
@@ -83,15 +96,6 @@ def _on_shrinking(workload: Workload, there: Namespace) -> Iterator[Step]:
     members = [it for it in there.members if it.owner_uid == workload.uid and it.has_sidecar]
     if len(members) > 1:
         yield replace(tell(workload, SHRUNK, _shrunk(workload, len(members))), once=True)
-
-
-def _is_for(budget: Policy, workload: Workload, there: Namespace) -> bool:
-    """Whether it selects pods of the set: those that it makes, or one that there is."""
-    selector = budget.spec.get("selector")
-    if selector is None:
-        return False
-    of_pods = (it.labels for it in there.members if it.owner == workload.name)
-    return any(selects(selector, it) for it in (*workload.labels_by_role, *of_pods))
 
 
 def _shrunk(workload: Workload, members: int) -> str:

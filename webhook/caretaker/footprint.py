@@ -1,11 +1,12 @@
-"""How much memory the caretaker spends on what it knows of one object, and of one namespace."""
+"""How much memory the caretaker spends on what it knows of one object and of one namespace, and how
+much it has to compare there."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
-from webhook.caretaker.facts import Workload
+from webhook.caretaker.facts import Namespace, Workload
 
 MAX_OF_ONE: Final = 64 * 2**10
 """Bytes; of a set that somebody uses it takes 2 to 6 kB."""
@@ -14,6 +15,14 @@ MAX_OF_NAMESPACE: Final = 32 * 2**20
 """Bytes; what is known of 500 sets with three members each takes 8 MB."""
 
 _Fact = TypeVar("_Fact")
+
+
+_ROLES: Final = 3
+"""In which a pod of a set may be: none, primary, replica."""
+
+MAX_PAIRS: Final = 5_000_000
+"""Of a set's pods and a policy or budget that may select them. Looking at so many takes some ten
+seconds, in which no other namespace is looked at."""
 
 
 class TooMuchError(Exception):
@@ -30,6 +39,19 @@ def footprint(value: Any) -> int:
     elif is_dataclass(value):
         size += sum(footprint(getattr(value, it.name)) for it in fields(value))
     return size
+
+
+def check_pairs(there: Namespace) -> None:
+    """Raise TooMuchError where comparing each set with each policy and budget takes minutes."""
+    budgets = sum(not it.ours for it in there.budgets)
+    with_policy = sum(it.network_policy for it in there.workloads)
+    pods = len(there.workloads) * _ROLES
+    pairs = budgets * (pods + len(there.members)) + len(there.policies) * with_policy * _ROLES
+    if pairs > MAX_PAIRS:
+        raise TooMuchError(
+            f"the sets, NetworkPolicies and PodDisruptionBudgets in this namespace make {pairs} "
+            f"pairs; allowed: {MAX_PAIRS}"
+        )
 
 
 def bounded(workload: Workload) -> Workload:

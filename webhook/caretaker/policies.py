@@ -9,7 +9,7 @@ What somebody changes by hand is put back, since it can't be told from what an e
 asked for. A policy that the caretaker has not made is left alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sidecar import contract
@@ -46,13 +46,15 @@ def _of_set(workload: Workload, there: Namespace) -> Iterator[Step]:
     if present is not None and not present.ours:
         yield tell(workload, IN_THE_WAY, _not_ours(workload, name))
         return
-    others = [it.name for it in there.policies if it.name != name and _closes(it, workload)]
-    if others:
-        yield tell(workload, IN_THE_WAY, _beside(workload, others[0]))
+    pods = workload.labels_by_role
+    closing = (it.name for it in there.policies if it.name != name and _closes(it, pods))
+    other = next(closing, None)
+    if other is not None:
+        yield tell(workload, IN_THE_WAY, _beside(workload, other))
     of_pods = (it.ports for it in there.members if it.owner == workload.name)
     spec = _spec(workload, workload.ports.union(*of_pods))
     # One that is there stays as it should be: clients may rely on what it opens.
-    if present is None and others:
+    if present is None and other is not None:
         return
     if present is None or (present.owner, present.spec) != (workload.uid, spec):
         yield MakePolicy(name=name, spec=spec, owner=workload, present=present)
@@ -86,11 +88,11 @@ def _port(port: Port) -> Json:
     return {"protocol": protocol, "port": number}
 
 
-def _closes(policy: Policy, workload: Workload) -> bool:
-    """Whether it says who reaches pods of the set, in any role."""
+def _closes(policy: Policy, pods: Iterable[Mapping[str, str]]) -> bool:
+    """Whether it says who reaches pods with any of these labels."""
     of_ingress = "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
     selector = policy.spec.get("podSelector") or {}
-    return of_ingress and any(selects(selector, it) for it in workload.labels_by_role)
+    return of_ingress and any(selects(selector, it) for it in pods)
 
 
 def _not_ours(workload: Workload, name: str) -> str:

@@ -26,7 +26,7 @@ from webhook.caretaker.errors import LookAgainError, NotLeadingError, RefusedErr
 from webhook.caretaker.events import Events
 from webhook.caretaker.everywhere import MANY, Everywhere
 from webhook.caretaker.facts import Workload
-from webhook.caretaker.footprint import TooMuchError, bounded
+from webhook.caretaker.footprint import TooMuchError, bounded, check_pairs
 from webhook.caretaker.look import Look
 from webhook.caretaker.plan import plan, refused
 from webhook.caretaker.settings import CaretakerSettings
@@ -229,6 +229,7 @@ class Rounds:
         """Do what has to be done in a namespace; return whether that was all for now."""
         workloads = tuple(self._workloads[namespace].values())
         there = self._look.namespace(namespace, workloads, known)
+        check_pairs(there)
         settled, tells = True, list[Tell]()
         for step in plan(there, grant=self._settings.grants):
             if isinstance(step, Tell):

@@ -6,6 +6,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.support.clock import Clock
 from tests.webhook.caretaker.api_server import ApiServer
 from tests.webhook.caretaker.test_rounds import caretaker, event, one_round, opted_in
+from webhook.caretaker import footprint
 from webhook.caretaker.rounds import ROUND_SECONDS
 
 
@@ -87,6 +88,17 @@ def test_a_fault_of_ours_in_one_namespace_is_none_of_the_others(api):
         api.put_statefulset(manifest)
     one_round(api)
     assert "shop/orders-primary" in api.names("services")
+
+
+def test_sets_and_budgets_that_take_minutes_to_compare_are_left_alone(api, monkeypatch):
+    monkeypatch.setattr(footprint, "MAX_PAIRS", 5)
+    for number in (1, 2):
+        budget = {"metadata": {"name": f"b-{number}"}, "spec": {"selector": {}}}
+        api.put(f"/apis/policy/v1/namespaces/a/poddisruptionbudgets/b-{number}", budget)
+    for name in ("a", "shop"):
+        api.put_statefulset(opted_in(namespace=name))
+    one_round(api)
+    assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
 
 
 class SlowApiServer(ApiServer):
