@@ -15,6 +15,10 @@ from webhook.caretaker.facts import CARETAKER
 from webhook.caretaker.listing import TIMEOUT
 from webhook.caretaker.step import MAX_SENTENCE, Tell
 
+MOST_AT_ONCE: Final = 100
+"""Recorded in one look at a namespace, of what is new there. Each is a request, and no other
+namespace is looked at meanwhile; the rest comes with the next rounds."""
+
 _API_VERSIONS: Final = {"StatefulSet": "apps/v1", "Pod": "v1"}
 
 _log = logging.getLogger(__name__)
@@ -39,7 +43,7 @@ class Events:
         if not due:
             del self._told[namespace]
         new = [it for identity, it in due.items() if identity not in told]
-        for it in sorted(new, key=lambda it: (it.name, it.reason)):
+        for it in sorted(new, key=lambda it: (it.name, it.reason))[:MOST_AT_ONCE]:
             self._create(namespace, it)
             told.add(it.identity)
 

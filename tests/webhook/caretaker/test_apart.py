@@ -7,6 +7,7 @@ from tests.support.clock import Clock
 from tests.webhook.caretaker.api_server import ApiServer
 from tests.webhook.caretaker.test_rounds import caretaker, event, one_round, opted_in
 from webhook.caretaker import footprint
+from webhook.caretaker.events import MOST_AT_ONCE
 from webhook.caretaker.rounds import ROUND_SECONDS
 
 
@@ -99,6 +100,19 @@ def test_sets_and_budgets_that_take_minutes_to_compare_are_left_alone(api, monke
         api.put_statefulset(opted_in(namespace=name))
     one_round(api)
     assert api.names("services") == {"shop/orders-primary", "shop/orders-replica"}
+
+
+def test_what_thousands_are_to_be_told_they_are_told_by_and_by(api):
+    """Each Event is a request, and no other namespace is looked at meanwhile."""
+    for number in range(MOST_AT_ONCE + 3):
+        odd = opted_in(f"odd-{number}")
+        odd["metadata"]["annotations"]["pgset.dev/ttl"] = "soon"
+        api.put_statefulset(odd)
+    with caretaker(api) as rounds:
+        rounds.follow()
+        assert len(api.names("events")) == MOST_AT_ONCE
+        rounds.follow()
+        assert len(api.names("events")) == MOST_AT_ONCE + 3
 
 
 class SlowApiServer(ApiServer):
