@@ -59,6 +59,16 @@ def test_an_emptied_directory_is_told_after_several_looks(
     assert told == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    "looks", [(1.0, 1.1, 1.2, 1.3, 2.9), (1.0, 60.0)], ids=["in a moment", "too few"]
+)
+def test_neither_many_looks_nor_a_long_time_is_enough_alone(
+    bootstrap: Bootstrap, control_file: Path, looks: tuple[float, ...]
+) -> None:
+    empty(control_file)
+    assert not any(bootstrap.observe(at).vanished for at in looks)
+
+
 def test_a_moment_without_files_is_no_loss(bootstrap: Bootstrap, control_file: Path) -> None:
     """Storage that all members share may stumble for a moment, and nobody would be left."""
     content = control_file.read_bytes()
