@@ -412,6 +412,10 @@ def test_after_a_failed_renewal_it_looks_again_soon() -> None:
     due = lease(RECORD, renewed_at=NOW - 2.1, heard_at=NOW - 0.1)
     assert decide(replace(LEADER, lease=due), SETTINGS).look_in < 0.5
     assert decide(replace(LEADER, lease=due, renewal_failed_at=NOW), SETTINGS).look_in <= 0.5
+    # One that was sent early, as it had something to tell.
+    young = replace(LEADER, lease=lease(RECORD, renewed_at=NOW - 0.5, heard_at=NOW - 0.1))
+    assert decide(young, SETTINGS).look_in > 0.5
+    assert decide(replace(young, renewal_failed_at=NOW), SETTINGS).look_in <= 0.5
 
 
 def test_a_stopped_holder_is_promoted_before_a_renewal_that_is_only_due() -> None:
