@@ -327,6 +327,15 @@ has_no_data() {
         empty | interrupted) ;;
         *) failure="there is data already"; return 1 ;;
     esac
+    is_seen_by_sidecar
+}
+
+# The sidecar beats in the directory before it gives an order. Without a volume there each container
+# has a directory of its own at that path, and the data would go with this one.
+is_seen_by_sidecar() {
+    if [ -e "$data/.pgset-heartbeat" ]; then return; fi
+    failure="the sidecar's heartbeat is not in the data directory $data: no volume is mounted there, so that each container has a directory of its own, or the volume takes no writes; mount the volume there or above it, or set PGDATA to a directory on it"
+    return 1
 }
 
 # A postmaster.pid can only be left over: no postmaster runs in this pod before the init containers

@@ -108,6 +108,19 @@ def test_a_configuration_elsewhere_may_say_where_the_data_will_be(pod: Pod) -> N
     assert pod.obey("start").failure is None
 
 
+@pytest.mark.parametrize("verb", ["initdb", "clone"])
+def test_no_data_is_made_in_a_directory_that_the_sidecar_does_not_see(pod: Pod, verb: str) -> None:
+    """As where no volume is mounted: it would be in this container alone, and go with it."""
+    pod.boot_with(DataState.EMPTY)
+    # The next look would put it there again: nobody looks before bootstrap has answered.
+    (pod.data / ".pgset-heartbeat").unlink()
+    pod.sidecar.order(verb, "host=127.0.0.1")
+    report = pod.handshake / "report"
+    wait_until(lambda: "\ndone=1\n" in report.read_text(), "bootstrap's answer")
+    assert "no volume is mounted there" in report.read_text()
+    assert list(pod.data.iterdir()) == []
+
+
 FORKS = 'postgres -k "${0%/*}" "$@" & wait'
 IGNORES_PGDATA = 'export PGDATA=/nowhere; exec "$@"'
 
