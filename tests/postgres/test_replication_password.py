@@ -3,11 +3,13 @@
 import hmac
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from certs.renewal import renewed
 from sidecar.bootstrap import Bootstrap
 from sidecar.contract import slot_name
 from sidecar.observation import ServerState
@@ -18,6 +20,7 @@ from sidecar.postgres.configuration import (
     conninfo,
     password_file_line,
     primary_conninfo,
+    primary_parameters,
 )
 from sidecar.postgres.primary_queries import UpstreamError
 from sidecar.postgres.server import Server
@@ -38,6 +41,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.postgres
 
 SECRET = "a5f0d3c9-never-to-be-seen"
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 FROM_NOTHING = hmac.new(b"", b"pgset replication orders", "sha256").hexdigest()
 """What versions before this gave the role where there was no superuser's password."""
 
@@ -167,6 +171,44 @@ def test_a_pg_hba_conf_that_lacks_our_lines_elsewhere_keeps_nothing_else_from_be
     server.keep_slots(["pgset_orders_1"])
     wait_until(lambda: len(server.view().slots) == 1, "the order after it")
     assert ask(database, XMIN) == version
+
+
+NO_PLAIN_TEXT = (
+    "hostnossl replication pgset_replication all reject",
+    "hostnossl all pgset_replication all reject",
+)
+"""What docs/security.md has."""
+
+
+def test_lines_of_the_users_above_ours_refuse_members_that_come_without_tls(
+    database: Database, connect: Connect
+) -> None:
+    """Lines of ours that are there stay where they are, and the first that matches decides."""
+    assert all(line in PAGE.read_text() for line in (*NO_PLAIN_TEXT, *HBA_LINES))
+    trust, _ = renewed(None, ["orders"], datetime.now(UTC))
+    for name, pem in (("server.crt", trust.leaf.certificate), ("server.key", trust.leaf.key)):
+        path = database.directory / name
+        path.write_bytes(pem)
+        path.chmod(0o600)
+        own(path)
+    with (database.directory / "postgresql.conf").open("a") as file:
+        file.write("ssl = on\n")
+    hba = database.directory / "pg_hba.conf"
+    written = "\n".join((*NO_PLAIN_TEXT, *HBA_LINES, hba.read_text()))
+    hba.write_text(written)
+    prepare_server(watch(database, connect))
+    assert hba.read_text() == written
+
+    settings = Settings(set_name="orders")
+    usual = primary_parameters(settings, "orders-1", "127.0.0.1") | {"port": str(database.port)}
+    identify(usual, "derived")
+    in_database = {"dbname": "postgres", "password": "derived"}
+    psycopg.connect(conninfo(usual | in_database)).close()
+    plain = usual | {"sslmode": "disable"}
+    with pytest.raises(UpstreamError, match="no encryption"):
+        identify(plain, "derived")
+    with pytest.raises(psycopg.OperationalError, match="no encryption"):
+        psycopg.connect(conninfo(plain | in_database))
 
 
 def test_a_pg_hba_conf_in_any_encoding_is_kept_byte_for_byte(
