@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from psycopg import sql
 
+from sidecar.contract import REPLICATION_ROLE
 from sidecar.postgres.configuration import MIN_WAL_KEEP_MB, synchronous_standby_names
 from sidecar.postgres.connection import APPLICATION_NAME, Connection
 
@@ -163,6 +164,33 @@ def keep_slots(connection: Connection, names: Sequence[str], replaced: Sequence[
         "WHERE name NOT IN (SELECT slot_name::text FROM pg_replication_slots)",
         [list(names)],
     )
+    other = connection.execute(
+        "SELECT slot_name::text AS name FROM pg_replication_slots "
+        "WHERE slot_type = 'logical' AND slot_name::text = ANY(%s::text[]) LIMIT 1",
+        [list(names)],
+    ).fetchone()
+    if other is not None:
+        raise NeedsOperatorError(
+            f"{other['name']} is a logical replication slot, and so its member cannot stream: "
+            f"end what uses it, and SELECT pg_drop_replication_slot('{other['name']}')"
+        )
+
+
+def let_members_use_slots(connection: Connection) -> None:
+    """Raise NeedsOperatorError if somebody else uses a member's slot: whoever may replicate can,
+    while that member is away, and it does not stream then."""
+    taken = connection.execute(
+        "SELECT slot_name::text AS name, usename::text AS role "
+        "FROM pg_replication_slots JOIN pg_stat_activity ON pid = active_pid "
+        "WHERE pg_catalog.starts_with(slot_name::text, 'pgset_'::text) "
+        "AND usename <> %s::name LIMIT 1",
+        [REPLICATION_ROLE],
+    ).fetchone()
+    if taken is not None:
+        raise NeedsOperatorError(
+            f"replication slot {taken['name']} is in use by role {taken['role']}, and so its "
+            "member cannot stream: end that program, and take REPLICATION from that role"
+        )
 
 
 def _set(connection: Connection, name: str, value: str) -> None:

@@ -73,6 +73,7 @@ class Preparation:
             yield replication_role.admit
         yield commands.keep_wal
         yield commands.let_members_connect
+        yield commands.let_members_use_slots
 
 
 def _need_password(_: Connection) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sidecar.observation import ServerState
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
-from tests.support.database import Database
+from tests.support.database import Database, own
 from tests.support.standby import PATIENT, Connect, clone, prepare_server, session, wait_for
 from tests.support.waiting import is_quick, wait_until
 
@@ -144,6 +144,43 @@ def test_a_slot_on_the_command_line_is_told_and_the_primary_is_followed_all_the_
         lambda: "primary_slot_name is an arg" in (standby.view().problem or ""), "the advice"
     )
     wait_until(lambda: standby.view().upstream == "127.0.0.9", "the new primary")
+
+
+def test_a_slot_that_somebody_else_has_is_told(primary: Server, database: Database) -> None:
+    """Whoever may replicate can take a member's while it is away, or make another of its name: then
+    the member does not stream, and only its server's log would say so."""
+    with session(database) as connection:
+        connection.execute("CREATE ROLE thief LOGIN REPLICATION PASSWORD 'secret'")
+        connection.execute("ALTER SYSTEM SET wal_level = logical")
+    database.stop()
+    database.start()
+    wait_for(primary, ServerState.WRITABLE)
+    with session(database) as connection:
+        connection.execute(
+            "SELECT pg_create_logical_replication_slot('pgset_orders_1', 'pgoutput')"
+        )
+    primary.keep_slots(["pgset_orders_1", "pgset_orders_2"])
+    wait_until(lambda: "pgset_orders_1 is a log" in (primary.view().problem or ""), "the problem")
+    with session(database) as connection:
+        connection.execute("SELECT pg_drop_replication_slot('pgset_orders_1')")
+    primary.keep_slots(["pgset_orders_1", "pgset_orders_2"])
+    wait_until(lambda: primary.view().problem is None, "no problem")
+
+    receiver = database.host.start(
+        *("pg_receivewal", "--slot=pgset_orders_2", "--no-loop"),
+        f"--directory={database.host.make_folder('stolen')}",
+        f"--dbname=host=127.0.0.1 port={database.port} user=thief",
+        PGPASSWORD="secret",
+    )
+    in_use = SLOT_IN_USE.replace("orders_1", "orders_2")
+    wait_until(lambda: ask(database, in_use) is True, "the slot to be used")
+    primary.prepare("derived")
+    wait_until(lambda: "by role thief" in (primary.view().problem or ""), "the problem")
+    own(database.directory / "pg_hba.conf")
+    receiver.terminate()
+    wait_until(lambda: ask(database, in_use) is False, "the slot to be free")
+    primary.prepare("derived")
+    wait_until(lambda: primary.view().prepared and primary.view().problem is None, "no problem")
 
 
 def test_a_slot_that_has_lost_its_wal_is_made_anew(primary: Server, database: Database) -> None:
