@@ -1,9 +1,8 @@
 """Fixtures: a folder for a real PostgreSQL, and a database in it."""
 
+import functools
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from deploy.local import postgresql
 from sidecar.postgres.connection import Limits
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
-from tests.support.database import Database, Host, free_port, own
-from tests.support.former_primary import Set, make_set
+from tests.support.database import Database, Host, copied, new_host
+from tests.support.former_primary import PrimaryOf, Set, make_primary, make_set
 from tests.support.standby import PATIENT, Connect
 
 IN_MEMORY = Path("/dev/shm")
@@ -56,13 +55,11 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def template(programs: Path, scratch: Path) -> Iterator[Path]:
+def template(programs: Path, scratch: Path) -> Path:
     """A new data directory, to be copied; its superuser is postgres, password "secret"."""
-    folder = Path(tempfile.mkdtemp(prefix="template-", dir=scratch))
-    own(folder)
-    host = Host(folder, programs)
+    host = new_host(programs, scratch)
     directory = host.make_folder("data")
-    password_file = folder / "password"
+    password_file = host.folder / "password"
     password_file.write_text("secret\n")
     host.run(
         *("initdb", "--no-sync", "--pgdata", directory, "--username=postgres"),
@@ -73,39 +70,22 @@ def template(programs: Path, scratch: Path) -> Iterator[Path]:
         file.write("fsync = off\n")
         # As in the images; without it a primary tells that nobody can reach it.
         file.write("listen_addresses = '*'\n")
-    yield directory
-    shutil.rmtree(folder)
+    return directory
 
 
 @pytest.fixture
 def host(programs: Path, scratch: Path) -> Iterator[Host]:
-    # Not pytest's own folder: unix socket paths are limited to 107 characters, and its parents
-    # are root's alone.
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    own(folder)
-    host = Host(folder, programs)
+    host = new_host(programs, scratch)
     yield host
-    for process in reversed(host.processes):
-        if process.poll() is None:
-            # To PostgreSQL an immediate shutdown, since nothing here is worth a checkpoint; but a
-            # shell ignores it where the tests were started in the background.
-            postgres = process.args[0] == "postgres"  # type: ignore[index]
-            process.send_signal(signal.SIGQUIT if postgres else signal.SIGTERM)
-            try:
-                process.wait(timeout=180)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    host.end()
     # Who has outlived its postmaster may still write; the rest goes with the folder of all.
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(host.folder, ignore_errors=True)
 
 
 @pytest.fixture
 def database(host: Host, template: Path) -> Database:
     """A stopped primary whose superuser is postgres, password "secret"."""
-    directory = host.folder / "data"
-    host.run("cp", "-a", template, directory)
-    return Database(host, directory, free_port())
+    return copied(template, host)
 
 
 @pytest.fixture
@@ -136,13 +116,29 @@ def connect() -> Iterator[Connect]:
         server.stop()
 
 
-@pytest.fixture
-def members(host: Host) -> Set:
-    return make_set(host, options=("--data-checksums",))
+@pytest.fixture(scope="session")
+def primary_of(programs: Path, scratch: Path) -> PrimaryOf:
+    """Give a stopped primary's data directory, to be copied: of such options of initdb."""
+
+    @functools.cache
+    def made(*options: str) -> Path:
+        host = new_host(programs, scratch)
+        try:
+            return make_primary(host, options)
+        finally:
+            host.end()
+
+    return made
 
 
 @pytest.fixture
-def plain_members(host: Host) -> Set:
+def members(host: Host, primary_of: PrimaryOf) -> Set:
+    return make_set(host, primary_of("--data-checksums"))
+
+
+@pytest.fixture
+def plain_members(host: Host, primary_of: PrimaryOf) -> Set:
     """Without checksums and without wal_log_hints."""
     # From 18 on, initdb makes checksums unless it is told not to.
-    return make_set(host, options=("--no-data-checksums",) if int(version()) >= 18 else ())
+    options = ("--no-data-checksums",) if int(version()) >= 18 else ()
+    return make_set(host, primary_of(*options))

@@ -10,7 +10,7 @@ from sidecar.postgres.configuration import conninfo, primary_parameters, standby
 from sidecar.settings import Settings
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, Host, own
-from tests.support.former_primary import make_set, sql, streams_from, write
+from tests.support.former_primary import PrimaryOf, make_set, sql, streams_from, write
 from tests.support.standby import Connect, wait_for
 from tests.support.waiting import wait_until
 
@@ -58,11 +58,11 @@ def has_copy(standby: Database, primary: Database) -> bool:
 
 
 def test_a_failover_slot_survives_a_promotion_and_comes_back_to_the_former_primary(
-    host: Host, version: int, connect: Connect
+    host: Host, version: int, connect: Connect, primary_of: PrimaryOf
 ) -> None:
     if version < COPIES_SLOTS:
         pytest.skip("PostgreSQL before 17 copies no slots")
-    members = make_set(host, options=("--data-checksums", "--set=wal_level=logical"))
+    members = make_set(host, primary_of("--data-checksums", "--set=wal_level=logical"))
     old, new = members.old, members.new
     make_slot(old, "orders-1")
     sql(

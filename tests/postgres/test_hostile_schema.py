@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,11 +17,11 @@ from sidecar.postgres.connection import PINNED_PATH
 from sidecar.postgres.server import Server
 from tests.support import our_sql
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, own
+from tests.support.database import Database, Host, copied, new_host, own
+from tests.support.former_primary import prepare
 from tests.support.standby import (
     Connect,
     clone,
-    prepare_server,
     replication,
     session,
     wait_for,
@@ -253,33 +254,57 @@ def worst(database: Database) -> None:
     )
 
 
-@pytest.fixture
-def prepared(database: Database, connect: Connect) -> Database:
-    """A prepared primary where a user may create what he likes in public."""
-    database.start()
-    server = connect(database.port)
-    wait_for(server, ServerState.WRITABLE)
-    prepare_server(server)
-    own(database.directory / "pg_hba.conf")
-    server.stop()
-    as_superuser(
-        database,
-        # As PostgreSQL 14 has it, and whatever was upgraded from there.
-        "GRANT CREATE ON SCHEMA public TO PUBLIC",
-        "CREATE ROLE mallory LOGIN PASSWORD 'mallory'",
-    )
-    return database
+@contextlib.contextmanager
+def running(directory: Path, host: Host) -> Iterator[Database]:
+    """A copy of it, which is stopped at the end."""
+    try:
+        database = copied(directory, host)
+        database.start()
+        yield database
+        database.stop()
+    finally:
+        host.end()
 
 
-@pytest.fixture
-def hostile(prepared: Database) -> Database:
-    """One whose public schema is full of traps."""
-    with as_mallory(prepared) as connection:
+@pytest.fixture(scope="session")
+def prepared_primary(programs: Path, scratch: Path, template: Path) -> Path:
+    """A stopped primary's data directory, to be copied: prepared, and a user may create what he
+    likes in public."""
+    with running(template, new_host(programs, scratch)) as database:
+        prepare(database)
+        as_superuser(
+            database,
+            # As PostgreSQL 14 has it, and whatever was upgraded from there.
+            "GRANT CREATE ON SCHEMA public TO PUBLIC",
+            "CREATE ROLE mallory LOGIN PASSWORD 'mallory'",
+        )
+    return database.directory
+
+
+@pytest.fixture(scope="session")
+def hostile_primary(programs: Path, scratch: Path, prepared_primary: Path) -> Path:
+    """Another, whose public schema is full of traps."""
+    host = new_host(programs, scratch)
+    with running(prepared_primary, host) as database, as_mallory(database) as connection:
         plant(connection)
         assert shadow_all(connection) > len(TRAPS)
         plant_operators(connection)
         plant_types(connection)
-    return prepared
+    return database.directory
+
+
+@pytest.fixture
+def prepared(host: Host, prepared_primary: Path) -> Database:
+    database = copied(prepared_primary, host)
+    database.start()
+    return database
+
+
+@pytest.fixture
+def hostile(host: Host, hostile_primary: Path) -> Database:
+    database = copied(hostile_primary, host)
+    database.start()
+    return database
 
 
 def drive(server: Server) -> None:

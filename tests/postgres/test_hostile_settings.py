@@ -21,13 +21,18 @@ from sidecar.postgres.connection import Address
 from sidecar.postgres.control_data import read_major_version
 from sidecar.postgres.credentials import Credentials
 from sidecar.settings import Settings
-from tests.postgres.test_hostile_schema import drive, hostile, prepared
+from tests.postgres.test_hostile_schema import (
+    drive,
+    hostile,
+    hostile_primary,
+    prepared_primary,
+)
 from tests.support.database import Database, own
 from tests.support.former_primary import Set
 from tests.support.standby import Connect, clone, session, wait_for, wait_for_a_good_probe
 from tests.support.waiting import wait_until
 
-__all__ = ["hostile", "prepared"]
+__all__ = ["hostile", "hostile_primary", "prepared_primary"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.versions, pytest.mark.thorough]
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,20 @@ class Host:
         folder.mkdir(0o700)
         own(folder)
         return folder
+
+    def end(self) -> None:
+        """Let nothing run in it any more."""
+        for started in reversed(self.processes):
+            if started.poll() is None:
+                # To PostgreSQL an immediate shutdown, since nothing here is worth a checkpoint; but
+                # a shell ignores it where the tests were started in the background.
+                postgres = started.args[0] == "postgres"  # type: ignore[index]
+                started.send_signal(signal.SIGQUIT if postgres else signal.SIGTERM)
+                try:
+                    started.wait(timeout=180)
+                except subprocess.TimeoutExpired:
+                    started.kill()
+                    started.wait()
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
@@ -142,3 +157,18 @@ class Database:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
         return all(stopped) and pids == process.processes(self.directory)
+
+
+def new_host(programs: Path, scratch: Path) -> Host:
+    """In a folder that goes with `scratch`."""
+    # Not pytest's own folder: unix socket paths are limited to 107 characters, and its parents
+    # are root's alone.
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    own(folder)
+    return Host(folder, programs)
+
+
+def copied(directory: Path, host: Host) -> Database:
+    """A stopped database with all that this one's has."""
+    host.run("cp", "-a", directory, host.folder / "data")
+    return Database(host, host.folder / "data", free_port())

@@ -1,6 +1,8 @@
 """A primary that is to be the former one, and the replica that takes its place: real PostgreSQL."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 
@@ -9,9 +11,12 @@ from sidecar.postgres.configuration import conninfo, password_file_line, with_se
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.server import Server
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database, Host, free_port, own
+from tests.support.database import Database, Host, copied, free_port, own
 from tests.support.standby import PATIENT, prepare_server
 from tests.support.waiting import wait_until
+
+PrimaryOf = Callable[..., Path]
+"""Gives what `make_primary` makes, made once for the same options."""
 
 
 def sql(database: Database, statement: str) -> list[tuple[object, ...]]:
@@ -128,7 +133,9 @@ class Set:
         return rows(self.old)
 
 
-def make_set(host: Host, *, options: tuple[str, ...]) -> Set:
+def make_primary(host: Host, options: tuple[str, ...]) -> Path:
+    """The data directory of a primary that the sidecar has prepared and that was stopped since;
+    `options`: initdb's."""
     directory = host.make_folder("data")
     password_file = host.folder / "password"
     password_file.write_text("secret\n")
@@ -140,11 +147,19 @@ def make_set(host: Host, *, options: tuple[str, ...]) -> Set:
         # No test cuts the power; what the kernel was given outlives every kill. And autovacuum
         # writes when it likes, also just before a crash.
         file.write("listen_addresses = '*'\nfsync = off\nautovacuum = off\n")
-    old = Database(host, directory, free_port())
+    primary = Database(host, directory, free_port())
+    primary.start()
+    prepare(primary)
+    sql(primary, "CREATE TABLE words (word text)")
+    write(primary, "both")
+    primary.stop()
+    return directory
+
+
+def make_set(host: Host, primary: Path) -> Set:
+    """`primary`: as `make_primary` makes it; it is copied."""
+    old = copied(primary, host)
     old.start()
-    prepare(old)
-    sql(old, "CREATE TABLE words (word text)")
-    write(old, "both")
     new = Database(host, host.folder / "copy", free_port())
     host.run(
         *("pg_basebackup", f"--pgdata={new.directory}", "--no-sync", "--checkpoint=fast"),
