@@ -121,11 +121,11 @@ def _moments(s: Situation) -> Iterator[float]:
 
 def _moments_of_the_holder(s: Situation) -> Iterator[float]:
     view = s.lease.view
-    if view is not None and view.renewed_at is not None:
-        left = view.renewed_at + s.settings.renew_interval - s.observation.now
-        # If it was due, it has been renewed by now, or that has failed.
-        yield left if left > 0 else UNSETTLED_TICK * 2
     failed = s.observation.renewal_failed_at is not None
+    if view is not None and view.renewed_at is not None and not failed:
+        left = view.renewed_at + s.settings.renew_interval - s.observation.now
+        # If it was due, it has been renewed by now.
+        yield left if left > 0 else UNSETTLED_TICK * 2
     in_doubt = failed and s.lease.api_heard_ago > SILENCE
     if s.lease.may_be_cut_off or in_doubt or _may_become_unwell(s):
         yield UNSETTLED_TICK * 2
