@@ -348,7 +348,8 @@ start() {
         *) failure="there is no database to start"; return 1 ;;
     esac
     if [ -n "$contract" ]; then failure=$contract; return 1; fi
-    rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found || return 1
+    rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found &&
+        set_aside_others_histories || return 1
     if [ "$1" = start-writable ]; then
         rm -f "$data/standby.signal" && sync
     else

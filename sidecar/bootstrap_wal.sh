@@ -1,4 +1,5 @@
-# WAL on a volume of its own: pg_wal is a symbolic link. Part of bootstrap.sh, which reads this file.
+# The folder pg_wal: WAL on a volume of its own, where it is a symbolic link, and histories of others'
+# timelines in it. Part of bootstrap.sh, which reads this file.
 #
 # initdb puts WAL into the directory that it is given. A clone needs an empty one, and there the WAL of
 # the data that it replaces may be: so each clone has a folder of its own in there. It is deleted with
@@ -63,4 +64,39 @@ drop() {
             ;;
     esac
     rm -rf "$1"
+}
+
+# A standby whose WAL its primary does not have has fetched the history of that one's timeline all the
+# same. PostgreSQL goes for the newest history that it finds, and ends at once if this data is not in
+# it: `requested timeline 36 is not a child of this server's history`. Mostly the data is rewound before
+# a start. Where nobody leads it has to start as it is, since the others wait to hear what it has. Whoever
+# is on that timeline has its history, too.
+set_aside_others_histories() {
+    own=$(control "Latest checkpoint's TimeLineID")
+    begins=$(control "Latest checkpoint location")
+    replayed=$(control "Minimum recovery ending location")
+    replayed_on=$(control "Min recovery ending loc's timeline")
+    if [ -z "$own" ] || [ -z "$begins" ] || [ -z "$replayed" ] || [ -z "$replayed_on" ]; then return; fi
+    if [ "$replayed_on" -gt "$own" ]; then own=$replayed_on begins=0/0; fi
+    for history in "$data"/pg_wal/*.history; do
+        newer=${history##*/}
+        newer=${newer%.history}
+        # None at all, or another's file.
+        case $newer in *[!0-9A-F]* | ?????????*) continue ;; esac
+        if [ $((0x$newer)) -gt "$own" ] && ! leads_on_from "$history"; then
+            mv "$history" "$data/.pgset-$newer.history" || return 1
+        fi
+    done
+}
+
+# HISTORY; whether it has this data's timeline, up to where this data is at least.
+leads_on_from() {
+    left_at=$(sed -nE "s#^${own}[[:space:]]+([0-9A-Fa-f]+/[0-9A-Fa-f]+).*#\1#p" "$1") && [ -n "$left_at" ] &&
+        [ "$(bytes "$left_at")" -gt "$(bytes "$begins")" ] &&
+        [ "$(bytes "$left_at")" -ge "$(bytes "$replayed")" ]
+}
+
+# A position in WAL, such as 0/191587A0, as a number.
+bytes() {
+    echo $((0x${1%/*} * 4294967296 + 0x${1#*/}))
 }
