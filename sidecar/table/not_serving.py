@@ -252,6 +252,19 @@ NOT_SERVING: Final = (
         Attention.WARNING,
     ),
     Row(
+        "ReturningToReport",
+        lambda s: (
+            s.server.does_not_come_up
+            and s.lease.is_free
+            and s.observation.bootstrap.returns is None
+            and not (s.pod.is_leaving or s.lease.is_paused)
+        ),
+        _come_back,
+        "PostgreSQL does not come up, and nobody leads: deleting this pod so that bootstrap looks "
+        "at its data again, since the others may be waiting to hear what it has",
+        Attention.WARNING,
+    ),
+    Row(
         "Down",
         lambda s: s.server.is_silent,
         _wait_for_server,

@@ -82,6 +82,23 @@ def test_who_was_only_to_come_back_sooner_has_its_rewind_before_it() -> None:
     assert first == DeleteOwnPod(reclone=False, returns=1)
 
 
+def test_where_nobody_leads_it_goes_back_once_without_a_clone() -> None:
+    """The others may be waiting for its report, and its data is all that there is of some rows."""
+    down = down_for(61)
+    for record in (None, replace(RECORD, holder="")):
+        free = replace(
+            down,
+            lease=lease(record, renewed_at=None, changed_at=NOW - 60),
+            bootstrap=replace(down.bootstrap, returns=None),
+        )
+        situation, actions = situation_and_actions(free)
+        assert situation == "ReturningToReport"
+        assert actions[-1] == DeleteOwnPod(reclone=False, returns=0)
+        again = replace(free, bootstrap=replace(down.bootstrap, returns=0))
+        assert situation_and_actions(again)[0] == "Down"
+        assert situation_and_actions(replace(free, paused=True))[0] == "Down"
+
+
 def test_what_a_first_clone_has_kept_aside_is_not_replaced_by_a_second() -> None:
     for returns in (2, 3, 50):
         _, actions = situation_and_actions(down_for(601, returns=returns))
