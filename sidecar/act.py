@@ -125,6 +125,7 @@ class Actor:
                 return f"too late for {type(action).__name__}: looking again first"
             try:
                 self._carry_out(action, deadline)
+                deadline = self._deadline_after(action, deadline)
             except ApiError as error:
                 doing = _IN_WORDS.get(type(action), type(action).__name__)
                 failure = f"{doing} failed: the API server refused it, or did not answer: {error}"
@@ -224,6 +225,13 @@ class Actor:
         about = self._adapters.pods.statefulset()
         self._events.record(action.reason, action.sentence, Attention.WARNING, about=about)
         self._untold.pop(action.reason, None)
+
+    def _deadline_after(self, action: Action, deadline: float) -> float:
+        """A turn that takes the Lease begins without a deadline: this member holds nothing yet."""
+        if not isinstance(action, TakeLease):
+            return deadline
+        until = promotes_until(self._adapters.lease.peek(), self._adapters.settings.ttl)
+        return deadline if until is None else min(deadline, until)
 
     def _promote(self, action: Promote, deadline: float) -> None:
         adapters = self._adapters

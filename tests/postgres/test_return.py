@@ -33,7 +33,7 @@ def start_in_vain(members: Set) -> int:
 
 def strand(members: Set) -> None:
     """Let the old primary's data end, as a standby's, beyond where the new primary's history left
-    its timeline; no server starts on that."""
+    its timeline; with that history, no server starts on it."""
     members.new.stop()
     write(members.old, "lost")
     members.old.crash()
@@ -44,6 +44,10 @@ def strand(members: Set) -> None:
     members.old.stop()
     members.promote()
     follow(members.old, members.new)
+
+
+def fetch_history(members: Set) -> None:
+    """As the standby does while it runs, of a primary that it cannot follow."""
     history = members.old.directory / "pg_wal/00000002.history"
     shutil.copy(members.new.directory / "pg_wal/00000002.history", history)
     own(history)
@@ -87,6 +91,7 @@ def test_a_member_that_missed_its_rewind_goes_back_through_bootstrap_and_streams
     members.boot()
     members.pod.sidecar.note_returns(in_vain)
     assert members.obey("start").failure is None
+    fetch_history(members)
     assert start_in_vain(members) != 0
     assert start_in_vain(members) != 0
 

@@ -1,5 +1,6 @@
 """What is done for a start of PostgreSQL, and for a change of its primary."""
 
+import contextlib
 import re
 import threading
 from dataclasses import replace
@@ -16,9 +17,12 @@ from sidecar.action import (
     Attach,
     DeleteOwnPod,
     MarkForReclone,
+    Promote,
     RefuseReinit,
     RenewLease,
+    SetRole,
     StartPostgres,
+    TakeLease,
     TellSet,
 )
 from sidecar.kube.client import RetryLaterError
@@ -128,6 +132,35 @@ def test_what_is_seen_once_is_told_until_the_api_server_has_taken_it(adapters: A
     for _ in range(2):
         assert (actor.carry_out((), float("inf")), told) == (None, ["LogicalSlotsLost"])
         now += 60
+
+
+@pytest.mark.parametrize(("seconds", "is_labelled"), [(5.0, True), (9.0, False)])
+def test_a_label_with_the_take_is_not_set_once_that_may_be_anothers(
+    adapters: Adapters, seconds: float, *, is_labelled: bool
+) -> None:
+    """The sidecar may be frozen in between; before the turn it held nothing that could end."""
+    now, labels = 100.0, list[str]()
+
+    def promote(**_: Any) -> None:
+        nonlocal now
+        now += seconds
+
+    taken = lease(RECORD, renewed_at=now)
+    keeper: Any = SimpleNamespace(take=lambda _: None, peek=lambda: taken)
+    pods: Any = SimpleNamespace(set_role=lambda action: labels.append(action.value))
+    pledges: Any = SimpleNamespace(taking=lambda _: contextlib.nullcontext())
+    server: Any = SimpleNamespace(promote=promote, restores=False)
+    bootstrap: Any = SimpleNamespace(
+        note_promotion=lambda *_, **__: None, data_directory=lambda: Path("/nowhere")
+    )
+    parts: dict[str, Any] = {"lease": keeper, "pods": pods, "pledges": pledges}
+    parts |= {"server": server, "bootstrap": bootstrap, "clock": lambda: now}
+    events: Any = None
+    actor = Actor(replace(adapters, **parts), events)
+    actions = (TakeLease(expired=False), Promote(1), SetRole("orders-0", "uid-0", "primary"))
+    told = actor.carry_out(actions, float("inf"))
+    assert labels == (["primary"] if is_labelled else [])
+    assert (told is None) is is_labelled
 
 
 @pytest.mark.parametrize(

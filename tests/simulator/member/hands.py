@@ -101,6 +101,8 @@ class Hands:
                 self.note(_in_words(action))
             try:
                 yield from _HANDS[type(action)](self, action)
+                if isinstance(action, TakeLease):
+                    self._hold_until_its_end()
             except (ApiError, OSError) as error:
                 self.note(f"{type(action).__name__} failed: {error}")
                 unheard = isinstance(error, UnansweredError)
@@ -108,6 +110,13 @@ class Hands:
                 refused = refused or goes_on
                 if not (goes_on or isinstance(action, SetRole)):
                     return
+
+    def _hold_until_its_end(self) -> None:
+        """What follows in the turn needs the Lease that was taken in it."""
+        member, until = self._member, promotes_until(self._watch.peek(), self._member.settings.ttl)
+        if until is not None:
+            ends_at = min(member.deadlines.authority_ends_at, until)
+            member.deadlines.authority_ends_at = ends_at
 
     def _change_volume(self, *, grows: bool = False) -> Steps[None]:
         """Wait for the volume, before something is changed there. Raises OSError."""
