@@ -37,7 +37,9 @@ as_member() {
         export PGPASSFILE="$handshake/pgpass"
         # No password to whoever asks for it in clear. Before PostgreSQL 16 nobody knows the variable.
         export PGREQUIREAUTH='!password'
-        own="-c search_path=pg_catalog,pg_temp -c role=none -c idle_session_timeout=0 -c lock_timeout=0 -c statement_timeout=0 -c local_preload_libraries="
+        # pg_rewind asks for a list of all files, which must not need a temporary one: a limit for these
+        # is a superuser's to lift.
+        own="-c search_path=pg_catalog,pg_temp -c role=none -c idle_session_timeout=0 -c lock_timeout=0 -c statement_timeout=0 -c local_preload_libraries= -c work_mem=64MB"
         if [ "${major:-0}" -ge 17 ]; then own="$own -c transaction_timeout=0"; fi
         export PGOPTIONS="$own"
         exec "$@"
