@@ -213,8 +213,9 @@ def _not_heard(seen: Seen) -> Iterator[Cause]:
 
 
 def _mesh_in_the_way(seen: Seen) -> Iterator[Cause]:
-    proxied = [it for it in seen.pods if it.proxy and not (it.ready or it.leaving)]
-    for pod in proxied if _event(seen, MESH_IN_THE_WAY) else ():
+    proxied = (it for it in seen.pods if it.proxy and not (it.ready or it.leaving))
+    pod = next(proxied, None)
+    if pod is not None and _event(seen, MESH_IN_THE_WAY):
         yield seen.cause(
             f"{pod.name} is not ready, and has a service mesh's proxy ({pod.proxy}), which may "
             "keep the kubelet from the sidecar and the members from each other: take the set out "
@@ -222,7 +223,6 @@ def _mesh_in_the_way(seen: Seen) -> Iterator[Cause]:
             f"describe statefulset {seen.workload.name}",
             pod.name,
         )
-        return
 
 
 def _is_ours(it: Json) -> bool:

@@ -136,7 +136,7 @@ class LeaseMemory:
         if last.holder and not record.holder:
             self._released_by = last.holder
 
-    def _names_me(self, record: LeaseRecord | None) -> str | None:
+    def _left_to_me_by(self, record: LeaseRecord | None) -> str | None:
         """Return who has left the Lease to this member, if it is so left and that was seen."""
         named = record is not None and not record.holder and record.heir == self._name
         return self._released_by if named else None
@@ -215,7 +215,7 @@ class LeaseMemory:
             renewed_at=self._renewed_at,
             renewal_seen=self._renewal_seen,
             taken_expired=self._taken_expired,
-            handed_over_by=self._names_me(self._record) or self._handed_over_by,
+            handed_over_by=self._left_to_me_by(self._record) or self._handed_over_by,
             heard_at=heard_at,
             heard_again_at=self._heard_again_at,
             excused_at=self._excused_at,
@@ -247,7 +247,7 @@ class LeaseMemory:
         self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
         self._taken_expired = action.expired
-        self._handed_over_by = self._names_me(record)
+        self._handed_over_by = self._left_to_me_by(record)
         return replace(
             record,
             holder=self._me,

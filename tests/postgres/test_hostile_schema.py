@@ -228,15 +228,7 @@ def as_superuser(database: Database, *statements: str) -> None:
 
 
 def as_mallory(database: Database) -> psycopg.Connection[TupleRow]:
-    return psycopg.connect(
-        host="127.0.0.1",
-        port=database.port,
-        user="mallory",
-        password="mallory",
-        dbname="postgres",
-        client_encoding="utf8",
-        autocommit=True,
-    )
+    return session(database, ("mallory", "mallory"))
 
 
 def caught(database: Database, what: str = "") -> list[str]:

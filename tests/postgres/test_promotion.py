@@ -63,6 +63,19 @@ def promote(server: Server) -> None:
     wait_until(is_writable, "the promotion", pause=0.5)
 
 
+def hold_up_a_promotion(
+    client: Session, primary: Database, standby: Database, server: Server
+) -> None:
+    """By a transaction on the standby that is open; it ends for the promotion."""
+    client.execute("SELECT count(*) FROM words")
+    sql(primary, "ALTER TABLE words ADD COLUMN more text")
+    wait_until(lambda: "relation" in str(wait_of_replay(standby)), "replay to be held up")
+    primary.crash()
+    promote(server)
+    with pytest.raises(psycopg.OperationalError):
+        client.execute("SELECT 1")
+
+
 @pytest.mark.parametrize(
     ("statements", "wait"),
     [
@@ -106,21 +119,9 @@ def test_a_client_is_ended_that_calls_itself_as_the_sidecar_does(
     wait_until(lambda: caught_up(standby, primary), "the role")
     server = connect(standby.port)
     wait_for(server, ServerState.RECOVERY)
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=standby.port,
-        user="mallory",
-        password="mallory",
-        dbname="postgres",
-        application_name=APPLICATION_NAME,
-    ) as mallory:
-        mallory.execute("SELECT count(*) FROM words")
-        sql(primary, "ALTER TABLE words ADD COLUMN more text")
-        wait_until(lambda: "relation" in str(wait_of_replay(standby)), "replay to be held up")
-        primary.crash()
-        promote(server)
-        with pytest.raises(psycopg.OperationalError):
-            mallory.execute("SELECT 1")
+    login = ("mallory", "mallory")
+    with session(standby, login, application_name=APPLICATION_NAME, autocommit=False) as mallory:
+        hold_up_a_promotion(mallory, primary, standby, server)
 
 
 def test_a_client_is_ended_that_does_not_show_what_it_does(
@@ -131,15 +132,8 @@ def test_a_client_is_ended_that_does_not_show_what_it_does(
     wait_until(lambda: sql(standby, "SHOW track_activities") == [("off",)], "the setting")
     server = connect(standby.port)
     wait_for(server, ServerState.RECOVERY)
-    with session(standby) as client:
-        client.execute("BEGIN")
-        client.execute("SELECT count(*) FROM words")
-        sql(primary, "ALTER TABLE words ADD COLUMN more text")
-        wait_until(lambda: "relation" in str(wait_of_replay(standby)), "replay to be held up")
-        primary.crash()
-        promote(server)
-        with pytest.raises(psycopg.OperationalError):
-            client.execute("SELECT 1")
+    with session(standby, autocommit=False) as client:
+        hold_up_a_promotion(client, primary, standby, server)
 
 
 def test_a_promotion_that_nothing_holds_up_ends_nobody(

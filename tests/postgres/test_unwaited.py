@@ -2,16 +2,14 @@
 
 import secrets
 
-import psycopg
 import pytest
-from psycopg.rows import TupleRow
 
 from sidecar.observation import ServerState
 from sidecar.postgres import unwaited
 from sidecar.postgres.server import Server
 from tests.support.database import Database
 from tests.support.former_primary import sql
-from tests.support.standby import Connect, wait_for
+from tests.support.standby import Connect, session, wait_for
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -24,20 +22,6 @@ def server(database: Database, connect: Connect) -> Server:
     server = connect(database.port)
     wait_for(server, ServerState.WRITABLE)
     return server
-
-
-def session(
-    database: Database, name: str = "postgres", encoding: str = "utf8"
-) -> psycopg.Connection[TupleRow]:
-    return psycopg.connect(
-        host="127.0.0.1",
-        port=database.port,
-        user="postgres",
-        password="secret",
-        dbname=name,
-        client_encoding=encoding,
-        autocommit=True,
-    )
 
 
 def problem_with_a_promise(server: Server) -> str | None:
@@ -96,14 +80,14 @@ def test_names_and_settings_in_another_encoding_hide_no_server(
     made = "ENCODING '{}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
     sql(database, f"CREATE DATABASE latin {made.format('LATIN1')}")
     sql(database, f"CREATE DATABASE unicode {made.format('UTF8')}")
-    with session(database, "latin", "latin1") as connection:
+    with session(database, dbname="latin", client_encoding="latin1") as connection:
         for statement in (
             'CREATE ROLE "caf\xe9"',
             'ALTER ROLE "caf\xe9" SET "app.word" = \'d\xe9j\xe0 vu \xe9\'',
             'ALTER ROLE "caf\xe9" SET synchronous_commit = off',
         ):
             connection.execute(statement.encode("latin1"))
-    with session(database, "unicode") as connection:
+    with session(database, dbname="unicode") as connection:
         told = unwaited.problem(connection.pgconn, 60.0)
     assert "for role caf\ufffd (off). " in str(told)
     with session(database) as connection:
@@ -131,14 +115,7 @@ def test_settings_of_megabytes_are_not_unpacked(database: Database, server: Serv
     """Any user may give himself hundreds of them, and a look that unpacked these would take so long
     that the server counted as down."""
     sql(database, "CREATE ROLE mallory LOGIN PASSWORD 'mallory'")
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=database.port,
-        user="mallory",
-        password="mallory",
-        dbname="postgres",
-        autocommit=True,
-    ) as connection:
+    with session(database, ("mallory", "mallory")) as connection:
         for setting in (
             f"application_name = '{secrets.token_hex(1 << 20)}'",
             "synchronous_commit = off",

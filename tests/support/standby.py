@@ -54,17 +54,26 @@ def clone(
     return copy
 
 
-def session(database: Database) -> psycopg.Connection[TupleRow]:
-    """Return a superuser's session in autocommit."""
-    user, password = SUPERUSER
+def session(
+    database: Database,
+    login: tuple[str, str] = SUPERUSER,
+    *,
+    dbname: str = "postgres",
+    client_encoding: str = "utf8",
+    application_name: str | None = None,
+    autocommit: bool = True,
+) -> psycopg.Connection[TupleRow]:
+    """`login`: a user, and the password."""
+    user, password = login
     return psycopg.connect(
         host="127.0.0.1",
         port=database.port,
         user=user,
         password=password,
-        dbname="postgres",
-        client_encoding="utf8",
-        autocommit=True,
+        dbname=dbname,
+        client_encoding=client_encoding,
+        application_name=application_name,
+        autocommit=autocommit,
     )
 
 

@@ -75,8 +75,8 @@ class Labels:
             return
         self._promoted = (server, self._world.now, server.directory.position)
         name, labelled = self._labelled_last
-        roles = {it: pod.role for it, (_, pod) in self._cluster.api.pods.items()}
-        if labelled is server and roles.get(name) == self._settings.primary_value:
+        shown = self._cluster.api.pods.get(name)
+        if labelled is server and shown and shown[1].role == self._settings.primary_value:
             self._check_settled(name, server)
 
     def _check_settled(self, name: str, server: Server) -> None:
