@@ -4,6 +4,7 @@ Control groups v1 (also the "hybrid" mount) is what this was developed on. The v
 follows the kernel's documentation (Documentation/admin-guide/cgroup-v2.rst) and is UNTRIED.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -53,6 +54,25 @@ def pids() -> set[int]:
 def pids_of(name: str) -> set[int]:
     """Every process in the cgroup `name` of any hierarchy."""
     return {pid for top in existing() if top.name == name for pid in pids_below(top)}
+
+
+def thaw(name: str | None = None) -> None:
+    """Thaw what runs in the cgroups of all nodes, or in the one called `name`.
+
+    runc freezes a container for a moment to kill it; if runc ends in between, it stays so, and
+    not even SIGKILL ends a frozen process of control groups v1.
+    """
+    for top in existing():
+        if name in (None, top.name):
+            _thaw_below(top)
+
+
+def _thaw_below(top: Path) -> None:
+    for folder, _, files in os.walk(top):
+        # The folder may go away.
+        with contextlib.suppress(OSError):
+            if "freezer.state" in files:
+                Path(folder, "freezer.state").write_text("THAWED")
 
 
 def pids_below(top: Path) -> set[int]:

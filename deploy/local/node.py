@@ -106,7 +106,8 @@ class Node:
         """End all that runs on the node at once, as a power cut does; its files stay."""
         own = [network.namespace_path(self.plan.namespace)]
         processes.kill_until_gone(
-            lambda: processes.in_network_namespaces(own) | cgroups.pids_of(self.plan.cgroup)
+            lambda: processes.in_network_namespaces(own) | cgroups.pids_of(self.plan.cgroup),
+            lambda: cgroups.thaw(self.plan.cgroup),
         )
         for name in self.process_names:
             processes.forget(name)

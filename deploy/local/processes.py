@@ -154,10 +154,16 @@ def _network_namespace(pid: int) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def kill_until_gone(find: Callable[[], set[int]], seconds: float = 120.0) -> None:
-    """SIGKILL whatever `find` finds, again and again, until it finds nothing."""
+def kill_until_gone(
+    find: Callable[[], set[int]], thaw: Callable[[], None], seconds: float = 120.0
+) -> None:
+    """SIGKILL whatever `find` finds, again and again, until it finds nothing.
+
+    `thaw`: lets what is frozen end; called each time, since what is killed may have frozen it.
+    """
     deadline = time.monotonic() + seconds
     while pids := {pid for pid in find() if start_time(pid) is not None}:
+        thaw()
         for pid in pids:
             _kill(pid)
         if time.monotonic() > deadline:

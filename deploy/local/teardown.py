@@ -12,7 +12,7 @@ from deploy.local.shell import run
 
 def tear_down() -> None:
     """End every process, remove every trace, and put the host back as it was."""
-    processes.kill_until_gone(_all_pids)
+    processes.kill_until_gone(_all_pids, cgroups.thaw)
     network.remove()
     cgroups.remove()
     _unmount_leftovers()

@@ -197,3 +197,22 @@ def test_a_node_can_be_lost_and_brought_back() -> None:
 
 def on_node(name: str) -> str:
     return f'{{"spec": {{"nodeName": "{name}", "terminationGracePeriodSeconds": 0}}}}'
+
+
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer").is_dir(), reason="control groups v1 alone")
+def test_what_is_frozen_is_thawed_to_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """runc freezes a container to kill it, and may be killed before it has thawed it."""
+    top = Path(f"/sys/fs/cgroup/freezer/pgset-test-{os.getpid()}")
+    container = top / "container"
+    container.mkdir(parents=True)
+    monkeypatch.setattr(cgroups, "existing", lambda: [top])
+    frozen = subprocess.Popen(["sleep", "600"])
+    try:
+        (container / "cgroup.procs").write_text(str(frozen.pid))
+        (container / "freezer.state").write_text("FROZEN")
+        processes.kill_until_gone(lambda: {frozen.pid}, lambda: cgroups.thaw(top.name))
+        assert frozen.wait(timeout=180) == -signal.SIGKILL
+    finally:
+        cgroups.thaw()
+        frozen.kill()
+        cgroups._remove_tree(top)
