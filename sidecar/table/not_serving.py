@@ -10,6 +10,7 @@ from sidecar.situation.timing import LEAVING_PATIENCE
 from sidecar.table.steps import (
     Row,
     is_recorded,
+    keep_slots,
     kill,
     leave_writable,
     own_role,
@@ -103,6 +104,7 @@ def _promote(s: Situation) -> Iterator[Action]:
     yield from synchronous(s)
     if s.durability.would_keep_promise:
         yield from promotion(s, expired=s.lease.view is not None and s.lease.view.taken_expired)
+        yield from keep_slots(s)
     if can_wait:
         yield from renewals
     yield from _let_nobody_read(s)

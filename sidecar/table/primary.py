@@ -9,7 +9,6 @@ from sidecar.action import (
     Checkpoint,
     ForgetPromotion,
     ForgetReturns,
-    KeepSlots,
     PreparePrimary,
     Refuse,
     Role,
@@ -22,6 +21,7 @@ from sidecar.situation.timing import (
 )
 from sidecar.table.steps import (
     Row,
+    keep_slots,
     own_role,
     question,
     renewal,
@@ -118,6 +118,7 @@ def _lead(s: Situation) -> Iterator[Action]:
     label_first = _clients_wait(s)
     if label_first:
         yield from _label(s)
+    yield from keep_slots(s)
     yield from question(s)
     yield from renewal(s)
     if s.observation.bootstrap.promoting_from is not None and s.data.timeline_is_mine_on_record:
@@ -131,8 +132,6 @@ def _lead(s: Situation) -> Iterator[Action]:
         yield from _label(s)
     if not s.observation.postgres.prepared:
         yield PreparePrimary()
-    if s.observation.wanted is not None and not s.set.slots_are_right:
-        yield KeepSlots(s.set.wanted_slots)
     yield from _tell_of_beginning(s)
 
 

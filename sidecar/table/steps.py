@@ -9,6 +9,7 @@ from sidecar.action import (
     Action,
     AskToStay,
     Attention,
+    KeepSlots,
     Promote,
     ReleaseLease,
     RemoveStandbySignal,
@@ -189,6 +190,13 @@ def promotion(s: Situation, *, expired: bool) -> Iterator[Action]:
     yield Promote(s.data.timeline or 0)
 
 
+def keep_slots(s: Situation) -> Iterator[Action]:
+    """Let the others stream. The next primary makes their slots while it is promoted, since clients
+    wait until those have its new timeline for whom commits wait."""
+    if s.observation.wanted is not None and not s.set.slots_are_right:
+        yield KeepSlots(s.set.wanted_slots)
+
+
 def harder(step: float) -> signal.Signals:
     """Return the signal of a step: the first one for 0, the last one for all that come after."""
     return HARDER_AND_HARDER[min(len(HARDER_AND_HARDER) - 1, max(0, int(step)))]
@@ -240,6 +248,7 @@ def take(s: Situation) -> Iterator[Action]:
             # kube-proxy syncs at most once a second, and does so as soon as it hears that the last
             # primary's container has ended. This label has to come before that.
             yield from own_role(s, s.settings.primary_value)
+        yield from keep_slots(s)
 
 
 def leave_writable(s: Situation) -> Iterator[Action]:

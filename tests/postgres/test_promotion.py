@@ -144,3 +144,18 @@ def test_a_promotion_that_nothing_holds_up_ends_nobody(
     primary.crash()
     promote(server)
     assert report.execute("SELECT count(*) FROM words").fetchone() == (1000,)
+
+
+def test_slots_that_a_standby_makes_are_there_when_it_is_the_primary(
+    primary: Database, standby: Database, connect: Connect
+) -> None:
+    """The others stream at once then. A slot holds WAL back from before the promotion."""
+    server = connect(standby.port)
+    wait_for(server, ServerState.RECOVERY)
+    server.keep_slots(["pgset_orders_0"])
+    wait_until(lambda: server.view().slots == ("pgset_orders_0",), "the slot")
+    position = sql(standby, "SELECT pg_last_wal_replay_lsn()")[0][0]
+    primary.crash()
+    promote(server)
+    held = f"SELECT restart_lsn <= '{position}' FROM pg_replication_slots"
+    assert sql(standby, held) == [(True,)]

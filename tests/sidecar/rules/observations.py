@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from sidecar.action import Action
+from sidecar.action import Action, KeepSlots
 from sidecar.decide import decide
 from sidecar.observation import (
     BootstrapView,
@@ -45,6 +45,10 @@ OTHERS = replace(RECORD, holder="orders-1_uid-1")
 
 
 FREE = replace(RECORD, holder="")
+
+
+SLOTS = KeepSlots(("orders-1", "orders-2"))
+"""For all others, as whoever becomes primary makes them."""
 
 
 def followers(*ordinals: int, position: int = 5000) -> tuple[Follower, ...]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.action import Attach, Detach, Promote, RenewLease, SetSynchronous
+from sidecar.action import Attach, Detach, KeepSlots, Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
 from sidecar.observation import Identity, Leadership, Observation, Peer
 from tests.sidecar.rules.observations import (
@@ -14,6 +14,7 @@ from tests.sidecar.rules.observations import (
     QUORUM,
     REPLICA,
     SETTINGS,
+    SLOTS,
     STREAMING,
     SYNC,
     WRITABLE,
@@ -203,7 +204,7 @@ def test_nothing_is_promoted_that_would_not_keep_the_promise() -> None:
     early = replace(taken, lease=lease(recorded), postgres=kept)
     assert situation_and_actions(early, SYNC) == ("Promoting", ())
     ready = replace(early, postgres=replace(kept, waits_from=4000))
-    assert situation_and_actions(ready, SYNC) == ("Promoting", (Promote(1),))
+    assert situation_and_actions(ready, SYNC) == ("Promoting", (Promote(1), SLOTS))
 
 
 def test_who_takes_over_as_the_set_is_scaled_down_keeps_the_old_promise_until_it_is_primary() -> (
@@ -219,7 +220,7 @@ def test_who_takes_over_as_the_set_is_scaled_down_keeps_the_old_promise_until_it
     kept = replace(STREAMING, waits_for=keeping.members, waits_for_number=2, waits_from=4000)
     assert situation_and_actions(replace(taken, postgres=kept), QUORUM) == (
         "Promoting",
-        (Promote(1),),
+        (Promote(1), KeepSlots(("orders-1",))),
     )
     primary = replace(waiting(1, 2, 3, number=2), followers=followers(1), slots=("pgset_orders_1",))
     assert (

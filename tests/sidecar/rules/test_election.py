@@ -20,6 +20,7 @@ from tests.sidecar.rules.observations import (
     REPLICA,
     RUNNING,
     SETTINGS,
+    SLOTS,
     STREAMING,
     UNRECORDED,
     VACANT,
@@ -138,7 +139,7 @@ def test_a_released_lease_is_taken() -> None:
     alone = replace(VACANT, peers=peer(2, position=4000))
     assert situation_and_actions(alone) == (
         "TakingLease",
-        (TakeLease(expired=False), Promote(1)),
+        (TakeLease(expired=False), Promote(1), SLOTS),
     )
 
 
@@ -146,7 +147,7 @@ def test_a_lease_that_ran_out_is_taken_as_expired() -> None:
     ran_out = replace(REPLICA, lease=lease(OTHERS, renewed_at=None, changed_at=NOW - 10.1))
     assert situation_and_actions(ran_out) == (
         "TakingLease",
-        (TakeLease(expired=True), SetRole("orders-1", "uid-1", None), Promote(1)),
+        (TakeLease(expired=True), SetRole("orders-1", "uid-1", None), Promote(1), SLOTS),
     )
 
 
@@ -220,7 +221,7 @@ def test_after_a_cold_start_the_last_primary_leads_at_once() -> None:
     first = replace(COLD, me=ME)
     assert situation_and_actions(first) == (
         "TakingLease",
-        (TakeLease(expired=False), Promote(1)),
+        (TakeLease(expired=False), Promote(1), SLOTS),
     )
 
 
@@ -246,7 +247,7 @@ def test_the_heir_has_its_label_while_it_is_promoted() -> None:
     )
     assert situation_and_actions(heir) == (
         "Succeeding",
-        (TakeLease(expired=False), Promote(1), SetRole("orders-0", "uid-0", "primary")),
+        (TakeLease(expired=False), Promote(1), SetRole("orders-0", "uid-0", "primary"), SLOTS),
     )
 
 
@@ -273,7 +274,7 @@ def test_nobody_else_has_it_so_soon() -> None:
     free = replace(VACANT, pods=pods("replica", "primary", "replica"))
     assert situation_and_actions(free) == (
         "TakingLease",
-        (TakeLease(expired=False), Promote(1)),
+        (TakeLease(expired=False), Promote(1), SLOTS),
     )
 
 

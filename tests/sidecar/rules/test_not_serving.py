@@ -29,6 +29,7 @@ from tests.sidecar.rules.observations import (
     REPLICA,
     RUNNING,
     SETTINGS,
+    SLOTS,
     STREAMING,
     SYNC,
     WRITABLE,
@@ -47,7 +48,7 @@ def test_a_replica_that_is_starting_is_left_to_start() -> None:
 
 def test_the_holder_whose_server_came_up_read_only_promotes_it() -> None:
     crashed = replace(LEADER, postgres=replace(STREAMING, streaming=False))
-    assert situation_and_actions(crashed) == ("Promoting", (Promote(1),))
+    assert situation_and_actions(crashed) == ("Promoting", (Promote(1), SLOTS))
 
 
 def test_nothing_is_promoted_while_the_new_timeline_could_not_be_recorded() -> None:
@@ -89,7 +90,7 @@ class TestAPromotionThatDoesNotComeAbout:
         ids=["less", "as-late", "cut-off", "paused"],
     )
     def test_it_goes_on_where_nobody_would_be_quicker(self, changes: dict[str, Any]) -> None:
-        assert decide(replace(self.OVERDUE, **changes), SETTINGS).actions == (Promote(1),)
+        assert decide(replace(self.OVERDUE, **changes), SETTINGS).actions == (Promote(1), SLOTS)
 
 
 def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
@@ -101,7 +102,7 @@ def test_after_an_expiry_the_old_label_goes_before_the_promotion() -> None:
     )
     assert situation_and_actions(taken) == (
         "Promoting",
-        (SetRole("orders-1", "uid-1", None), Promote(1)),
+        (SetRole("orders-1", "uid-1", None), Promote(1), SLOTS),
     )
 
 

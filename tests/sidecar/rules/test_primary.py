@@ -97,6 +97,13 @@ def test_a_primary_keeps_a_slot_for_each_wanted_member_and_a_replica_none() -> N
     assert KeepSlots(()) in decide(replica, SETTINGS).actions
 
 
+def test_slots_do_not_wait_for_the_api_server() -> None:
+    """With sync, clients wait until the others stream from who has just been promoted."""
+    slots, renewal, *_ = decide(replace(LEADER, wanted=4, renewal_failed_at=NOW), SETTINGS).actions
+    assert isinstance(slots, KeepSlots)
+    assert isinstance(renewal, RenewLease)
+
+
 class TestAPrimaryWhoseRowsMayBeGoneYet:
     """Another member may lead without what was never acknowledged."""
 
