@@ -41,9 +41,8 @@ MAX_BODY: Final = 4096
 CHALLENGE_SECONDS: Final = 2.0
 """The holder waits 0.45 s for all of it (`sidecar.peers`)."""
 
-SILENT_NODE_PATIENCE: Final = 10.0
-"""Seconds for which a holder may stay that Kubernetes has taken out of its Services for its node:
-to have it stopped takes as long."""
+UNREADY_PATIENCE: Final = 10.0
+"""Seconds for which a holder may stay whose pod is not ready: to have it stopped takes as long."""
 
 LABEL_PATIENCE: Final = 5.0
 """Seconds after a holder's last renewal in which its pod may get the label of the primary."""
@@ -257,13 +256,13 @@ def should_give_way(
     # A live holder renews every quarter of the ttl or sooner, and a member that hears nothing asks.
     hears = now - lease.heard_at < ttl / 2
     # A pod with a role follows the holder, within max-lag.
-    follows = mine.role is not None and not mine.deleting and mine.taken_out_since is None
+    follows = mine.role is not None and not mine.deleting and mine.unready_since is None
     if not (hears and follows and _may_lead(me, lease.record)):
         return None
     if pod.deleting:
         return "the holder's pod is being deleted, which it may not have heard"
-    if pod.taken_out_since is not None and now - pod.taken_out_since >= SILENT_NODE_PATIENCE:
-        return "Kubernetes does not hear from the holder's node and sends it no new clients"
+    if pod.unready_since is not None and now - pod.unready_since >= UNREADY_PATIENCE:
+        return "the holder's pod is not ready, so new clients don't reach it"
     if pod.role != primary and now - lease.changed_at > LABEL_PATIENCE:
         return "the holder's pod does not have the primary's label, so new clients don't reach it"
     return None

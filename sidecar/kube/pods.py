@@ -64,6 +64,12 @@ def is_taken_out(pod: Json) -> bool:
     )
 
 
+def is_unready(pod: Json) -> bool:
+    """Return whether this pod is not ready, for its containers' sake or for its node's."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(it["type"] == "Ready" and it["status"] == "False" for it in conditions)
+
+
 def backs_off(pod: Json, container: str | None) -> bool:
     """Return whether the kubelet waits before it starts this container again; None: the only one
     that the pod has."""
@@ -242,6 +248,7 @@ class Pods:
             self._memory.see(
                 leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
+                unready=[_uid(pod) for pod in pods if is_unready(pod)],
                 fenced=[_uid(pod) for pod in pods if is_fenced(_annotations(pod))],
                 reinit=_asked(pods, contract.REINIT),
                 failover=_asked(pods, contract.FAILOVER),
@@ -268,6 +275,7 @@ class Pods:
             deleting="deletionTimestamp" in metadata,
             revision=labels.get(REVISION_LABEL),
             taken_out_since=self._memory.taken_out_since(metadata["uid"]),
+            unready_since=self._memory.unready_since(metadata["uid"]),
             backs_off=backs_off(pod, self._settings.container),
             fenced_since=self._memory.fenced_since(metadata["uid"]),
             reinit=self._memory.reinit(metadata["uid"]),

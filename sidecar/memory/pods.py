@@ -39,6 +39,7 @@ class PodsMemory:
         """No pod was seen yet."""
         self._leaving: dict[str, float] = {}
         self._taken_out: dict[str, float] = {}
+        self._unready: dict[str, float] = {}
         self._fenced: dict[str, float] = {}
         self._unfenced: dict[str, float] = {}
         self._reinit = _Wishes()
@@ -49,12 +50,13 @@ class PodsMemory:
         *,
         leaving: Iterable[str],
         taken_out: Iterable[str],
+        unready: Iterable[str],
         fenced: Iterable[str],
         reinit: Mapping[str, str | None],
         failover: Mapping[str, str | None],
         now: float,
     ) -> None:
-        """Take in the UIDs of all pods that are being deleted, taken out or fenced.
+        """Take in the UIDs of all pods that are being deleted, taken out, unready or fenced.
 
         `reinit`, `failover`: of every pod what asks for a new clone, or for it to lead; or None.
         """
@@ -65,6 +67,7 @@ class PodsMemory:
         self._unfenced = {uid: at for uid, at in unfenced.items() if uid not in self._fenced}
         self._leaving = {uid: self._leaving.get(uid, now) for uid in leaving}
         self._taken_out = {uid: self._taken_out.get(uid, now) for uid in taken_out}
+        self._unready = {uid: self._unready.get(uid, now) for uid in unready}
 
     def leaving_since(self, uid: str) -> float | None:
         """Return when this pod was first seen to be deleted; None while it is not."""
@@ -73,6 +76,10 @@ class PodsMemory:
     def taken_out_since(self, uid: str) -> float | None:
         """Return when this pod was first seen to be taken out because of its node."""
         return self._taken_out.get(uid)
+
+    def unready_since(self, uid: str) -> float | None:
+        """Return when this pod was first seen not to be ready; None while it is."""
+        return self._unready.get(uid)
 
     def fenced_since(self, uid: str) -> float | None:
         """Return when this pod was first seen to be fenced; None while it is not."""

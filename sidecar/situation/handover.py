@@ -52,7 +52,7 @@ class HandoverFacts:
         """Another member should lead: an operator asked for it, or this pod is being deleted or
         fenced, cannot do a primary's work, or is not reached by new clients."""
         return not self.lease.is_paused and (
-            self.is_urgent or self.heir is not None or self.pod.is_taken_out
+            self.is_urgent or self.heir is not None or self.pod.is_out_of_service
         )
 
     @property
@@ -71,11 +71,11 @@ class HandoverFacts:
     @property
     def is_under_way(self) -> bool:
         """It has begun, or it can begin: a member can take over, or has yet to be asked."""
-        not_asked = self.observation.peers is None and not self._only_for_its_node
+        not_asked = self.observation.peers is None and not self._only_out_of_service
         return self.is_wanted and (self.server.is_silent or not_asked or bool(self.candidates))
 
     @property
-    def _only_for_its_node(self) -> bool:
+    def _only_out_of_service(self) -> bool:
         """There is no other reason to hand over, and no hurry."""
         return not self.is_urgent and self.heir is None
 
@@ -105,7 +105,9 @@ class HandoverFacts:
             return self.fitness.sick_because
         if self.heir is not None:
             return "a switchover was requested"
-        return "Kubernetes does not hear from this pod's node and sends it no new clients"
+        if self.pod.is_taken_out:
+            return "Kubernetes does not hear from this pod's node and sends it no new clients"
+        return "this pod is not ready, so no new clients reach it, although its PostgreSQL is well"
 
     @cached
     def candidates(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ class HandoverFacts:
             and not self.set.is_fenced(peer.name)
             and not self.set.has_nofailover(peer.name)
             and (self.set.staying is None or peer.name in self.set.staying)
-            and (not self._only_for_its_node or self._is_better_placed(peer.name))
+            and (not self._only_out_of_service or self._is_better_placed(peer.name))
         ]
         return tuple(sorted(fit, key=self._preference, reverse=True))
 

@@ -3,7 +3,12 @@
 from sidecar.observation import Pod
 from sidecar.situation.cached import cached
 from sidecar.situation.lease import LeaseFacts
-from sidecar.situation.timing import AFTER_OUTAGE, FENCE_PATIENCE, TAKEN_OUT_PATIENCE
+from sidecar.situation.timing import (
+    AFTER_OUTAGE,
+    FENCE_PATIENCE,
+    TAKEN_OUT_PATIENCE,
+    UNREADY_PATIENCE,
+)
 
 
 class PodFacts:
@@ -68,19 +73,35 @@ class PodFacts:
 
     @property
     def in_service_until(self) -> float | None:
-        """When this pod counts as taken out of its Services; None if it is in them."""
-        since = self.shown.taken_out_since if self.shown else None
-        return None if since is None else since + TAKEN_OUT_PATIENCE
+        """When this pod counts as out of its Services; None if it is in them."""
+        if self.shown is None or self.shown.unready_since is None:
+            return None
+        if self.shown.taken_out_since is not None:
+            return self.shown.taken_out_since + TAKEN_OUT_PATIENCE
+        return max(self.shown.unready_since, self._well_since) + UNREADY_PATIENCE
 
     @property
-    def is_taken_out(self) -> bool:
-        """Kubernetes sends new clients elsewhere, because of this pod's node. Does not count after
+    def _well_since(self) -> float:
+        """Before that, PostgreSQL or its volume was reason enough for the pod not to be ready."""
+        now, postgres = self.observation.now, self.observation.postgres
+        if postgres.unwell_since is not None:
+            return now
+        return max(postgres.since, now - self.observation.bootstrap.slow_ago)
+
+    @property
+    def is_out_of_service(self) -> bool:
+        """Kubernetes sends no new clients here, and PostgreSQL is not why. Does not count after
         an outage of the API server: it then takes every node for lost until it has heard of it."""
         return (
             self.in_service_until is not None
             and self.observation.now >= self.in_service_until
             and self.observation.now - self.observation.api_failed_at > AFTER_OUTAGE
         )
+
+    @property
+    def is_taken_out(self) -> bool:
+        """Kubernetes has made this pod unready because of its node."""
+        return self.shown is not None and self.shown.taken_out_since is not None
 
     @property
     def is_back_sooner_if_deleted(self) -> bool:

@@ -318,7 +318,7 @@ class SetFacts:
     def is_in_service(self, name: str) -> bool:
         """Whether Kubernetes sends new clients to the pod of this name, as far as it shows."""
         pod = self.named(name)
-        return pod is None or pod.taken_out_since is None
+        return pod is None or pod.unready_since is None
 
     def is_fenced(self, name: str) -> bool:
         """Whether an operator wants the PostgreSQL of this pod stopped."""

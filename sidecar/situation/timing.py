@@ -111,6 +111,10 @@ TAKEN_OUT_PATIENCE: Final = 2.0
 """Seconds that the leader's pod must have been taken out of its Services because of its node. Where
 the whole control plane stumbles, the others are taken out within that time."""
 
+UNREADY_PATIENCE: Final = 10.0
+"""Seconds for which the leader's pod must not have been ready, and its PostgreSQL well: another
+container of it is not ready, or its kubelet was lost before it could tell that it is again."""
+
 AFTER_OUTAGE: Final = 30.0
 """Seconds after an outage of the API server in which nodes are not heard yet that are well: each
 kubelet tells of its node every 10 s, and tries again ever more seldom while nobody answers."""

@@ -157,5 +157,5 @@ def test_slots_that_a_standby_makes_are_there_when_it_is_the_primary(
     position = sql(standby, "SELECT pg_last_wal_replay_lsn()")[0][0]
     primary.crash()
     promote(server)
-    held = f"SELECT restart_lsn <= '{position}' FROM pg_replication_slots"
+    held = f"SELECT restart_lsn <= '{position}' FROM pg_replication_slots"  # noqa: S608 - our own
     assert sql(standby, held) == [(True,)]

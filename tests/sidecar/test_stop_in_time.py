@@ -151,7 +151,9 @@ def test_a_server_that_lets_nobody_set_whom_commits_wait_for_is_not_what_a_set_w
 
 def test_who_is_taken_out_for_its_node_alone_stops_for_nobody_that_does_not_follow() -> None:
     gone = tuple(
-        replace(pod, taken_out_since=NOW - 60) if pod.name == "orders-0" else pod
+        replace(pod, taken_out_since=NOW - 60, unready_since=NOW - 60)
+        if pod.name == "orders-0"
+        else pod
         for pod in LEADER.pods or ()
     )
     behind = replace(WRITABLE, followers=(), checkpointed_at=NOW)

@@ -1,4 +1,4 @@
-"""A leader whose node Kubernetes has not heard for a while: its Services lead nowhere."""
+"""A leader whose pod is not ready, though its PostgreSQL is well: its Services lead nowhere."""
 
 import signal
 import threading
@@ -12,14 +12,15 @@ import pytest
 from sidecar.action import Checkpoint, StopPostgres
 from sidecar.deadlines import UNSETTLED_TICK
 from sidecar.decide import decide
-from sidecar.failsafe import SILENT_NODE_PATIENCE, should_give_way
+from sidecar.failsafe import UNREADY_PATIENCE, should_give_way
 from sidecar.kube.client import ApiClient, Json
-from sidecar.kube.pods import Pods, is_taken_out
+from sidecar.kube.pods import Pods, is_taken_out, is_unready
 from sidecar.observation import Identity, LeaseRecord, LeaseView, Observation, Peer, Pod
 from tests.sidecar.rules.observations import (
     LEADER,
     LEADER_PODS,
     NOW,
+    RUNNING,
     SETTINGS,
     WRITABLE,
     peer,
@@ -34,7 +35,7 @@ LONG = NOW - 60.0
 def leader(*taken_out: int, since: float = LONG, **changes: Any) -> Observation:
     """A primary, of whose set these ordinals' pods are taken out."""
     pods = tuple(
-        replace(pod, taken_out_since=since if number in taken_out else None)
+        replace(pod, taken_out_since=since, unready_since=since) if number in taken_out else pod
         for number, pod in enumerate(LEADER_PODS)
     )
     return replace(LEADER, pods=pods, peers=peer(1) | peer(2), **changes)
@@ -105,6 +106,40 @@ def test_a_deleted_leader_hands_over_even_to_who_is_taken_out() -> None:
     assert decide(deleted, SETTINGS).situation == "PreparingToStop"
 
 
+def unready(since: float = LONG, others_since: float | None = None, **changes: Any) -> Observation:
+    """A primary whose pod is not ready, for the sake of another container of it."""
+    first, *others = (replace(pod, unready_since=others_since) for pod in LEADER_PODS)
+    return replace(leader(**changes), pods=(replace(first, unready_since=since), *others))
+
+
+def test_a_leader_hands_over_that_is_not_ready_for_whatever_reason() -> None:
+    """An exporter beside it is not, say; or its kubelet ended while a probe had just failed."""
+    decision = decide(unready(postgres=replace(SERVED, since=LONG)), SETTINGS)
+    assert decision.situation == "Stopping"
+    assert decision.sentence == (
+        "stopping PostgreSQL to hand over to orders-1: this pod is not ready, so no new clients "
+        "reach it, although its PostgreSQL is well"
+    )
+
+
+@pytest.mark.parametrize(
+    "recently",
+    [
+        {"since": NOW - 9},
+        {"postgres": replace(SERVED, since=NOW - 9)},
+        {"postgres": replace(SERVED, unwell_since=NOW - 1)},
+        {"bootstrap": replace(RUNNING, slow_ago=9.0)},
+    ],
+    ids=["unready", "up again", "unwell", "its volume was slow"],
+)
+def test_not_while_the_database_itself_may_be_why(recently: dict[str, Any]) -> None:
+    assert decide(unready(**recently), SETTINGS).situation == "Leading"
+
+
+def test_nor_to_who_is_not_ready_either() -> None:
+    assert decide(unready(others_since=NOW - 1), SETTINGS).situation == "Leading"
+
+
 # ── what Kubernetes says ──────────────────────────────────────────────────────────────────
 
 
@@ -116,6 +151,13 @@ def pod(ready: str | None, containers: str, *, gate: str | None = None) -> Json:
         conditions.append({"type": "example.com/gate", "status": gate})
     gates = [] if gate is None else [{"conditionType": "example.com/gate"}]
     return {"spec": {"readinessGates": gates}, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize("containers", ["True", "False"])
+def test_who_is_not_ready_is_unready_for_whatever_reason(containers: str) -> None:
+    assert is_unready(pod("False", containers))
+    assert not is_unready(pod("True", containers))
+    assert not is_unready(pod(None, containers))
 
 
 def test_who_is_unready_though_its_containers_are_not_was_taken_out_for_its_node() -> None:
@@ -176,6 +218,7 @@ def test_it_is_known_since_when_and_other_news_of_a_status_wake_nobody(tmp_path:
         before = len(woken)
         pods.tell(Identity("orders-0", "uid-0"), "a sentence")
         (shown,) = pods.observe() or ()
+        assert shown.taken_out_since == shown.unready_since
         return shown.taken_out_since, len(woken) > before
 
     assert learn(now(6, "False")) == (began := clock(), True)
@@ -194,7 +237,7 @@ MINE = Pod("orders-1", "uid-1", "10.0.0.2", "replica")
 RECORD = LeaseRecord("orders-0_uid-0", 10, "100", members=("orders-0", "orders-1"))
 HEARD = LeaseView(RECORD, changed_at=0.0, heard_at=NOW - 2)
 DELETED = replace(HOLDER, deleting=True)
-LOST = replace(HOLDER, taken_out_since=NOW - SILENT_NODE_PATIENCE)
+LOST = replace(HOLDER, unready_since=NOW - UNREADY_PATIENCE)
 
 
 def answer(holder: Pod, mine: Pod = MINE, lease: LeaseView | None = HEARD) -> str | None:
@@ -207,12 +250,9 @@ def test_a_holder_whose_pod_is_being_deleted_gives_way() -> None:
     assert answer(DELETED) == "the holder's pod is being deleted, which it may not have heard"
 
 
-def test_a_holder_whose_node_is_not_heard_for_long_gives_way() -> None:
-    assert (
-        answer(LOST)
-        == "Kubernetes does not hear from the holder's node and sends it no new clients"
-    )
-    assert answer(replace(LOST, taken_out_since=NOW - 1)) is None
+def test_a_holder_whose_pod_is_not_ready_for_long_gives_way() -> None:
+    assert answer(LOST) == "the holder's pod is not ready, so new clients don't reach it"
+    assert answer(replace(LOST, unready_since=NOW - 1)) is None
     assert answer(HOLDER) is None
 
 
@@ -227,7 +267,7 @@ def test_a_holder_that_has_not_got_its_label_in_time_gives_way(role: str | None)
 
 @pytest.mark.parametrize("holder", [DELETED, LOST, replace(HOLDER, role=None)])
 def test_it_stays_where_who_is_asked_could_not_take_over_or_is_no_better_off(holder: Pod) -> None:
-    assert answer(holder, replace(MINE, taken_out_since=NOW - 1)) is None
+    assert answer(holder, replace(MINE, unready_since=NOW - 1)) is None
     assert answer(holder, replace(MINE, deleting=True)) is None
     assert answer(holder, replace(MINE, role=None)) is None
     assert answer(holder, lease=replace(HEARD, heard_at=NOW - 6)) is None

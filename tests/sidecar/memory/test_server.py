@@ -137,9 +137,12 @@ def test_a_fork_is_asked_for_where_a_standby_does_not_stream_on_an_older_timelin
 
 def test_since_when_a_pod_leaves_is_kept_while_it_is_there() -> None:
     memory = PodsMemory()
-    memory.see(leaving=["a"], taken_out=["b"], fenced=[], reinit={}, failover={}, now=1.0)
-    memory.see(leaving=["a"], taken_out=[], fenced=[], reinit={}, failover={}, now=2.0)
+    memory.see(
+        leaving=["a"], taken_out=["b"], unready=["b"], fenced=[], reinit={}, failover={}, now=1.0
+    )
+    memory.see(leaving=["a"], taken_out=[], unready=[], fenced=[], reinit={}, failover={}, now=2.0)
     assert (memory.leaving_since("a"), memory.taken_out_since("b")) == (1.0, None)
+    assert memory.unready_since("b") is None
 
 
 def test_a_pod_is_cloned_again_once_for_each_wish_that_came_while_it_was_looked_at() -> None:
@@ -147,7 +150,9 @@ def test_a_pod_is_cloned_again_once_for_each_wish_that_came_while_it_was_looked_
 
     def asked(value: str | None) -> str | None:
         asked = {"a": value}
-        memory.see(leaving=[], taken_out=[], fenced=[], reinit=asked, failover={}, now=1.0)
+        memory.see(
+            leaving=[], taken_out=[], unready=[], fenced=[], reinit=asked, failover={}, now=1.0
+        )
         return memory.reinit("a")
 
     # Of before this sidecar started: it may have been refused then.
@@ -164,7 +169,7 @@ def test_a_pod_is_to_lead_once_for_each_wish_whatever_else_is_asked_of_it() -> N
 
     def asked(reinit: str | None, failover: str | None) -> tuple[str | None, str | None]:
         wishes = {"reinit": {"a": reinit}, "failover": {"a": failover}}
-        memory.see(leaving=[], taken_out=[], fenced=[], **wishes, now=1.0)
+        memory.see(leaving=[], taken_out=[], unready=[], fenced=[], **wishes, now=1.0)
         return memory.reinit("a"), memory.failover("a")
 
     assert asked(None, "old") == (None, None)
@@ -177,11 +182,11 @@ def test_a_pod_is_to_lead_once_for_each_wish_whatever_else_is_asked_of_it() -> N
 
 def test_since_when_a_pod_is_fenced_is_kept_and_since_when_it_is_no_more() -> None:
     memory = PodsMemory()
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=1.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=2.0)
+    memory.see(leaving=[], taken_out=[], unready=[], fenced=["a"], reinit={}, failover={}, now=1.0)
+    memory.see(leaving=[], taken_out=[], unready=[], fenced=["a"], reinit={}, failover={}, now=2.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (1.0, None)
-    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, failover={}, now=3.0)
-    memory.see(leaving=[], taken_out=[], fenced=[], reinit={}, failover={}, now=4.0)
+    memory.see(leaving=[], taken_out=[], unready=[], fenced=[], reinit={}, failover={}, now=3.0)
+    memory.see(leaving=[], taken_out=[], unready=[], fenced=[], reinit={}, failover={}, now=4.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (None, 3.0)
-    memory.see(leaving=[], taken_out=[], fenced=["a"], reinit={}, failover={}, now=5.0)
+    memory.see(leaving=[], taken_out=[], unready=[], fenced=["a"], reinit={}, failover={}, now=5.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (5.0, None)

@@ -222,6 +222,7 @@ _pods = st.none() | st.lists(
         role=st.sampled_from([None, "primary", "replica"]),
         revision=st.sampled_from([None, "old", "new"]),
         taken_out_since=maybe_past,
+        unready_since=maybe_past,
         fenced_since=st.none() | maybe_past,
         reinit=st.sampled_from([None, None, "now"]),
         failover=st.sampled_from([None, "7", "6"]),

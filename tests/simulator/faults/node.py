@@ -118,9 +118,15 @@ def reboot_node(strike: Strike) -> None:
     strike.at_its_end(end)
 
 
+OTHER_CONTAINER: Final = "another container"
+
+
 def take_out(strike: Strike) -> None:
     """The pods of one node; or those of all nodes, one shortly after the other, which is no reason
-    to move a primary."""
+    to move a primary; or one pod, for the sake of another container of it."""
+    if strike.fault.detail == OTHER_CONTAINER:
+        _make_another_container_unready(strike)
+        return
     all_of_them, cluster, world = bool(strike.fault.detail), strike.cluster, strike.world
     life = strike.life() if all_of_them else strike.hit()
     if life is None:
@@ -141,5 +147,19 @@ def take_out(strike: Strike) -> None:
         ended = True
         for node in (life.node, *others):
             cluster.take_out(node, taken_out=False)
+
+    strike.at_its_end(end)
+
+
+def _make_another_container_unready(strike: Strike) -> None:
+    life = strike.life()
+    if life is None:
+        return
+    life.other_is_unready = True
+    life.probe_soon()
+
+    def end() -> None:
+        life.other_is_unready = False
+        life.probe_soon()
 
     strike.at_its_end(end)

@@ -232,7 +232,7 @@ ALL: Final[dict[str, Kind]] = {
             "Kubernetes takes a node's pods out of their Services",
             node.take_out,
             world=True,
-            details=("", "", "every node"),
+            details=("", "", "every node", node.OTHER_CONTAINER),
         ),
         Kind(
             "slow_api",

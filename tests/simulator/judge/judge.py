@@ -28,7 +28,8 @@ I5  (I8 of issue 11, return, is this one.) Once faults have stopped, and without
     Unless, by the record, volumes that were destroyed or scaled away may have been all that had
     some commit, or that had followed the last primary.
 I6  A primary to which nothing happened stays: no fault on its pod, machine or server, and no wish.
-    The API server's outage is none, as long as nothing else is wrong.
+    The API server's outage is none, as long as nothing else is wrong. One whose pod is not
+    ready for long, although its server is well, may hand over to one whose pod is.
 I7  While most members are well, reach each other and the API server, and one of them may lead by
     the record and has everything, somebody is writable through the Service again within the ttl
     and `ELECTION_SECONDS`. A record that has gone back to an older one lets nobody lead before its
@@ -44,6 +45,7 @@ I9  What a new session was shown, with a promise (`sync`, `sync-strict`, `quorum
 from typing import Final
 
 from sidecar.observation import DataState
+from sidecar.situation.timing import UNREADY_PATIENCE
 from tests.simulator.bootstrap import Initialized, OverwritingBegins
 from tests.simulator.client import CommitAcknowledged
 from tests.simulator.judge.commits import Commits
@@ -239,16 +241,20 @@ class Judge:
     def _check_need(self, server: Server) -> None:
         """I6."""
         name = server.pod.name
-        if self._is_taken_out(name) and not all(map(self._is_taken_out, self._cluster.api.pods)):
+        others = set(self._cluster.api.pods) - {name}
+        if self._is_out_of_service(name) and not all(map(self._is_out_of_service, others)):
             # New clients don't reach it, and could reach another.
             return
         # A roll may wait for minutes before its last pod, long after what has begun it.
         if not server.pod.rolled and not self.excuses.explain(name, self._world.now):
             self._fail("I6", f"{name} stops leading, and nothing had happened to it")
 
-    def _is_taken_out(self, name: str) -> bool:
-        shown = self._cluster.api.pods.get(name)
-        return shown is not None and shown[1].taken_out_since is not None
+    def _is_out_of_service(self, name: str) -> bool:
+        shown, life = self._cluster.api.pods.get(name), self._cluster.pods.get(name)
+        if shown is None or life is None or shown[1].unready_since is None:
+            return False
+        for_long = self._world.now - life.unready_at >= UNREADY_PATIENCE
+        return for_long or shown[1].taken_out_since is not None
 
     # ── directories ───────────────────────────────────────────────────────────────────────
 

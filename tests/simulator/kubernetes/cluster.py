@@ -167,6 +167,7 @@ class Cluster:
         never_led = self.api.lease is None
         role = self.settings.primary_value if lowest and never_led else self.settings.replica_value
         self.api.put_pod(Pod(life.name, life.uid, life.ip, role, revision=life.revision))
+        self._show_readiness(life)
         self.world.publish(PodCreated(life, role))
         self.world.note("kubernetes", f"pod {life.name} is created as {life.uid}, {role}")
         self._schedule(life)
@@ -261,10 +262,19 @@ class Cluster:
                 # Since when, each member tells by its own clock.
                 since = 0.0 if taken_out else None
                 self.api.put_pod(replace(self.api.pods[life.name][1], taken_out_since=since))
+                self._show_readiness(life)
 
     # ── the Service of the primary ────────────────────────────────────────────────────────
 
-    def _readiness_changed(self, _: ReadinessChanged) -> None:
+    def _show_readiness(self, life: PodLife) -> None:
+        shown = self.api.pods[life.name][1]
+        ready = life.ready and shown.taken_out_since is None
+        if ready != (shown.unready_since is None):
+            self.api.put_pod(replace(shown, unready_since=None if ready else 0.0))
+
+    def _readiness_changed(self, event: ReadinessChanged) -> None:
+        if self.pods.get(event.pod.name) is event.pod and event.pod.name in self.api.pods:
+            self._show_readiness(event.pod)
         self.endpoints_changed()
         self.reconcile_soon()
 

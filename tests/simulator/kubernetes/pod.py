@@ -54,6 +54,8 @@ class ServerChanged:
 class ReadinessChanged:
     """The kubelet has found a pod ready, or no longer so."""
 
+    pod: "PodLife"
+
 
 @dataclass(frozen=True, slots=True)
 class BackOffChanged:
@@ -112,6 +114,10 @@ class PodLife:
         self.restarts = 0
         self.sidecar_restarts = 0
         self.ready = False
+        self.other_is_unready = False
+        """Another container of the pod, such as an exporter."""
+        self.unready_at = self.world.now
+        """When the kubelet told last that it is not ready, if it is not."""
         self.deleting = False
         self.terminating = False
         self.rolled = False
@@ -253,8 +259,12 @@ class PodLife:
 
     # ── probes ────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def _is_fit_for_clients(self) -> bool:
+        return self.server is not None and self.server.accepts and not self.other_is_unready
+
     def probe_soon(self) -> None:
-        accepts = self.server is not None and self.server.accepts
+        accepts = self._is_fit_for_clients
         if accepts != self.ready:
             self.world.after(
                 self.world.chance.uniform(0.1, 1.1) if accepts else 0.1, self._probed, accepts
@@ -266,10 +276,10 @@ class PodLife:
         if self._kubelet_is_away() or not self.surroundings.api.reaches(self.node.place):
             self.world.after(1.0, self._probed, ready)
             return
-        accepts = self.server is not None and self.server.accepts
-        if accepts == ready:
+        if self._is_fit_for_clients == ready:
             self.ready = ready
-            self.world.publish(ReadinessChanged())
+            self.unready_at = self.world.now
+            self.world.publish(ReadinessChanged(self))
 
     def agent_is_silent(self) -> None:
         """The liveness probe fails, for want of an answer."""

@@ -134,6 +134,7 @@ class Watch:
         memory.see(
             leaving=[pod.uid for pod in found if pod.deleting],
             taken_out=[pod.uid for pod in found if pod.taken_out_since is not None],
+            unready=[pod.uid for pod in found if pod.unready_since is not None],
             fenced=[pod.uid for pod in found if pod.fenced_since is not None],
             reinit={pod.uid: pod.reinit for pod in found},
             failover={pod.uid: pod.failover for pod in found},
@@ -142,10 +143,11 @@ class Watch:
         # Since when, each member tells by its own clock.
         self.pods = tuple(
             pod
-            if pod.taken_out_since is pod.fenced_since is pod.reinit is pod.failover is None
+            if pod.unready_since is pod.fenced_since is pod.reinit is pod.failover is None
             else replace(
                 pod,
                 taken_out_since=memory.taken_out_since(pod.uid),
+                unready_since=memory.unready_since(pod.uid),
                 fenced_since=memory.fenced_since(pod.uid),
                 reinit=memory.reinit(pod.uid),
                 failover=memory.failover(pod.uid),
