@@ -19,6 +19,8 @@ from sidecar import contract
 UNKNOWN_TO_HOLDER: Final = "UnknownToHolder"
 MISSING_COMMITS: Final = "MissingCommits"
 NOT_ELIGIBLE: Final = "NotEligible"
+NOT_TO_LEAD: Final = "NotToLead"
+NOBODY_HAS_DATA: Final = "NobodyHasData"
 
 GIVES_UP: Final = {
     "TooFarBehind": (contract.POSITION,),
@@ -31,7 +33,7 @@ can be asked to lead."""
 PATIENCE: Final = 60.0
 """Seconds: what members say while they fail over is not what they wait for."""
 
-WITHOUT_DATA: Final = ("LostData", "NobodyHasData", "Cloning", "CloneFailed")
+WITHOUT_DATA: Final = ("LostData", NOBODY_HAS_DATA, "Cloning", "CloneFailed")
 """Situations of a pod that has no data."""
 
 NO_DATA_YET: Final = "this pod has no data yet: waiting until a member with data leads"
@@ -48,6 +50,23 @@ def causes(seen: Seen) -> Iterator[Cause]:
         yield _may_live_on(seen)
     elif silent:
         yield _may_have_more(seen, silent)
+    elif marked := _wait_for(NOT_TO_LEAD, seen, said):
+        yield seen.cause(
+            f"nobody leads, and {', '.join(marked)} may not by annotation: if no other member can "
+            "be brought back, take that off",
+            f"annotate pod {' '.join(map(shlex.quote, marked))} "
+            f"{contract.NOFAILOVER}- {contract.FAILOVER_PRIORITY}-",
+            *_pods(seen),
+        )
+    elif not _with_data(seen) and _wait_for(NOBODY_HAS_DATA, seen, said):
+        name = contract.lease_name(seen.workload.name)
+        yield seen.cause(
+            f"nobody leads, and no pod has the data that Lease {name} remembers: give the pods "
+            "their volumes back; only if that data is meant to be gone, delete the Lease: A NEW, "
+            "EMPTY DATABASE IS MADE THEN",
+            f"delete lease {name}",
+            *_pods(seen),
+        )
     elif (reason := _gives_up(seen, said)) is None:
         sentences = "; ".join(f"{it.name}: {it.says}" for it in seen.pods)
         command = f"describe lease {contract.lease_name(seen.workload.name)}"
@@ -155,16 +174,21 @@ def _silent(seen: Seen) -> list[str]:
     return sorted({*seen.workload.pods, *of_set} - speaking)
 
 
+def _wait_for(reason: str, seen: Seen, said: Mapping[str, Event]) -> list[str]:
+    """Return the pods that say this, and have said it for a while."""
+    return sorted(
+        name for name, it in said.items() if it.reason == reason and _has_waited(seen, it)
+    )
+
+
+def _has_waited(seen: Seen, event: Event) -> bool:
+    return event.time is not None and (seen.now - event.time).total_seconds() >= PATIENCE
+
+
 def _gives_up(seen: Seen, said: Mapping[str, Event]) -> str | None:
     """Return what members have waited for, all that have data and for a while; else None."""
     last = [said.get(it.name) for it in _with_data(seen)]
-    patient = all(
-        it is not None
-        and it.reason in GIVES_UP
-        and it.time is not None
-        and (seen.now - it.time).total_seconds() >= PATIENCE
-        for it in last
-    )
+    patient = all(it is not None and it.reason in GIVES_UP and _has_waited(seen, it) for it in last)
     reasons = {it.reason for it in last if it is not None}
     return next((it for it in GIVES_UP if patient and it in reasons), None)
 

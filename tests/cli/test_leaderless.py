@@ -72,6 +72,9 @@ def test_whose_data_may_not_lead_is_asked_once() -> None:
     assert asks_to_lead("orders-1", *items, lost, refused, **promise)
 
 
+JUST_NOW = {"lastTimestamp": "2026-11-29T12:05:00Z"}
+
+
 def nobody_leads(*more):
     pods = [pod(0, "replica", says="waits"), pod(1, "replica", says="waits")]
     return [statefulset(), *pods, lease(), *more]
@@ -85,7 +88,7 @@ def nobody_leads(*more):
         (
             [
                 said("MissingCommits", number=0),
-                said("MissingCommits") | {"lastTimestamp": "2026-11-29T12:05:00Z"},
+                said("MissingCommits") | JUST_NOW,
             ],
             "it was said just now",
         ),
@@ -155,6 +158,42 @@ def test_voters_that_are_all_there_do_not_hear_each_other() -> None:
     assert command(*items) == "get networkpolicy"
     items[3] = lease(in_sync="orders-0,orders-1", copies="1")
     assert "annotate lease" in command(*items)
+
+
+def test_members_that_are_marked_as_none_that_leads_may_lead_without_their_marks() -> None:
+    items = nobody_leads(said("TooFarBehind", number=0), said("NotToLead"))
+    (only,) = causes(*items)
+    assert only.command == (
+        "kubectl -n shop annotate pod orders-1 pgset.dev/nofailover- pgset.dev/failover-priority-"
+    )
+    items[4] = said("NotToLead", number=0)
+    assert command(*items).startswith("annotate pod orders-0 orders-1 pgset.dev/nofailover-")
+    items[4:] = [said("TakingLease", number=0), said("NotToLead") | JUST_NOW]
+    assert "annotate" not in command(*items), "it was said just now"
+    away = [statefulset(), pod(1, "replica", says="waits"), lease(), said("NotToLead")]
+    (only,) = causes(*away)
+    assert "orders-0 may have data that no other has" in only.sentence
+
+
+def test_a_lease_whose_data_no_pod_has_is_deleted_if_that_is_meant_to_be_gone() -> None:
+    items = nobody_leads(said("NobodyHasData", number=0), said("NobodyHasData"))
+    (only,) = causes(*items)
+    assert only.command == "kubectl -n shop delete lease pgset-orders"
+    assert "EMPTY DATABASE IS MADE THEN" in only.sentence
+    items[2]["metadata"]["annotations"]["pgset.dev/status"] = leaderless.NO_DATA_YET
+    assert command(*items) == "delete lease pgset-orders"
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        ([said("NobodyHasData", number=0), said("NotEligible")], "the other one has data"),
+        ([said("NobodyHasData", number=0), said("Following", "x")], "what it has is not known"),
+        ([said("NobodyHasData", number=0)], "the other one has not said that it has none"),
+    ],
+)
+def test_no_lease_is_deleted_before_every_pod_has_said_that_it_has_no_data(items, why) -> None:
+    assert "delete lease" not in command(*nobody_leads(*items)), why
 
 
 def test_none_is_given_up_while_a_member_leads() -> None:
