@@ -14,7 +14,17 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from cli import caretaker, leaderless, password, quota, rollout, services, storage, takeover
+from cli import (
+    caretaker,
+    leaderless,
+    password,
+    quota,
+    rollout,
+    services,
+    stays_out,
+    storage,
+    takeover,
+)
 from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
@@ -288,8 +298,9 @@ class _Set(Seen):
         elif event.reason in COPIED_AGAIN:
             yield self._cloned_again(pod, event.message)
         else:
-            sentence = f"{pod.name}: {event.message}"
-            yield self.cause(sentence, f"describe pod {pod.name}", pod.name)
+            sentence, command = f"{pod.name}: {event.message}", f"describe pod {pod.name}"
+            known = stays_out.cause(self, pod, event)
+            yield known or self.cause(sentence, command, pod.name)
 
     def _cloned_again(self, pod: Pod, why: str) -> Cause:
         mark = shlex.quote('touch "$PGDATA/.pgset-reclone"')

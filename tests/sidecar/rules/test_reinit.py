@@ -41,8 +41,13 @@ def refusal(observation: Observation) -> Action | None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"postgres": STOPPED}, {"postgres": STOPPED, "bootstrap": IN_BOOTSTRAP}],
-    ids=["it follows", "it is down", "it is not started yet"],
+    [
+        {},
+        {"postgres": STOPPED},
+        {"postgres": STOPPED, "bootstrap": IN_BOOTSTRAP},
+        {"postgres": STOPPED, "bootstrap": replace(IN_BOOTSTRAP, system_identifier="999")},
+    ],
+    ids=["it follows", "it is down", "it is not started yet", "its data is another set's"],
 )
 def test_a_replica_goes_back_to_be_cloned_again(changes: dict[str, Any]) -> None:
     assert situation_and_actions(asked(**changes)) == (
