@@ -28,7 +28,7 @@ from cli import (
 from cli.cause import Cause
 from cli.facts import PULL_FAILS, Pod, There, Workload
 from cli.installation import Installation
-from cli.leaderless import GIVES_UP, NOBODY_HAS_DATA, NOT_TO_LEAD, UNKNOWN_TO_HOLDER
+from cli.leaderless import GIVES_UP, NOBODY_HAS_DATA, NOT_TO_LEAD, ORDERED, UNKNOWN_TO_HOLDER
 from cli.pod_spec import images
 from cli.seen import Seen, Surroundings
 from sidecar import contract
@@ -343,7 +343,10 @@ STUCK: Final = 60.0
 ENDED: Final = ("Succeeded", "Failed")
 """Phases of a pod whose containers have all ended."""
 
-OF_THE_SET: Final = (*GIVES_UP, UNKNOWN_TO_HOLDER, NOT_TO_LEAD, NOBODY_HAS_DATA, "Paused")
+OF_THE_SET: Final = (
+    *(*GIVES_UP, UNKNOWN_TO_HOLDER, NOT_TO_LEAD, NOBODY_HAS_DATA),
+    *(*ORDERED, "Paused"),
+)
 """Situations that are the set's, and are told once."""
 
 COPIED_AGAIN: Final = ("RecloneFailed", "RewindFailed", "OnItsOwnTimeline", "NotComingUp")

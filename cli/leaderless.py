@@ -22,6 +22,13 @@ NOT_ELIGIBLE: Final = "NotEligible"
 NOT_TO_LEAD: Final = "NotToLead"
 NOBODY_HAS_DATA: Final = "NobodyHasData"
 
+ORDERED: Final = (
+    "KeepsOthersFromBeingCreated",
+    "PodsCannotBeCreated",
+    "DownBeforeOthersAreCreated",
+)
+"""Situations of a pod after which Kubernetes creates the others, which may have the data."""
+
 GIVES_UP: Final = {
     "TooFarBehind": (contract.POSITION,),
     MISSING_COMMITS: (contract.IN_SYNC, contract.COPIES),
@@ -46,7 +53,10 @@ def causes(seen: Seen) -> Iterator[Cause]:
         return
     said = {pod.name: event for pod in seen.pods if (event := seen.present(pod)) is not None}
     silent = _silent(seen)
-    if _holder_is_there(seen) and UNKNOWN_TO_HOLDER in {it.reason for it in said.values()}:
+    ordered = [it for reason in ORDERED for it in _wait_for(reason, seen, said)]
+    if ordered and silent and not seen.workload.parallel:
+        yield _created_in_order(seen, said[ordered[0]])
+    elif _holder_is_there(seen) and UNKNOWN_TO_HOLDER in {it.reason for it in said.values()}:
         yield _may_live_on(seen)
     elif silent:
         yield _may_have_more(seen, silent)
@@ -81,6 +91,19 @@ def causes(seen: Seen) -> Iterator[Cause]:
         )
     else:
         yield _data_to_give_up(seen, said, reason)
+
+
+def _created_in_order(seen: Seen, event: Event) -> Cause:
+    """The policy of a StatefulSet can't be changed, so it is made anew around its pods."""
+    change = shlex.quote('{"spec":{"podManagementPolicy":"Parallel"}}')
+    return seen.cause(
+        f"nobody leads, and pods that may have the data are created only when {event.name} is "
+        f"ready ({event.message}): make the StatefulSet anew, around the pods that are there, as "
+        "one that creates all of them at once, and say so in your manifest",
+        f"patch statefulset {seen.workload.name} --dry-run=client -o json --type merge "
+        f"-p {change} | {seen.kubectl} replace --force --cascade=orphan -f -",
+        *seen.workload.pods,
+    )
 
 
 def _may_live_on(seen: Seen) -> Cause:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cli import leaderless
+from cli import diagnosis, leaderless
+from sidecar.table import TABLE
 from sidecar.table.bootstrap import BOOTSTRAP
 from tests.cli.objects import (
     causes,
@@ -114,6 +115,11 @@ def test_a_pod_that_has_lost_its_data_has_nothing_to_give_up() -> None:
     assert "annotate lease pgset-orders pgset.dev/position-" in command(*items)
 
 
+def test_situations_are_called_by_their_names() -> None:
+    known = {row.name for part in TABLE for row in part.rows}
+    assert set(diagnosis.OF_THE_SET) <= known
+
+
 def test_how_a_pod_says_that_it_has_no_data() -> None:
     rows = {it.name: it for it in BOOTSTRAP}
     assert rows["WaitingForLeader"].sentence == leaderless.NO_DATA_YET
@@ -173,6 +179,27 @@ def test_members_that_are_marked_as_none_that_leads_may_lead_without_their_marks
     away = [statefulset(), pod(1, "replica", says="waits"), lease(), said("NotToLead")]
     (only,) = causes(*away)
     assert "orders-0 may have data that no other has" in only.sentence
+
+
+@pytest.mark.parametrize("reason", leaderless.ORDERED)
+def test_pods_that_are_not_created_one_after_the_other_are_created_at_once(reason) -> None:
+    alone = [statefulset(), pod(0, "", ready=False, says="waits"), lease(), said(reason, number=0)]
+    (only,) = causes(*alone)
+    assert only.command == (
+        "kubectl -n shop patch statefulset orders --dry-run=client -o json --type merge "
+        """-p '{"spec":{"podManagementPolicy":"Parallel"}}' """
+        "| kubectl -n shop replace --force --cascade=orphan -f -"
+    )
+    alone[0]["spec"]["podManagementPolicy"] = "Parallel"
+    assert "replace" not in causes(*alone)[0].command
+
+
+def test_that_is_done_only_where_a_pod_is_not_there_and_after_a_while() -> None:
+    reason = leaderless.ORDERED[0]
+    items = nobody_leads(said(reason, number=0), said("WaitingForReports"))
+    assert not [it for it in causes(*items) if "replace" in it.command]
+    early = [statefulset(), pod(0, "", says="waits"), lease(), said(reason, number=0) | JUST_NOW]
+    assert not [it for it in causes(*early) if "replace" in it.command]
 
 
 def test_a_lease_whose_data_no_pod_has_is_deleted_if_that_is_meant_to_be_gone() -> None:
