@@ -18,6 +18,9 @@ from cli.view import FAILED, lease_of, pods_of, primary_of
 from sidecar import contract
 
 POLL_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 10.0
+"""A look may take so long although what is waited for should have come by then."""
+
 REFUSED: Final = 1
 
 
@@ -53,6 +56,22 @@ def switchover(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
 
 
 def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
+    try:
+        code = _see(kubectl, asked, limit, paint)
+    except KeyboardInterrupt:
+        print(f"\nkubectl pgset: {_stands(kubectl, asked)}", file=sys.stderr)
+        raise
+    if code is None:
+        print(
+            f"kubectl pgset: {asked.pod.name} has not handed over to {asked.to} within {limit} s; "
+            f"{kubectl.hint('events', asked.workload.name)} tells more. {_stands(kubectl, asked)}",
+            file=sys.stderr,
+        )
+    return FAILED if code is None else code
+
+
+def _see(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int | None:
+    """Return the exit code once it is known what comes of it; None if that takes too long."""
     began = time.monotonic()
     gap_began = None
     for there in looks(kubectl, asked.workload, limit):
@@ -70,13 +89,11 @@ def _wait(kubectl: Kubectl, asked: Asked, limit: int, paint: Paint) -> int:
                 f"primary's label for {gap}, as seen every {POLL_SECONDS} s"
             )
             return 0
-    print(
-        f"kubectl pgset: {asked.pod.name} has not handed over to {asked.to} within {limit} s; "
-        f"{kubectl.hint('events', asked.workload.name)} tells more. The request stands until it is "
-        f"withdrawn: {withdrawn(kubectl.shown, asked.workload)}",
-        file=sys.stderr,
-    )
-    return FAILED
+    return None
+
+
+def _stands(kubectl: Kubectl, asked: Asked) -> str:
+    return f"The request stands until it is withdrawn: {withdrawn(kubectl.shown, asked.workload)}"
 
 
 def withdrawn(kubectl: str, workload: Workload) -> str:
@@ -87,14 +104,17 @@ def withdrawn(kubectl: str, workload: Workload) -> str:
 
 def looks(kubectl: Kubectl, workload: Workload, limit: int) -> Iterator[There]:
     """Yield what there is, every POLL_SECONDS for `limit` seconds. Where it cannot be read, that is
-    told: the API server may be away for a moment, and the request stands."""
-    began = time.monotonic()
-    while time.monotonic() - began < limit:
+    told once: the API server may be away for a moment, and the request stands."""
+    began, told = time.monotonic(), ""
+    while (left := began + limit - time.monotonic()) > 0:
         try:
-            there = _look(kubectl, workload)
+            there = _look(kubectl.within(max(left, LOOK_SECONDS)), workload)
         except CannotError as error:
-            print(f"kubectl pgset: {error}", file=sys.stderr)
+            if str(error) != told:
+                print(f"kubectl pgset: {error}", file=sys.stderr)
+            told = str(error)
         else:
+            told = ""
             yield there
         time.sleep(POLL_SECONDS)
 

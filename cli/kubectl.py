@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shlex
 import subprocess
@@ -27,6 +28,14 @@ class Kubectl:
         """`options`: such as ("--context", "prod"). `namespace`: None for kubectl's own choice."""
         self._command = ("kubectl", *options)
         self._namespace = namespace
+        self._seconds: float | None = None
+
+    def within(self, seconds: float) -> Kubectl:
+        """Return the same, of which each question may take so long. kubectl itself may wait for
+        minutes for an API server that hangs."""
+        hasty = copy.copy(self)
+        hasty._seconds = seconds
+        return hasty
 
     @property
     def namespace(self) -> str:
@@ -63,9 +72,12 @@ class Kubectl:
                 encoding="utf-8",
                 errors="replace",
                 check=False,
+                timeout=self._seconds,
             )
         except OSError as error:
             raise cannot_start(error) from None
+        except subprocess.TimeoutExpired as late:
+            raise CannotError(f"kubectl has not answered within {late.timeout:.1f} s") from None
         if done.returncode != 0 and check:
             raise CannotError(_sentence(done.stderr))
         return done.stdout

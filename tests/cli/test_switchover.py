@@ -1,12 +1,15 @@
 """Who is asked to lead, and what is told of it."""
 
+import json
+import os
 import re
+from typing import Any
 
 import pytest
 
 from cli import arguments
 from cli.change import switchover, withdrawn
-from cli.kubectl import CannotError
+from cli.kubectl import CannotError, Kubectl
 from cli.switchover import Asked, Outcome, candidate, outcome
 from cli.text import Paint
 from tests.cli.objects import event, healthy, lease, pod, statefulset, the_set, there
@@ -50,6 +53,59 @@ def test_what_the_primary_would_refuse_is_not_asked_for(to, paused, why) -> None
     with pytest.raises(CannotError, match=re.escape(why)):
         request(kubectl, to)
     assert kubectl.done == []
+
+
+def waited_for(kubectl: Kubectl, seconds: int) -> int:
+    words = ["switchover", "orders", "--to", "orders-1", "--wait", "--timeout", str(seconds)]
+    return switchover(kubectl, arguments.parser().parse_args(words), Paint(False))
+
+
+def test_a_wait_ends_also_where_the_api_server_does_not_answer(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    answers, script = tmp_path / "answers", tmp_path / "kubectl"
+    answers.write_text(json.dumps({"items": healthy()}))
+    script.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = annotate ] && exec touch {tmp_path}/asked\n'
+        f"[ -e {tmp_path}/asked ] && exec sleep 600\n"
+        f"exec cat {answers}\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("cli.change.LOOK_SECONDS", 1.0)
+    assert waited_for(Kubectl([], "shop"), 1) == 3
+    said = capsys.readouterr().err
+    assert "kubectl has not answered within 1.0 s" in said
+    assert "The request stands until it is withdrawn" in said
+
+
+class Refusing(Stand):
+    """One that shows the set until something is changed, and then nothing more."""
+
+    def items(self, *words: str) -> list[dict[str, Any]]:
+        if self.done:
+            raise CannotError("kubectl: Unable to connect to the server: no")
+        return super().items(*words)
+
+
+def test_what_keeps_a_wait_from_looking_is_told_once(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("cli.change.POLL_SECONDS", 0.01)
+    assert waited_for(Refusing(*healthy()), 1) == 3
+    assert capsys.readouterr().err.count("Unable to connect to the server") == 1
+
+
+def test_who_interrupts_the_wait_is_told_that_the_request_stands(monkeypatch, capsys) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.change.outcome", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        waited_for(Stand(*healthy()), 60)
+    assert (
+        "The request stands until it is withdrawn: "
+        "kubectl -n shop annotate lease pgset-orders pgset.dev/switchover-to-"
+    ) in capsys.readouterr().err
 
 
 def asked(*before) -> Asked:
