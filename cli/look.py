@@ -23,15 +23,19 @@ OF_STATUS: Final = ("pods", "leases")
 """Kinds without which nobody knows whether there is a primary."""
 
 WATCH_SECONDS: Final = 2.0
+STALE_SECONDS: Final = 30.0
+"""What has been on the screen for so long without an answer is not to pass for what is."""
+
 CLEAR: Final = "\033[H\033[2J"
 
 
 def status(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
     """Show sets, once or again and again."""
+    hasty = kubectl.within(STALE_SECONDS)
     while chosen.watch:
         notes: list[str] = []
         try:
-            views, notes = _views(kubectl, chosen)
+            views, notes = _views(hasty, chosen)
             shown = _shown(views, chosen, paint)
         except CannotError as error:
             shown = f"kubectl pgset: {error}"

@@ -1,6 +1,7 @@
 """What a report has, and what of a namespace it does not; what could not be read is told."""
 
 import io
+import os
 from argparse import Namespace
 
 import pytest
@@ -24,6 +25,9 @@ class Stand:
     def __init__(self, *forbidden: str) -> None:
         self._forbidden = forbidden
         self.namespace, self.shown = "shop", "kubectl"
+
+    def within(self, _seconds: float):
+        return self
 
     def items(self, kind: str, *_: str):
         if kind in self._forbidden:
@@ -120,6 +124,22 @@ def test_a_watch_goes_on_after_a_look_that_failed(monkeypatch, capsys) -> None:
     shown = capsys.readouterr().out
     assert shown.count("shop/orders: primary orders-0") == 2
     assert "statefulsets is forbidden" in shown
+
+
+def test_a_watch_does_not_show_what_was_while_nobody_answers(tmp_path, monkeypatch, capsys) -> None:
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    script = tmp_path / "kubectl"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("cli.look.STALE_SECONDS", 0.5)
+    monkeypatch.setattr("cli.look.time.sleep", stop)
+    chosen = Namespace(watch=True, all_namespaces=False, set="orders", output=None)
+    with pytest.raises(KeyboardInterrupt):
+        status(Kubectl([], "shop"), chosen, PLAIN)
+    assert "kubectl has not answered within 0.5 s" in capsys.readouterr().out
 
 
 class Terminal(io.StringIO):
