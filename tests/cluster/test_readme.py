@@ -2,12 +2,10 @@
 
 import functools
 import os
-import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,54 +13,15 @@ import pytest
 from deploy.demo.stage import Stage, has_not_begun
 from deploy.demo.steps import roles
 from tests.cluster.handing_over import wait_until_it_leads
+from tests.support.commands import CHECKOUT, NOT_RUN, commands
 
 pytestmark = pytest.mark.cluster
 
-CHECKOUT = Path(__file__).parents[2]
-PAGES = (
-    "README.md",
-    "docs/opt-in.md",
-    "docs/install.md",
-    "docs/operate.md",
-    "CONTRIBUTING.md",
-)
-"""In the order in which somebody would come to them."""
 NAMESPACE = "shop"
 
 LOOKS = ("rollout status", "kubectl pgset ")
 """Commands that only look: a busy machine may need longer than they wait, and a member of a set may
 not answer for a moment."""
-
-NOT_RUN_HERE = {
-    "make demo": "test_walk_through plays it step by step; as it stands there it is run below",
-    "docker build -f deploy/Dockerfile -t pgset:0.2.0 .": (
-        "there is no Docker engine here; deploy/local builds the same Dockerfile with buildah"
-    ),
-    "make test": "it runs this",
-    "make check": "make test runs it first",
-    "make simulate": "make test runs it before",
-    "make chaos FAULT=pod-deleted ROUNDS=3": "each fault is a test of its own, in test_chaos",
-    "make storm MINUTES=10 SEED=1": "test_storm plays a shorter one, with make test-all",
-    "make adopt KIND=groundhog,exporter ROWS=100000": "each kind is a test, in test_adopt",
-    "make promtool": "test_promtool is what it runs, with make test-all",
-    "make kubeconform": "test_kubeconform is what it runs, with make test-all",
-    "make bench-agent": "test_bench runs it for a shorter time",
-    "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
-    "make bench-pods": "test_bench runs it with fewer pods",
-    "make bench-hostile": "tests/bench/test_hostile.py runs it for a shorter time",
-    "make bench-scale SETS=100 PODS=1000": "tests/bench/test_scale.py runs it with fewer sets",
-    "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
-    "make cluster-down": "likewise",
-}
-
-
-def commands() -> list[str]:
-    return [command for page in PAGES for command in commands_of(CHECKOUT / page)]
-
-
-def commands_of(page: Path) -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.S | re.M)
-    return [line for block in blocks for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +82,6 @@ def ready(stage: Stage) -> dict[str, str]:
     return roles(stage, "orders", NAMESPACE)
 
 
-def test_every_command_that_is_not_run_here_has_its_reason_and_stands_in_a_page() -> None:
-    assert set(NOT_RUN_HERE) <= set(commands())
-
-
-def test_no_other_page_has_commands() -> None:
-    others = {*CHECKOUT.glob("docs/*.md")} - {CHECKOUT / page for page in PAGES}
-    assert [page.name for page in sorted(others) if commands_of(page)] == []
-
-
 def test_every_command(shop: Stage) -> None:
     environment = {
         **os.environ,
@@ -140,7 +90,7 @@ def test_every_command(shop: Stage) -> None:
         "PATH": f"{CHECKOUT / 'build'}:{shop.kubectl.parent}:{os.environ['PATH']}",
     }
     for command in commands():
-        if command in NOT_RUN_HERE:
+        if command in NOT_RUN:
             continue
         if "switchover-to" in command:
             shop.wait(lambda: ready(shop) == led_by("orders-0"), "the README's three members")
