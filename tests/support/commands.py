@@ -105,6 +105,18 @@ LIKE_IT: Final = {
         "tests/webhook/caretaker/test_policies.py::"
         "test_a_set_that_asks_gets_one_that_leaves_its_own_port_to_few"
     ),
+    **dict.fromkeys(
+        (
+            "kubectl -n shop exec orders-0 -c postgres -- pg_dumpall -U postgres --roles-only | "
+            "grep -v pgset_replication | "
+            "kubectl -n shop exec -i orders18-0 -c postgres -- psql -U postgres -q",
+            "kubectl -n shop exec orders-0 -c postgres -- pg_dump -U postgres --create shop | "
+            "kubectl -n shop exec -i orders18-0 -c postgres -- psql -U postgres -q "
+            "-v ON_ERROR_STOP=1",
+        ),
+        "tests/postgres/test_major_upgrade.py::"
+        "test_roles_and_a_database_are_copied_and_the_one_error_is_told_before",
+    ),
 }
 """What is only shown, and the test of what it does."""
 
@@ -115,15 +127,6 @@ NEVER_RUN: Final = {
         "the local cluster has one image of each major version"
     ),
     "kubectl -n shop rollout status statefulset/orders": "it waits for the line before it",
-    "kubectl -n shop exec orders-0 -c postgres -- pg_dumpall -U postgres --roles-only | "
-    "grep -v pgset_replication | "
-    "kubectl -n shop exec -i orders18-0 -c postgres -- psql -U postgres -q": (
-        "tried between two servers on one machine, as the page says"
-    ),
-    "kubectl -n shop exec orders-0 -c postgres -- pg_dump -U postgres --create shop | "
-    "kubectl -n shop exec -i orders18-0 -c postgres -- psql -U postgres -q -v ON_ERROR_STOP=1": (
-        "likewise"
-    ),
     r"kubectl pgset psql orders -n shop -- -c '\password'": "it asks for a password",
     "kubectl -n shop edit secret orders": "it opens an editor",
     "chmod +x kubectl-pgset": "a file that no test leaves",
