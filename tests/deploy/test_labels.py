@@ -17,9 +17,10 @@ OF_ALL = {
 }
 COMPONENT = "app.kubernetes.io/component"
 
+FOLDERS = ("base", "monitoring", "components/cert-manager")
 FILES = [
     f"{folder}/{name}"
-    for folder in ("base", "monitoring")
+    for folder in FOLDERS
     for name in yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())["resources"]
 ]
 
@@ -33,7 +34,7 @@ def test_each_manifest_says_whose_part_it_is(file: str) -> None:
         assert COMPONENT in labels or manifest["kind"] == "Namespace"
 
 
-@pytest.mark.parametrize("folder", ["base", "monitoring"])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_the_version_on_all_of_them_is_that_of_the_code(folder: str) -> None:
     (label,) = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())["labels"]
     assert label.keys() == {"pairs"}, "a selector and a pod's labels must not have it"
@@ -43,7 +44,7 @@ def test_the_version_on_all_of_them_is_that_of_the_code(folder: str) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
-@pytest.mark.parametrize("folder", [".", "monitoring", "overlays/host-network"])
+@pytest.mark.parametrize("folder", [".", "monitoring", "overlays/host-network", "overlays/cert-manager"])
 def test_as_rendered_each_object_has_them_all(folder: str) -> None:
     kubectl = programs.kubernetes() / "kubectl"
     run = subprocess.run(
