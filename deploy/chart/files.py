@@ -27,7 +27,7 @@ def made() -> dict[str, str]:
     """Return the texts by their path in the chart."""
     manifests = [
         f"{folder}/{name}"
-        for folder in ("base", "monitoring")
+        for folder in ("base", "monitoring", "components/cert-manager")
         for name in _resources(folder)
         if f"{folder}/{name}" not in LEFT_OUT
     ]

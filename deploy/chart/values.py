@@ -52,6 +52,11 @@ _PODS: Final[tuple[Change, ...]] = (
     _of_pod("nodeSelector"),
     _of_pod("affinity"),
 )
+_INJECTED: Final = (
+    'ternary (dict "cert-manager.io/inject-ca-from" (printf "%s/pgset-webhook" '
+    ".Release.Namespace)) (dict) .Values.certManager.enabled"
+)
+"""The annotation by which cert-manager writes the CA."""
 _LOG_LEVEL: Final = ".Values.logLevel | quote"
 _MONITORS_LABELS: Final = More(("metadata", "labels"), ".Values.serviceMonitor.labels")
 
@@ -85,6 +90,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
         Value(("spec", "minAvailable"), ".Values.podDisruptionBudget.minAvailable"),
     ),
     "base/mutating-webhook-configuration.yaml": (
+        Option(("metadata", "labels"), "annotations", _INJECTED),
         *(
             Value(("webhooks", name, "failurePolicy"), ".Values.failurePolicy")
             for name in _WEBHOOKS
@@ -129,6 +135,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
 }
 
 _CARETAKER_ENABLED: Final = ".Values.caretaker.enabled"
+_CERT_MANAGER: Final = ".Values.certManager.enabled"
 
 CONDITIONS: Final = {
     "base/caretaker-service-account.yaml": _CARETAKER_ENABLED,
@@ -140,7 +147,16 @@ CONDITIONS: Final = {
     "base/caretaker-validating-admission-policy-binding.yaml": _CARETAKER_ENABLED,
     "base/caretaker-network-policy.yaml": f"and {_CARETAKER_ENABLED} .Values.networkPolicy.enabled",
     "base/caretaker-deployment.yaml": _CARETAKER_ENABLED,
-    "base/certs-network-policy.yaml": ".Values.networkPolicy.enabled",
+    **{
+        f"base/certs-{name}.yaml": f"not {_CERT_MANAGER}"
+        for name in (
+            *("service-account", "cluster-role", "cluster-role-binding", "role", "role-binding"),
+            "deployment",
+        )
+    },
+    "base/certs-network-policy.yaml": f"and (not {_CERT_MANAGER}) .Values.networkPolicy.enabled",
+    "components/cert-manager/certificate-authority.yaml": _CERT_MANAGER,
+    "components/cert-manager/serving-certificate.yaml": _CERT_MANAGER,
     "base/pod-disruption-budget.yaml": ".Values.podDisruptionBudget.enabled",
     "base/network-policy.yaml": ".Values.networkPolicy.enabled",
     "monitoring/service-monitor.yaml": ".Values.serviceMonitor.enabled",

@@ -238,6 +238,7 @@ def without_namespace(objects):
         (["."], {}),
         ([".", "monitoring"], WITH_MONITORING),
         (["overlays/cluster-critical"], {"priorityClassName": "system-cluster-critical"}),
+        (["overlays/cert-manager"], {"certManager": {"enabled": True}}),
         (["overlays/host-network"], {"hostNetwork": True, "port": 10260, "probesPort": 10261}),
     ],
 )
@@ -257,9 +258,10 @@ def test_helm_and_kustomize_render_the_same_objects(folders, values):
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
 def test_another_namespace_is_meant_everywhere():
-    text = helm(values=WITH_MONITORING, namespace="elsewhere")
     comments = re.compile(r"(?m)^\s*#.*$")
-    assert "pgset-system" not in comments.sub("", text)
+    for more in ({}, {"certManager": {"enabled": True}}):
+        text = helm(values=WITH_MONITORING | more, namespace="elsewhere")
+        assert "pgset-system" not in comments.sub("", text)
 
 
 @pytest.mark.cluster

@@ -44,7 +44,9 @@ def test_the_version_on_all_of_them_is_that_of_the_code(folder: str) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
-@pytest.mark.parametrize("folder", [".", "monitoring", "overlays/host-network", "overlays/cert-manager"])
+@pytest.mark.parametrize(
+    "folder", [".", "monitoring", "overlays/host-network", "overlays/cert-manager"]
+)
 def test_as_rendered_each_object_has_them_all(folder: str) -> None:
     kubectl = programs.kubernetes() / "kubectl"
     run = subprocess.run(
