@@ -16,7 +16,7 @@ _LABELS: Final = "\n  labels:\n    app.kubernetes.io/name: pgset\n"
 
 _MORE_LABELS: Final = '- include "pgset.labels" . | nindent 4'
 
-_NAMES: Final = ("name", "key", "port")
+_NAMES: Final = ("name", "key", "port", "alert")
 """What tells the items of a list apart."""
 
 _MARK: Final = "\N{NULL}"
@@ -32,7 +32,7 @@ class Value:
     """A place of a manifest that the user's values fill in."""
 
     path: tuple[str, ...]
-    """Keys from the top; an item of a list by its `name`, `key` or `port`."""
+    """Keys from the top; an item of a list by its `name`, `key`, `port` or `alert`."""
     action: str
     """What the template does there, such as `.Values.replicas`."""
 

@@ -3,7 +3,11 @@
 deploy/chart/pgset/values.yaml says what each is for; its defaults render the manifests as they are.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
+
+import yaml
 
 from deploy.chart.template import Change, Default, More, Option, Value
 
@@ -58,6 +62,18 @@ _INJECTED: Final = (
 )
 """The annotation by which cert-manager writes the CA."""
 _LOG_LEVEL: Final = ".Values.logLevel | quote"
+_RULES: Final = Path(__file__).resolve().parents[1] / "monitoring/prometheus-rule.yaml"
+
+
+def _runbooks() -> Iterator[Option]:
+    """Yield, for each alert, where its part of docs/alerts.md is."""
+    for group in yaml.safe_load(_RULES.read_text())["spec"]["groups"]:
+        for rule in group["rules"]:
+            where = ("spec", "groups", group["name"], "rules", rule["alert"], "annotations")
+            action = f'include "pgset.runbook" (list $ "{rule["alert"].lower()}")'
+            yield Option((*where, "summary"), "runbook_url", action)
+
+
 _MONITORS_LABELS: Final = More(("metadata", "labels"), ".Values.serviceMonitor.labels")
 
 
@@ -131,6 +147,7 @@ CHANGES: Final[dict[str, tuple[Change, ...]]] = {
     ),
     "monitoring/prometheus-rule.yaml": (
         More(("metadata", "labels"), ".Values.prometheusRule.labels"),
+        *_runbooks(),
     ),
 }
 

@@ -14,6 +14,7 @@ from deploy.chart.template import Default, More, NoSuchPlaceError, Option, Value
 from deploy.local import programs
 from sidecar import contract
 from tests.deploy.manifests import DEPLOY, document
+from tests.test_pages import headings
 
 BY_HAND = {"_helpers.tpl", "NOTES.txt", "dashboard.yaml", "tests/ready.yaml"}
 
@@ -401,6 +402,24 @@ def test_monitors_and_rules_can_be_labelled_and_endpoints_have_more_fields():
 
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
+def test_each_alert_leads_to_its_part_of_the_page_where_that_is_shown():
+    page = "https://docs.example.com/alerts"
+    rule = {"prometheusRule": {"enabled": True, "runbookUrl": page}}
+    rendered = by_name(helm(values=rule))["PrometheusRule", "pgset"]
+    told = {
+        it["alert"]: it["annotations"]["runbook_url"]
+        for group in rendered["spec"]["groups"]
+        for it in group["rules"]
+    }
+    anchors = headings(DEPLOY.parent / "docs/alerts.md")
+    assert len(told) == len(set(told.values())) > 10
+    for alert, url in told.items():
+        assert url == f"{page}#{alert.lower()}"
+        assert alert.lower() in anchors
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
     with_it, without = by_name(helm()), by_name(helm(values={"caretaker": {"enabled": False}}))
     gone = set(with_it) - set(without)
@@ -443,6 +462,7 @@ def test_nothing_is_left_of_a_caretaker_that_is_not_wanted():
         ({"tolerations": {"key": "infra"}}, "tolerations"),
         ({"extraArgs": {"caretaker": []}}, "extraArgs"),
         ({"serviceMonitor": {"labels": ["release"]}}, "serviceMonitor"),
+        ({"prometheusRule": {"runbookUrl": "alerts.md"}}, "runbookUrl"),
         ({"extraArgs": None}, "extraArgs"),
         ({"image": {"repository": None}}, "repository"),
         ({"networkPolicy": {"enabled": None}}, "enabled"),

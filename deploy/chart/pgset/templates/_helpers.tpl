@@ -17,3 +17,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{- /* Where an alert's part of docs/alerts.md is; empty where nobody says where that is shown. */ -}}
+{{- define "pgset.runbook" -}}
+{{- with (index . 0).Values.prometheusRule.runbookUrl }}{{ printf "%s#%s" . (index $ 1) }}{{ end }}
+{{- end }}
