@@ -402,6 +402,21 @@ def test_monitors_and_rules_can_be_labelled_and_endpoints_have_more_fields():
 
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
+def test_the_dashboard_goes_where_grafanas_sidecar_looks():
+    folder = {"grafana_folder": "Databases"}
+    values = {"enabled": True, "labels": {"mine": "2"}, "annotations": folder}
+    rendered = by_name(helm(values={"dashboard": values}))
+    metadata = rendered["ConfigMap", "pgset-dashboard"]["metadata"]
+    assert metadata["annotations"] == folder
+    assert {"mine": "2", "grafana_dashboard": "1"}.items() <= metadata["labels"].items()
+    values["labels"] = {"grafana_dashboard": "yes"}
+    rendered = by_name(helm(values={"dashboard": values}))
+    metadata = rendered["ConfigMap", "pgset-dashboard"]["metadata"]
+    assert metadata["labels"]["grafana_dashboard"] == "yes"
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
 def test_each_alert_leads_to_its_part_of_the_page_where_that_is_shown():
     page = "https://docs.example.com/alerts"
     rule = {"prometheusRule": {"enabled": True, "runbookUrl": page}}
