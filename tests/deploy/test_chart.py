@@ -489,6 +489,50 @@ def test_a_bad_value_is_refused_by_its_name(values, name):
     assert name in refusal.value.stderr
 
 
+OF_0_2_0 = {
+    "image": {"repository": "pgset", "tag": "", "pullPolicy": ""},
+    "replicas": 2,
+    "failurePolicy": "Fail",
+    "excludedNamespaces": [],
+    "caretaker": {"enabled": True, "grants": True},
+    "priorityClassName": "",
+    "resources": {
+        "webhook": {
+            "requests": {"cpu": "25m", "memory": "96Mi"},
+            "limits": {"memory": "256Mi"},
+        },
+        "certs": {"requests": {"cpu": "5m", "memory": "96Mi"}, "limits": {"memory": "192Mi"}},
+        "caretaker": {
+            "requests": {"cpu": "10m", "memory": "96Mi"},
+            "limits": {"memory": "256Mi"},
+        },
+    },
+    "podDisruptionBudget": {"enabled": True, "minAvailable": 1},
+    "networkPolicy": {"enabled": True},
+    "serviceMonitor": {"enabled": False},
+    "prometheusRule": {"enabled": False},
+    "dashboard": {"enabled": False},
+}
+"""All values of the chart of version 0.2.0, as they were."""
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
+def test_the_values_of_an_earlier_version_mean_what_they_meant():
+    assert helm(values=OF_0_2_0) == helm()
+
+
+@pytest.mark.cluster
+@pytest.mark.beside(lane="kube")
+def test_values_that_are_reused_alone_are_refused_by_what_they_lack(tmp_path):
+    """As `helm upgrade --reuse-values` has them: without the defaults that are new."""
+    shutil.copytree(CHART, tmp_path / "pgset")
+    (tmp_path / "pgset/values.yaml").write_text(yaml.safe_dump(OF_0_2_0))
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        helm(chart=tmp_path / "pgset")
+    assert "missing properties 'port', 'probesPort', 'hostNetwork'" in refusal.value.stderr
+
+
 @pytest.mark.cluster
 @pytest.mark.beside(lane="kube")
 def test_a_value_that_is_empty_can_be_taken_away_as_well():
