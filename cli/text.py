@@ -59,11 +59,13 @@ def _set(view: SetView, paint: Paint, *, wide: bool) -> Iterator[str]:
         f"{counted} of {view.wanted} members, timeline {_timeline(view)}"
         + (paint(YELLOW, ", PAUSED") if view.paused else "")
     )
-    head = ("MEMBER", "ROLE", "STATE", "TL", "LAG", "SYNC", "FOR", "SAYS")
-    more = ("SLOT", "TAGS", "VERSION", "RESTARTS", "NODE", "IMAGE")
-    rows = [_member(it) + (_wide(it) if wide else ()) for it in view.members]
+    head = ("MEMBER", "ROLE", "STATE", "TL", "LAG", "SYNC")
+    more = ("SLOT", "TAGS", "VERSION", "RESTARTS", "NODE", "IMAGE") if wide else ()
+    # Sentences are long: what came after them would be far to the right.
+    head = (*head, *more, "FOR", "SAYS")
+    rows = [(*_member(it), *(_wide(it) if wide else ()), *_sentence(it)) for it in view.members]
     colours = [RED if it.missing else None for it in view.members]
-    yield from table(head + (more if wide else ()), rows, colours, paint)
+    yield from table(head, rows, colours, paint)
     yield f"Durability: {view.durability}; acknowledged commits are {view.recorded or NOTHING}"
     if view.lease is None:
         yield "Lease: there is none"
@@ -93,9 +95,12 @@ def _member(it: Member) -> tuple[str, ...]:
         NOTHING if it.timeline is None else str(it.timeline),
         lag,
         "yes" if it.in_sync else NOTHING,
-        NOTHING if it.says_for is None else duration(it.says_for),
-        it.says or NOTHING,
     )
+
+
+def _sentence(it: Member) -> tuple[str, ...]:
+    since = NOTHING if it.says_for is None else duration(it.says_for)
+    return since, it.says or NOTHING
 
 
 def _wide(it: Member) -> tuple[str, ...]:

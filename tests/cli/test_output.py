@@ -45,6 +45,13 @@ def test_wide_has_slots_versions_and_nodes() -> None:
     assert "pgset_orders_1  -     0.2.0    0         node-1  postgres:15" in shown
 
 
+def test_what_a_member_says_is_at_the_end_since_it_is_long() -> None:
+    for wide in (False, True):
+        _, head, _, second, *_ = text.status(views(*healthy()), PLAIN, wide=wide).splitlines()
+        assert head.endswith("FOR  SAYS")
+        assert second.endswith("30s  replica of orders-0")
+
+
 def test_tags_are_shown_where_somebody_has_set_some() -> None:
     marked = views(
         statefulset(), pod(0, "primary"), annotated(pod(1, "replica"), nofailover="true"), lease()
