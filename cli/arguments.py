@@ -63,10 +63,21 @@ def passed_on(chosen: argparse.Namespace) -> list[str]:
 
 def commands() -> list[str]:
     """Return the commands' names."""
+    return list(_parsers())
+
+
+def options(command: str) -> dict[str, tuple[str, ...]]:
+    """Return the options that a command tells of, and what each may be if that is a choice."""
+    actions = _parsers()[command]._actions
+    told = [it for it in actions if it.help is not argparse.SUPPRESS]
+    return {name: tuple(it.choices or ()) for it in told for name in it.option_strings}
+
+
+def _parsers() -> dict[str, Parser]:
     choices: Any = next(
         it.choices for it in parser()._actions if isinstance(it, argparse._SubParsersAction)
     )
-    return list(choices)
+    return dict(choices)
 
 
 def parser() -> Parser:

@@ -24,6 +24,7 @@ NEITHER: Final = (["optin"], ["inject"], ["completion"])
 
 VALUED: Final = (
     *("-n", "--namespace", "-s", "-o", "--output", "--to", "--since", "--timeout"),
+    *("--file", "--image", "--image-pull-policy"),
     *(f"--{name}" for name in arguments.PASSED_ON),
 )
 
@@ -37,16 +38,21 @@ def completion(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:  # noq
 def complete(words: Sequence[str]) -> int:
     """Print what the last word may become."""
     *before, last = words or [""]
-    for each in sorted(it for it in _choices(before) if it.startswith(last)):
+    for each in sorted(it for it in _choices(before, last) if it.startswith(last)):
         print(each)
     print(NO_FILES)
     return 0
 
 
-def _choices(before: Sequence[str]) -> set[str]:
+def _choices(before: Sequence[str], last: str = "") -> set[str]:
     plain, options = split(before)
     valued = before[-1] if before and before[-1] in VALUED else ""
-    if valued not in ("", "--to") or plain[:1] in NEITHER:
+    known = arguments.options(plain[0]) if plain and plain[0] in arguments.commands() else {}
+    if valued not in ("", "--to"):
+        return set(known.get(valued, ()))
+    if last.startswith("-"):
+        return set(known)
+    if plain[:1] in NEITHER:
         return set()
     if not plain:
         return set(arguments.commands())
