@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,24 @@ def test_status_reads_by_get_alone(built: Path, tmp_path: Path) -> None:
 def test_there_is_no_colour_in_a_pipe(built: Path) -> None:
     done = run(built, "status", "-A", kubectl="echo '{\"items\": []}'", TERM="xterm")
     assert "\033" not in done.stdout
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_has_colours_unless_somebody_wants_none(
+    built: Path, no_color: str, coloured: bool
+) -> None:
+    folder = built.parent / "coloured"
+    folder.mkdir(exist_ok=True)
+    (folder / "healthy.json").write_text(json.dumps({"items": healthy()}))
+    (folder / "kubectl").write_text(f"#!/bin/sh\nexec cat {folder}/healthy.json\n")
+    (folder / "kubectl").chmod(0o755)
+    ours, terminal = pty.openpty()
+    with os.fdopen(ours, "rb") as shown, os.fdopen(terminal, "wb") as output:
+        words = [sys.executable, "-I", "-S", built, "status", "-n", "shop"]
+        environment = {"PATH": f"{folder}:/bin", "NO_COLOR": no_color}
+        subprocess.run(words, stdout=output, env=environment, check=True)
+        assert (b"\033[" in shown.read1()) is coloured
 
 
 def test_nobody_writes_to_the_terminal_of_who_looks() -> None:
