@@ -18,8 +18,10 @@ from sidecar.settings import Settings
 from sidecar.situation import Situation
 from sidecar.situation.timing import LATE_RENEWAL
 
-_LONG_AGO: Final = 10**9
-"""Seconds; whatever somebody tells, a float can be made of that."""
+_LONG_AGO: Final = 1e9
+"""Seconds."""
+_MOST: Final = 2**64
+"""No position in WAL is beyond that; of a number with thousands of digits no float can be made."""
 
 _DATA: Final = (DataState.PRESENT.value, DataState.BROKEN.value)
 _MAY_BE_UNSEEN: Final = (DataState.EMPTY, DataState.INTERRUPTED)
@@ -101,7 +103,7 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
     return Peer(
         name=name,
         has_data=None if status["data"] is None else status["data"] in _DATA,
-        system_identifier=status["system_identifier"],
+        system_identifier=_text(status["system_identifier"]),
         timeline=_number(status["timeline"]),
         position=_number(status["position"]),
         running=status["running"] is True,
@@ -116,11 +118,21 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
 
 
 def _seconds(value: Any) -> float:
-    return inf if value is None else float(min(int(value), _LONG_AGO))
+    if value is None:
+        return inf
+    return float(value) if 0 <= value < _LONG_AGO else _LONG_AGO
 
 
 def _number(value: Any) -> int | None:
-    return None if value is None else int(value)
+    if value is None or (type(value) is int and 0 <= value < _MOST):
+        return value
+    raise ValueError(f"not a position, nor a timeline: {value!r:.99}")
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"not a system identifier: {value!r:.99}")
 
 
 def comparable_positions(observation: Observation, peers: Mapping[str, Peer]) -> dict[str, int]:

@@ -166,6 +166,33 @@ def test_an_older_sidecar_that_tells_less_is_believed() -> None:
     assert read_peer("orders-1", words) == Peer("orders-1", True, "111", 2, 5000, running=True)
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("system_identifier", it) for it in (["111"], {}, 111, True)),
+        *(
+            (word, it)
+            for word in ("timeline", "position", "to_replay", "oldest_wal")
+            for it in ("7", -1, 2**64, 10**400, 7.0, float("inf"), float("nan"), True, [7])
+        ),
+        ("slow_ago", "7"),
+        ("slow_ago", [7]),
+    ],
+)
+def test_an_account_with_a_value_of_another_kind_is_none(word: str, value: object) -> None:
+    """Without a superuser's password anybody at a member's address is believed; what he says must
+    not end the turns of the loop, by which a primary renews."""
+    told = describe(observation(1, RUNNING, STREAMING), SETTINGS) | {word: value}
+    with pytest.raises((TypeError, ValueError)):
+        read_peer("orders-1", told)
+
+
+@pytest.mark.parametrize("value", [-1, 10**400, float("inf"), float("nan")])
+def test_of_any_number_of_seconds_a_time_is_made(value: float) -> None:
+    told = describe(observation(1, RUNNING, STREAMING), SETTINGS) | {"slow_ago": value}
+    assert read_peer("orders-1", told).slow_ago == 1e9
+
+
 numbers = st.none() | st.integers(1, 2**63)
 identifiers = st.none() | st.from_regex(r"[1-9][0-9]{18}", fullmatch=True)
 
