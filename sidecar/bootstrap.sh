@@ -16,6 +16,9 @@
 #                     settle|initdb|clone|rewind|reclone|start|start-writable|leave, and on a second
 #                     line the conninfo for clone, rewind and reclone, on a third this member's slot
 #
+# Whatever is read in the data directory may be a pipe by now, which nobody must wait for: whoever may
+# write there as PostgreSQL's user, such as a superuser of the database, can put one in a file's place.
+#
 # The folder outlives a restart of this script, the session does not: no old order is obeyed.
 #
 # Data is only ever changed in a folder inside $PGDATA, which cannot be renamed itself if it is a
@@ -116,7 +119,7 @@ line() {
 
 # Untranslated, because it is parsed.
 control_data() {
-    LC_ALL=C pg_controldata -D "$1"
+    [ ! -p "$1/global/pg_control" ] && LC_ALL=C pg_controldata -D "$1"
 }
 
 data_state() {
@@ -156,7 +159,7 @@ user_files() {
 
 # By the sidecar that had this server promoted: without standby.signal it is not to start.
 is_held() {
-    grep -qx pgset "$1/recovery.signal" 2>/dev/null
+    [ -f "$1/recovery.signal" ] && grep -qx pgset "$1/recovery.signal" 2>/dev/null
 }
 
 drop_hold() {
@@ -282,7 +285,7 @@ bring_up() {
 # A whole folder starts read-only, whoever starts it, and has no notes of the member that it was
 # copied from.
 seal() {
-    touch "$1/standby.signal" && drop_hold "$1" && rm -rf "$1"/.pgset-* "$1/postmaster.pid" && sync
+    put_standby_signal "$1" && drop_hold "$1" && rm -rf "$1"/.pgset-* "$1/postmaster.pid" && sync
 }
 
 # The older copy is deleted only when all of the present data is beside it. A second run finds
@@ -353,8 +356,16 @@ start() {
     if [ "$1" = start-writable ]; then
         rm -f "$data/standby.signal" && sync
     else
-        touch "$data/standby.signal" && sync
+        put_standby_signal "$data" && sync
     fi
+}
+
+# A link may lead to what is in this container alone: without it PostgreSQL would start writable.
+put_standby_signal() {
+    if [ -L "$1/standby.signal" ] || [ ! -f "$1/standby.signal" ]; then
+        rm -f "$1/standby.signal" || return 1
+    fi
+    touch "$1/standby.signal"
 }
 
 # In case pgset is removed before any member has led: only what was writable may become so again.

@@ -190,7 +190,7 @@ recover() {
     # Later versions do not know it; it would promote this server, which then writes.
     if [ "${major:-16}" -lt 16 ]; then set -- "$@" -c promote_trigger_file=; fi
     : > "$handshake/replayed"
-    touch "$data/standby.signal" && rm -f "$data/postmaster.pid" && sync || return 1
+    put_standby_signal "$data" && rm -f "$data/postmaster.pid" && sync || return 1
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
     "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby="$hot" \
         -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \

@@ -122,7 +122,7 @@ try_image() {
     earlier=$failure
     failure=
     # Of a member, the real server must not start writable even if this image has it started here.
-    if [ -e "$found" ]; then touch "$data/standby.signal" && sync; fi
+    if [ -e "$found" ]; then put_standby_signal "$data" && sync; fi
     if ! keeps_contract "$@"; then
         if [ -e "$found" ] && [ -z "$fatal" ]; then echo "pgset: $failure" >&2; else contract=$failure; fi
     fi

@@ -24,6 +24,7 @@ check_version() {
         refuse "this image has PostgreSQL $major, and pgset runs $oldest_server to $newest_server: nothing was changed; take an image of one of these"
     fi
     for place in "$data" "$rewinding" "$whole" "$up"; do
+        if [ ! -f "$place/PG_VERSION" ]; then continue; fi
         read -r written 2>/dev/null < "$place/PG_VERSION" || continue
         case ${written%%.*} in
             "$major" | "" | *[!0-9]*) ;;
@@ -33,7 +34,7 @@ check_version() {
 }
 
 has_raised_settings() {
-    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && LC_ALL=C grep -Eq "$raised" "$auto_conf" 2>/dev/null
+    [ -z "$starting" ] && [ -f "$data/PG_VERSION" ] && [ -f "$auto_conf" ] && LC_ALL=C grep -Eq "$raised" "$auto_conf" 2>/dev/null
 }
 
 lower_settings() {

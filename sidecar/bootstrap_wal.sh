@@ -83,7 +83,7 @@ set_aside_others_histories() {
         newer=${newer%.history}
         # None at all, or another's file.
         case $newer in *[!0-9A-F]* | ?????????*) continue ;; esac
-        if [ $((0x$newer)) -gt "$own" ] && ! leads_on_from "$history"; then
+        if [ $((0x$newer)) -gt "$own" ] && { [ ! -f "$history" ] || ! leads_on_from "$history"; }; then
             mv "$history" "$data/.pgset-$newer.history" || return 1
         fi
     done

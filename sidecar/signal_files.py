@@ -22,7 +22,7 @@ _WHY: Final = "This server was promoted, and must not start before there is a st
 
 def start_is_read_only(directory: Path) -> bool:
     """Return whether the next start is a standby's."""
-    return (directory / _STANDBY).exists()
+    return small_files.is_there(directory / _STANDBY)
 
 
 def has_reached_data(directory: Path) -> bool:
@@ -45,14 +45,14 @@ def hold_the_next_start(directory: Path) -> None:
     OSError.
     """
     path = directory / _RECOVERY
-    if not path.exists():
+    if not small_files.is_there(path):
         # An empty one, after a crash of the node, would pass for somebody else's.
         small_files.replace(path, f"{_OURS}\n{_WHY}\n", mode=0o600, durable=True)
 
 
 def put_standby(directory: Path) -> None:
     """Make the next start a standby's. Raises OSError."""
-    (directory / _STANDBY).touch()
+    small_files.put_empty(directory / _STANDBY)
     drop_hold(directory)
 
 

@@ -8,8 +8,9 @@ more is read than the sidecar has memory for.
 
 import errno
 import os
+import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _KEPT: Final = "surrogateescape"
 """How bytes that are no UTF-8 are read, so that they can be written again."""
@@ -30,6 +31,32 @@ def read(path: Path | str, size: int = 4096) -> bytes:
         os.close(descriptor)
 
 
+def opened(path: Path) -> BinaryIO:
+    """Return the file, to be read piece by piece. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDONLY | _AS_A_FILE), "rb")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file: a link, a pipe or a directory is none. Raises OSError
+    where that cannot be told."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def put_empty(path: Path) -> None:
+    """Make an empty file, or make the one that is there as new as one; whatever else has its place,
+    a link, say, goes. Raises OSError, as where that is a directory."""
+    if not is_there(path):
+        path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _AS_A_FILE, 0o644)
+    try:
+        os.utime(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def may_be_there(path: Path) -> bool:
     """Return False only where it certainly is not."""
     try:
@@ -45,11 +72,10 @@ def read_text(path: Path) -> str:
     """Return the text of a file that others write too, in whatever encoding; none if there is no
     such file. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _AS_A_FILE)
+        with opened(path) as file:
+            content = file.read(_MAX_TEXT + 1)
     except FileNotFoundError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        content = file.read(_MAX_TEXT + 1)
     if len(content) > _MAX_TEXT:
         raise OSError(errno.EFBIG, f"it has more than {_MAX_TEXT >> 20} MB", str(path))
     return content.decode(errors=_KEPT)

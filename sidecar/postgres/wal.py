@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar import small_files
+
 _SEGMENT_NAME: Final = re.compile(r"[0-9A-F]{24}")
 _TIMELINE_OF_NAME: Final = re.compile(r"([0-9A-F]{8})(?:[0-9A-F]{16}|\.history)")
 _BYTES_PER_LOG: Final = 1 << 32
@@ -18,6 +20,8 @@ _LONG_PAGE_HEADER: Final = struct.Struct("=HHIQI4xQII")
 """XLogLongPageHeaderData: the same, xlp_rem_len, xlp_sysid, xlp_seg_size, xlp_xlog_blcksz; on
 the first page of a segment."""
 _DEFAULT_PAGE_SIZE: Final = 8192
+_LEAST_SEGMENT: Final = 1 << 20
+"""Bytes: wal_segment_size is a power of 2 from 1 MB on."""
 _PIECE: Final = 1 << 20
 """Bytes that are read at once."""
 
@@ -87,10 +91,12 @@ class _Wal:
 
     @classmethod
     def of(cls, folder: Path, timeline: int, example: str) -> "_Wal":
-        """Take the sizes from one of the segments."""
+        """Take the sizes from one of the segments. Raises OSError where it is none."""
         path = folder / example
         segment_size = path.stat().st_size
-        with path.open("rb") as file:
+        if segment_size < _LEAST_SEGMENT or segment_size & (segment_size - 1):
+            raise OSError(f"{path} is no WAL file: it has {segment_size} bytes")
+        with small_files.opened(path) as file:
             head = file.read(_LONG_PAGE_HEADER.size)
         page_size = _DEFAULT_PAGE_SIZE
         if len(head) == _LONG_PAGE_HEADER.size:
@@ -115,7 +121,7 @@ class _Wal:
         """Yield what is between these positions, piece by piece."""
         while start < end:
             length = min(end - start, self.segment_size - start % self.segment_size, _PIECE)
-            with self.path_at(start).open("rb") as file:
+            with small_files.opened(self.path_at(start)) as file:
                 file.seek(start % self.segment_size)
                 yield file.read(length)
             start += length
@@ -132,7 +138,7 @@ class _Wal:
 
     def _page(self, address: int) -> bytes | None:
         try:
-            with self.path_at(address).open("rb") as file:
+            with small_files.opened(self.path_at(address)) as file:
                 file.seek(address % self.segment_size)
                 page = file.read(self.page_size)
         except FileNotFoundError:

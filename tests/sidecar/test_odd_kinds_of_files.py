@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.bootstrap import Bootstrap
 from sidecar.postgres import credentials
+from sidecar.postgres.wal import end_of_wal, has_wal_beyond
 from tests.sidecar.test_odd_files import made
 
 SECONDS = 30.0
@@ -87,6 +88,30 @@ def test_a_change_ends(tmp_path: Path, name: str, do: Callable[[Bootstrap], obje
     os.mkfifo(path)
     in_time(lambda: do(bootstrap))
     in_time(lambda: do(bootstrap))
+
+
+@pytest.mark.parametrize("odd", [os.mkfifo, os.mkdir, Path.touch], ids=["pipe", "folder", "empty"])
+def test_what_is_no_wal_file_is_told_and_not_waited_for(
+    tmp_path: Path, odd: Callable[[Path], None]
+) -> None:
+    """A turn of the loop and a thread of its own read them."""
+    (tmp_path / "pg_wal").mkdir()
+    odd(tmp_path / "pg_wal" / f"{1:08X}{0:08X}{1:08X}")
+    for look in (
+        lambda: has_wal_beyond(tmp_path, 1, 2**24),
+        lambda: end_of_wal(tmp_path, 1, 2**24 + 8, None),
+    ):
+        told = list[str]()
+
+        def tell(look: Callable[[], object] = look, told: list[str] = told) -> None:
+            try:
+                look()
+            except OSError as error:
+                told.append(str(error))
+                raise
+
+        in_time(tell)
+        assert "no WAL file" in str(told)
 
 
 def test_settings_of_gigabytes_are_not_read_and_stay(tmp_path: Path) -> None:

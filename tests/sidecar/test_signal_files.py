@@ -1,5 +1,6 @@
 """A server that was asked to be promoted does not start again before a standby.signal is there."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,3 +110,32 @@ def test_it_is_whole_as_soon_as_it_is_there(data: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="full"):
         signal_files.hold_the_next_start(data)
     assert not (data / "recovery.signal").exists()
+
+
+def put_a_link(path: Path) -> None:
+    """It leads to what PostgreSQL's container has not."""
+    (path.parent.parent / "of the sidecar").touch()
+    path.symlink_to("../of the sidecar")
+
+
+IN_THEIR_PLACE = pytest.mark.parametrize("put", [put_a_link, os.mkfifo], ids=["link", "pipe"])
+
+
+@IN_THEIR_PLACE
+def test_what_is_no_file_of_the_data_directory_is_no_standby_signal(
+    act: Act, data: Path, put: Callable[[Path], None]
+) -> None:
+    put(data / "standby.signal")
+    assert not signal_files.start_is_read_only(data)
+    act(PutStandbySignal())
+    assert signal_files.start_is_read_only(data)
+    assert (data / "standby.signal").lstat().st_size == 0
+    assert not (data / "standby.signal").is_symlink()
+
+
+@IN_THEIR_PLACE
+def test_nor_does_it_hold_a_start(act: Act, data: Path, put: Callable[[Path], None]) -> None:
+    put(data / "recovery.signal")
+    promoted(act, data)
+    assert not (data / "recovery.signal").is_symlink()
+    assert (data / "recovery.signal").read_text().startswith("pgset\n")
