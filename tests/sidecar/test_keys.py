@@ -85,3 +85,5 @@ def test_nothing_is_made_of_no_password() -> None:
     assert keys.replication_password((NEW,)) is None
     assert keys.replication_passwords((NEW, OLD)) == ()
     assert (keys.seal().key, keys.seal().for_older_members().key) == (b"", b"")
+    # Or the next pod, which has a password, would believe by it.
+    assert keys.lines_to_keep(["uid-0", "of a pod that had one"]) == []
