@@ -243,7 +243,10 @@ def test_files_that_cannot_be_read_answer_nothing(tmp_path: Path) -> None:
         has_wal_beyond(tmp_path, 1, 0)
     (tmp_path / "pg_wal").mkdir()
     assert has_wal_beyond(tmp_path, 1, 0)
-    (tmp_path / "pg_wal" / "000000010000000000000001").write_bytes(b"")
-    os.truncate(tmp_path / "pg_wal" / "000000010000000000000001", 5000)
+    size = 2**20
+    for number, there in ((1, 5000), (2, size)):
+        path = tmp_path / "pg_wal" / f"{1:08X}{0:08X}{number:08X}"
+        path.touch()
+        os.truncate(path, there)
     with pytest.raises(OSError, match="ends before"):
-        has_wal_beyond(tmp_path, 1, 5000 + 16)
+        has_wal_beyond(tmp_path, 1, size + 8192 + 16)
