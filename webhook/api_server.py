@@ -14,6 +14,7 @@ import urllib3
 from sidecar.contract import TOKEN_DIRECTORY
 from webhook import codec
 from webhook.json_patch import Json
+from webhook.lines import lines
 from webhook.settings import InvalidEnvironmentError
 
 CA_FILE: Final = "ca.crt"
@@ -27,6 +28,10 @@ OK: Final = 200
 MAX_ANSWER: Final = 4 * 2**20
 """Bytes of an object or a list: more than the largest object has, and, once it is read, a quarter
 of the memory that this process may have."""
+
+MAX_EVENT: Final = 256 * 2**10
+"""Bytes of one event of a watch: a Lease of a set has some 2 kB. Whoever may create Leases in a
+namespace may write ten of a megabyte each second, and the time that they take is the reviews."""
 
 
 class ApiError(Exception):
@@ -94,13 +99,13 @@ class ApiServer:
     def watch(self, path: str, query: Mapping[str, str], seconds: int) -> Iterator[Json]:
         """Yield events for so many seconds, then end. Raises ApiError if it ends otherwise.
 
-        One that is nested too deeply to be read is passed over.
+        One that is too large, or nested too deeply to be read, is passed over.
         """
         parameters = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
         try:
             response = self._send(path, parameters, seconds + 5.0)
             try:
-                for line in _lines(response):
+                for line in lines(response.stream(None), MAX_EVENT):
                     with contextlib.suppress(RecursionError):
                         yield _event(_decoded(line))
             finally:
@@ -124,13 +129,6 @@ class ApiServer:
             said = response.data.decode(errors="replace")[:200]
             raise ApiError(f"GET {path}: {response.status} {said}")
         return response
-
-
-def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    buffer = b""
-    for chunk in response.stream(None):
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        yield from lines
 
 
 def _decoded(content: bytes) -> Json:

@@ -1,13 +1,16 @@
 """The Lease watch over real HTTP."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.clock import Clock
 from tests.webhook.lease_server import LeaseServer, serving
-from webhook.api_server import MAX_ANSWER, ApiError
+from webhook.api_server import MAX_ANSWER, MAX_EVENT, ApiError
 from webhook.initial_role import LeaseState
 from webhook.lease_cache import STALE_AFTER, LeaseCache
-from webhook.lease_watch import LeaseWatch
+from webhook.lease_watch import LEASES, LeaseWatch
+from webhook.lines import lines
 
 
 class Stopped(BaseException):
@@ -85,6 +88,25 @@ def test_an_event_that_cannot_be_read_ends_no_watch(server):
     with serving(server) as api:
         LeaseWatch(api, cache).follow()
     assert cache.state("shop", "new") is LeaseState.HAS_LED
+
+
+def test_an_event_of_megabytes_is_passed_over(server):
+    server.send_text("ADDED", "shop", "odd", f'"{"x" * MAX_EVENT}"')
+    server.send("ADDED", "shop", "pgset-new")
+    server.end_watch()
+    with serving(server) as api:
+        events = list(api.watch(LEASES, {"labelSelector": "pgset.dev/set"}, 30))
+    assert [it["object"]["metadata"]["name"] for it in events] == ["pgset-new"]
+
+
+@given(
+    st.lists(st.binary(max_size=6).map(lambda it: it.replace(b"\n", b"-")), max_size=6),
+    st.integers(1, 5),
+)
+def test_however_a_watch_is_cut_its_lines_are_the_same(written, size):
+    text = b"".join(it + b"\n" for it in written) + b"cut"
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    assert list(lines(chunks, 4)) == [it for it in written if 0 < len(it) <= 4]
 
 
 def test_only_leases_of_sets_are_asked_for(server):

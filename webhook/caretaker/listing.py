@@ -15,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 
 from webhook import codec
 from webhook.json_patch import Json
+from webhook.lines import lines
 
 TIMEOUT: Final = (3.0, 10.0)
 """To connect and to read, in seconds."""
@@ -72,7 +73,7 @@ def events(request: Callable[..., Any], resource_version: str, seconds: int) -> 
         _request_timeout=(TIMEOUT[0], seconds + 5.0),
     )
     try:
-        for line in _lines(answer):
+        for line in lines(answer.stream(None), MAX_ANSWER):
             try:
                 event: Json = json.loads(line)
             except (ValueError, RecursionError):
@@ -107,15 +108,3 @@ def _page(request: Callable[..., Any], *, limit: int, **arguments: Any) -> Json:
         raise _TooLargeError
     _log.warning("passed over an object that is too large: %s", content[-200:])
     return {"metadata": codec.decode_metadata_of_list(content), "items": []}
-
-
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    buffer, passing_over = b"", False
-    for chunk in answer.stream(None):
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in lines:
-            if line and not passing_over:
-                yield line
-            passing_over = False
-        if len(buffer) > MAX_ANSWER:
-            buffer, passing_over = b"", True
