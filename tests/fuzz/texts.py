@@ -4,6 +4,7 @@ The claims: nothing but the named error leaves a parser, what comes in pieces re
 whole, and what is not ours in a user's file stays byte for byte.
 """
 
+import json
 import os
 import random
 import re
@@ -18,6 +19,7 @@ from sidecar import contract
 from sidecar.decide import decide
 from sidecar.handshake import Report
 from sidecar.kube.lease_record import read_record
+from sidecar.memory.status import describe, read_peer
 from sidecar.observation import ServerState
 from sidecar.postgres.configuration import (
     HBA_LINES,
@@ -34,7 +36,7 @@ from sidecar.postgres.control_data import (
 from sidecar.postgres.hba_file import OWN_HBA_FILE
 from sidecar.postgres.refused import with_raised
 from tests.fuzz.http import check_http
-from tests.sidecar.rules.observations import LEADER, SETTINGS, lease
+from tests.sidecar.rules.observations import LEADER, RECORD, REPLICA, SETTINGS, lease
 
 WORDS: Final = [
     *(
@@ -80,7 +82,13 @@ _NOTES: Final = [
     contract.LIVES,
     contract.LOGICAL_SLOTS,
     contract.PHYSICAL_SLOTS,
+    contract.FOLLOWERS,
 ]
+_VALUES: Final[list[object]] = [
+    *(None, True, False, 0, -1, 7, 7.5, 2**63, 2**64, 10**400, float("inf"), float("nan")),
+    *("", "7", "present", "111", [], ["111"], {}, {"7": 7}),
+]
+"""What JSON can say."""
 
 
 def made(rng: random.Random) -> bytes:
@@ -101,6 +109,27 @@ def check_lease(rng: random.Random) -> None:
     )
     decide(replace(LEADER, lease=lease(record)), SETTINGS)
     assert record.timeline is None or record.timeline >= 0
+
+
+def check_peer(rng: random.Random) -> None:
+    """What anybody at a member's address may tell, of any kind: it is no account, or one by which
+    is decided like any other's."""
+    told = json.loads(json.dumps(describe(REPLICA, SETTINGS)))
+    for word in rng.sample(sorted(told), rng.randrange(1, 4)):
+        told[word] = json.loads(json.dumps(rng.choice(_VALUES)))
+    try:
+        peer = read_peer("orders-1", told)
+    except (KeyError, TypeError, ValueError):
+        return
+    free = lease(replace(RECORD, holder=""))
+    for seen in (
+        LEADER,
+        REPLICA,
+        replace(REPLICA, lease=free),
+        replace(REPLICA, lease=lease(None)),
+    ):
+        for others in ({"orders-1": peer}, {"orders-1": peer, "orders-2": peer}):
+            decide(replace(seen, peers=others), SETTINGS)
 
 
 def check_report(rng: random.Random) -> None:
@@ -208,7 +237,7 @@ def check_files(rng: random.Random) -> None:
 CHECKS: Final[dict[str, Callable[[random.Random], object]]] = {
     it.__name__.removeprefix("check_"): it
     for it in (
-        *(check_http, check_lease, check_report, check_control_data),
+        *(check_http, check_lease, check_peer, check_report, check_control_data),
         *(check_running_server, check_raised, check_files),
     )
 }
