@@ -106,7 +106,8 @@ make_database() {
         unset $(env | sed -n 's/^\(PG[A-Z0-9_]*\)=.*/\1/p')
         export APP_DATABASE APP_OWNER APP_PASSWORD
         # Whatever the server is told to log: here a password is among it.
-        export PGOPTIONS="-c log_statement=none -c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c log_transaction_sample_rate=0 -c log_min_error_statement=panic -c track_activities=off -c debug_print_parse=off -c debug_print_rewritten=off -c debug_print_plan=off -c pg_stat_statements.track=none -c auto_explain.log_min_duration=-1 -c pgaudit.log=none -c search_path=pg_catalog,pg_temp"
+        export PGOPTIONS="-c log_statement=none -c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c log_transaction_sample_rate=0 -c log_min_error_statement=panic -c track_activities=off -c debug_print_parse=off -c debug_print_rewritten=off -c debug_print_plan=off -c pg_stat_statements.track=none -c pg_stat_monitor.pgsm_track=none -c auto_explain.log_min_duration=-1 -c pgaudit.log=none -c search_path=pg_catalog,pg_temp"
+        if [ "${major:-0}" -ge 18 ]; then PGOPTIONS="$PGOPTIONS -c debug_print_raw_parse=off"; fi
         psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --host="$handshake" \
             --port="$port" --username="$superuser" --dbname=postgres <<'SQL'
 \set database `printf %s "$APP_DATABASE"`

@@ -35,12 +35,16 @@ _MUTE: Final = {
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",
     "pg_stat_statements.track": "none",
+    "pg_stat_monitor.pgsm_track": "none",
     # libpq makes the verifier with as many as the session has: of few it is cheap to guess from,
     # and of many it takes for ever. Whoever owns the database may set it.
     "scram_iterations": "4096",
 }
 """On the connection that a password's verifier is made for and sent on: by it a weak password can
 be guessed."""
+
+_MAX_HBA: Final = 4 * 2**20
+"""Bytes of a pg_hba.conf; one of thousands of lines has a few hundred kB."""
 
 _ROLE: Final = sql.Identifier(REPLICATION_ROLE)
 
@@ -158,12 +162,19 @@ def _read(connection: Connection, path: Path) -> str:
     """Let the server read it: what is mounted into its container may not be in ours, and what is in
     ours alone, such as our token, must not be what a link there leads to.
 
-    Whatever a user has written there, in whatever encoding, is kept byte for byte.
+    Whatever a user has written there, in whatever encoding, is kept byte for byte. Raises
+    NeedsOperatorError where it is more than this process has memory for.
     """
     row = connection.execute(
-        "SELECT pg_catalog.pg_read_binary_file(%s::text) AS content", [str(path)]
+        "SELECT pg_catalog.pg_read_binary_file(%s::text, 0, %s::bigint) AS content",
+        [str(path), _MAX_HBA + 1],
     ).fetchone()
     content = row["content"] if row else b""
+    if len(content) > _MAX_HBA:
+        raise NeedsOperatorError(
+            f"{path} has more than {_MAX_HBA >> 20} MB, and is not read: make it shorter, or "
+            "replicas cannot connect"
+        )
     return bytes(content).decode(errors="surrogateescape")
 
 

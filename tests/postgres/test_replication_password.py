@@ -112,6 +112,18 @@ def test_a_role_with_a_password_that_anybody_can_compute_is_taken_back_once(
     assert identify(replication(database.port), "derived")
 
 
+def test_a_pg_hba_conf_of_many_megabytes_is_not_read_and_stays(
+    database: Database, connect: Connect
+) -> None:
+    """Who owns the data directory may make it so; the sidecar has 128 MiB."""
+    server = watch(database, connect)
+    hba = database.directory / "pg_hba.conf"
+    os.truncate(hba, 2**23)
+    server.prepare("derived")
+    wait_until(lambda: "is not read" in (server.view().problem or ""), "what is wrong")
+    assert hba.stat().st_size == 2**23
+
+
 def test_what_somebody_has_taken_from_the_members_is_given_back(
     database: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
