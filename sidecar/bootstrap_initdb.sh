@@ -1,5 +1,34 @@
 # A new database. Part of bootstrap.sh, which reads this file.
 
+# Prints the words of POSTGRES_INITDB_ARGS, one a line. They are those of a shell's command line, as
+# they are for the official image: in quotes, perhaps, or with a variable. In a process of its own,
+# since a shell ends by what it cannot read.
+words_for_initdb() (
+    set +u
+    # In YAML they may be on several lines.
+    eval "set -- $(printf '%s' "${POSTGRES_INITDB_ARGS:-}" | tr '\n' ' ')" 2>/dev/null
+    printf '%s\n' "$@"
+)
+
+# NAME...: prints the value that initdb is given for an option of these names, the last one of several.
+option_of_initdb() {
+    words_for_initdb | {
+        value=
+        awaited=
+        while IFS= read -r word; do
+            if [ -n "$awaited" ]; then value=$word awaited=; fi
+            for name; do
+                case $word in
+                    "$name") awaited=yes ;;
+                    "$name"=*) value=${word#*=} ;;
+                    "$name"*) case $name in --*) ;; *) value=${word#"$name"} ;; esac ;;
+                esac
+            done
+        done
+        printf '%s' "$value"
+    }
+}
+
 # What an interrupted initdb has left there went with the staging folder.
 wal_volume_is_empty() {
     wal=$(wal_volume)
@@ -27,7 +56,6 @@ is_nowhere_beside() {
 run_initdb() {
     has_no_data && is_nowhere_beside && clear_staging && wal_volume_is_empty && keeps_contract "$@" || return 1
     untried=
-    # In YAML they may be on several lines.
     arguments=$(printf '%s' "${POSTGRES_INITDB_ARGS:-}" | tr '\n' ' ')
     case " $arguments " in
         *-data-checksums*) ;;
@@ -71,10 +99,12 @@ own_initdb() {
         return 1
     fi
     # For the locale C initdb would choose SQL_ASCII, which knows no characters.
-    locale=${LC_ALL:-${LC_CTYPE:-${LANG:-C}}}
-    case " $arguments " in *" --no-locale "* | *" --locale=C "* | *" --lc-ctype=C "*) locale=C ;; esac
-    case $locale in
-        C | POSIX) case " $arguments " in *" -E"* | *--encoding*) ;; *) arguments="$arguments --encoding=UTF8" ;; esac ;;
+    locale=$(option_of_initdb --lc-ctype)
+    locale=${locale:-$(option_of_initdb --locale)}
+    case " $arguments " in *" --no-locale "*) locale=C ;; esac
+    locale=${locale:-${LC_ALL:-${LC_CTYPE:-${LANG:-C}}}}
+    case $locale:$(option_of_initdb -E --encoding) in
+        C: | POSIX:) arguments="$arguments --encoding=UTF8" ;;
     esac
     (umask 077 && printf '%s\n' "$password" > "$handshake/initdb-password")
     waldir=${POSTGRES_INITDB_WALDIR:-}

@@ -9,16 +9,7 @@ wal_folder=pgset-wal
 
 # Prints the directory that initdb is given.
 given_wal_volume() {
-    given=${POSTGRES_INITDB_WALDIR:-}
-    previous=
-    for word in ${POSTGRES_INITDB_ARGS:-}; do
-        case $previous$word in
-            --waldir=* | --xlogdir=*) given=${given:-${word#*=}} ;;
-            -X?* | --waldir?*) given=${given:-${word#-X}} ;;
-        esac
-        previous=
-        case $word in -X | --waldir) previous=$word ;; esac
-    done
+    given=${POSTGRES_INITDB_WALDIR:-$(option_of_initdb -X --waldir --xlogdir)}
     if [ -n "$given" ]; then printf '%s\n' "${given%/}"; fi
 }
 

@@ -260,11 +260,12 @@ def test_a_database_is_made_under_busybox(pod: Pod) -> None:
     assert (made.data, made.failure) == (DataState.PRESENT, None)
 
 
+@pytest.mark.parametrize("arguments", ["--no-locale", '--locale="C"', "--locale 'C'"])
 def test_a_locale_of_c_among_the_arguments_makes_no_database_that_knows_no_characters(
-    pod: Pod,
+    pod: Pod, arguments: str
 ) -> None:
     pod.command = ("postgres",)
-    pod.boot_with(DataState.EMPTY, LANG="C.UTF-8", POSTGRES_INITDB_ARGS="--no-locale")
+    pod.boot_with(DataState.EMPTY, LANG="C.UTF-8", POSTGRES_INITDB_ARGS=arguments)
     assert pod.obey("initdb").data is DataState.PRESENT, pod.host.log()[-2000:]
     assert 'initialized with locale "C"' in pod.host.log()
     assert "SQL_ASCII" not in pod.host.log()

@@ -22,14 +22,22 @@ def wal_of(data: Path) -> Path:
     return (data / "pg_wal").readlink()
 
 
-@pytest.mark.parametrize("variable", ["POSTGRES_INITDB_WALDIR", "POSTGRES_INITDB_ARGS"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POSTGRES_INITDB_WALDIR", "{}"),
+        ("POSTGRES_INITDB_ARGS", "-X {}"),
+        ("POSTGRES_INITDB_ARGS", '--encoding="UTF8" --waldir="{}"'),
+        ("POSTGRES_INITDB_ARGS", "-X '{}/'\n--no-locale"),
+        ("POSTGRES_INITDB_ARGS", "--waldir=$FOR_WAL"),
+    ],
+)
 def test_a_clone_has_its_wal_on_the_wal_volume_and_so_has_the_next_one(
-    pod: Pod, primary: Database, variable: str
+    pod: Pod, primary: Database, variable: str, value: str
 ) -> None:
     volume = pod.host.make_folder("wal")
     conninfo = from_primary(pod, primary)
-    value = f"-X {volume}" if variable == "POSTGRES_INITDB_ARGS" else str(volume)
-    pod.boot(**{variable: value})
+    pod.boot(**{variable: value.format(volume), "FOR_WAL": str(volume)})
     pod.wait_for(lambda view: view.data is DataState.EMPTY)
     done = pod.obey("clone", conninfo)
     assert (done.data, done.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
@@ -80,7 +88,13 @@ def test_pg_wal_that_somebody_has_moved_by_hand_stays_where_it_is(
 
 
 @pytest.mark.parametrize(
-    ("variables", "owned"), [({}, ""), ({"POSTGRES_INITDB_ARGS": "-X /wal"}, "/wal")]
+    ("variables", "owned"),
+    [
+        ({}, ""),
+        ({"POSTGRES_INITDB_ARGS": "-X /wal"}, "/wal"),
+        ({"POSTGRES_INITDB_ARGS": '-X "/wal"'}, "/wal"),
+        ({"POSTGRES_INITDB_ARGS": "-X '/wal"}, ""),
+    ],
 )
 def test_root_gives_nothing_away_by_a_link_in_the_data_directory(
     tmp_path: Path, variables: dict[str, str], owned: str
@@ -93,8 +107,11 @@ def test_root_gives_nothing_away_by_a_link_in_the_data_directory(
         program = tmp_path / "bin" / name
         program.write_text(f'#!/bin/sh\necho "$1 $2" >> {tmp_path}/{name}.log\n')
         program.chmod(0o755)
-    script = Path(bootstrap.__file__).with_name("bootstrap_wal.sh")
-    asks = f". {script}; data={tmp_path}/data; rewinding={tmp_path}/no; own_wal_volume"
+    scripts = Path(bootstrap.__file__).parent
+    asks = (
+        f". {scripts}/bootstrap_wal.sh; . {scripts}/bootstrap_initdb.sh; "
+        f"data={tmp_path}/data; rewinding={tmp_path}/no; own_wal_volume"
+    )
     environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"} | variables
     subprocess.run(["/bin/sh", "-euc", asks], env=environment, check=True)
     done = [
