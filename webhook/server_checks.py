@@ -276,6 +276,12 @@ def _ours(server: Server) -> Iterator[Fault]:
                 f"{server.name}: the arguments set {name}, which decides whom a member follows "
                 "and when it is promoted; allowed: arguments without it"
             )
+    if server.line.parameters.get("recovery_min_apply_delay", "0").strip("'") != "0":
+        yield Fault(
+            f"{server.name}: the arguments set recovery_min_apply_delay, and a member that "
+            "restarts with it neither streams nor can lead for that long; allowed: arguments "
+            "without it"
+        )
     if is_off(server.line.parameters, "allow_alter_system"):
         yield Fault(
             f"{server.name}: the arguments set allow_alter_system to off, and by ALTER SYSTEM the "

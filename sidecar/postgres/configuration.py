@@ -39,6 +39,11 @@ NO_RECOVERY_TARGET: Final = {
 """A restore leaves its target behind, which counts for nothing until there is a standby.signal:
 then the server pauses, ends or promotes itself there, and a promotion before it ends the server."""
 
+_NO_DELAY: Final = {"recovery_min_apply_delay": "0"}
+"""Of no effect in a plain server. A standby that restarts with one looks for its primary only when
+it has replayed what is on its disk, so late; until then nobody knows how much that is, and it can
+neither be the copy that a commit waits for nor lead."""
+
 _LEFT_BY_A_RESTORE: Final = ("restore_command", "archive_cleanup_command", "recovery_end_command")
 """In postgresql.auto.conf, where the tools that restore write them, they would come to life as
 well. The archive may be another cluster's, with other WAL in files of the same names. In
@@ -172,6 +177,7 @@ def standby_settings(
         "primary_slot_name": contract.slot_name(member),
         "recovery_target_timeline": "latest",
         **NO_RECOVERY_TARGET,
+        **_NO_DELAY,
         "hot_standby": "on",
         # With PostgreSQL's own 10 s, a primary hears of what an idle standby has replayed too late
         # to know whom it can hand over to.

@@ -9,10 +9,12 @@ import pytest
 
 from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import process
-from sidecar.postgres.configuration import conninfo, with_settings
+from sidecar.postgres.configuration import conninfo, standby_settings, with_settings
 from sidecar.postgres.recovery import RecoveryWatch
+from sidecar.settings import Settings
 from tests.support.database import Database, Host, free_port, own
-from tests.support.standby import replication, session
+from tests.support.former_primary import Set, caught_up, rows, sql, write
+from tests.support.standby import Connect, replication, session
 from tests.support.waiting import state_of, wait_until
 
 pytestmark = pytest.mark.postgres
@@ -154,3 +156,28 @@ def test_a_server_that_has_answered_and_hangs_is_not_in_its_recovery(database: D
     # It counts as down 3 s after its last answer at the earliest.
     hangs = PostgresView(ServerState.DOWN, since=time.monotonic() + 3)
     assert watch.look(hangs, postmaster) is None
+
+
+def test_a_member_that_was_to_replay_late_knows_what_it_has_once_it_restarts(
+    members: Set, connect: Connect
+) -> None:
+    """By recovery_min_apply_delay, which does nothing in the plain server that it was set in."""
+    auto_conf = members.new.directory / "postgresql.auto.conf"
+    usual = auto_conf.read_text()
+    with (members.new.directory / "postgresql.conf").open("a") as file:
+        file.write("recovery_min_apply_delay = '1h'\n")
+    members.new.stop()
+    members.new.start()
+    write(members.old, "late")
+    sql(members.old, "SELECT pg_switch_wal()")
+    position = str(sql(members.old, "SELECT pg_current_wal_lsn()")[0][0])
+    received = f"SELECT pg_last_wal_receive_lsn() >= '{position}'"
+    wait_until(lambda: bool(sql(members.new, received)[0][0]), "the WAL")
+    assert not caught_up(members.new, members.old)
+    members.new.stop()
+    settings = standby_settings(Settings(set_name="orders"), "a", log_hints=False, detached=True)
+    auto_conf.write_text(with_settings(usual, settings))
+    members.new.start()
+    server = connect(members.new.port, directory=members.new.directory)
+    wait_until(lambda: server.view().position is not None, "its position")
+    assert rows(members.new) == ["both", "late"]
