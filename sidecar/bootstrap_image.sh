@@ -24,7 +24,7 @@ check_user() {
 stand_in_for_gosu() {
     if [ "$(id -u)" = 0 ]; then return; fi
     mkdir -p "$handshake/bin" || return 0
-    for program in gosu su-exec; do
+    for program in gosu su-exec s6-setuidgid setuidgid; do
         printf '#!/bin/sh\nshift\nexec "$@"\n' > "$handshake/bin/$program" &&
             chmod 0755 "$handshake/bin/$program" || true
     done

@@ -21,7 +21,7 @@ from webhook.json_patch import Json
 ENTRYPOINTS: Final = ("docker-entrypoint.sh", "entrypoint.sh")
 SERVER: Final = "postgres"
 SHELLS: Final = ("sh", "bash", "dash", "ash", "ksh", "zsh")
-TO_ANOTHER_USER: Final = ("gosu", "su-exec")
+TO_ANOTHER_USER: Final = ("gosu", "su-exec", "s6-setuidgid", "setuidgid")
 """Programs that take a user, and then what to run as that user."""
 AS_ANOTHER_USER: Final = ("chpst", "setpriv")
 """Of `LAUNCHERS`, those whose options may name a user."""
@@ -33,6 +33,10 @@ LAUNCHERS: Final = (
 """Programs that become another one."""
 PARENTS: Final = ("pg_ctl", "pg_ctlcluster", "runuser", "su", "sudo")
 """Programs that start another one, and pass on neither all words nor all signals."""
+
+SUPERVISORS: Final = ("init", "my_init", "runsvdir", "s6-svscan", "supervisord", "systemd")
+"""Programs that start what their own configuration names. s6-overlay's init ends at once where it
+is not process 1, as it never is in a pod whose containers share their processes."""
 
 VARIABLES: Final = ("PGDATA", "PGPORT")
 """What a script may set and the server would then read."""
@@ -95,7 +99,8 @@ class CommandLine:
     forks: bool = False
     """A shell's script starts the server as another process, which it waits for."""
     started_by: str = ""
-    """One of `PARENTS` that starts the server, or of `INITS` by which a shell's script does."""
+    """One of `PARENTS` or `SUPERVISORS` that starts the server, or of `INITS` by which a script
+    does."""
     changes_owners: bool = False
     """A shell's script runs chown, for which it has to be root."""
 
@@ -174,7 +179,7 @@ def _read(words: Sequence[str], layers: int) -> CommandLine:
     if not words or not layers:
         return CommandLine()
     program, rest = posixpath.basename(words[0]), words[1:]
-    if program in PARENTS:
+    if program in (*PARENTS, *SUPERVISORS):
         return CommandLine(started_by=program)
     if program in SHELLS:
         return _shell(rest, layers - 1)

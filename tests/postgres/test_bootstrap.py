@@ -78,7 +78,7 @@ def test_a_shell_that_the_webhook_accepts_makes_a_first_database(pod: Pod) -> No
     assert pod.obey("initdb").data is DataState.PRESENT
 
 
-@pytest.mark.parametrize("program", ["gosu", "su-exec"])
+@pytest.mark.parametrize("program", ["gosu", "su-exec", "s6-setuidgid"])
 def test_a_shell_that_changes_to_the_user_that_bootstrap_is_by_then_makes_a_first_database(
     pod: Pod, program: str
 ) -> None:

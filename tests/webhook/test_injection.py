@@ -210,6 +210,7 @@ def test_the_sidecar_runs_as_the_uid_that_postgresql_will_have(
         ({"command": ["tini", "-s", "--"], "args": ["postgres", "-F"]}, ["postgres", "-F"]),
         ({"command": ["gosu", "postgres"], "args": ["postgres", "-F"]}, ["postgres", "-F"]),
         ({"command": ["/sbin/su-exec", "70", "tini", "--", "postgres"]}, ["postgres"]),
+        ({"command": ["/command/s6-setuidgid", "a", "postgres"]}, ["postgres"]),
         ({"command": ["setpriv", "--reuid=999", "--clear-groups", "postgres"]}, ["postgres"]),
         ({"command": ["chpst", "-u", "postgres", "postgres", "-F"]}, ["postgres", "-F"]),
         ({"command": ["setpriv", "--reuid", "postgres", "postgres"]}, ["postgres"]),
