@@ -122,6 +122,11 @@ control_data() {
     [ ! -p "$1/global/pg_control" ] && LC_ALL=C pg_controldata -D "$1"
 }
 
+# NAME; prints what $known, which is of `control_data`, has under it.
+control() {
+    printf '%s\n' "$known" | sed -n "s/^$1: *//p"
+}
+
 data_state() {
     if [ -d "$whole" ] || [ -d "$up" ] || has_raised_settings || has_to_be_tried; then
         echo unsettled
@@ -352,7 +357,7 @@ start() {
     esac
     if [ -n "$contract" ]; then failure=$contract; return 1; fi
     rm -f "$data/postmaster.pid" && drop "$staging" && note_what_was_found &&
-        set_aside_others_histories || return 1
+        delete_others_histories || return 1
     if [ "$1" = start-writable ]; then
         rm -f "$data/standby.signal" && sync
     else

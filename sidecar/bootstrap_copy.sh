@@ -151,10 +151,6 @@ reclone() {
     has_no_mounts && copy_primary "$1" && seal "$staging" && rename "$staging" "$whole" && settle
 }
 
-control() {
-    control_data "$data" | sed -n "s/^$1: *//p"
-}
-
 # pg_rewind reads the primary's control file, which has the new timeline only after the first
 # checkpoint as a primary; before that pg_rewind may conclude that there is nothing to do.
 primary_is_ready() {
@@ -179,11 +175,7 @@ primary_is_ready() {
 # pg_rewind does not see it. A standby without a primary writes nothing: it replays the WAL that is
 # here and is stopped.
 recover() {
-    if [ "$(control "Database cluster state")" = "shut down" ]; then return; fi
-    timeline=current
-    if [ "$(control "Min recovery ending loc's timeline")" -gt "$(control "Latest checkpoint's TimeLineID")" ]; then
-        timeline=$(control "Min recovery ending loc's timeline")
-    fi
+    if [ "$(cluster_state)" = "shut down" ]; then return; fi
     # From PostgreSQL 17 on, a standby with a logical slot does not start without.
     hot=off
     if [ -n "$(find "$data/pg_replslot" -mindepth 1 -maxdepth 1 ! -name 'pgset_*' 2>/dev/null)" ]; then hot=on; fi
@@ -193,7 +185,7 @@ recover() {
     put_standby_signal "$data" && rm -f "$data/postmaster.pid" && sync || return 1
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
     "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby="$hot" \
-        -c primary_conninfo= -c recovery_target_timeline="$timeline" -c recovery_min_apply_delay=0 \
+        -c primary_conninfo= -c recovery_target_timeline=current -c recovery_min_apply_delay=0 \
         -c recovery_target= -c recovery_target_lsn= -c recovery_target_name= \
         -c recovery_target_time= -c recovery_target_xid= \
         -c archive_cleanup_command= -c archive_mode=off -c wal_keep_size=1TB \
@@ -211,7 +203,11 @@ recover() {
     done
     kill -INT "$(sed -n 1p "$data/postmaster.pid")" || kill -INT "$server" || true
     wait "$server" || true
-    [ "$(control "Database cluster state")" = "shut down in recovery" ]
+    [ "$(cluster_state)" = "shut down in recovery" ]
+}
+
+cluster_state() {
+    known=$(control_data "$data") && control "Database cluster state"
 }
 
 # A standby asks for the next WAL file until it comes; for a file on the way there it asks at most

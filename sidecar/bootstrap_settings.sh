@@ -169,7 +169,7 @@ look_at_settings() {
 refused_settings() {
     said=
     known=$(control_data "$data") || return 1
-    written=$(control_field wal_level)
+    written=$(control "wal_level setting")
     wanted=$(configured wal_level "$@") || return 1
     if [ "$written" = minimal ]; then said="wal_level:minimal:replica:data"; fi
     origin=
@@ -180,7 +180,7 @@ refused_settings() {
     for pair in max_connections max_worker_processes max_wal_senders \
         max_prepared_transactions:max_prepared_xacts max_locks_per_transaction:max_locks_per_xact; do
         name=${pair%%:*}
-        needed=$(control_field "${pair#*:}")
+        needed=$(control "${pair#*:} setting")
         value=$(configured "$name" "$@") || return 1
         if [ "$value" -lt "$needed" ]; then
             from=$(origin_of "$name" "$needed" "$@") || return 1
@@ -192,10 +192,6 @@ refused_settings() {
         fi
     done
     echo "$said"
-}
-
-control_field() {
-    printf '%s\n' "$known" | sed -n "s/^$1 setting: *//p"
 }
 
 # NAME ARGUMENTS...; a file of the configuration may be a pipe or on storage that hangs.

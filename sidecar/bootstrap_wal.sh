@@ -60,30 +60,40 @@ drop() {
 # A standby whose WAL its primary does not have has fetched the history of that one's timeline all the
 # same. PostgreSQL goes for the newest history that it finds, and ends at once if this data is not in
 # it: `requested timeline 36 is not a child of this server's history`. Mostly the data is rewound before
-# a start. Where nobody leads it has to start as it is, since the others wait to hear what it has. Whoever
-# is on that timeline has its history, too.
-set_aside_others_histories() {
-    own=$(control "Latest checkpoint's TimeLineID")
-    begins=$(control "Latest checkpoint location")
+# a start. Where nobody leads it has to start as it is, since the others wait to hear what it has. Such a
+# history is of no use here, and whoever has WAL of that timeline has it, too.
+delete_others_histories() {
+    find_newer_histories
+    for history in $newer; do
+        # A pipe of that name is read by nobody: it would be waited for.
+        if [ -f "$data/pg_wal/$history" ] && leads_on_from "$data/pg_wal/$history"; then continue; fi
+        rm -rf "$data/pg_wal/$history" || return 1
+    done
+}
+
+# Sets $newer to the histories of timelines after this data's own, and $timeline, $checkpoint and
+# $replayed to how far it is.
+find_newer_histories() {
+    newer=
+    known=$(control_data "$data") || return 0
+    timeline=$(control "Latest checkpoint's TimeLineID")
+    checkpoint=$(control "Latest checkpoint location")
     replayed=$(control "Minimum recovery ending location")
     replayed_on=$(control "Min recovery ending loc's timeline")
-    if [ -z "$own" ] || [ -z "$begins" ] || [ -z "$replayed" ] || [ -z "$replayed_on" ]; then return; fi
-    if [ "$replayed_on" -gt "$own" ]; then own=$replayed_on begins=0/0; fi
+    # The checkpoint is on a timeline before it, then.
+    if [ "$replayed_on" -gt "$timeline" ]; then timeline=$replayed_on checkpoint=0/0; fi
     for history in "$data"/pg_wal/*.history; do
-        newer=${history##*/}
-        newer=${newer%.history}
+        history=${history##*/}
         # None at all, or another's file.
-        case $newer in *[!0-9A-F]* | ?????????*) continue ;; esac
-        if [ $((0x$newer)) -gt "$own" ] && { [ ! -f "$history" ] || ! leads_on_from "$history"; }; then
-            mv "$history" "$data/.pgset-$newer.history" || return 1
-        fi
+        case ${history%.history} in *[!0-9A-F]* | ?????????*) continue ;; esac
+        if [ $((0x${history%.history})) -gt "$timeline" ]; then newer="$newer $history"; fi
     done
 }
 
 # HISTORY; whether it has this data's timeline, up to where this data is at least.
 leads_on_from() {
-    left_at=$(sed -nE "s#^${own}[[:space:]]+([0-9A-Fa-f]+/[0-9A-Fa-f]+).*#\1#p" "$1") && [ -n "$left_at" ] &&
-        [ "$(bytes "$left_at")" -gt "$(bytes "$begins")" ] &&
+    left_at=$(sed -nE "s#^${timeline}[[:space:]]+([0-9A-Fa-f]+/[0-9A-Fa-f]+).*#\1#p" "$1") && [ -n "$left_at" ] &&
+        [ "$(bytes "$left_at")" -gt "$(bytes "$checkpoint")" ] &&
         [ "$(bytes "$left_at")" -ge "$(bytes "$replayed")" ]
 }
 
