@@ -139,7 +139,13 @@ def _adapters(
         writers=WriterMemory(handshake),
         peers=Peers(me, seal=keys.seal(), ttl=settings.ttl, clock=now),
         pledges=Pledges(now),
-        forks=ForkFinder(upstream, passwords, clock=now, on_change=wake),
+        forks=ForkFinder(
+            upstream,
+            passwords,
+            data_directory=bootstrap.data_directory,
+            clock=now,
+            on_change=wake,
+        ),
         comparer=Comparer(
             me,
             upstream,

@@ -242,7 +242,7 @@ rewind() {
     fi
     find_database "$primary"
     has_no_mounts && primary_is_ready "$primary" && has_no_tablespaces "$primary" &&
-        is_rewindable "$@" || return 1
+        is_rewindable "$@" && delete_histories_unlike "$primary" || return 1
     drop "$staging" && rm -rf "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
         rename "$up" "$rewinding" && sync &&
         run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&

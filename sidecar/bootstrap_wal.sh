@@ -71,6 +71,16 @@ delete_others_histories() {
     done
 }
 
+# CONNINFO; deletes those that are not the primary's. PostgreSQL fetches no history whose name is there,
+# and so would never go on to a timeline of the primary's that has the same number.
+delete_histories_unlike() {
+    find_newer_histories
+    for history in $newer; do
+        theirs=$(ask_primary "$1" "SELECT pg_catalog.encode(pg_catalog.pg_read_binary_file('pg_wal/$history', 0, 65536, true), 'escape')") || return 1
+        if [ "$theirs" != "$(cat "$data/pg_wal/$history")" ]; then rm -f "$data/pg_wal/$history" || return 1; fi
+    done
+}
+
 # Sets $newer to the histories of timelines after this data's own, and $timeline, $checkpoint and
 # $replayed to how far it is.
 find_newer_histories() {

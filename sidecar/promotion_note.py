@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import signal_files, small_files
-from sidecar.postgres.primary_queries import fork_point, parse_history
+from sidecar.postgres.timeline_history import fork_point, parse_history
 
 _NAME: Final = ".pgset-promoting"
 

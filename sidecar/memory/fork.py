@@ -34,7 +34,7 @@ class ForkMemory:
         return found[1] if (found[0], found[1].timeline) == (primarys, mine) else None
 
     def learn(self, question: tuple[int, int], position: int | None) -> None:
-        """Take in the primary's answer; None: this timeline is not in its history at all.
+        """Take in the primary's answer; None: nothing leads from this timeline to the primary's.
 
         Then it was left before it began.
         """

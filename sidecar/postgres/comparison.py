@@ -20,11 +20,11 @@ from sidecar.observation import BootstrapView, Identity, LeaseRecord, PostgresVi
 from sidecar.postgres.primary_queries import (
     UpstreamError,
     WalRemovedError,
-    fork_point,
     history,
     identify_with_timeline,
     wal,
 )
+from sidecar.postgres.timeline_history import fork_point
 from sidecar.postgres.wal import end_of_wal
 from sidecar.postgres.way_in import with_any
 from sidecar.synchronous import WalPosition

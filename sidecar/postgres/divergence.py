@@ -5,11 +5,19 @@ Asked in a thread of its own, since a primary that is cut off answers late or ne
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+from sidecar import small_files
 from sidecar.memory.fork import ForkMemory
 from sidecar.observation import Fork, LeaseRecord, PostgresView
-from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
+from sidecar.postgres.primary_queries import UpstreamError, history
+from sidecar.postgres.timeline_history import (
+    TimelineHistory,
+    fork_point,
+    leads_on_from,
+    parse_history,
+)
 from sidecar.postgres.way_in import with_any
 from sidecar.workers import Workers
 
@@ -24,6 +32,7 @@ class ForkFinder:
         parameters: dict[str, str],
         passwords: Callable[[], Sequence[str]],
         *,
+        data_directory: Callable[[], Path | None],
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
@@ -33,6 +42,7 @@ class ForkFinder:
         """
         self._parameters = parameters
         self._passwords = passwords
+        self._data_directory = data_directory
         self._clock = clock
         self._on_change = on_change
         self._asked_at = float("-inf")
@@ -52,26 +62,51 @@ class ForkFinder:
         fork = self._memory.answer(question)
         if question is None or fork is not None:
             return fork
-        if address is not None and (passwords := self._passwords()):
-            self._ask(question, address, passwords)
+        directory = self._data_directory()
+        if address is not None and directory and (passwords := self._passwords()):
+            self._ask(question, directory, address, passwords)
         return None
 
-    def _ask(self, question: tuple[int, int], address: str, passwords: Sequence[str]) -> None:
+    def _ask(
+        self,
+        question: tuple[int, int],
+        directory: Path,
+        address: str,
+        passwords: Sequence[str],
+    ) -> None:
         if self._busy or self._clock() - self._asked_at < _SECONDS_BETWEEN:
             return
         self._asked_at = self._clock()
         self._busy = True
-        self._worker.take(partial(self._look, question, address, passwords))
+        self._worker.take(partial(self._look, question, directory, address, passwords))
 
-    def _look(self, question: tuple[int, int], address: str, passwords: Sequence[str]) -> None:
+    def _look(
+        self,
+        question: tuple[int, int],
+        directory: Path,
+        address: str,
+        passwords: Sequence[str],
+    ) -> None:
         mine, primarys = question
         parameters = self._parameters | {"host": address}
         try:
             known, _ = with_any(passwords, lambda password: history(parameters, password, primarys))
-        except UpstreamError:
+            kept = kept_history(directory, primarys)
+        except (UpstreamError, OSError):
             # A primary that does not answer, or one that does not know its successor's timeline.
             return
         finally:
             self._busy = False
-        self._memory.learn(question, fork_point(known, mine))
+        comes_there = leads_on_from(known, kept, mine)
+        self._memory.learn(question, fork_point(known, mine) if comes_there else None)
         self._on_change()
+
+
+def kept_history(directory: Path, timeline: int) -> TimelineHistory:
+    """Return the history of that number in this data directory; nothing where there is none.
+    Raises OSError."""
+    text = small_files.read_text(directory / "pg_wal" / f"{timeline:08X}.history")
+    try:
+        return parse_history(text)
+    except ValueError:
+        return ((0, 0),)

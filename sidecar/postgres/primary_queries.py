@@ -15,7 +15,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from sidecar.postgres import libpq
 from sidecar.postgres.configuration import conninfo
-from sidecar.postgres.control_data import parse_lsn
+from sidecar.postgres.timeline_history import TimelineHistory, parse_history
 
 _SYSTEM_IDENTIFIER_COLUMN: Final = 0
 _TIMELINE_COLUMN: Final = 1
@@ -70,10 +70,9 @@ def identify_with_timeline(
 
 def history(
     parameters: dict[str, str], password: str, timeline: int, seconds: float = _ANSWER_SECONDS
-) -> tuple[tuple[int, int], ...]:
-    """Return how the server's `timeline` came about: (timeline, position in bytes) pairs.
+) -> TimelineHistory:
+    """Return how the server's `timeline` came about.
 
-    Oldest first; each timeline was left for the next, the last for `timeline`, at that position.
     Raises UpstreamError, also where the server has never been on that timeline.
     """
     if timeline == _FIRST_TIMELINE:
@@ -83,26 +82,6 @@ def history(
         return parse_history(_value(result, _HISTORY_COLUMN).decode(errors="replace"))
     except ValueError as error:
         raise UpstreamError(f"the history of timeline {timeline} cannot be read") from error
-
-
-def parse_history(text: str) -> tuple[tuple[int, int], ...]:
-    """Return the (timeline, position in bytes) pairs of a timeline history file.
-
-    Raises ValueError if it is not one.
-    """
-    # Timeline, position and, for people, a reason. PostgreSQL, too, takes # for a comment.
-    words = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
-    if any(len(line) < len(("timeline", "position")) for line in words):
-        raise ValueError(text)
-    return tuple((int(line[0]), parse_lsn(line[1])) for line in words)
-
-
-def fork_point(history: tuple[tuple[int, int], ...], timeline: int) -> int | None:
-    """Return the position, in bytes, at which that history left `timeline`; None if never on it.
-
-    A member on `timeline` with WAL beyond that position has what the primary never had.
-    """
-    return dict(history).get(timeline)
 
 
 def wal(

@@ -8,7 +8,9 @@ from sidecar.observation import DataState
 from sidecar.postgres.control_data import parse_lsn
 from tests.postgres.test_bootstrap import from_primary, pod, primary
 from tests.support.bootstrap_pod import Pod
-from tests.support.database import Database
+from tests.support.database import Database, own
+from tests.support.former_primary import Set, caught_up, write
+from tests.support.waiting import wait_until
 
 __all__ = ["pod", "primary"]
 
@@ -79,3 +81,20 @@ def test_the_history_of_a_primary_that_has_all_of_it_stays(pod: Pod, primary: Da
     assert pod.obey("start").failure is None
     assert history.exists()
     assert of_its_own.exists()
+
+
+def test_a_history_of_the_number_of_the_primarys_is_deleted_by_the_rewind(members: Set) -> None:
+    """There is nothing to rewind; but with that history it would never stream from this primary."""
+    wait_until(lambda: caught_up(members.new, members.old), "replay")
+    members.old.stop()
+    members.promote()
+    another = write_history(members.old.directory, 2, 1 << 40)
+    own(another)
+
+    members.boot()
+    view = members.obey("rewind")
+
+    assert (view.rewound, view.failure) == (True, None)
+    assert not another.exists()
+    write(members.new, "later")
+    assert "later" in members.old_follows()

@@ -11,7 +11,8 @@ from sidecar.contract import slot_name
 from sidecar.observation import DataState
 from sidecar.postgres.configuration import password_file_line, with_settings
 from sidecar.postgres.control_data import parse_lsn
-from sidecar.postgres.primary_queries import UpstreamError, fork_point, history
+from sidecar.postgres.primary_queries import UpstreamError, history
+from sidecar.postgres.timeline_history import fork_point
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import Database, own
 from tests.support.former_primary import (

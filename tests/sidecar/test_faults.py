@@ -227,12 +227,15 @@ def test_a_question_to_a_peer(error: Exception) -> None:
 
 
 def test_what_asks_a_primary_where_its_history_left_ours(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     history, told, clock = Failing(error, ()), Failing(error, times=1), itertools.count(step=2.0)
     monkeypatch.setattr(divergence, "history", history)
     finder = divergence.ForkFinder(
-        {}, lambda: ("secret",), clock=lambda: next(clock), on_change=told
+        *({}, lambda: ("secret",)),
+        data_directory=lambda: tmp_path,
+        clock=lambda: next(clock),
+        on_change=told,
     )
     finder.start()
     record = LeaseRecord(holder="orders-1_uid-1", resource_version="7", ttl=10, timeline=2)

@@ -87,7 +87,12 @@ def adapters(tmp_path: Path, data: Path) -> Adapters:
         writers=WriterMemory(handshake),
         peers=Peers(ME),
         pledges=Pledges(time.monotonic),
-        forks=ForkFinder({}, tuple, clock=time.monotonic, on_change=lambda: None),
+        forks=ForkFinder(
+            *({}, tuple),
+            data_directory=lambda: data,
+            clock=time.monotonic,
+            on_change=lambda: None,
+        ),
         comparer=Comparer(
             *(ME, {}, tuple),
             data_directory=lambda: data,

@@ -70,12 +70,19 @@ class Bootstrap:
     """One run of the container."""
 
     def __init__(
-        self, world: World, pod: BootstrapPod, directory: Directory, identifiers: Iterator[int]
+        self,
+        world: World,
+        pod: BootstrapPod,
+        directory: Directory,
+        identifiers: Iterator[int],
+        *,
+        deletes_others_histories: bool,
     ) -> None:
         self._world = world
         self._pod = pod
         self._directory = directory
         self._identifiers = identifiers
+        self._deletes_others_histories = deletes_others_histories
         self.reported = False
         self.done = False
         """PostgreSQL may start."""
@@ -262,6 +269,8 @@ class Bootstrap:
         if directory.data is not DataState.PRESENT:
             return "there is no database to start"
         directory.found = directory.found or ("standby" if directory.standby_signal else "writable")
+        if self._deletes_others_histories:
+            directory.delete_others_histories()
         directory.standby_signal = True
         self.done = True
         self._pod.bootstrap_done()

@@ -38,6 +38,7 @@ SHOWN_BY: Final = {
     "no question whether to stay": 25,
     "a late renewal is given up": 25,
     "who starts again keeps its label": 48,
+    "who does not start for another's history": 1,
     "departure: the Lease is left to the first": 13,
     "fork: nobody has diverged": 25,
     "orders: what is under way is forgotten": 49,
@@ -267,6 +268,18 @@ FULL_AND_REBOOTED: Final = (
     Fault(60.0, "reboot_node", 0, 3.0),
     Fault(61.0, "disk_full", 0, 80.0),
 )
+_MORE_THAN_ITS_PRIMARY: Final = (
+    Fault(45.0, "nofailover", 2, 60.0),
+    Fault(56.0, "cut_from_peers", 1, 7.0),
+    Fault(60.0, "cut_node", 0, 200.0),
+    Fault(69.5, "delete_all_pods"),
+    Fault(72.5, "delete_lease"),
+)
+"""pg-1 leads with less than pg-2 has, which fetches the history of its timeline."""
+_ASYNC: Final = {
+    "members": 3, "durability": "async", "ttl": 10, "renew_interval": 2, "parallel": True,
+    "tick": 2.0, "commit_every": 0.5, "commit_size": 1000, "second_writer": None, "length": 150.0,
+}  # fmt: skip
 BACK_AT_ONCE: Final = (Fault(60.0, "kill_postmaster", 1), Fault(62.5, "cut_node", 0, 40.0))
 SLOW_ORDERS: Final = {
     "members": 2, "parallel": True, "second_writer": None, "commit_every": 0.05,
@@ -309,5 +322,8 @@ MUTANTS: Final = (
            {"members": 3, "parallel": True, "commit_every": 0.5, "length": 120.0}),
     Mutant("who has shown more is not waited for", "I9", _without_rows("YieldingToPeer"),
            _ONE_HAS_SHOWN_MORE, SYNC, {"members": 3, "parallel": True, "length": 120.0}),
+    Mutant("who does not start for another's history", "I5", _without_rows("ReturningToReport"),
+           _MORE_THAN_ITS_PRIMARY, circumstances=_ASYNC,
+           memory=Parts(deletes_others_histories=False)),
     Mutant("who cannot start is waited for", "I7", _forget_that_the_start_fails, FULL_AND_REBOOTED),
 )  # fmt: skip

@@ -36,6 +36,7 @@ class Simulation:
             lambda pod: new_agent(self, pod),
             members=schedule.members,
             parallel=schedule.parallel,
+            deletes_others_histories=parts.deletes_others_histories,
         )
 
     def clock_of(self, node: Node) -> tuple[float, float]:

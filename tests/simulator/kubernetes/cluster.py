@@ -40,6 +40,7 @@ class Cluster:
         *,
         members: int,
         parallel: bool,
+        deletes_others_histories: bool,
     ) -> None:
         self.world = world
         self.settings = settings
@@ -73,7 +74,7 @@ class Cluster:
         """What `<set>-replica` leads clients to."""
         self._endpoints_pending = False
         self._surroundings = Surroundings(
-            world, self.api, new_agent, self.upstream, self.identifiers
+            world, self.api, new_agent, self.upstream, self.identifiers, deletes_others_histories
         )
         world.subscribe(PodsChanged, lambda _: self.endpoints_changed())
         world.subscribe(ReadinessChanged, self._readiness_changed)

@@ -33,6 +33,8 @@ class Surroundings:
     """The server at this address, or behind the Service, for who is at this place."""
     identifiers: Iterator[int]
     """What each initdb takes the next of."""
+    deletes_others_histories: bool
+    """Whether bootstrap does, before a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,14 @@ class PodLife:
             self.bootstrap.start()
 
     def _new_bootstrap(self) -> Bootstrap:
-        return Bootstrap(self.world, self, self.directory, self.surroundings.identifiers)
+        shared = self.surroundings
+        return Bootstrap(
+            self.world,
+            self,
+            self.directory,
+            shared.identifiers,
+            deletes_others_histories=shared.deletes_others_histories,
+        )
 
     def bootstrap_changed(self) -> None:
         if self.agent is not None:

@@ -53,5 +53,7 @@ class Parts:
     """Whether there is a watchdog."""
     holds_the_next_start: bool = True
     """Whether a server that was promoted stays down where `standby.signal` is not back."""
+    deletes_others_histories: bool = True
+    """Whether bootstrap deletes histories that the data is not in, before a start."""
     clock_stands_still: bool = False
     """While the machine does, as CLOCK_MONOTONIC; `sidecar.clock` goes on."""

@@ -328,7 +328,9 @@ class Views:
         branch = primary.directory.branch
         if branch is None or branch.number < primarys:
             return
-        self._member.fork.learn(question, primary.directory.left_at(mine))
+        there = primary.directory
+        comes_there = there.leads_on(self._member.pod.directory)
+        self._member.fork.learn(question, there.left_at(mine) if comes_there else None)
 
     def _wal_matches(
         self, postgres: PostgresView, record: LeaseRecord | None, bootstrap: BootstrapView

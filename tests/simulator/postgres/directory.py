@@ -5,11 +5,13 @@ next timeline number, and two promotions from the same timeline make two of the 
 as they do in PostgreSQL.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.memory.heartbeat import Beat
 from sidecar.observation import DataState
+from sidecar.postgres.timeline_history import TimelineHistory, fork_point, leads_on_from
 from sidecar.refused_setting import Origin
 from tests.simulator.node import Host
 
@@ -31,6 +33,12 @@ class Branch:
             found.append(branch)
             branch = branch.parent
         return found
+
+    @property
+    def history(self) -> TimelineHistory:
+        """What its history file says."""
+        chain = reversed(self.chain())
+        return tuple((it.parent.number, it.fork) for it in chain if it.parent is not None)
 
     def reaches(self, other: "Branch", position: int) -> bool:
         """Whether what `other` wrote before `position` is part of this branch's history."""
@@ -85,6 +93,9 @@ class Directory:
     system_identifier: str | None = None
     branch: Branch | None = None
     position: int = 0
+    histories: Mapping[int, Branch] = field(default_factory=dict)
+    """By number, the timelines of others whose history files are in pg_wal. Those of its own branch
+    are there anyway."""
     checkpoint: tuple[int, int] = (0, 0)
     """Timeline and position that pg_controldata tells."""
     clean: bool = True
@@ -159,12 +170,15 @@ class Directory:
 
     def left_at(self, timeline: int) -> int | None:
         """Where this directory's history left the timeline of that number, if it did."""
-        branch = self.branch
-        while branch is not None and branch.parent is not None:
-            if branch.parent.number == timeline:
-                return branch.fork
-            branch = branch.parent
-        return None
+        return None if self.branch is None else fork_point(self.branch.history, timeline)
+
+    def leads_on(self, standby: "Directory") -> bool:
+        """Whether a standby comes from its timeline to this one, as far as its sidecar sees."""
+        mine, theirs = self.branch, standby.branch
+        if mine is None or theirs is None:
+            return False
+        kept = standby.histories.get(mine.number)
+        return leads_on_from(mine.history, kept.history if kept else (), theirs.number)
 
     def has_wal_of(self, primary: "Directory") -> bool | None:
         """Whether this WAL is the primary's, up to its end or to where that has left its timeline;
@@ -177,6 +191,59 @@ class Directory:
         if end and mine is theirs and end > primary.position:
             return None
         return bool(end) and theirs.reaches(mine, end)
+
+    @property
+    def newest_timeline(self) -> Branch:
+        """The one that PostgreSQL goes for at a start: number by number, the last with a file."""
+        found = self.branch
+        assert found is not None
+        while (newer := self.histories.get(found.number + 1)) is not None:
+            found = newer
+        return found
+
+    @property
+    def recovery_target(self) -> Branch:
+        """The one that a running standby goes for: it passes one over that this data is not in."""
+        newest, mine = self.newest_timeline, self.branch
+        assert mine is not None
+        return newest if newest.reaches(mine, self.position) else mine
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether a standby that starts here ends at once: this data is not in the history of the
+        timeline that it goes for. Where WAL has not come up to that point in what pg_controldata
+        tells, PostgreSQL would start and lose it."""
+        return (
+            self.standby_signal
+            and bool(self.histories)
+            and self.branch is not None
+            and self.recovery_target is not self.newest_timeline
+        )
+
+    def fetch_histories(self, primary: "Directory") -> None:
+        """As a WAL receiver does before it asks for WAL: of the timelines after its own, up to the
+        primary's. What it has it keeps, whosever that is."""
+        mine, theirs = self.branch, primary.branch
+        if mine is None or theirs is None or theirs.number <= mine.number:
+            return
+        there = {**primary.histories, **{branch.number: branch for branch in theirs.chain()}}
+        newer = {n: it for n, it in there.items() if mine.number < n <= theirs.number}
+        self.histories = {**newer, **self.histories}
+
+    def delete_others_histories(self) -> None:
+        """As bootstrap does before a start."""
+        mine = self.branch
+        if self.histories and mine is not None:
+            self.histories = {
+                number: branch
+                for number, branch in self.histories.items()
+                if number <= mine.number or branch.reaches(mine, self.position)
+            }
+
+    def begin_timeline(self) -> None:
+        """As a promotion does: with a number of which there is no history file here."""
+        number = self.newest_timeline.number + 1
+        self.branch = Branch(number, self.recovery_target, self.position)
 
     def max_connections(self, configured: Configured) -> int:
         """Return what a server has here: a file is overridden by postgresql.auto.conf."""
@@ -195,16 +262,29 @@ class Directory:
         """Whether a primary here lets this one in, and has its history."""
         assert standby.branch is not None
         return (
-            self.system_identifier == standby.system_identifier
-            and self.prepared
+            self.answers(standby)
             and self.has(standby.branch, standby.position)
+            and self.has_been_on_all_since(standby.branch)
         )
+
+    def has_been_on_all_since(self, branch: Branch) -> bool:
+        """Whether none of its timelines was left before it began: of such a one a server has had
+        the history alone, when it was promoted, and no WAL to send."""
+        assert self.branch is not None
+        chain = self.branch.chain()
+        forks = [it.fork for it in chain[: chain.index(branch)]]
+        return forks == sorted(forks, reverse=True)
+
+    def answers(self, standby: "Directory") -> bool:
+        """Whether a server here lets this one in, and tells it the timeline that it is on."""
+        return self.system_identifier == standby.system_identifier and self.prepared
 
     def copy_of(self, source: "Directory") -> None:
         """Become what a clone or a rewind makes."""
         self.data = DataState.PRESENT
         self.system_identifier = source.system_identifier
         self.branch, self.position = source.branch, source.position
+        self.histories = {}
         assert source.branch is not None
         self.checkpoint = (source.branch.number, source.position)
         self.clean = False

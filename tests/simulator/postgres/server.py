@@ -120,7 +120,9 @@ class Server:
         """It ends as soon as it has looked at its data."""
         directory = self.directory
         is_held = directory.held and not (directory.standby_signal or directory.starts_by_hand)
-        return is_held or directory.spoiled or directory.refuses_standby(self.pod.configured)
+        if is_held or directory.spoiled or directory.refuses_standby(self.pod.configured):
+            return True
+        return directory.is_stranded and not directory.starts_by_hand
 
     def start(self) -> None:
         directory = self.directory
@@ -208,7 +210,7 @@ class Server:
             return
         directory = self.directory
         assert directory.branch is not None
-        directory.branch = Branch(directory.branch.number + 1, directory.branch, directory.position)
+        directory.begin_timeline()
         directory.position += SHUTDOWN_RECORD
         directory.checkpoint = (directory.branch.number, directory.position)
         directory.standby_signal = False
@@ -351,6 +353,8 @@ class Server:
             self._retry()
             return
         primary = self.pod.upstream(self.directory.upstream)
+        if primary is not None and primary.directory.answers(self.directory):
+            self.directory.fetch_histories(primary.directory)
         if primary is None or not self._may_follow(primary):
             self.connecting = True
             self.world.after(2 * RETRY_SECONDS, self._connect)
@@ -402,6 +406,8 @@ class Server:
         mine, theirs = self.directory, primary.directory
         if primary.phase is not Phase.WRITABLE:
             return mine.branch is theirs.branch and mine.position <= theirs.position
+        if mine.recovery_target is not theirs.branch:
+            return False
         admitted = self.pod.name in theirs.slots or not mine.uses_slot
         return admitted and mine.position >= primary.oldest_wal and theirs.admits(mine)
 
