@@ -21,6 +21,7 @@ _IN_WORDS: Final[dict[object, str]] = {
     "prepare": "preparing for replicas",
     "keep-slots": "making replication slots",
     "checkpoint": "a checkpoint",
+    "bound-slots": "bounding the WAL that slots keep",
     "keep-hba": "copying pg_hba.conf",
 }
 """For operators, who read it in the status and in the log."""

@@ -53,10 +53,10 @@ def keep_wal(connection: Connection) -> None:
     segment_mb = int(setting(connection, "wal_segment_size")) // MEGABYTE
     needed_mb = max(MIN_WAL_KEEP_MB, segment_mb)
     if int(setting(connection, "wal_keep_size")) < needed_mb:
-        _set(connection, "wal_keep_size", f"{needed_mb}MB")
+        set_parameter(connection, "wal_keep_size", f"{needed_mb}MB")
     # Whoever has set -1 has room for it.
     if _parameter(connection, "max_slot_wal_keep_size")["source"] == "default":
-        _set(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")
+        set_parameter(connection, "max_slot_wal_keep_size", f"{MAX_SLOT_WAL_KEEP_MB}MB")
 
 
 def let_members_connect(connection: Connection) -> None:
@@ -83,9 +83,11 @@ def set_synchronous(connection: Connection, members: Sequence[str], number: int)
             "synchronous_standby_names is an argument of PostgreSQL's command line: "
             "remove it there, or commits cannot wait for the members of this set"
         )
-    _set(connection, "synchronous_standby_names", synchronous_standby_names(members, number))
+    set_parameter(
+        connection, "synchronous_standby_names", synchronous_standby_names(members, number)
+    )
     if number and _parameter(connection, "wal_sender_timeout")["source"] == "default":
-        _set(connection, "wal_sender_timeout", _WAL_SENDER_TIMEOUT)
+        set_parameter(connection, "wal_sender_timeout", _WAL_SENDER_TIMEOUT)
     connection.execute("SELECT pg_reload_conf()")
 
 
@@ -96,9 +98,9 @@ def follow(connection: Connection, conninfo: str, slot: str | None = None) -> No
     `slot`: the replication slot that it uses there; None: the one that is set. Raises
     NeedsOperatorError where that is an argument, after it was told whom to follow.
     """
-    _set(connection, "primary_conninfo", conninfo)
+    set_parameter(connection, "primary_conninfo", conninfo)
     if slot is not None:
-        _set(connection, "primary_slot_name", slot)
+        set_parameter(connection, "primary_slot_name", slot)
     connection.execute("SELECT pg_reload_conf()")
     if slot and _parameter(connection, "primary_slot_name")["source"] == "command line":
         raise NeedsOperatorError(
@@ -193,7 +195,8 @@ def let_members_use_slots(connection: Connection) -> None:
         )
 
 
-def _set(connection: Connection, name: str, value: str) -> None:
+def set_parameter(connection: Connection, name: str, value: str) -> None:
+    """Write it to postgresql.auto.conf; it takes effect with a reload."""
     connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), value))
 
 

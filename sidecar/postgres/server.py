@@ -24,6 +24,7 @@ from sidecar.observation import PostgresView, ServerState
 from sidecar.postgres import commands, replication_role
 from sidecar.postgres.background import Background
 from sidecar.postgres.checkpoints import Checkpoints
+from sidecar.postgres.clone_slots import CloneSlots
 from sidecar.postgres.commands import NeedsOperatorError
 from sidecar.postgres.connection import LIMITS, Address, Connection, Limits
 from sidecar.postgres.control_data import read_major_version, read_running_server
@@ -111,6 +112,7 @@ class Server:
         self._stopping = False
         self._database: str | None = None
         self._preparation = Preparation()
+        self._clone_slots = CloneSlots(self._orders, self._checkpoints, clock=clock)
         self._wal_grows = False
         self._silent = False
         self._shown: list[Order] = []
@@ -289,6 +291,8 @@ class Server:
         self._shown = []
         try:
             state, fields = self._ask()
+            if self._connection is not None:
+                self._clone_slots.look(self._connection, state)
         except Exception as error:
             # Whatever it is, this thread must not end by it: a healthy server would count as down.
             self._disconnect()
