@@ -95,29 +95,35 @@ class LeaseMemory:
 
         `proof`: the mark of its holder's write. A mere renewal by another is not news.
         """
-        last = self._record
-        if self._heard and _version(record) == _version(last):
+        first, last = not self._heard, self._record
+        if not first and _version(record) == _version(last):
             return False
-        first, self._heard = not self._heard, True
-        self._view = None
-        uncertain = self._unanswered_take is not None
+        before, take_in_doubt = self._went_back_at, self._unanswered_take is not None
         if self._unanswered_take != _version(record):
             self._unanswered_take = None
-        # Who asks for a switchover, say, writes to the Lease as well, and renews nobody's.
-        if last is None or record is None or (record.holder, proof) != (last.holder, self._proof):
-            self._changed_at = now
-            if last is not None and record is not None and record.holder == last.holder != "":
-                self._renewal_seen = True
+        self._note_write(last, record, proof, now)
         if last is not None and record is not None:
             self._note_release(last, record, now)
-        before = self._went_back_at
         self._went_back_at = self._since_it_went_back(last, record, now)
         self._transitions = 0 if record is None else max(self._transitions, record.transitions)
+        self._heard, self._view = True, None
         self._record, self._proof = record, proof
         landed = record is not None and self._has_landed(record)
-        self._note_late_take(record, landed=landed and uncertain)
+        self._note_late_take(record, landed=landed and take_in_doubt)
         is_news = first or self._went_back_at != before or not _says_the_same(last, record)
         return landed or is_news
+
+    def _note_write(
+        self, last: LeaseRecord | None, record: LeaseRecord | None, proof: Hashable, now: float
+    ) -> None:
+        """Expiry counts from now, unless the holder's last write still stands there: whoever asks
+        for a switchover writes to the Lease as well, and renews nobody's."""
+        if last is None or record is None:
+            self._changed_at = now
+        elif (record.holder, proof) != (last.holder, self._proof):
+            self._changed_at = now
+            if record.holder and record.holder == last.holder:
+                self._renewal_seen = True
 
     def _note_late_take(self, record: LeaseRecord | None, *, landed: bool) -> None:
         holder = record.holder if record is not None else ""
@@ -144,25 +150,36 @@ class LeaseMemory:
     def _since_it_went_back(
         self, last: LeaseRecord | None, record: LeaseRecord | None, now: float
     ) -> float | None:
-        """Return when the Lease was seen to go back; None if it did not, or is believed again.
+        """Return when the Lease was seen to go back to an older record, as where etcd is restored
+        from a backup; None if it did not, or is believed again. With a ttl of 10 s:
 
-        That is as soon as somebody takes it or leads; and where its holder has renewed it for a
-        ttl, for whoever knew better would have claimed it in that time, or has been stopped.
+             1 s   version 70, transitions 5, timeline 3
+             2 s   version 42, transitions 4, timeline 2   it has gone back: 2 s
+             5 s   version 43, and else the same           still so
+            13 s   version 47, and else the same           believed: None
+
+        Its holder has renewed it for a ttl by then, and whoever knew better would have claimed it
+        in that time, or has been stopped. If somebody takes it (a transition more) or leads (a
+        newer timeline), it is believed at once.
         """
         if last is None or record is None or record.transitions > self._transitions:
             return None
         if self._is_mine_alone(last) and self._is_mine_alone(record):
             # Nobody can have taken it in between: the older record says all that there is to say.
             return None
-        before, since = _order(last), self._went_back_at
+        version, last_version = int(record.resource_version), int(last.resource_version)
+        timeline, last_timeline = record.timeline or 0, last.timeline or 0
         if record.timeline is None:
-            # Somebody has taken that from the record, which is the way out where it asks for what
-            # is lost; nobody has put back an older one.
-            before = (*before[:2], 0)
-        if any(new < old for new, old in zip(_order(record), before, strict=True)):
+            # An operator removes it where it asks for data that is lost (docs/limits.md).
+            last_timeline = 0
+        fewer_transitions = record.transitions < last.transitions
+        if version < last_version or fewer_transitions or timeline < last_timeline:
             return now
+        if record.transitions > last.transitions or timeline > last_timeline:
+            return None
+        since = self._went_back_at
         lasts = since is not None and now - since <= max(record.ttl, self._ttl)
-        return since if lasts and _order(record)[1:] == before[1:] else None
+        return since if lasts else None
 
     def _is_mine_alone(self, record: LeaseRecord) -> bool:
         """Tell whether this very pod holds it and is the only member, whatever has landed since."""
@@ -366,11 +383,6 @@ def promotes_until(lease: LeaseView | None, ttl: int) -> float | None:
 
 def _version(record: LeaseRecord | None) -> str:
     return record.resource_version if record is not None else ""
-
-
-def _order(record: LeaseRecord) -> tuple[int, int, int]:
-    """Return what only grows as long as no older record takes the place of a newer one."""
-    return (int(record.resource_version), record.transitions, record.timeline or 0)
 
 
 def _follows(record: LeaseRecord, base: str) -> bool:
