@@ -32,16 +32,16 @@ class HeartbeatMemory:
         gone, unless its own ttl is longer."""
         self._uid = uid
         self._ttl = ttl
-        self._silence = ttl
-        """The same seconds, for the other pod that was seen last."""
         self.generation: int | None = None
         """This pod's own; None before it has the directory."""
+        self._other_uid: str | None = None
+        """The other pod that was seen last."""
+        self._other_ttl = ttl
+        """Seconds without a beat after which that one counts as gone."""
         self._newest = 0
         """The highest generation that was seen of another pod."""
-        self._foreign: tuple[Beat, float] | None = None
-        """The other's last beat, and when it was first seen."""
-        self._stranger: str | None = None
-        """The other pod that was seen last."""
+        self._other_beat: tuple[Beat, float] | None = None
+        """Its last beat, and since when nothing else was heard; None if it is gone."""
         self._doubted_until = float("-inf")
         """Until when it counts as a writer after a stall, in which nobody's beat came through."""
 
@@ -49,28 +49,39 @@ class HeartbeatMemory:
         """Return the UID of another pod that may still write there; None if there is none.
 
         `beat`: None where there is no file. `started`: PostgreSQL was told to start in this pod.
-        `stalled`: the volume did not answer the look before. Silence counts while it answers: in a
-        stall no beat comes through, and what has hung may come to pass after it, a beat of ours as
-        well.
+        `stalled`: the volume did not answer the look before. With a ttl of 10 s:
+
+             0 s   beat 5 of pod old, generation 1         old
+             8 s   beat 6 of old                           old
+            18 s   beat 6 of old                           old
+            19 s   beat 6 of old                           None: this pod has it, as generation 2
+            20 s   beat 7 of old, which came late          None if `started`; else old, as at first
+            30 s   beat 1 of pod new, generation 3         new, for ever
         """
-        foreign = self._from_another(beat, started=started)
-        if foreign is not None:
-            self._stranger = foreign.uid
-            self._silence = max(self._ttl, foreign.ttl)
-            self._newest = max(self._newest, foreign.generation or 0)
-        if stalled and self._stranger is not None and not started:
-            self._doubted_until = now + self._silence
-        if foreign is None:
-            self._foreign = None
-        elif self._foreign is None or self._foreign[0] != foreign or stalled:
-            self._foreign = (foreign, now)
-        elif now - self._foreign[1] > self._silence:
-            self._foreign = None
+        other = self._from_another(beat, started=started)
+        if other is not None:
+            self._other_uid = other.uid
+            self._other_ttl = max(self._ttl, other.ttl)
+            self._newest = max(self._newest, other.generation or 0)
+        self._note_silence(other, now, stalled=stalled)
+        if stalled and self._other_uid is not None and not started:
+            # What has hung may come to pass after the stall: a beat of ours over the other's, too.
+            self._doubted_until = now + self._other_ttl
         if self.is_foreign or now < self._doubted_until:
-            return self._stranger
+            return self._other_uid
         if self.generation is None:
             self.generation = self._newest + 1
         return None
+
+    def _note_silence(self, other: Beat | None, now: float, *, stalled: bool) -> None:
+        """Silence counts only while the volume answers: in a stall no beat comes through."""
+        last = self._other_beat
+        if other is None:
+            self._other_beat = None
+        elif last is None or last[0] != other or stalled:
+            self._other_beat = (other, now)
+        elif now - last[1] > self._other_ttl:
+            self._other_beat = None
 
     def _from_another(self, beat: Beat | None, *, started: bool) -> Beat | None:
         """Return the beat if it is another pod's that counts."""
@@ -95,4 +106,4 @@ class HeartbeatMemory:
         """Whether the last beat was another's, and that pod is not known to be gone; or another pod
         has taken the directory over from this one."""
         replaced = self.generation is not None and self._newest > self.generation
-        return self._foreign is not None or replaced
+        return self._other_beat is not None or replaced
