@@ -343,7 +343,7 @@ class Peer:
     to_replay: int | None = None
     """Bytes that it would have to replay before it is writable; None: not known."""
     slow_ago: float = float("inf")
-    """Seconds since it would have led no better, its volume was slow, say; its data counts."""
+    """Seconds since it was sick or its volume slow: no primary that is sick hands over to it."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
 

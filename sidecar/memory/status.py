@@ -78,7 +78,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         "oldest_wal": postgres.oldest_wal,
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
-        "slow_ago": None if fitness.no_better_ago == inf else fitness.no_better_ago,
+        "slow_ago": None if fitness.slow_ago == inf else fitness.slow_ago,
         "well": fitness.may_lead,
     }
 

@@ -30,9 +30,9 @@ class FitnessFacts:
         return None
 
     @property
-    def no_better_ago(self) -> float:
-        """What the others are told: seconds since nobody should have handed over to this member for
-        its own health.
+    def slow_ago(self) -> float:
+        """What the others are told: seconds since this member was sick or its volume slow, so that
+        it would have led no better than a primary that is sick.
 
         What it says of its data counts all the same, and it leads where nobody else can.
         """
