@@ -7,6 +7,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.failures import Failures
 from sidecar.refused_setting import RefusedSetting
 
 
@@ -128,24 +129,6 @@ class DataState(enum.Enum):
     PRESENT = "present"
     NOT_OURS = "not-ours"  # files, but no PostgreSQL data directory
     BROKEN = "broken"  # a rewind that did not finish, or data marked to be cloned again
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """The same order to bootstrap has failed, and nothing else was tried since."""
-
-    verb: str
-    """The order: initdb, clone, rewind, reclone or start."""
-    holder: str
-    """The Lease's holder who was to be copied, as `holderIdentity` has it."""
-    number: int
-    """How often, in this way: `refused` or not."""
-    at: float
-    """When it was seen to have failed last."""
-    why: str
-    """How it failed last, as a clause."""
-    refused: bool = False
-    """It cost nothing: nothing was copied yet, or nothing could be written before a start."""
 
 
 @dataclass(frozen=True, slots=True)

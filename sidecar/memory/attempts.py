@@ -5,7 +5,7 @@ In the sidecar's memory alone: one that was restarted starts afresh.
 
 from dataclasses import dataclass
 
-from sidecar.observation import Failures
+from sidecar.failures import Failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Final
 
 import pytest
 
+from sidecar.failures import Failures
 from sidecar.observation import (
     BootstrapView,
-    Failures,
     Fork,
     LeaseRecord,
     LeaseView,

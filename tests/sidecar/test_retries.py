@@ -17,8 +17,9 @@ from sidecar.action import (
     StartPostgres,
 )
 from sidecar.decide import decide
+from sidecar.failures import Failures
 from sidecar.memory.attempts import Attempts
-from sidecar.observation import BootstrapView, DataState, Failures, Fork, Observation
+from sidecar.observation import BootstrapView, DataState, Fork, Observation
 from sidecar.situation.timing import seconds_before_retry
 from tests.sidecar.rules.observations import (
     DOWN,

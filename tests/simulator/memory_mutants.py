@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from sidecar.failures import Failures
 from sidecar.memory.attempts import Attempts
 from sidecar.memory.commit_wait import CommitWait
 from sidecar.memory.comparison import ComparisonMemory
@@ -18,7 +19,7 @@ from sidecar.memory.reach import Reach
 from sidecar.memory.server import ServerMemory
 from sidecar.memory.status import describe
 from sidecar.memory.vanished import Sight, Vanished
-from sidecar.observation import Failures, LeaseRecord, LeaseView, Observation
+from sidecar.observation import LeaseRecord, LeaseView, Observation
 from sidecar.settings import Settings
 from tests.simulator.member.parts import Parts
 from tests.simulator.mutants import BACK_AT_ONCE, LAGGARD, QUORUM, SLOW_ORDERS, SYNC, Mutant

@@ -5,10 +5,10 @@ from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
 
+from sidecar.failures import Failures
 from sidecar.observation import (
     BootstrapView,
     DataState,
-    Failures,
     Follower,
     Fork,
     Leadership,
