@@ -1,4 +1,20 @@
-"""What commits wait for, and what the Lease may promise of them."""
+"""What commits wait for, and what the Lease may promise of them.
+
+The record and PostgreSQL's setting follow the members that are there, one step at a time, so that
+the record is true at every moment (see `sidecar.synchronous`). With `sync`, on primary 0 of three
+members, each promise by its voters:
+
+                                      recorded   next    to record   to keep   in force
+    2 has stopped streaming             0 1 2    0 1     0 1         0 1       0 1 2
+    that is on record                   0 1      0 1     0 1         0 1       0 1 2
+    commits wait for 1 alone            0 1      0 1     0 1         0 1       0 1
+    2 streams again                     0 1      0 1 2   0 1         0 1 2     0 1
+    commits wait for 1 and 2            0 1      0 1 2   0 1         0 1 2     0 1 2
+    2 has all WAL from before that      0 1      0 1 2   0 1 2       0 1 2     0 1 2
+
+The next promise is the first step towards the wanted one, which here needs no second. What is to be
+kept is what PostgreSQL is told to wait for; what is in force is what it was seen to wait for.
+"""
 
 from sidecar.situation.cached import cached
 from sidecar.situation.election import ElectionFacts
@@ -31,7 +47,7 @@ class DurabilityFacts:
         self.recorded = election.recorded_promise
 
     @property
-    def wanted(self) -> str:
+    def durability(self) -> str:
         """The durability asked for; 'async' once the set is opted out."""
         return "async" if self.observation.opted_out else self.settings.durability
 
@@ -51,7 +67,7 @@ class DurabilityFacts:
     @property
     def wanted_promise(self) -> Promise:
         """The promise that fits the members that are present."""
-        durability = self.wanted
+        durability = self.durability
         if durability == "async":
             return NONE
         if durability == "quorum":
@@ -92,7 +108,7 @@ class DurabilityFacts:
     def next_promise(self) -> Promise:
         """The next step from the recorded promise to the wanted one."""
         members = self.lease.record.members if self.lease.record else ()
-        return next_promise(self.recorded, self.wanted_promise, self.wanted, members)
+        return next_promise(self.recorded, self.wanted_promise, self.durability, members)
 
     @cached
     def is_settled(self) -> bool:
@@ -146,9 +162,9 @@ class DurabilityFacts:
     @property
     def first_promise(self) -> Promise:
         """That of the primary alone, which is always true of what it acknowledges itself."""
-        if self.wanted == "async":
+        if self.durability == "async":
             return NONE
-        return promised({self.me}, self.wanted)
+        return promised({self.me}, self.durability)
 
     @property
     def _promise_to_keep(self) -> Promise:
@@ -165,7 +181,7 @@ class DurabilityFacts:
         """The members that commits are to wait for now, and the number of them."""
         following = self._promise_to_keep
         standbys = following.names(self.me)
-        if not standbys and self.wanted == "sync-strict":
+        if not standbys and self.durability == "sync-strict":
             return self._any_other
         return standbys, max(0, following.copies - 1)
 
@@ -238,7 +254,7 @@ class DurabilityFacts:
 
         A replica is set so long before it is promoted: a reload takes its time to be in force.
         """
-        voters, durability = self.recorded.voters, self.wanted
+        voters, durability = self.recorded.voters, self.durability
         if durability == "async" or self.me not in voters:
             return (), 0
         staying = voters if durability == "quorum" else voters - {self.lease.holder_name}

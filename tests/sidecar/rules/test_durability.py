@@ -6,7 +6,9 @@ import pytest
 
 from sidecar.action import Attach, Detach, KeepSlots, Promote, RenewLease, SetSynchronous
 from sidecar.decide import decide
-from sidecar.observation import Identity, Leadership, Observation, Peer
+from sidecar.observation import Identity, Leadership, Observation, Peer, PostgresView
+from sidecar.situation import Situation
+from sidecar.synchronous import Promise, promised
 from tests.sidecar.rules.observations import (
     FREE,
     LEADER,
@@ -57,6 +59,33 @@ def test_a_standby_that_is_lost_is_off_the_record_before_commits_stop_waiting_fo
     assert isinstance(renewal, RenewLease)
     assert (renewal.voters, renewal.copies) == (("orders-0", "orders-1"), 2)
     assert setting == SetSynchronous(("orders-1",), 1)
+
+
+SILENT = replace(waiting(1, 2), followers=followers(1))
+"""Standby 2 has stopped streaming."""
+
+
+@pytest.mark.parametrize(
+    ("postgres", "promises"),
+    [
+        (SILENT, ("012", "01", "01", "01", "012")),
+        (SILENT, ("01", "01", "01", "01", "012")),
+        (replace(waiting(1), followers=followers(1)), ("01", "01", "01", "01", "01")),
+        (waiting(1), ("01", "012", "01", "012", "01")),
+        (waiting(1, 2, since=6000), ("01", "012", "01", "012", "012")),
+        (waiting(1, 2), ("01", "012", "012", "012", "012")),
+    ],
+)
+def test_a_standby_goes_and_comes_back_as_the_table_of_the_promises_says(
+    postgres: PostgresView, promises: tuple[str, ...]
+) -> None:
+    """The table at the head of sidecar/situation/durability.py."""
+    recorded = promising(*map(int, promises[0]), copies=len(promises[0]))
+    s = Situation(replace(LEADER, lease=lease(recorded), postgres=postgres), SYNC).durability
+    waits_for, number = s.standbys_to_wait_for
+    to_keep = Promise(frozenset({"orders-0", *waits_for}), 1 + number)
+    told = (s.recorded, s.next_promise, s.promise_to_record, to_keep, s.promise_in_force)
+    assert told == tuple(promised((f"orders-{n}" for n in it), "sync") for it in promises)
 
 
 def test_sync_strict_keeps_waiting_for_the_last_one() -> None:
