@@ -4,15 +4,17 @@ The rules (design §3), in the order of what they protect:
 
 1.  No PostgreSQL starts writable. Bootstrap puts `standby.signal` in place before every start, and
     a primary has it put back right after its promotion; until then a `recovery.signal` keeps it
-    from starting at all, unless it has a `restore_command`. The exceptions, once each: the very
-    first start, by initdb (rule 5). A start with settings that PostgreSQL refuses to a standby, or
-    on data that a standby refuses: under the Lease, and only if nobody else is a member and no
-    other pod has data; afterwards the file is put back as ever. And the start in the next pod,
-    which has no sidecar to promote it, of the last primary of a set that was opted out, if no other
-    member may lead, or of data as it was found where nobody ever led. Data that pgset never had
-    started, and that cannot become a set's, is left alone: in a set of one that nobody ever led, so
-    that no other pod can have a copy of it. With `wal_level=minimal` on the command line of an only
-    member the file stays away: nobody can follow that, and so nobody else can lead.
+    from starting at all, unless it has a `restore_command`. The exceptions:
+    *   The very first start, by initdb (rule 5).
+    *   A start with settings that PostgreSQL refuses to a standby, or on data that a standby
+        refuses: once, under the Lease, and only if nobody else is a member and no other pod has
+        data. Afterwards the file is put back as ever; but not with `wal_level=minimal` on the
+        command line, since nobody can follow that, and so nobody else can lead.
+    *   A set that was opted out, whose next pods have no sidecar to promote them: that of the last
+        primary starts writable, if no other member may lead. Where nobody ever led, data starts as
+        it was found.
+    *   Data that pgset never had started, and that cannot become a set's, is left alone: in a set
+        of one that nobody ever led, so that no other pod can have a copy of it.
 2.  Only the Lease holder promotes. Not by a record that has gone back to an older one (etcd was
     restored): it counts as lost, the primary claims the Lease again, and without one nobody leads
     before every member has reported.
@@ -28,22 +30,27 @@ The rules (design §3), in the order of what they protect:
     should not go with it. A replica that does not follow carries no role.
 5.  initdb happens once in a set's life: on the lowest ordinal, under the Lease, while no system
     identifier is recorded and no pod of the set has data.
-6.  Who may take over: not fenced by an operator, nor left to others by one while others are on
-    record, recorded as a member, of the recorded system identifier, not on an older timeline than
-    the recorded one, with everything that can have been acknowledged (see `sidecar.synchronous`) or
-    else within max-lag, and no member that could lead is further ahead. (While the API server is
-    silent for all, who is behind waits, until a moment after it is heard again.)
-    Where nobody may lead by that, an operator may name a member: it leads whatever others have, if
-    the Lease was not written since the operator looked at it, and has been free for so long that
-    whoever may lead by the rules would have. It has to be recorded as a member, of the recorded
-    system identifier and not on an older timeline all the same, nor on an older one than a member
-    that is heard, and rules 2 to 4 hold; what was promised before does not bind it, and others' WAL
-    that it lacks is rule 7's.
-    Positions of different system identifiers are never compared: where no Lease says which is the
-    set's, and all have reported, it is that of the lowest ordinal.
+6.  A member may take over, if all of this is true:
+    *   No operator has fenced it, or wants others to lead while others are on record.
+    *   It is recorded as a member, of the recorded system identifier, and not on an older timeline
+        than the recorded one.
+    *   It has everything that can have been acknowledged (see `sidecar.synchronous`) or, where
+        nothing is promised, is within max-lag.
+    *   No member that could lead is further ahead. While the API server is silent for all, nobody
+        can take the Lease: who is behind waits, until a moment after it is heard again.
+    *   If the Lease ran out, its holder knew this very pod, by UID, or the holder's pod is gone: a
+        member's former life may still let the holder stay where nobody else hears of it.
+
     A take that got no answer and lands late is weighed once more: others may have been silent.
-    A Lease that ran out is only for pods that its holder knew, by UID, until the holder's pod is
-    gone: a member's former life may still let the holder stay where nobody else hears of it.
+    Where no Lease says which database is the set's, and all have reported, it is that of the lowest
+    ordinal: positions of different system identifiers are never compared.
+
+    Where nobody may lead by that, an operator may name a member. It leads whatever others have, if
+    the Lease was not written since the operator looked at it, and has been free for so long that
+    whoever may lead by the rules would have. It is a recorded member all the same, of the recorded
+    system identifier, on no older timeline than the recorded one or that of a member that is heard;
+    and rules 2 to 4 hold. What was promised before does not bind it, and others' WAL that it lacks
+    is rule 7's.
 7.  Data is never thrown away silently: a directory of another set is refused, unless it is marked
     to be cloned again; a diverged one is rewound, and one that is cloned again is kept. Data that
     is new to the set follows nobody before its WAL was compared with the primary's, since it may be
