@@ -72,20 +72,23 @@ from_scripts=$data/.pgset-old/pgsql_tmp.initdb
 auto_conf=$data/postgresql.auto.conf
 session=$(cat /proc/sys/kernel/random/uuid)
 command_line=$*
-done=0
-refusal=
-objection=
-failure=
-contract=
-untried=
-rewind=
-copied=
-database=postgres
-refused=
-hba=
-logical=
-follows=
-starting=
+# What the report says, each set by the function in brackets:
+done=0       # the number of the last order that was carried out
+failure=     # why that one failed (whichever it was in)
+refusal=     # why nothing is changed before somebody has fixed it (refuse)
+objection=   # why this data could never have a replica (look_for_objections)
+rewind=      # how the last rewind ended: done, impossible, or nothing (rewind)
+copied=      # yes: this data was copied from the primary
+refused=     # the settings that a standby's start would refuse (look_at_settings)
+hba=         # where pg_hba.conf is, if the sidecar needs one of its own (look_at_hba)
+logical=     # yes: failover slots can be copied from the primary (look_at_logical_slots)
+follows=     # what this data followed before pgset came (look_at_upstream)
+# What else is set in one of the files and read in another:
+major=       # of the image's PostgreSQL; empty if it does not say (check_version)
+untried=     # yes: this image's entrypoint has yet to be tried (look_at_image)
+contract=    # how that one breaks what is expected of it (try_image)
+starting=    # yes: settings that are raised now stay raised (start)
+database=postgres   # the primary's, in which it is asked (find_database)
 
 report() {
     {

@@ -100,8 +100,8 @@ free_megabytes() {
 # By its slot the primary keeps the WAL that is written while a copy is made, and the copy moves the
 # slot on. Where it is not there yet, or was lost, the copy goes without.
 slot_option() {
-    found=$(ask_primary "$1" "SELECT slot_name FROM pg_replication_slots WHERE slot_name = '$slot' AND NOT active AND wal_status <> 'lost'") || return 0
-    if [ -n "$slot" ] && [ "$found" = "$slot" ]; then echo "--slot=$slot"; fi
+    there=$(ask_primary "$1" "SELECT slot_name FROM pg_replication_slots WHERE slot_name = '$slot' AND NOT active AND wal_status <> 'lost'") || return 0
+    if [ -n "$slot" ] && [ "$there" = "$slot" ]; then echo "--slot=$slot"; fi
 }
 
 # Not under the member's name: the WAL that a copy fetches would count as received by a standby that
