@@ -55,7 +55,7 @@ class ElectionFacts:
         return view is not None and not view.renewal_seen and self.lease.is_free
 
     @property
-    def _record_tells(self) -> bool:
+    def _record_counts(self) -> bool:
         """The set has been initialised, and its record is not outdated."""
         return self.lease.set_has_data and not self.record_is_outdated
 
@@ -100,7 +100,7 @@ class ElectionFacts:
     def is_left_to_others(self) -> bool:
         """An operator wants others to lead, and by a record that counts there are some."""
         return (
-            self._record_tells
+            self._record_counts
             and self.set.has_nofailover(self.me)
             and bool(self.lease.others_who_may_lead)
         )
@@ -199,29 +199,36 @@ class ElectionFacts:
 
     @cached
     def ahead_of_me(self) -> str | None:
-        """A peer that should lead rather than this member: newer timeline, more WAL, less of it to
-        replay, or first name."""
-        to_replay = self.observation.postgres.to_replay
-        mine = (self.data.wal_position, self._precedence(self.me, to_replay))
-        set_has_data = self._record_tells
+        """A peer that should lead rather than this member: a primary, or one that can take the
+        Lease and goes first, by its timeline, then its WAL, then `_precedence`."""
         for peer in sorted(self.set.peers_with_data, key=lambda peer: ordinal(peer.name)):
-            if set_has_data and not self.may_lead(peer.name):
+            if not self._may_lead_by_record(peer):
                 continue
-            if self.lease.system_identifier not in (None, peer.system_identifier):
-                continue
-            if peer.writable:
-                return peer.name
-            unrelated = peer.system_identifier != self.set.system_identifier
-            if unrelated or (set_has_data and not self._can_take(peer)):
-                continue
-            if not peer.running and self.server.in_this_state_for >= COLD_START_PATIENCE:
-                continue
-            if wal_position_of(peer) < self.recorded_timeline_begins:
-                continue
-            theirs = (wal_position_of(peer), self._precedence(peer.name, peer.to_replay))
-            if theirs > mine and not self._has_yielded_enough_to(peer):
+            if peer.writable or (
+                self._has_the_data(peer) and self._can_take(peer) and self._goes_first(peer)
+            ):
                 return peer.name
         return None
+
+    def _may_lead_by_record(self, peer: Peer) -> bool:
+        """Rule 6, as far as there is a record and it counts."""
+        may_lead = not self._record_counts or self.may_lead(peer.name)
+        return may_lead and self.lease.system_identifier in (None, peer.system_identifier)
+
+    def _has_the_data(self, peer: Peer) -> bool:
+        """Whether it has the set's database, on the recorded timeline at least. One that does not
+        run is waited for, but not for ever."""
+        return (
+            peer.system_identifier == self.set.system_identifier
+            and (peer.running or self.server.in_this_state_for < COLD_START_PATIENCE)
+            and wal_position_of(peer) >= self.recorded_timeline_begins
+        )
+
+    def _goes_first(self, peer: Peer) -> bool:
+        to_replay = self.observation.postgres.to_replay
+        mine = (self.data.wal_position, self._precedence(self.me, to_replay))
+        theirs = (wal_position_of(peer), self._precedence(peer.name, peer.to_replay))
+        return theirs > mine and not self._has_yielded_enough_to(peer)
 
     @cached
     def who_has_more(self) -> str | None:
@@ -235,17 +242,19 @@ class ElectionFacts:
             and peer.system_identifier == self.set.system_identifier
             and wal_position_of(peer) > self.data.wal_position
             and self.may_lead(peer.name)
-            and self._could_take(peer)
+            and self._is_fit(peer)
         ]
         best = max(more, key=lambda it: (wal_position_of(it), -ordinal(it.name)), default=None)
         return None if best is None else best.name
 
     def _can_take(self, peer: Peer) -> bool:
-        """Whether waiting for this peer can pay off: it reaches the API server, or may soon, and
-        could lead."""
-        return (peer.reaches_api or self._may_soon_reach_the_api(peer)) and self._could_take(peer)
+        """Whether waiting for this peer can pay off: it is fit, and reaches the API server, or may
+        soon. Where no record counts, any data is waited for."""
+        if not self._record_counts:
+            return True
+        return self._is_fit(peer) and (peer.reaches_api or self._may_soon_reach_the_api(peer))
 
-    def _could_take(self, peer: Peer) -> bool:
+    def _is_fit(self, peer: Peer) -> bool:
         """Its volume takes writes, and its pod stays, is not fenced, may take over and was known to
         the last holder."""
         return (
@@ -281,9 +290,12 @@ class ElectionFacts:
         return (to_replay or 0) <= self.settings.max_lag
 
     def _has_yielded_enough_to(self, peer: Peer) -> bool:
-        """A peer slightly ahead that does not take the Lease must not block the set for ever. Where
-        it is on a newer timeline, no position tells how far ahead that is; where nobody can look
-        into its server, the promise alone tells whether this member has each commit."""
+        """Whether this peer, slightly ahead, has left the Lease free for YIELD_PATIENCE (5 s): it
+        must not block the set for ever.
+
+        Where it is on a newer timeline, no position tells how far ahead that is; where nobody can
+        look into its server, the promise alone tells whether this member has each commit.
+        """
         (timeline, position), theirs = self.data.wal_position, wal_position_of(peer)
         if peer.position is None:
             near = bool(self.recorded_promise.voters)
@@ -291,7 +303,7 @@ class ElectionFacts:
             near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
         # While the API server is silent nobody can take it.
         could_take_for = min(self.lease.free_for, self.lease.api_is_back_for)
-        waited = self._record_tells and could_take_for > YIELD_PATIENCE
+        waited = self._record_counts and could_take_for > YIELD_PATIENCE
         return near and waited and peer.running
 
     @cached
