@@ -70,32 +70,57 @@ def seconds_to_the_kubelet(s: Situation) -> float | None:
 
 
 def seconds_to_look(s: Situation) -> float:
-    """Return after how many seconds to look again at the latest, if nothing happens before."""
-    # Bootstrap answers through files and a process ends: neither wakes anybody.
-    long_down = s.server.is_silent and s.server.has_been_silent_too_long
-    recovers = long_down and s.observation.postgres.progress_at is not None
-    bootstraps = s.bootstrap.is_running
+    """Return after how many seconds to look again at the latest, if nothing happens before.
+
+    A short tick while something is under way of which no event tells: bootstrap answers through
+    files, and a process ends. Else a long one or, if it comes sooner, the next moment at which
+    something is due: a holder that renewed 1.6 s ago, of an interval of 2 s, looks in 0.4 s.
+    """
     if s.data.must_not_run:
         return UNSETTLED_TICK
     if s.observation.bootstrap.left_alone:
         return TICK
-    stays_stopped = s.pod.is_fenced and s.server.has_stopped and not s.lease.may_be_given_up
-    if s.lease.names_me and s.server.is_silent and not (bootstraps or recovers or stays_stopped):
+    return _short_tick(s) or max(SHORTEST_TICK, min((_long_tick(s), *_moments(s))))
+
+
+def _short_tick(s: Situation) -> float | None:
+    bootstraps = s.bootstrap.is_running
+    waits = bootstraps or _recovers(s) or _stays_stopped(s)
+    if s.lease.names_me and s.server.is_silent and not waits:
         return SHORT_TICK
-    # Bootstrap does nothing until the order that has failed is given again.
-    pauses = bootstraps and not s.lease.names_me and s.bootstrap.retry_in > 0
-    moments = [TICK]
-    if pauses and s.observation.bootstrap.busy is None:
-        moments.append(s.bootstrap.retry_in)
-    elif stays_stopped or (recovers and not bootstraps):
+    if _retries_later(s) or _stays_stopped(s) or (_recovers(s) and not bootstraps):
+        return None
+    if s.server.is_silent and s.lease.is_anothers and s.server.does_not_come_up:
+        # It has had its time: whoever leads is asked now and then.
+        return None
+    hands_over = s.lease.names_me and s.handover.is_under_way
+    return UNSETTLED_TICK if bootstraps or s.server.is_silent or hands_over else None
+
+
+def _long_tick(s: Situation) -> float:
+    if _retries_later(s):
+        return min(TICK, s.bootstrap.retry_in)
+    if _stays_stopped(s) or (_recovers(s) and not s.bootstrap.is_running):
         # When it has come up, that wakes this member; until then the others are asked now and then.
-        moments.append(WARY_TICK)
-    elif s.server.is_silent and s.lease.is_anothers and s.server.does_not_come_up:
-        pass  # It has had its time: whoever leads is asked now and then.
-    elif bootstraps or s.server.is_silent or (s.lease.names_me and s.handover.is_under_way):
-        return UNSETTLED_TICK
-    moments += _moments(s)
-    return max(SHORTEST_TICK, min(moments))
+        return WARY_TICK
+    return TICK
+
+
+def _retries_later(s: Situation) -> bool:
+    """Bootstrap does nothing until the order that has failed is given again."""
+    waits = not s.lease.names_me and s.observation.bootstrap.busy is None
+    return s.bootstrap.is_running and waits and s.bootstrap.retry_in > 0
+
+
+def _recovers(s: Situation) -> bool:
+    """PostgreSQL has been silent for long, and says how far its recovery has come."""
+    long_silent = s.server.is_silent and s.server.has_been_silent_too_long
+    return long_silent and s.observation.postgres.progress_at is not None
+
+
+def _stays_stopped(s: Situation) -> bool:
+    """PostgreSQL has stopped because an operator wants that, with no Lease to give up for it."""
+    return s.pod.is_fenced and s.server.has_stopped and not s.lease.may_be_given_up
 
 
 def _moments(s: Situation) -> Iterator[float]:
