@@ -28,96 +28,110 @@ PAUSED: Final = (
 )
 """PostgreSQL tells the reason to its log alone."""
 
-# Flat text, and prepared: this is asked every second for as long as the pod lives. The search path
+# Prepared: this is asked every second for as long as the pod lives. The search path
 # is pinned (see connection.py); where an argument fits no function of pg_catalog exactly, the call
 # is qualified and cast all the same.
 _NAME: Final = b"pgset_look"
-_LOOK: Final = b"""
-SELECT system.system_identifier,
-       CASE WHEN pg_is_in_recovery()
-            THEN greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline,
-                          receiver.received_tli,
-                          -- Who followed a new primary and lost it has its WAL, and on an idle
-                          -- server nothing else that tells.
-                          CASE WHEN receiver.received_tli IS NULL THEN
-                              (SELECT max(('x' || left(name, 8))::bit(32)::int)
-                               FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') END)
-            -- A WAL file's name begins with its timeline, in hexadecimal.
-            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
-       END AS timeline,
-       CASE WHEN pg_is_in_recovery()
-            THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-            ELSE pg_current_wal_lsn()
-       END AS position,
-       pg_is_in_recovery() AS recovery,
-       -- It says so from its start on, also where the primary then refuses: its slot is gone, say.
-       -- Until the first word from there both times are that of its start.
-       receiver.status = 'streaming'
-           AND (receiver.last_msg_send_time <> receiver.last_msg_receipt_time
-                OR EXISTS (SELECT FROM pg_stat_activity
-                           WHERE pid = receiver.pid AND wait_event = 'WalReceiverMain'))
-           AS streaming,
-       receiver.latest_end_lsn AS told,
-       pg_last_wal_replay_lsn() AS replayed,
-       current_setting('synchronous_standby_names') AS synchronous,
-       -- Where the file says otherwise, any reload would let it follow again.
-       CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL
-                 AND current_setting('primary_conninfo') = ''
-            THEN coalesce((SELECT setting FROM pg_file_settings
-                           WHERE lower(name) = 'primary_conninfo'
-                           ORDER BY seqno DESC LIMIT 1), '') = ''
-            ELSE false END AS detached,
-       -- A standby that starts replays its own WAL first, and only then looks for more.
-       CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
-           EXISTS (SELECT FROM pg_stat_activity
-                   WHERE backend_type = 'startup'
-                         AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
-           ELSE true END AS exhausted,
-       coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')
-           AS upstream,
-       current_setting('primary_slot_name') AS primary_slot_name,
-       current_setting('restore_command') <> '' AS restores,
-       CASE WHEN pg_is_in_recovery()
-            THEN pg_get_wal_replay_pause_state() <> 'not paused' END AS paused,
-       (SELECT pg_catalog.string_agg(
-                   pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
-                             coalesce(replay_lsn::text, '-'::text),
-                             coalesce(extract(epoch FROM replay_lag)::text, '-'::text),
-                             coalesce(extract(epoch FROM reply_time), 0)::text, application_name),
-                   E'\\n'::text ORDER BY reply_time NULLS FIRST)
-        FROM pg_stat_replication
-        WHERE state = 'streaming' AND usename = $1) AS followers,
-       (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
-        FROM pg_replication_slots
-        WHERE slot_type = 'physical' AND wal_status <> 'lost'
-              AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text)) AS slots,
-       (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
-        FROM (SELECT * FROM pg_replication_slots AS slot
-              WHERE slot_type = 'logical' AND NOT temporary
-                    AND CASE WHEN pg_is_in_recovery()
-                        -- A former primary's: see commands.keep_slots.
-                        THEN receiver.status = 'streaming'
-                             AND pg_catalog.jsonb_extract_path_text(
-                                     pg_catalog.to_jsonb(slot), 'failover') = 'true'
-                             AND pg_catalog.jsonb_extract_path_text(
-                                     pg_catalog.to_jsonb(slot), 'synced') = 'false'
-                        ELSE wal_status <> 'lost' END
-              ORDER BY slot_name LIMIT 100) AS logical) AS logical_slots,
-       (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
-        FROM (SELECT slot_name FROM pg_replication_slots
-              WHERE slot_type = 'physical' AND NOT temporary
-                    AND wal_status IS DISTINCT FROM 'lost'
-                    AND NOT pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
-              ORDER BY slot_name LIMIT 100) AS physical) AS physical_slots,
-       pg_catalog.concat_ws(' '::text,
-           CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
-           CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END)
-           AS unsafe
+_COLUMNS: Final = {
+    "system_identifier": "system.system_identifier",
+    # A WAL file's name begins with its timeline, in hexadecimal. Who followed a new primary and
+    # lost it has its WAL, and on an idle server nothing else that tells.
+    "timeline": """
+        CASE WHEN pg_is_in_recovery()
+             THEN greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline,
+                           receiver.received_tli,
+                           CASE WHEN receiver.received_tli IS NULL THEN
+                               (SELECT max(('x' || left(name, 8))::bit(32)::int)
+                                FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') END)
+             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
+        END""",
+    "position": """
+        CASE WHEN pg_is_in_recovery()
+             THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+             ELSE pg_current_wal_lsn()
+        END""",
+    "recovery": "pg_is_in_recovery()",
+    # It says so from its start on, also where the primary then refuses: its slot is gone, say.
+    # Until the first word from there both times are that of its start.
+    "streaming": """
+        receiver.status = 'streaming'
+        AND (receiver.last_msg_send_time <> receiver.last_msg_receipt_time
+             OR EXISTS (SELECT FROM pg_stat_activity
+                        WHERE pid = receiver.pid AND wait_event = 'WalReceiverMain'))""",
+    "told": "receiver.latest_end_lsn",
+    "replayed": "pg_last_wal_replay_lsn()",
+    "synchronous": "current_setting('synchronous_standby_names')",
+    # Where the file says otherwise, any reload would let it follow again.
+    "detached": """
+        CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL
+                  AND current_setting('primary_conninfo') = ''
+             THEN coalesce((SELECT setting FROM pg_file_settings
+                            WHERE lower(name) = 'primary_conninfo'
+                            ORDER BY seqno DESC LIMIT 1), '') = ''
+             ELSE false END""",
+    # A standby that starts replays its own WAL first, and only then looks for more.
+    "exhausted": """
+        CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
+            EXISTS (SELECT FROM pg_stat_activity
+                    WHERE backend_type = 'startup'
+                          AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
+            ELSE true END""",
+    "upstream": """
+        coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')""",
+    "primary_slot_name": "current_setting('primary_slot_name')",
+    "restores": "current_setting('restore_command') <> ''",
+    "paused": """
+        CASE WHEN pg_is_in_recovery()
+             THEN pg_get_wal_replay_pause_state() <> 'not paused' END""",
+    # Lines as `_hear` reads them.
+    "followers": """
+        (SELECT pg_catalog.string_agg(
+                    pg_catalog.concat_ws(' '::text, coalesce(flush_lsn, '0/0')::text,
+                              coalesce(replay_lsn::text, '-'::text),
+                              coalesce(extract(epoch FROM replay_lag)::text, '-'::text),
+                              coalesce(extract(epoch FROM reply_time), 0)::text, application_name),
+                    E'\\n'::text ORDER BY reply_time NULLS FIRST)
+         FROM pg_stat_replication
+         WHERE state = 'streaming' AND usename = $1)""",
+    "slots": """
+        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
+         FROM pg_replication_slots
+         WHERE slot_type = 'physical' AND wal_status <> 'lost'
+               AND pg_catalog.starts_with(slot_name::text, 'pgset_'::text))""",
+    # In recovery, a former primary's: see commands.keep_slots.
+    "logical_slots": """
+        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
+         FROM (SELECT * FROM pg_replication_slots AS slot
+               WHERE slot_type = 'logical' AND NOT temporary
+                     AND CASE WHEN pg_is_in_recovery()
+                         THEN receiver.status = 'streaming'
+                              AND pg_catalog.jsonb_extract_path_text(
+                                      pg_catalog.to_jsonb(slot), 'failover') = 'true'
+                              AND pg_catalog.jsonb_extract_path_text(
+                                      pg_catalog.to_jsonb(slot), 'synced') = 'false'
+                         ELSE wal_status <> 'lost' END
+               ORDER BY slot_name LIMIT 100) AS logical)""",
+    "physical_slots": """
+        (SELECT pg_catalog.string_agg(slot_name::text, ' '::text ORDER BY slot_name)
+         FROM (SELECT slot_name FROM pg_replication_slots
+               WHERE slot_type = 'physical' AND NOT temporary
+                     AND wal_status IS DISTINCT FROM 'lost'
+                     AND NOT pg_catalog.starts_with(slot_name::text, 'pgset_'::text)
+               ORDER BY slot_name LIMIT 100) AS physical)""",
+    "unsafe": """
+        pg_catalog.concat_ws(' '::text,
+            CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
+            CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END)""",
+}
+"""What is asked of it, by the name under which the answer is read."""
+
+_FROM: Final = """
 FROM pg_control_system() AS system,
      pg_control_checkpoint() AS checkpoint,
      pg_control_recovery() AS recovery
      LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
+_LOOK: Final = f"SELECT {', '.join(_COLUMNS.values())} {_FROM}".encode()
 
 _RELOADED: Final[LiteralString] = """
 SELECT EXISTS (SELECT FROM pg_stat_activity
@@ -183,70 +197,52 @@ class Lookout:
         """
         began = self._clock()
         reloaded = self._everybody_has_reloaded(connection)
-        (
-            system_identifier,
-            timeline,
-            lsn,
-            recovery,
-            streaming,
-            told,
-            replayed,
-            synchronous,
-            detached,
-            exhausted,
-            upstream,
-            primary_slot_name,
-            restores,
-            paused,
-            followers,
-            slots,
-            logical_slots,
-            physical_slots,
-            unsafe,
-        ) = self._ask(connection, seconds)
-        self.restores = restores == "t"
-        self.paused = PAUSED if paused == "t" else None
-        in_recovery = recovery == "t"
-        self._exhausted = self._exhausted or exhausted == "t"
-        position = _bytes(lsn) if self._exhausted else None
+        row = self._ask(connection, seconds)
+        self.restores = row["restores"] == "t"
+        self.paused = PAUSED if row["paused"] == "t" else None
+        synchronous, replayed = row["synchronous"] or "", _bytes(row["replayed"])
+        in_recovery = row["recovery"] == "t"
+        self._exhausted = self._exhausted or row["exhausted"] == "t"
+        position = _bytes(row["position"]) if self._exhausted else None
         settled_at = position if reloaded else None
-        self._commit_wait.see(synchronous or "", settled_at, self._clock())
+        self._commit_wait.see(synchronous, settled_at, self._clock())
         self._commit_wait.see_state(writable=not in_recovery, position=position)
         filed = self._commit_wait.filed
         members, number = _standbys(synchronous)
-        heard = self._hear(followers, began)
+        heard = self._hear(row["followers"], began)
         promises = number > 0 and not in_recovery
         self._look_for_unwaited(connection.pgconn, seconds, promises=promises)
         return ServerState.RECOVERY if in_recovery else ServerState.WRITABLE, {
-            "system_identifier": system_identifier,
-            "timeline": int(timeline or 0),
+            "system_identifier": row["system_identifier"],
+            "timeline": int(row["timeline"] or 0),
             "position": position,
-            "streaming": streaming == "t",
-            "lag": _lag(_bytes(told), _bytes(replayed)),
-            "to_replay": _lag(position, _bytes(replayed)) if in_recovery else None,
+            "streaming": row["streaming"] == "t",
+            "lag": _lag(_bytes(row["told"]), replayed),
+            "to_replay": _lag(position, replayed) if in_recovery else None,
             "followers": heard,
             "followers_heard_at": None if in_recovery else self.followers_heard_at,
-            "detached": detached == "t",
-            "upstream": upstream if in_recovery else None,
-            "primary_slot_name": (primary_slot_name or "") if in_recovery else None,
+            "detached": row["detached"] == "t",
+            "upstream": row["upstream"] if in_recovery else None,
+            "primary_slot_name": (row["primary_slot_name"] or "") if in_recovery else None,
             "waits_for": members,
             "waits_for_number": number,
             "waits_from": self._commit_wait.waits_from,
             "ordered": None if filed is None else _standbys(str(filed)),
-            "slots": tuple((slots or "").split()),
-            "logical_slots": tuple((logical_slots or "").split()),
-            "physical_slots": tuple((physical_slots or "").split()),
-            "unsafe": (*(unsafe or "").split(), *_waits_for_strangers(synchronous or "")),
+            "slots": tuple((row["slots"] or "").split()),
+            "logical_slots": tuple((row["logical_slots"] or "").split()),
+            "physical_slots": tuple((row["physical_slots"] or "").split()),
+            "unsafe": (*(row["unsafe"] or "").split(), *_waits_for_strangers(synchronous)),
             "oldest_wal": None if in_recovery else self._find_oldest_wal(connection),
         }
 
-    def _ask(self, connection: Connection, seconds: float) -> libpq.Row:
+    def _ask(self, connection: Connection, seconds: float) -> dict[str, str | None]:
         pgconn = connection.pgconn
         if pgconn is not self._prepared_on:
             libpq.ask(pgconn, partial(pgconn.send_prepare, _NAME, _LOOK), seconds)
             self._prepared_on = pgconn
         role = [REPLICATION_ROLE.encode()]
-        return libpq.ask(pgconn, partial(pgconn.send_query_prepared, _NAME, role), seconds)
+        row = libpq.ask(pgconn, partial(pgconn.send_query_prepared, _NAME, role), seconds)
+        return dict(zip(_COLUMNS, row, strict=True))
 
     def _hear(self, lines: str | None, now: float) -> tuple[Follower, ...]:
         """Note who has said something since the last look; one Follower for each name.
@@ -309,9 +305,9 @@ def _bytes(lsn: str | None) -> int | None:
     return None if lsn is None else parse_lsn(lsn)
 
 
-def _standbys(text: str | None) -> tuple[tuple[str, ...], int]:
+def _standbys(text: str) -> tuple[tuple[str, ...], int]:
     """Return the standbys that a synchronous_standby_names of ours names, and how many count."""
-    return parse_synchronous_standby_names(text or "") or ((), 0)
+    return parse_synchronous_standby_names(text) or ((), 0)
 
 
 def _waits_for_strangers(names: str) -> tuple[str, ...]:
