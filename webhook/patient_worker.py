@@ -28,8 +28,8 @@ from webhook.framing import MAX_BODY, Framing, RefusedError
 from webhook.tls import NoCertificateError
 
 PATIENCE: Final = 5.0
-"""Seconds for a handshake, for a request to come and for its answer to go: as long as the API
-server waits for us: a client slower than that has already been given up by the API server."""
+"""Seconds for a handshake, for a request to come and for its answer to go. The API server waits as
+long for us, and has given up by then."""
 
 LINGER: Final = 2.0
 """Seconds that a client has to take its answer before its connection is closed (RFC 9112, 9.6)."""
@@ -56,7 +56,15 @@ _TOO_MANY: Final = RefusedError(
 
 
 class _Client:
-    """How far a connection's client has come."""
+    """How far a connection's client has come, and by when it has to come further. For example:
+
+     0 s    it connects                    its handshake has to be done at 5 s (PATIENCE)
+     1 s    its handshake is done          a request has to begin at 101 s (gunicorn's keepalive)
+    60 s    the first bytes of a request   it has to be whole at 65 s
+    62 s    it is whole, and answered      the answer has to be taken at 67 s
+    63 s    the answer is taken            another request has to begin at 163 s, or else, after
+                                           the last answer, it has to close at 65 s (LINGER)
+    """
 
     def __init__(self, address: str = "") -> None:
         self.address = address
@@ -73,13 +81,13 @@ class _Client:
         self.has_asked = False
         """It had a review answered, as only an API server has."""
         self.held = 0
-        """What was counted of its bytes."""
+        """How many of the worker's `held` are its bytes."""
         self.turn = self.since
         """When something was last done for it."""
         self.ready_since = 0.0
-        """Since when it waits for its turn, and we not for it; 0 where it does not."""
+        """Since when it is ready and waits for its turn; 0 while we wait for it."""
         self.large = False
-        """Its request is."""
+        """Its request has more than LARGE bytes."""
         self.ended = False
         """It was closed to make room."""
 
@@ -90,7 +98,7 @@ class _Client:
         self.ready_since = self.ready_since or now
 
     def begins_turn(self) -> None:
-        """What it has waited for us is not held against it."""
+        """Put its deadline off by as long as it has waited for its turn."""
         self.turn = time.monotonic()
         if self.ready_since:
             self.deadline += self.turn - self.ready_since
@@ -107,7 +115,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     held = 0
     """Bytes of all unfinished requests and unread answers."""
     turned = 0.0
-    """When the loop did so last."""
+    """When the loop last began a round."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what can be done for who is ready, and for a `TURN` of each kind at most."""
@@ -166,7 +174,8 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
     def handle(self, conn: Any) -> object:
         """Do what can be done for `conn` at once.
 
-        Returns whether the connection is kept for another request, or that it waits for more.
+        Returns, as gunicorn has it: True if the connection is kept for another request, False if it
+        is to be closed, and `_DEFER` if it waits for its client.
         """
         client = conn.pgset_client
         client.begins_turn()
@@ -238,6 +247,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn has 
         conn.close()
 
     def _advance(self, conn: Any, client: _Client) -> object:
+        """Go on from where it waited. Raises an error of its socket where it has to wait again."""
         if client.answered:
             return _drained(conn)
         if client.unsent:
