@@ -277,10 +277,12 @@ class Pod:
     name: str
     uid: str
     ip: str | None
-    role: str | None  # the role label's value
+    role: str | None
+    """The role label's value."""
     deleting: bool = False
     """It was deleted and is being stopped; its PostgreSQL will not be started again."""
-    revision: str | None = None  # of the StatefulSet, that it was made from
+    revision: str | None = None
+    """The StatefulSet's revision that it was made from."""
     taken_out_since: float | None = None
     """When Kubernetes took it out of its Services for its node: its containers are ready."""
     unready_since: float | None = None
