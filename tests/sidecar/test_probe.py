@@ -152,6 +152,6 @@ def test_a_member_tells_that_its_heart_beat_slowly(
     monkeypatch.setattr(heartbeat, "SLOW_WRITE", -1.0)
     assert member.observe(1.0).slow_ago < 600.0
     told = describe(replace(LEADER, bootstrap=replace(RUNNING, slow_ago=3.9)), SETTINGS)
-    assert read_peer("orders-0", told).slow_ago == 3.0
+    assert read_peer("orders-0", told).slow_ago == 3.9
     del told["slow_ago"]
     assert read_peer("orders-0", told).slow_ago == math.inf
