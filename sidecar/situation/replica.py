@@ -5,7 +5,12 @@ from sidecar.situation.cached import cached
 from sidecar.situation.pod import PodFacts
 from sidecar.situation.server import ServerFacts
 from sidecar.situation.set import SetFacts
-from sidecar.situation.timing import BACK_OFF_PATIENCE, READS_PATIENCE, REATTACH_PATIENCE
+from sidecar.situation.timing import (
+    BACK_OFF_PATIENCE,
+    COPY_PAUSE,
+    READS_PATIENCE,
+    REATTACH_PATIENCE,
+)
 
 
 class ReplicaFacts:
@@ -108,6 +113,20 @@ class ReplicaFacts:
             and primary.writable
             and primary.oldest_wal is not None
             and primary.oldest_wal > self.data.position
+        )
+
+    @property
+    def was_outrun(self) -> bool:
+        """It needs removed WAL, and was copied from this very primary just before: that removed it
+        while the copy was replayed. Another primary has begun another timeline."""
+        record = self.lease.record
+        return (
+            self.needs_removed_wal
+            and self.observation.bootstrap.copied
+            and self.observation.postgres.streamed_at is None
+            and record is not None
+            and record.timeline == self.data.timeline
+            and self.server.in_this_state_for < COPY_PAUSE
         )
 
     @property

@@ -99,6 +99,10 @@ READS_PATIENCE: Final = 5.0
 REATTACH_PATIENCE: Final = 10.0
 """Seconds in which a standby that does not stream may still find its way by itself."""
 
+COPY_PAUSE: Final = 3600.0
+"""Seconds between a copy that its primary has outrun and the next: each costs the primary as much
+as all of its data, and mostly ends as the one before."""
+
 RESTART_PATIENCE: Final = 3.0
 """Seconds in which the kubelet restarts a container; where it does not, it backs off, for 10 s and
 more."""

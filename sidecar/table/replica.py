@@ -92,6 +92,16 @@ REPLICA: Final = (
         Attention.WARNING,
     ),
     Row(
+        "OutrunByPrimary",
+        lambda s: s.server.is_in_recovery and s.replica.was_outrun and not s.pod.is_leaving,
+        _follow,
+        "while this member replayed its copy, {s.lease.holder_name} wrote more than it keeps for "
+        "one that does not stream yet. Another copy would mostly end likewise, and begins only an "
+        "hour after this one has come up: raise max_slot_wal_keep_size or, if you have not set it, "
+        "give {s.lease.holder_name}'s volume more room, and delete this pod",
+        Attention.WARNING,
+    ),
+    Row(
         "LeftBehind",
         lambda s: s.server.is_in_recovery and s.replica.needs_removed_wal and not s.pod.is_leaving,
         _clone_again,

@@ -120,6 +120,28 @@ def test_a_member_whose_wal_is_gone_from_the_primary_is_cloned_anew() -> None:
     assert "raise max_slot_wal_keep_size" in decision.sentence
 
 
+def test_a_member_that_was_outrun_while_it_replayed_its_copy_waits_before_the_next_one() -> None:
+    """Or it is copied without end, and each copy costs the primary as much as all of its data."""
+    outrun = replace(
+        REPLICA,
+        postgres=replace(STREAMING, streaming=False, streamed_at=None, since=NOW - 3599),
+        bootstrap=replace(RUNNING, copied=True),
+        peers=peer(1, writable=True, oldest_wal=6000),
+    )
+    decision = decide(outrun, SETTINGS)
+    assert (decision.situation, decision.attention) == ("OutrunByPrimary", Attention.WARNING)
+    assert not any(isinstance(action, DeleteOwnPod) for action in decision.actions)
+    assert "raise max_slot_wal_keep_size" in decision.sentence
+    for again in (
+        replace(outrun, postgres=replace(outrun.postgres, since=NOW - 3601)),
+        replace(outrun, postgres=replace(outrun.postgres, streamed_at=NOW - 20)),
+        replace(outrun, bootstrap=RUNNING),
+        # Another primary has led since: it did not know what this member needs.
+        replace(outrun, lease=lease(NEWER, renewed_at=None)),
+    ):
+        assert decide(again, SETTINGS).situation == "LeftBehind"
+
+
 def test_a_promotion_that_did_not_happen_is_forgotten_by_who_streams_on_the_old_timeline() -> None:
     replica = replace(REPLICA, bootstrap=UNRECORDED)
     assert decide(replica, SETTINGS).actions == (ForgetPromotion(),)
