@@ -101,7 +101,7 @@ def test_what_was_not_created_counts_as_failed_and_not_in_the_times():
     ] * 3
 
 
-def test_nor_does_a_pod_of_a_set_without_a_sidecar_or_a_plain_one_with_one():
+def test_a_sidecar_that_is_missing_or_should_not_be_there_is_a_fault():
     slipped = Answer(Kind.OPTED_IN, milliseconds=1, status=201, injected=False)
     caught = Answer(Kind.PLAIN, milliseconds=1, status=201, injected=True)
     assert faults([slipped, caught]) == ["1 x no sidecar", "1 x a sidecar"]

@@ -82,7 +82,7 @@ def test_first_a_ca_that_is_due_gets_its_successor_stored():
     assert "last third" in stored.reason
 
 
-def test_then_both_cas_are_published():
+def test_both_cas_are_published_once_the_successor_is_stored():
     seen = replace(STEADY, bundles=bundles(OLD), served=served_of(OLD))
     assert step(seen) == Publish(cas(OLD, NEW))
     assert step(replace(seen, bundles=(cas(OLD, NEW), cas(OLD)))) == Publish(cas(OLD, NEW))
@@ -92,7 +92,7 @@ def test_then_both_cas_are_published():
     ("steady_for", "expected"),
     [(timedelta(), None), (DEFAULT.settle - MOMENT, None), (DEFAULT.settle, Serve(NEW))],
 )
-def test_then_the_new_leaf_is_served_as_soon_as_that_has_settled(steady_for, expected):
+def test_the_new_leaf_is_served_as_soon_as_both_cas_have_settled(steady_for, expected):
     assert expected == step(replace(PUBLISHED, steady_for=steady_for))
 
 

@@ -198,7 +198,7 @@ def test_an_older_answer_counts_where_nothing_else_was_heard(*, faster: bool) ->
     assert mirror.objects() == {"pgset-orders": lease(70 if faster else 40)}
 
 
-def test_after_that_what_is_written_counts_again_as_it_comes() -> None:
+def test_after_an_older_answer_what_is_written_counts_as_it_comes() -> None:
     api: Any = _Answers()
     mirror = Mirror(api, "/leases", {}, clock=Clock(), on_change=lambda: None)
     mirror._list()

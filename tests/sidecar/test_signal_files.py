@@ -64,14 +64,16 @@ def test_a_server_with_a_restore_command_has_none(act: Act, data: Path) -> None:
     assert signals(data) == set()
 
 
-def test_it_goes_with_a_promotion_that_was_none(act: Act, data: Path) -> None:
+def test_recovery_signal_goes_with_a_promotion_that_was_none(act: Act, data: Path) -> None:
     (data / "standby.signal").touch()
     act(Promote(1), restores=False)
     act(ForgetPromotion())
     assert signals(data) == {"standby.signal"}
 
 
-def test_it_goes_with_a_pod_that_leaves(act: Act, adapters: Adapters, data: Path) -> None:
+def test_recovery_signal_goes_with_a_pod_that_leaves(
+    act: Act, adapters: Adapters, data: Path
+) -> None:
     """The next one may have no sidecar, and be promoted by hand."""
     (data / "standby.signal").touch()
     act(Promote(1), restores=False)
@@ -79,7 +81,9 @@ def test_it_goes_with_a_pod_that_leaves(act: Act, adapters: Adapters, data: Path
     assert signals(data) == {"standby.signal"}
 
 
-def test_it_stays_where_the_standby_signal_could_not_be_put(act: Act, data: Path) -> None:
+def test_recovery_signal_stays_where_the_standby_signal_could_not_be_put(
+    act: Act, data: Path
+) -> None:
     promoted(act, data)
     act(ForgetPromotion())
     assert signals(data) == {"recovery.signal"}

@@ -187,7 +187,7 @@ def test_an_init_container_that_writes_the_password_comes_before_the_sidecar():
     assert mutate_pod(objects.review_of(again), objects.IMAGE, objects.never_led).patch == []
 
 
-def test_so_does_one_that_writes_a_file_of_variables():
+def test_an_init_container_that_writes_a_file_of_variables_comes_before_the_sidecar():
     """The kubelet makes no container for as long as a file is missing that its variables are in."""
     pod = with_a_password_from({"emptyDir": {}}, "fetch")
     database = pod["spec"]["containers"][0]

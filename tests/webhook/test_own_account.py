@@ -28,7 +28,7 @@ def test_the_default_account_is_replaced_under_both_of_its_names():
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_so_is_none_at_all(name):
+def test_no_account_at_all_is_replaced_under_its_first_name(name):
     given = {"serviceAccountName": name, "serviceAccount": None}
     assert accounts(admitted(**given)) == ("pgset-pgset", None)
 

@@ -65,7 +65,7 @@ def test_nobody_is_waited_for_where_nobody_takes_over(change: dict[str, bool]) -
     assert ordered().may_go(replace(HOLDER, **change), SETTINGS, NOW)
 
 
-def test_nor_where_the_lease_was_left_to_the_next_pod_of_its_own_name() -> None:
+def test_nobody_is_waited_for_where_the_lease_was_left_to_the_next_pod_of_this_name() -> None:
     """It has what no other member has, and comes when this pod has gone."""
     left = replace(LABELLED, lease=lease(replace(FREE, heir="orders-0"), renewed_at=None))
     departure = ordered()

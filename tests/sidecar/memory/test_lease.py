@@ -281,7 +281,7 @@ def test_who_may_have_a_rival_by_either_record_is_not_alone(
     assert view(remembers).went_back
 
 
-def test_nor_is_whoever_may_have_recorded_another_member() -> None:
+def test_who_may_have_recorded_another_member_is_not_alone() -> None:
     remembers = memory(ALONE)
     known = RenewLease(system_identifier="1", timeline=2, members=("orders-0", "orders-1"))
     remembers.renewal_unanswered(ALONE, known)

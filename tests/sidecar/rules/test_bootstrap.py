@@ -372,7 +372,7 @@ def test_data_that_cannot_become_a_sets_is_left_alone_in_a_set_of_one() -> None:
     assert "the database has tablespaces" in decision.sentence
 
 
-def test_so_is_what_bootstrap_refuses_to_work_with() -> None:
+def test_data_that_bootstrap_refuses_is_left_alone_in_a_set_of_one() -> None:
     refused = replace(OBJECTED, refusal="PostgreSQL would listen on port 5433")
     assert decide(replace(ALONE, bootstrap=refused), SETTINGS).situation == "LeavingAlone"
 

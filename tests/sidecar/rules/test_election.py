@@ -252,7 +252,9 @@ def test_the_heir_has_its_label_while_it_is_promoted() -> None:
 
 
 @pytest.mark.parametrize(("life", "is_labelled"), [("uid-1", True), ("former", False)])
-def test_not_if_others_may_lead_without_what_it_will_show(life: str, *, is_labelled: bool) -> None:
+def test_an_heir_is_labelled_later_if_others_may_lead_without_what_it_will_show(
+    life: str, *, is_labelled: bool
+) -> None:
     """Of a handover, the last primary's disk has all, as long as its pod is there."""
     members = ("orders-0", "orders-1", "orders-2")
     record = replace(FREE, heir="orders-0", members=members, voters=members, copies=2)

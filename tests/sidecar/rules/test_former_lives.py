@@ -105,7 +105,7 @@ def test_who_is_replaced_while_it_runs_on_takes_nothing() -> None:
     assert situation_and_actions(replace(with_lives(), pods=pods)) == ("NotEligible", ())
 
 
-def test_nor_does_it_leave_the_lease_to_the_pod_that_has_replaced_it() -> None:
+def test_who_is_replaced_does_not_leave_the_lease_to_the_pod_that_has_replaced_it() -> None:
     """Whose volume may be an older copy."""
     assert Departure().heir(LEADER, SETTINGS) == "orders-0"
     pods = (replace(LEADER_PODS[0], uid="later"), *LEADER_PODS[1:])

@@ -50,7 +50,7 @@ def test_it_leads_by_no_election() -> None:
     assert f"this member may not: {WHY}" in decision.sentence
 
 
-def test_nor_does_it_as_an_heir() -> None:
+def test_a_marked_member_does_not_lead_as_an_heir_either() -> None:
     handed = replace(VACANT, lease=lease(replace(FREE, heir="orders-0"), renewed_at=None))
     assert decide(handed, SETTINGS).situation == "Succeeding"
     assert decide(marked(handed, 0), SETTINGS).situation == "NotToLead"

@@ -114,9 +114,7 @@ def test_after_a_full_outage_the_data_tells_that_the_record_is_outdated() -> Non
         assert situation_and_actions(replace(seen, peers=back), SYNC)[0] == "YieldingToPeer"
 
 
-def test_then_the_one_that_is_furthest_ahead_leads_although_the_record_has_no_promise_of_it() -> (
-    None
-):
+def test_after_a_full_outage_the_one_furthest_ahead_leads_though_it_is_no_recorded_voter() -> None:
     of_another = lease(replace(LED, voters=("orders-1",)), renewed_at=None, renewal_seen=False)
     reported = replace(COLD, lease=of_another, peers=peer(1) | peer(2, timeline=2))
     assert situation_and_actions(reported, SYNC)[0] == "TakingLease"
@@ -131,13 +129,13 @@ def test_then_the_one_that_is_furthest_ahead_leads_although_the_record_has_no_pr
     ],
     ids=["it has seen others renew", "it was promoted itself", "nobody knows of a newer timeline"],
 )
-def test_not_where_a_promotion_that_nobody_has_recorded_tells_as_much(
+def test_a_record_is_not_outdated_where_an_unrecorded_promotion_tells_as_much(
     observation: Observation,
 ) -> None:
     assert situation_and_actions(observation, SYNC)[0] == "TakingLease"
 
 
-def test_nor_where_it_is_the_last_primary_that_is_on_a_newer_timeline() -> None:
+def test_a_record_is_not_outdated_where_only_its_last_primary_is_on_a_newer_timeline() -> None:
     theirs = replace(FREE, history=(Leadership(1, "orders-1", "2026-01-01T00:00:00Z"),))
     cold = lease(theirs, renewed_at=None, renewal_seen=False)
     ahead = peer(1, timeline=2, running=False) | peer(2)
@@ -181,7 +179,7 @@ def test_a_member_that_was_promoted_itself_goes_on() -> None:
     assert situation_and_actions(replace(NAMED, bootstrap=UNRECORDED))[0] == "Resuming"
 
 
-def test_so_does_one_that_took_the_lease_before_the_timeline_was_recorded() -> None:
+def test_a_member_that_took_the_lease_before_the_timeline_was_recorded_goes_on() -> None:
     assert situation_and_actions(replace(NAMED, lease=lease(RECORD)))[0] == "Promoting"
 
 
@@ -210,7 +208,9 @@ def test_a_primary_whose_lease_goes_back_claims_it_again() -> None:
     ],
     ids=["where its holder is writable", "after its time"],
 )
-def test_but_not(observation: Observation, situation: str) -> None:
+def test_a_primary_whose_lease_goes_back_is_stopped(
+    observation: Observation, situation: str
+) -> None:
     found, actions = situation_and_actions(observation)
     assert found == situation
     assert any(isinstance(action, StopPostgres) for action in actions)
@@ -222,5 +222,5 @@ def test_an_outdated_record_of_an_only_member_makes_nobody_sure_that_it_is() -> 
     assert (found.situation, found.fence_in) == ("Fencing", 0.0)
 
 
-def test_without_it_all_is_as_ever() -> None:
+def test_a_replica_whose_lease_did_not_go_back_follows() -> None:
     assert situation_and_actions(replace(REPLICA, postgres=STREAMING))[0] == "Following"

@@ -244,7 +244,7 @@ def test_what_is_changed_in_it_by_hand_is_put_back_after_a_conflict_too(api):
     "after", [opted_in(), statefulset()], ids=["the annotation goes", "the set opts out"]
 )
 @pytest.mark.parametrize("grants", [True, False])
-def test_it_goes_when(api, after, grants):
+def test_a_network_policy_goes_when(api, after, grants):
     api.put_statefulset(asking())
     one_round(api, grants=grants)
     api.put_statefulset(after)

@@ -52,7 +52,7 @@ def test_a_set_looks_at_what_was_made_for_it_and_at_what_may_lead_to_it(service)
         Service(name="x", selector={"pgset.dev/set": "other", ROLE: "primary"}, added=ROLE),
     ],
 )
-def test_and_at_no_other(service):
+def test_a_set_looks_at_no_other_service(service):
     assert looked_at(service, of=workload()) == []
 
 

@@ -163,7 +163,7 @@ def test_a_pod_that_never_got_ready_keeps_its_template_after_an_opt_out_and_is_t
     assert it.sentence.endswith("delete it: kubectl -n shop delete pod orders-0")
 
 
-def test_so_is_one_of_an_earlier_template_in_a_set_whose_pods_are_made_in_order():
+def test_a_pod_of_an_earlier_template_is_told_where_pods_are_made_in_order():
     rolled = workload(ordered=True, revision="orders-2")
     pods = (member(unready_since=LONG, labels=OLD),)
     assert reasons(rolled, members=pods) == [("Pod", "orders-0", "NotReplaced")]
@@ -193,5 +193,5 @@ def test_none_is_told_that_will_be_replaced_or_need_not_be(said, of_pod):
     "of_pod",
     [{"unready_since": SHORT}, {"leaving": True}, {"has_sidecar": False}, {"owner": ""}],
 )
-def test_nor_after_an_opt_out(of_pod):
+def test_after_an_opt_out_none_is_told_that_will_be_replaced_or_need_not_be(of_pod):
     assert told(members=(member(**{"unready_since": LONG, **of_pod}),)) == []
