@@ -1,6 +1,7 @@
 """What a primary makes for its replicas: a role, its way in, and a bound on the WAL it keeps."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from sidecar.postgres import commands, replication_role
@@ -46,13 +47,13 @@ class Preparation:
         NeedsOperatorError with what is left to the operator, and psycopg.Error.
         """
         problems = []
-        first = self._role_made != (since, password)
+        made_before = self._role_made
         for step in self._steps(password, since):
             try:
                 step(connection)
             except NeedsOperatorError as error:
                 problems.append(str(error))
-        if first or not problems:
+        if not problems or password is None or self._role_made != made_before:
             connection.execute("SELECT pg_catalog.pg_reload_conf()")
         # Another password, or one at all, comes with another life of this pod.
         if not problems or password is None:
@@ -68,12 +69,15 @@ class Preparation:
         else:
             # Asked again while something is left to the operator, it writes nothing again.
             if self._role_made != (since, password):
-                yield lambda connection: replication_role.make(connection, password)
-                self._role_made = (since, password)
+                yield partial(self._make_role, password, since)
             yield replication_role.admit
         yield commands.keep_wal
         yield commands.let_members_connect
         yield commands.let_members_use_slots
+
+    def _make_role(self, password: str, since: float, connection: Connection) -> None:
+        replication_role.make(connection, password)
+        self._role_made = (since, password)
 
 
 def _need_password(_: Connection) -> None:

@@ -43,6 +43,8 @@ _MUTE: Final = {
 """On the connection that a password's verifier is made for and sent on: by it a weak password can
 be guessed."""
 
+_FIRST_WITH_GRANTS_BY_GRANTOR: Final = 160000
+
 _MAX_HBA: Final = 4 * 2**20
 """Bytes of a pg_hba.conf; one of thousands of lines has a few hundred kB."""
 
@@ -50,7 +52,11 @@ _ROLE: Final = sql.Identifier(REPLICATION_ROLE)
 
 
 def make(connection: Connection, password: str) -> None:
-    """Create the role or give it the set's present password; only the verifier travels."""
+    """Create the role or give it the set's present password; only the verifier travels.
+
+    Raises NeedsOperatorError where somebody else would have its rights.
+    """
+    _check_that_it_owns_nothing(connection)
     _mute(connection)
     verifier = connection.pgconn.encrypt_password(
         password.encode(), REPLICATION_ROLE.encode(), b"scram-sha-256"
@@ -74,6 +80,7 @@ def make(connection: Connection, password: str) -> None:
             sql.Identifier(connection.info.dbname), _ROLE
         )
     )
+    _end_memberships(connection)
     # What pg_rewind reads the primary by, according to its documentation.
     connection.execute(
         sql.SQL(
@@ -89,6 +96,7 @@ def take_back(connection: Connection) -> None:
 
     Without a superuser's password, earlier versions gave it one that anybody can compute.
     """
+    _end_memberships(connection)
     can_log_in = connection.execute(
         "SELECT 1 FROM pg_authid WHERE rolname = %s::name "
         "AND (rolcanlogin OR rolpassword IS NOT NULL)",
@@ -101,6 +109,42 @@ def take_back(connection: Connection) -> None:
         "WHERE usename = %s::name",
         [REPLICATION_ROLE],
     )
+
+
+def _check_that_it_owns_nothing(connection: Connection) -> None:
+    """A function of the role's that is SECURITY DEFINER reads whatever the role may read, for whom
+    it likes. Ours makes nothing; somebody may have made a role of its name, and then functions."""
+    owns = connection.execute(
+        "SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' "
+        "AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s::name) LIMIT 1",
+        [REPLICATION_ROLE],
+    ).fetchone()
+    if owns is not None:
+        raise NeedsOperatorError(
+            f"role {REPLICATION_ROLE} owns objects, by which somebody else could have its rights: "
+            f"REASSIGN OWNED BY {REPLICATION_ROLE} TO another role, in each database; until then "
+            "it is given nothing, and members that have yet to come cannot be copied"
+        )
+
+
+def _end_memberships(connection: Connection) -> None:
+    """Take the role from its members: by its rights they could read each file of the server's.
+
+    Whoever may create roles could have made this one beforehand, and from PostgreSQL 16 on has it
+    then with ADMIN OPTION, although he is given nothing else that is not his.
+    """
+    members = connection.execute(
+        "SELECT pg_catalog.pg_get_userbyid(member)::text AS member, "
+        "pg_catalog.pg_get_userbyid(grantor)::text AS grantor FROM pg_auth_members "
+        "WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = %s::name)",
+        [REPLICATION_ROLE],
+    ).fetchall()
+    for row in members:
+        revoke = sql.SQL("REVOKE {} FROM {} ").format(_ROLE, sql.Identifier(row["member"]))
+        # Before, it is for people to read, and may be of a role that is gone.
+        if connection.info.server_version >= _FIRST_WITH_GRANTS_BY_GRANTOR:
+            revoke += sql.SQL("GRANTED BY {} ").format(sql.Identifier(row["grantor"]))
+        connection.execute(revoke + sql.SQL("CASCADE"))
 
 
 def admit(connection: Connection) -> None:

@@ -124,6 +124,55 @@ def test_a_pg_hba_conf_of_many_megabytes_is_not_read_and_stays(
     assert hba.stat().st_size == 2**23
 
 
+@pytest.mark.versions
+@pytest.mark.parametrize("password", ["derived", None])
+def test_who_has_made_the_role_beforehand_gains_nothing_by_its_rights(
+    database: Database, connect: Connect, password: str | None
+) -> None:
+    server = watch(database, connect)
+    with session(database) as connection:
+        connection.execute("CREATE ROLE mallory LOGIN CREATEROLE PASSWORD 'mallory'")
+    mallory = ("mallory", "mallory")
+    with session(database, mallory) as connection:
+        connection.execute("CREATE ROLE pgset_replication LOGIN")
+        connection.execute("GRANT pgset_replication TO mallory")
+    with session(database) as connection:
+        # As an earlier version has given it.
+        read = "pg_catalog.pg_read_binary_file(text)"
+        connection.execute(f"GRANT EXECUTE ON FUNCTION {read} TO pgset_replication".encode())
+    with session(database, mallory) as connection:
+        question = "SELECT pg_read_binary_file('global/pg_filenode.map')"
+        assert connection.execute(question).fetchone()
+        server.prepare(password)
+        wait_until(lambda: server.view().prepared, "the preparation")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(question)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SET ROLE pgset_replication")
+
+
+def test_a_role_that_owns_something_is_given_nothing_until_it_does_not(
+    database: Database, connect: Connect
+) -> None:
+    """It could be a function that reads files with the role's rights, for whoever calls it."""
+    server = watch(database, connect)
+    read = "'pg_read_binary_file(text)'"
+    may = f"SELECT has_function_privilege('pgset_replication', {read}, 'execute')"
+    with session(database) as connection:
+        connection.execute("CREATE ROLE pgset_replication")
+        connection.execute("CREATE SCHEMA his AUTHORIZATION pgset_replication")
+    server.prepare("derived")
+    wait_until(lambda: "owns objects" in (server.view().problem or ""), "what is wrong")
+    own(database.directory / "pg_hba.conf")
+    assert not server.view().prepared
+    assert ask(database, may) is False
+    with session(database) as connection:
+        connection.execute("DROP SCHEMA his")
+    server.prepare("derived")
+    wait_until(lambda: server.view().prepared, "the preparation")
+    assert ask(database, may) is True
+
+
 def test_what_somebody_has_taken_from_the_members_is_given_back(
     database: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
