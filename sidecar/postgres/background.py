@@ -22,6 +22,7 @@ _IN_WORDS: Final[dict[object, str]] = {
     "keep-slots": "making replication slots",
     "checkpoint": "a checkpoint",
     "bound-slots": "bounding the WAL that slots keep",
+    "raise-settings": "raising settings that are too low for a standby",
     "keep-hba": "copying pg_hba.conf",
 }
 """For operators, who read it in the status and in the log."""

@@ -20,6 +20,7 @@ from sidecar.postgres.background import Background
 from sidecar.postgres.checkpoints import Checkpoints
 from sidecar.postgres.commands import MAX_SLOT_WAL_KEEP_MB, MEGABYTE, set_parameter, setting
 from sidecar.postgres.connection import Connection
+from sidecar.postgres.refused import marked
 
 LOOK_SECONDS: Final = 10.0
 """Between two looks; a copy that takes less has next to nothing to replay."""
@@ -125,7 +126,7 @@ class CloneSlots:
             wanted = bound_mb(held, volume, int(setting(connection, "max_wal_size")))
         raised = wanted > MAX_SLOT_WAL_KEEP_MB
         if wanted != present and (not raised or abs(wanted - present) >= _STEP_MB):
-            set_parameter(connection, _NAME, f"0x{wanted:08x}" if raised else f"{wanted}MB")
+            set_parameter(connection, _NAME, marked(str(wanted)) if raised else f"{wanted}MB")
             connection.execute("SELECT pg_catalog.pg_reload_conf()")
         self._raised = raised
         kept_anyway = int(setting(connection, "wal_keep_size"))

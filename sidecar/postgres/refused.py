@@ -39,11 +39,12 @@ def with_raised(auto_conf: str, raised: Mapping[str, str]) -> str:
     """
     lines = auto_conf.removesuffix("\n").split("\n") if auto_conf else []
     kept = [line for line in lines if not _RAISED.fullmatch(line)]
-    ours = [f"{name} = '{_marked(value)}'" for name, value in raised.items()]
+    ours = [f"{name} = '{marked(value)}'" for name, value in raised.items()]
     return "".join(f"{line}\n" for line in (*kept, *ours))
 
 
-def _marked(value: str) -> str:
+def marked(value: str) -> str:
+    """Return a value as we write it, and nobody else does."""
     if value.startswith("/"):
         return value.replace("\\", "\\\\").replace("'", "\\'")
     if value == "on":

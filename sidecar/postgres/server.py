@@ -31,6 +31,7 @@ from sidecar.postgres.control_data import read_major_version, read_running_serve
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.libpq import NoAnswerError, ready
 from sidecar.postgres.look import Lookout
+from sidecar.postgres.paused_replay import PausedReplay
 from sidecar.postgres.polling import fields_from_outside, is_shown, news, seconds_to_poll
 from sidecar.postgres.preparation import Preparation
 from sidecar.postgres.probe import WriteProbe
@@ -113,6 +114,7 @@ class Server:
         self._database: str | None = None
         self._preparation = Preparation()
         self._clone_slots = CloneSlots(self._orders, self._checkpoints, clock=clock)
+        self._paused_replay = PausedReplay(self._orders, clock)
         self._wal_grows = False
         self._silent = False
         self._shown: list[Order] = []
@@ -310,6 +312,7 @@ class Server:
         self._last_answering_state = state
         self._shown = [order for order in carried_out if is_shown(order, state, fields)]
         self._keep_hba_in_step()
+        self._paused_replay.look(paused=self._lookout.paused is not None)
         if self._preparation.is_due_again(fields["slots"], fields["followers"], self._clock()):
             self._memory.was_prepared_elsewhere()
         return self._seen(state, **fields)
