@@ -13,6 +13,7 @@ from sidecar.postgres import libpq, unwaited
 from sidecar.postgres.configuration import parse_synchronous_standby_names
 from sidecar.postgres.connection import Connection
 from sidecar.postgres.control_data import parse_lsn
+from sidecar.postgres.restores import Restores
 
 _OLDEST_WAL_SECONDS: Final = 10.0
 """Listing pg_wal costs a system call for each of its files."""
@@ -76,6 +77,10 @@ _COLUMNS: Final = {
                     WHERE backend_type = 'startup'
                           AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
             ELSE true END""",
+    # One that restores from an archive for longer than wal_retrieve_retry_interval never waits.
+    "restorer": """
+        CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
+            (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1) END""",
     "upstream": """
         coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')""",
     "primary_slot_name": "current_setting('primary_slot_name')",
@@ -170,6 +175,7 @@ class Lookout:
         self._commit_wait = CommitWait()
         self._exhausted = False
         """Whether the server has replayed all WAL that it had when it started."""
+        self._restores = Restores()
         self._oldest_wal: int | None = None
         self._oldest_wal_at = float("-inf")
         self.restores = True
@@ -184,6 +190,7 @@ class Lookout:
         """Forget what holds for one life of the server only: it was not seen for a while."""
         self._commit_wait.lost()
         self._exhausted, self.restores = False, True
+        self._restores = Restores()
         self._oldest_wal_at = self._unwaited_at = float("-inf")
 
     def was_set(self) -> None:
@@ -202,7 +209,8 @@ class Lookout:
         self.paused = PAUSED if row["paused"] == "t" else None
         synchronous, replayed = row["synchronous"] or "", _bytes(row["replayed"])
         in_recovery = row["recovery"] == "t"
-        self._exhausted = self._exhausted or row["exhausted"] == "t"
+        asks_in_vain = self._restores.see(int(row["restorer"] or 0), row["replayed"])
+        self._exhausted = self._exhausted or row["exhausted"] == "t" or asks_in_vain
         position = _bytes(row["position"]) if self._exhausted else None
         settled_at = position if reloaded else None
         self._commit_wait.see(synchronous, settled_at, self._clock())

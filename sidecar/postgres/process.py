@@ -130,8 +130,8 @@ def send(data_directory: Path, which: signal.Signals) -> None:
     postmaster = remembered_pid(data_directory)
     if which is signal.SIGKILL:
         # Before the postmaster dies: after that nothing shows whose children they were.
-        children = _children(postmaster) if postmaster is not None else ()
-        for pid in (*named_processes(data_directory), *children):
+        theirs = children(postmaster) if postmaster is not None else ()
+        for pid in (*named_processes(data_directory), *theirs):
             _kill(pid, which, refusals)
     elif postmaster is not None:
         _kill(postmaster, which, refusals)
@@ -170,7 +170,8 @@ def _kill(pid: int, which: signal.Signals, refusals: list[OSError]) -> None:
         _refused.discard((pid, _start_of(pid)))
 
 
-def _children(parent: int) -> tuple[int, ...]:
+def children(parent: int) -> tuple[int, ...]:
+    """Return the pids of this process' children; empty where that can't be told."""
     try:
         tasks = small_files.read(f"{_PROC}/{parent}/task/{parent}/children", size=65536)
     except OSError:

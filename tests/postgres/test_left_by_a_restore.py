@@ -9,6 +9,7 @@ from sidecar.settings import Settings
 from tests.postgres.test_bootstrap_settings import ask, configure, end_bootstrap, find, pod, run
 from tests.support.bootstrap_pod import Pod
 from tests.support.database import own
+from tests.support.standby import Connect
 from tests.support.waiting import wait_until
 
 __all__ = ["pod"]
@@ -101,3 +102,21 @@ def test_no_target_on_the_command_line_is_as_good_as_none(pod: Pod) -> None:
     pod.boot_with(DataState.PRESENT)
     assert pod.look().refusal is None
     pod.kill()
+
+
+def test_a_slow_archive_that_has_nothing_more_keeps_no_member_from_knowing_what_it_has(
+    pod: Pod, connect: Connect
+) -> None:
+    """PostgreSQL then never waits between two rounds, which would show that it has replayed all."""
+    configure(pod, "restore_command = 'sleep 1; test -e nowhere/%f'")
+    find(pod)
+    settings = standby_settings(
+        Settings(set_name="orders"), "orders-0", log_hints=False, detached=True
+    )
+    pod.sidecar.write_settings(settings)
+    own(pod.data / "postgresql.auto.conf")
+    assert pod.obey("start").failure is None
+    run(pod)
+    server = connect(pod.port, directory=pod.data)
+    wait_until(lambda: server.view().position is not None, "its position")
+    end_bootstrap(pod)
