@@ -25,7 +25,7 @@ HISTORY_LENGTH: Final = 10
 WRITES_REMEMBERED: Final = 100
 """Those of some minutes: one that lands later is not believed, and the next one is."""
 
-_MERE_RENEWAL: Final = ("resource_version", "position", "lives")
+_MERE_RENEWAL: Final = ("resource_version", "position", "lives", "followers")
 
 _substance: Final = operator.attrgetter(
     *(f.name for f in fields(LeaseRecord) if f.name not in _MERE_RENEWAL)

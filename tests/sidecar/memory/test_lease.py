@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.action import RenewLease, TakeLease
 from sidecar.memory.lease import HeldError, LeaseMemory, promotes_until
-from sidecar.observation import LeaseRecord, LeaseView
+from sidecar.observation import Follower, LeaseRecord, LeaseView
 from tests.sidecar.rules.observations import ME, OTHERS, RECORD, SETTINGS
 
 KNOWN = RenewLease(system_identifier="111", timeline=2, members=("orders-0", "orders-9"))
@@ -78,6 +78,14 @@ def test_a_mere_renewal_by_another_wakes_nobody() -> None:
     remembers = memory(OTHERS)
     assert not remembers.hear(replace(version(OTHERS, 8), position=1), "second", 2.0)
     assert remembers.hear(replace(version(OTHERS, 9), heir="orders-2"), "third", 3.0)
+
+
+def test_how_far_standbys_have_come_wakes_nobody() -> None:
+    """While clients write, each renewal says something else of that."""
+    remembers = memory(OTHERS)
+    on_record = replace(version(OTHERS, 8), followers=(Follower("orders-2", 5000),))
+    assert not remembers.hear(on_record, "second", 2.0)
+    assert view(remembers).record == on_record
 
 
 @pytest.mark.parametrize(("now", "taken"), [(10.0, False), (10.1, True)])
