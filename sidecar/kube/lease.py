@@ -138,6 +138,9 @@ class LeaseKeeper:
             if objects is None:
                 return
             lease = objects.get(self._name)
+            if lease and self._memory.has_heard(lease["metadata"]["resourceVersion"]):
+                # Each write of ours comes twice: as its answer, and by the watch.
+                return
             record = read_record(lease) if lease else None
             news = self._memory.hear(record, _renew_time(lease), now)
         if news:

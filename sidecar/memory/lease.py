@@ -90,6 +90,10 @@ class LeaseMemory:
 
     # ── what the API server says ──────────────────────────────────────────────────────────
 
+    def has_heard(self, version: str) -> bool:
+        """Tell whether this version is the one that `hear` took in last, and would not be news."""
+        return self._heard and version == _version(self._record)
+
     def hear(self, record: LeaseRecord | None, proof: Hashable, now: float) -> bool:
         """Take in the newest record, None where there is no Lease; return whether it is news.
 

@@ -74,6 +74,13 @@ def test_what_is_heard_twice_changes_nothing() -> None:
     assert view(remembers).changed_at == 0.0
 
 
+def test_only_the_version_that_was_heard_last_needs_no_second_hearing() -> None:
+    assert not LeaseMemory(ME, SETTINGS).has_heard("")
+    remembers = memory(OTHERS)
+    remembers.hear(version(OTHERS, 8), "second", 2.0)
+    assert [number for number in ("7", "8", "9") if remembers.has_heard(number)] == ["8"]
+
+
 def test_a_mere_renewal_by_another_wakes_nobody() -> None:
     remembers = memory(OTHERS)
     assert not remembers.hear(replace(version(OTHERS, 8), position=1), "second", 2.0)
