@@ -36,6 +36,7 @@ NO_COMMAND: Final = {
     "Resigning": "another user, or another AppArmor profile, in the template",
     "NotStoppable": "likewise",
     "LockedOut": "by what the primary's own log says of the refused statement",
+    "OutrunByPrimary": "how much room the primary's volume has; another copy comes by itself",
     "UnrelatedDatabase": "the one that is to lead does; then this is DataOfAnotherSet",
 }
 """What only a look at something else can tell."""
