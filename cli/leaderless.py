@@ -14,6 +14,7 @@ from typing import Final
 from cli.cause import Cause
 from cli.facts import Event, Pod
 from cli.seen import Seen
+from cli.storage import of_data
 from sidecar import contract
 
 UNKNOWN_TO_HOLDER: Final = "UnknownToHolder"
@@ -77,6 +78,8 @@ def causes(seen: Seen) -> Iterator[Cause]:
             f"delete lease {name}",
             *_pods(seen),
         )
+    elif seen.lease is None and (down := _keep_others_waiting(seen)):
+        yield _data_that_cannot_be_read(seen, down[0])
     elif (reason := _gives_up(seen, said)) is None:
         sentences = "; ".join(f"{it.name}: {it.says}" for it in seen.pods)
         command = f"describe lease {contract.lease_name(seen.workload.name)}"
@@ -103,6 +106,33 @@ def _created_in_order(seen: Seen, event: Event) -> Cause:
         f"patch statefulset {seen.workload.name} --dry-run=client -o json --type merge "
         f"-p {change} | {seen.kubectl} replace --force --cascade=orphan -f -",
         *seen.workload.pods,
+    )
+
+
+def _keep_others_waiting(seen: Seen) -> list[Pod]:
+    """Return the pods whose PostgreSQL does not come up, so that they can't say what they have."""
+    down = [it for it in seen.pods if not it.ready and _has_said_it_for_long(seen, it)]
+    return [] if len(down) == len(seen.pods) else down
+
+
+def _has_said_it_for_long(seen: Seen, pod: Pod) -> bool:
+    since = pod.says_since
+    return since is not None and (seen.now - since).total_seconds() >= PATIENCE
+
+
+def _data_that_cannot_be_read(seen: Seen, pod: Pod) -> Cause:
+    """Its successor finds an empty volume, and says so: then the others wait for it no more."""
+    claim = of_data(seen, pod)
+    what = f"nobody leads, and without the Lease, which is gone, the others wait for {pod.name}"
+    if claim is None:
+        logs = f"logs {shlex.quote(pod.name)} -c {shlex.quote(seen.workload.container)}"
+        return seen.cause(f"{what}, which does not come up ({pod.says})", logs, *_pods(seen))
+    return seen.cause(
+        f"{what}, which does not come up ({pod.says}): see its PostgreSQL's log; only if its data "
+        "is good for nothing and the others have all that counts, take its volume away: WHAT ONLY "
+        "IT HAS IS LOST THEN",
+        f"delete pvc/{claim.name} pod/{pod.name} --wait=false",
+        *_pods(seen),
     )
 
 

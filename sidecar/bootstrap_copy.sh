@@ -230,6 +230,38 @@ is_rewindable() {
     return 1
 }
 
+# DATA; whether it has all WAL up to where it can be read. pg_rewind copies what the primary has, and does
+# not look whether that is enough: one that was cloned itself has no older WAL. PostgreSQL would take its
+# own WAL instead, which is of another history; and where nobody leads, all would wait to hear what it has.
+has_its_wal() {
+    if [ ! -f "$1/backup_label" ]; then return; fi
+    file=$(sed -nE 's/^START WAL LOCATION: .*\(file [0-9A-F]{8}([0-9A-F]{16})\).*/\1/p' "$1/backup_label")
+    known=$(control_data "$1")
+    size=$(control "Bytes per WAL segment")
+    readable=$(bytes "$(control "Minimum recovery ending location")")
+    latest=$(control "Min recovery ending loc's timeline")
+    begins=$((0x${file%????????} * 4294967296 + 0x${file#????????} * size))
+    ancestors=
+    while read -r ancestor left_at _; do
+        case $ancestor in '' | *[!0-9]*) continue ;; esac
+        ancestors="$ancestors $ancestor:$(bytes "$left_at")"
+    done < "$1/pg_wal/$(printf %08X "$latest").history"
+    while [ "$begins" -lt "$readable" ]; do
+        ends=$((begins + size))
+        # A file belongs to the timeline on which its last byte was written.
+        timeline=$latest
+        for ancestor in $ancestors; do
+            if [ "${ancestor#*:}" -ge "$ends" ]; then timeline=${ancestor%:*} && break; fi
+        done
+        file=$(printf %08X%08X%08X "$timeline" $((begins / 4294967296)) $((begins % 4294967296 / size)))
+        if [ ! -s "$1/pg_wal/$file" ]; then
+            failure="the primary does not have the WAL that this data, once rewound, begins with: $file"
+            return 1
+        fi
+        begins=$ends
+    done
+}
+
 # CONNINFO COMMAND...; pg_rewind deletes what the primary doesn't have, so it must not work where
 # our own files are, and where the heartbeat is written all the time.
 rewind() {
@@ -245,6 +277,6 @@ rewind() {
         is_rewindable "$@" && delete_histories_unlike "$primary" || return 1
     drop "$staging" && rm -rf "$found" && mkdir -m 0700 "$up" && take_out "$data" "$up" &&
         rename "$up" "$rewinding" && sync &&
-        run_pg_rewind "$rewinding" "$primary" && seal "$rewinding" &&
+        run_pg_rewind "$rewinding" "$primary" && has_its_wal "$rewinding" && seal "$rewinding" &&
         rename "$rewinding" "$up" && bring_up && rewind=done
 }

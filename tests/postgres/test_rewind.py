@@ -81,6 +81,29 @@ def test_a_diverged_primary_is_rewound_and_streams(
     assert not [path for path in members.old.directory.glob(".pgset-*") if path.is_dir()]
 
 
+def test_data_is_cloned_whose_recovery_would_begin_with_wal_that_the_primary_never_had(
+    members: Set,
+) -> None:
+    """That one was cloned itself, from a primary between. Rewound all the same, the data could be
+    read only once somebody had that WAL; and where nobody leads, all wait to hear what it has."""
+    members.new.stop()
+    write(members.old, "lost")
+    members.old.stop()
+    members.promote()
+    ((file,),) = sql(members.new, "SELECT pg_walfile_name(pg_current_wal_lsn())")
+    write(members.new, "new")
+    sql(members.new, "SELECT pg_switch_wal()")
+    write(members.new, "newer")
+    sql(members.new, "CHECKPOINT")
+    (members.new.directory / "pg_wal" / str(file)).unlink()
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.data, done.rewind_failed) == (DataState.BROKEN, True)
+    assert done.failure == (
+        f"the primary does not have the WAL that this data, once rewound, begins with: {file}"
+    )
+
+
 def test_a_rewind_and_a_clone_need_no_database_of_a_certain_name(members: Set) -> None:
     """A primary may have dropped "postgres", and the next one may be called anything."""
     sql(members.old, """CREATE DATABASE "it's \\ here" """)

@@ -129,6 +129,9 @@ NEVER_RUN: Final = {
     "kubectl -n shop rollout status statefulset/orders": "it waits for the line before it",
     r"kubectl pgset psql orders -n shop -- -c '\password'": "it asks for a password",
     "kubectl -n shop edit secret orders": "it opens an editor",
+    "kubectl -n shop delete pvc/data-orders-1 pod/orders-1 --wait=false": (
+        "the local cluster's volumes are folders of its nodes, without claims"
+    ),
     "chmod +x kubectl-pgset": "a file that no test leaves",
     "chmod +x ~/bin/kubectl_complete-pgset": "likewise",
     "make check": "make test runs it first",
