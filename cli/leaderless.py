@@ -80,20 +80,25 @@ def causes(seen: Seen) -> Iterator[Cause]:
         )
     elif seen.lease is None and (down := _keep_others_waiting(seen)):
         yield _data_that_cannot_be_read(seen, down[0])
-    elif (reason := _gives_up(seen, said)) is None:
+    else:
+        yield _by_what_they_wait_for(seen, said)
+
+
+def _by_what_they_wait_for(seen: Seen, said: Mapping[str, Event]) -> Cause:
+    reason = _gives_up(seen, said)
+    if reason is None:
         sentences = "; ".join(f"{it.name}: {it.says}" for it in seen.pods)
         command = f"describe lease {contract.lease_name(seen.workload.name)}"
-        yield seen.cause(f"nobody leads ({sentences})", command, *_pods(seen))
-    elif reason == MISSING_COMMITS and _have_all_commits(seen):
-        yield seen.cause(
+        return seen.cause(f"nobody leads ({sentences})", command, *_pods(seen))
+    if reason == MISSING_COMMITS and _have_all_commits(seen):
+        return seen.cause(
             "nobody leads, and every acknowledged commit is on a member that is there: they do "
             f"not hear each other on port {contract.SIDECAR_PORT}; a NetworkPolicy or a service "
             "mesh may be in the way",
             "get networkpolicy",
             *_pods(seen),
         )
-    else:
-        yield _data_to_give_up(seen, said, reason)
+    return _data_to_give_up(seen, said, reason)
 
 
 def _created_in_order(seen: Seen, event: Event) -> Cause:
