@@ -14,7 +14,6 @@ from typing import Final
 from cli.cause import Cause
 from cli.facts import Event, Pod
 from cli.seen import Seen
-from cli.storage import of_data
 from sidecar import contract
 
 UNKNOWN_TO_HOLDER: Final = "UnknownToHolder"
@@ -126,17 +125,12 @@ def _has_said_it_for_long(seen: Seen, pod: Pod) -> bool:
 
 
 def _data_that_cannot_be_read(seen: Seen, pod: Pod) -> Cause:
-    """Its successor finds an empty volume, and says so: then the others wait for it no more."""
-    claim = of_data(seen, pod)
-    what = f"nobody leads, and without the Lease, which is gone, the others wait for {pod.name}"
-    if claim is None:
-        logs = f"logs {shlex.quote(pod.name)} -c {shlex.quote(seen.workload.container)}"
-        return seen.cause(f"{what}, which does not come up ({pod.says})", logs, *_pods(seen))
+    """It may have the newest rows, and come up yet: whether it is given up, a person decides."""
     return seen.cause(
-        f"{what}, which does not come up ({pod.says}): see its PostgreSQL's log; only if its data "
-        "is good for nothing and the others have all that counts, take its volume away: WHAT ONLY "
-        "IT HAS IS LOST THEN",
-        f"delete pvc/{claim.name} pod/{pod.name} --wait=false",
+        f"nobody leads, and without the Lease, which is gone, the others wait for {pod.name}, "
+        f"which does not come up ({pod.says}): see its PostgreSQL's log, and what "
+        "troubleshooting.md has under Nobody leads",
+        f"logs {shlex.quote(pod.name)} -c {shlex.quote(seen.workload.container)}",
         *_pods(seen),
     )
 

@@ -28,7 +28,7 @@ def causes(seen: Seen, pod: Pod) -> Iterator[Cause]:
         return
     if (seen.is_member(pod) and seen.now - event.time > RECENT) or _has_grown(seen, pod, event):
         return
-    mounted = of_data(seen, pod)
+    mounted = _of_data(seen, pod)
     claim = seen.claims.get(mounted.name) if mounted else None
     more = _more(claim) if claim else None
     if mounted is None or more is None:
@@ -53,7 +53,7 @@ def _has_grown(seen: Seen, pod: Pod, full: Event) -> bool:
     )
 
 
-def of_data(seen: Seen, pod: Pod) -> Claim | None:
+def _of_data(seen: Seen, pod: Pod) -> Claim | None:
     """Return the claim that has the data directory; None if that is not known."""
     container = seen.workload.container
     mounted = [it for it in pod.claims if it.container == container]

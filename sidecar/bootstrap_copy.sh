@@ -233,6 +233,7 @@ is_rewindable() {
 # DATA; whether it has all WAL up to where it can be read. pg_rewind copies what the primary has, and does
 # not look whether that is enough: one that was cloned itself has no older WAL. PostgreSQL would take its
 # own WAL instead, which is of another history; and where nobody leads, all would wait to hear what it has.
+# The newest files may be missing: the primary began them after pg_rewind had listed what there is.
 has_its_wal() {
     if [ ! -f "$1/backup_label" ]; then return; fi
     file=$(sed -nE 's/^START WAL LOCATION: .*\(file [0-9A-F]{8}([0-9A-F]{16})\).*/\1/p' "$1/backup_label")
@@ -241,7 +242,7 @@ has_its_wal() {
     readable=$(bytes "$(control "Minimum recovery ending location")")
     latest=$(control "Min recovery ending loc's timeline")
     begins=$((0x${file%????????} * 4294967296 + 0x${file#????????} * size))
-    ancestors=
+    ancestors= first= missing=
     while read -r ancestor left_at _; do
         case $ancestor in '' | *[!0-9]*) continue ;; esac
         ancestors="$ancestors $ancestor:$(bytes "$left_at")"
@@ -254,12 +255,17 @@ has_its_wal() {
             if [ "${ancestor#*:}" -ge "$ends" ]; then timeline=${ancestor%:*} && break; fi
         done
         file=$(printf %08X%08X%08X "$timeline" $((begins / 4294967296)) $((begins % 4294967296 / size)))
+        first=${first:-$file}
         if [ ! -s "$1/pg_wal/$file" ]; then
-            failure="the primary does not have the WAL that this data, once rewound, begins with: $file"
-            return 1
+            missing=${missing:-$file}
+        elif [ -n "$missing" ]; then
+            break
         fi
         begins=$ends
     done
+    if [ -z "$missing" ] || { [ "$begins" -ge "$readable" ] && [ "$missing" != "$first" ]; }; then return; fi
+    failure="the primary does not have the WAL that this data, once rewound, begins with: $missing"
+    return 1
 }
 
 # CONNINFO COMMAND...; pg_rewind deletes what the primary doesn't have, so it must not work where

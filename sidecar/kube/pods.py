@@ -65,9 +65,13 @@ def is_taken_out(pod: Json) -> bool:
 
 
 def is_unready(pod: Json) -> bool:
-    """Return whether this pod is not ready, for its containers' sake or for its node's."""
-    conditions = pod.get("status", {}).get("conditions") or []
-    return any(it["type"] == "Ready" and it["status"] == "False" for it in conditions)
+    """Return whether this pod is not ready, for its containers' sake or for its node's.
+
+    A readiness gate does not count: that of a load balancer may open only after a pod has its role.
+    """
+    conditions = {it["type"]: it["status"] for it in pod.get("status", {}).get("conditions") or []}
+    by_containers = conditions.get("ContainersReady") == "False"
+    return is_taken_out(pod) or (conditions.get("Ready") == "False" and by_containers)
 
 
 def backs_off(pod: Json, container: str | None) -> bool:

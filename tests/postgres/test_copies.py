@@ -147,8 +147,8 @@ def test_postgresql_streams_onto_a_copy_that_was_written_to_apart_and_says_nothi
     start_detached(copies.other)
     copies.attach()
     assert sql(copies.other, "SELECT count(*) FROM more") == [(10,)]
-    # The primary's last: with checksums (18's default), whoever reads a row there first may write its
-    # whole page to WAL, by which the other one gets it.
+    # The primary's last: with checksums (18's default), whoever reads a row there first may write
+    # its whole page to WAL, by which the other one gets it.
     assert (rows(copies.other), rows(copies.primary)) == (["bbbb", "both"], ["aaaa", "both"])
 
 

@@ -104,6 +104,20 @@ def test_data_is_cloned_whose_recovery_would_begin_with_wal_that_the_primary_nev
     )
 
 
+def test_the_file_that_a_primary_has_yet_to_begin_is_not_missed(members: Set) -> None:
+    members.new.stop()
+    write(members.old, "lost")
+    members.old.stop()
+    members.promote()
+    write(members.new, "new")
+    sql(members.new, "CHECKPOINT")
+    sql(members.new, "SELECT pg_switch_wal()")
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True), members.pod.host.log()[-3000:]
+    assert "new" in members.old_follows()
+
+
 def test_a_rewind_and_a_clone_need_no_database_of_a_certain_name(members: Set) -> None:
     """A primary may have dropped "postgres", and the next one may be called anything."""
     sql(members.old, """CREATE DATABASE "it's \\ here" """)

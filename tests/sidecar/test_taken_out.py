@@ -158,6 +158,7 @@ def test_who_is_not_ready_is_unready_for_whatever_reason(containers: str) -> Non
     assert is_unready(pod("False", containers))
     assert not is_unready(pod("True", containers))
     assert not is_unready(pod(None, containers))
+    assert not is_unready(pod("False", "True", gate="False"))
 
 
 def test_who_is_unready_though_its_containers_are_not_was_taken_out_for_its_node() -> None:
