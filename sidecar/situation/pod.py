@@ -8,6 +8,7 @@ from sidecar.situation.timing import (
     FENCE_PATIENCE,
     TAKEN_OUT_PATIENCE,
     UNREADY_PATIENCE,
+    UNREADY_WITH_THE_ROLE,
 )
 
 
@@ -78,7 +79,10 @@ class PodFacts:
             return None
         if self.shown.taken_out_since is not None:
             return self.shown.taken_out_since + TAKEN_OUT_PATIENCE
-        return max(self.shown.unready_since, self._well_since) + UNREADY_PATIENCE
+        since = self.shown.unready_since
+        soon = 0 <= since - self.observation.postgres.since < UNREADY_WITH_THE_ROLE
+        patience = UNREADY_WITH_THE_ROLE if soon else UNREADY_PATIENCE
+        return max(since, self._well_since) + patience
 
     @property
     def _well_since(self) -> float:

@@ -119,6 +119,10 @@ UNREADY_PATIENCE: Final = 10.0
 """Seconds for which the leader's pod must not have been ready, and its PostgreSQL well: another
 container of it is not ready, or its kubelet was lost before it could tell that it is again."""
 
+UNREADY_WITH_THE_ROLE: Final = 300.0
+"""The same, of a pod that was not ready so soon after its PostgreSQL had become writable: what is
+unready only beside a primary would move it back and forth."""
+
 AFTER_OUTAGE: Final = 30.0
 """Seconds after an outage of the API server in which nodes are not heard yet that are well: each
 kubelet tells of its node every 10 s, and tries again ever more seldom while nobody answers."""

@@ -114,7 +114,7 @@ def unready(since: float = LONG, others_since: float | None = None, **changes: A
 
 def test_a_leader_hands_over_that_is_not_ready_for_whatever_reason() -> None:
     """An exporter beside it is not, say; or its kubelet ended while a probe had just failed."""
-    decision = decide(unready(postgres=replace(SERVED, since=LONG)), SETTINGS)
+    decision = decide(unready(postgres=replace(SERVED, since=LONG - 400)), SETTINGS)
     assert decision.situation == "Stopping"
     assert decision.sentence == (
         "stopping PostgreSQL to hand over to orders-1: this pod is not ready, so no new clients "
@@ -134,6 +134,13 @@ def test_a_leader_hands_over_that_is_not_ready_for_whatever_reason() -> None:
 )
 def test_not_while_the_database_itself_may_be_why(recently: dict[str, Any]) -> None:
     assert decide(unready(**recently), SETTINGS).situation == "Leading"
+
+
+def test_what_is_unready_only_beside_a_primary_moves_it_seldom() -> None:
+    soon = unready(postgres=replace(SERVED, since=LONG - 290))
+    assert decide(soon, SETTINGS).situation == "Leading"
+    long = unready(since=NOW - 301, postgres=replace(SERVED, since=NOW - 400))
+    assert decide(long, SETTINGS).situation == "Stopping"
 
 
 def test_nor_to_who_is_not_ready_either() -> None:
