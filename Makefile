@@ -12,7 +12,7 @@ endif
 LOCAL := $(PYTHON) -m deploy.local
 VENV := $(LOCAL) in-venv
 
-.PHONY: help demo test test-all check lint unit unit-rest unit-sidecar unit-named thorough postgres versions promtool kubeconform fuzz simulate chaos storm adopt compat bench-agent bench-admission bench-pods bench-hostile bench-scale diagram images-table \
+.PHONY: help demo test test-all check lint unit unit-rest unit-sidecar unit-named thorough postgres versions promtool kubeconform fuzz simulate chaos storm adopt compat bench-agent bench-admission bench-pods bench-hostile bench-scale bench-sets diagram images-table \
 	chart plugin docs images cluster-up cluster-down clean
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make bench-pods               pods of sets beside plain ones: PODS=500 CONNECTIONS=8"
 	@echo "make bench-hostile            clients that mean no good, at each server of ours: SECONDS=4"
 	@echo "make bench-scale              many sets whose pods are not run, on an API server of its own: SETS=1000 PODS=10000"
+	@echo "make bench-sets               what many real sets cost, and a lost node costs them: SETS=30"
 	@echo "make diagram                  what docs/ has from the table of situations"
 	@echo "make images-table             the table of docs/images.md, from webhook/profile.py"
 	@echo "make chart                    the Helm chart's templates, from the manifests"
@@ -174,6 +175,9 @@ bench-hostile:
 
 bench-scale:
 	@$(VENV) python -m tests.bench.scale
+
+bench-sets:
+	@$(VENV) python -m tests.bench.sets
 
 diagram:
 	@$(VENV) python -m tests.support.diagram

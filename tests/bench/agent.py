@@ -9,7 +9,6 @@ import os
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +16,9 @@ from typing import Any, Final
 from deploy.demo.play import local_cluster
 from deploy.demo.stage import Stage, StepFailedError
 from deploy.demo.steps import members
-from deploy.local import cgroups
 from deploy.local.errors import LocalClusterError
 from sidecar import contract
-from tests.bench import subject
+from tests.bench import containers, subject
 from tests.bench.cost import (
     Cost,
     Look,
@@ -35,8 +33,7 @@ from tests.bench.cost import (
 from tests.bench.options import number, tell
 from tests.chaos.subject import install
 
-_PROC: Final = Path("/proc")
-_STAT: Final = _PROC / "stat"
+_STAT: Final = containers.PROC / "stat"
 
 
 def main() -> int:
@@ -86,7 +83,7 @@ def measure(stage: Stage, seconds: float, settle: float) -> list[Cost]:
 
 def _look(stage: Stage) -> Mapping[str, Look]:
     pods = members(stage, subject.SET, subject.NAMESPACE)
-    running = _sidecars()
+    running = containers.sidecars()
     return {pod["metadata"]["name"]: _look_at(stage, pod, running) for pod in pods}
 
 
@@ -98,7 +95,7 @@ def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, list[int]]
     requests = parse_requests(stage.ask("get", "--raw", f"{proxy}/metrics"))
     if not requests:
         raise NotMeasuredError(f"the sidecar of {name} does not count its API requests")
-    folders = [_PROC / str(pid) for pid in running[uid]]
+    folders = [containers.PROC / str(pid) for pid in running[uid]]
     try:
         memory = [parse_memory((folder / "smaps_rollup").read_text()) for folder in folders]
         stats = [(folder / "stat").read_text() for folder in folders]
@@ -113,22 +110,6 @@ def _look_at(stage: Stage, pod: dict[str, Any], running: Mapping[str, list[int]]
         rss=sum(rss for _, rss in memory),
         requests=requests,
     )
-
-
-def _sidecars() -> dict[str, list[int]]:
-    """Return the pids in the sidecars' containers on the nodes, by their pods' UIDs: of what starts
-    the sidecar anew, and of the sidecar."""
-    found = defaultdict(list)
-    for pid in cgroups.pids():
-        try:
-            words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
-            variables = (_PROC / str(pid) / "environ").read_bytes().decode(errors="replace")
-        except OSError:  # it has ended
-            continue
-        environment = dict(entry.partition("=")[::2] for entry in variables.split("\0"))
-        if b"sidecar" in words and contract.ENV_POD_UID in environment:
-            found[environment[contract.ENV_POD_UID]].append(pid)
-    return found
 
 
 if __name__ == "__main__":

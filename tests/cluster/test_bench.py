@@ -10,6 +10,7 @@ from tests.bench.cost import table
 from tests.bench.pods import __main__ as pods
 from tests.bench.pods import result
 from tests.bench.pods.creations import Kind
+from tests.bench.sets.bench import Bench
 from tests.chaos.subject import install
 
 pytestmark = pytest.mark.cluster
@@ -44,3 +45,21 @@ def test_pods_of_sets_and_plain_ones_are_created_and_timed_and_deleted(played_on
     assert all(0.1 < it.milliseconds < 60_000 for it in measured.answers)
     namespaces = played_on.get("namespaces", namespace=None)["items"]
     assert subject.NAMESPACE not in {it["metadata"]["name"] for it in namespaces}
+
+
+@pytest.mark.rarely
+def test_a_real_set_is_measured_at_rest_and_when_its_node_is_lost(played_on: Stage) -> None:
+    install(played_on)
+    bench = Bench(played_on, seconds=10)
+    try:
+        empty = bench.begin()
+        one = bench.grow(0, 1)
+        loss = bench.lose_node(1)
+    finally:
+        bench.sweep()
+    # Two sidecars more ask for nothing, and the third renews the Lease.
+    assert one.requests > empty.requests
+    assert one.etcd_writes > empty.etcd_writes
+    assert one.share("sidecars") > empty.share("sidecars") == 0
+    # Nobody takes the Lease before its time is over.
+    assert [1 < it < 120 for it in loss.gaps] == [True]

@@ -59,6 +59,7 @@ NOT_RUN: Final = {
     "make bench-admission": "tests/bench/test_admission.py runs it for a shorter time",
     "make bench-pods": "test_bench runs it with fewer pods",
     "make bench-hostile": "tests/bench/test_hostile.py runs it for a shorter time",
+    "make bench-sets SETS=10": "test_bench runs it with one set",
     "make bench-scale SETS=100 PODS=1000": "tests/bench/test_scale.py runs it with fewer sets",
     "make cluster-up": "would be the cluster that this runs on; see tests/local_cluster",
     "make cluster-down": "likewise",
