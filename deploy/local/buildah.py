@@ -84,7 +84,7 @@ def _make_root(base: Base, tarball: Path) -> None:
     left_out = [f"/usr/share/{folder}/*" for folder in _NOT_NEEDED] + list(base.left_out)
     run_long(
         f"mmdebstrap {base.name}",
-        ["mmdebstrap", "--variant=essential", f"--include={','.join(base.packages)}"]
+        [*packages.MMDEBSTRAP, "--variant=essential", f"--include={','.join(base.packages)}"]
         + [f"--dpkgopt=path-exclude={pattern}" for pattern in left_out]
         + [f"--essential-hook={hook}" for hook in base.hooks]
         + ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/etc/apt/sources.list*']

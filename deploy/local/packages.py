@@ -66,6 +66,10 @@ PATCHELF = Unpacked("patchelf", ("patchelf",), ("libstdc++6",))
 SUITE = "bookworm"
 """The one of the host's own sources."""
 
+MMDEBSTRAP = ("unshare", "--mount", "mmdebstrap")
+"""In a mount namespace of its own. It mounts /proc in the root that it makes: nobody else looks in
+there, which would keep it from being unmounted, and nothing stays mounted if it is killed."""
+
 NEWER_SUITE = ("--aptopt=Acquire::Check-Valid-Until false",)
 """For mmdebstrap: a mirror may keep the index of a suite that changes daily for longer than that
 index says that it is valid."""

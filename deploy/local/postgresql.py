@@ -81,7 +81,7 @@ def _fetch(what: str, suite: str, wanted: tuple[str, ...], target: Path) -> None
         f"fetching {what}",
         # Unpacked with all that they need, and nothing of it set up.
         [
-            *("mmdebstrap", "--variant=extract", f"--include={','.join(wanted)}"),
+            *(*packages.MMDEBSTRAP, "--variant=extract", f"--include={','.join(wanted)}"),
             *(*packages.NEWER_SUITE, suite, str(whole), *packages.mirrors_of(suite)),
         ],
         paths.cache() / "build-logs/apt.log",
