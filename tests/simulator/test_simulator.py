@@ -148,6 +148,14 @@ def test_where_a_database_is_lost_before_anybody_has_led_a_new_one_is_made() -> 
     assert (result.violation, result.leader) == (None, "pg-0")
 
 
+def test_a_volume_of_a_pod_that_is_not_wanted_keeps_nobody_from_making_a_database() -> None:
+    """World's 5000090: a volume with data for pg-2, in a set of one."""
+    faults = (Fault(0.0, "find_data", 2), Fault(0.0, "object_to_data", 2, 30.0))
+    for fault in faults:
+        result = run(replace(QUIET, members=1, faults=(fault,), length=60.0))
+        assert (result.violation, result.leader) == (None, "pg-0")
+
+
 def test_a_pod_that_stays_pending_keeps_nobody_from_leading() -> None:
     result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "keep_pending", 0, 60.0),)))
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)

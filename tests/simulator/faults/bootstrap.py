@@ -18,6 +18,9 @@ def find_data(strike: Strike) -> None:
     """Of before pgset: what the volume holds when the pod is created for the first time. The higher
     its ordinal, the more WAL it has, which means nothing between databases that are unrelated."""
     cluster, standby = strike.cluster, strike.fault.detail == "of a standby"
+    if strike.fault.target >= cluster.wanted:
+        # No pod of the set has that volume, so nobody can know what it holds.
+        return
     if strike.fault.target > 0 and not cluster.parallel:
         # A pod that is not there yet cannot say that it has data: the first one makes new data.
         return
@@ -61,7 +64,7 @@ def object_to_data(strike: Strike) -> None:
     """What find_data finds cannot become a set's, until a person has changed that and deletes the
     pod. (Of several pods, none is left alone: another may have a copy.)"""
     cluster = strike.cluster
-    if cluster.wanted != 1:
+    if cluster.wanted != 1 or strike.fault.target != 0:
         return
     find_data(strike)
     strike.excuse_all(strike.fault.seconds + 60.0)
