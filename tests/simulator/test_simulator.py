@@ -156,6 +156,14 @@ def test_a_volume_of_a_pod_that_is_not_wanted_keeps_nobody_from_making_a_databas
         assert (result.violation, result.leader) == (None, "pg-0")
 
 
+def test_a_former_life_gets_no_wal_by_a_slot_that_is_in_use() -> None:
+    """PostgreSQL refuses it; the fake let it take the new life's place (world's 7001076)."""
+    faults = (Fault(66.0, "replace_cut_off", -1, 23.0), Fault(80.0, "split", -1, 18.0, "0,api"))
+    circumstances = replace(QUIET, seed=9001082, members=2, orders=(0.01, 0.5), tick=1.0)
+    schedule = replace(circumstances, durability="sync-strict", faults=faults, length=300.0)
+    assert run(schedule).violation is None
+
+
 def test_a_pod_that_stays_pending_keeps_nobody_from_leading() -> None:
     result = run(replace(QUIET, durability="sync", faults=(Fault(60.0, "keep_pending", 0, 60.0),)))
     assert (result.violation, result.promotions, result.leader != "pg-0") == (None, 2, True)

@@ -409,7 +409,14 @@ class Server:
         if mine.recovery_target is not theirs.branch:
             return False
         admitted = self.pod.name in theirs.slots or not mine.uses_slot
+        if mine.uses_slot and self._slot_is_in_use(primary):
+            return False
         return admitted and mine.position >= primary.oldest_wal and theirs.admits(mine)
+
+    def _slot_is_in_use(self, primary: "Server") -> bool:
+        """By another life of this pod."""
+        link = primary.links.get(self.pod.name)
+        return link is not None and link.open and link.standby is not self
 
     def network_changed(self) -> None:
         """A silent connection shows in that nothing is heard."""
