@@ -156,6 +156,13 @@ def test_a_volume_of_a_pod_that_is_not_wanted_keeps_nobody_from_making_a_databas
         assert (result.violation, result.leader) == (None, "pg-0")
 
 
+def test_a_member_that_is_outrun_waits_for_its_operator() -> None:
+    """World's 7001381."""
+    outrun = (Fault(7.8, "cut_node", 1, 12.0), Fault(18.0, "remove_wal", -1))
+    schedule = replace(QUIET, members=2, tick=2.0, commit_every=2.0, faults=outrun)
+    assert run(schedule).violation is None
+
+
 def test_a_former_life_gets_no_wal_by_a_slot_that_is_in_use() -> None:
     """PostgreSQL refuses it; the fake let it take the new life's place (world's 7001076)."""
     faults = (Fault(66.0, "replace_cut_off", -1, 23.0), Fault(80.0, "split", -1, 18.0, "0,api"))

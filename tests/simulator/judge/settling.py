@@ -139,6 +139,13 @@ class Settling:
         lease, found = self._cluster.api.lease, life.bootstrap.found.system_identifier
         return lease is not None and found not in (None, lease.system_identifier)
 
+    def _was_outrun(self, life: PodLife, primary: PodLife) -> bool:
+        """The primary removed WAL that its copy still needs: the next copy is made an hour later,
+        unless somebody wants it sooner, and the operator is told."""
+        told = life.agent is not None and life.agent.situation == "OutrunByPrimary"
+        assert primary.server is not None
+        return told and life.directory.position < primary.server.oldest_wal
+
     def _unsettled_member(self, name: str, primary: PodLife) -> str | None:
         cluster, settings = self._cluster, self._settings
         life = cluster.pods.get(name)
@@ -147,7 +154,7 @@ class Settling:
         role = cluster.api.pods[name][1].role
         if life is primary:
             return None if role == settings.primary_value else f"the primary {name} has role {role}"
-        if self._waits_for_a_person(life):
+        if self._waits_for_a_person(life) or self._was_outrun(life, primary):
             return None
         server = life.server
         faults = {
