@@ -156,6 +156,13 @@ def test_a_volume_of_a_pod_that_is_not_wanted_keeps_nobody_from_making_a_databas
         assert (result.violation, result.leader) == (None, "pg-0")
 
 
+def test_what_a_primary_writes_that_nobody_can_stop_is_not_waited_for() -> None:
+    """A standby that still follows it shows it (docs/limits.md). Seed 4000214 was so, too."""
+    alone = (Fault(60.0, "stop_kubelet", 0, 60.0), Fault(60.0, "freeze_sidecar", 0, 40.0))
+    schedule = replace(QUIET, seed=3, durability="sync-strict", commit_every=0.5, length=100.0)
+    assert run(replace(schedule, faults=alone)).violation is None
+
+
 def test_a_member_that_is_outrun_waits_for_its_operator() -> None:
     """World's 7001381."""
     outrun = (Fault(7.8, "cut_node", 1, 12.0), Fault(18.0, "remove_wal", -1))

@@ -39,7 +39,8 @@ I9  What a new session was shown, with a promise (`sync`, `sync-strict`, `quorum
     that had it was destroyed. Through the replicas' as long as the standby that has shown it is
     there and in reach: it may have had what no other had yet. What a server in recovery shows while
     nobody can take its label away is not counted: the API server does not hear its sidecar, or that
-    stands still, or a policy refuses changes of labels.
+    stands still, or a policy refuses changes of labels. Nor is what a standby shows of a primary
+    that writes on beside another holder, where I2 lets it.
 """
 
 from typing import Final

@@ -70,7 +70,7 @@ class Reads:
     def _rows_seen(self, event: RowsSeen) -> None:
         if not self._promised or event.server.by_hand or self._is_on_its_own(event.server):
             return
-        if self._is_reached_by_an_old_route(event.server):
+        if self._is_reached_by_an_old_route(event.server) or self._is_led_astray(event.server):
             return
         where = _PRIMARYS if event.through_the_primarys else event.server.pod.name
         before = self._seen.get((event.branch, where))
@@ -82,6 +82,19 @@ class Reads:
         """Its label has been taken away, and the reader's node has not heard of that."""
         present = self._cluster.api.pods.get(server.pod.name)
         return present is not None and present[1].role is None
+
+    def _is_led_astray(self, server: Server) -> bool:
+        """Its primary writes on beside another holder of the Lease. Who may do that, since nobody
+        is left to stop it, I2 says: it is soon stopped, and whoever leads does not wait for it."""
+        lease, upstream = self._cluster.api.lease, server.upstream
+        if lease is None or not lease.holder or upstream is None:
+            return False
+        return any(
+            life.server is upstream.primary
+            and life.server.phase is Phase.WRITABLE
+            and lease.holder != f"{life.name}_{life.uid}"
+            for life in self._cluster.lives
+        )
 
     def _is_on_its_own(self, server: Server) -> bool:
         """It shows what it has, commits that nobody has acknowledged as well. Its label cannot be
