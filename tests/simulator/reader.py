@@ -50,8 +50,12 @@ class Reader:
 
 
 def last_row(branch: Branch, position: int) -> tuple[Branch, int]:
-    """Where the last row is: what a promotion writes itself, at the beginning of a branch, shows
-    nobody anything."""
-    while branch.parent is not None and position <= branch.fork + SHUTDOWN_RECORD:
-        branch, position = branch.parent, min(position, branch.fork)
-    return branch, position
+    """Where the last row is: what a promotion writes itself, at the beginning of a branch, and a
+    shutdown, at its end, shows nobody anything."""
+    while True:
+        if position in branch.shutdowns:
+            position -= SHUTDOWN_RECORD
+        elif branch.parent is not None and position <= branch.fork + SHUTDOWN_RECORD:
+            branch, position = branch.parent, min(position, branch.fork)
+        else:
+            return branch, position

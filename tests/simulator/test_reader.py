@@ -15,3 +15,12 @@ def test_what_a_promotion_writes_itself_is_no_row() -> None:
     assert last_row(third, begun + 1) == (third, begun + 1)
     assert last_row(second, 5000) == (second, 5000)
     assert last_row(first, 900) == (first, 900)
+
+
+def test_nor_is_what_a_shutdown_writes() -> None:
+    """One standby may have it, and another not (seed 7002261); what follows it are rows again."""
+    first = Branch(1, shutdowns={1000 + SHUTDOWN_RECORD})
+    second = Branch(2, first, 1000 + SHUTDOWN_RECORD)
+    assert last_row(first, 1000 + SHUTDOWN_RECORD) == (first, 1000)
+    assert last_row(second, second.fork + SHUTDOWN_RECORD) == (first, 1000)
+    assert last_row(first, 5000) == (first, 5000)

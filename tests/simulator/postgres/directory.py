@@ -24,6 +24,8 @@ class Branch:
     parent: "Branch | None" = None
     fork: int = 0
     """Where it left its parent."""
+    shutdowns: set[int] = field(default_factory=set)
+    """Where the record ends that a primary's shutdown has written."""
 
     def chain(self) -> list["Branch"]:
         """This branch and its ancestors, the newest first."""

@@ -271,6 +271,8 @@ class Server:
                 self.world.after(0.1, self._stopping, writable)
                 return
             self.directory.position += SHUTDOWN_RECORD
+            if self.directory.branch is not None:
+                self.directory.branch.shutdowns.add(self.directory.position)
             self.sender.ship()
         directory = self.directory
         if directory.branch is not None:  # else the image's entrypoint had no database yet
