@@ -23,6 +23,9 @@ OURS: Final = ("primary_conninfo", "primary_slot_name", "promote_trigger_file")
 OFF: Final = (("off", 2), ("false", 1), ("no", 1))
 """Words that PostgreSQL reads as off, with how many of their first characters are enough."""
 
+WAITS_FOR_STANDBYS: Final = ("on", "remote_apply", "true", "yes", "1")
+"""Values of synchronous_commit with which a commit waits for a standby's disk."""
+
 OTHERS_READ: Final = 0o004
 ROOTS_GROUP_READS: Final = 0o044
 """The kubelet's files belong to root and, without fsGroup, to its group."""
@@ -316,6 +319,18 @@ def _synchronous(server: Server) -> Iterator[Fault]:
         )
 
 
+def _unwaited(server: Server) -> Iterator[Fault]:
+    """What the command line says of it, the sidecar cannot see: its own sessions set it."""
+    value = server.line.parameters.get("synchronous_commit", "on").strip("'")
+    durability = server.database.settings.durability
+    if durability != "async" and is_known(value) and value.lower() not in WAITS_FOR_STANDBYS:
+        yield Fault(
+            f'{server.name}: the arguments set synchronous_commit to "{value}", with which '
+            f'commits do not keep durability "{durability}"; allowed: arguments without it, or '
+            f"{contract.DURABILITY}: async"
+        )
+
+
 def _replication(server: Server) -> Iterator[Fault]:
     if server.replicas <= 1:
         return  # as good as before, and warned of
@@ -378,6 +393,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _addresses,
     _ours,
     _synchronous,
+    _unwaited,
     _replication,
 )
 """In the order of the harm: the first is what a refusal says."""
