@@ -19,6 +19,10 @@ _PAGE_HEADER: Final = struct.Struct("=HHIQ")
 _LONG_PAGE_HEADER: Final = struct.Struct("=HHIQI4xQII")
 """XLogLongPageHeaderData: the same, xlp_rem_len, xlp_sysid, xlp_seg_size, xlp_xlog_blcksz; on
 the first page of a segment."""
+_MAGIC: Final = 0xD1
+"""The upper half of XLOG_PAGE_MAGIC, 0xD10D of PostgreSQL 14 to 0xD118 of 18."""
+_FLAGS: Final = 0x000F
+"""XLP_ALL_FLAGS. What has others is no page: WAL that pg_tde has encrypted, say."""
 _DEFAULT_PAGE_SIZE: Final = 8192
 _LEAST_SEGMENT: Final = 1 << 20
 """Bytes: wal_segment_size is a power of 2 from 1 MB on."""
@@ -145,5 +149,9 @@ class _Wal:
             return None
         if len(page) < self.page_size:
             raise OSError(f"{self.path_at(address)} ends before {address:#x}")
-        magic, _, _, told_address = _PAGE_HEADER.unpack_from(page)
-        return page if magic != 0 and told_address == address else None
+        magic, info, _, told_address = _PAGE_HEADER.unpack_from(page)
+        if magic == 0:
+            return None
+        if magic >> 8 != _MAGIC or info & ~_FLAGS or told_address % self.page_size:
+            raise OSError(f"{self.path_at(address)} has no page at {address:#x} that can be read")
+        return page if told_address == address else None

@@ -227,6 +227,21 @@ def test_files_that_were_recycled_are_no_wal(primary: Database, programs: Path) 
     assert has_wal_beyond(primary.directory, 1, 0), "removed long ago: there is more"
 
 
+def test_of_wal_that_is_encrypted_nothing_is_claimed(primary: Database) -> None:
+    """As pg_tde writes it, with all headers: it must not pass for pages of an earlier life."""
+    with session(primary) as connection:
+        row = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+        assert row is not None
+        connection.execute("INSERT INTO foo SELECT 1, 'lost' FROM generate_series(1, 1000)")
+    kill(primary)
+    position = parse_lsn(row[0])
+    assert has_wal_beyond(primary.directory, 1, position)
+    for path in (primary.directory / "pg_wal").glob("0*"):
+        path.write_bytes(path.read_bytes().translate(bytes(it ^ 0x5A for it in range(256))))
+    with pytest.raises(OSError, match="that can be read"):
+        has_wal_beyond(primary.directory, 1, position)
+
+
 def test_a_newer_timeline_may_hold_anything(standby: Database) -> None:
     with session(standby) as connection:
         connection.execute("SELECT pg_promote()")
