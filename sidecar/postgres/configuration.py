@@ -225,12 +225,20 @@ def with_settings(auto_conf: str, settings: dict[str, str]) -> str:
 
 
 def as_before_pgset(auto_conf: str) -> str:
-    """Return postgresql.auto.conf without what would overrule an operator's own setting for ever.
+    """Return postgresql.auto.conf without what would overrule an operator's own setting for ever,
+    or have commits wait for members that are none any more.
 
     What only a standby reads stays: the data may become a member again.
     """
     lines = auto_conf.removesuffix("\n").split("\n") if auto_conf else []
-    return "".join(f"{it}\n" for it in lines if _parameter_of(it) != "allow_alter_system")
+    return "".join(f"{it}\n" for it in lines if not _is_ours_alone(it))
+
+
+def _is_ours_alone(line: str) -> bool:
+    name, value = _parameter_of(line), line.partition("=")[2].strip().strip("'")
+    if name == "synchronous_standby_names":
+        return parse_synchronous_standby_names(value) is not None
+    return name == "allow_alter_system"
 
 
 def _parameter_of(line: str) -> str:

@@ -231,6 +231,16 @@ def test_what_was_switched_off_is_off_again_once_it_is_no_member() -> None:
     assert as_before_pgset("") == ""
 
 
+def test_no_commit_waits_for_members_once_there_are_none() -> None:
+    """Its primary may have crashed before it was told so."""
+    ours = (synchronous_standby_names(["orders-1", "orders-2"], 2), "")
+    theirs = "synchronous_standby_names = 'FIRST 1 (elsewhere)'\n"
+    for value in ours:
+        left = as_before_pgset(with_settings(theirs, {"synchronous_standby_names": value}))
+        assert left == ""
+    assert as_before_pgset(theirs) == theirs
+
+
 @pytest.mark.parametrize("log_hints", [True, False])
 def test_hints_are_logged_where_there_are_no_checksums(log_hints: bool) -> None:
     """And left alone elsewhere: they cost WAL, and a user may have them on for other reasons."""
