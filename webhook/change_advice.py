@@ -3,9 +3,11 @@
 As those of `advice`, which tell of what it is.
 """
 
+import re
 from typing import Final
 
 from sidecar import contract
+from webhook import profile
 from webhook.database import Database
 from webhook.json_patch import Json
 
@@ -80,3 +82,35 @@ def on_shrinking(before: Json, after: Json) -> tuple[str, ...]:
     if members <= 1 or after["spec"].get("replicas", 1) != 1:
         return ()
     return (f"the set shrinks from {members} members to 1, and then nobody can take over",)
+
+
+OTHER_ORDER: Final = (
+    "the new image's C library may sort text in another order: REINDEX on the primary what is on "
+    "text, once all pods have it"
+)
+"""An index that a member of one image has made is searched by another one in its own order."""
+
+_MUSL: Final = ("alpine", "timescaledb")
+"""Families with Alpine's C library, which has no versions of an order: PostgreSQL says nothing."""
+
+_RELEASE: Final = re.compile(r"bullseye|bookworm|trixie|jammy|noble|ubi\d+")
+"""In a tag: the system whose C library it is."""
+
+
+def on_another_image(before: Database, after: Database) -> tuple[str, ...]:
+    """Return the warning for an update that changes the C library by which text is sorted."""
+    old, new = (_c_library(it) for it in (before, after))
+    return (OTHER_ORDER,) if old and new and _differ(old, new) else ()
+
+
+def _c_library(database: Database) -> tuple[bool, str] | None:
+    """Return whether it is Alpine's, and its release if the tag tells; None: not known."""
+    image = database.container.get("image", "")
+    family = profile.by_name(image)
+    release = _RELEASE.search(profile.tag_of(image))
+    return (family.name in _MUSL, release[0] if release else "") if family else None
+
+
+def _differ(old: tuple[bool, str], new: tuple[bool, str]) -> bool:
+    releases_differ = bool(old[1] and new[1]) and old[1] != new[1]
+    return old[0] != new[0] or releases_differ

@@ -112,7 +112,8 @@ def _refuse_what_keeps_all_down(pod: Json, settings: Settings) -> None:
 
 def _stamped(statefulset: Json, review: Review, old: Json | None, installation: Chosen) -> Verdict:
     found = opt_in.check(statefulset)
-    kept = _refuse_what_is_new(statefulset, found, _set_before(old))
+    before = _set_before(old)
+    kept = _refuse_what_is_new(statefulset, found, before)
     patch = opt_in.stamp(statefulset, found)
     # A set that is created opted in has no clients yet.
     new = review.operation == "UPDATE" and not opt_in.is_stamped(statefulset)
@@ -121,6 +122,7 @@ def _stamped(statefulset: Json, review: Review, old: Json | None, installation: 
         warnings=(
             *(_of_opting_in(statefulset, found, installation) if new else ()),
             *(change_advice.on_shrinking(old, statefulset) if old else ()),
+            *(change_advice.on_another_image(before[1], found) if before else ()),
             *(line for fault in kept for line in wrapped(fault.sentence)),
             *advice.warnings(statefulset, found),
         ),

@@ -262,6 +262,30 @@ def test_a_set_that_an_update_shrinks_to_one_member_is_warned_of(before, after, 
     assert (shrunk in warnings) is said
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("postgres:17", "postgres:17-alpine", True),
+        ("postgres:17-alpine", "postgres:17.5", True),
+        ("postgres:17.2-bookworm", "postgres:17.5-trixie", True),
+        ("timescale/timescaledb:2.17-pg17", "postgres:17", True),
+        ("postgres:17.2", "postgres:17.5", False),
+        ("postgres:17.2-bookworm", "postgres:17.5", False),
+        ("postgres:17.2-alpine3.20", "postgres:17.5-alpine3.22", False),
+        ("postgres:17", "registry/my-own:17", False),
+    ],
+)
+def test_an_image_that_sorts_text_in_another_order_is_warned_of(before, after, said):
+    """By an index in the other order rows are not found, and unique ones come twice."""
+
+    def of(image):
+        it = objects.changed(objects.article_statefulset(), in_database(image=image))
+        return objects.patched(it, mutate_statefulset(objects.review_of(it)))
+
+    warnings = mutate_statefulset(objects.review_of(of(after), "UPDATE", of(before))).warnings
+    assert any("sort text in another order" in it for it in warnings) is said
+
+
 def test_one_copy_of_a_snapshot_is_all_there_is():
     warnings = verdict_on(claiming(replicas=1, dataSource=SNAPSHOT)).warnings
     assert not any("dataSource" in it for it in warnings)
