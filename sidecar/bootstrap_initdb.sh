@@ -71,15 +71,14 @@ run_initdb() {
     server=$!
     until final_server_is_ready; do
         kill -0 "$server" 2>/dev/null || return 1
-        # The address that it listens on; the entrypoint's temporary server has none either.
-        if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
+        if has_no_arguments; then
             end_server_without_arguments "$staging"
             return 1
         fi
         sleep 0.1
     done
     # It may have become ready between two looks.
-    if [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ]; then
+    if has_no_arguments; then
         end_server_without_arguments "$staging"
         return 1
     fi
@@ -186,6 +185,15 @@ lead_out_of_staging() {
 final_server_is_ready() {
     [ "$(sed -n 1p "$staging/postmaster.pid" 2>/dev/null)" = "$server" ] &&
         sed -n 8p "$staging/postmaster.pid" | grep -q ready
+}
+
+# Whether the command has started a server that listens on an address. The entrypoint's temporary one
+# has none either; if an init script restarts that with one, pg_ctl leaves it to another parent.
+has_no_arguments() {
+    [ -n "$(sed -n 6p "$staging/postmaster.pid" 2>/dev/null)" ] || return 1
+    started=$(sed -n 1p "$staging/postmaster.pid" 2>/dev/null)
+    [ "$started" = "$server" ] ||
+        [ "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$started/status" 2>/dev/null)" = "$server" ]
 }
 
 # A command of the user's own, such as a script in a file, may pass on nothing that is added to it.

@@ -78,6 +78,21 @@ def test_a_path_that_a_script_has_made_of_pgdata_leads_to_where_the_data_is_in_t
     Database(pod.host, pod.data, pod.port).start()
 
 
+def test_a_script_may_restart_its_server_and_have_it_listen(pod: Pod) -> None:
+    """As many do that add to shared_preload_libraries. Bootstrap waits for another one."""
+    quiet = f"-c listen_addresses='' -k {pod.host.folder} -p $PGPORT"
+    local = quiet.replace("''", "localhost")
+    script(
+        pod,
+        f'pg_ctl -D "$PGDATA" -o "{quiet}" -w start\n'
+        f'pg_ctl -D "$PGDATA" -o "{local}" -m fast -w restart && sleep 1\n'
+        'pg_ctl -D "$PGDATA" -m fast -w stop',
+    )
+    pod.boot_with(DataState.EMPTY)
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+
+
 def test_a_script_that_fails_can_be_tried_again(pod: Pod) -> None:
     once = pod.host.make_folder("once")
     script(
