@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar import contract
-from webhook import image_data, port, server_checks, update_strategy
+from webhook import image_data, port, server_checks, update_strategy, volume_checks
 from webhook.database import Database
 from webhook.image_data import PASSWORD_VARIABLES
 from webhook.injection import is_late
@@ -16,17 +16,6 @@ from webhook.json_patch import Json
 from webhook.neighbours import a_mesh_may_be_in_the_way, may_bring_files, needs_token
 from webhook.options import Options
 from webhook.profile import OFFICIAL
-
-VOLATILE_VOLUMES: Final = (
-    "configMap",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "image",
-    "projected",
-    "secret",
-)
-"""Volume sources without data, or whose data goes with the pod."""
 
 HAND_OVER_SECONDS: Final = 10
 """A deleted primary serves for one more second, writes a checkpoint for up to five, and stops."""
@@ -72,19 +61,10 @@ def _begins_with_copies(statefulset: Json, _: Database) -> bool:
     return copied and statefulset["spec"].get("replicas", 1) > 1
 
 
-def _no_persistent_volume(statefulset: Json, database: Database) -> bool:
-    claims = statefulset["spec"].get("volumeClaimTemplates") or []
-    volumes = statefulset["spec"]["template"]["spec"].get("volumes") or []
-    persistent = {claim["metadata"]["name"] for claim in claims}
-    persistent.update(
-        volume["name"]
-        for volume in volumes
-        if not any(source in volume for source in VOLATILE_VOLUMES)
-    )
-    directory = image_data.data_directory(database)
-    mount = directory and image_data.mount_of(database, directory)
-    on = [mount] if mount else database.mounts
-    return persistent.isdisjoint(it["name"] for it in on)
+def _one_volume_for_all(statefulset: Json, database: Database) -> bool:
+    """With more than one replica it is refused."""
+    shared = volume_checks.shared_volume(statefulset, database)
+    return _single_replica(statefulset, database) and shared is not None
 
 
 def _mount_in_the_data(_: Json, database: Database) -> bool:
@@ -266,7 +246,17 @@ ADVICE: Final[tuple[tuple[str, _Applies], ...]] = (
     ),
     (
         "the database container has no persistent volume: its data is lost with the pod",
-        _no_persistent_volume,
+        volume_checks.has_no_persistent_volume,
+    ),
+    (
+        "the data's volume would be the same for all pods, and one alone could use it: this set "
+        "can't be scaled",
+        _one_volume_for_all,
+    ),
+    (
+        "the data is on a hostPath: a pod that comes to another node finds none, and two on one "
+        "node have the same",
+        volume_checks.is_on_the_node,
     ),
     (
         "a volume is mounted inside PGDATA: a member that diverges can't be rewound or cloned anew "

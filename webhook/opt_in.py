@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings, parse_enabled, parse_network_policy, parse_paused
-from webhook import database, neighbours, server_checks
+from webhook import database, neighbours, server_checks, volume_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
 from webhook.options import Options
@@ -75,9 +75,10 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     server, port = server_of(statefulset, found), found.settings.postgres_port
     yield from server_checks.faults(server)
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
-        yield from server_checks.unseen_files(server)
-    yield from server_checks.unreadable_files(server, _pod_spec(statefulset))
-    yield from server_checks.folders_of_another_name(server, _pod_spec(statefulset))
+        yield from volume_checks.unseen_files(server)
+    yield from volume_checks.unreadable_files(server, _pod_spec(statefulset))
+    yield from volume_checks.folders_of_another_name(server, _pod_spec(statefulset))
+    yield from volume_checks.shared_directory(server, statefulset)
     yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
 
 

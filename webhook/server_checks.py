@@ -12,7 +12,6 @@ from sidecar import contract
 from webhook import image_data, port, profile, refused_images
 from webhook.command_line import INITS, CommandLine, is_known
 from webhook.database import Database
-from webhook.json_patch import Json
 
 EVERYWHERE: Final = ("*", "0.0.0.0")  # noqa: S104 - PostgreSQL's own words
 LOOPBACK: Final = ("localhost", "127.0.0.1")
@@ -25,10 +24,6 @@ OFF: Final = (("off", 2), ("false", 1), ("no", 1))
 
 WAITS_FOR_STANDBYS: Final = ("on", "remote_apply", "true", "yes", "1")
 """Values of synchronous_commit with which a commit waits for a standby's disk."""
-
-OTHERS_READ: Final = 0o004
-ROOTS_GROUP_READS: Final = 0o044
-"""The kubelet's files belong to root and, without fsGroup, to its group."""
 
 COMPARED_BY_STANDBYS: Final = (
     "max_connections",
@@ -88,52 +83,6 @@ def faults(server: Server) -> Iterator[Fault]:
     """Yield all that has to be changed before this server can be a member."""
     for check in _CHECKS:
         yield from check(server)
-
-
-def unseen_files(server: Server) -> Iterator[Fault]:
-    """Yield the files with the superuser's name or password that the sidecar would not find."""
-    for name, path in image_data.secret_files(server.database).items():
-        if image_data.mount_of(server.database, path) is None:
-            yield Fault(
-                f'{server.name}: {name} is "{path}", which is on no volume of the template, so '
-                "that the sidecar cannot read it; allowed: a file under a volumeMount"
-            )
-
-
-def unreadable_files(server: Server, spec: Json) -> Iterator[Fault]:
-    """Yield the files with the superuser's name or password that only root may read.
-
-    The image's entrypoint reads them while it is root; the sidecar never is.
-    """
-    context = spec.get("securityContext") or {}
-    if context.get("fsGroup") is not None:
-        return  # by which the kubelet lets the group read them
-    readable = ROOTS_GROUP_READS if server.database.gid == 0 else OTHERS_READ
-    for name, path in image_data.secret_files(server.database).items():
-        mount = image_data.mount_of(server.database, path)
-        volumes = {it["name"]: it for it in spec.get("volumes") or []}
-        secret = volumes.get(mount["name"] if mount else "", {}).get("secret")
-        # Its items may have modes of their own.
-        if not isinstance(secret, dict) or secret.get("items"):
-            continue
-        mode = secret.get("defaultMode")
-        if isinstance(mode, int) and not mode & readable:
-            yield Fault(
-                f"{server.name}: {name} is in a secret of defaultMode {mode:04o}, which the "
-                "sidecar, as it is not root, cannot read; allowed: fsGroup in the pod's "
-                "securityContext, or a defaultMode of 0444"
-            )
-
-
-def folders_of_another_name(server: Server, spec: Json) -> Iterator[Fault]:
-    """Yield what may make the image's own script have the data in another folder than pgset."""
-    database = server.database
-    if what := image_data.may_be_elsewhere(database, spec):
-        yield Fault(
-            f"{server.name}: with {what} the image's own script may have the data in another "
-            f"folder than the pod's name, and pgset would make a new database beside it; "
-            f"allowed: env {database.profile.folder_variable} with the folder's name"
-        )
 
 
 def not_by_a_roll(before: Server, after: Server) -> Iterator[Fault]:

@@ -35,6 +35,18 @@ def with_its_data_on_an_empty_dir(statefulset):
     ]
 
 
+def on_the_node(statefulset):
+    statefulset["spec"]["template"]["spec"]["volumes"] = [
+        {"name": "pgdata", "hostPath": {"path": "/srv/pg"}}
+    ]
+
+
+def alone_on_the_volume_of_all(statefulset):
+    statefulset["spec"]["replicas"] = 1
+    mounts = statefulset["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    mounts[0].pop("subPathExpr")
+
+
 def mounting(path):
     mounts = objects.article_statefulset()["spec"]["template"]["spec"]["containers"][0][
         "volumeMounts"
@@ -139,6 +151,7 @@ def test_what_will_do_needs_no_warning(change):
         (claiming(dataSourceRef=SNAPSHOT), "copy of one dataSource"),
         (on_an_empty_dir, "no persistent volume"),
         (with_its_data_on_an_empty_dir, "no persistent volume"),
+        (on_the_node, "on a hostPath"),
         (mounting("/var/lib/postgresql/data/pg_wal"), "inside PGDATA"),
         (mounting("/var/lib/postgresql/data/conf/extra.conf"), "inside PGDATA"),
         (in_database(args=["postgres", "-F"]), "may damage the data"),
@@ -187,6 +200,11 @@ def test_what_will_do_needs_no_warning(change):
 def test_what_will_hurt_is_said_in_one_warning(change, word):
     (warning,) = verdict_on(change).warnings
     assert word in warning
+
+
+def test_a_set_of_one_whose_volume_would_be_that_of_all_hears_that_it_cannot_be_scaled():
+    told = verdict_on(alone_on_the_volume_of_all).warnings
+    assert [it for it in told if "can't be scaled" in it]
 
 
 def test_a_volume_claim_template_is_a_persistent_volume():

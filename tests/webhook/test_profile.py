@@ -111,7 +111,7 @@ def test_data_that_would_be_on_no_volume_is_refused_in_every_family(image, direc
     elsewhere = [{"name": "pgdata", "mountPath": "/elsewhere"}]
     with pytest.raises(DeniedError, match=f"no volume is mounted at .* {directory} or"):
         admitted(set_of(image, volumeMounts=elsewhere))
-    above = [{"name": "pgdata", "mountPath": directory.rpartition("/")[0]}]
+    above = [{**OF_THE_POD, "mountPath": directory.rpartition("/")[0]}]
     assert admitted(set_of(image, volumeMounts=above)).patch
 
 
@@ -132,7 +132,8 @@ def test_bootstrap_looks_at_the_entrypoint_of_an_image_that_nobody_knows(image, 
 
 ROOT = {"name": "PG_ROOT_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
 OWNER = {"name": "PG_USER", "value": "app"}
-PGDATA_MOUNT = {"volumeMounts": [{"name": "pgdata", "mountPath": "/pgdata"}]}
+OF_THE_POD = {"name": "pgdata", "subPathExpr": "$(POD_NAME)"}
+PGDATA_MOUNT = {"volumeMounts": [{**OF_THE_POD, "mountPath": "/pgdata"}]}
 
 
 def test_postgres_itself_is_started_where_the_start_script_has_the_data():

@@ -29,7 +29,22 @@ def replicas(number):
 
 
 def mounted_at(path, **fields):
-    return in_database(volumeMounts=[{"name": "pgdata", "mountPath": path}], **fields)
+    mount = {"name": "pgdata", "mountPath": path, "subPathExpr": "$(POD_NAME)"}
+    return in_database(volumeMounts=[mount], **fields)
+
+
+def on_one_volume_for_all(source="persistentVolumeClaim", *, claimed=False, **mount):
+    """The data directory is in no folder of the pod's name."""
+
+    def change(statefulset):
+        spec = statefulset["spec"]["template"]["spec"]
+        path = {"mountPath": "/var/lib/postgresql/data"}
+        spec["containers"][0]["volumeMounts"] = [{"name": "pgdata", **path, **mount}]
+        spec["volumes"] = [{"name": "pgdata", source: {}}]
+        if claimed:  # which takes the place of the volume
+            statefulset["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "pgdata"}}]
+
+    return change
 
 
 def shell(script, *arguments):
@@ -123,6 +138,17 @@ REFUSED = [
     (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
+ONE_FOR_ALL = 'volume "pgdata" is the same for all pods, and the data directory'
+REFUSED += [
+    (on_one_volume_for_all(), ONE_FOR_ALL),
+    (on_one_volume_for_all(subPath="pg"), ONE_FOR_ALL),
+    (on_one_volume_for_all("nfs"), ONE_FOR_ALL),
+    (
+        together(on_one_volume_for_all(), with_env(PGDATA="/var/lib/postgresql/data/17")),
+        ONE_FOR_ALL,
+    ),
+]
+
 REFUSED += [
     (with_env(POSTGRES_PASSWORD_FILE="/secrets/pw"), "which is on no volume of the template"),
     (with_env(POSTGRES_USER_FILE="/secrets/user"), "which is on no volume of the template"),
@@ -188,6 +214,11 @@ ACCEPTED = [
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
     lambda it: with_secret_of_mode(it, 0o444),
     lambda it: with_secret_of_mode(it, 0o400, fsGroup=999),
+    on_one_volume_for_all(claimed=True),
+    on_one_volume_for_all("hostPath"),
+    on_one_volume_for_all(subPathExpr="pg/$(POD_NAME)"),
+    together(on_one_volume_for_all(), replicas(1)),
+    together(on_one_volume_for_all(), with_env(PGDATA="/var/lib/postgresql/data/$(POD_NAME)")),
     with_args("-p", "5432"),
     with_args("-p", "5432", "-c", "shared_buffers=1GB"),
     with_args("-p", "5433"),
@@ -262,6 +293,13 @@ def test_an_update_that_brings_a_fault_is_refused_in_a_set_that_has_another():
     before = stamped(with_env(PGPORT="8008"))
     after = objects.changed(before, with_args("-D", "/other"))
     with pytest.raises(DeniedError, match="-D is"):
+        mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+
+
+def test_a_set_of_one_on_a_volume_for_all_is_not_scaled_by_an_update():
+    before = stamped(together(on_one_volume_for_all(), replicas(1)))
+    after = objects.changed(before, replicas(3))
+    with pytest.raises(DeniedError, match="is the same for all pods"):
         mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
 
 
