@@ -63,7 +63,12 @@ _CONTAINER: Final = Fields(
                 },
             )
         ),
-        "volumeMounts": ListOf(Fields(required={"name": str, "mountPath": str})),
+        "volumeMounts": ListOf(
+            Fields(
+                required={"name": str, "mountPath": str},
+                optional={"subPath": str, "subPathExpr": str},
+            )
+        ),
         "ports": ListOf(Fields(required={"containerPort": int})),
         "lifecycle": _ANY_OBJECT,
         "readinessProbe": Fields(
@@ -74,11 +79,21 @@ _CONTAINER: Final = Fields(
     },
 )
 _NAMED: Final = Fields(required={"name": str})
+_ITEMS: Final = ListOf(Fields(optional={"path": str, "mode": int}))
+_SECRET: Final = Fields(optional={"defaultMode": int, "items": _ITEMS})
+_SOURCES: Final = ListOf(Fields(optional={"secret": _SECRET}))
+_VOLUME: Final = Fields(
+    required={"name": str},
+    optional={
+        "secret": _SECRET,
+        "projected": Fields(optional={"defaultMode": int, "sources": _SOURCES}),
+    },
+)
 _POD_SPEC: Final = Fields(
     optional={
         "containers": ListOf(_CONTAINER),
         "initContainers": ListOf(_CONTAINER),
-        "volumes": ListOf(_NAMED),
+        "volumes": ListOf(_VOLUME),
         "securityContext": Fields(optional=_USER),
         "automountServiceAccountToken": bool,
         "serviceAccountName": str,

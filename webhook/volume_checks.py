@@ -3,6 +3,7 @@
 As `server_checks`: said before a running database is rolled.
 """
 
+import posixpath
 from collections.abc import Iterator
 from typing import Final
 
@@ -50,20 +51,30 @@ def unreadable_files(server: Server, spec: Json) -> Iterator[Fault]:
     if context.get("fsGroup") is not None:
         return  # by which the kubelet lets the group read them
     readable = ROOTS_GROUP_READS if server.database.gid == 0 else OTHERS_READ
+    volumes = {it["name"]: it for it in spec.get("volumes") or []}
     for name, path in image_data.secret_files(server.database).items():
-        mount = image_data.mount_of(server.database, path)
-        volumes = {it["name"]: it for it in spec.get("volumes") or []}
-        secret = volumes.get(mount["name"] if mount else "", {}).get("secret")
-        # Its items may have modes of their own.
-        if not isinstance(secret, dict) or secret.get("items"):
-            continue
-        mode = secret.get("defaultMode")
-        if isinstance(mode, int) and not mode & readable:
+        mount = image_data.mount_of(server.database, path) or {"name": ""}
+        mode = _mode(volumes.get(mount["name"], {}), mount, path)
+        if mode is not None and not mode & readable:
             yield Fault(
-                f"{server.name}: {name} is in a secret of defaultMode {mode:04o}, which the "
+                f"{server.name}: {name} is a file of mode {mode:04o} of a secret, which the "
                 "sidecar, as it is not root, cannot read; allowed: fsGroup in the pod's "
-                "securityContext, or a defaultMode of 0444"
+                "securityContext, or a mode (or defaultMode) of 0444"
             )
+
+
+def _mode(volume: Json, mount: Json, path: str) -> int | None:
+    """Return the mode that the kubelet gives a file of a secret; None if the volume is none, or
+    does not say it."""
+    mounted = posixpath.relpath(path, mount.get("mountPath", "/"))
+    inside = posixpath.normpath(posixpath.join(mount.get("subPath") or "", mounted))
+    projected = volume.get("projected") or {}
+    default = (volume.get("secret") or projected).get("defaultMode")
+    sources = [volume.get("secret"), *(it.get("secret") for it in projected.get("sources") or [])]
+    items = [item for source in sources if source for item in source.get("items") or []]
+    of_item = next((it.get("mode") for it in items if it.get("path") == inside), None)
+    found: int | None = default if of_item is None else of_item
+    return found
 
 
 def folders_of_another_name(server: Server, spec: Json) -> Iterator[Fault]:

@@ -51,13 +51,33 @@ def shell(script, *arguments):
     return in_database(command=["sh", "-c", script], args=list(arguments))
 
 
-def with_secret_of_mode(statefulset, mode, **context):
-    with_env(POSTGRES_PASSWORD_FILE="/secrets/pw")(statefulset)
-    spec = statefulset["spec"]["template"]["spec"]
-    spec["securityContext"] = context
-    spec["containers"][0]["volumeMounts"].append({"name": "secrets", "mountPath": "/secrets"})
-    secret = {"secretName": "a", "defaultMode": mode}
-    spec["volumes"] = [*spec.get("volumes", []), {"name": "secrets", "secret": secret}]
+def with_secret_of_mode(mode, **context):
+    return with_password_in({"secret": {"secretName": "a", "defaultMode": mode}}, **context)
+
+
+def with_password_in(volume, *, path="/secrets/pw", mount=None, **context):
+    """A password in a file of this volume, and a securityContext of the pod."""
+
+    def change(statefulset):
+        with_env(POSTGRES_PASSWORD_FILE=path)(statefulset)
+        spec = statefulset["spec"]["template"]["spec"]
+        spec["securityContext"] = context
+        own = {"name": "secrets", "mountPath": "/secrets", **(mount or {})}
+        spec["containers"][0]["volumeMounts"].append(own)
+        spec["volumes"] = [*spec.get("volumes", []), {"name": "secrets", **volume}]
+
+    return change
+
+
+def item(mode, path="pw"):
+    return {"secret": {"items": [{"key": "a", "path": path, "mode": mode}], "defaultMode": 0o444}}
+
+
+def projected(default_mode, *sources):
+    return {"projected": {"defaultMode": default_mode, "sources": list(sources)}}
+
+
+PW_ALONE = {"mountPath": "/secrets/pw", "subPath": "pw"}
 
 
 REFUSED = [
@@ -153,7 +173,11 @@ REFUSED += [
     (with_env(POSTGRES_PASSWORD_FILE="/secrets/pw"), "which is on no volume of the template"),
     (with_env(POSTGRES_USER_FILE="/secrets/user"), "which is on no volume of the template"),
     (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "the proxy of Linkerd"),
-    (lambda it: with_secret_of_mode(it, 0o400), "a secret of defaultMode 0400"),
+    (with_secret_of_mode(0o400), "a file of mode 0400 of a secret"),
+    (with_password_in(item(0o440)), "a file of mode 0440 of a secret"),
+    (with_password_in(item(0o400), mount=PW_ALONE), "a file of mode 0400 of a secret"),
+    (with_password_in(projected(0o400, {"secret": {"name": "a"}})), "a file of mode 0400"),
+    (with_password_in(projected(0o444, item(0o400))), "a file of mode 0400 of a secret"),
 ]
 
 REFUSED += [
@@ -212,8 +236,12 @@ ACCEPTED = [
         )
     ),
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
-    lambda it: with_secret_of_mode(it, 0o444),
-    lambda it: with_secret_of_mode(it, 0o400, fsGroup=999),
+    with_secret_of_mode(0o444),
+    with_secret_of_mode(0o400, fsGroup=999),
+    with_password_in(item(0o440), runAsGroup=0),
+    with_password_in(item(0o400, path="other")),
+    with_password_in(projected(0o444, {"secret": {"name": "a"}}, item(0o400, path="other"))),
+    with_password_in({"emptyDir": {}}),
     on_one_volume_for_all(claimed=True),
     on_one_volume_for_all("hostPath"),
     on_one_volume_for_all(subPathExpr="pg/$(POD_NAME)"),
