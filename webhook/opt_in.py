@@ -75,7 +75,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     server, port = server_of(statefulset, found), found.settings.postgres_port
     yield from server_checks.faults(server)
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
-        yield from volume_checks.unseen_files(server)
+        yield from volume_checks.unseen_files(server, _pod_spec(statefulset))
     yield from volume_checks.unreadable_files(server, _pod_spec(statefulset))
     yield from volume_checks.folders_of_another_name(server, _pod_spec(statefulset))
     yield from volume_checks.shared_directory(server, statefulset)

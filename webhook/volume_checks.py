@@ -32,13 +32,27 @@ OF_EACH_POD: Final = (*VOLATILE_VOLUMES, "csi", "flexVolume", "hostPath")
 one, whichever pod has it."""
 
 
-def unseen_files(server: Server) -> Iterator[Fault]:
-    """Yield the files with the superuser's name or password that the sidecar would not find."""
+def unseen_files(server: Server, spec: Json) -> Iterator[Fault]:
+    """Yield the files with the superuser's name or password that the sidecar would not find: it
+    starts before all containers that are no init containers."""
+    emptied = {it["name"] for it in spec.get("volumes") or [] if "emptyDir" in it}
+    filled = {
+        mount["name"]
+        for container in spec.get("initContainers") or []
+        for mount in container.get("volumeMounts") or []
+    }
     for name, path in image_data.secret_files(server.database).items():
-        if image_data.mount_of(server.database, path) is None:
+        mount = image_data.mount_of(server.database, path)
+        if mount is None:
             yield Fault(
                 f'{server.name}: {name} is "{path}", which is on no volume of the template, so '
                 "that the sidecar cannot read it; allowed: a file under a volumeMount"
+            )
+        elif mount["name"] in emptied - filled:
+            yield Fault(
+                f'{server.name}: {name} is "{path}" on emptyDir "{mount["name"]}", which no init '
+                "container mounts, so that the file is not there when the sidecar starts; allowed: "
+                "an init container that writes it, or a volume of a secret"
             )
 
 

@@ -180,8 +180,16 @@ def order(pod):
     return [container["name"] for container in admitted(pod)["spec"]["initContainers"]]
 
 
-def test_an_init_container_that_writes_the_password_comes_before_the_sidecar():
-    pod = with_a_password_from({"emptyDir": {"medium": "Memory"}}, "fetch")
+@pytest.mark.parametrize(
+    "volume",
+    [
+        {"emptyDir": {"medium": "Memory"}},
+        {"ephemeral": {"volumeClaimTemplate": {}}},
+        {"persistentVolumeClaim": {"claimName": "secrets-0"}},
+    ],
+)
+def test_an_init_container_that_writes_the_password_comes_before_the_sidecar(volume):
+    pod = with_a_password_from(volume, "fetch")
     assert order(pod) == ["prepare", "fetch", "pgset-sidecar", "other", "pgset-bootstrap"]
     again = admitted(pod)
     assert mutate_pod(objects.review_of(again), objects.IMAGE, objects.never_led).patch == []
@@ -197,6 +205,14 @@ def test_an_init_container_that_writes_a_file_of_variables_comes_before_the_side
         "valueFrom": {"fileKeyRef": {"volumeName": "secrets", "path": "env", "key": "PASSWORD"}},
     }
     assert order(pod) == ["prepare", "fetch", "pgset-sidecar", "other", "pgset-bootstrap"]
+
+
+def test_an_init_container_that_only_reads_there_comes_after_the_sidecar():
+    pod = with_a_password_from({"persistentVolumeClaim": {"claimName": "a"}}, "fetch")
+    pod["spec"]["initContainers"][1]["volumeMounts"] = [
+        {"name": "secrets", "mountPath": "/secrets", "readOnly": True}
+    ]
+    assert order(pod)[0] == "pgset-sidecar"
 
 
 @pytest.mark.parametrize("volume", [{"secret": {"secretName": "s"}}, {"csi": {"driver": "d"}}])

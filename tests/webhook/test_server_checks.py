@@ -69,6 +69,13 @@ def with_password_in(volume, *, path="/secrets/pw", mount=None, **context):
     return change
 
 
+def filled_by(volume):
+    mounts = [{"name": volume, "mountPath": "/to"}]
+    return lambda statefulset: statefulset["spec"]["template"]["spec"].update(
+        initContainers=[{"name": "fetch", "volumeMounts": mounts}]
+    )
+
+
 def item(mode, path="pw"):
     return {"secret": {"items": [{"key": "a", "path": path, "mode": mode}], "defaultMode": 0o444}}
 
@@ -174,6 +181,8 @@ REFUSED += [
     (with_env(POSTGRES_USER_FILE="/secrets/user"), "which is on no volume of the template"),
     (with_template_annotations(**{"linkerd.io/inject": "enabled"}), "the proxy of Linkerd"),
     (with_secret_of_mode(0o400), "a file of mode 0400 of a secret"),
+    (with_password_in({"emptyDir": {}}), 'on emptyDir "secrets", which no init container mounts'),
+    (together(with_password_in({"emptyDir": {}}), filled_by("other")), "no init container mounts"),
     (with_password_in(item(0o440)), "a file of mode 0440 of a secret"),
     (with_password_in(item(0o400), mount=PW_ALONE), "a file of mode 0400 of a secret"),
     (with_password_in(projected(0o400, {"secret": {"name": "a"}})), "a file of mode 0400"),
@@ -241,7 +250,8 @@ ACCEPTED = [
     with_password_in(item(0o440), runAsGroup=0),
     with_password_in(item(0o400, path="other")),
     with_password_in(projected(0o444, {"secret": {"name": "a"}}, item(0o400, path="other"))),
-    with_password_in({"emptyDir": {}}),
+    together(with_password_in({"emptyDir": {}}), filled_by("secrets")),
+    with_password_in({"persistentVolumeClaim": {"claimName": "a"}}),
     on_one_volume_for_all(claimed=True),
     on_one_volume_for_all("hostPath"),
     on_one_volume_for_all(subPathExpr="pg/$(POD_NAME)"),
