@@ -14,15 +14,24 @@ from webhook.json_patch import Json
 
 NEED_THE_TOKEN: Final = (
     "vault.hashicorp.com/agent-inject",
-    "vault.security.banzaicloud.io/vault-addr",
-    "secrets-webhook.security.bank-vaults.io/vault-addr",
+    *(
+        f"{webhook}/{name}"
+        for webhook in ("vault.security.banzaicloud.io", "secrets-webhook.security.bank-vaults.io")
+        for name in ("vault-addr", "vault-role")
+    ),
     "dapr.io/enabled",
     "org.infisical.com/inject",
     "conjur.org/inject",
     "akeyless/enabled",
+    "consul.hashicorp.com/connect-inject",
+    "consul.hashicorp.com/connect-inject-status",
+    "kuma.io/sidecar-injection",
+    "kuma.io/sidecar-injected",
 )
-"""Annotations by which injectors come that log in by the pod's token. Vault's refuses a pod none of
-whose containers has it: hashicorp/vault-k8s, agent-inject/agent/agent.go, serviceaccount()."""
+"""Labels or annotations by which injectors come that log in by the pod's token, or that these leave
+on a pod whose namespace has them come. Vault's and Consul's refuse a pod none of whose containers
+has it: hashicorp/vault-k8s, agent-inject/agent/agent.go, serviceaccount(); hashicorp/consul-k8s,
+findServiceAccountVolumeMount()."""
 
 NOT_ASKED: Final = ("", "false", "no", "off", "disabled")
 """What such an annotation says where the injector is to stay away."""
@@ -134,8 +143,8 @@ MESHES: Final = (
 
 def needs_token(metadata: Json) -> bool:
     """Return whether a template or a pod asks for an injector that needs the API token."""
-    annotations = metadata.get("annotations") or {}
-    return any(annotations.get(name, "") not in NOT_ASKED for name in NEED_THE_TOKEN)
+    marks = {**(metadata.get("annotations") or {}), **(metadata.get("labels") or {})}
+    return any(marks.get(name, "") not in NOT_ASKED for name in NEED_THE_TOKEN)
 
 
 def may_bring_files(metadata: Json) -> bool:

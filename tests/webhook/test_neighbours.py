@@ -147,6 +147,27 @@ def test_who_logs_in_by_the_pods_token_finds_it(others):
     assert "automountServiceAccountToken" not in spec
 
 
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"labels": {"kuma.io/sidecar-injection": "enabled"}},
+        {"annotations": {"kuma.io/sidecar-injected": "true"}},
+        {"annotations": {"consul.hashicorp.com/connect-inject": "true"}},
+        {"annotations": {"consul.hashicorp.com/connect-inject-status": "injected"}},
+        {"annotations": {"vault.security.banzaicloud.io/vault-role": "orders"}},
+        {"annotations": {"secrets-webhook.security.bank-vaults.io/vault-role": "orders"}},
+    ],
+)
+def test_a_proxy_that_logs_in_by_the_pods_token_finds_it_however_it_came(marks):
+    pod = objects.article_pod()
+    pod["spec"]["containers"].append({"name": "proxy", "volumeMounts": [TOKEN]})
+    for kind, given in marks.items():
+        pod["metadata"].setdefault(kind, {}).update(given)
+    spec = admitted(pod)["spec"]
+    assert spec["containers"][1]["volumeMounts"] == [TOKEN]
+    assert "automountServiceAccountToken" not in spec
+
+
 @pytest.mark.parametrize("value", ["false", ""])
 def test_an_injector_that_is_switched_off_needs_no_token(value):
     pod = objects.article_pod()
