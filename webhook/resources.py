@@ -5,6 +5,7 @@ one demands limits, the pod's other containers have them already, by the user's 
 LimitRange's defaults, which are filled in before webhooks are called.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -19,10 +20,10 @@ REQUESTS: Final = {"cpu": "25m", "memory": "64Mi"}
 LIMITS: Final = {"memory": "128Mi"}
 """No limit on CPU where others have none: throttled at the wrong moment, it would fence late."""
 
-FIXED: Final = {"cpu": "250m", "memory": "128Mi"}
-"""Requests and limits in a pod of QoS class Guaranteed, which would otherwise become Burstable: its
-database would lose exclusive CPUs and its place in the order of eviction. 250m is 25 ms in
-each of the kernel's periods of 100 ms. It is also the limit where all others have one."""
+CPU_LIMIT: Final = "250m"
+"""Where all others have one, as a quota demands it, or a pod of QoS class Guaranteed, whose database
+would otherwise lose exclusive CPUs and its place in the order of eviction. It is 25 ms in each of
+the kernel's periods of 100 ms."""
 
 STORAGE: Final = "ephemeral-storage"
 SCRATCH: Final = {"requests": "64Mi", "limits": "1Gi"}
@@ -44,7 +45,7 @@ ALLOWED: Final = (
     + ", and no request above its limit"
 )
 
-_QUANTITY: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
+_QUANTITY: Final = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
 _SUFFIXES: Final[Mapping[str, Decimal]] = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -89,33 +90,71 @@ def _is_above(chosen: Chosen, name: str) -> bool:
 
 def fitted(spec: Json, chosen: Chosen) -> Json:
     """Return the sidecar's resources in a pod with this spec, as chosen as far as it is."""
-    fixed = _all(spec, _is_fixed)
-    requests = FIXED if fixed else REQUESTS
-    found = {
-        "requests": {
-            name: it if _has_room(spec, name, it) else "0" for name, it in requests.items()
-        },
-        "limits": dict(FIXED if fixed else LIMITS),
-    }
+    found = {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
     if _all(spec, _has_cpu_limit):
-        found["limits"]["cpu"] = FIXED["cpu"]
+        found["limits"]["cpu"] = CPU_LIMIT
     for side, has in (("requests", _asks_for_storage), ("limits", _has_storage_limit)):
         if _all(spec, has):
             found[side][STORAGE] = SCRATCH[side]
+    for name, limit in found["limits"].items():
+        found["limits"][name] = _as_others(spec, name, limit)
     for key, quantity in chosen.items():
         side, name = key.split(".", 1)
         found[side][name] = quantity
-        other = SIDES[1 - SIDES.index(side)]
-        given = found[other].get(name)
-        if f"{other}.{name}" in chosen or (given is None and not fixed):
-            continue
-        # What nobody chose follows: a Guaranteed pod stays one, and no request is above its limit.
-        above = given is not None and _amount(found["requests"][name]) > _amount(
-            found["limits"][name]
-        )
-        if fixed or above:
-            found[other][name] = quantity
+    for name, limit in found["limits"].items():
+        if request := found["requests"].get(name):
+            both = _together(spec, name, request, limit, chosen)
+            found["requests"][name], found["limits"][name] = both
+    for name, least in REQUESTS.items():
+        if f"requests.{name}" not in chosen:
+            wanted = found["requests"][name]
+            fitting = [it for it in (wanted, least) if _has_room(spec, name, it)]
+            found["requests"][name] = fitting[0] if fitting else "0"
     return found
+
+
+def _as_others(spec: Json, name: str, limit: str) -> str:
+    """Return the sidecar's limit, which is none above that of all others: a LimitRange may have a
+    `max`."""
+    given = [_limit(it.get("resources") or {}, name) for it in _containers(spec)]
+    if not given or not all(_QUANTITY.fullmatch(it) for it in given):
+        return limit
+    least = LEAST.get(f"limits.{name}", SCRATCH["requests"])
+    return min(limit, max(least, *given, key=_amount), key=_amount)
+
+
+def _together(spec: Json, name: str, request: str, limit: str, chosen: Chosen) -> tuple[str, str]:
+    """Return a request and a limit that fit each other: what nobody chose follows.
+
+    A limit is no more times its request than in all other containers: a LimitRange may have a
+    `maxLimitRequestRatio`, and a pod of QoS class Guaranteed stays one.
+    """
+    ratio = _ratio(spec, name)
+    above = _amount(request) > _amount(limit)
+    if f"requests.{name}" in chosen:
+        follows = f"limits.{name}" not in chosen and (above or ratio == 1)
+        return request, request if follows else limit
+    if above:
+        return limit, limit
+    if ratio is None or name == STORAGE or _amount(request) * ratio >= _amount(limit):
+        return request, limit
+    least = _amount(limit) / ratio
+    unit = "m" if name == "cpu" else "Mi"
+    raised = f"{math.ceil(least / _SUFFIXES[unit])}{unit}"
+    return min(raised, limit, key=_amount), limit
+
+
+def _ratio(spec: Json, name: str) -> Decimal | None:
+    """Return how many times its request a limit of the other containers is, at the most; None if
+    one has no such limit, or no request to speak of."""
+    ratios = []
+    for container in _containers(spec):
+        resources = container.get("resources") or {}
+        limit, request = _limit(resources, name), _asked_for(resources, name)
+        if not all(_QUANTITY.fullmatch(it) and _amount(it) for it in (limit, request)):
+            return None
+        ratios.append(_amount(limit) / _amount(request))
+    return max(ratios, default=None)
 
 
 def _has_room(spec: Json, name: str, wanted: str) -> bool:
@@ -133,6 +172,10 @@ def _has_room(spec: Json, name: str, wanted: str) -> bool:
     if not all(_QUANTITY.fullmatch(it) for it in quantities):
         return False  # written as few people do, such as 1e3
     return sum(map(_amount, quantities[:-1])) <= _amount(of_pod)
+
+
+def _limit(resources: Json, name: str) -> str:
+    return str((resources.get("limits") or {}).get(name, "none"))
 
 
 def _asked_for(resources: Json, name: str) -> str:
@@ -159,17 +202,6 @@ def _asks_for_storage(resources: Json) -> bool:
 
 def _has_storage_limit(resources: Json) -> bool:
     return STORAGE in (resources.get("limits") or {})
-
-
-def _is_fixed(resources: Json) -> bool:
-    """Return whether a container's requests are its limits, for CPU and memory.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed
-    The API server writes quantities in canonical form, so equal ones are equal text.
-    """
-    limits = resources.get("limits") or {}
-    requests = {**limits, **(resources.get("requests") or {})}
-    return all(name in limits and requests[name] == limits[name] for name in ("cpu", "memory"))
 
 
 def _amount(quantity: str) -> Decimal:

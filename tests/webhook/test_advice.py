@@ -255,7 +255,7 @@ def test_who_opts_a_set_in_hears_what_the_sidecar_asks_for_there():
     def hears(words, installation=None):
         return any(it.startswith(words) for it in mutate_statefulset(review, installation).warnings)
 
-    assert hears(said.format("25m", "250m"))
+    assert hears(said.format("125m", "250m"))
     assert hears(said.format("50m", "250m"), {"requests.cpu": "50m"})
     annotate(**{"sidecar-resources": "limits.cpu=200m"})(statefulset)
     assert hears(said.format("50m", "200m"), {"requests.cpu": "50m"})

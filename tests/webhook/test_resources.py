@@ -10,11 +10,14 @@ from tests.webhook import objects
 from tests.webhook.changes import annotate, verdict_on
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod
-from webhook.resources import KEYS, combined, fitted, parse
+from webhook.resources import KEYS, SIDES, STORAGE, combined, fitted, parse
 
 DEFAULT = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
 LIMITED = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 FIXED = {side: {"cpu": "2", "memory": "2Gi"} for side in ("requests", "limits")}
+
+
+SMALL = {"requests": {"cpu": "50m", "memory": "100M"}, "limits": {"cpu": "0.2", "memory": "110M"}}
 
 
 def pod_of(*resources):
@@ -23,10 +26,51 @@ def pod_of(*resources):
 
 def test_where_all_others_have_a_cpu_limit_the_sidecar_has_one_too():
     """As where a quota demands it; one from a LimitRange would be any."""
-    assert fitted(pod_of(LIMITED, LIMITED), {}) == {
-        **DEFAULT,
-        "limits": {"cpu": "250m", "memory": "128Mi"},
-    }
+    limits = {"cpu": "250m", "memory": "128Mi"}
+    assert fitted(pod_of(LIMITED, LIMITED), {})["limits"] == limits
+
+
+def asking(**quantities):
+    """cpu="500m/2": the request, and the limit."""
+    both = {name: it.split("/") for name, it in quantities.items()}
+    return {side: {name: it[n] for name, it in both.items()} for n, side in enumerate(SIDES)}
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ([asking(cpu="500m/2")], {"cpu": "63m/250m"}),
+        ([asking(cpu="500m/1"), asking(cpu="1/2")], {"cpu": "125m/250m"}),
+        ([asking(cpu="500m/1"), asking(cpu="10m/1")], {"cpu": "25m/250m"}),
+        ([asking(memory="2Gi/2Gi")], {"memory": "128Mi/128Mi"}),
+        ([asking(memory="1Gi/1288490189")], {"memory": "107Mi/128Mi"}),
+        ([{"limits": {"memory": "1Gi"}}], {"memory": "128Mi/128Mi"}),
+        ([asking(cpu="0/1"), asking(cpu="1/1")], {"cpu": "25m/250m"}),
+        ([asking(cpu="1e-1/1")], {"cpu": "25m/250m"}),
+        ([asking(cpu="1/1", memory="1Gi/2Gi")], {"cpu": "250m/250m", "memory": "64Mi/128Mi"}),
+    ],
+)
+def test_its_limit_is_no_more_times_its_request_than_in_all_others(others, found):
+    """As where a LimitRange has a maxLimitRequestRatio."""
+    wanted = fitted(pod_of(*others), {})
+    assert {it: "/".join(wanted[side][it] for side in SIDES) for it in found} == found
+
+
+@pytest.mark.parametrize(
+    ("others", "limits"),
+    [
+        ([asking(cpu="50m/200m")], {"cpu": "200m"}),
+        ([asking(cpu="50m/200m"), asking(cpu="50m/400m")], {"cpu": "250m"}),
+        ([asking(cpu="10m/50m")], {"cpu": "100m"}),
+        ([asking(memory="100Mi/100Mi")], {"memory": "100Mi"}),
+        ([asking(**{STORAGE: "100Mi/500Mi"})], {STORAGE: "500Mi"}),
+        ([asking(**{STORAGE: "1Mi/1Mi"})], {STORAGE: "64Mi"}),
+    ],
+)
+def test_its_limit_is_not_above_all_others(others, limits):
+    """As where a LimitRange has a max."""
+    found = fitted(pod_of(*others), {})["limits"]
+    assert {name: found[name] for name in limits} == limits
 
 
 @pytest.mark.parametrize(
@@ -48,6 +92,7 @@ def test_where_all_others_say_what_storage_they_need_the_sidecar_does_too(side, 
         (LIMITED, "500m", "0"),
         (LIMITED, "524m", "0"),
         (LIMITED, "525m", "25m"),
+        (LIMITED, "563m", "63m"),
         (FIXED, "2", "0"),
         (FIXED, "2250m", "250m"),
         ({"limits": {"cpu": "2"}}, "2", "0"),
@@ -61,7 +106,7 @@ def test_the_sidecar_asks_for_no_more_than_the_pod_as_a_whole_has_left(others, o
     assert fitted(pod, parse("requests.cpu=50m"))["requests"]["cpu"] == "50m"
 
 
-@pytest.mark.parametrize("others", [[{}], [LIMITED, {}], [{"limits": {"memory": "1Gi"}}]])
+@pytest.mark.parametrize("others", [[{}], [LIMITED, {}]])
 def test_where_one_has_none_the_sidecar_is_not_throttled(others):
     assert fitted(pod_of(*others), {}) == DEFAULT
 
@@ -149,7 +194,7 @@ CHOICES = {key: st.sampled_from(QUANTITIES[key.split(".")[1]]) for key in KEYS i
 
 
 @given(
-    st.lists(st.sampled_from([LIMITED, FIXED, {}]), min_size=1, max_size=2),
+    st.lists(st.sampled_from([LIMITED, FIXED, {}, SMALL]), min_size=1, max_size=2),
     st.fixed_dictionaries({}, optional=CHOICES),
     st.fixed_dictionaries({}, optional=CHOICES),
 )
