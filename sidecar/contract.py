@@ -80,6 +80,10 @@ SET_LABEL: Final = f"{DOMAIN}/set"
 """Label on the pod template and so on every pod (and on the Lease): the StatefulSet's name.
 It is the stamp by which the API server picks the pods that the webhook sees."""
 
+MIRROR: Final = "kubernetes.io/config.mirror"
+"""Annotation of a pod that only shows what a kubelet runs by itself. Whoever may create pods may
+give it to one, and nobody may later."""
+
 POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
 POD_INDEX: Final = "apps.kubernetes.io/pod-index"
 """Labels that the StatefulSet controller gives each pod: a Service selects one pod by them."""

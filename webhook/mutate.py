@@ -80,9 +80,13 @@ def _injected(
     *,
     own_accounts: bool,
 ) -> Verdict:
-    settings = Settings.from_annotations(
-        set_name, review.object["metadata"].get("annotations") or {}
-    )
+    annotations = review.object["metadata"].get("annotations") or {}
+    if contract.MIRROR in annotations:
+        raise DeniedError(
+            f'pod "{review.name}" has annotation {contract.MIRROR}; allowed in set "{set_name}": '
+            "pods of its StatefulSet"
+        )
+    settings = Settings.from_annotations(set_name, annotations)
     pod_ordinal = ordinal(review.name, set_name)
     lease = lease_state(review.namespace, set_name)
     if lease is LeaseState.NEVER_LED:

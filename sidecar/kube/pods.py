@@ -1,5 +1,6 @@
 """The set's pods and their StatefulSet: which pods exist, how many are wanted, role labels."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
@@ -124,6 +125,18 @@ def signs(annotations: Mapping[str, str]) -> bool:
     )
 
 
+def belongs(pod: Json, set_name: str) -> bool:
+    """Return whether it is one of a set's pods, as the webhook lets them in.
+
+    Others may have the label as well: it can be put on any pod later, and up to version 0.2.0 who
+    made a mirror pod got round the webhook. Taken for members they would be waited for, and could
+    have the set go back to the secrets of that version (`signs`).
+    """
+    metadata = pod["metadata"]
+    named = re.fullmatch(rf"{re.escape(set_name)}-\d{{1,10}}", metadata["name"], re.ASCII)
+    return named is not None and contract.MIRROR not in _annotations(pod)
+
+
 class Pods:
     """The pods of one set."""
 
@@ -177,7 +190,7 @@ class Pods:
         read, at, pods = self._known
         # The mirror makes a new dict for each change. To read them takes longer than a decision.
         if read is not objects or at != changes:
-            pods = tuple(self._pod(objects[name]) for name in sorted(objects))
+            pods = tuple(self._pod(pod) for _, pod in sorted(objects.items()) if self._is_ours(pod))
             self._known = objects, changes, pods
         return pods
 
@@ -248,7 +261,7 @@ class Pods:
         """Wake the loop only for what it would see: a status changes for many other reasons."""
         with self._lock:
             objects = self._mirror.objects() or {}
-            pods = objects.values()
+            pods = [*filter(self._is_ours, objects.values())]
             self._memory.see(
                 leaving=[_uid(pod) for pod in pods if "deletionTimestamp" in pod["metadata"]],
                 taken_out=[_uid(pod) for pod in pods if is_taken_out(pod)],
@@ -266,6 +279,9 @@ class Pods:
             news, self._told = told != self._told, told
         if news:
             self._on_change()
+
+    def _is_ours(self, pod: Json) -> bool:
+        return belongs(pod, self._settings.set_name)
 
     def _pod(self, pod: Json) -> Pod:
         metadata = pod["metadata"]

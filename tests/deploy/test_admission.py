@@ -89,9 +89,6 @@ def test_what_is_not_ours_to_decide_does_not_reach_the_webhook(kubectl):
     before = reviews_answered()
     ours = {contract.SET_LABEL: "pgset"}
     Kubectl("kube-system").dry_run(plain_pod(labels=ours))
-    mirror = plain_pod(labels=ours, annotations={"kubernetes.io/config.mirror": "of a static pod"})
-    mirror["spec"]["nodeName"] = "any"
-    kubectl.dry_run(mirror)
     kubectl.dry_run(
         {
             "apiVersion": "coordination.k8s.io/v1",
@@ -228,6 +225,15 @@ def test_a_pod_without_ordinal_is_denied(kubectl):
     with pytest.raises(RefusedError) as refusal:
         kubectl.dry_run(plain_pod(labels={contract.SET_LABEL: "pgset"}))
     assert 'pod "plain" has no ordinal; allowed in set "pgset":' in str(refusal.value)
+
+
+def test_nor_does_one_get_in_that_says_it_shows_what_a_kubelet_runs(kubectl):
+    labels = {contract.SET_LABEL: "pgset"}
+    mirror = plain_pod(labels=labels, annotations={contract.MIRROR: "of a static pod"})
+    mirror["spec"]["nodeName"] = "any"
+    with pytest.raises(RefusedError) as refusal:
+        kubectl.dry_run(mirror)
+    assert contract.MIRROR in str(refusal.value)
 
 
 def test_warnings_reach_the_user(kubectl):

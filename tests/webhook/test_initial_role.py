@@ -47,6 +47,17 @@ def test_a_pod_that_has_no_name_yet_is_denied():
         ordinal("", "pgset")
 
 
+def test_a_pod_that_says_that_it_shows_what_a_kubelet_runs_is_denied():
+    pod = objects.article_pod()
+    pod["metadata"]["annotations"]["kubernetes.io/config.mirror"] = "anything"
+    with pytest.raises(DeniedError) as denial:
+        mutate_pod(objects.review_of(pod), objects.IMAGE, objects.never_led)
+    assert str(denial.value) == (
+        'pod "pgset-0" has annotation kubernetes.io/config.mirror; allowed in set "pgset": '
+        "pods of its StatefulSet"
+    )
+
+
 @pytest.mark.parametrize(
     ("lease_state", "value"),
     [(objects.never_led, "pgset-master"), (objects.has_led, "pgset-slave")],
