@@ -72,18 +72,20 @@ class Server:
         self._idle: queue.LifoQueue[_Connection] = queue.LifoQueue(_IDLE)
         weakref.finalize(self, _close, self._idle)
 
-    def request(self, asked: Request, timeouts: Timeouts) -> tuple[int, bytes]:
-        """Return the status and the body of the answer."""
+    def request(
+        self, asked: Request, timeouts: Timeouts, most: int | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of the answer; of one of over `most` bytes, one more."""
         ends_at = clock.now() + timeouts.total
         connection = self._idle_one() or self._connect(timeouts, ends_at, one_deadline=True)
         try:
             connection.give(min(timeouts.answer, ends_at - clock.now()))
             response = connection.ask(asked)
-            answer = response.status, response.read()
+            answer = response.status, response.read(None if most is None else most + 1)
         except BaseException:
             connection.close()
             raise
-        if response.will_close:
+        if response.will_close or not response.isclosed():
             connection.close()
         else:
             self._keep(connection)

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode
@@ -60,6 +60,15 @@ class GoneError(ApiError):
 
 class ForbiddenError(ApiError):
     """The service account lacks a right: the operator has to grant it."""
+
+
+class TooLargeError(ApiError):
+    """Ask for fewer objects at once, or do without a single one that is too large or too deep."""
+
+    def __init__(self, message: str, beginning: bytes) -> None:
+        """`beginning`: of the answer."""
+        super().__init__(message)
+        self.beginning = beginning
 
 
 _ERRORS: Final[dict[int, type[ApiError]]] = {
@@ -120,10 +129,16 @@ class ApiClient:
             return dict(self._counted)
 
     def get(
-        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
+        self,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        seconds: float | None = None,
+        most: int | None = None,
     ) -> Json:
-        """Return one object or list. Raises RetryLaterError if that takes longer than `seconds`."""
-        return self._request("GET", path, query=query, seconds=seconds)
+        """Return one object or list. Raises RetryLaterError if that takes longer than `seconds`,
+        TooLargeError if it has more than `most` bytes or is nested too deeply to be read."""
+        return self._request("GET", path, query=query, seconds=seconds, most=most)
 
     def create(self, path: str, body: Json) -> Json:
         """Create an object. Raises ConflictError if there is one already."""
@@ -142,8 +157,11 @@ class ApiClient:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         self._request("DELETE", path, body=options)
 
-    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
-        """Yield watch events until the server ends the watch. Raises as every request does."""
+    def watch(self, path: str, query: dict[str, str], *, most: int | None = None) -> Iterator[Json]:
+        """Yield watch events until the server ends the watch. Raises as every request does.
+
+        With `most`, one of more bytes, or nested too deeply to be read, is passed over.
+        """
         parameters = query | {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -155,11 +173,14 @@ class ApiClient:
             with self._server.stream(asked, self._watch_timeouts()) as response:
                 if response.status >= _REFUSED:
                     raise _refusal("GET", path, response.status, response.read())
-                buffer = b""
-                while chunk := response.read1():
-                    *lines, buffer = (buffer + chunk).split(b"\n")
-                    for line in lines:
-                        yield self._event(json.loads(line))
+                for line in _lines(iter(response.read1, b""), most):
+                    try:
+                        event = json.loads(line)
+                    except RecursionError:
+                        if most is None:
+                            raise
+                    else:
+                        yield self._event(event)
         except json.JSONDecodeError as error:
             raise RetryLaterError(f"watch of {path}: a line that is not JSON") from error
         except http_client.ERRORS as error:
@@ -181,6 +202,7 @@ class ApiClient:
         body: Json | None = None,
         content: str = "application/json",
         seconds: float | None = None,
+        most: int | None = None,
     ) -> Json:
         timeouts = self._timeouts(seconds)
         asked = self._prepare(method, path, query or {})
@@ -188,13 +210,17 @@ class ApiClient:
             asked.headers["Content-Type"] = content
             asked = asked._replace(body=json.dumps(body).encode())
         try:
-            status, answer = self._server.request(asked, timeouts)
+            status, answer = self._server.request(asked, timeouts, most)
         except http_client.ERRORS as error:
             raise RetryLaterError(f"{method} {path}: {error}") from error
         if status >= _REFUSED:
             raise _refusal(method, path, status, answer)
+        if most is not None and len(answer) > most:
+            raise TooLargeError(f"{method} {path}: over {most} bytes", answer)
         try:
             return cast(Json, json.loads(answer))
+        except RecursionError as error:
+            raise TooLargeError(f"{method} {path}: nested too deeply", answer) from error
         except ValueError as error:
             raise RetryLaterError(f"{method} {path}: an answer that is not JSON") from error
 
@@ -232,6 +258,23 @@ class ApiClient:
             self._token = token
             self._token_read_at = now
         return self._token
+
+
+def _lines(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
+    """Yield each line once its end has come; one of over `most` bytes is passed over."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            if most is None or size + len(end) <= most:
+                yield b"".join((*parts, end))
+            parts, size = [], 0
+        size += len(rest)
+        if most is None or size <= most:
+            parts.append(rest)
+        else:
+            parts.clear()
 
 
 def _verb(method: str, query: dict[str, str], *, stream: bool) -> str:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Final
 
 from sidecar.kube.client import ApiClient, ApiError, Json
+from sidecar.kube.pages import MAX_OBJECT, pages
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +36,12 @@ class Mirror:
         *,
         clock: Callable[[], float],
         on_change: Callable[[], None],
+        reduced: Callable[[Json], Json] | None = None,
     ) -> None:
         """`selector`: labelSelector or fieldSelector. `clock`: monotonic seconds.
+
+        `reduced`: returns what to keep of an object, where anybody may make some that match. Then
+        one of over `pages.MAX_OBJECT` bytes is passed over.
 
         `on_change` is called at once, by the thread that brought the change: the watching one, or
         the one that calls `learn`.
@@ -46,6 +51,7 @@ class Mirror:
         self._selector = selector
         self._clock = clock
         self._on_change = on_change
+        self._reduced = reduced
         self._objects: dict[str, Json] | None = None
         self._position = 0
         """The resource version up to which the list and the watch have shown everything."""
@@ -65,6 +71,7 @@ class Mirror:
     def learn(self, item: Json) -> None:
         """Take in an object that one of our own requests returned, ahead of the watch."""
         self.heard_at = self._clock()
+        item = self._kept(item)
         with self._lock:
             # If the watch was faster, it may have shown the object's deletion already.
             if _version(item) > self._position:
@@ -108,11 +115,10 @@ class Mirror:
     def _list(self) -> str:
         with self._lock:
             self._learned = {}
-        listed = self._client.get(self._path, self._selector)
+        version, items = self._listed()
         self.heard_at = self._clock()
-        version = str(listed["metadata"]["resourceVersion"])
         with self._lock:
-            self._objects = {item["metadata"]["name"]: item for item in listed["items"]}
+            self._objects = {item["metadata"]["name"]: item for item in items}
             self._position = int(version)
             # What we wrote while the list was on its way may be newer than the list.
             for item in self._learned.values():
@@ -121,19 +127,34 @@ class Mirror:
         self._on_change()
         return version
 
+    def _listed(self) -> tuple[str, list[Json]]:
+        """Return the resource version of a list, and what is in it."""
+        if self._reduced is None:
+            listed = self._client.get(self._path, self._selector)
+            return str(listed["metadata"]["resourceVersion"]), listed["items"]
+        version, items = "", list[Json]()
+        for page in pages(self._client, self._path, self._selector):
+            version = str(page["metadata"]["resourceVersion"])
+            items += map(self._kept, page["items"])
+        return version, items
+
+    def _kept(self, item: Json) -> Json:
+        return item if self._reduced is None else self._reduced(item)
+
     def _follow(self, version: str) -> None:
         """Watch from this version on, watch after watch, until the server refuses one."""
         pause = _MIN_PAUSE
+        most = None if self._reduced is None else MAX_OBJECT
         while True:
             began, news = time.monotonic(), False
             query = self._selector | {"resourceVersion": version}
-            for event in self._client.watch(self._path, query):
+            for event in self._client.watch(self._path, query, most=most):
                 self.heard_at = self._clock()
                 version = event["object"]["metadata"]["resourceVersion"]
                 with self._lock:
                     self._position = int(version)
                     if event["type"] != "BOOKMARK":
-                        self._put(event["object"], deleted=event["type"] == "DELETED")
+                        self._put(self._kept(event["object"]), deleted=event["type"] == "DELETED")
                 if event["type"] != "BOOKMARK":
                     news = True
                     self._on_change()

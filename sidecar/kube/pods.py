@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from sidecar import contract
 from sidecar.action import SetRole
@@ -125,6 +126,53 @@ def signs(annotations: Mapping[str, str]) -> bool:
     )
 
 
+_ANNOTATIONS: Final = (
+    contract.FENCED,
+    contract.REINIT,
+    contract.FAILOVER,
+    contract.NOFAILOVER,
+    contract.FAILOVER_PRIORITY,
+    contract.INJECTED,
+    contract.SIGNS,
+    contract.MIRROR,
+)
+"""What is read of a pod's."""
+_MAX_VALUE: Final = 1024
+"""Characters of one; what it may say has under 50."""
+_MOST: Final = 64
+"""Conditions, gates or containers of one pod; a usual one has five, none and three."""
+
+
+def reduced(pod: Json, role_label: str) -> Json:
+    """Return the pod with nothing but what is read here: of its own set's pods anybody may make
+    more, and each may have as much as the API server stores."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    labels, annotations = metadata.get("labels") or {}, _annotations(pod)
+    kept = {it: metadata[it] for it in ("name", "uid", "resourceVersion")}
+    if "deletionTimestamp" in metadata:
+        kept["deletionTimestamp"] = metadata["deletionTimestamp"]
+    kept["labels"] = {it: labels[it] for it in (role_label, REVISION_LABEL) if it in labels}
+    kept["annotations"] = {
+        it: annotations[it][:_MAX_VALUE] for it in _ANNOTATIONS if it in annotations
+    }
+    gates = (pod.get("spec") or {}).get("readinessGates") or []
+    return {
+        "metadata": kept,
+        "spec": {"readinessGates": gates[:_MOST]},
+        "status": {
+            "podIP": status.get("podIP"),
+            "conditions": [
+                {"type": it["type"], "status": it["status"]}
+                for it in (status.get("conditions") or [])[:_MOST]
+            ],
+            "containerStatuses": [
+                {"name": it["name"], "state": it.get("state")}
+                for it in (status.get("containerStatuses") or [])[:_MOST]
+            ],
+        },
+    }
+
+
 def belongs(pod: Json, set_name: str) -> bool:
     """Return whether it is one of a set's pods, as the webhook lets them in.
 
@@ -161,6 +209,7 @@ class Pods:
             {"labelSelector": f"{contract.SET_LABEL}={settings.set_name}"},
             clock=clock,
             on_change=self._notice,
+            reduced=lambda pod: reduced(pod, settings.role_label),
         )
         self._statefulset = Mirror(
             client,

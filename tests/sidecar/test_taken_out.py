@@ -200,7 +200,7 @@ class Told(ApiClient):
         listed = [self.pod] if path.endswith("/pods") else []
         return {"metadata": {"resourceVersion": "5"}, "items": listed}
 
-    def watch(self, *_: Any) -> Iterator[Json]:
+    def watch(self, *_: Any, **__: Any) -> Iterator[Json]:
         threading.Event().wait()
         yield {}
 

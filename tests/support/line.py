@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sidecar.kube.client import ApiClient, Json
 
@@ -18,14 +18,12 @@ class Line(ApiClient):
     def __init__(self, base_url: str, ca_file: Path, token_file: Path) -> None:
         super().__init__(base_url, ca_file, token_file, read_seconds=PATIENT)
 
-    def get(
-        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
-    ) -> Json:
+    def get(self, path: str, query: dict[str, str] | None = None, **limits: Any) -> Json:
         if self.closed:
             threading.Event().wait()
-        return super().get(path, query, seconds=seconds)
+        return super().get(path, query, **limits)
 
-    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
+    def watch(self, path: str, query: dict[str, str], **limits: Any) -> Iterator[Json]:
         if self.closed:
             threading.Event().wait()
-        return super().watch(path, query)
+        return super().watch(path, query, **limits)

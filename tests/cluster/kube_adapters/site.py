@@ -61,10 +61,8 @@ class Line(ApiClient):
         # Given up while it connects, a watch would be followed by another list, which tests count.
         return super()._watch_timeouts()._replace(connect=PATIENT)
 
-    def get(
-        self, path: str, query: dict[str, str] | None = None, *, seconds: float | None = None
-    ) -> Json:
-        answer = super().get(path, query, seconds=seconds)
+    def get(self, path: str, query: dict[str, str] | None = None, **limits: Any) -> Json:
+        answer = super().get(path, query, **limits)
         if "items" in answer:
             self.lists += 1
             if (happens := self.while_listing) is not None:
@@ -80,11 +78,11 @@ class Line(ApiClient):
         way = self.writes_by
         return way.replace(path, body) if way else super().replace(path, body)
 
-    def watch(self, path: str, query: dict[str, str]) -> Iterator[Json]:
+    def watch(self, path: str, query: dict[str, str], **limits: Any) -> Iterator[Json]:
         if (refusal := self.refusal_to_start) is not None:
             self.refusal_to_start = None
             raise refusal
-        for event in super().watch(path, query):
+        for event in super().watch(path, query, **limits):
             self.slow_watch.wait()
             if self.closed:
                 threading.Event().wait()  # The watching thread ends with the process.
