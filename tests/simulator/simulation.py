@@ -4,13 +4,31 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from sidecar.action import RenewLease
+from sidecar.memory.heartbeat import Beat
+from sidecar.observation import (
+    BootstrapView,
+    Follower,
+    Identity,
+    LeaseRecord,
+    LeaseView,
+    Observation,
+    Peer,
+    Pod,
+    PostgresView,
+)
 from tests.simulator.kubernetes.cluster import Cluster
 from tests.simulator.kubernetes.pod import PodLife
 from tests.simulator.member.parts import Parts
 from tests.simulator.node import Node
+from tests.simulator.reader import RowsSeen
 from tests.simulator.schedule import Schedule
 from tests.simulator.sidecar_process import SidecarProcess
+from tests.simulator.values import thaw
 from tests.simulator.world import World
+
+thaw(Beat, BootstrapView, Follower, Identity, LeaseRecord, LeaseView, Observation, Peer, Pod)
+thaw(PostgresView, RenewLease, RowsSeen)
 
 SLOW_ONCE: Final = 0.01
 """Of all new sessions, how many are too slow for a probe."""

@@ -3,18 +3,15 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from sidecar.observation import LeaseRecord, Pod
 from tests.simulator.sidecar_process import SidecarProcess
-from tests.simulator.values import quickly
 from tests.simulator.world import API, World
 
 T = TypeVar("T")
 Steps = Generator[float, None, T]
 """What takes time: yields seconds to wait, and returns its result."""
-
-_LeaseRecord: Final = quickly(LeaseRecord)
 
 
 class ApiError(Exception):
@@ -287,7 +284,7 @@ class ApiServer:
 
 def _with_version(record: LeaseRecord, version: str) -> LeaseRecord:
     r = record
-    return _LeaseRecord(
+    return LeaseRecord(
         r.holder, r.ttl, version, r.system_identifier, r.timeline, r.members, r.history,
         r.transitions, r.position, r.voters, r.copies, r.heir, r.switchover_to, r.lives,
     )  # fmt: skip

@@ -33,11 +33,6 @@ from tests.simulator.member.member import Member
 from tests.simulator.member.watch import Watch
 from tests.simulator.postgres.phase import Phase
 from tests.simulator.postgres.server import Server
-from tests.simulator.values import quickly
-
-# What every look makes.
-_Observation: Final = quickly(Observation)
-_PostgresView: Final = quickly(PostgresView)
 
 SERVICE: Final = "pg-primary"
 
@@ -76,7 +71,7 @@ class Views:
         if promoted_from is not None:
             postgres = replace(postgres, promoted_from=promoted_from)
         reach = member.reach
-        return _Observation(
+        return Observation(
             now=now,
             started_at=member.started_at,
             me=member.me,
@@ -140,7 +135,7 @@ class Views:
         nothing_to_start = bootstrap.data is None or (not bootstrap.running and vanished)
         standby_signal = directory.standby_signal or nothing_to_start
         starts_writable = bootstrap.started_writable and not standby_signal
-        return _PostgresView(
+        return PostgresView(
             **fields,
             streamed_at=member.reach.streamed_at,
             alive=running or orphaned,
@@ -157,7 +152,7 @@ class Views:
 
     def fresh_view(self) -> PostgresView:
         """What the server says now, as `Server.refresh` has it."""
-        return _PostgresView(**self.server_fields(self._member.clock()))
+        return PostgresView(**self.server_fields(self._member.clock()))
 
     def server_fields(self, now: float) -> dict[str, Any]:
         """As `sidecar.postgres.server`: fields of a PostgresView."""
@@ -208,7 +203,7 @@ class Views:
         """As `sidecar.postgres.server` has it of a server that answers, but not to the sidecar."""
         directory, member = server.directory, self._member
         assert directory.branch is not None
-        before = _PostgresView(**self._told_last) if self._told_last else _NEVER_SEEN
+        before = PostgresView(**self._told_last) if self._told_last else _NEVER_SEEN
         # By the control file, and by the name of the newest file of WAL.
         found = RunningServer(
             state,
