@@ -21,9 +21,9 @@ LIMITS: Final = {"memory": "128Mi"}
 """No limit on CPU where others have none: throttled at the wrong moment, it would fence late."""
 
 CPU_LIMIT: Final = "250m"
-"""Where all others have one, as a quota demands it, or a pod of QoS class Guaranteed, whose database
-would otherwise lose exclusive CPUs and its place in the order of eviction. It is 25 ms in each of
-the kernel's periods of 100 ms."""
+"""Where all others have one, as a quota demands it, or a pod of QoS class Guaranteed, whose
+database would otherwise lose exclusive CPUs and its place in the order of eviction. It is 25 ms in
+each of the kernel's periods of 100 ms."""
 
 STORAGE: Final = "ephemeral-storage"
 SCRATCH: Final = {"requests": "64Mi", "limits": "1Gi"}
@@ -90,14 +90,7 @@ def _is_above(chosen: Chosen, name: str) -> bool:
 
 def fitted(spec: Json, chosen: Chosen) -> Json:
     """Return the sidecar's resources in a pod with this spec, as chosen as far as it is."""
-    found = {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
-    if _all(spec, _has_cpu_limit):
-        found["limits"]["cpu"] = CPU_LIMIT
-    for side, has in (("requests", _asks_for_storage), ("limits", _has_storage_limit)):
-        if _all(spec, has):
-            found[side][STORAGE] = SCRATCH[side]
-    for name, limit in found["limits"].items():
-        found["limits"][name] = _as_others(spec, name, limit)
+    found = _unless_chosen(spec)
     for key, quantity in chosen.items():
         side, name = key.split(".", 1)
         found[side][name] = quantity
@@ -110,6 +103,18 @@ def fitted(spec: Json, chosen: Chosen) -> Json:
             wanted = found["requests"][name]
             fitting = [it for it in (wanted, least) if _has_room(spec, name, it)]
             found["requests"][name] = fitting[0] if fitting else "0"
+    return found
+
+
+def _unless_chosen(spec: Json) -> dict[str, dict[str, str]]:
+    found = {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
+    if _all(spec, _has_cpu_limit):
+        found["limits"]["cpu"] = CPU_LIMIT
+    for side, has in (("requests", _asks_for_storage), ("limits", _has_storage_limit)):
+        if _all(spec, has):
+            found[side][STORAGE] = SCRATCH[side]
+    for name, limit in found["limits"].items():
+        found["limits"][name] = _as_others(spec, name, limit)
     return found
 
 
