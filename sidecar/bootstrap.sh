@@ -89,6 +89,7 @@ untried=     # yes: this image's entrypoint has yet to be tried (look_at_image)
 contract=    # how that one breaks what is expected of it (try_image)
 starting=    # yes: settings that are raised now stay raised (start)
 database=postgres   # the primary's, in which it is asked (find_database)
+no_triggers=        # the option that keeps its event triggers from running there (find_database)
 
 report() {
     {

@@ -40,17 +40,27 @@ as_member() {
         # pg_rewind asks for a list of all files, which must not need a temporary one: a limit for these
         # is a superuser's to lift.
         own="-c search_path=pg_catalog,pg_temp -c role=none -c idle_session_timeout=0 -c lock_timeout=0 -c statement_timeout=0 -c local_preload_libraries= -c work_mem=64MB"
-        if [ "${major:-0}" -ge 17 ]; then own="$own -c transaction_timeout=0"; fi
+        if [ "${major:-0}" -ge 17 ]; then own="$own -c transaction_timeout=0 $no_triggers"; fi
         export PGOPTIONS="$own"
         exec "$@"
     )
 }
 
-# Sets $database to the primary's database in which to ask: postgres or, if that was dropped, any
-# other in which this role may read files. (That right is granted in one database.) template1 is
-# only asked for their names: CREATE DATABASE fails while anybody is connected to it. A name with a
-# line break could add parameters to the conninfo; there the real host comes last, so it counts.
+# Sets $database to the primary's database in which to ask, and $no_triggers to the option without which
+# a login starts triggers of a user's, which may refuse it. A primary that an older pgset has prepared
+# does not let this role set that.
 find_database() {
+    no_triggers="-c event_triggers=off"
+    if [ "${major:-0}" -ge 17 ] && look_for_database "$1"; then return; fi
+    no_triggers=
+    look_for_database "$1" || database=postgres
+}
+
+# Sets $database to postgres or, if that was dropped, any other in which this role may read files. (That
+# right is granted in one database.) template1 is only asked for their names: CREATE DATABASE fails
+# while anybody is connected to it. A name with a line break could add parameters to the conninfo;
+# there the real host comes last, so it counts.
+look_for_database() {
     names=
     for database in postgres template1; do
         if names=$(ask_primary "$1" "SELECT chr(39) || replace(replace(datname::text, chr(92), repeat(chr(92), 2)), chr(39), chr(92) || chr(39)) || chr(39) FROM pg_database WHERE datallowconn AND NOT datistemplate AND strpos(datname::text, chr(10)) = 0 AND strpos(datname::text, chr(13)) = 0 ORDER BY datname <> 'postgres', oid LIMIT 20"); then break; fi
@@ -61,7 +71,7 @@ find_database() {
     done <<NAMES
 $names
 NAMES
-    database=postgres
+    return 1
 }
 
 ask_primary() {

@@ -44,6 +44,7 @@ _MUTE: Final = {
 be guessed."""
 
 _FIRST_WITH_GRANTS_BY_GRANTOR: Final = 160000
+_FIRST_WITH_LOGIN_TRIGGERS: Final = 170000
 
 _MAX_HBA: Final = 4 * 2**20
 """Bytes of a pg_hba.conf; one of thousands of lines has a few hundred kB."""
@@ -89,6 +90,9 @@ def make(connection: Connection, password: str) -> None:
             "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {}"
         ).format(_ROLE)
     )
+    if connection.info.server_version >= _FIRST_WITH_LOGIN_TRIGGERS:
+        # One that refuses this role, or fails by its rights, would keep members from rewinding.
+        connection.execute(sql.SQL("GRANT SET ON PARAMETER event_triggers TO {}").format(_ROLE))
 
 
 def take_back(connection: Connection) -> None:

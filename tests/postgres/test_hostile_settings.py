@@ -194,6 +194,25 @@ def test_none_matters_to_a_clone_and_a_rewind(members: Set) -> None:
     assert members.obey("reclone").failure is None
 
 
+@pytest.mark.parametrize("prepared_by", ["this", "an older version"])
+def test_no_trigger_on_logins_keeps_a_member_from_rewinding(members: Set, prepared_by: str) -> None:
+    """As that in PostgreSQL's documentation, which notes who comes: the members' role may not."""
+    members.promote()
+    members.old.crash()
+    with session(members.new) as connection:
+        login_triggers = connection.info.server_version >= 170000
+        if login_triggers and prepared_by == "this":
+            plant_event_triggers(connection)
+        elif login_triggers:
+            connection.execute(
+                b"REVOKE SET ON PARAMETER event_triggers FROM pgset_replication CASCADE"
+            )
+    members.boot()
+    done = members.obey("rewind")
+    assert (done.failure, done.rewound) == (None, True)
+    assert members.obey("reclone").failure is None
+
+
 # ── the container's environment, and its user's home ──────────────────────────────────────
 
 OWN = ("PGDATA", "PGPORT", "PGHOST")
