@@ -166,8 +166,9 @@ reclone() {
 primary_is_ready() {
     tries=0
     while :; do
-        same=$(ask_primary "$1" "SELECT (pg_catalog.pg_control_checkpoint()).timeline_id = ('x'::text || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int") || {
-            failure="the primary does not answer: see the log of container pgset-bootstrap"
+        same=$(ask_primary "$1" "SELECT (pg_catalog.pg_control_checkpoint()).timeline_id = ('x'::text || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int" 2> "$handshake/said") || {
+            cat "$handshake/said" >&2
+            failure="the primary gives no answer that pg_rewind could do with: $(sed -n 1,3p "$handshake/said")"
             return 1
         }
         if [ "$same" = t ]; then return; fi

@@ -147,6 +147,19 @@ def test_a_rewind_and_a_clone_need_no_database_of_a_certain_name(members: Set) -
     assert again.obey("clone", members.target).failure is None
 
 
+def test_why_the_primary_cannot_be_asked_is_told_in_its_own_words(members: Set) -> None:
+    """No other member's log has them, and only the operator can change it."""
+    members.promote()
+    members.old.crash()
+    sql(members.new, "ALTER DATABASE postgres CONNECTION LIMIT 0")
+    members.boot()
+    told = members.obey("rewind").failure or ""
+    assert 'too many connections for database "postgres"' in told
+    assert told.startswith("the primary gives no answer that pg_rewind could do with: ")
+    sql(members.new, "ALTER DATABASE postgres CONNECTION LIMIT -1")
+    assert members.obey("rewind").rewound
+
+
 def test_a_databases_name_brings_no_words_into_where_the_password_is_sent(members: Set) -> None:
     """Whoever may create a database chooses its name; and PUBLIC may have lost its CONNECT."""
     wait_until(lambda: caught_up(members.new, members.old), "replay")
