@@ -75,13 +75,8 @@ def make(connection: Connection, password: str) -> None:
             verb, _ROLE, verifier, sql.SQL(until)
         )
     )
-    # PUBLIC may have lost it.
-    connection.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-            sql.Identifier(connection.info.dbname), _ROLE
-        )
-    )
     _end_memberships(connection)
+    _let_connect(connection)
     # What pg_rewind reads the primary by, according to its documentation.
     connection.execute(
         sql.SQL(
@@ -93,6 +88,23 @@ def make(connection: Connection, password: str) -> None:
     if connection.info.server_version >= _FIRST_WITH_LOGIN_TRIGGERS:
         # One that refuses this role, or fails by its rights, would keep members from rewinding.
         connection.execute(sql.SQL("GRANT SET ON PARAMETER event_triggers TO {}").format(_ROLE))
+
+
+def _let_connect(connection: Connection) -> None:
+    """Let the role connect to this database: PUBLIC may have lost that. Where it may do so nothing
+    is written, since whoever owns the database keeps others from its row by a transaction in which
+    he has changed it, for as long as he likes."""
+    may = connection.execute(
+        "SELECT FROM pg_database WHERE datname = pg_catalog.current_database() "
+        "AND pg_catalog.has_database_privilege(%s::name, oid, 'CONNECT'::text)",
+        [REPLICATION_ROLE],
+    ).fetchone()
+    if may is None:
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                sql.Identifier(connection.info.dbname), _ROLE
+            )
+        )
 
 
 def take_back(connection: Connection) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from sidecar.observation import ServerState
+from sidecar.postgres import replication_role
 from sidecar.postgres.connection import LIMITS, Address
 from sidecar.postgres.credentials import Credentials
 from sidecar.postgres.probe import WriteProbe
@@ -87,3 +88,29 @@ def test_a_primary_stays_one_and_carries_out_its_orders(
             return server.view().checkpointed_at is not None
 
         wait_until(has_checkpoint, "a checkpoint", pause=0.5)
+
+
+def test_members_get_their_role_beside_a_change_of_the_database_that_is_never_committed(
+    database: Database, address: Address
+) -> None:
+    with session(database) as connection:
+        connection.execute("CREATE ROLE mallory LOGIN PASSWORD 'mallory'")
+        connection.execute("ALTER DATABASE postgres OWNER TO mallory")
+    may = "SELECT has_function_privilege('pgset_replication', 'pg_read_binary_file(text)', %s)"
+    with (
+        session(database, ("mallory", "mallory"), dbname="app", autocommit=False) as mallory,
+        address.connect(seconds=LIMITS.answer) as ours,
+    ):
+        mallory.execute("ALTER DATABASE postgres CONNECTION LIMIT 99")
+        assert ours.info.dbname == "postgres"
+        replication_role.make(ours, "derived")
+        assert ours.execute(may, ["EXECUTE"]).fetchone() == {"has_function_privilege": True}
+
+
+def test_the_role_may_connect_where_public_may_not(database: Database, address: Address) -> None:
+    with session(database) as connection:
+        connection.execute("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")
+    with address.connect(seconds=LIMITS.answer) as ours:
+        replication_role.make(ours, "derived")
+    with session(database, ("pgset_replication", "derived")) as member:
+        assert member.execute("SELECT 1").fetchone() == (1,)
