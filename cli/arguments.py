@@ -24,6 +24,10 @@ several sets, the first of these that holds), 3 the question could not be answer
 class Parser(argparse.ArgumentParser):
     """argparse's, with one sentence and our exit code for what can't be understood."""
 
+    def __init__(self, **more: Any) -> None:
+        """As kubectl, it takes no option by its first letters: "--y" is not "--yes"."""
+        super().__init__(allow_abbrev=False, **more)
+
     def error(self, message: str) -> NoReturn:
         """End the program."""
         print(f"kubectl pgset: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -47,6 +51,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         hint = "; psql's own words come after --" if chosen.command == "psql" else ""
         whole.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    # As kubectl takes it: `-n "$NAMESPACE"` where that is not set.
+    chosen.namespace = chosen.namespace or None
     return chosen
 
 

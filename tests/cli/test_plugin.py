@@ -15,6 +15,7 @@ from cli import arguments, completion
 from cli.__main__ import COMMANDS, carry_out, split
 from cli.kubectl import Kubectl, printable
 from cli.look import followed
+from cli.view import FAILED
 from deploy import plugin
 from tests.cli.objects import healthy, statefulset, the_set, there
 from tests.deploy.manifests import cluster_role
@@ -306,6 +307,26 @@ def test_options_of_kubectls_own_that_are_passed_on() -> None:
     assert arguments.passed_on(arguments.parser().parse_args(words)) == [
         "--server=x", "--as=me", "--as-group=a", "--as-group=b", "--client-key=k"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["failover", "orders", "--to", "orders-1", "--y"],
+        ["status", "--name", "shop"],
+        ["--contex", "prod", "status"],
+    ],
+)
+def test_no_option_is_known_by_its_first_letters(words: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments.parse(words)
+    assert ended.value.code == FAILED
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_empty_namespace_is_none() -> None:
+    assert arguments.parse(["status", "-n", ""]).namespace is None
+    assert completion._kubectl({"-n": ""})._namespace is None
 
 
 def test_completion_asks_the_cluster_that_is_meant() -> None:
