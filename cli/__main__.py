@@ -48,20 +48,8 @@ def main() -> None:
         # A terminal of another encoding has no sign for some of what others may write.
         if isinstance(output, io.TextIOWrapper):
             output.reconfigure(errors="replace")
-    if words[:1] == ["__complete"]:
-        from cli.completion import complete  # noqa: PLC0415 - as the commands
-
-        sys.exit(complete(words[1:]))
-    ours, theirs = split(words)
-    chosen = arguments.parse(ours)
-    chosen.words = theirs
-    if theirs and chosen.command != "psql":
-        print("kubectl pgset: only psql takes words after --", file=sys.stderr)
-        sys.exit(FAILED)
-    kubectl = Kubectl(arguments.passed_on(chosen), chosen.namespace)
-    paint = Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     try:
-        code = carry_out(chosen.command)(kubectl, chosen, paint)
+        code = run(words)
         sys.stdout.flush()
         sys.exit(code)
     except CannotError as error:
@@ -78,6 +66,22 @@ def main() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def run(words: list[str]) -> int:
+    """Carry out what is asked for, and return the exit code."""
+    if words[:1] == ["__complete"]:
+        from cli.completion import complete  # noqa: PLC0415 - as the commands
+
+        return complete(words[1:])
+    ours, theirs = split(words)
+    chosen = arguments.parse(ours)
+    chosen.words = theirs
+    if theirs and chosen.command != "psql":
+        raise CannotError("only psql takes words after --")
+    kubectl = Kubectl(arguments.passed_on(chosen), chosen.namespace)
+    paint = Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    return carry_out(chosen.command)(kubectl, chosen, paint)
 
 
 def _drop_output() -> None:

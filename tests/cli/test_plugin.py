@@ -240,8 +240,8 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(built: Path) -> No
     assert "Durability: f?r alle" in done.stdout
 
 
-def print_into(output: TextIO, built: Path) -> tuple[int, str]:
-    words = [sys.executable, built, "completion"]
+def print_into(output: TextIO, built: Path, *words: str) -> tuple[int, str]:
+    words = (sys.executable, built, *(words or ("completion",)))
     done = subprocess.run(words, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
     return done.returncode, done.stderr
 
@@ -259,6 +259,7 @@ def test_output_that_nobody_reads_on_ends_it_without_a_word(built: Path) -> None
     os.close(reads)
     with os.fdopen(writes, "w") as pipe:
         assert print_into(pipe, built) == (141, "")
+        assert print_into(pipe, built, "__complete", "st") == (141, "")
 
 
 @pytest.mark.thorough
