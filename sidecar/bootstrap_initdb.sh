@@ -85,8 +85,8 @@ run_initdb() {
     case ${1##*/} in
         postgres) make_database || { kill -INT "$server"; wait "$server"; return 1; } ;;
     esac
-    kill -INT "$server" && wait "$server" && take_script_files && lead_out_of_staging && move_up &&
-        echo writable > "$found"
+    kill -INT "$server" && wait "$server" && take_script_files && has_no_name_twice &&
+        lead_out_of_staging && move_up && echo writable > "$found"
 }
 
 # As the official image's entrypoint does.
@@ -168,6 +168,17 @@ take_script_files() {
             rm -f "$data/$name" || return 1
         elif [ -f "$data/$name" ]; then
             mv "$data/$name" "$staging/$name" || return 1
+        fi
+    done
+}
+
+# A folder cannot be moved to where a script has made another one with something in it.
+has_no_name_twice() {
+    for made in "$staging"/*; do
+        name=${made##*/}
+        if [ -e "$data/$name" ] && ! rmdir "$data/$name" 2>/dev/null; then
+            failure="an init script has made $data/$name, and PostgreSQL has one of that name: let the script say \$PGDATA, not where that usually is"
+            return 1
         fi
     done
 }

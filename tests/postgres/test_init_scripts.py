@@ -93,6 +93,21 @@ def test_a_script_may_restart_its_server_and_have_it_listen(pod: Pod) -> None:
     assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
 
 
+def test_a_folder_that_a_script_has_made_beside_one_of_postgresqls_is_told(pod: Pod) -> None:
+    """And the next try may be better: half-moved data could never be settled."""
+    log = f"mkdir -p {pod.data}/log && mkdir $PGDATA/log && touch $PGDATA/log/a"
+    again = pod.host.folder / "again"
+    script(pod, f"{log} && {{ [ -e {again} ] || touch {pod.data}/log/b; }}")
+    pod.boot_with(DataState.EMPTY)
+    told = pod.obey("initdb")
+    assert (told.data, told.refusal) == (DataState.INTERRUPTED, None)
+    assert f"an init script has made {pod.data}/log, " in str(told.failure)
+    again.touch()
+    made = pod.obey("initdb")
+    assert (made.data, made.failure) == (DataState.PRESENT, None), pod.host.log()[-2000:]
+    assert (pod.data / "log/a").exists()
+
+
 def test_a_script_that_fails_can_be_tried_again(pod: Pod) -> None:
     once = pod.host.make_folder("once")
     script(
