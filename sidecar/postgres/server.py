@@ -49,8 +49,8 @@ _HBA_SECONDS: Final = 10.0
 BLIND: Final = (
     "PostgreSQL answers, but does not let the sidecar look: {problem}. It goes on as it is, but "
     "nothing can be changed in it, such as replication slots and whom commits wait for. Give the "
-    "role {user} LOGIN, SUPERUSER and the password of this pod's environment, or let a "
-    "connection become free; then this mends itself"
+    "role {user} LOGIN, SUPERUSER and the password of this pod's environment, let pg_hba.conf "
+    "admit it from 127.0.0.1 by that, or let a connection become free; then this mends itself"
 )
 
 

@@ -31,7 +31,8 @@ FROM (SELECT place, value
                            ORDER BY seqno DESC LIMIT 1) AS file
             UNION ALL
             SELECT pg_catalog.concat_ws(' in '::text,
-                       CASE WHEN setrole <> 0 THEN 'role ' || rolname::text END,
+                       CASE WHEN setrole <> 0 THEN 'role ' || rolname::text
+                            WHEN setdatabase = 0 THEN 'all roles' END,
                        CASE WHEN setdatabase <> 0 THEN 'database ' || datname::text END),
                    pg_catalog.substr(config, 20)
             FROM pg_db_role_setting

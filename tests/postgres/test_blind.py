@@ -293,3 +293,19 @@ def test_the_version_is_read_once_since_a_volume_may_hang_later() -> None:
     address = Address(Credentials("postgres", ""), major_version=version)
     assert len({address._options() for _ in range(3)}) == 1
     assert read == [17]
+
+
+def test_where_pg_hba_conf_keeps_the_sidecar_out_it_is_promoted_and_told_of(
+    database: Database, watch: Watch
+) -> None:
+    """As one does that wants a certificate of everybody who comes by TCP."""
+    hba = "local all all trust\nhostssl all all all cert\n"
+    (database.directory / "pg_hba.conf").write_text(hba)
+    (database.directory / "standby.signal").touch()
+    database.start()
+    server = watch(database)
+    wait_for(server, ServerState.RECOVERY)
+    server.promote()
+    view = wait_for(server, ServerState.WRITABLE)
+    assert view.blind
+    assert "let pg_hba.conf admit it from 127.0.0.1" in str(view.problem)

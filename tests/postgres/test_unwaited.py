@@ -40,8 +40,9 @@ def problem_with_a_promise(server: Server) -> str | None:
             "role app in database postgres (remote_write)",
         ),
         (["ALTER SYSTEM SET synchronous_commit = off"], "the configuration (off)"),
+        (["ALTER ROLE ALL SET synchronous_commit = off"], "all roles (off)"),
     ],
-    ids=["role", "database", "role-in-database", "configuration"],
+    ids=["role", "database", "role-in-database", "configuration", "all-roles"],
 )
 def test_commits_that_wait_for_nobody_are_told_of(
     database: Database, server: Server, statements: list[str], told: str
