@@ -25,7 +25,7 @@ WEBHOOKS: Final = (
             *("image_data", "initial_role", "injection", "json_patch", "manifest", "neighbours"),
             *("opt_in", "options", "own_account", "port", "profile", "refused_images"),
             *("resources", "server_checks", "settings", "shape", "sidecar_container"),
-            *("template_opt_in", "update_strategy"),
+            *("template_opt_in", "update_strategy", "volume_checks"),
         )
     ),
 )

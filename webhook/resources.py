@@ -21,9 +21,9 @@ LIMITS: Final = {"memory": "128Mi"}
 """No limit on CPU where others have none: throttled at the wrong moment, it would fence late."""
 
 CPU_LIMIT: Final = "250m"
-"""Where all others have one, as a quota demands it, or a pod of QoS class Guaranteed, whose
-database would otherwise lose exclusive CPUs and its place in the order of eviction. It is 25 ms in
-each of the kernel's periods of 100 ms."""
+"""Where all others have one, as a quota demands it, or a pod of QoS class Guaranteed: its database
+would otherwise lose exclusive CPUs and its place in the order of eviction. It is 25 ms in each of
+the kernel's periods of 100 ms."""
 
 STORAGE: Final = "ephemeral-storage"
 SCRATCH: Final = {"requests": "64Mi", "limits": "1Gi"}
@@ -90,7 +90,7 @@ def _is_above(chosen: Chosen, name: str) -> bool:
 
 def fitted(spec: Json, chosen: Chosen) -> Json:
     """Return the sidecar's resources in a pod with this spec, as chosen as far as it is."""
-    found = _unless_chosen(spec)
+    found = _by_itself(spec)
     for key, quantity in chosen.items():
         side, name = key.split(".", 1)
         found[side][name] = quantity
@@ -100,21 +100,21 @@ def fitted(spec: Json, chosen: Chosen) -> Json:
             found["requests"][name], found["limits"][name] = both
     for name, least in REQUESTS.items():
         if f"requests.{name}" not in chosen:
-            wanted = found["requests"][name]
-            fitting = [it for it in (wanted, least) if _has_room(spec, name, it)]
-            found["requests"][name] = fitting[0] if fitting else "0"
+            fitting = (it for it in (found["requests"][name], least) if _has_room(spec, name, it))
+            found["requests"][name] = next(fitting, "0")
     return found
 
 
-def _unless_chosen(spec: Json) -> dict[str, dict[str, str]]:
-    found = {"requests": dict(REQUESTS), "limits": dict(LIMITS)}
+def _by_itself(spec: Json) -> dict[str, dict[str, str]]:
+    """Return what the sidecar asks for where nobody says it."""
+    limits = dict(LIMITS)
     if _all(spec, _has_cpu_limit):
-        found["limits"]["cpu"] = CPU_LIMIT
+        limits["cpu"] = CPU_LIMIT
+    found = {"requests": dict(REQUESTS), "limits": limits}
     for side, has in (("requests", _asks_for_storage), ("limits", _has_storage_limit)):
         if _all(spec, has):
             found[side][STORAGE] = SCRATCH[side]
-    for name, limit in found["limits"].items():
-        found["limits"][name] = _as_others(spec, name, limit)
+    found["limits"] = {name: _as_others(spec, name, it) for name, it in limits.items()}
     return found
 
 
