@@ -22,6 +22,9 @@ SIDECARS_OWN: Final = (
 )
 """What the sidecar's image runs by, in deploy/Dockerfile and its base."""
 
+NOBODY_WRITES: Final = ("configMap", "csi", "downwardAPI", "image", "projected", "secret")
+"""Volume sources that no init container writes a file to: what is there is there at once."""
+
 SECRET_FILES: Final = ("POSTGRES_PASSWORD_FILE", "POSTGRES_USER_FILE", "POSTGRES_DB_FILE")
 
 

@@ -33,9 +33,6 @@ NOT_ALLOWED: Final = ("startupProbe", "restartPolicyRules", "restartPolicy")
 start would begin without a watchdog, and a primary would get no connections. And PostgreSQL has to
 start anew whenever it has ended, as in a handover, and by whatever exit code."""
 
-NOBODY_WRITES: Final = ("configMap", "csi", "downwardAPI", "image", "projected", "secret")
-"""Volume sources that no init container writes a file to: what is there is there at once."""
-
 READY_WITHIN_SECONDS: Final = 2
 """A primary that is restarted in place is writable within a second; pgset's own probe sees that
 within another."""
@@ -246,7 +243,9 @@ def _place(spec: Json, database: Database) -> int:
     mounts = [mount for path in files if (mount := image_data.mount_of(database, path))]
     needed = {mount["name"] for mount in mounts} | sidecar_container.volumes_of_variables(database)
     volumes = spec.get("volumes") or []
-    shared = needed & {it["name"] for it in volumes if it.keys().isdisjoint(NOBODY_WRITES)}
+    shared = needed & {
+        it["name"] for it in volumes if it.keys().isdisjoint(image_data.NOBODY_WRITES)
+    }
     writers = [
         place
         for place, container in enumerate(spec.get("initContainers") or [], 1)

@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar import contract
 from sidecar.settings import Settings, parse_enabled, parse_network_policy, parse_paused
-from webhook import database, neighbours, server_checks, volume_checks
+from webhook import database, image_data, neighbours, server_checks, volume_checks
 from webhook.errors import DeniedError
 from webhook.json_patch import Json, Patch, Path, add, remove, set_members
 from webhook.options import Options
@@ -79,6 +79,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     yield from volume_checks.unreadable_files(server, _pod_spec(statefulset))
     yield from volume_checks.folders_of_another_name(server, _pod_spec(statefulset))
     yield from volume_checks.shared_directory(server, statefulset)
+    yield from volume_checks.read_only_above(server, _pod_spec(statefulset))
     yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
 
 
@@ -248,8 +249,7 @@ def _ports(statefulset: Json, _: database.Database) -> Iterator[str]:
 
 def _mounts(_: Json, found: database.Database) -> Iterator[str]:
     for mount in found.mounts:
-        path = mount["mountPath"].rstrip("/")
-        if f"{path}/".startswith(f"{contract.HANDSHAKE_DIRECTORY}/"):
+        if image_data.is_under(mount["mountPath"], contract.HANDSHAKE_DIRECTORY):
             yield (
                 f'container "{found.settings.container}": mountPath "{mount["mountPath"]}" is '
                 "reserved for pgset; "

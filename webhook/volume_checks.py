@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar import contract
 from webhook import image_data
 from webhook.database import Database
 from webhook.json_patch import Json
@@ -30,6 +31,8 @@ VOLATILE_VOLUMES: Final = (
 OF_EACH_POD: Final = (*VOLATILE_VOLUMES, "csi", "flexVolume", "hostPath")
 """Volume sources that are, or may be, another storage in each pod or on each node. All others name
 one, whichever pod has it."""
+
+OURS: Final = (contract.TOKEN_DIRECTORY, contract.HANDSHAKE_DIRECTORY)
 
 
 def unseen_files(server: Server, spec: Json) -> Iterator[Fault]:
@@ -100,6 +103,24 @@ def folders_of_another_name(server: Server, spec: Json) -> Iterator[Fault]:
             f"folder than the pod's name, and pgset would make a new database beside it; "
             f"allowed: env {database.profile.folder_variable} with the folder's name"
         )
+
+
+def read_only_above(server: Server, spec: Json) -> Iterator[Fault]:
+    """Yield the mounts in which no directory can be made for what pgset mounts below them."""
+    fixed = {
+        it["name"]
+        for it in spec.get("volumes") or []
+        if not it.keys().isdisjoint(image_data.NOBODY_WRITES)
+    }
+    for mount in server.database.mounts:
+        path = mount["mountPath"]
+        below = [it for it in OURS if image_data.is_under(it, path) and it != path.rstrip("/")]
+        if below and (mount["name"] in fixed or mount.get("readOnly")):
+            yield Fault(
+                f'{server.name}: mountPath "{path}" is read-only, and pgset\'s containers have '
+                f"{below[0]} below it, which cannot be made there; allowed: a mountPath further "
+                "down, such as that of the file itself with its subPath"
+            )
 
 
 def shared_directory(server: Server, statefulset: Json) -> Iterator[Fault]:

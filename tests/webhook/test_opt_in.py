@@ -135,6 +135,12 @@ DENIALS = [
         id="the sidecar's port",
     ),
     pytest.param(
+        in_database(volumeMounts=[{"name": "pgdata", "mountPath": "/var/run/pgset/a"}]),
+        'container "postgres": mountPath "/var/run/pgset/a" is reserved for pgset; '
+        "allowed: any path that is not under /run/pgset",
+        id="our directory by another path",
+    ),
+    pytest.param(
         in_database(volumeMounts=[{"name": "pgdata", "mountPath": "/run/pgset/"}]),
         'container "postgres": mountPath "/run/pgset/" is reserved for pgset; '
         "allowed: any path that is not under /run/pgset",

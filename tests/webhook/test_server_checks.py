@@ -165,6 +165,23 @@ REFUSED = [
     (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
+SECRET = {"secret": {"secretName": "a"}}
+READ_ONLY = {"mountPath": "/var/run", "readOnly": True}
+REFUSED += [
+    (
+        with_password_in(SECRET, path="/run/secrets/pw", mount={"mountPath": "/run/secrets"}),
+        'mountPath "/run/secrets" is read-only, and pgset\'s containers have /var/run/secrets/kub',
+    ),
+    (
+        with_password_in(SECRET, path="/var/run/pw", mount={"mountPath": "/var/run/"}),
+        'mountPath "/var/run/" is read-only',
+    ),
+    (
+        with_password_in({"persistentVolumeClaim": {}}, path="/run/pw", mount=READ_ONLY),
+        'mountPath "/var/run" is read-only',
+    ),
+]
+
 ONE_FOR_ALL = 'volume "pgdata" is the same for all pods, and the data directory'
 REFUSED += [
     (on_one_volume_for_all(), ONE_FOR_ALL),
@@ -246,6 +263,14 @@ ACCEPTED = [
     ),
     with_env(POSTGRES_PASSWORD_FILE="/var/lib/postgresql/data/pw"),
     with_secret_of_mode(0o444),
+    with_password_in(SECRET, path="/run/secrets/pw/a", mount={"mountPath": "/run/secrets/pw"}),
+    with_password_in(
+        SECRET, path="/run/secrets/pw", mount={"mountPath": "/run/secrets/pw", "subPath": "pw"}
+    ),
+    together(
+        with_password_in({"emptyDir": {}}, path="/run/pw", mount={"mountPath": "/run"}),
+        filled_by("secrets"),
+    ),
     with_secret_of_mode(0o400, fsGroup=999),
     with_password_in(item(0o440), runAsGroup=0),
     with_password_in(item(0o400, path="other")),
