@@ -73,6 +73,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     looked at, so a set may have been accepted with it."""
     metadata = statefulset["spec"]["template"].get("metadata") or {}
     server, port = server_of(statefulset, found), found.settings.postgres_port
+    yield from map(server_checks.Fault, _set_label(statefulset))
     yield from server_checks.faults(server)
     if not neighbours.may_bring_files(metadata):  # or else `advice` warns
         yield from volume_checks.unseen_files(server, _pod_spec(statefulset))
@@ -185,10 +186,7 @@ def _template_annotations(statefulset: Json, _: database.Database) -> Iterator[s
 
 def _role_label(statefulset: Json, found: database.Database) -> Iterator[str]:
     key = found.settings.role_label
-    selector = statefulset["spec"].get("selector") or {}
-    selected = {*(selector.get("matchLabels") or {})}
-    selected.update(rule["key"] for rule in selector.get("matchExpressions") or [])
-    if key in selected:
+    if key in _selected(statefulset):
         yield (
             f'annotation {contract.ROLE_LABEL}: "{key}" is in the StatefulSet\'s own '
             "spec.selector, which would lose the pods when their role changes; "
@@ -199,6 +197,22 @@ def _role_label(statefulset: Json, found: database.Database) -> Iterator[str]:
             f'annotation {contract.ROLE_LABEL}: "{key}" is written by the StatefulSet '
             f"controller; allowed: any label key except {', '.join(CONTROLLER_LABELS)}"
         )
+
+
+def _set_label(statefulset: Json) -> Iterator[str]:
+    if contract.SET_LABEL in _selected(statefulset):
+        yield (
+            f"spec.selector has the label {contract.SET_LABEL}, which pgset takes off the template "
+            "when the set is opted out, and a selector can't be changed; allowed: a selector "
+            "without it"
+        )
+
+
+def _selected(statefulset: Json) -> set[str]:
+    """Return the labels that the StatefulSet's own selector speaks of."""
+    selector = statefulset["spec"].get("selector") or {}
+    rules = selector.get("matchExpressions") or []
+    return {*(selector.get("matchLabels") or {}), *(rule["key"] for rule in rules)}
 
 
 def _process_namespace(statefulset: Json, _: database.Database) -> Iterator[str]:

@@ -295,7 +295,8 @@ def _replication(server: Server) -> Iterator[Fault]:
             yield Fault(
                 f'{server.name}: the arguments set {name} to "{value}", and {server.replicas} '
                 f"members need {needed}; allowed: arguments without it, at least {needed}, or one "
-                "replica"
+                "replica",
+                reason=f"{name} is too low",  # also with fewer members than before
             )
 
 

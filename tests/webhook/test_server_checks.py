@@ -165,6 +165,19 @@ REFUSED = [
     (mounted_at("/var/lib/postgresql/data2"), "data directory /var/lib/postgresql/data or above"),
 ]
 
+
+def selected_by(**selector):
+    return lambda statefulset: statefulset["spec"]["selector"].update(selector)
+
+
+REFUSED += [
+    (selected_by(matchLabels={"pgset.dev/set": "pgset"}), "spec.selector has the label pgset.dev"),
+    (
+        selected_by(matchExpressions=[{"key": "pgset.dev/set", "operator": "Exists"}]),
+        "spec.selector has the label pgset.dev/set",
+    ),
+]
+
 SECRET = {"secret": {"secretName": "a"}}
 READ_ONLY = {"mountPath": "/var/run", "readOnly": True}
 REFUSED += [
@@ -364,6 +377,13 @@ def test_a_set_of_one_on_a_volume_for_all_is_not_scaled_by_an_update():
     after = objects.changed(before, replicas(3))
     with pytest.raises(DeniedError, match="is the same for all pods"):
         mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+
+
+def test_a_set_with_too_few_senders_for_its_members_may_shrink():
+    before = stamped(together(replicas(5), with_args("-c", "max_wal_senders=2")))
+    after = objects.changed(before, replicas(4))
+    verdict = mutate_statefulset(objects.review_of(after, "UPDATE", old=before))
+    assert "4 members need 4" in " ".join(verdict.warnings)
 
 
 def test_another_tag_of_an_image_that_was_accepted_is_no_new_fault():
