@@ -220,11 +220,12 @@ class LeaseMemory:
     def peek(self, heard_at: float) -> LeaseView | None:
         """Return the same, and leave alone what the next write acts on."""
         heard_at = max(heard_at, self._answered_at)
+        if self._view is not None and self._view.heard_at == heard_at:
+            return self._view
         if self._heard_at + self._silence < heard_at and self._heard_at > float("-inf"):
             self._heard_again_at = heard_at
         self._heard_at = max(self._heard_at, heard_at)
-        if self._view is None or self._view.heard_at != heard_at:
-            self._view = self._make_view(heard_at) if self._heard else None
+        self._view = self._make_view(heard_at) if self._heard else None
         return self._view
 
     def _make_view(self, heard_at: float) -> LeaseView:

@@ -333,7 +333,7 @@ class Views:
         """As `sidecar.postgres.comparison`; it takes no time either."""
         member = self._member
         question = member.comparison.question(postgres, record, bootstrap, member.me)
-        primary = self._primary()
+        primary = self._primary() if question is not None else None
         if question is not None and primary is not None and self._has_wal_for(primary):
             answer = member.pod.directory.has_wal_of(primary.directory)
             if answer is not None:
