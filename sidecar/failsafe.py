@@ -249,7 +249,7 @@ def should_give_way(
     server, or every node is taken for lost, stopping the holder would help nobody.
     `now`: by the clock of `lease` and `pods`. `primary`: the value of the role label.
     """
-    pod = next((it for it in pods if str(Identity(it.name, it.uid)) == holder), None)
+    pod = next((it for it in pods if it.identity == holder), None)
     mine = next((it for it in pods if it.uid == me.uid), None)
     if pod is None or mine is None or lease is None or lease.record is None:
         return None

@@ -304,6 +304,11 @@ class Pod:
     signs: bool = True
     """Its sidecar signs all that it says, by the slow key: none does up to version 0.2.0."""
 
+    @property
+    def identity(self) -> str:
+        """This very pod, as `str(Identity)`."""
+        return f"{self.name}_{self.uid}"
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -1,7 +1,7 @@
 """Whose the Lease is, until when it counts, and who can be reached to ask."""
 
 from sidecar.contract import lease_name
-from sidecar.observation import Identity, LeaseRecord, Observation, ServerState
+from sidecar.observation import LeaseRecord, Observation, ServerState
 from sidecar.settings import Settings
 from sidecar.situation.cached import cached
 from sidecar.situation.timing import (
@@ -232,7 +232,7 @@ class LeaseFacts:
         there = {
             pod.name
             for pod in self.observation.pods or ()
-            if str(Identity(pod.name, pod.uid)) == self.view.handed_over_by
+            if pod.identity == self.view.handed_over_by
         }
         # By the last primary's timeline: this one's own is on record a moment later, or never.
         postgres = self.observation.postgres

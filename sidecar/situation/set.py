@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from sidecar import contract
-from sidecar.observation import Follower, Identity, LeaseRecord, Peer, Pod
+from sidecar.observation import Follower, LeaseRecord, Peer, Pod
 from sidecar.situation.cached import cached
 from sidecar.situation.data import DataFacts
 from sidecar.synchronous import WalPosition
@@ -17,7 +17,7 @@ def holder_address(record: LeaseRecord | None, pods: Iterable[Pod]) -> str | Non
         return None
     name, holder = record.holder_pod, record.holder
     for pod in pods:
-        if pod.name == name and str(Identity(name, pod.uid)) == holder:
+        if pod.name == name and pod.identity == holder:
             return pod.ip
     return None
 
@@ -228,16 +228,12 @@ class SetFacts:
     def lives_of_members(self) -> tuple[str, ...]:
         """Each member's pod, by name and UID, as the API server shows them."""
         members = self.members
-        return tuple(
-            str(Identity(pod.name, pod.uid))
-            for pod in self.observation.pods or ()
-            if pod.name in members
-        )
+        return tuple(pod.identity for pod in self.observation.pods or () if pod.name in members)
 
     @property
     def lives_that_stay(self) -> tuple[str, ...]:
         """The same of the pods that nobody has deleted: the next pod of another's name may lead."""
-        gone = {str(Identity(it.name, it.uid)) for it in self.observation.pods or () if it.deleting}
+        gone = {it.identity for it in self.observation.pods or () if it.deleting}
         return (
             ()
             if self.is_scaled_to_zero
@@ -265,12 +261,12 @@ class SetFacts:
         beside it, would go on agreeing to that. If the holder's pod is gone, somebody has decided.
         """
         record, pods = self.lease.record, self.observation.pods or ()
-        lives = {str(Identity(pod.name, pod.uid)) for pod in pods if pod.name == name}
+        lives = {pod.identity for pod in pods if pod.name == name}
         return (
             record is not None
             and bool(record.lives)
             and self.lease.has_expired
-            and any(str(Identity(pod.name, pod.uid)) == record.holder for pod in pods)
+            and any(pod.identity == record.holder for pod in pods)
             and lives.isdisjoint(record.lives)
         )
 
