@@ -89,6 +89,8 @@ class Kubectl:
             answer: Any = printable(json.loads(text)) if text.strip() else {"items": []}
         except ValueError:
             raise CannotError("kubectl: what it printed is no JSON") from None
+        if not isinstance(answer, dict):
+            raise CannotError("kubectl: what it printed is no object")
         found: list[Json] = answer.get("items", [answer])
         return found
 

@@ -46,7 +46,8 @@ def status(kubectl: Kubectl, chosen: Namespace, paint: Paint) -> int:
         time.sleep(WATCH_SECONDS)
     views, notes = _views(kubectl, chosen)
     _tell(notes)
-    print(_shown(views, chosen, paint))
+    if shown := _shown(views, chosen, paint):
+        print(shown)
     return exit_code(views)
 
 

@@ -147,6 +147,7 @@ def test_every_command_is_carried_out_by_something() -> None:
             "kubectl: (Forbidden): no",
         ),
         (["status"], "echo '{'", "kubectl: what it printed is no JSON"),
+        (["status"], "echo null", "kubectl: what it printed is no object"),
         (
             ["status"],
             "printf 'Unable to connect to the server: no one\\n\\nSee:\\n x\\n' >&2; exit 1",

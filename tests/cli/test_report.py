@@ -195,3 +195,11 @@ def test_that_there_is_no_set_at_all_is_said(capsys) -> None:
     chosen = Namespace(watch=False, all_namespaces=True, set=None, output=None)
     assert status(kubectl, chosen, PLAIN) == 0
     assert capsys.readouterr().err == "No set in any namespace.\n"
+
+
+def test_where_there_is_no_set_there_is_no_line_about_one(capsys) -> None:
+    kubectl = Stand()
+    kubectl.together = lambda *_: ([], ())
+    chosen = Namespace(watch=False, all_namespaces=False, set=None, output=None)
+    assert status(kubectl, chosen, PLAIN) == 0
+    assert capsys.readouterr().out == ""
