@@ -1,6 +1,7 @@
 """What Grafana needs to draw the dashboard so that a person can read it."""
 
 import json
+import re
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +17,8 @@ COLUMNS = 24
 
 UNIT_OF = {"_bytes": "bytes", "_seconds": "s"}
 """Metrics that end so are shown in this unit, unless they are counted over time."""
+
+OVER_TIME = re.compile(r"(rate|deriv)\(")
 
 
 def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
@@ -49,7 +52,7 @@ def test_a_graph_has_a_unit_and_a_legend_for_each_line(panel: dict[str, Any]) ->
         it
         for ending, it in UNIT_OF.items()
         for query in queries
-        if f"{ending}{{" in query.partition(" and ")[0] and "rate(" not in query
+        if f"{ending}{{" in query.partition(" and ")[0] and not OVER_TIME.search(query)
     }
     assert expected <= {unit}
     assert all(it["legendFormat"] for it in panel["targets"])

@@ -78,6 +78,14 @@ def test_the_dashboard_asks_for_what_is_told_and_its_legends_have_labels_of_that
     assert set(re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])) <= labels
 
 
+def test_nothing_that_may_fall_is_counted_as_if_it_only_rose():
+    """Of a WAL position that falls, as by a rewind, rate() makes all the WAL there ever was."""
+    expressions = [it["expr"] for it in [*RULES, *QUERIES]]
+    counted = re.findall(r"(?:rate|increase)\((\w+)", " ".join(expressions))
+    assert len(counted) > 3
+    assert [it for it in counted if not it.endswith(("_total", "_bucket"))] == []
+
+
 def test_the_dashboards_choices_are_labels_of_what_is_told():
     queries = [it["query"] for it in VARIABLES if it["type"] == "query"]
     asked = [re.fullmatch(r"label_values\((.+), (\w+)\)", query) for query in queries]
