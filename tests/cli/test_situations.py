@@ -1,5 +1,7 @@
-"""Each situation that warns somebody passes by itself, or doctor has a command that ends it."""
+"""Each situation that warns somebody passes by itself, or doctor has a command that ends it, and
+troubleshooting has it in any case."""
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -8,6 +10,8 @@ from sidecar.action import Attention
 from sidecar.table import TABLE
 from tests.cli.objects import Json, causes, lease, pod, said, statefulset, with_replica
 from tests.cli.test_member import new
+
+TROUBLESHOOTING: Final = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 
 WARNINGS: Final = sorted(
     row.name for part in TABLE for row in part.rows if row.attention is Attention.WARNING
@@ -80,6 +84,11 @@ def test_a_situation_that_nobody_knows_has_no_command() -> None:
 @pytest.mark.parametrize("reason", sorted({*WARNINGS} - {*PASS, *NO_COMMAND, "Paused"}))
 def test_doctor_has_a_command_for_what_needs_a_person(reason: str) -> None:
     assert cures(reason)
+
+
+@pytest.mark.parametrize("reason", sorted({*WARNINGS} - {*PASS}))
+def test_what_needs_a_person_is_in_troubleshooting(reason: str) -> None:
+    assert f"`{reason}`" in TROUBLESHOOTING.read_text()
 
 
 def test_what_is_excused_is_a_warning_that_doctor_has_no_command_for() -> None:
