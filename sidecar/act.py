@@ -206,7 +206,7 @@ class Actor:
                 version = self._major_version()
                 adapters.server.follow(
                     primary_conninfo(settings, me, action.address, major_version=version),
-                    slot_name(me),
+                    slot_name(me) if action.by_slot else "",
                 )
             case KeepSlots():
                 physical = [slot_name(member) for member in action.members]

@@ -226,9 +226,11 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Make this standby follow the primary at this address, by its own slot, and nobody else."""
+    """Make this standby follow the server at this address, and nobody else."""
 
     address: str
+    by_slot: bool = True
+    """By its own slot, which a primary has for it, and another standby has not."""
 
 
 @dataclass(frozen=True, slots=True)

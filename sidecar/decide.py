@@ -41,6 +41,10 @@ The rules (design §3), in the order of what they protect:
     *   If the Lease ran out, its holder knew this very pod, by UID, or the holder's pod is gone: a
         member's former life may still let the holder stay where nobody else hears of it.
 
+    Before it takes the Lease, it receives what only a member has that does not take it, from there:
+    readers may have seen that and, where nothing is promised, it may be acknowledged. Not for long,
+    and only from one that has followed the same primary, and nothing else since.
+
     A take that got no answer and lands late is weighed once more: others may have been silent.
     Where no Lease says which database is the set's, and all have reported, it is that of the lowest
     ordinal: positions of different system identifiers are never compared.

@@ -72,7 +72,7 @@ class LeaseRecord:
     physical_slots: tuple[str, ...] = ()
     """The slots that the primary had when it renewed last; physical ones that are no member's."""
     followers: tuple[Follower, ...] = ()
-    """The members that streamed from the primary when it renewed last: for people."""
+    """The members that streamed from the primary when it renewed last."""
 
     @property
     def holder_pod(self) -> str:
@@ -336,6 +336,8 @@ class Peer:
     """Seconds since it was sick or its volume slow: no primary that is sick hands over to it."""
     oldest_wal: int | None = None
     """On a primary: where the WAL begins that it still has."""
+    gives_wal: bool = False
+    """A standby that has nothing but the set's WAL: another one may receive it from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
         # A server that does not run receives nothing either.
         "detached": postgres.detached or not postgres.alive,
         "oldest_wal": postgres.oldest_wal,
+        "gives_wal": s.replica.gives_wal,
         # A loop that hangs takes no Lease, whatever its threads hear.
         "reaches_api": turns and hears_the_api(observation.lease, observation.now, settings),
         "slow_ago": None if fitness.slow_ago == inf else fitness.slow_ago,
@@ -114,6 +115,7 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
         slow_ago=_seconds(status.get("slow_ago")),
         to_replay=_number(status.get("to_replay")),
         oldest_wal=_number(status.get("oldest_wal")),
+        gives_wal=status.get("gives_wal", False) is True,
     )
 
 

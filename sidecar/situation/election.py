@@ -6,7 +6,13 @@ from sidecar.observation import Peer
 from sidecar.situation.cached import cached
 from sidecar.situation.server import ServerFacts
 from sidecar.situation.set import SetFacts, ordinal, wal_position_of
-from sidecar.situation.timing import COLD_START_PATIENCE, HEIR_PATIENCE, YIELD_PATIENCE
+from sidecar.situation.timing import (
+    COLD_START_PATIENCE,
+    FETCH_PATIENCE,
+    FETCH_PATIENCE_FOR_COMMITS,
+    HEIR_PATIENCE,
+    YIELD_PATIENCE,
+)
 from sidecar.synchronous import NONE, Promise, WalPosition, can_have_acknowledged
 
 
@@ -146,9 +152,9 @@ class ElectionFacts:
     def must_detach(self) -> bool:
         """This voter must not help to acknowledge anything more before it is counted."""
         return (
-            self.commits_may_go_on
-            and self.me in self.recorded_promise.voters
+            self._is_counted(self.me)
             and not self.observation.postgres.detached
+            and not self._is_fetching
         )
 
     @cached
@@ -247,6 +253,65 @@ class ElectionFacts:
         best = max(more, key=lambda it: (wal_position_of(it), -ordinal(it.name)), default=None)
         return None if best is None else best.name
 
+    @cached
+    def source(self) -> Peer | None:
+        """The standby from which this member receives what it lacks before it leads: whoever has
+        most, and does not go first. It would have to give that up, although it may have shown it,
+        and without a promise it may be all that has some commits.
+
+        Both have followed the last primary, by the record, so that their timeline is one and the
+        same. While commits may go on, what a voter says counts once it is detached.
+        """
+        record = self.lease.record
+        if record is None or not self._record_counts or self._has_fetched_for_long_enough:
+            return None
+        followed = {record.last_leader, *(it.name for it in record.followers)}
+        timeline, position = self.data.wal_position
+        more = [
+            peer
+            for peer in self.set.peers_with_data
+            if peer.gives_wal
+            and peer.running
+            and peer.system_identifier == self.data.system_identifier
+            and peer.timeline == timeline
+            and (peer.position or 0) > position
+            and followed.issuperset((self.me, peer.name))
+            and (peer.detached or not self._is_counted(peer.name))
+            and self.set.address_of(peer.name) is not None
+        ]
+        return max(more, key=lambda it: (it.position, -ordinal(it.name)), default=None)
+
+    def _is_counted(self, name: str) -> bool:
+        """Whether a commit may be acknowledged because this member gets it."""
+        return self.commits_may_go_on and name in self.recorded_promise.voters
+
+    @property
+    def _has_fetched_for_long_enough(self) -> bool:
+        could_lead = self.i_have_every_commit and not self.lags_too_much
+        patience = FETCH_PATIENCE if could_lead else FETCH_PATIENCE_FOR_COMMITS
+        return min(self._could_be_taken_for, self.server.in_this_state_for) > patience
+
+    @property
+    def source_name(self) -> str:
+        """For messages."""
+        return self.source.name if self.source is not None else "nobody"
+
+    @property
+    def source_address(self) -> str | None:
+        """Where it is."""
+        return None if self.source is None else self.set.address_of(self.source.name)
+
+    @property
+    def _is_fetching(self) -> bool:
+        """It receives from there, or was told to a moment ago, and so from no primary."""
+        upstream = self.observation.postgres.upstream
+        return self.source is not None and upstream in ("", self.source_address)
+
+    @property
+    def _could_be_taken_for(self) -> float:
+        """For how many seconds; while the API server is silent nobody can."""
+        return min(self.lease.free_for, self.lease.api_is_back_for)
+
     def _can_take(self, peer: Peer) -> bool:
         """Whether waiting for this peer can pay off: it is fit, and reaches the API server, or may
         soon. Where no record counts, any data is waited for."""
@@ -301,9 +366,7 @@ class ElectionFacts:
             near = bool(self.recorded_promise.voters)
         else:
             near = theirs[0] == timeline and theirs[1] - position <= self.settings.max_lag
-        # While the API server is silent nobody can take it.
-        could_take_for = min(self.lease.free_for, self.lease.api_is_back_for)
-        waited = self._record_counts and could_take_for > YIELD_PATIENCE
+        waited = self._record_counts and self._could_be_taken_for > YIELD_PATIENCE
         return near and waited and peer.running
 
     @cached

@@ -54,6 +54,17 @@ class ReplicaFacts:
         can compare it any more."""
         return self.observation.wal_matches is True or not self.data.is_new_to_set
 
+    @property
+    def gives_wal(self) -> bool:
+        """What the others are told: it is a standby, and what it has is the set's, to its end."""
+        return (
+            self.server.is_in_recovery
+            and not self.server.is_blind
+            and not self.data.is_new_to_set
+            and not self.data.has_its_own_timeline
+            and self.data.left_set_at is None
+        )
+
     @cached
     def uses_wrong_slot(self) -> bool:
         """Its primary_slot_name is not its own slot: the primary may remove WAL that it needs."""

@@ -306,6 +306,11 @@ class SetFacts:
         """Return the pod of this name; None if the API server does not show it."""
         return next((pod for pod in self.observation.pods or () if pod.name == name), None)
 
+    def address_of(self, name: str) -> str | None:
+        """Return the IP of the pod of this name; None if the API server shows none."""
+        pod = self.named(name)
+        return None if pod is None else pod.ip
+
     def is_being_deleted(self, name: str) -> bool:
         """Whether the pod of this name is being deleted."""
         pod = self.named(name)

@@ -44,6 +44,11 @@ HEIR_PATIENCE: Final = 3.0
 YIELD_PATIENCE: Final = 5.0
 """Seconds for which a member that has as good as everything waits for the one that has more."""
 
+FETCH_PATIENCE: Final = YIELD_PATIENCE
+FETCH_PATIENCE_FOR_COMMITS: Final = COLD_START_PATIENCE
+"""Seconds for which a member receives from another standby the WAL that only this one has; the same
+where it may not lead without. It takes half a second, if that lets it."""
+
 FAILOVER_PATIENCE: Final = COLD_START_PATIENCE
 """Seconds for which the Lease must have been free before a member leads by an operator's wish, so
 that whoever may lead by the rules, and so without a loss, has had its time."""

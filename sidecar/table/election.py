@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar import contract
-from sidecar.action import Action, Attention, Detach, TakeLease, TellSet
+from sidecar.action import Action, Attach, Attention, Detach, TakeLease, TellSet
 from sidecar.situation import Situation
 from sidecar.situation.set import HAS_NOFAILOVER
 from sidecar.table.steps import Row, no_role, nothing, take
@@ -40,6 +40,12 @@ def _fail_over(s: Situation) -> Iterator[Action]:
     promise = s.durability.first_promise
     yield TakeLease(s.lease.has_expired, tuple(sorted(promise.voters)), promise.copies)
     yield TellSet("FailingOver", _FAILING_OVER.format(s=s))
+
+
+def _fetch(s: Situation) -> Iterator[Action]:
+    address = s.election.source_address
+    if address is not None and s.observation.postgres.upstream != address:
+        yield Attach(address, by_slot=False)
 
 
 def _detach(_: Situation) -> Iterator[Action]:
@@ -191,6 +197,14 @@ ELECTION: Final = (
         lambda s: s.election.ahead_of_me is not None,
         nothing,
         "nobody leads yet: {s.election.ahead_of_me} should take the Lease",
+    ),
+    Row(
+        "FetchingWal",
+        lambda s: s.election.source is not None,
+        _fetch,
+        "nobody leads yet: {s.election.source_name} has WAL that this member lacks, and does not "
+        "take the Lease: receiving that from it first",
+        Attention.NORMAL,
     ),
     Row(
         "MissingCommits",

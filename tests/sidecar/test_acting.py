@@ -50,6 +50,19 @@ def carry_out(adapters: Adapters, action: Action, **changes: Any) -> str | None:
     return told[0]
 
 
+@pytest.mark.parametrize(("by_slot", "slot"), [(True, "pgset_orders_0"), (False, "")])
+def test_only_a_primary_has_a_slot_for_who_follows_it(
+    adapters: Adapters, data: Path, *, by_slot: bool, slot: str
+) -> None:
+    (data / "PG_VERSION").write_text("17\n")
+    asked: list[tuple[str, str]] = []
+    server: Any = SimpleNamespace(follow=lambda *words: asked.append(words))
+    events: Any = None
+    actor = Actor(replace(adapters, server=server), events)
+    assert actor.carry_out((Attach("10.0.0.1", by_slot=by_slot),), float("inf")) is None
+    assert [("host='10.0.0.1'" in conninfo, name) for conninfo, name in asked] == [(True, slot)]
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("action", [Attach("10.0.0.1"), StartPostgres()], ids=["attach", "start"])
 def test_a_volume_that_hangs_does_not_hang_the_loop_that_asks_for_the_version(

@@ -239,6 +239,7 @@ def test_the_status_of_a_primary() -> None:
                 "to_replay": None,
                 "detached": False,
                 "oldest_wal": 100,
+                "gives_wal": False,
                 "reaches_api": True,
                 "well": True,
                 "slow_ago": None,

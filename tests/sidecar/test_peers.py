@@ -288,7 +288,10 @@ def http_answer(body: bytes) -> bytes:
 
 
 def member(ordinal: int) -> Peer:
-    return Peer(f"orders-{ordinal}", True, "111", 2, 5000 + ordinal, running=True)
+    """By HEARD, orders-2 is known to have the set's data."""
+    known = ordinal == 2
+    name, position = f"orders-{ordinal}", 5000 + ordinal
+    return Peer(name, True, "111", 2, position, running=True, gives_wal=known)
 
 
 @pytest.fixture

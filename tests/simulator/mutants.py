@@ -233,6 +233,12 @@ LAGGARD: Final = (
     Fault(60.0, "slow_disk", 1, 60.0, "3.0"),
     Fault(80.0, "kill_postmaster", -1),
 )
+_A_REPORTING_REPLICA: Final = (
+    Fault(45.0, "nofailover", 2, 60.0),
+    Fault(58.0, "slow_disk", 1, 9.0, "30.0"),
+    Fault(60.0, "cut_node", 0, 40.0),
+)
+"""pg-2 has shown what pg-1 does not have, and does not lead."""
 _APART: Final = (Fault(60.0, "cut_from_peers", 1, 100.0),)
 _ONE_HAS_LESS: Final = (
     Fault(60.0, "freeze_node", 1, 6.0),
@@ -304,11 +310,12 @@ MUTANTS: Final = (
     Mutant("an order under way is forgotten", "I3",
            _forget_what_was_ordered, BACK_AT_ONCE, SYNC, SLOW_ORDERS),
     Mutant("what others may have is not asked", "I3",
-           _without_rows("MissingCommits", "YieldingToPeer"), _ONE_HAS_LESS, QUORUM,
+           _without_rows("MissingCommits", "YieldingToPeer", "FetchingWal"), _ONE_HAS_LESS, QUORUM,
            {"members": 3, "commit_every": 0.05, "length": 120.0}),
     Mutant("handed over to whoever is there", "I3", _all_are_complete, LAGGARD),
     Mutant("led by whoever is far behind", "I3",
-           _without_rows("TooFarBehind", "YieldingToPeer"), _FAR_BEHIND, frozenset({"async"})),
+           _without_rows("TooFarBehind", "YieldingToPeer", "FetchingWal"), _FAR_BEHIND,
+           frozenset({"async"})),
     Mutant("an operator's wish is kept for later", "I3", _keep_to_an_old_wish, _AN_OLD_WISH, QUORUM,
            {"members": 3, "parallel": True, "commit_every": 0.5, "length": 150.0}),
     Mutant("initdb wherever it is empty", "I4", _initdb_when_empty),
@@ -320,8 +327,11 @@ MUTANTS: Final = (
     Mutant("a late renewal is given up", "I6", _release_when_slow),
     Mutant("who starts again keeps its label", "I9", _keep_the_label, _ALONE_WITH_MORE, SYNC,
            {"members": 3, "parallel": True, "commit_every": 0.5, "length": 120.0}),
-    Mutant("who has shown more is not waited for", "I9", _without_rows("YieldingToPeer"),
-           _ONE_HAS_SHOWN_MORE, SYNC, {"members": 3, "parallel": True, "length": 120.0}),
+    Mutant("who has shown more is not waited for", "I9",
+           _without_rows("YieldingToPeer", "FetchingWal"), _ONE_HAS_SHOWN_MORE, SYNC,
+           {"members": 3, "parallel": True, "length": 120.0}),
+    Mutant("who has shown more, and is not to lead, keeps it", "I9", _without_rows("FetchingWal"),
+           _A_REPORTING_REPLICA, SYNC, {"members": 3, "parallel": True, "length": 110.0}),
     Mutant("who does not start for another's history", "I5", _without_rows("ReturningToReport"),
            _MORE_THAN_ITS_PRIMARY, circumstances=_ASYNC,
            memory=Parts(deletes_others_histories=False)),

@@ -20,6 +20,7 @@ TOLD = {
     "bootstrap.why_it_failed": "*why it failed*",
     "data.reason_not_to_write": "*another member holds the Lease, or its data is another set's*",
     "data.system_identifier": "*number*",
+    "election.source_name": "*another member*",
     "election.ahead_of_me": "*another member*",
     "handover.candidate_name": "*another member*",
     "handover.quicker_successor": "*another member*",

@@ -244,6 +244,7 @@ _peers = st.none() | st.dictionaries(
         to_replay=st.sampled_from([None, 0, 2**30]),
         slow_ago=_slow_ago,
         oldest_wal=st.sampled_from([None, 150]),
+        gives_wal=st.booleans(),
     ),
 ).map(lambda peers: {name: replace(peer, name=name) for name, peer in peers.items()})
 _anything = drawn(

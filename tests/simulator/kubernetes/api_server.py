@@ -287,6 +287,7 @@ def _with_version(record: LeaseRecord, version: str) -> LeaseRecord:
     return LeaseRecord(
         r.holder, r.ttl, version, r.system_identifier, r.timeline, r.members, r.history,
         r.transitions, r.position, r.voters, r.copies, r.heir, r.switchover_to, r.lives,
+        r.logical_slots, r.physical_slots, r.followers,
     )  # fmt: skip
 
 

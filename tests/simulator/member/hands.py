@@ -298,11 +298,12 @@ class Hands:
     def attach(self, action: Attach) -> Steps[None]:
         # The password that it replicates by is left on the volume.
         yield from self._change_volume()
-        yield from self.follow(action.address)
+        yield from self.follow(action.address, by_slot=action.by_slot)
 
-    def follow(self, address: str) -> Steps[None]:
+    def follow(self, address: str, *, by_slot: bool = True) -> Steps[None]:
         self._orders.give(
-            (FOLLOW, bool(address)), lambda server: self._orders.follow_soon(server, address)
+            (FOLLOW, bool(address)),
+            lambda server: self._orders.follow_soon(server, address, by_slot=by_slot),
         )
         yield 0.002
 

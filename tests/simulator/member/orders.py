@@ -62,7 +62,7 @@ class OrderConnection:
         if order != PROMOTE or not there:
             self._wake()
 
-    def follow_soon(self, server: Server, upstream: str) -> None:
+    def follow_soon(self, server: Server, upstream: str, *, by_slot: bool) -> None:
         """What a reload changes shows a moment later."""
         world = self._member.world
-        world.after(world.chance.uniform(*_RELOAD), server.follow, upstream)
+        world.after(world.chance.uniform(*_RELOAD), server.follow, upstream, by_slot)

@@ -377,10 +377,10 @@ class Server:
             self.world.after(2.0, self._end_cascade, link)
         self.pod.streaming_changed()
 
-    def follow(self, address: str) -> None:
-        """Follow whoever is there, by its own slot; empty: nobody."""
+    def follow(self, address: str, by_slot: bool) -> None:
+        """Follow whoever is there; empty: nobody, and the slot stays as it is."""
         directory = self.directory
-        uses_slot = directory.uses_slot or address != ""
+        uses_slot = by_slot if address else directory.uses_slot
         if (directory.upstream, directory.uses_slot) != (address, uses_slot):
             self.reload(address, uses_slot=uses_slot)
 
