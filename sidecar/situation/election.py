@@ -231,6 +231,9 @@ class ElectionFacts:
         )
 
     def _goes_first(self, peer: Peer) -> bool:
+        if self.set.is_unknown_to_holder(peer.name):
+            # It does not take the Lease before somebody deletes the holder's pod.
+            return wal_position_of(peer) > self.data.wal_position
         to_replay = self.observation.postgres.to_replay
         mine = (self.data.wal_position, self._precedence(self.me, to_replay))
         theirs = (wal_position_of(peer), self._precedence(peer.name, peer.to_replay))

@@ -79,6 +79,17 @@ def test_nobody_waits_for_a_member_that_the_holder_did_not_know() -> None:
     assert situation_and_actions(replace(with_lives(*KNOWN), peers=ahead))[0] == "YieldingToPeer"
 
 
+def test_by_a_record_that_has_gone_back_it_is_waited_for_only_where_it_has_more() -> None:
+    """It does not take the Lease; and the others waited for ever, since it was preferred."""
+    record = replace(OTHERS, lives=("orders-0_uid-0", "orders-1_uid-1", "orders-2_former"))
+    back = lease(record, renewed_at=None, changed_at=NOW - 11, heard_at=NOW, went_back=True)
+    pods = [replace(it, failover_priority=5 * (it.name == "orders-2")) for it in LEADER_PODS]
+    for position, expected in ((5000, "TakingLease"), (6000, "YieldingToPeer")):
+        peers = peer(1, position=4000) | peer(2, position=position)
+        seen = replace(RAN_OUT, lease=back, pods=tuple(pods), peers=peers)
+        assert situation_and_actions(seen)[0] == expected
+
+
 HANDED_OVER = replace(
     RAN_OUT, lease=lease(replace(FREE, heir="orders-0"), renewed_at=None, changed_at=NOW - 1)
 )
