@@ -324,6 +324,8 @@ class Peer:
     """Its PostgreSQL answers."""
     writable: bool = False
     """Its PostgreSQL accepts writes."""
+    broken: bool = False
+    """Its data can only be cloned again, and so it leads nobody, whatever it has."""
     reaches_api: bool = True
     """It hears from the API server, and so could take the Lease."""
     detached: bool = False

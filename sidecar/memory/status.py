@@ -6,7 +6,6 @@ from math import inf
 from typing import Any, Final
 
 from sidecar.observation import (
-    BootstrapView,
     DataState,
     LeaseView,
     Observation,
@@ -66,7 +65,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
     )
     return {
         "uid": observation.me.uid,
-        "data": _data_for_sure(bootstrap),
+        "data": _data_for_sure(s),
         "running": postgres.state is not ServerState.DOWN,
         "writable": postgres.state is ServerState.WRITABLE,
         "system_identifier": postgres.system_identifier or bootstrap.system_identifier,
@@ -84,11 +83,15 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
     }
 
 
-def _data_for_sure(bootstrap: BootstrapView) -> str | None:
+def _data_for_sure(s: Situation) -> str | None:
     """Return what is in the data directory; None where bootstrap does not know.
 
     One that may not look into the directory finds nothing there, which must not pass for empty.
+    Nor must what has vanished: where it has from all, nobody is to make a new database.
     """
+    bootstrap = s.observation.bootstrap
+    if s.data.has_vanished and not s.observation.postgres.alive:
+        return DataState.BROKEN.value
     if bootstrap.data is None:
         return None
     if bootstrap.refusal is not None and bootstrap.data in _MAY_BE_UNSEEN:
@@ -104,6 +107,7 @@ def read_peer(name: str, status: dict[str, Any]) -> Peer:
     return Peer(
         name=name,
         has_data=None if status["data"] is None else status["data"] in _DATA,
+        broken=status["data"] == DataState.BROKEN.value,
         system_identifier=_text(status["system_identifier"]),
         timeline=_number(status["timeline"]),
         position=_number(status["position"]),

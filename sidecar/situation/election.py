@@ -226,6 +226,7 @@ class ElectionFacts:
         run is waited for, but not for ever."""
         return (
             peer.system_identifier == self.set.system_identifier
+            and not peer.broken
             and (peer.running or self.server.in_this_state_for < COLD_START_PATIENCE)
             and wal_position_of(peer) >= self.recorded_timeline_begins
         )

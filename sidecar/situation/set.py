@@ -127,7 +127,7 @@ class SetFacts:
     def databases(self) -> Mapping[str, str]:
         """The members' system identifiers by pod name, of those that have told one; the lowest
         ordinal first."""
-        told = {peer.name: peer.system_identifier for peer in self.peers_with_data}
+        told = {it.name: it.system_identifier for it in self.peers_with_data if not it.broken}
         told[self.me] = self.data.system_identifier
         return {name: told[name] or "" for name in sorted(told, key=ordinal) if told[name]}
 
@@ -162,11 +162,14 @@ class SetFacts:
         """Members that have yet to say what data they have, before a first leader is chosen.
 
         A member with data knows how much once its server has replayed it: a control file says less.
+        What can only be cloned again is never started, and waits itself for who is to lead.
         """
         said = {
             name
             for name, peer in self.peers.items()
-            if peer.has_data is False or (peer.has_data and peer.running and peer.position)
+            if peer.has_data is False
+            or peer.broken
+            or (peer.has_data and peer.running and peer.position)
         }
         return (self.wanted_members | set(self.other_pods)) - said - {self.me}
 

@@ -158,6 +158,14 @@ def test_a_slower_renewal_leaves_more_time() -> None:
     assert hears_the_api(replace(HEARD, heard_at=984.0), 1000.0, slow)
 
 
+def test_what_has_vanished_is_told_as_data_that_can_only_be_cloned_again() -> None:
+    """The others wait for no more of it; and nobody makes a new database because of it."""
+    gone = told(replace(RUNNING, vanished=True), replace(DOWN, alive=False))
+    assert (gone.has_data, gone.broken) == (True, True)
+    lives = told(replace(RUNNING, vanished=True), STREAMING)
+    assert (lives.has_data, lives.broken) == (True, False)
+
+
 def test_an_older_sidecar_that_tells_less_is_believed() -> None:
     """During a rolling update of pgset itself both versions talk to each other."""
     words = describe(observation(1, RUNNING, STREAMING), SETTINGS)

@@ -42,6 +42,20 @@ def test_without_a_lease_nobody_leads_before_every_wanted_member_has_reported() 
     assert decision.sentence.endswith("waiting for orders-2 to report what data they have")
 
 
+def test_data_that_can_only_be_cloned_again_is_not_waited_for() -> None:
+    """Its member waits itself for who is to lead, and what a rewind has left may say anything."""
+    broken = peer(1, running=False, broken=True, position=9000, system_identifier="112")
+    assert decide(replace(ADOPTED, wanted=2, peers=broken), SETTINGS).situation == "TakingLease"
+
+
+def test_no_set_is_of_the_database_of_data_that_can_only_be_cloned_again() -> None:
+    lowest, other = Identity("orders-0", "uid-0"), Identity("orders-1", "uid-1")
+    broken = peer(0, running=False, broken=True, position=9000, system_identifier="112")
+    seen = replace(ADOPTED, me=other, wanted=2, peers=broken)
+    assert ADOPTED.me == lowest
+    assert decide(seen, SETTINGS).situation == "TakingLease"
+
+
 def test_without_a_lease_and_without_the_statefulset_nobody_leads() -> None:
     decision = decide(replace(ADOPTED, wanted=None), SETTINGS)
     assert decision.situation == "WaitingForReports"
