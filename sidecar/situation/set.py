@@ -111,12 +111,12 @@ class SetFacts:
     @cached
     def cannot_be_created(self) -> tuple[str, ...]:
         """The pods that have yet to say what data they have, and that wait for one to be ready
-        which has none, and so waits for a primary to copy."""
+        which has none to start, and so waits for a primary to copy."""
         missing = self.not_created
         if not self.observation.ordered or not missing or self.yet_to_report - set(missing):
             return ()
-        empty = [name for name, peer in self.peers.items() if peer.has_data is False]
-        return missing if any(ordinal(name) < ordinal(missing[0]) for name in empty) else ()
+        waits = [it.name for it in self.peers.values() if it.has_data is False or it.broken]
+        return missing if any(ordinal(name) < ordinal(missing[0]) for name in waits) else ()
 
     @cached
     def peers_with_data(self) -> tuple[Peer, ...]:

@@ -58,7 +58,7 @@ ELECTION: Final = (
         lambda s: not s.lease.set_has_data and bool(s.set.cannot_be_created),
         nothing,
         "no Lease says who leads, and {s.set.cannot_be_created[0]}, which may have data, is "
-        "created only when the pods before it are ready, of which one is empty and waits for a "
+        "created only when the pods before it are ready, of which one waits for a "
         "primary to copy: if no pod has data but those that are there, scale the StatefulSet to "
         "these for a while; otherwise delete it with --cascade=orphan, and create it again with "
         "podManagementPolicy: Parallel",

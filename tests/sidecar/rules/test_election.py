@@ -423,6 +423,8 @@ def test_who_waits_for_reports_of_pods_that_cannot_be_created_says_so() -> None:
     assert (decision.situation, decision.actions) == ("PodsCannotBeCreated", ())
     assert decision.attention is Attention.WARNING
     assert "orders-2" in decision.sentence
+    broken = replace(seen, peers=peer(1, running=False, broken=True))
+    assert decide(broken, SETTINGS).situation == "PodsCannotBeCreated"
     for other in (
         replace(seen, ordered=False),
         replace(seen, peers={}),
