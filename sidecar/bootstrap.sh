@@ -43,6 +43,17 @@
 # One file of the sidecar's has PostgreSQL's own name: recovery.signal with the line "pgset", put
 # before a promotion (see sidecar/signal_files.py). With any other, somebody asks for a recovery.
 set -eu
+pgset_environment=$(export -p)
+
+# COMMAND...: becomes it, with the container's own variables. Some may be named as ours are here: a
+# Secret by envFrom may well bring a user, a password and a database.
+as_given() {
+    pgset_path=$PATH
+    eval "$pgset_environment"
+    PATH=$pgset_path
+    exec "$@"
+}
+
 # Of this volume alone: one of another pod's on the same node may hang.
 sync() {
     command sync -f "$data" 2>/dev/null || command sync
@@ -244,9 +255,9 @@ become_postgres() {
     # For the server that the entrypoint starts for initdb; the folder may be a volume of root's.
     find /var/run/postgresql \! -user postgres -exec chown postgres {} + 2>/dev/null || true
     for tool in gosu su-exec; do
-        if command -v "$tool" > /dev/null; then exec "$tool" postgres /bin/sh "$0" "$@"; fi
+        if command -v "$tool" > /dev/null; then as_given "$tool" postgres /bin/sh "$0" "$@"; fi
     done
-    exec setpriv --reuid=postgres --regid=postgres --init-groups /bin/sh "$0" "$@"
+    as_given setpriv --reuid=postgres --regid=postgres --init-groups /bin/sh "$0" "$@"
 }
 
 check_owner() {

@@ -195,7 +195,7 @@ recover() {
     : > "$handshake/replayed"
     put_standby_signal "$data" && rm -f "$data/postmaster.pid" && sync || return 1
     # The checkpoint at its end must not remove the WAL in which pg_rewind looks for changed pages.
-    "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby="$hot" \
+    as_given "$@" -c listen_addresses= -c unix_socket_directories="$handshake" -c hot_standby="$hot" \
         -c primary_conninfo= -c recovery_target_timeline=current -c recovery_min_apply_delay=0 \
         -c recovery_target= -c recovery_target_lsn= -c recovery_target_name= \
         -c recovery_target_time= -c recovery_target_xid= \

@@ -66,7 +66,7 @@ run_initdb() {
         *) lead_to_new_files || return 1 ;;
     esac
     # A configuration file elsewhere may say where the data will be.
-    PGDATA=$staging POSTGRES_INITDB_ARGS=$arguments "$@" \
+    as_given env PGDATA="$staging" POSTGRES_INITDB_ARGS="$arguments" "$@" \
         -c data_directory="$staging" -c listen_addresses= &
     server=$!
     until final_server_is_ready; do

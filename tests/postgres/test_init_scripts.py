@@ -78,6 +78,18 @@ def test_a_path_that_a_script_has_made_of_pgdata_leads_to_where_the_data_is_in_t
     Database(pod.host, pod.data, pod.port).start()
 
 
+def test_a_script_has_the_variables_of_its_container(pod: Pod) -> None:
+    """Also those that are named as bootstrap's own are, such as a Secret's by envFrom."""
+    given = {"user": "alice", "database": "the shop's", "data": "x", "session": "a\nb", "empty": ""}
+    told = pod.host.make_folder("told")
+    script(pod, f"env -0 > {told}/environment")
+    pod.boot(**given)
+    pod.wait_for(lambda view: view.data is DataState.EMPTY)
+    assert pod.obey("initdb").failure is None, pod.host.log()[-2000:]
+    said = (told / "environment").read_text().split("\0")
+    assert {f"{name}={value}" for name, value in given.items()} <= set(said)
+
+
 def test_a_script_may_restart_its_server_and_have_it_listen(pod: Pod) -> None:
     """As many do that add to shared_preload_libraries. Bootstrap waits for another one."""
     quiet = f"-c listen_addresses='' -k {pod.host.folder} -p $PGPORT"
