@@ -166,7 +166,7 @@ def _end_memberships(connection: Connection) -> None:
 def admit(connection: Connection) -> None:
     """Put our lines into pg_hba.conf. Raises NeedsOperatorError where that is not ours to write."""
     path = Path(setting(connection, "hba_file"))
-    is_ours = path.is_relative_to(setting(connection, "data_directory"))
+    is_ours = _is_in_the_data(connection, path)
     present = _read(connection, path)
     wanted = with_hba_lines(present)
     if wanted == present:
@@ -185,7 +185,7 @@ def admit(connection: Connection) -> None:
 def refuse(connection: Connection) -> None:
     """Take our lines out of pg_hba.conf, where it is in the data directory."""
     path = Path(setting(connection, "hba_file"))
-    if not path.is_relative_to(setting(connection, "data_directory")):
+    if not _is_in_the_data(connection, path):
         return
     present = _read(connection, path)
     wanted = without_hba_lines(present)
@@ -196,7 +196,7 @@ def refuse(connection: Connection) -> None:
 def keep_in_step(connection: Connection) -> None:
     """Bring a pg_hba.conf of ours, which is a copy, up to what it is a copy of."""
     path = Path(setting(connection, "hba_file"))
-    if path != Path(setting(connection, "data_directory")) / OWN_HBA_FILE:
+    if path.name != OWN_HBA_FILE or not _is_in_the_data(connection, path):
         return
     present = _read(connection, path)
     source = copied_from(present)
@@ -207,6 +207,13 @@ def keep_in_step(connection: Connection) -> None:
         _write(path, wanted)
         # Whoever has asked for that may have done so before.
         connection.execute("SELECT pg_catalog.pg_reload_conf()")
+
+
+def _is_in_the_data(connection: Connection, path: Path) -> bool:
+    """Return whether the data directory has it, by whichever name: PGDATA may be a link, which
+    PostgreSQL shows as it is, and bootstrap follows."""
+    directory = Path(setting(connection, "data_directory"))
+    return path.parent.resolve().is_relative_to(directory.resolve())
 
 
 def _mute(connection: Connection) -> None:

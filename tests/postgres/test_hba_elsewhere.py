@@ -93,7 +93,12 @@ def test_replicas_connect_although_pg_hba_conf_cannot_be_written(
     assert hba_file(pod) == str(elsewhere)
 
 
-def test_the_copy_is_kept_in_step(pod: Pod, elsewhere: Path) -> None:
+@pytest.mark.parametrize("is_link", [False, True])
+def test_the_copy_is_kept_in_step(pod: Pod, elsewhere: Path, is_link: bool) -> None:
+    """Also where PGDATA is a link: a line that is to keep somebody out must count."""
+    if is_link:
+        (pod.host.folder / "current").symlink_to(pod.data)
+        pod.data = pod.host.folder / "current"
     configure(pod, f"hba_file = '{elsewhere}'")
     find(pod)
     start(pod)
