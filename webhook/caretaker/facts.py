@@ -13,14 +13,12 @@ from sidecar.settings import (
     parse_paused,
 )
 from webhook import database, profile
-from webhook.caretaker import mesh, pod_status
+from webhook.caretaker import mesh, pod_status, ports
+from webhook.caretaker.ports import Port
 from webhook.caretaker.selectors import selector_text
 from webhook.errors import DeniedError
 from webhook.json_patch import Json
 from webhook.own_account import DEFAULT_ACCOUNT
-
-Port = tuple[str, int]
-"""Protocol, such as "TCP", and number."""
 
 MADE_BY: Final = "app.kubernetes.io/managed-by"
 CARETAKER: Final = "pgset-caretaker"
@@ -52,7 +50,8 @@ class Workload:
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """In the present template."""
     database_ports: frozenset[int | str] = frozenset({contract.POSTGRES_PORT})
-    """PostgreSQL's port, by its number and its names in the present template."""
+    """By which clients reach PostgreSQL: its own, and a pooler's in the pod; by their numbers and
+    their names in the present template."""
     port: int = contract.POSTGRES_PORT
     """Where PostgreSQL listens."""
     other_ports: frozenset[int | str] = frozenset()
@@ -130,11 +129,11 @@ class Workload:
             service_account=_account_of_pods(statefulset, own=own_accounts),
             replicas=spec.get("replicas", 1),
             pod_labels=(template.get("metadata") or {}).get("labels") or {},
-            database_ports=_database_ports(template.get("spec") or {}, port),
+            database_ports=ports.of_database(template.get("spec") or {}, found, port),
             port=port,
-            other_ports=_other_ports(template.get("spec") or {}, found),
+            other_ports=ports.of_others(template.get("spec") or {}, found),
             network_policy=network_policy,
-            ports=_declared_ports(template.get("spec") or {}),
+            ports=ports.declared(template.get("spec") or {}),
             governing_service=spec.get("serviceName") or "",
             revision=status.get("updateRevision") or "",
             rolled=status.get("updatedReplicas", 0) >= spec.get("replicas", 1),
@@ -188,7 +187,7 @@ class Member:
             service_account=_service_account(spec),
             stamped=contract.SET_LABEL in (metadata.get("labels") or {}),
             has_sidecar=contract.SIDECAR_CONTAINER in containers,
-            ports=_declared_ports(spec),
+            ports=ports.declared(spec),
             labels=metadata.get("labels") or {},
             image_refused=pod_status.image_refused(pod),
             unready_since=pod_status.unready_since(pod),
@@ -357,33 +356,6 @@ def _database(
         return database.find(pod_spec, settings, family if family in profile.NAMES else None)
     except DeniedError:
         return None  # a template that no webhook has seen
-
-
-def _other_ports(pod_spec: Json, found: database.Database | None) -> frozenset[int | str]:
-    if found is None:
-        return frozenset()
-    containers = [it for it in pod_spec["containers"] if it is not found.container]
-    ports = [
-        it
-        for container in containers + (pod_spec.get("initContainers") or [])
-        for it in container.get("ports") or []
-    ]
-    return frozenset(it[key] for it in ports for key in ("containerPort", "name") if it.get(key))
-
-
-def _database_ports(pod_spec: Json, port: int) -> frozenset[int | str]:
-    ports = [it for container in pod_spec["containers"] for it in container.get("ports") or []]
-    named = {it["name"] for it in ports if it["containerPort"] == port and it.get("name")}
-    return frozenset({port, *named})
-
-
-def _declared_ports(pod_spec: Json) -> frozenset[Port]:
-    containers = (pod_spec.get("containers") or []) + (pod_spec.get("initContainers") or [])
-    return frozenset(
-        (it.get("protocol") or "TCP", it["containerPort"])
-        for container in containers
-        for it in container.get("ports") or []
-    )
 
 
 def _held_back(strategy: Json) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sidecar import contract
-from webhook.caretaker.facts import Namespace, Policy, Port, Workload
+from webhook.caretaker.facts import Namespace, Policy, Workload
+from webhook.caretaker.ports import Port
 from webhook.caretaker.selectors import selects
 from webhook.caretaker.step import MakePolicy, RemovePolicy, Step, tell
 from webhook.json_patch import Json

@@ -245,6 +245,30 @@ def test_the_ports_of_containers_beside_the_databases_are_known_by_number_and_na
     assert read.other_ports == {6432, "pooled", 9187}
 
 
+@pytest.mark.parametrize(
+    ("pooler", "ports"),
+    [
+        ({"name": "pgbouncer"}, {6432}),
+        ({"name": "pool", "image": "example.com/bitnami/pgbouncer:1.24"}, {6432}),
+        ({"name": "pgcat", "ports": [{"containerPort": 5433, "name": "pool"}]}, {5433, "pool"}),
+    ],
+)
+def test_who_reaches_all_members_by_a_pooler_in_their_pods_is_told_too(
+    pooler: dict[str, Any], ports: set[int | str]
+) -> None:
+    given = statefulset(enabled="true", container="postgres")
+    spec = given["spec"]["template"]["spec"]
+    spec["containers"] += [pooler, {"name": "exporter", "ports": [{"containerPort": 9187}]}]
+    mine = Workload.from_json(given)
+    assert mine is not None
+    assert ports <= mine.database_ports
+    for target in ports:
+        by_pooler = service(ports=[{"port": 5432, "targetPort": target}])
+        (told,) = told_of(by_pooler, of=mine)
+        assert told.reason == "ServiceLeadsToReplicas"
+    assert told_of(service(ports=[{"port": 9187}]), of=mine) == []
+
+
 def test_a_statefulset_tells_the_names_of_the_databases_port_and_its_governing_service() -> None:
     given = statefulset(enabled="true")
     given["spec"]["serviceName"] = "orders"
