@@ -186,8 +186,8 @@ def _secret_for_later(statefulset: Json, database: Database) -> bool:
 
 
 def _mesh(statefulset: Json, database: Database) -> bool:
-    metadata = statefulset["spec"]["template"].get("metadata") or {}
-    return a_mesh_may_be_in_the_way(metadata, database.settings.postgres_port)
+    template = statefulset["spec"]["template"]
+    return a_mesh_may_be_in_the_way(template, database.settings.postgres_port)
 
 
 def _declares_another_port(_: Json, database: Database) -> bool:

@@ -154,21 +154,23 @@ def may_bring_files(metadata: Json) -> bool:
     return any(not name.startswith(BRING_NOTHING) for name in annotations)
 
 
-def meshes_in_the_way(metadata: Json, port: int) -> Iterator[str]:
-    """Yield a sentence for a mesh whose proxy would stand between the members.
+def meshes_in_the_way(template: Json, port: int) -> Iterator[str]:
+    """Yield a sentence for a mesh whose proxy would stand between the members, be it that the
+    template asks for it, or that somebody has injected it there (`istioctl kube-inject`).
 
     `port`: PostgreSQL's.
 
     The kubelet's probes have no certificate of the mesh's, and while init containers run there may
     be no proxy yet, but no way around it either.
     """
-    annotations = metadata.get("annotations") or {}
-    for mesh in _proxies(metadata, port):
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    for mesh in _proxies(template, port):
         if not annotations.keys().isdisjoint(mesh.unsure):
             continue
         yield (
-            f"spec.template asks for the proxy of {mesh.name}, which would keep the kubelet from "
-            "the sidecar and the members from each other; allowed: a template without it, or with "
+            f"spec.template has, or asks for, the proxy of {mesh.name}, which would keep the "
+            "kubelet from the sidecar and the members from each other; allowed: a template without "
+            "it, or with "
             f"the annotations {_allowing(mesh, port)}"
         )
 
@@ -180,8 +182,7 @@ def proxy_in_the_way(pod: Json, port: Callable[[], int]) -> str:
     `port`: says PostgreSQL's, where that matters.
     """
     spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
-    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
-    names = {it["name"] for it in containers}
+    names = _names(spec)
     for mesh in MESHES:
         may_pass = _is_off(mesh, {**annotations, **(pod["metadata"].get("labels") or {})})
         if mesh.proxy not in names or may_pass or not annotations.keys().isdisjoint(mesh.unsure):
@@ -191,19 +192,28 @@ def proxy_in_the_way(pod: Json, port: Callable[[], int]) -> str:
     return ""
 
 
-def a_mesh_may_be_in_the_way(metadata: Json, port: int) -> bool:
+def a_mesh_may_be_in_the_way(template: Json, port: int) -> bool:
     """Return whether a template asks for a proxy in a way of which it is not known what passes."""
-    annotations = metadata.get("annotations") or {}
-    return any(not annotations.keys().isdisjoint(mesh.unsure) for mesh in _proxies(metadata, port))
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    return any(not annotations.keys().isdisjoint(mesh.unsure) for mesh in _proxies(template, port))
 
 
-def _proxies(metadata: Json, port: int) -> Iterator[Mesh]:
-    """Yield the meshes that are asked for, as far as they are not known to let members pass."""
+def _proxies(template: Json, port: int) -> Iterator[Mesh]:
+    """Yield the meshes that are asked for or there, as far as they are not known to let members
+    pass."""
+    metadata = template.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     marks = {**annotations, **(metadata.get("labels") or {})}
+    names = _names(template.get("spec") or {})
     for mesh in MESHES:
-        if _asks(mesh, marks) and not _lets_pass(mesh, annotations, port):
+        wanted = mesh.proxy in names or _asks(mesh, marks)
+        if wanted and not _is_off(mesh, marks) and not _lets_pass(mesh, annotations, port):
             yield mesh
+
+
+def _names(spec: Json) -> set[str]:
+    containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
+    return {it["name"] for it in containers}
 
 
 def _lets_pass(mesh: Mesh, annotations: Mapping[str, str], port: int) -> bool:
@@ -235,8 +245,6 @@ def _captures_no_outbound(annotations: Mapping[str, str]) -> bool:
 
 
 def _asks(mesh: Mesh, marks: Mapping[str, str]) -> bool:
-    if _is_off(mesh, marks):
-        return False
     ambient = marks.get("istio.io/dataplane-mode") == "ambient"  # by the node, without a sidecar
     return any(
         name in marks and (not values or marks[name] in values)

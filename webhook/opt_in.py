@@ -71,7 +71,8 @@ def server_of(statefulset: Json, found: database.Database) -> server_checks.Serv
 def faults(statefulset: Json, found: database.Database) -> Iterator[server_checks.Fault]:
     """Yield what has to be changed before an opted-in set can work; not all of it was always
     looked at, so a set may have been accepted with it."""
-    metadata = statefulset["spec"]["template"].get("metadata") or {}
+    template = statefulset["spec"]["template"]
+    metadata = template.get("metadata") or {}
     server, port = server_of(statefulset, found), found.settings.postgres_port
     yield from map(server_checks.Fault, _set_label(statefulset))
     yield from server_checks.faults(server)
@@ -81,7 +82,7 @@ def faults(statefulset: Json, found: database.Database) -> Iterator[server_check
     yield from volume_checks.folders_of_another_name(server, _pod_spec(statefulset))
     yield from volume_checks.shared_directory(server, statefulset)
     yield from volume_checks.read_only_above(server, _pod_spec(statefulset))
-    yield from map(server_checks.Fault, neighbours.meshes_in_the_way(metadata, port))
+    yield from map(server_checks.Fault, neighbours.meshes_in_the_way(template, port))
 
 
 def stamp(statefulset: Json, found: database.Database) -> Patch:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.webhook import objects
-from tests.webhook.changes import verdict_on, with_env, with_template_annotations
+from tests.webhook.changes import together, verdict_on, with_env, with_template_annotations
 from webhook.errors import DeniedError
 from webhook.mutate import mutate_pod, mutate_statefulset
 
@@ -113,6 +113,20 @@ def test_no_proxy_or_one_that_lets_the_members_pass_is_accepted(annotations):
 def test_a_proxy_of_which_it_is_not_known_what_passes_is_warned_of(annotations):
     verdict = verdict_on(with_template_annotations(**annotations))
     assert "a mesh's proxy is asked for" in " ".join(verdict.warnings)
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_a_proxy_that_was_injected_into_the_manifest_is_refused_as_one_that_is_asked_for(kind):
+    """As `istioctl kube-inject` does it."""
+
+    def injected(statefulset):
+        statefulset["metadata"]["annotations"]["pgset.dev/container"] = "postgres"
+        statefulset["spec"]["template"]["spec"].setdefault(kind, []).append({"name": "istio-proxy"})
+
+    with pytest.raises(DeniedError, match="has, or asks for, the proxy of Istio"):
+        verdict_on(injected)
+    passing = together(injected, with_template_annotations(**ISTIO_PORTS))
+    assert verdict_on(passing).patch
 
 
 @pytest.mark.parametrize("name", ISTIO_PORTS)
