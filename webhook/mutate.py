@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from sidecar import contract
 from sidecar.settings import InvalidSettingError, Settings
@@ -15,6 +16,7 @@ from webhook import (
     server_checks,
     shape,
     template_opt_in,
+    update_strategy,
 )
 from webhook.database import Database, find
 from webhook.errors import DeniedError
@@ -25,6 +27,12 @@ from webhook.resources import Chosen
 from webhook.review import Review, Verdict, wrapped
 from webhook.server_checks import Fault
 from webhook.settings import SidecarImage
+
+ALL_AT_ONCE: Final = (
+    "spec.ordinals.start changes so that no pod of the set stays: with podManagementPolicy "
+    "Parallel all that have the data would be deleted at once, and the new ones could copy it "
+    "from nobody; allowed: a start with which some pods stay, one step after the other"
+)
 
 LeaseStates = Callable[[str, str], LeaseState]
 """What is known of the Lease of (namespace, set) right now."""
@@ -163,6 +171,8 @@ def _refuse_what_is_new(
         servers = (opt_in.server_of(*before), opt_in.server_of(statefulset, found))
         for fault in server_checks.not_by_a_roll(*servers):
             raise DeniedError(fault.sentence)
+        if update_strategy.replaces_all_at_once(before[0], statefulset):
+            raise DeniedError(ALL_AT_ONCE)
     return kept
 
 

@@ -1,4 +1,5 @@
-"""What a StatefulSet's updateStrategy says of the rolls to come, as questions of `advice`."""
+"""What a StatefulSet says of the pods that an update takes down together: its updateStrategy, as
+questions of `advice`, and its ordinals."""
 
 import re
 from typing import Final
@@ -28,6 +29,21 @@ def rolls_several(statefulset: Json, _: Database) -> bool:
     if together.endswith("%"):  # rounded up
         return bool(number * statefulset["spec"].get("replicas", 1) > PERCENT)
     return number > 1
+
+
+def replaces_all_at_once(before: Json, after: Json) -> bool:
+    """Return whether an update takes away every pod that there is, before any of the new ones can
+    have copied its data: with Parallel Kubernetes waits for none."""
+    old, new = _ordinals(before), _ordinals(after)
+    apart = old.stop <= new.start or new.stop <= old.start
+    parallel = after["spec"].get("podManagementPolicy") == "Parallel"
+    return bool(parallel and old and new and apart)
+
+
+def _ordinals(statefulset: Json) -> range:
+    spec = statefulset["spec"]
+    start = (spec.get("ordinals") or {}).get("start", 0)
+    return range(start, start + spec.get("replicas", 1))
 
 
 def _rolling_update(statefulset: Json) -> Json:

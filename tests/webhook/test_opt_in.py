@@ -255,3 +255,28 @@ def test_opting_out_takes_the_whole_stamp_away_and_nothing_else(annotations):
         "labels": {"app": "pgset", "name": "pgset-slave"},
         "annotations": {"example.com/mine": "kept"},
     }
+
+
+def numbered(start, policy="Parallel"):
+    return lambda it: it["spec"].update(
+        ordinals={"start": start}, podManagementPolicy=policy, replicas=2
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (5, 0)])
+def test_an_update_that_leaves_none_of_the_pods_with_data_is_refused(before, after):
+    plain = objects.changed(objects.article_statefulset(), numbered(before))
+    old = objects.patched(plain, mutate_statefulset(objects.review_of(plain)))
+    review = objects.review_of(objects.changed(old, numbered(after)), "UPDATE", old=old)
+    with pytest.raises(DeniedError, match=r"spec\.ordinals\.start changes so that no pod"):
+        mutate_statefulset(review)
+
+
+@pytest.mark.parametrize(
+    ("start", "policy"), [(1, "Parallel"), (2, "OrderedReady")], ids=["one stays", "one by one"]
+)
+def test_an_update_after_which_pods_with_data_stay_or_are_waited_for_is_admitted(start, policy):
+    plain = objects.changed(objects.article_statefulset(), numbered(0, policy))
+    old = objects.patched(plain, mutate_statefulset(objects.review_of(plain)))
+    review = objects.review_of(objects.changed(old, numbered(start, policy)), "UPDATE", old=old)
+    assert mutate_statefulset(review).patch
