@@ -168,7 +168,10 @@ class Member:
     unready_since: float | None = None
     """In seconds since the epoch; None if it is ready."""
     unheard_since: float | None = None
-    """Since when its sidecar has run without a word to the API server; None if it has said any."""
+    """Since when its sidecar has run, or failed to, without a word to the API server; None if it
+    has said any."""
+    does_not_run: str = ""
+    """Why its sidecar has to be started again and again, or can't be."""
     proxy_in_the_way: str = ""
     """See `mesh.in_the_way`."""
     leaving: bool = False
@@ -192,6 +195,7 @@ class Member:
             image_refused=pod_status.image_refused(pod),
             unready_since=pod_status.unready_since(pod),
             unheard_since=pod_status.unheard_since(pod),
+            does_not_run=pod_status.does_not_run(pod),
             proxy_in_the_way=mesh.in_the_way(pod),
             leaving="deletionTimestamp" in metadata,
         )

@@ -7,6 +7,12 @@ from sidecar import contract
 from webhook.json_patch import Json
 
 _NOT_PULLED: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_NOT_RUN: Final = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
 """The kubelet's reasons for waiting."""
 
 
@@ -32,11 +38,20 @@ def unready_since(pod: Json) -> float | None:
 
 
 def unheard_since(pod: Json) -> float | None:
-    """Return since when the sidecar runs, if it has written nothing yet."""
+    """Return since when the sidecar runs, or fails to, if it has written nothing yet."""
     if contract.STATUS in (pod["metadata"].get("annotations") or {}):
         return None
+    if does_not_run(pod):
+        return _seconds((pod.get("status") or {}).get("startTime"))
     running = (_sidecar(pod).get("state") or {}).get("running") or {}
     return _seconds(running.get("startedAt"))
+
+
+def does_not_run(pod: Json) -> str:
+    """Return why the kubelet can't make the sidecar's container or has to start it again and again,
+    or "": one reason, as the pod's status has it."""
+    waits = ((_sidecar(pod).get("state") or {}).get("waiting") or {}).get("reason")
+    return str(waits) if waits in _NOT_RUN else ""
 
 
 def _sidecar(pod: Json) -> Json:

@@ -71,6 +71,13 @@ def _not_pulled(member: Member, workload: Workload) -> str:
 
 
 def _not_heard(member: Member, workload: Workload) -> str:
+    if member.does_not_run:
+        return (
+            f'the sidecar of pod "{member.name}" does not run ({member.does_not_run}), and '
+            "PostgreSQL is not started before it does; the pod's status and the log of its last "
+            f"start tell why: kubectl -n {workload.namespace} describe pod {member.name}; "
+            f"kubectl -n {workload.namespace} logs {member.name} -c pgset-sidecar --previous"
+        )
     return (
         f'the sidecar of pod "{member.name}" has run for over {PATIENCE:.0f} s, and nothing was '
         f"heard of it: mostly a NetworkPolicy or a firewall keeps it from the API server "

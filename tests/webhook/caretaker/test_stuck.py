@@ -77,6 +77,22 @@ def test_a_sidecar_that_runs_for_a_minute_and_says_nothing_is_told():
     assert told(workload(), members=(member(unheard_since=NOW - 59),)) == []
 
 
+@pytest.mark.parametrize(
+    "reason", ["CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError"]
+)
+def test_a_sidecar_that_does_not_get_to_run_is_told_with_why(reason):
+    made = pod(waiting=reason)
+    made["status"]["startTime"] = AT
+    read = Member.from_json(made)
+    assert (read.unheard_since, read.does_not_run) == (NOW, reason)
+    (it,) = told(workload(), members=(member(unheard_since=NOW - 61, does_not_run=reason),))
+    assert (it.kind, it.name, it.reason) == ("StatefulSet", "orders", "SidecarNotHeard")
+    assert f'the sidecar of pod "orders-0" does not run ({reason})' in it.sentence
+    assert it.sentence.endswith("kubectl -n shop logs orders-0 -c pgset-sidecar --previous")
+    made["metadata"]["annotations"] = {"pgset.dev/status": "primary"}
+    assert Member.from_json(made).unheard_since is None
+
+
 # ── a mesh ────────────────────────────────────────────────────────────────────────────────
 
 ISTIO = "traffic.sidecar.istio.io"
