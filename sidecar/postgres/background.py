@@ -24,6 +24,7 @@ _IN_WORDS: Final[dict[object, str]] = {
     "bound-slots": "bounding the WAL that slots keep",
     "raise-settings": "raising settings that are too low for a standby",
     "keep-hba": "copying pg_hba.conf",
+    "end-receiver": "ending a walreceiver that computes",
 }
 """For operators, who read it in the status and in the log."""
 

@@ -81,6 +81,14 @@ _COLUMNS: Final = {
     "restorer": """
         CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
             (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup' LIMIT 1) END""",
+    # Until it ends, the startup process does nothing else (`sidecar.postgres.stuck_receiver`).
+    "stuck_receiver": """
+        CASE WHEN pg_is_in_recovery() AND receiver.pid IS NULL THEN
+            (SELECT pid FROM pg_stat_activity
+             WHERE backend_type = 'walreceiver' AND wait_event IS NULL
+                   AND EXISTS (SELECT FROM pg_stat_activity
+                               WHERE backend_type = 'startup' AND wait_event = 'WalReceiverExit')
+             LIMIT 1) END""",
     "upstream": """
         coalesce(substring(current_setting('primary_conninfo') FROM 'host=''([^'']*)'), '')""",
     "primary_slot_name": "current_setting('primary_slot_name')",
@@ -183,6 +191,8 @@ class Lookout:
         self.unwaited: str | None = None
         """Which commits of a primary wait for nobody, although they should, as a problem."""
         self._unwaited_at = float("-inf")
+        self.stuck_receiver: int | None = None
+        """The pid of a walreceiver that a standby waits for, and that computes."""
         self.paused: str | None = None
         """Why a standby shows no new rows, as a problem."""
 
@@ -206,6 +216,7 @@ class Lookout:
         reloaded = self._everybody_has_reloaded(connection)
         row = self._ask(connection, seconds)
         self.restores = row["restores"] == "t"
+        self.stuck_receiver = int(row["stuck_receiver"] or 0) or None
         self.paused = PAUSED if row["paused"] == "t" else None
         synchronous, replayed = row["synchronous"] or "", _bytes(row["replayed"])
         in_recovery = row["recovery"] == "t"

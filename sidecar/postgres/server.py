@@ -37,6 +37,7 @@ from sidecar.postgres.preparation import Preparation
 from sidecar.postgres.probe import WriteProbe
 from sidecar.postgres.promotion import Promotion
 from sidecar.postgres.signals import Signals
+from sidecar.postgres.stuck_receiver import StuckReceiver
 from sidecar.situation.timing import SILENCE
 
 _log = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class Server:
         self._preparation = Preparation()
         self._clone_slots = CloneSlots(self._orders, self._checkpoints, clock=clock)
         self._paused_replay = PausedReplay(self._orders, clock)
+        self._receiver = StuckReceiver(self._orders, clock, self._promotion.is_expected)
         self._wal_grows = False
         self._silent = False
         self._shown: list[Order] = []
@@ -150,11 +152,8 @@ class Server:
         self._wake()
 
     def view(self) -> PostgresView:
-        """Return the last look, at most about a second old while the server answers.
-
-        Where a look takes too long, the server counts as down, as there is nothing to be said
-        of it now.
-        """
+        """Return the last look, at most about a second old while the server answers. One that takes
+        too long counts as down, as there is nothing to be said of it now."""
         with self._looks:
             view = with_what_was_ordered(self._view, self._orders.outstanding)
             ended_at = self._ended_at
@@ -313,6 +312,7 @@ class Server:
         self._shown = [order for order in carried_out if is_shown(order, state, fields)]
         self._keep_hba_in_step()
         self._paused_replay.look(paused=self._lookout.paused is not None)
+        self._receiver.look(self._lookout.stuck_receiver)
         if self._preparation.is_due_again(fields["slots"], fields["followers"], self._clock()):
             self._memory.was_prepared_elsewhere()
         return self._seen(state, **fields)
