@@ -17,6 +17,7 @@ from sidecar.settings import (
     parse_enabled,
     parse_paused,
 )
+from sidecar.situation.set import ordinal
 
 REVISION_LABEL = "controller-revision-hash"
 """Set by the StatefulSet controller: the template that a pod was made from."""
@@ -232,14 +233,17 @@ class Pods:
         self._statefulset.start()
 
     def observe(self) -> tuple[Pod, ...] | None:
-        """Return the pods, sorted by name; None before the API server has answered once."""
+        """Return the pods in the order of their ordinals; None before the API server has answered
+        once. Only so many are asked at once (`sidecar.peers`), and of those that somebody else has
+        made, by greater ordinals, there may be hundreds."""
         changes, objects = self._changes, self._mirror.objects()
         if objects is None:
             return None
         read, at, pods = self._known
         # The mirror makes a new dict for each change. To read them takes longer than a decision.
         if read is not objects or at != changes:
-            pods = tuple(self._pod(pod) for _, pod in sorted(objects.items()) if self._is_ours(pod))
+            ours = filter(self._is_ours, objects.values())
+            pods = tuple(sorted(map(self._pod, ours), key=lambda it: ordinal(it.name)))
             self._known = objects, changes, pods
         return pods
 
