@@ -8,6 +8,7 @@ member is gone that knows no other (`sidecar.keys`).
 
 import contextlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeVar
 
@@ -20,6 +21,9 @@ from sidecar.workers import Workers
 _SECONDS_BETWEEN: Final = 1.0
 _SECONDS_BETWEEN_WHILE_STREAMING: Final = 10.0
 """Each time that the primary still has the other password, its log gets a line."""
+
+SECONDS: Final = 20.0
+"""For an answer to the loop: three passwords, each with a connection and a question of 3 s."""
 
 _Answer = TypeVar("_Answer")
 
@@ -49,13 +53,16 @@ class WayIn:
         *,
         keep: Callable[[str | None], None],
         clock: Callable[[], float],
+        seconds: float = SECONDS,
     ) -> None:
         """`parameters`: libpq's for a primary. `keep` puts a password file's line where libpq reads
-        it at its next attempt, None: no file at all, and raises OSError where it cannot."""
+        it at its next attempt, None: no file at all, and raises OSError where it cannot. `seconds`:
+        for `ask`."""
         self._parameters = parameters
         self._keys = keys
         self._keep = keep
         self._clock = clock
+        self._seconds = seconds
         self._asked_at = float("-inf")
         self._busy = False
         self._worker = Workers("way-in", 1, most_waiting=1)
@@ -73,8 +80,33 @@ class WayIn:
     def ask(
         self, pods: Iterable[Pod] | None, question: Callable[[str], _Answer]
     ) -> tuple[_Answer, str]:
-        """Return what the primary answers, and the password by which. Raises UpstreamError."""
-        return with_any(self._keys.replication_passwords(pods), question)
+        """Return what the primary answers, and the password by which. Raises UpstreamError.
+
+        By the thread, as whoever answers in its place may have libpq compute for an hour, by a
+        number of iterations that SCRAM sets no limit to: the loop goes on.
+        """
+        if self._busy:
+            raise UpstreamError("the primary has been asked, and has yet to answer")
+        passwords, answer = self._keys.replication_passwords(pods), Future[tuple[_Answer, str]]()
+
+        def work() -> None:
+            try:
+                found = with_any(passwords, question)
+            except Exception as error:
+                # Before the answer: the loop may ask again at once.
+                self._busy = False
+                answer.set_exception(error)
+            else:
+                self._busy = False
+                answer.set_result(found)
+
+        self._worker.start()
+        self._busy = True
+        self._worker.take(work)
+        try:
+            return answer.result(self._seconds)
+        except TimeoutError as error:
+            raise UpstreamError(f"the primary has not let us in for {self._seconds:g} s") from error
 
     def look(self, postgres: PostgresView, pods: Iterable[Pod] | None, address: str | None) -> None:
         """Have a standby that receives nothing try the others, and one that does the usual one."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -104,3 +106,34 @@ def test_what_is_told_is_why_the_likeliest_password_did_not_let_it_in() -> None:
 
     with pytest.raises(PasswordRefusedError, match="the answer to the likeliest one"):
         with_any(PASSWORDS, ask)
+
+
+ASK = """
+import os, time
+from sidecar.postgres.primary_queries import UpstreamError, identify
+from sidecar.postgres.way_in import WayIn
+from tests.sidecar.test_way_in import POD, parameters
+from tests.support.keys import keys_of
+from tests.support.slow_scram import slow_scram
+
+with slow_scram() as attacker:
+    target = parameters(attacker.port)
+    keys = keys_of("secret")
+    way_in = WayIn(target, keys, keep=lambda _: None, clock=time.monotonic, seconds=3.0)
+    for _ in range(2):
+        try:
+            way_in.ask((POD,), lambda password: identify(target, password))
+        except UpstreamError as error:
+            print(error, flush=True)
+    os._exit(0)  # without what libraries tidy up at an end: they are in use
+"""
+
+
+@pytest.mark.thorough
+def test_who_has_libpq_compute_for_an_hour_does_not_keep_the_loop() -> None:
+    command = [sys.executable, "-c", ASK]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    assert asked.stdout.splitlines() == [
+        "the primary has not let us in for 3 s",
+        "the primary has been asked, and has yet to answer",
+    ]
