@@ -85,6 +85,9 @@ def seconds_to_look(s: Situation) -> float:
 
 def _short_tick(s: Situation) -> float | None:
     bootstraps = s.bootstrap.is_running
+    if not (bootstraps or s.server.is_silent):
+        hands_over = s.lease.names_me and s.handover.is_under_way
+        return UNSETTLED_TICK if hands_over else None
     waits = bootstraps or _recovers(s) or _stays_stopped(s)
     if s.lease.names_me and s.server.is_silent and not waits:
         return SHORT_TICK
@@ -93,8 +96,7 @@ def _short_tick(s: Situation) -> float | None:
     if s.server.is_silent and s.lease.is_anothers and s.server.does_not_come_up:
         # It has had its time: whoever leads is asked now and then.
         return None
-    hands_over = s.lease.names_me and s.handover.is_under_way
-    return UNSETTLED_TICK if bootstraps or s.server.is_silent or hands_over else None
+    return UNSETTLED_TICK
 
 
 def _long_tick(s: Situation) -> float:
