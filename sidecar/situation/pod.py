@@ -15,19 +15,18 @@ from sidecar.situation.timing import (
 class PodFacts:
     """Facts about this pod."""
 
-    def __init__(self, lease: LeaseFacts) -> None:
-        """Build on the Lease."""
-        self.observation = lease.observation
-        self.lease = lease
+    shown: Pod | None
+    """The pod itself; None if the API server does not show it."""
 
-    @cached
-    def shown(self) -> Pod | None:
-        """The pod itself; None if the API server does not show it."""
-        uid = self.observation.me.uid
-        for pod in self.observation.pods or ():
-            if pod.uid == uid:
-                return pod
-        return None
+    def __init__(self, lease: LeaseFacts) -> None:
+        """Build on the Lease; look for the pod, which almost every property needs."""
+        self.observation = observation = lease.observation
+        self.lease = lease
+        self.shown = None
+        for pod in observation.pods or ():
+            if pod.uid == observation.me.uid:
+                self.shown = pod
+                break
 
     def has_role(self, value: str | None) -> bool:
         """Whether the API server shows it with this value of the role label."""
