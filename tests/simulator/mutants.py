@@ -332,8 +332,8 @@ MUTANTS: Final = (
            {"members": 3, "parallel": True, "length": 120.0}),
     Mutant("who has shown more, and is not to lead, keeps it", "I9", _without_rows("FetchingWal"),
            _A_REPORTING_REPLICA, SYNC, {"members": 3, "parallel": True, "length": 110.0}),
-    Mutant("who does not start for another's history", "I5", _without_rows("ReturningToReport"),
-           _MORE_THAN_ITS_PRIMARY, circumstances=_ASYNC,
-           memory=Parts(deletes_others_histories=False)),
+    Mutant("who does not start for another's history", "I5",
+           _without_rows("ReturningToReport", "FetchingWal"), _MORE_THAN_ITS_PRIMARY,
+           circumstances=_ASYNC, memory=Parts(deletes_others_histories=False)),
     Mutant("who cannot start is waited for", "I7", _forget_that_the_start_fails, FULL_AND_REBOOTED),
 )  # fmt: skip
