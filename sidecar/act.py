@@ -43,9 +43,9 @@ from sidecar.action import (
 )
 from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.contract import slot_name
+from sidecar.deadlines import promotes_until
 from sidecar.kube.client import ApiError, ConflictError
 from sidecar.kube.events import Events
-from sidecar.memory.lease import promotes_until
 from sidecar.pledges import PledgedError
 from sidecar.postgres import process
 from sidecar.postgres.configuration import (

@@ -11,6 +11,7 @@ from sidecar.kube.lease import LeaseKeeper
 from sidecar.kube.pods import Pods
 from sidecar.memory.following import Following
 from sidecar.memory.reach import Reach
+from sidecar.memory.server import LastTimeline
 from sidecar.observation import Identity
 from sidecar.peers import Peers
 from sidecar.pledges import Pledges
@@ -45,6 +46,7 @@ class Adapters:
     way_in: WayIn
     reach: Reach = field(default_factory=Reach)
     following: Following = field(default_factory=Following)
+    last_timeline: LastTimeline = field(default_factory=LastTimeline)
     recovery: RecoveryWatch = field(default_factory=lambda: RecoveryWatch(now))
 
 

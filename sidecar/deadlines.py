@@ -4,9 +4,10 @@ And whether the peers must be asked first. Pure, as `sidecar.decide`, whose `Dec
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.observation import LeaseView
 from sidecar.settings import WATCHDOG_ALLOWANCE, Settings
 from sidecar.situation import Situation
-from sidecar.situation.timing import SILENCE, STOP_PATIENCE
+from sidecar.situation.timing import SILENCE, STOP_PATIENCE, seconds_before_fencing
 
 TICK: Final = 2.0
 """Seconds between looks at rest."""
@@ -21,6 +22,16 @@ SHORT_TICK: Final = 0.03
 """The same while clients wait for PostgreSQL to end."""
 SHORTEST_TICK: Final = 0.02
 """The least."""
+
+
+def promotes_until(lease: LeaseView | None, ttl: int) -> float | None:
+    """Return until when the holder may promote; None where it may not.
+
+    The Lease may have been taken in this very turn, when there was no deadline yet.
+    """
+    if lease is None or lease.renewed_at is None:
+        return None
+    return lease.renewed_at + seconds_before_fencing(ttl)
 
 
 def seconds_to_stop(s: Situation) -> float | None:
@@ -202,8 +213,9 @@ def asks_peers(s: Situation) -> bool:
 
 def _holder_asks_peers(s: Situation) -> bool:
     view = s.lease.view
-    if view is not None and view.renewed_at is None and not s.server.could_write:
-        # This sidecar has been restarted: the Lease may have gone back meanwhile.
+    is_sure = view is None or (view.renewed_at is not None and not view.lapsed)
+    if not (is_sure or s.server.could_write):
+        # This sidecar was restarted, or cut off: the Lease may have gone back meanwhile.
         return True
     if s.lease.was_taken_late and s.server.is_in_recovery and not s.server.could_write:
         return True

@@ -95,6 +95,9 @@ class LeaseView:
     """When this sidecar saw it taken, renewed, released or deleted last: expiry counts from it."""
     renewed_at: float | None = None
     """Just before this sidecar sent its last renewal that has landed; fencing counts from here."""
+    lapsed: bool = False
+    """Whether its time, as far as is known, was over when that one was sent: another member may
+    have led in between."""
     renewal_seen: bool = False
     """Whether the present holder was seen to renew. False after a start into a dead set."""
     taken_expired: bool = False
@@ -216,6 +219,9 @@ class PostgresView:
     """When this server, still read-only, was first asked to be promoted; None: not that we know."""
     promoted_from: int | None = None
     """Writable, and nobody here has asked for it: the timeline on which it streamed before."""
+    last_timeline: int | None = None
+    """The timeline that it was seen on last, also where it is down now; None: on none since
+    bootstrap has reported."""
     progress_at: float | None = None
     """Only where it answers nobody yet, in its recovery: when that was last seen to get on."""
     problem: str | None = None

@@ -10,7 +10,14 @@ from typing import Final
 from sidecar.adapters import Adapters, leader_address, wanted_password
 from sidecar.memory.server import has_written
 from sidecar.memory.status import comparable_positions
-from sidecar.observation import LeaseView, Observation, Peer, PostgresView, ServerState
+from sidecar.observation import (
+    BootstrapView,
+    LeaseView,
+    Observation,
+    Peer,
+    PostgresView,
+    ServerState,
+)
 from sidecar.patiently import WRITE_SECONDS
 from sidecar.postgres import process
 from sidecar.postgres.wal import has_wal_beyond
@@ -28,7 +35,7 @@ def observe(adapters: Adapters, started_at: float) -> Observation:
     if not bootstrap.running:
         adapters.server.start()
     lease = _lease(adapters)
-    postgres = _postgres(adapters, lease, started_writable=bootstrap.started_writable)
+    postgres = _postgres(adapters, lease, bootstrap)
     reach = adapters.reach
     reach.hear_members(adapters.peers.heard_at)
     leader = leader_address(adapters)
@@ -93,7 +100,7 @@ def _lease(adapters: Adapters) -> LeaseView | None:
 
 
 def _postgres(
-    adapters: Adapters, lease: LeaseView | None, *, started_writable: bool
+    adapters: Adapters, lease: LeaseView | None, bootstrap: BootstrapView
 ) -> PostgresView:
     """Return what the server says, and what can be seen of it without asking."""
     view = adapters.server.view()
@@ -105,7 +112,7 @@ def _postgres(
             adapters.writers.remember(pid)
     standby_signal = adapters.bootstrap.has_standby_signal()
     # A server that is told to start without it may be writable before it answers.
-    starts_writable = started_writable and not standby_signal
+    starts_writable = bootstrap.started_writable and not standby_signal
     adapters.reach.see_server(
         streams=view.streaming,
         followers_heard_at=view.followers_heard_at,
@@ -122,6 +129,7 @@ def _postgres(
         alive=pid is not None or orphaned,
         orphaned=orphaned,
         progress_at=adapters.recovery.look(view, pid),
+        last_timeline=adapters.last_timeline.look(view.timeline, bootstrap),
         promoted_from=adapters.following.promoted_from(view, lease, adapters.me),
         has_written=has_written(pid, adapters.writers.last(), starts_writable=starts_writable),
         standby_signal=standby_signal,

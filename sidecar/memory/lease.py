@@ -17,7 +17,7 @@ from typing import Final
 from sidecar.action import RenewLease, TakeLease
 from sidecar.observation import Identity, Leadership, LeaseRecord, LeaseView
 from sidecar.settings import Settings
-from sidecar.situation.timing import LATE_RENEWAL, seconds_before_fencing
+from sidecar.situation.timing import LATE_RENEWAL
 
 HISTORY_LENGTH: Final = 10
 """Entries that are kept."""
@@ -71,6 +71,7 @@ class LeaseMemory:
         self._silence = settings.renew_interval + LATE_RENEWAL
         self._heard_at = self._heard_again_at = float("-inf")
         self._renewed_at: float | None = None
+        self._lapsed = self._takes = False
         self._excused_at: float | None = None
         self._taken_expired = False
         self._released_by: str | None = None
@@ -203,9 +204,14 @@ class LeaseMemory:
         found = next((write for write in self._sent if write.proof == self._proof), None)
         if found is None or record.holder != self._me or not _follows(record, found.base):
             return False
-        self._renewed_at = max(self._renewed_at or found.sent_at, found.sent_at)
-        self._sent.clear()
+        self._note_renewal(max(self._renewed_at or found.sent_at, found.sent_at))
         return True
+
+    def _note_renewal(self, sent_at: float) -> None:
+        is_late = self._renewed_at is None or sent_at - self._renewed_at > self._ttl
+        self._lapsed, self._takes = is_late and not self._takes, False
+        self._renewed_at = sent_at
+        self._sent.clear()
 
     # ── what is known ─────────────────────────────────────────────────────────────────────
 
@@ -235,6 +241,7 @@ class LeaseMemory:
             self._record,
             self._changed_at,
             renewed_at=self._renewed_at,
+            lapsed=self._lapsed,
             renewal_seen=self._renewal_seen,
             taken_expired=self._taken_expired,
             handed_over_by=self._left_to_me_by(self._record) or self._handed_over_by,
@@ -268,7 +275,7 @@ class LeaseMemory:
             raise HeldError(f"the Lease is held by {record.holder_pod}, and has not expired")
         self._view = self._excused_at = None
         # Before it is written: the answer may be lost, and the watch tell of the success.
-        self._taken_expired = action.expired
+        self._takes, self._taken_expired = True, action.expired
         self._handed_over_by = self._left_to_me_by(record)
         return replace(
             record,
@@ -341,8 +348,7 @@ class LeaseMemory:
     def landed(self, sent_at: float) -> None:
         """A write was answered with success; `sent_at`: just before it was sent."""
         self._view = None
-        self._renewed_at = sent_at
-        self._sent.clear()
+        self._note_renewal(sent_at)
 
     def released(self) -> None:
         """This member has given the Lease up."""
@@ -374,16 +380,6 @@ class LeaseMemory:
         view = self._decided_on
         held = view.record.holder if view is not None and view.record is not None else ""
         return record.holder == held == self._me
-
-
-def promotes_until(lease: LeaseView | None, ttl: int) -> float | None:
-    """Return until when the holder may promote; None where it may not.
-
-    The Lease may have been taken in this very turn, when there was no deadline yet.
-    """
-    if lease is None or lease.renewed_at is None:
-        return None
-    return lease.renewed_at + seconds_before_fencing(ttl)
 
 
 def _version(record: LeaseRecord | None) -> str:

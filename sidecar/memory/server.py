@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.observation import PostgresView, ServerState
+from sidecar.observation import BootstrapView, PostgresView, ServerState
 
 ANSWER_SECONDS: Final = 3.0
 """A look has no disk to wait for: a server that takes longer is taken for one that is down."""
@@ -73,6 +73,25 @@ class ServerMemory:
     def was_prepared_elsewhere(self) -> None:
         """They were made in another database than the one that is looked at now."""
         self._prepared_since = None
+
+
+class LastTimeline:
+    """On which timeline a server was that may be down now: it may have been promoted since
+    bootstrap read what its files say."""
+
+    def __init__(self) -> None:
+        """None was seen yet."""
+        self._seen: int | None = None
+        self._reported: tuple[int | None, int | None] = (None, None)
+
+    def look(self, timeline: int | None, bootstrap: BootstrapView) -> int | None:
+        """Take in a look (None: it is down), and return the last one's that had any; None where
+        bootstrap has read the files again since."""
+        reported = bootstrap.timeline, bootstrap.position
+        if reported != self._reported:
+            self._reported, self._seen = reported, None
+        self._seen = timeline or self._seen
+        return self._seen
 
 
 def as_of(

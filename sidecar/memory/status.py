@@ -37,6 +37,7 @@ def with_fresh(observation: Observation, view: PostgresView) -> Observation:
         alive=last.alive,
         orphaned=last.orphaned,
         has_written=last.has_written,
+        last_timeline=last.last_timeline,
         standby_signal=last.standby_signal,
         may_signal=last.may_signal,
     )
@@ -59,7 +60,7 @@ def describe(observation: Observation, settings: Settings, *, turns: bool = True
     s = Situation(observation, settings)
     fitness, left_set_at = s.fitness, s.data.left_set_at
     timeline, position = left_set_at or (
-        postgres.timeline or bootstrap.timeline,
+        s.data.newest_timeline,
         # A lower bound must not pass for all that a member has.
         None if postgres.blind else postgres.position or bootstrap.position,
     )

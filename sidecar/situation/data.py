@@ -86,6 +86,13 @@ class DataFacts:
         """The timeline that it is on, or ends on."""
         return self.observation.postgres.timeline or self.observation.bootstrap.timeline
 
+    @property
+    def newest_timeline(self) -> int | None:
+        """The same; of a server that is down, the one that it was seen on since bootstrap has read
+        the files."""
+        postgres, bootstrap = self.observation.postgres, self.observation.bootstrap
+        return postgres.timeline or postgres.last_timeline or bootstrap.timeline
+
     @cached
     def position(self) -> int:
         """Its newest WAL."""

@@ -33,14 +33,14 @@ class ElectionFacts:
     def record_is_outdated(self) -> bool:
         """The Lease has gone back to an older record, which counts no more than a lost one.
 
-        A sidecar that has been restarted knows it where a member is on a newer timeline than a
-        Lease that names this one, or that nobody holds, and this one has noted no promotion of its
-        own.
+        A sidecar that has been restarted, or has renewed only after its time was over, knows it
+        where a member is on a newer timeline than a Lease that names this one, or that nobody
+        holds, and this one has noted no promotion of its own.
         """
         record = self.lease.record
         if self.lease.went_back or record is None or record.timeline is None:
             return self.lease.went_back
-        if self.lease.is_mine or self.server.could_write:
+        if (self.lease.is_mine and not self.lease.has_lapsed) or self.server.could_write:
             return False
         if not (self.lease.names_me or self._the_set_was_down):
             return False
@@ -50,7 +50,7 @@ class ElectionFacts:
             if peer.system_identifier == record.system_identifier
             and (self.lease.names_me or peer.name not in (record.holder_pod, record.last_leader))
         )
-        newest = max(self.data.timeline or 0, *theirs, 0)
+        newest = max(self.data.newest_timeline or 0, *theirs, 0)
         return newest > record.timeline and self.observation.bootstrap.promoting_from is None
 
     @property

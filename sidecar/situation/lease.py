@@ -109,6 +109,11 @@ class LeaseFacts:
         return self.names_me and self.view is not None and self.view.taken_late
 
     @property
+    def has_lapsed(self) -> bool:
+        """This member has renewed after its time was over, or since its sidecar was restarted."""
+        return self.names_me and self.view is not None and self.view.lapsed
+
+    @property
     def may_be_given_up(self) -> bool:
         """The Lease names this pod, and another member may lead by the record; nor is it paused."""
         return self.names_me and not (self.lists_only_me or self.is_paused)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sidecar.action import RenewLease, TakeLease
-from sidecar.memory.lease import HeldError, LeaseMemory, promotes_until
+from sidecar.deadlines import promotes_until
+from sidecar.memory.lease import HeldError, LeaseMemory
 from sidecar.observation import Follower, LeaseRecord, LeaseView
 from tests.sidecar.rules.observations import ME, OTHERS, RECORD, SETTINGS
 

@@ -7,9 +7,15 @@ import pytest
 from sidecar.memory.commit_wait import RELOAD_SECONDS, CommitWait
 from sidecar.memory.fork import ForkMemory
 from sidecar.memory.pods import PodsMemory
-from sidecar.memory.server import ANSWER_SECONDS, ServerMemory, as_of, has_written
+from sidecar.memory.server import (
+    ANSWER_SECONDS,
+    LastTimeline,
+    ServerMemory,
+    as_of,
+    has_written,
+)
 from sidecar.observation import Fork, ServerState
-from tests.sidecar.rules.observations import FREE, OTHERS, STREAMING, WRITABLE
+from tests.sidecar.rules.observations import FREE, OTHERS, RUNNING, STREAMING, WRITABLE
 
 DOWN, RECOVERY = ServerState.DOWN, ServerState.RECOVERY
 
@@ -190,3 +196,18 @@ def test_since_when_a_pod_is_fenced_is_kept_and_since_when_it_is_no_more() -> No
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (None, 3.0)
     memory.see(leaving=[], taken_out=[], unready=[], fenced=["a"], reinit={}, failover={}, now=5.0)
     assert (memory.fenced_since("a"), memory.unfenced_at("a")) == (5.0, None)
+
+
+def test_a_server_that_is_down_was_on_the_timeline_of_its_last_look() -> None:
+    memory = LastTimeline()
+    reported = replace(RUNNING, timeline=2, position=1000)
+    assert memory.look(None, reported) is None
+    assert memory.look(3, reported) == 3
+    assert memory.look(None, reported) == 3
+
+
+def test_what_bootstrap_has_read_since_counts_more() -> None:
+    """It may have been rewound, or cloned anew."""
+    memory = LastTimeline()
+    memory.look(3, replace(RUNNING, timeline=2, position=1000))
+    assert memory.look(None, replace(RUNNING, timeline=2, position=9000)) is None

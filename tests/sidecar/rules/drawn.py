@@ -190,6 +190,7 @@ _servers = drawn(
     since=past,
     promoting_since=maybe_past,
     promoted_from=timelines,
+    last_timeline=timelines,
     progress_at=maybe_past,
     system_identifier=st.sampled_from([None, "111"]),
     timeline=timelines,

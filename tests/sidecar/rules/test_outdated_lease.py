@@ -56,6 +56,7 @@ REPORTED = peer(1, timeline=2) | peer(2, timeline=2)
         replace(NAMED, peers=peer(1, timeline=2)),
         replace(NAMED, postgres=STREAMING, peers=peer(1, timeline=2)),
         replace(NAMED, postgres=DOWN, peers=peer(1, timeline=2)),
+        replace(NAMED, postgres=replace(DOWN, last_timeline=2), peers=peer(1)),
         replace(SEEN, peers=peer(1, timeline=2)),
         replace(SEEN, peers=peer(1, writable=True, timeline=2) | peer(2)),
         replace(SEEN, peers=peer(1, timeline=2, position=6000) | peer(2)),
@@ -69,6 +70,7 @@ REPORTED = peer(1, timeline=2) | peer(2, timeline=2)
         "a member has not reported",
         "another has a newer timeline",
         "nor while this one is down",
+        "its own server was on a newer one before it went down",
         "nor to one that has seen a newer record",
         "another is writable",
         "another is ahead",
@@ -224,3 +226,14 @@ def test_an_outdated_record_of_an_only_member_makes_nobody_sure_that_it_is() -> 
 
 def test_a_replica_whose_lease_did_not_go_back_follows() -> None:
     assert situation_and_actions(replace(REPLICA, postgres=STREAMING))[0] == "Following"
+
+
+def test_who_renews_after_its_time_was_over_asks_the_others_before_it_is_promoted() -> None:
+    """It was cut off from all; another may have led meanwhile, by a record that is lost again."""
+    late = replace(LEADER, lease=lease(RECORD, lapsed=True), postgres=STREAMING)
+    assert decide(late, SETTINGS).asks_peers
+    assert not decide(replace(late, lease=lease(RECORD)), SETTINGS).asks_peers
+    other = replace(late, peers=peer(1, timeline=2))
+    assert situation_and_actions(other) == ("OutdatedLease", ())
+    same = replace(late, peers=peer(1))
+    assert situation_and_actions(same)[0] == "Promoting"

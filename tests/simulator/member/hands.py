@@ -42,7 +42,7 @@ from sidecar.action import (
     TellSet,
     is_left_undone,
 )
-from sidecar.memory.lease import promotes_until
+from sidecar.deadlines import promotes_until
 from sidecar.memory.orders import FOLLOW, SET_SYNCHRONOUS
 from sidecar.patiently import WRITE_SECONDS
 from tests.simulator.kubernetes.api_server import (

@@ -74,6 +74,7 @@ class Member:
         self.probe = parts.probe()
         self.reach = parts.reach()
         self.server = parts.server(now)
+        self.last_timeline = parts.last_timeline()
         self.vanished = parts.vanished()
         self.checkpointed_at: float | None = None
 

@@ -19,7 +19,7 @@ from sidecar.memory.pledge import Pledge
 from sidecar.memory.pods import PodsMemory
 from sidecar.memory.probe import Verdict
 from sidecar.memory.reach import Reach
-from sidecar.memory.server import ServerMemory
+from sidecar.memory.server import LastTimeline, ServerMemory
 from sidecar.memory.status import describe
 from sidecar.memory.vanished import Vanished
 from sidecar.observation import Observation
@@ -40,6 +40,7 @@ class Parts:
     following: type[Following] = Following
     fork: type[ForkMemory] = ForkMemory
     heartbeat: type[HeartbeatMemory] = HeartbeatMemory
+    last_timeline: type[LastTimeline] = LastTimeline
     lease: type[LeaseMemory] = LeaseMemory
     orders: type[Orders] = Orders
     pledge: type[Pledge] = Pledge

@@ -66,10 +66,11 @@ class Views:
         lease = watch.look()
         record = lease.record if lease else None
         postgres = self._postgres(bootstrap, now)
+        last_timeline = member.last_timeline.look(postgres.timeline, bootstrap)
         promoted_from = member.following.promoted_from(postgres, lease, member.me)
         member.pod.followed = member.following.timeline
-        if promoted_from is not None:
-            postgres = replace(postgres, promoted_from=promoted_from)
+        if promoted_from is not None or (postgres.timeline is None and last_timeline is not None):
+            postgres = replace(postgres, promoted_from=promoted_from, last_timeline=last_timeline)
         reach = member.reach
         return Observation(
             now=now,
