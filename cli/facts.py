@@ -289,8 +289,8 @@ class Workload:
     @property
     def pods(self) -> tuple[str, ...]:
         """Names of the pods that are wanted."""
-        first = self.first_ordinal
-        return tuple(f"{self.name}-{number}" for number in range(first, first + self.replicas))
+        first, many = self.first_ordinal, min(self.replicas, contract.MOST_PODS)
+        return tuple(f"{self.name}-{number}" for number in range(first, first + many))
 
     def place(self, pod: str) -> int:
         """Return how many replicas the set has if this is its last pod; 0 if it never is one."""

@@ -84,6 +84,9 @@ MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a pod that only shows what a kubelet runs by itself. Whoever may create pods may
 give it to one, and nobody may later."""
 
+MOST_PODS: Final = 1000
+"""Of a set, that are looked for. Whoever may scale it can ask for two thousand million."""
+
 POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
 POD_INDEX: Final = "apps.kubernetes.io/pod-index"
 """Labels that the StatefulSet controller gives each pod: a Service selects one pod by them."""

@@ -37,7 +37,8 @@ def ordinal(pod: str) -> int:
 @lru_cache
 def names(set_name: str, first: int, number: int) -> frozenset[str]:
     """Return the names of so many of a StatefulSet's pods, from the first ordinal on."""
-    return frozenset(f"{set_name}-{ordinal}" for ordinal in range(first, first + number))
+    last = first + min(number, contract.MOST_PODS)
+    return frozenset(f"{set_name}-{ordinal}" for ordinal in range(first, last))
 
 
 @lru_cache

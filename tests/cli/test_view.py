@@ -4,7 +4,7 @@ import pytest
 
 from cli import view
 from cli.facts import Lease
-from tests.cli.objects import NOW, healthy, lease, pod, service, statefulset, there
+from tests.cli.objects import NOW, healthy, lease, pod, service, statefulset, the_set, there
 
 
 def one(*items) -> view.SetView:
@@ -109,6 +109,12 @@ def test_a_set_that_is_scaled_to_0_lacks_nothing() -> None:
     items = statefulset()
     items["spec"]["replicas"] = 0
     assert one(items).exit_code == view.HEALTHY
+
+
+def test_a_set_that_is_scaled_to_thousands_of_millions_is_shown_all_the_same() -> None:
+    found = statefulset()
+    found["spec"]["replicas"] = 2**31 - 1
+    assert len(the_set(there(found)).pods) == 1000
 
 
 def test_of_several_sets_the_one_without_a_primary_gives_the_exit_code() -> None:

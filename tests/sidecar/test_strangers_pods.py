@@ -12,6 +12,7 @@ from sidecar.kube.client import Json
 from sidecar.kube.pods import Pods
 from sidecar.observation import Identity
 from sidecar.peers import Peers
+from sidecar.situation.set import names
 from tests.sidecar.rules.observations import SETTINGS
 from tests.sidecar.test_peers import sidecar
 from tests.sidecar.test_taken_out import Told
@@ -93,3 +94,9 @@ def test_they_are_no_members_and_bring_back_no_secret_that_is_cheap_to_guess(
     assert [it.name for it in seen] == ["orders-0"]
     keys = Keys("secret", "shop", "orders", pod_uid="uid of orders-0")
     assert keys.replication_password(seen) == keys.replication_password(())
+
+
+def test_whoever_scales_to_thousands_of_millions_takes_no_sidecars_memory() -> None:
+    """The API server admits 2^31 - 1, and a scale passes no webhook."""
+    assert len(names("orders", 0, 2**31 - 1)) == 1000
+    assert names("orders", 5, 2) == {"orders-5", "orders-6"}
