@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from cli.view import FAILED
 from sidecar import contract
@@ -19,6 +20,9 @@ the user's options."""
 
 EXIT_CODES = """exit codes: 0 all is well, 1 a set has no primary, 2 a member is missing (of
 several sets, the first of these that holds), 3 the question could not be answered"""
+
+
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +46,14 @@ def _of_kubectl(parser: Parser, default: str | None) -> None:
         action = "append" if option == "as-group" else "store"
         names = (*short, f"--{option}")
         parser.add_argument(*names, default=default, action=action, help=argparse.SUPPRESS)
+
+
+def seconds(text: str) -> int:
+    """Read a time as kubectl takes it, "90s" or "2m", or a number of seconds."""
+    found = re.fullmatch(r"([0-9]{1,6})(s|m|h|)", text)
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f'"{text}" is no time; allowed: 90s, 2m, or seconds alone')
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -134,7 +146,7 @@ def parser() -> Parser:
     )
     switchover.add_argument("--to", metavar="POD", help="else a replica that is ready and in sync")
     switchover.add_argument("--wait", action="store_true", help="until it has led, or is refused")
-    switchover.add_argument("--timeout", type=int, default=60, metavar="SECONDS")
+    switchover.add_argument("--timeout", type=seconds, default=60, metavar="60s")
 
     _of_failover(
         add("failover", "let a member lead where nobody may; what only others have is lost")
@@ -185,7 +197,7 @@ def parser() -> Parser:
 def _of_failover(failover: Parser) -> None:
     failover.add_argument("--to", metavar="POD", required=True, help="the member that is to lead")
     failover.add_argument("--yes", action="store_true", help="without asking")
-    failover.add_argument("--timeout", type=int, default=120, metavar="SECONDS")
+    failover.add_argument("--timeout", type=seconds, default=120, metavar="60s")
     failover.epilog = (
         "exit codes: 0 it leads, 1 it was refused, or the set's name was not typed, 3 it could not "
         "be asked for, or was not done in time: the request stands then"

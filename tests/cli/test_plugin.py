@@ -326,6 +326,20 @@ def test_no_option_is_known_by_its_first_letters(words: list[str], capsys) -> No
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("text", "meant"), [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600)])
+def test_a_time_is_taken_as_kubectl_takes_it(text: str, meant: int) -> None:
+    for command in (["switchover", "orders"], ["failover", "orders", "--to", "orders-1"]):
+        assert arguments.parse([*command, "--timeout", text]).timeout == meant
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "-3", "1.5", "60 s", "1m30s", ""])
+def test_what_is_no_time_is_refused_before_anything_is_asked(text: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments.parse(["switchover", "orders", f"--timeout={text}"])
+    assert ended.value.code == FAILED
+    assert f'"{text}" is no time; allowed: 90s' in capsys.readouterr().err
+
+
 def test_an_empty_namespace_is_none() -> None:
     assert arguments.parse(["status", "-n", ""]).namespace is None
     assert completion._kubectl({"-n": ""})._namespace is None
