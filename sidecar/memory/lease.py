@@ -301,6 +301,7 @@ class LeaseMemory:
         last = view.record
         if last.holder != self._me:
             raise HeldError(f"the Lease is held by {last.holder_pod or 'nobody'}")
+        self._takes = False
         history = last.history
         if known.timeline is not None and known.timeline != last.timeline:
             entry = Leadership(known.timeline, self._name, since)

@@ -133,6 +133,23 @@ def test_fencing_counts_from_when_a_renewal_was_sent() -> None:
     assert promotes_until(None, 10) is None
 
 
+def test_who_renews_after_its_time_was_over_may_have_missed_another_holder() -> None:
+    remembers = memory(RECORD)
+    remembers.landed(3.0)
+    assert view(remembers).lapsed, "its sidecar was started anew"
+    for at, is_late in ((5.0, False), (15.1, True), (17.0, False)):
+        assert remembers.to_renew(KNOWN, "now") is not None
+        remembers.landed(at)
+        assert view(remembers).lapsed is is_late
+
+
+def test_who_takes_the_lease_has_missed_nobody() -> None:
+    remembers = memory(OTHERS)
+    remembers.to_take(TakeLease(expired=True), 20.0)
+    remembers.landed(20.0)
+    assert not view(remembers).lapsed
+
+
 def test_what_a_renewal_without_an_answer_may_have_recorded_counts_until_the_lease_changes() -> (
     None
 ):
